@@ -1,0 +1,93 @@
+package tensor
+
+// #include <stdlib.h>
+// #include "engram.h"
+import "C"
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Device is where a tensor lies: [CPU], or the index of a CUDA device.
+type Device int32
+
+// CPU is the host.
+const CPU Device = -1
+
+func (d Device) String() string {
+	if d < 0 {
+		return "cpu"
+	}
+	return "cuda:" + strconv.Itoa(int(d))
+}
+
+// ParseDevice reads "cpu", "cuda", "cuda:1" or "auto" (CUDA where there is a usable device, else the CPU).
+func ParseDevice(s string) (Device, error) {
+	kind, index, numbered := strings.Cut(s, ":")
+	switch {
+	case s == "cpu":
+		return CPU, nil
+	case s == "auto" || s == "":
+		if CUDADevices() > 0 {
+			return 0, nil
+		}
+		return CPU, nil
+	case kind == "cuda":
+		n := 0
+		if numbered {
+			var err error
+			if n, err = strconv.Atoi(index); err != nil || n < 0 {
+				return 0, fmt.Errorf("tensor: device %q: want the index of a CUDA device after the colon", s)
+			}
+		}
+		if have := CUDADevices(); n >= have {
+			return 0, fmt.Errorf("tensor: device %q: LibTorch sees %d CUDA devices; use cpu or auto", s, have)
+		}
+		return Device(n), nil
+	}
+	return 0, fmt.Errorf("tensor: device %q is none of cpu, cuda, cuda:N, auto", s)
+}
+
+// CUDADevices returns the number of usable CUDA devices.
+func CUDADevices() int {
+	if !libtch.AtcCudaIsAvailable() {
+		return 0
+	}
+	return int(libtch.AtcCudaDeviceCount())
+}
+
+// SetThreads sets how many threads an operation may use, on all goroutines from their next [Enter] on. An OpenBLAS that
+// runs threads of its own is told to use one: its pool and OpenMP's wait for each other's cores, which halves the speed
+// of a recurrent network; convolutions, which LibTorch gives to oneDNN, keep all threads.
+func SetThreads(n int) { C.eg_set_threads(C.int(max(n, 1))) }
+
+// Threads returns how many threads an operation uses on this thread.
+func Threads() int { return int(C.eg_get_threads()) }
+
+// KeepMemory tells glibc's allocator to keep what is freed instead of giving it back to the kernel. A training step
+// frees and takes the same hundreds of megabytes again; without this a third of its time is page faults. Resident
+// memory then stays at its peak.
+func KeepMemory() { C.eg_keep_memory() }
+
+// Version returns LibTorch's version.
+func Version() string { return C.GoString(C.eg_version()) }
+
+// Parallelism returns LibTorch's own account of its threads and backends.
+func Parallelism() string { return take(C.eg_config()) }
+
+// Library returns the file that holds a C symbol of this process, such as "cblas_sgemm", or "" where there is none.
+func Library(symbol string) string {
+	name := C.CString(symbol)
+	defer C.free(unsafe.Pointer(name))
+	return take(C.eg_library(name))
+}
+
+func take(p *C.char) string {
+	defer C.free(unsafe.Pointer(p))
+	return C.GoString(p)
+}

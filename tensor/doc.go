@@ -1,0 +1,28 @@
+// Package tensor holds tensors, their lifetime, autograd, devices and threads. It is the only package of Engram that
+// touches gotch and C.
+//
+// # Lifetime
+//
+// The garbage collector does not see LibTorch's memory, so lifetime is by scope. An operation's result belongs to the
+// innermost scope that is open on its goroutine, and is freed when that scope is left:
+//
+//	err := tensor.Do(func() error {
+//		x := tensor.New([]float32{1, 2, 3}, 3)
+//		y := x.Mul(x).Sum()
+//		fmt.Println(y.Float())
+//		return nil
+//	}) // x, y and all between them are free
+//
+// [Scope.Keep] hands a tensor to the enclosing scope, [Tensor.Own] to the caller, who frees it. Using a tensor after it
+// was freed panics with the operation's name; it never reads freed memory.
+//
+// # Errors
+//
+// A wrong shape is the caller's bug: the operation panics with an [*Error] that carries its name, the operands' shapes
+// and LibTorch's words. [Do] and [Catch] turn that into an error at the boundary of a public call.
+//
+// # Threads
+//
+// LibTorch's gradient mode and error slot belong to an operating-system thread, so an open scope ties its goroutine to
+// one. A tensor may be read from several goroutines; each of them opens a scope of its own.
+package tensor

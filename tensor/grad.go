@@ -1,0 +1,103 @@
+package tensor
+
+// #include "engram.h"
+// #cgo nocallback eg_grad_mode
+import "C"
+
+import (
+	"runtime"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// RequireGrad marks a leaf tensor as one that gradients are wanted for, and returns it.
+func (t *Tensor) RequireGrad() *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgSetRequiresGrad(&out, t.ptr("RequireGrad"), 1)
+	if out == nil {
+		fail("RequireGrad", t)
+	}
+	libtch.AtFree(out)
+	return t
+}
+
+// RequiresGrad reports whether t is, or was computed from, a tensor that gradients are wanted for.
+func (t *Tensor) RequiresGrad() bool { return libtch.AtRequiresGrad(t.ptr("RequiresGrad")) }
+
+// Detach returns t's values as a constant.
+func (t *Tensor) Detach() *Tensor { return unary("Detach", libtch.AtgDetach, t) }
+
+// NoGrad runs f without recording gradients and leaves the mode as it was, also when f panics.
+func NoGrad(f func()) { gradMode(false, f) }
+
+// WithGrad runs f recording gradients, also inside [NoGrad].
+func WithGrad(f func()) { gradMode(true, f) }
+
+func gradMode(on bool, f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	flag := C.int(0)
+	if on {
+		flag = 1
+	}
+	was := C.eg_grad_mode(flag)
+	defer C.eg_grad_mode(was)
+	f()
+}
+
+// GradOptions are the rarer wishes of [GradWith]. The zero value is what [Grad] does.
+type GradOptions struct {
+	// Outputs are the gradients that come in from above, one an output; nil stands for ones.
+	Outputs []*Tensor
+	// Create records the gradients' own computation, so that they can be differentiated again.
+	Create bool
+	// Retain keeps the graph for another call; Create implies it.
+	Retain bool
+}
+
+// Grad returns the gradient of the sum of y with respect to each of xs; nil where y does not depend on it.
+func Grad(y *Tensor, xs ...*Tensor) []*Tensor {
+	return GradWith([]*Tensor{y}, xs, GradOptions{})
+}
+
+// GradWith returns the gradients of several outputs, summed, with respect to each of xs; nil where none depends on it.
+func GradWith(ys, xs []*Tensor, o GradOptions) []*Tensor {
+	if len(ys) == 0 {
+		panic(&Error{Op: "Grad", Msg: "there is no output"})
+	}
+	if o.Outputs != nil && len(o.Outputs) != len(ys) {
+		panic(&Error{Op: "Grad", Msg: "want one incoming gradient an output"})
+	}
+	if len(xs) == 0 {
+		return nil
+	}
+	outs, ins, got := make([]unsafe.Pointer, len(ys)), make([]unsafe.Pointer, len(xs)), make([]unsafe.Pointer, len(xs))
+	above := make([]unsafe.Pointer, len(ys))
+	for i, y := range ys {
+		outs[i] = unsafe.Pointer(y.ptr("Grad"))
+		if o.Outputs != nil {
+			above[i] = unsafe.Pointer(o.Outputs[i].optional("Grad"))
+		}
+	}
+	for i, x := range xs {
+		ins[i] = unsafe.Pointer(x.ptr("Grad"))
+	}
+	retain, create := C.int(0), C.int(0)
+	if o.Create {
+		retain, create = 1, 1
+	}
+	if o.Retain {
+		retain = 1
+	}
+	if C.eg_grad(&outs[0], &above[0], C.int(len(ys)), &ins[0], C.int(len(xs)), &got[0], retain, create) != 0 {
+		fail("Grad", ys...)
+	}
+	grads := make([]*Tensor, len(xs))
+	for i, p := range got {
+		if p != nil {
+			grads[i] = adopt("Grad", libtch.Ctensor(p))
+		}
+	}
+	return grads
+}

@@ -1,0 +1,103 @@
+package tensor
+
+// #include "engram.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Linear returns x·wᵀ + b for x [..., in], w [out, in] and b [out], which may be nil.
+func Linear(x, w, b *Tensor) *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgLinear(&out, x.ptr("Linear"), w.ptr("Linear"), b.optional("Linear"))
+	return result("Linear", out, x, w, b)
+}
+
+// Conv2d convolves x [batch, in, height, width] with w [out, in/groups, kernel, kernel] and adds b [out], which may be
+// nil.
+func Conv2d(x, w, b *Tensor, stride, padding int64, groups int64) *Tensor {
+	var out libtch.Ctensor
+	s, p, d := []int64{stride, stride}, []int64{padding, padding}, []int64{1, 1}
+	libtch.AtgConv2d(&out, x.ptr("Conv2d"), w.ptr("Conv2d"), b.optional("Conv2d"), s, 2, p, 2, d, 2, groups)
+	return result("Conv2d", out, x, w, b)
+}
+
+// MaxPool2d takes the largest value of each window of x [batch, channels, height, width]; the windows do not overlap and
+// an incomplete one at the edge is left out.
+func MaxPool2d(x *Tensor, window int64) *Tensor {
+	var out libtch.Ctensor
+	w, p, d := []int64{window, window}, []int64{0, 0}, []int64{1, 1}
+	libtch.AtgMaxPool2d(&out, x.ptr("MaxPool2d"), w, 2, w, 2, p, 2, d, 2, 0)
+	return result("MaxPool2d", out, x)
+}
+
+// BatchNorm normalises x [batch, channels, ...] channel by channel and applies gain and bias [channels]. With
+// batchStats it uses the mean and variance of x and, where mean and variance are given, moves them towards x's by
+// momentum, in place (the variance unbiased, as PyTorch does); without it uses mean and variance.
+func BatchNorm(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64) *Tensor {
+	const op = "BatchNorm"
+	var out libtch.Ctensor
+	libtch.AtgBatchNorm(&out, x.ptr(op), gain.optional(op), bias.optional(op), mean.optional(op), variance.optional(op),
+		truth(batchStats), momentum, eps, 1)
+	return result(op, out, x, gain, bias)
+}
+
+// LSTM runs a stack of LSTM layers over x [time, batch, in] from the states h and c [layers·directions, batch, size].
+// The weights come four a layer and direction: input-hidden [4·size, in], hidden-hidden [4·size, size] and their biases
+// [4·size], the gates in PyTorch's order (input, forget, cell, output). It returns the outputs [time, batch,
+// directions·size] and the last states.
+func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) (y, hn, cn *Tensor) {
+	const op = "LSTM"
+	ws := make([]libtch.Ctensor, len(weights))
+	for i, w := range weights {
+		ws[i] = w.ptr(op)
+	}
+	var out [3]libtch.Ctensor
+	libtch.AtgLstm(&out[0], x.ptr(op), []libtch.Ctensor{h.ptr(op), c.ptr(op)}, 2, ws, len(ws), 1, layers, 0, 0,
+		truth(bidirectional), 0)
+	return result(op, out[0], x, h, c), result(op, out[1]), result(op, out[2])
+}
+
+// NLL returns the mean of -logp[i][label[i]] for logp [n, classes] and labels [n] (int64).
+func NLL(logp, labels *Tensor) *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgNllLoss(&out, logp.ptr("NLL"), labels.ptr("NLL"), nil, reduceMean, -100)
+	return result("NLL", out, logp, labels)
+}
+
+// BCEWithLogits returns the sum of the binary cross-entropy, in nats, of sigmoid(logits) against targets in [0,1].
+func BCEWithLogits(logits, targets *Tensor) *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgBinaryCrossEntropyWithLogits(&out, logits.ptr("BCEWithLogits"), targets.ptr("BCEWithLogits"), nil, nil, reduceSum)
+	return result("BCEWithLogits", out, logits, targets)
+}
+
+// LibTorch's numbers for how a loss is reduced.
+const (
+	reduceMean = 1
+	reduceSum  = 2
+)
+
+// Adam moves parameters in place by one step of Adam, with m and v the moments (also in place) and step counted from
+// one: Kingma and Ba 2015, algorithm 1. A nil gradient leaves its parameter as it is. The decay is added to the gradient,
+// or taken off the parameter when decoupled is set (Loshchilov and Hutter 2019).
+func Adam(params, grads, m, v []*Tensor, lr, beta1, beta2, eps, decay float64, decoupled bool, step int64) {
+	n := len(params)
+	if n == 0 {
+		return
+	}
+	raw := make([]unsafe.Pointer, 4*n)
+	for i := range params {
+		raw[i] = unsafe.Pointer(params[i].ptr("Adam"))
+		raw[n+i] = unsafe.Pointer(grads[i].optional("Adam"))
+		raw[2*n+i] = unsafe.Pointer(m[i].ptr("Adam"))
+		raw[3*n+i] = unsafe.Pointer(v[i].ptr("Adam"))
+	}
+	if C.eg_adam(&raw[0], &raw[n], &raw[2*n], &raw[3*n], C.int(n), C.double(lr), C.double(beta1), C.double(beta2),
+		C.double(eps), C.double(decay), C.int(truth(decoupled)), C.int64_t(step)) != 0 {
+		fail("Adam", params...)
+	}
+}

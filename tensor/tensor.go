@@ -1,0 +1,320 @@
+package tensor
+
+// #include "engram.h"
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// A Tensor is an n-dimensional array in LibTorch's memory. See the package documentation for who frees it.
+type Tensor struct {
+	c     libtch.Ctensor // nil once freed
+	scope *Scope         // nil when the caller owns it
+}
+
+// DType is the type of a tensor's elements.
+type DType int32
+
+// The element types that Engram uses; the numbers are LibTorch's.
+const (
+	Uint8    DType = 0
+	Int64    DType = 4
+	Float32  DType = 6
+	Float64  DType = 7
+	Bool     DType = 11
+	BFloat16 DType = 15
+)
+
+func (d DType) String() string {
+	switch d {
+	case Uint8:
+		return "uint8"
+	case Int64:
+		return "int64"
+	case Float32:
+		return "float32"
+	case Float64:
+		return "float64"
+	case Bool:
+		return "bool"
+	case BFloat16:
+		return "bfloat16"
+	}
+	return fmt.Sprintf("dtype(%d)", int32(d))
+}
+
+// Size returns the bytes of one element.
+func (d DType) Size() int {
+	switch d {
+	case Uint8, Bool:
+		return 1
+	case BFloat16:
+		return 2
+	case Float32:
+		return 4
+	}
+	return 8
+}
+
+// Element is a Go type that tensors hold.
+type Element interface {
+	uint8 | int64 | float32 | float64 | bool
+}
+
+func dtypeOf[E Element]() DType {
+	var e E
+	switch any(e).(type) {
+	case uint8:
+		return Uint8
+	case int64:
+		return Int64
+	case float32:
+		return Float32
+	case float64:
+		return Float64
+	}
+	return Bool
+}
+
+// adopt gives a new tensor that the C side made to the innermost scope.
+func adopt(op string, c libtch.Ctensor) *Tensor {
+	s := current(op)
+	t := &Tensor{c: c, scope: s}
+	s.tensors = append(s.tensors, t)
+	live.Add(1)
+	return t
+}
+
+// ptr returns the C tensor, or panics where it was freed.
+func (t *Tensor) ptr(op string) libtch.Ctensor {
+	if t == nil || t.c == nil {
+		what := "an operand is nil"
+		if t != nil {
+			what = "an operand was freed; Keep or Own it to use it after its scope"
+		}
+		panic(&Error{Op: op, Msg: what})
+	}
+	return t.c
+}
+
+// optional is ptr for an operand that may be absent.
+func (t *Tensor) optional(op string) libtch.Ctensor {
+	if t == nil {
+		return nil
+	}
+	return t.ptr(op)
+}
+
+// Own takes t out of its scope and returns it: from here on the caller frees it.
+func (t *Tensor) Own() *Tensor {
+	t.ptr("Own")
+	t.scope = nil
+	return t
+}
+
+// Free frees t now. Freeing twice is harmless.
+func (t *Tensor) Free() {
+	if t == nil || t.c == nil {
+		return
+	}
+	libtch.AtFree(t.c)
+	t.c, t.scope = nil, nil
+	live.Add(-1)
+}
+
+// Freed reports whether t's memory has been given back.
+func (t *Tensor) Freed() bool { return t.c == nil }
+
+// ints gives C a slice that has a first element even where it is empty.
+func ints(s []int64) []int64 {
+	if len(s) == 0 {
+		return make([]int64, 1)
+	}
+	return s
+}
+
+func count(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// New makes a tensor of a shape from a copy of data, on the CPU. It panics where their sizes differ.
+func New[E Element](data []E, shape ...int64) *Tensor {
+	if int64(len(data)) != count(shape) {
+		panic(&Error{Op: "New", Msg: fmt.Sprintf("%d values do not fill the shape %v", len(data), shape)})
+	}
+	t := Empty(dtypeOf[E](), CPU, shape...)
+	t.Set(data8(data))
+	return t
+}
+
+// Scalar makes a tensor without dimensions.
+func Scalar(v float32) *Tensor { return New([]float32{v}) }
+
+// data8 sees a slice as its bytes.
+func data8[E Element](data []E) []byte {
+	if len(data) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*int(unsafe.Sizeof(data[0])))
+}
+
+// Set overwrites t with bytes in the layout of a contiguous tensor, without recording a gradient.
+func (t *Tensor) Set(data []byte) {
+	var p unsafe.Pointer
+	if len(data) > 0 {
+		p = unsafe.Pointer(&data[0])
+	}
+	if C.eg_copy_from(unsafe.Pointer(t.ptr("Set")), p, C.int64_t(len(data))) != 0 {
+		fail("Set", t)
+	}
+}
+
+// Bytes copies t out as the bytes of a contiguous tensor.
+func (t *Tensor) Bytes() []byte {
+	data := make([]byte, t.Numel()*int64(t.DType().Size()))
+	t.read(data)
+	return data
+}
+
+func (t *Tensor) read(data []byte) {
+	var p unsafe.Pointer
+	if len(data) > 0 {
+		p = unsafe.Pointer(&data[0])
+	}
+	if C.eg_copy_to(unsafe.Pointer(t.ptr("Values")), p, C.int64_t(len(data))) != 0 {
+		fail("Values", t)
+	}
+}
+
+// Values copies t out, in row-major order. It panics where t does not hold E.
+func Values[E Element](t *Tensor) []E {
+	if got, want := t.DType(), dtypeOf[E](); got != want {
+		failWith("Values", fmt.Sprintf("it holds %v, not %v", got, want), t)
+	}
+	out := make([]E, t.Numel())
+	t.read(data8(out))
+	return out
+}
+
+// Floats copies t out as float64, whatever it holds.
+func (t *Tensor) Floats() []float64 {
+	s := Enter()
+	defer s.Leave()
+	return Values[float64](t.To(Float64))
+}
+
+// Float returns the value of a tensor with one element.
+func (t *Tensor) Float() float64 {
+	if t.Numel() != 1 {
+		failWith("Float", "it has more or less than one element", t)
+	}
+	return t.Floats()[0]
+}
+
+// Empty makes a tensor whose values are whatever the memory held.
+func Empty(d DType, on Device, shape ...int64) *Tensor {
+	p := C.eg_empty((*C.int64_t)(unsafe.Pointer(&ints(shape)[0])), C.int(len(shape)), C.int(d), C.int(on))
+	if p == nil {
+		fail("Empty")
+	}
+	return adopt("Empty", libtch.Ctensor(p))
+}
+
+// Zeros makes a float32 tensor of zeros on the CPU.
+func Zeros(shape ...int64) *Tensor { return Full(0, Float32, CPU, shape...) }
+
+// Ones makes a float32 tensor of ones on the CPU.
+func Ones(shape ...int64) *Tensor { return Full(1, Float32, CPU, shape...) }
+
+// Full makes a tensor of one value.
+func Full(v float64, d DType, on Device, shape ...int64) *Tensor {
+	var out libtch.Ctensor
+	with(v, func(c libtch.Cscalar) {
+		libtch.AtgFull(&out, ints(shape), len(shape), c, int32(d), int32(on))
+	})
+	return result("Full", out)
+}
+
+// Eye makes the n×n identity, float32.
+func Eye(n int64) *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgEye(&out, n, int32(Float32), int32(CPU))
+	return result("Eye", out)
+}
+
+// ZerosLike makes a tensor of zeros of t's shape, type and device.
+func (t *Tensor) ZerosLike() *Tensor { return unary("ZerosLike", libtch.AtgZerosLike, t) }
+
+// OnesLike makes a tensor of ones of t's shape, type and device.
+func (t *Tensor) OnesLike() *Tensor { return unary("OnesLike", libtch.AtgOnesLike, t) }
+
+// Shape returns the sizes of t's dimensions.
+func (t *Tensor) Shape() []int64 {
+	c := t.ptr("Shape")
+	shape := make([]int64, libtch.AtDim(c), 8)
+	libtch.AtShape(c, unsafe.Pointer(&shape[:1][0]))
+	return shape
+}
+
+// Dim returns the size of dimension i; negative i counts from the last.
+func (t *Tensor) Dim(i int) int64 {
+	shape := t.Shape()
+	if i < 0 {
+		i += len(shape)
+	}
+	if i < 0 || i >= len(shape) {
+		failWith("Dim", fmt.Sprintf("there is no dimension %d", i), t)
+	}
+	return shape[i]
+}
+
+// Rank returns the number of dimensions.
+func (t *Tensor) Rank() int { return int(libtch.AtDim(t.ptr("Rank"))) }
+
+// Numel returns the number of elements.
+func (t *Tensor) Numel() int64 { return count(t.Shape()) }
+
+// DType returns the type of the elements.
+func (t *Tensor) DType() DType { return DType(libtch.AtScalarType(t.ptr("DType"))) }
+
+// Device returns where t lies.
+func (t *Tensor) Device() Device { return Device(int32(libtch.AtDevice(t.ptr("Device")))) }
+
+// String tells shape, type and, for a small tensor, the values.
+func (t *Tensor) String() string {
+	if t == nil || t.c == nil {
+		return "tensor(freed)"
+	}
+	if t.Numel() > 64 {
+		return fmt.Sprintf("%v%v", t.DType(), t.Shape())
+	}
+	return fmt.Sprintf("%v%v%v", t.DType(), t.Shape(), t.Floats())
+}
+
+// SameShape reports whether a and b have the same shape.
+func SameShape(a, b *Tensor) bool { return slices.Equal(a.Shape(), b.Shape()) }
+
+// Finite reports whether no element of t is infinite or not a number.
+func (t *Tensor) Finite() bool {
+	s := Enter()
+	defer s.Leave()
+	v := t.Detach().MulScalar(0).Sum().Float()
+	return !math.IsNaN(v)
+}
+
+// Assign copies from into t in place, without recording a gradient: how a parameter or a running statistic is updated.
+func (t *Tensor) Assign(from *Tensor) {
+	if C.eg_assign(unsafe.Pointer(t.ptr("Assign")), unsafe.Pointer(from.ptr("Assign"))) != 0 {
+		fail("Assign", t, from)
+	}
+}
