@@ -1,0 +1,96 @@
+package nn
+
+import (
+	"math"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// Linear is y = x·Wᵀ + b.
+type Linear struct {
+	Weight *Param // [out, in]
+	Bias   *Param // [out]
+}
+
+// NewLinear makes a linear layer with PyTorch's first values: weight and bias from U(-1/√in, 1/√in).
+func NewLinear(b *Builder, in, out int64) *Linear {
+	return &Linear{
+		Weight: b.Param("weight", FanInUniform, out, in),
+		Bias:   b.Param("bias", Uniform(1/math.Sqrt(float64(in))), out),
+	}
+}
+
+// Forward maps x [..., in] to [..., out].
+func (l *Linear) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Linear(x, p.Value(l.Weight), p.Value(l.Bias))
+}
+
+// Conv2dConfig are the settings of [NewConv2d]. Zero values stand for stride 1, padding 0 and one group.
+type Conv2dConfig struct {
+	In, Out, Kernel int64
+	Stride          int64
+	Padding         int64
+	Groups          int64
+}
+
+// Conv2d is a two-dimensional convolution with a square kernel.
+type Conv2d struct {
+	Weight *Param // [out, in/groups, kernel, kernel]
+	Bias   *Param // [out]
+	config Conv2dConfig
+}
+
+// NewConv2d makes a convolution with PyTorch's first values: weight and bias from U(-1/√fan, 1/√fan) with
+// fan = in/groups·kernel².
+func NewConv2d(b *Builder, c Conv2dConfig) *Conv2d {
+	c.Stride, c.Groups = max(c.Stride, 1), max(c.Groups, 1)
+	shape := []int64{c.Out, c.In / c.Groups, c.Kernel, c.Kernel}
+	return &Conv2d{
+		Weight: b.Param("weight", FanInUniform, shape...),
+		Bias:   b.Param("bias", Uniform(1/math.Sqrt(float64(fanIn(shape)))), c.Out),
+		config: c,
+	}
+}
+
+// Forward maps x [batch, in, height, width] to [batch, out, height', width'].
+func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	return tensor.Conv2d(x, p.Value(l.Weight), p.Value(l.Bias), l.config.Stride, l.config.Padding, l.config.Groups)
+}
+
+// BatchNorm normalises each channel over batch and positions, then scales and shifts it: Ioffe and Szegedy 2015,
+// algorithm 1. Which statistics it uses is [Pass.Norm]; a training pass also moves the running ones.
+type BatchNorm struct {
+	Gain, Bias     *Param // [channels]
+	Mean, Variance *Param // [channels], running
+}
+
+// PyTorch's settings, which published few-shot results rest on.
+const (
+	batchNormMomentum = 0.1
+	batchNormEps      = 1e-5
+)
+
+// NewBatchNorm makes a batch norm over channels, of any number of dimensions, with gain 1 and bias 0.
+func NewBatchNorm(b *Builder, channels int64) *BatchNorm {
+	return &BatchNorm{
+		Gain:     b.Param("weight", Constant(1), channels),
+		Bias:     b.Param("bias", Constant(0), channels),
+		Mean:     b.Buffer("running_mean", Constant(0), channels),
+		Variance: b.Buffer("running_var", Constant(1), channels),
+	}
+}
+
+// Forward normalises x [batch, channels, ...].
+func (l *BatchNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	mean, variance, batch := l.statistics(p)
+	return tensor.BatchNorm(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps)
+}
+
+// statistics returns the running statistics to use or to move, and whether the batch's own are used.
+func (l *BatchNorm) statistics(p *Pass) (mean, variance *tensor.Tensor, batch bool) {
+	batch = p.Norm == BatchStats
+	if batch && !p.Training {
+		return nil, nil, true
+	}
+	return p.Value(l.Mean), p.Value(l.Variance), batch
+}

@@ -1,0 +1,113 @@
+package nn
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// LSTMState is what an LSTM carries from one step to the next.
+type LSTMState struct {
+	Hidden *tensor.Tensor // [batch, size], or [layers·directions, batch, size] for LSTM
+	Cell   *tensor.Tensor // the same
+}
+
+// LSTMCell is one step of a long short-term memory with forget gates: Gers et al. 2000, in PyTorch's layout (gates in
+// the order input, forget, cell, output, and two biases).
+type LSTMCell struct {
+	InputWeight  *Param // [4·size, in]
+	HiddenWeight *Param // [4·size, size]
+	InputBias    *Param // [4·size]
+	HiddenBias   *Param // [4·size]
+	size         int64
+}
+
+// NewLSTMCell makes a cell with PyTorch's first values: all from U(-1/√size, 1/√size).
+func NewLSTMCell(b *Builder, in, size int64) *LSTMCell {
+	return newLSTMCell(b, in, size, "")
+}
+
+func newLSTMCell(b *Builder, in, size int64, suffix string) *LSTMCell {
+	u := Uniform(1 / math.Sqrt(float64(size)))
+	return &LSTMCell{
+		InputWeight:  b.Param("weight_ih"+suffix, u, 4*size, in),
+		HiddenWeight: b.Param("weight_hh"+suffix, u, 4*size, size),
+		InputBias:    b.Param("bias_ih"+suffix, u, 4*size),
+		HiddenBias:   b.Param("bias_hh"+suffix, u, 4*size),
+		size:         size,
+	}
+}
+
+// Init returns the state of zeros.
+func (l *LSTMCell) Init(batch int64) LSTMState {
+	zeros := func() *tensor.Tensor {
+		return tensor.Full(0, tensor.Float32, l.InputWeight.value.Device(), batch, l.size)
+	}
+	return LSTMState{Hidden: zeros(), Cell: zeros()}
+}
+
+// Step takes x [batch, in] and the state before it and returns the state after it; its Hidden is the output.
+func (l *LSTMCell) Step(p *Pass, x *tensor.Tensor, prev LSTMState) LSTMState {
+	gates := tensor.Linear(x, p.Value(l.InputWeight), p.Value(l.InputBias)).
+		Add(tensor.Linear(prev.Hidden, p.Value(l.HiddenWeight), p.Value(l.HiddenBias)))
+	gate := func(i int64) *tensor.Tensor { return gates.Narrow(1, i*l.size, l.size) }
+	in, forget, cell, out := gate(0).Sigmoid(), gate(1).Sigmoid(), gate(2).Tanh(), gate(3).Sigmoid()
+	c := forget.Mul(prev.Cell).Add(in.Mul(cell))
+	return LSTMState{Hidden: out.Mul(c.Tanh()), Cell: c}
+}
+
+// LSTMConfig are the settings of [NewLSTM]. Layers 0 stands for 1.
+type LSTMConfig struct {
+	In, Size      int64
+	Layers        int64
+	Bidirectional bool
+}
+
+// LSTM is a stack of LSTM layers run over whole sequences.
+type LSTM struct {
+	cells  []*LSTMCell // by layer, then direction
+	config LSTMConfig
+}
+
+// NewLSTM makes a stack with PyTorch's names and first values.
+func NewLSTM(b *Builder, c LSTMConfig) *LSTM {
+	c.Layers = max(c.Layers, 1)
+	l := &LSTM{config: c}
+	in := c.In
+	for layer := range c.Layers {
+		suffix := fmt.Sprintf("_l%d", layer)
+		l.cells = append(l.cells, newLSTMCell(b, in, c.Size, suffix))
+		if c.Bidirectional {
+			l.cells = append(l.cells, newLSTMCell(b, in, c.Size, suffix+"_reverse"))
+		}
+		in = c.Size * l.directions()
+	}
+	return l
+}
+
+func (l *LSTM) directions() int64 {
+	if l.config.Bidirectional {
+		return 2
+	}
+	return 1
+}
+
+// Init returns the state of zeros, [layers·directions, batch, size].
+func (l *LSTM) Init(batch int64) LSTMState {
+	zeros := func() *tensor.Tensor {
+		return tensor.Full(0, tensor.Float32, l.cells[0].InputWeight.value.Device(), l.config.Layers*l.directions(), batch, l.config.Size)
+	}
+	return LSTMState{Hidden: zeros(), Cell: zeros()}
+}
+
+// Forward runs over x [time, batch, in] and returns the last layer's outputs [time, batch, directions·size] and the
+// last state.
+func (l *LSTM) Forward(p *Pass, x *tensor.Tensor, prev LSTMState) (*tensor.Tensor, LSTMState) {
+	var weights []*tensor.Tensor
+	for _, c := range l.cells {
+		weights = append(weights, p.Value(c.InputWeight), p.Value(c.HiddenWeight), p.Value(c.InputBias), p.Value(c.HiddenBias))
+	}
+	y, h, c := tensor.LSTM(x, prev.Hidden, prev.Cell, weights, l.config.Layers, l.config.Bidirectional)
+	return y, LSTMState{Hidden: h, Cell: c}
+}

@@ -1,0 +1,264 @@
+package nn
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// An Optimizer moves parameters along their gradients. It keeps its own state, which saves and loads like parameters.
+type Optimizer interface {
+	// Step moves each parameter by its gradient, in the order of [Params.Trained]; a nil gradient leaves its parameter
+	// and its state as they are.
+	Step(grads []*tensor.Tensor, lr float64)
+	// State returns the state to save.
+	State() []Named
+	// Load copies a saved state in; it changes nothing where the names or shapes do not fit.
+	Load(state *State) error
+	// Free gives the state's memory back.
+	Free()
+}
+
+// slots are an optimiser's state: per-parameter tensors, each list in the order of the parameters, and the step count.
+type slots struct {
+	params []*Param
+	names  []string
+	lists  map[string][]*tensor.Tensor
+	step   *tensor.Tensor // [1], int64
+	steps  int64
+}
+
+func newSlots(ps *Params, names ...string) *slots {
+	s := &slots{params: ps.Trained(), names: names, lists: map[string][]*tensor.Tensor{}}
+	scope := tensor.Enter()
+	defer scope.Leave()
+	for _, name := range names {
+		for _, p := range s.params {
+			s.lists[name] = append(s.lists[name], p.value.Detach().ZerosLike().Own())
+		}
+	}
+	s.step = tensor.New([]int64{0}, 1).Own()
+	return s
+}
+
+func (s *slots) advance() int64 {
+	s.steps++
+	s.step.Set(binary.NativeEndian.AppendUint64(nil, uint64(s.steps)))
+	return s.steps
+}
+
+func (s *slots) values() []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(s.params))
+	for i, p := range s.params {
+		out[i] = p.value
+	}
+	return out
+}
+
+// State implements [Optimizer].
+func (s *slots) State() []Named {
+	out := []Named{{"step", s.step}}
+	for _, name := range s.names {
+		for i, p := range s.params {
+			out = append(out, Named{name + "." + p.Name, s.lists[name][i]})
+		}
+	}
+	return out
+}
+
+// Load implements [Optimizer].
+func (s *slots) Load(state *State) error {
+	if err := state.copyInto(s.State()); err != nil {
+		return err
+	}
+	scope := tensor.Enter()
+	defer scope.Leave()
+	s.steps = tensor.Values[int64](s.step)[0]
+	return nil
+}
+
+// Free implements [Optimizer].
+func (s *slots) Free() {
+	s.step.Free()
+	for _, list := range s.lists {
+		for _, t := range list {
+			t.Free()
+		}
+	}
+}
+
+// each runs f without recording for every parameter that has a gradient.
+func (s *slots) each(grads []*tensor.Tensor, f func(i int, p, g *tensor.Tensor)) {
+	scope := tensor.Enter()
+	defer scope.Leave()
+	tensor.NoGrad(func() {
+		for i, p := range s.params {
+			if grads[i] != nil {
+				f(i, p.value, grads[i])
+			}
+		}
+	})
+}
+
+// AdamConfig are the settings of [NewAdam]. Zero values stand for the paper's: Beta1 0.9, Beta2 0.999, Eps 1e-8, no decay.
+// A Beta1 of zero, as Reptile uses, is written as a negative number.
+type AdamConfig struct {
+	Beta1, Beta2, Eps float64
+	// Decay is the weight decay: added to the gradient, or with Decoupled taken off the weights (AdamW).
+	Decay     float64
+	Decoupled bool
+}
+
+// Adam is Kingma and Ba 2015, algorithm 1; with Decoupled it is AdamW, Loshchilov and Hutter 2019, algorithm 2.
+type Adam struct {
+	*slots
+	config AdamConfig
+}
+
+// NewAdam starts Adam for the trained parameters.
+func NewAdam(ps *Params, c AdamConfig) *Adam {
+	c.Beta1, c.Beta2, c.Eps = orDefault(c.Beta1, .9), orDefault(c.Beta2, .999), orDefault(c.Eps, 1e-8)
+	return &Adam{newSlots(ps, "m", "v"), c}
+}
+
+// orDefault reads a setting whose zero value stands for a default and whose negative values stand for zero.
+func orDefault(v, def float64) float64 {
+	if v == 0 {
+		return def
+	}
+	return math.Max(v, 0)
+}
+
+// Step implements [Optimizer].
+func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
+	c := a.config
+	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, a.advance())
+}
+
+// RMSPropConfig are the settings of [NewRMSProp]. Zero values stand for Graves's: Alpha 0.95, Momentum 0.9, Eps 1e-4; a
+// negative number stands for zero.
+type RMSPropConfig struct {
+	Alpha, Momentum, Eps float64
+	// Plain leaves the mean gradient out of the variance and puts Eps outside the root, as PyTorch's default does.
+	Plain bool
+}
+
+// RMSProp is the form of Graves 2013 (Generating Sequences With Recurrent Neural Networks), eqs. 38 to 41: the running
+// variance is centred, and Eps stands under the root. PyTorch's centred form adds it outside.
+//
+//	n ← α·n + (1-α)·ε²;  g ← α·g + (1-α)·ε;  Δ ← β·Δ - lr·ε/√(n - g² + eps);  w ← w + Δ
+type RMSProp struct {
+	*slots
+	config RMSPropConfig
+}
+
+// NewRMSProp starts RMSProp for the trained parameters.
+func NewRMSProp(ps *Params, c RMSPropConfig) *RMSProp {
+	c.Alpha, c.Momentum, c.Eps = orDefault(c.Alpha, .95), orDefault(c.Momentum, .9), orDefault(c.Eps, 1e-4)
+	return &RMSProp{newSlots(ps, "n", "g", "delta"), c}
+}
+
+// Step implements [Optimizer].
+func (r *RMSProp) Step(grads []*tensor.Tensor, lr float64) {
+	r.advance()
+	c := r.config
+	r.each(grads, func(i int, p, grad *tensor.Tensor) {
+		n, g, delta := r.lists["n"][i], r.lists["g"][i], r.lists["delta"][i]
+		n.Assign(n.MulScalar(c.Alpha).Add(grad.Square().MulScalar(1 - c.Alpha)))
+		var scale *tensor.Tensor
+		if c.Plain {
+			scale = n.Sqrt().AddScalar(c.Eps)
+		} else {
+			g.Assign(g.MulScalar(c.Alpha).Add(grad.MulScalar(1 - c.Alpha)))
+			scale = n.Sub(g.Square()).ClampMin(0).AddScalar(c.Eps).Sqrt()
+		}
+		delta.Assign(delta.MulScalar(c.Momentum).Sub(grad.Div(scale).MulScalar(lr)))
+		p.Assign(p.Add(delta))
+	})
+}
+
+// SGDConfig are the settings of [NewSGD]. Zero values stand for plain gradient descent.
+type SGDConfig struct {
+	Momentum float64
+	// Decay is added to the gradient, as an L2 penalty.
+	Decay    float64
+	Nesterov bool
+}
+
+// SGD is gradient descent with momentum in PyTorch's form, v ← μ·v + g; w ← w - lr·v, which differs from Sutskever et al.
+// 2013 in that the rate is not part of v.
+type SGD struct {
+	*slots
+	config SGDConfig
+}
+
+// NewSGD starts gradient descent for the trained parameters.
+func NewSGD(ps *Params, c SGDConfig) *SGD { return &SGD{newSlots(ps, "v"), c} }
+
+// Step implements [Optimizer].
+func (o *SGD) Step(grads []*tensor.Tensor, lr float64) {
+	o.advance()
+	c := o.config
+	o.each(grads, func(i int, p, g *tensor.Tensor) {
+		if c.Decay != 0 {
+			g = g.Add(p.MulScalar(c.Decay))
+		}
+		if c.Momentum != 0 {
+			v := o.lists["v"][i]
+			v.Assign(v.MulScalar(c.Momentum).Add(g))
+			if c.Nesterov {
+				g = g.Add(v.MulScalar(c.Momentum))
+			} else {
+				g = v
+			}
+		}
+		p.Assign(p.Sub(g.MulScalar(lr)))
+	})
+}
+
+var (
+	_ Optimizer = (*Adam)(nil)
+	_ Optimizer = (*RMSProp)(nil)
+	_ Optimizer = (*SGD)(nil)
+)
+
+// ClipByValue returns the gradients with every element within ±limit, as Graves clips: nil stays nil.
+func ClipByValue(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(grads))
+	for i, g := range grads {
+		if g != nil {
+			out[i] = g.Clamp(-limit, limit)
+		}
+	}
+	return out
+}
+
+// GlobalNorm returns the Euclidean norm of all gradients taken as one vector.
+func GlobalNorm(grads []*tensor.Tensor) float64 {
+	scope := tensor.Enter()
+	defer scope.Leave()
+	var sum float64
+	for _, g := range grads {
+		if g != nil {
+			sum += g.Detach().Square().Sum().Float()
+		}
+	}
+	return math.Sqrt(sum)
+}
+
+// ClipByNorm returns the gradients scaled down so that their norm taken together is at most limit: Pascanu et al. 2013,
+// algorithm 1. A norm that is not finite is left as it is, for the caller to notice.
+func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
+	norm := GlobalNorm(grads)
+	if !(norm > limit) || math.IsInf(norm, 0) {
+		return grads
+	}
+	out := make([]*tensor.Tensor, len(grads))
+	for i, g := range grads {
+		if g != nil {
+			out[i] = g.MulScalar(limit / norm)
+		}
+	}
+	return out
+}

@@ -1,0 +1,141 @@
+package nn
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/engram-go/engram/stream"
+	"github.com/engram-go/engram/tensor"
+)
+
+// A Param is a named tensor of a network: a parameter that is trained, or a buffer, such as a running statistic, that
+// is only saved.
+type Param struct {
+	Name   string
+	Buffer bool
+	value  *tensor.Tensor
+}
+
+// Value returns the stored tensor. In a Forward use [Pass.Value], which lets a pass put another in its place.
+func (p *Param) Value() *tensor.Tensor { return p.value }
+
+// Params are a network's parameters and buffers, in the order in which they were made.
+type Params struct {
+	all []*Param
+}
+
+// All returns parameters and buffers.
+func (ps *Params) All() []*Param { return ps.all }
+
+// Trained returns the parameters that are trained.
+func (ps *Params) Trained() []*Param {
+	var out []*Param
+	for _, p := range ps.all {
+		if !p.Buffer {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Tensors returns the values of [Params.Trained], in its order: what gradients are taken for.
+func (ps *Params) Tensors() []*tensor.Tensor {
+	var out []*tensor.Tensor
+	for _, p := range ps.Trained() {
+		out = append(out, p.value)
+	}
+	return out
+}
+
+// Count returns the number of trained values.
+func (ps *Params) Count() int64 {
+	var n int64
+	for _, t := range ps.Tensors() {
+		n += t.Numel()
+	}
+	return n
+}
+
+// Free gives all memory back; the network cannot be used after it.
+func (ps *Params) Free() {
+	for _, p := range ps.all {
+		p.value.Free()
+	}
+}
+
+// State returns every parameter and buffer under its name, for [Save].
+func (ps *Params) State() []Named {
+	out := make([]Named, len(ps.all))
+	for i, p := range ps.all {
+		out[i] = Named{p.Name, p.value}
+	}
+	return out
+}
+
+// Load copies a saved state into the parameters and buffers. It changes nothing where a name is missing or unknown, or a
+// shape differs.
+func (ps *Params) Load(state *State) error { return state.copyInto(ps.State()) }
+
+// An Init fills a parameter of a shape with its first values.
+type Init func(r *rand.Rand, shape []int64, out []float32)
+
+// A Builder makes the parameters of a network under dotted names. Each parameter draws its first values from a stream
+// of its own, named after it, so that they depend on the seed and the name and on nothing else.
+type Builder struct {
+	params *Params
+	prefix string
+	seed   uint64
+	device tensor.Device
+	names  map[string]bool
+}
+
+// NewBuilder starts a network whose parameters lie on a device.
+func NewBuilder(seed uint64, device tensor.Device) *Builder {
+	return &Builder{params: &Params{}, seed: seed, device: device, names: map[string]bool{}}
+}
+
+// In returns a builder of the same network for the part of it called name.
+func (b *Builder) In(name string) *Builder {
+	inner := *b
+	inner.prefix = b.prefix + name + "."
+	return &inner
+}
+
+// Params returns all parameters made so far, whichever part made them.
+func (b *Builder) Params() *Params { return b.params }
+
+// Device returns where the parameters lie.
+func (b *Builder) Device() tensor.Device { return b.device }
+
+// Param makes a trained parameter.
+func (b *Builder) Param(name string, init Init, shape ...int64) *Param {
+	p := b.add(name, init, shape)
+	p.value.RequireGrad()
+	return p
+}
+
+// Buffer makes a tensor that is saved with the parameters but not trained.
+func (b *Builder) Buffer(name string, init Init, shape ...int64) *Param {
+	p := b.add(name, init, shape)
+	p.Buffer = true
+	return p
+}
+
+func (b *Builder) add(name string, init Init, shape []int64) *Param {
+	name = b.prefix + name
+	if b.names[name] {
+		panic(&tensor.Error{Op: "Param", Msg: fmt.Sprintf("two parameters are called %s", name)})
+	}
+	b.names[name] = true
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	values := make([]float32, n)
+	init(stream.New(b.seed, "init/"+name), shape, values)
+	s := tensor.Enter()
+	defer s.Leave()
+	p := &Param{Name: name, value: tensor.New(values, shape...).On(b.device).Own()}
+	b.params.all = append(b.params.all, p)
+	return p
+}

@@ -1,0 +1,39 @@
+package nn
+
+import (
+	"math/rand/v2"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// Norm says which statistics batch normalisation uses.
+type Norm int
+
+const (
+	// BatchStats are the mean and variance of the batch at hand. At test time the query images then help to classify one
+	// another, which the literature calls transductive.
+	BatchStats Norm = iota
+	// RunningStats are those gathered in training; each image is classified by itself, which is called inductive.
+	RunningStats
+)
+
+// A Pass is one evaluation of a network: what differs between evaluations, and nothing of the network. The zero value
+// evaluates with batch statistics, updates nothing and draws no noise.
+type Pass struct {
+	// Training moves running statistics and applies noise such as dropout.
+	Training bool
+	// Norm is batch normalisation's choice of statistics. Training passes use BatchStats.
+	Norm Norm
+	// Rand draws noise; it may be nil where the network has none.
+	Rand *rand.Rand
+	// With puts other tensors in the place of parameters, for methods that adapt a copy of the network. It may be nil.
+	With map[*Param]*tensor.Tensor
+}
+
+// Value returns the tensor that this pass uses for a parameter.
+func (p *Pass) Value(param *Param) *tensor.Tensor {
+	if t, ok := p.With[param]; ok {
+		return t
+	}
+	return param.value
+}

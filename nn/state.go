@@ -1,0 +1,188 @@
+package nn
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/engram-go/engram/tensor"
+	"github.com/nlpodyssey/safetensors"
+)
+
+// Named is a tensor under the name that it is saved by.
+type Named struct {
+	Name   string
+	Tensor *tensor.Tensor
+}
+
+// WithPrefix returns the tensors under prefixed names, so that several states share a file.
+func WithPrefix(prefix string, ts []Named) []Named {
+	out := make([]Named, len(ts))
+	for i, t := range ts {
+		out[i] = Named{prefix + t.Name, t.Tensor}
+	}
+	return out
+}
+
+// State is what a state file holds: tensors as bytes, by name, and notes.
+type State struct {
+	Notes  map[string]string
+	prefix string
+	views  map[string]safetensors.TensorView
+}
+
+var dtypes = map[tensor.DType]safetensors.DType{
+	tensor.Uint8:    safetensors.U8,
+	tensor.Int64:    safetensors.I64,
+	tensor.Float32:  safetensors.F32,
+	tensor.Float64:  safetensors.F64,
+	tensor.Bool:     safetensors.BOOL,
+	tensor.BFloat16: safetensors.BF16,
+}
+
+// Save writes tensors and notes to a safetensors file, which Python's safetensors opens. The file appears whole or not
+// at all: it is written beside its place, synced, and renamed.
+func Save(path string, ts []Named, notes map[string]string) error {
+	views := map[string]safetensors.TensorView{}
+	for _, t := range ts {
+		shape := make([]uint64, 0, 8)
+		for _, d := range t.Tensor.Shape() {
+			shape = append(shape, uint64(d))
+		}
+		if _, twice := views[t.Name]; twice {
+			return fmt.Errorf("nn: save %s: two tensors are called %s", path, t.Name)
+		}
+		view, err := safetensors.NewTensorView(dtypes[t.Tensor.DType()], shape, t.Tensor.Bytes())
+		if err != nil {
+			return fmt.Errorf("nn: save %s: %s: %w", path, t.Name, err)
+		}
+		views[t.Name] = view
+	}
+	var buf bytes.Buffer
+	if err := safetensors.SerializeToWriter(views, notes, &buf); err != nil {
+		return fmt.Errorf("nn: save %s: %w", path, err)
+	}
+	return WriteFile(path, &buf)
+}
+
+// WriteFile writes a file so that it appears whole or not at all.
+func WriteFile(path string, from io.Reader) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err = io.Copy(f, from); err != nil {
+		return err
+	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	if dir, openErr := os.Open(filepath.Dir(path)); openErr == nil {
+		_ = dir.Sync() // so that the name survives a power cut; not every file system can
+		_ = dir.Close()
+	}
+	return nil
+}
+
+// Open reads a state file.
+func Open(path string) (*State, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("nn: there is no state file %s: %w", path, err)
+		}
+		return nil, fmt.Errorf("nn: %w", err)
+	}
+	file, err := safetensors.Deserialize(data)
+	if err != nil {
+		return nil, fmt.Errorf("nn: %s is not a whole safetensors file: %w", path, err)
+	}
+	_, meta, err := safetensors.ReadMetadata(data)
+	if err != nil {
+		return nil, fmt.Errorf("nn: %s: %w", path, err)
+	}
+	s := &State{Notes: meta.Metadata(), views: map[string]safetensors.TensorView{}}
+	for _, v := range file.Tensors() {
+		s.views[v.Name] = v.TensorView
+	}
+	return s, nil
+}
+
+// Sub returns the part of the state whose names begin with prefix, under the rest of their names.
+func (s *State) Sub(prefix string) *State {
+	sub := &State{Notes: s.Notes, prefix: s.prefix + prefix, views: map[string]safetensors.TensorView{}}
+	for name, v := range s.views {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			sub.views[rest] = v
+		}
+	}
+	return sub
+}
+
+// Names returns the names of the tensors, sorted.
+func (s *State) Names() []string {
+	names := make([]string, 0, len(s.views))
+	for name := range s.views {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// copyInto copies the state into tensors of the same names, types and shapes, or changes nothing and says all that does
+// not fit.
+func (s *State) copyInto(ts []Named) error {
+	var errs []error
+	known := map[string]bool{}
+	for _, t := range ts {
+		known[t.Name] = true
+		view, ok := s.views[t.Name]
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s%s is missing from the file", s.prefix, t.Name))
+			continue
+		}
+		var shape []int64
+		for _, d := range view.Shape() {
+			shape = append(shape, int64(d))
+		}
+		if !slices.Equal(shape, t.Tensor.Shape()) {
+			errs = append(errs, fmt.Errorf("%s%s has the shape %v in the file, %v in the network", s.prefix, t.Name, shape, t.Tensor.Shape()))
+		} else if view.DType() != dtypes[t.Tensor.DType()] {
+			errs = append(errs, fmt.Errorf("%s%s is %v in the file, %v in the network", s.prefix, t.Name, view.DType(), t.Tensor.DType()))
+		}
+	}
+	for _, name := range s.Names() {
+		if !known[name] {
+			errs = append(errs, fmt.Errorf("%s%s is in the file but not in the network", s.prefix, name))
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("nn: the state does not fit: %w", errors.Join(errs...))
+	}
+	for _, t := range ts {
+		t.Tensor.Set(s.views[t.Name].Data())
+	}
+	return nil
+}
