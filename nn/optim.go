@@ -2,6 +2,7 @@ package nn
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 
 	"github.com/engram-go/engram/tensor"
@@ -10,7 +11,7 @@ import (
 // An Optimizer moves parameters along their gradients. It keeps its own state, which saves and loads like parameters.
 type Optimizer interface {
 	// Step moves each parameter by its gradient, in the order of [Params.Trained]; a nil gradient leaves its parameter
-	// and its state as they are.
+	// and its state as they are. It panics where a gradient's shape or type is not its parameter's, and moves nothing.
 	Step(grads []*tensor.Tensor, lr float64)
 	// State returns the state to save.
 	State() []Named
@@ -42,7 +43,21 @@ func newSlots(ps *Params, names ...string) *slots {
 	return s
 }
 
-func (s *slots) advance() int64 {
+// advance counts a step, or panics before anything has moved where the gradients do not belong to the parameters.
+func (s *slots) advance(grads []*tensor.Tensor) int64 {
+	if len(grads) != len(s.params) {
+		panic(&tensor.Error{Op: "Step", Msg: fmt.Sprintf("there are %d gradients for %d parameters", len(grads), len(s.params))})
+	}
+	for i, g := range grads {
+		if g == nil {
+			continue
+		}
+		p := s.params[i]
+		if !tensor.SameShape(g, p.value) || g.DType() != p.value.DType() {
+			panic(&tensor.Error{Op: "Step", Shapes: [][]int64{p.value.Shape(), g.Shape()}, Msg: fmt.Sprintf(
+				"the gradient of %s (%v) is %v", p.Name, p.value.DType(), g.DType())})
+		}
+	}
 	s.steps++
 	s.step.Set(binary.NativeEndian.AppendUint64(nil, uint64(s.steps)))
 	return s.steps
@@ -132,8 +147,8 @@ func orDefault(v, def float64) float64 {
 
 // Step implements [Optimizer].
 func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
-	c := a.config
-	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, a.advance())
+	c, step := a.config, a.advance(grads)
+	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
 }
 
 // RMSPropConfig are the settings of [NewRMSProp]. Zero values stand for Graves's: Alpha 0.95, Momentum 0.9, Eps 1e-4; a
@@ -161,7 +176,7 @@ func NewRMSProp(ps *Params, c RMSPropConfig) *RMSProp {
 
 // Step implements [Optimizer].
 func (r *RMSProp) Step(grads []*tensor.Tensor, lr float64) {
-	r.advance()
+	r.advance(grads)
 	c := r.config
 	r.each(grads, func(i int, p, grad *tensor.Tensor) {
 		n, g, delta := r.lists["n"][i], r.lists["g"][i], r.lists["delta"][i]
@@ -198,7 +213,7 @@ func NewSGD(ps *Params, c SGDConfig) *SGD { return &SGD{newSlots(ps, "v"), c} }
 
 // Step implements [Optimizer].
 func (o *SGD) Step(grads []*tensor.Tensor, lr float64) {
-	o.advance()
+	o.advance(grads)
 	c := o.config
 	o.each(grads, func(i int, p, g *tensor.Tensor) {
 		if c.Decay != 0 {
@@ -241,7 +256,8 @@ func GlobalNorm(grads []*tensor.Tensor) float64 {
 	var sum float64
 	for _, g := range grads {
 		if g != nil {
-			sum += g.Detach().Square().Sum().Float()
+			// In float64: float32 cannot hold the squares of the very gradients that need clipping.
+			sum += g.Detach().To(tensor.Float64).Square().Sum().Float()
 		}
 	}
 	return math.Sqrt(sum)

@@ -15,13 +15,13 @@ func StepRate(every int64, factor float64) Schedule {
 
 // LinearRate falls from 1 to 0 over the steps.
 func LinearRate(steps int64) Schedule {
-	return func(step int64) float64 { return math.Max(0, 1-float64(step)/float64(steps)) }
+	return func(step int64) float64 { return math.Max(0, 1-float64(step)/float64(max(steps, 1))) }
 }
 
 // CosineRate falls from 1 to 0 over the steps along half a cosine: Loshchilov and Hutter 2017, eq. 5, without restarts.
 func CosineRate(steps int64) Schedule {
 	return func(step int64) float64 {
-		return (1 + math.Cos(math.Pi*math.Min(1, float64(step)/float64(steps)))) / 2
+		return (1 + math.Cos(math.Pi*math.Min(1, float64(step)/float64(max(steps, 1))))) / 2
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include "../libtorch/compat_end.h"
 #include "engram.h"
+#include "guard.h"
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
@@ -14,27 +15,6 @@
 namespace {
 
 thread_local char *last_error = nullptr;
-
-void set_error(const char *what) {
-  free(last_error);
-  last_error = strdup(what);
-}
-
-at::Tensor &T(void *t) { return *static_cast<at::Tensor *>(t); }
-
-// Runs f; a failure leaves its message for eg_error and gives the value that means failure.
-template <class R, class F> R guarded(R failed, F f) {
-  try {
-    return f();
-  } catch (const c10::Error &e) {
-    set_error(e.what_without_backtrace());
-  } catch (const std::exception &e) {
-    set_error(e.what());
-  } catch (...) {
-    set_error("unknown C++ exception");
-  }
-  return failed;
-}
 
 constexpr int max_slots = 4096; // threads in one process that compute at once
 std::mutex slots_mutex;
@@ -64,6 +44,16 @@ thread_local Slot slot;
 std::atomic<int> threads{0};
 
 } // namespace
+
+namespace engram {
+void set_error(const char *what) {
+  free(last_error);
+  last_error = strdup(what);
+}
+} // namespace engram
+
+using engram::guarded;
+using engram::T;
 
 extern "C" {
 

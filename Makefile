@@ -1,0 +1,44 @@
+# `make run` on a fresh machine installs LibTorch, builds, trains and prints a table; `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-python build run test bench fmt lint clean
+
+env := . libtorch/env.sh;
+
+# gotch's C++ is compiled once for each machine and set of flags; nobody should take that for a hang.
+announce = if [ "$$(go list -f '{{.Stale}}' github.com/sugarme/gotch/libtch)" = true ]; then \
+	echo "The first build compiles the LibTorch bindings: 2 to 3 minutes, once."; fi;
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+setup: ## install what is missing: g++, LibTorch, OpenBLAS
+	@libtorch/install.sh
+
+setup-python: ## the same and PyTorch, for bench
+	@libtorch/install.sh --python
+
+build: setup ## build bin/engram
+	@$(env) $(announce) go build -o bin/engram ./cmd/engram
+
+run: build ## train the quick-start experiment and print its table
+	@$(env) bin/engram run experiments/quickstart.yaml
+
+test: setup ## run all tests
+	@$(env) $(announce) go test ./...
+
+bench: setup-python ## compare speed with PyTorch
+	@$(env) $(announce) go run ./bench
+
+fmt: ## format the Go files
+	@$(env) gofmt -w .
+
+lint: setup ## check formatting, go vet, staticcheck
+	@$(env) unformatted=$$(gofmt -l .); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):" $$unformatted >&2; exit 1; fi; \
+	$(announce) go vet ./...; go tool staticcheck ./...
+
+clean: ## remove what was built here; Go's build cache stays
+	@rm -rf bin .build

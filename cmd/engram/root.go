@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// newRoot builds the whole command line. Commands read and write through cmd.InOrStdin, OutOrStdout and ErrOrStderr
+// only.
+func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "engram",
+		Short:         "Few-shot learning with memory-augmented networks",
+		Version:       readVersion().String(),
+		SilenceErrors: true, // execute prints them
+		SilenceUsage:  true,
+		// Without a check of its own and something to run, cobra takes a mistyped subcommand for a call for help.
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			msg := fmt.Sprintf("unknown command %q", args[0])
+			for i, s := range cmd.SuggestionsFor(args[0]) {
+				msg += []string{"; did you mean ", " or "}[min(i, 1)] + s
+			}
+			if len(cmd.SuggestionsFor(args[0])) > 0 {
+				msg += "?"
+			}
+			return errors.New(msg)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(err)
+	root.AddCommand(
+		newDoctor(),
+	)
+	return root
+}
+
+// usageError is a mistake in the arguments that only a command itself can see; execute ends with status 2 for it.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// runError is what a command's RunE returned; any other error is cobra's own, which means a wrong flag or argument.
+type runError struct{ error }
+
+func (e runError) Unwrap() error { return e.error }
+
+// execute runs the command line, prints its error, if any, once, and returns the exit code.
+func execute(ctx context.Context, root *cobra.Command, args []string) int {
+	tagErrors(root)
+	// A nil slice would make cobra read the process's own arguments.
+	root.SetArgs(append([]string{}, args...))
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var usage usageError
+	var run runError
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		fmt.Fprintln(root.ErrOrStderr(), "engram: interrupted")
+		return exitInterrupted
+	case errors.As(err, &usage) || !errors.As(err, &run):
+		fmt.Fprintf(root.ErrOrStderr(), "engram: %v (see %s --help)\n", err, cmd.CommandPath())
+		return exitUsage
+	}
+	fmt.Fprintf(root.ErrOrStderr(), "engram: %v\n", err)
+	return exitFailure
+}
+
+// tagErrors makes a command's own errors tell themselves from cobra's.
+func tagErrors(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := run(cmd, args); err != nil {
+				return runError{err}
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		tagErrors(c)
+	}
+}
+
+// version is what this binary was built from.
+type version struct {
+	Engram   string `json:"engram"`             // the module's version, or "devel"
+	Revision string `json:"revision,omitempty"` // the commit, where the build recorded it
+	Modified bool   `json:"modified,omitempty"` // with changes on top
+	Go       string `json:"go"`
+	LibTorch string `json:"libtorch"`
+}
+
+func readVersion() version {
+	v := version{Engram: "devel", LibTorch: tensor.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	v.Go = info.GoVersion
+	if m := info.Main.Version; m != "" && m != "(devel)" {
+		v.Engram = m
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Revision = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}
+
+// build tells the version and the commit.
+func (v version) build() string {
+	s := v.Engram
+	if v.Revision != "" {
+		s += fmt.Sprintf(" (%.12s", v.Revision)
+		if v.Modified {
+			s += ", modified"
+		}
+		s += ")"
+	}
+	return s
+}
+
+func (v version) String() string {
+	return fmt.Sprintf("engram %s, %s, LibTorch %s", v.build(), v.Go, v.LibTorch)
+}

@@ -1,0 +1,261 @@
+package dataset
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// RemoteFile is a file of a data set and where its author keeps it.
+type RemoteFile struct {
+	Path string // below the data set's folder, with slashes
+	URL  string // below a Fetcher's base
+	Sum  string // checksum in hexadecimal: SHA-256, or MD5 where that is what is published
+}
+
+// RemoteFiles lists the files of a data set; it refuses the name of one that cannot be fetched.
+func RemoteFiles(name string) ([]RemoteFile, error) {
+	switch name {
+	case NameOmniglot:
+		const images, lists = "/brendenlake/omniglot/master/python/", "/jakesnell/prototypical-networks/master/data/omniglot/splits/vinyals/"
+		return []RemoteFile{
+			{"images_background.zip", images + "images_background.zip", "68d2efa1b9178cc56df9314c21c6e718"},
+			{"images_evaluation.zip", images + "images_evaluation.zip", "6b91aef0f799c5bb55b94e3f2daec811"},
+			{"splits/vinyals/train.txt", lists + "train.txt", "984522c194c30fb678ce53304a160a42faf5403ad4f9a67010f32dd3a35738e0"},
+			{"splits/vinyals/val.txt", lists + "val.txt", "11f99e54faee3e26f53d3231c1cceac5bf7b8730e9be31cb6dab256551dc0c1a"},
+			{"splits/vinyals/trainval.txt", lists + "trainval.txt", "5276ae50c755596d0bff7f2284e85625695549a85ee6e36b6491ad1e5d1cc26a"},
+			{"splits/vinyals/test.txt", lists + "test.txt", "845264cc5c156180828ccf17915668b17ee21424d0170df6e7d81676aa5d1204"},
+		}, nil
+	case NameStrokes:
+		return nil, fmt.Errorf("dataset: %s is built in: there is nothing to fetch", name)
+	}
+	return nil, unknown(name)
+}
+
+// Progress is told how far a file is: the bytes done, the bytes in all or -1 where the server does not say, and the
+// file's path below the data set's folder.
+type Progress func(done, total int64, file string)
+
+// Fetch downloads a data set from its author's repository into dir. See Fetcher.
+func Fetch(ctx context.Context, name, dir string, progress Progress) error {
+	files, err := RemoteFiles(name)
+	if err != nil {
+		return err
+	}
+	return Fetcher{}.Fetch(ctx, files, dir, progress)
+}
+
+// Fetcher downloads files. The zero value works.
+type Fetcher struct {
+	Base   string        // what URLs begin with; empty means https://raw.githubusercontent.com
+	Client *http.Client  // nil means one that waits 30 seconds for an answer
+	Stall  time.Duration // how long a download may stand still; 0 means a minute
+}
+
+// maxFileBytes bounds what a server may send for one file, which is far above the largest there is.
+const maxFileBytes = 256 << 20
+
+// Fetch downloads files into dir one after another. A file is written beside its name as NAME.part, which an
+// interrupted download leaves and the next one goes on from, and gets its name when its checksum is right. A file that
+// is there with the right checksum is not fetched again; one with another is left alone and is an error. The error
+// lists the URL and the path, so that a file can be brought by hand; it wraps ctx's when ctx ends first.
+func (f Fetcher) Fetch(ctx context.Context, files []RemoteFile, dir string, progress Progress) error {
+	if f.Base == "" {
+		f.Base = "https://raw.githubusercontent.com"
+	}
+	if f.Client == nil {
+		t := &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 30 * time.Second, TLSHandshakeTimeout: 30 * time.Second}
+		defer t.CloseIdleConnections()
+		f.Client = &http.Client{Transport: t}
+	}
+	if f.Stall <= 0 {
+		f.Stall = time.Minute
+	}
+	if progress == nil {
+		progress = func(int64, int64, string) {}
+	}
+	for i, file := range files {
+		if err := f.file(ctx, file, dir, progress); err != nil {
+			err = fmt.Errorf("dataset: fetching %s: %w", file.Path, err)
+			if ctx.Err() != nil || errors.Is(err, errOtherFile) {
+				return err
+			}
+			var byHand strings.Builder
+			for _, file := range files[i:] {
+				fmt.Fprintf(&byHand, "\n  %s%s\n    to %s", f.Base, file.URL, filepath.Join(dir, filepath.FromSlash(file.Path)))
+			}
+			return fmt.Errorf("%w\nrun the command again to go on where it stopped, or download by hand%s", err, byHand.String())
+		}
+	}
+	return nil
+}
+
+var (
+	errOtherFile = errors.New("it is there but is not the author's file")
+	errChecksum  = errors.New("what the server sent has the wrong checksum")
+)
+
+func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress Progress) error {
+	path := filepath.Join(dir, filepath.FromSlash(file.Path))
+	switch err := checkSum(path, file.Sum); {
+	case err == nil:
+		if info, err := os.Stat(path); err == nil {
+			progress(info.Size(), info.Size(), file.Path)
+		}
+		return ctx.Err()
+	case errors.Is(err, errChecksum):
+		return fmt.Errorf("%w: %s has another checksum; keep it if you made it yourself, or move it away and fetch again", errOtherFile, path)
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("%w; choose a folder that you may write to", err)
+	}
+	part := path + ".part"
+	for {
+		resumed, err := f.download(ctx, file, part, progress)
+		if err != nil {
+			return err
+		}
+		err = checkSum(part, file.Sum)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errChecksum) {
+			return err
+		}
+		if err := os.Remove(part); err != nil {
+			return err
+		}
+		// What lay there may have been the start of another file: once more from the beginning.
+		if !resumed {
+			return err
+		}
+	}
+	return os.Rename(part, path)
+}
+
+// download brings the part file to its full length and says whether it went on from bytes that were there before.
+func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, progress Progress) (resumed bool, err error) {
+	out, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	have, err := out.Seek(0, io.SeekEnd)
+	if err != nil {
+		return false, err
+	}
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(f.Stall, func() { cancel(fmt.Errorf("nothing came for %s", f.Stall)) })
+	defer watch.Stop()
+	reply, err := f.get(ctx, file, have)
+	if err != nil {
+		return false, err
+	}
+	defer reply.Body.Close()
+	switch {
+	case reply.StatusCode == http.StatusPartialContent && have > 0 && startsAt(reply, have):
+		resumed = true
+	case reply.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
+		// All of it is there, or more than all: the checksum tells.
+		return true, nil
+	case reply.StatusCode == http.StatusOK: // a server without ranges begins at the beginning
+		have = 0
+		if err := out.Truncate(0); err != nil {
+			return false, err
+		}
+		if _, err := out.Seek(0, io.SeekStart); err != nil {
+			return false, err
+		}
+	default:
+		return false, fmt.Errorf("%s%s answered %s", f.Base, file.URL, reply.Status)
+	}
+	total := int64(-1)
+	if reply.ContentLength >= 0 {
+		total = have + reply.ContentLength
+	}
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := reply.Body.Read(buffer)
+		if n > 0 {
+			watch.Reset(f.Stall)
+			if _, err := out.Write(buffer[:n]); err != nil {
+				return resumed, err
+			}
+			have += int64(n)
+			if have > maxFileBytes {
+				return resumed, fmt.Errorf("the server sent more than %d bytes", maxFileBytes)
+			}
+			progress(have, total, file.Path)
+		}
+		if err == io.EOF {
+			return resumed, nil
+		}
+		if err != nil {
+			return resumed, fmt.Errorf("the download broke off after %d bytes: %w", have, cause(ctx, err))
+		}
+	}
+}
+
+func (f Fetcher) get(ctx context.Context, file RemoteFile, from int64) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.Base+file.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	if from > 0 {
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
+	// Else a proxy may pack the reply, and ranges would count packed bytes.
+	request.Header.Set("Accept-Encoding", "identity")
+	reply, err := f.Client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("no answer: %w", cause(ctx, err))
+	}
+	return reply, nil
+}
+
+// cause prefers why a context was cancelled to that it was.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// startsAt says whether a partial reply begins at the byte that was asked for.
+func startsAt(reply *http.Response, from int64) bool {
+	return strings.HasPrefix(reply.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", from))
+}
+
+// checkSum compares a file's checksum; errChecksum says that it differs.
+func checkSum(path, sum string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var h hash.Hash = sha256.New()
+	if len(sum) == 2*md5.Size {
+		h = md5.New()
+	}
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	if got := fmt.Sprintf("%x", h.Sum(nil)); got != sum {
+		return fmt.Errorf("%w: %d bytes with %s, not %s", errChecksum, n, got, sum)
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The names of the data sets.
+const (
+	NameOmniglot = "omniglot"
+	NameStrokes  = "strokes"
+)
+
+// Names lists the data sets.
+func Names() []string { return []string{NameOmniglot, NameStrokes} }
+
+// ErrNotFound is what Find's error wraps when a data set is not on this machine.
+var ErrNotFound = errors.New("data set not found")
+
+// Place is a folder in which data are looked for, and what names it.
+type Place struct {
+	Dir  string
+	From string // --data, $ENGRAM_DATA, beside the project, or cache
+}
+
+// Places lists where a data set is looked for, in order: the folder given, which may be empty; $ENGRAM_DATA;
+// ../shared/data relative to the working directory; and the cache, where Fetch puts it. Of each, a folder of the data
+// set's name below it counts as well. A folder given is the only place.
+func Places(name, given string) []Place {
+	var roots []Place
+	if given != "" {
+		roots = []Place{{given, "--data"}}
+	} else {
+		if dir := os.Getenv("ENGRAM_DATA"); dir != "" {
+			roots = append(roots, Place{dir, "$ENGRAM_DATA"})
+		}
+		roots = append(roots, Place{filepath.Join("..", "shared", "data"), "beside the project"})
+		if dir, err := CacheDir(); err == nil {
+			roots = append(roots, Place{filepath.Join(dir, "data"), "cache"})
+		}
+	}
+	var places []Place
+	for _, p := range roots {
+		places = append(places, p, Place{filepath.Join(p.Dir, name), p.From})
+	}
+	return places
+}
+
+// FetchDir is the folder that a data set is fetched into if no other is asked for: data/NAME in the cache.
+func FetchDir(name string) (string, error) {
+	dir, err := CacheDir()
+	return filepath.Join(dir, "data", name), err
+}
+
+// Find gives the folder of a data set: the first of Places that holds its images. The error wraps ErrNotFound and says
+// where was looked and what to do.
+func Find(name, given string) (root string, err error) {
+	if name == NameStrokes {
+		return "", fmt.Errorf("dataset: %s is built in and has no folder: make it with NewStrokes", name)
+	}
+	if name != NameOmniglot {
+		return "", unknown(name)
+	}
+	places := Places(name, given)
+	for _, p := range places {
+		if images, _ := omniglotLacks(p.Dir); len(images) == 0 {
+			return p.Dir, nil
+		}
+	}
+	var b strings.Builder
+	for _, p := range places {
+		fmt.Fprintf(&b, "\n  %s (%s)", p.Dir, p.From)
+	}
+	return "", fmt.Errorf("dataset: %s: %w; looked in%s\nrun `engram data fetch %s`, or put %s.zip and %s.zip (or the folders unpacked from them) in one of these, or name their folder with --data or ENGRAM_DATA",
+		name, ErrNotFound, b.String(), name, background, evaluation)
+}
+
+func unknown(name string) error {
+	return fmt.Errorf("dataset: unknown data set %q: use one of %s", name, strings.Join(Names(), ", "))
+}
+
+// omniglotLacks says what a folder lacks to be Omniglot's: of the images, without which it is none, and of the lists of the
+// split vinyals.
+func omniglotLacks(root string) (images, lists []string) {
+	for _, part := range []string{background, evaluation} {
+		if _, ok := findSource(root, part); !ok {
+			images = append(images, part+".zip")
+		}
+	}
+	for _, file := range []string{"train.txt", "val.txt", "test.txt"} {
+		path := filepath.Join("splits", SplitVinyals, file)
+		if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+			lists = append(lists, path)
+		}
+	}
+	return images, lists
+}
+
+// Status is what is known of a data set on this machine.
+type Status struct {
+	Name    string
+	BuiltIn bool     // needs no file
+	Root    string   // the folder found; empty if none
+	Missing []string // files, relative to Root or, if there is none, to the folder they belong in
+	Places  []Place  // where was looked
+}
+
+// Usable says whether the data set can be loaded; a split may still lack its lists.
+func (s Status) Usable() bool { return s.BuiltIn || s.Root != "" }
+
+// Complete says whether nothing is missing.
+func (s Status) Complete() bool { return s.Usable() && len(s.Missing) == 0 }
+
+// Survey tells of each data set whether it is there, where, and what it lacks. It looks at names only and reads no
+// image.
+func Survey(given string) []Status {
+	s := Status{Name: NameOmniglot, Places: Places(NameOmniglot, given)}
+	if root, err := Find(NameOmniglot, given); err == nil {
+		s.Root = root
+		_, s.Missing = omniglotLacks(root)
+	} else {
+		images, lists := []string{background + ".zip", evaluation + ".zip"}, []string(nil)
+		for _, p := range s.Places { // of a folder with only a part, say what it lacks
+			if i, l := omniglotLacks(p.Dir); len(i) < len(images) {
+				images, lists = i, l
+				break
+			}
+		}
+		if lists == nil {
+			_, lists = omniglotLacks("")
+		}
+		s.Missing = slices.Concat(images, lists)
+	}
+	return []Status{s, {Name: NameStrokes, BuiltIn: true}}
+}

@@ -1,0 +1,216 @@
+// Package dataset holds the labelled images that Engram learns from, and where they come from.
+//
+// A Set is a number of classes with some images each. There are three: Omniglot, read from its author's archives; the
+// built-in Strokes, drawn by a programme, which need no file; and Images, which is any set held in memory. Select,
+// Split.Parts and Turn make sets of sets: a share of the classes, or every class in four rotations. Package
+// episode draws few-shot episodes from a Set.
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Set is a labelled set of images, all of one size. Values lie in [0,1] and ink is 1. A Set never changes once made and
+// may be read from several goroutines.
+type Set interface {
+	// Classes is the number of classes.
+	Classes() int
+	// Class is the name of class i, i in [0, Classes()).
+	Class(i int) string
+	// Instances is the number of images of a class.
+	Instances(class int) int
+	// Shape is the shape of each image.
+	Shape() (channels, height, width int)
+	// Image writes one image, [channels, height, width], into dst, turned counter-clockwise by quarter times 90
+	// degrees. dst holds at least channels*height*width values. An odd quarter needs height = width; SquareError says
+	// beforehand whether a set may be turned. An index out of range is the caller's bug and panics as a slice does.
+	Image(dst []float32, class, instance, quarter int)
+}
+
+// Images is a Set held in memory at one byte a value.
+type Images struct {
+	names                   []string
+	start                   []int // start[i] is the first image of class i; one more than there are classes
+	channels, height, width int
+	pixels                  []byte
+	ink                     *[256]float32
+}
+
+// NewImages makes a Set of pixels, [images, channels, height, width], 0 for paper and 255 for ink. The images lie class
+// after class; counts says how many each class has. Names must differ, counts be positive and the sizes agree. The
+// slices are kept, not copied.
+func NewImages(names []string, counts []int, channels, height, width int, pixels []byte) (*Images, error) {
+	if channels < 1 || height < 1 || width < 1 {
+		return nil, fmt.Errorf("dataset: images of %dx%dx%d: channels, height and width must be positive", channels, height, width)
+	}
+	if most := 1 << 14; channels > most || height > most || width > most { // their product must not overflow
+		return nil, fmt.Errorf("dataset: images of %dx%dx%d: channels, height and width must not exceed %d", channels, height, width, most)
+	}
+	if len(names) != len(counts) {
+		return nil, fmt.Errorf("dataset: %d class names but %d counts: give one count a class", len(names), len(counts))
+	}
+	start := make([]int, len(counts)+1)
+	seen := make(map[string]bool, len(names))
+	for i, n := range counts {
+		if n < 1 {
+			return nil, fmt.Errorf("dataset: class %q has %d images: a class needs at least one", names[i], n)
+		}
+		if n > len(pixels) {
+			return nil, fmt.Errorf("dataset: class %q has %d images but there are %d values in all: give all the pixels", names[i], n, len(pixels))
+		}
+		if seen[names[i]] {
+			return nil, fmt.Errorf("dataset: two classes are named %q: names must differ", names[i])
+		}
+		seen[names[i]] = true
+		start[i+1] = start[i] + n
+	}
+	if size, images := channels*height*width, start[len(counts)]; len(pixels)%size != 0 || len(pixels)/size != images {
+		return nil, fmt.Errorf("dataset: %d values for %d images of %dx%dx%d, which take %d",
+			len(pixels), images, channels, height, width, images*size)
+	}
+	return &Images{names, start, channels, height, width, pixels, inkTable()}, nil
+}
+
+// inkTable gives the value of each byte, v/255. A table is exact at 255 and as fast as a product.
+func inkTable() *[256]float32 {
+	var t [256]float32
+	for i := range t {
+		t[i] = float32(i) / 255
+	}
+	return &t
+}
+
+// Classes implements Set.
+func (s *Images) Classes() int { return len(s.names) }
+
+// Class implements Set.
+func (s *Images) Class(i int) string { return s.names[i] }
+
+// Instances implements Set.
+func (s *Images) Instances(class int) int { return s.start[class+1] - s.start[class] }
+
+// Shape implements Set.
+func (s *Images) Shape() (channels, height, width int) { return s.channels, s.height, s.width }
+
+// Image implements Set.
+func (s *Images) Image(dst []float32, class, instance, quarter int) {
+	n := s.Instances(class)
+	if uint(instance) >= uint(n) {
+		instance = len(s.pixels) // out of range: the next class's image must not answer for this one's
+	}
+	size := s.channels * s.height * s.width
+	at := (s.start[class] + instance) * size
+	expand(dst, s.pixels[at:at+size], s.ink, s.channels, s.height, s.width, quarter)
+}
+
+// expand writes the bytes of an image as values, turned counter-clockwise by quarter times 90 degrees.
+func expand(dst []float32, src []byte, ink *[256]float32, channels, height, width, quarter int) {
+	dst = dst[:len(src)]
+	first, down, right := 0, 0, 0 // where the turned image's first pixel lies, and a step down and right from there
+	switch quarter & 3 {
+	case 0:
+		for i, v := range src {
+			dst[i] = ink[v]
+		}
+		return
+	case 1:
+		first, down, right = width-1, -1, width
+	case 2:
+		first, down, right = height*width-1, -width, -1
+	case 3:
+		first, down, right = (height-1)*width, 1, -width
+	}
+	plane := height * width
+	for c := range channels {
+		from, to := src[c*plane:(c+1)*plane], dst[c*plane:(c+1)*plane]
+		for y := range height {
+			at := first + y*down
+			row := to[y*width : (y+1)*width]
+			for x := range row {
+				row[x] = ink[from[at]]
+				at += right
+			}
+		}
+	}
+}
+
+// SquareError is nil when the images of a set are square, and so may be turned by 90 degrees.
+func SquareError(set Set) error {
+	if _, h, w := set.Shape(); h != w {
+		return fmt.Errorf("dataset: images of %dx%d cannot be turned by 90 degrees: use rotation %q or square images", h, w, RotateNone)
+	}
+	return nil
+}
+
+// subset is some of the classes of a set.
+type subset struct {
+	set     Set
+	classes []int
+}
+
+// Subset is the given classes of a set, in the given order. It refuses a class that is not there or is named twice.
+func Subset(set Set, classes []int) (Set, error) {
+	if set == nil {
+		return nil, errors.New("dataset: subset of a nil set")
+	}
+	seen := make(map[int]bool, len(classes))
+	for _, c := range classes {
+		if c < 0 || c >= set.Classes() {
+			return nil, fmt.Errorf("dataset: class %d of a set of %d classes: classes count from 0", c, set.Classes())
+		}
+		if seen[c] {
+			return nil, fmt.Errorf("dataset: class %d (%s) is named twice: name it once", c, set.Class(c))
+		}
+		seen[c] = true
+	}
+	return &subset{set, append([]int(nil), classes...)}, nil
+}
+
+// Select is the classes of a set that bear the given names, in the order of the names. A MissingError lists the names
+// that the set does not have.
+func Select(set Set, names []string) (Set, error) {
+	index := make(map[string]int, set.Classes())
+	for i := range set.Classes() {
+		index[set.Class(i)] = i
+	}
+	classes := make([]int, 0, len(names))
+	var missing []string
+	for _, name := range names {
+		if i, ok := index[name]; ok {
+			classes = append(classes, i)
+		} else {
+			missing = append(missing, name)
+		}
+	}
+	if missing != nil {
+		return nil, &MissingError{Names: missing, Have: set.Classes()}
+	}
+	return Subset(set, classes)
+}
+
+// MissingError says that classes were asked for which a set does not have.
+type MissingError struct {
+	Names []string // the names asked for in vain
+	Have  int      // how many classes the set has
+}
+
+// Error implements error.
+func (e *MissingError) Error() string {
+	some, more := e.Names, ""
+	if len(some) > 5 {
+		some, more = some[:5], ", …"
+	}
+	return fmt.Sprintf("dataset: %d classes are not among the %d of the set: %s%s; fetch the data set again, or name classes that it has",
+		len(e.Names), e.Have, strings.Join(some, ", "), more)
+}
+
+func (s *subset) Classes() int                         { return len(s.classes) }
+func (s *subset) Class(i int) string                   { return s.set.Class(s.classes[i]) }
+func (s *subset) Instances(class int) int              { return s.set.Instances(s.classes[class]) }
+func (s *subset) Shape() (channels, height, width int) { return s.set.Shape() }
+func (s *subset) rotated() bool                        { return Rotated(s.set) }
+func (s *subset) Image(dst []float32, class, inst, turn int) {
+	s.set.Image(dst, s.classes[class], inst, turn)
+}

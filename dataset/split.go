@@ -1,0 +1,212 @@
+package dataset
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/engram-go/engram/stream"
+)
+
+// The names of the splits of Omniglot.
+const (
+	// SplitVinyals is the list most papers use: 1028, 172 and 423 characters, read from the files train.txt, val.txt
+	// and test.txt in splits/vinyals. Gurmukhi lends characters to both training and test, but no character is in two.
+	SplitVinyals = "vinyals"
+	// SplitLake trains on the author's background set and tests on the evaluation set, 659 characters. Of the 30
+	// background alphabets, sorted by name and shuffled by the seed, the last 5 are the validation set, whole; a set of
+	// fewer alphabets gives a sixth of them, at least one.
+	SplitLake = "lake"
+	// SplitRandom shuffles the 1623 sorted names by the seed: 1200 for training, of which the last 100 are held out as
+	// validation (as learn2learn does), then 423 for test.
+	SplitRandom = "random-1200"
+)
+
+// SplitNames lists the splits of Omniglot.
+func SplitNames() []string { return []string{SplitVinyals, SplitLake, SplitRandom} }
+
+// Split is three lists of class names, none of which is in two. The names are those of the characters, without
+// rotation.
+type Split struct {
+	Name             string
+	Train, Val, Test []string
+}
+
+// Parts is a set split in three. TrainVal is the first two together, for methods that train again on both once the
+// validation set has told them for how long.
+type Parts struct {
+	Train, Val, TrainVal, Test Set
+}
+
+// Parts splits a set and, for the rotations that make classes, rotates the parts. It returns a MissingError when the
+// split names classes that the set does not have, and refuses a class that is in two parts.
+func (s Split) Parts(set Set, r Rotation) (Parts, error) {
+	r, err := ParseRotation(string(r))
+	if err != nil {
+		return Parts{}, err
+	}
+	if r != RotateNone {
+		if err := SquareError(set); err != nil {
+			return Parts{}, err
+		}
+	}
+	if err := s.disjoint(); err != nil {
+		return Parts{}, err
+	}
+	var p Parts
+	for _, part := range []struct {
+		set   *Set
+		names []string
+		train bool
+	}{{&p.Train, s.Train, true}, {&p.Val, s.Val, false}, {&p.TrainVal, slices.Concat(s.Train, s.Val), true}, {&p.Test, s.Test, false}} {
+		chosen, err := Select(set, part.names)
+		if err != nil {
+			return Parts{}, fmt.Errorf("split %s: %w", s.Name, err)
+		}
+		if *part.set, err = r.apply(chosen, part.train); err != nil {
+			return Parts{}, fmt.Errorf("split %s: %w", s.Name, err)
+		}
+	}
+	return p, nil
+}
+
+func (s Split) disjoint() error {
+	in := make(map[string]string)
+	for _, part := range []struct {
+		name  string
+		names []string
+	}{{"train", s.Train}, {"val", s.Val}, {"test", s.Test}} {
+		for _, name := range part.names {
+			if other, ok := in[name]; ok {
+				return fmt.Errorf("dataset: split %s has %s in %s and in %s: a class belongs to one part", s.Name, name, other, part.name)
+			}
+			in[name] = part.name
+		}
+	}
+	return nil
+}
+
+// ReadVinyals reads the lists train.txt, val.txt and test.txt in a folder.
+func ReadVinyals(dir string) (Split, error) {
+	s := Split{Name: SplitVinyals}
+	for _, part := range []struct {
+		file  string
+		names *[]string
+	}{{"train.txt", &s.Train}, {"val.txt", &s.Val}, {"test.txt", &s.Test}} {
+		path := filepath.Join(dir, part.file)
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return Split{}, fmt.Errorf("dataset: the split %q needs the list %s: run `engram data fetch omniglot`, or put it there, or choose another split (%s, %s): %w",
+				SplitVinyals, path, SplitLake, SplitRandom, err)
+		}
+		if err != nil {
+			return Split{}, fmt.Errorf("dataset: opening a split list: %w", err)
+		}
+		*part.names, err = ParseSplit(f)
+		f.Close()
+		if err != nil {
+			return Split{}, fmt.Errorf("dataset: %s: %w; fetch the list again", path, err)
+		}
+	}
+	return s, s.disjoint()
+}
+
+// ParseSplit reads a list of lines ALPHABET/characterNN/rotRRR, or without the rotation, and returns the characters in
+// the order in which they first appear. Blank lines are skipped. An error names the line.
+func ParseSplit(r io.Reader) ([]string, error) {
+	var names []string
+	seen := make(map[string]bool)  // lines
+	known := make(map[string]bool) // characters
+	scan := bufio.NewScanner(r)
+	scan.Buffer(nil, 4096)
+	n := 0
+	for scan.Scan() {
+		n++
+		line := strings.TrimSpace(scan.Text())
+		if line == "" {
+			continue
+		}
+		fields := strings.Split(line, "/")
+		if len(fields) == 3 {
+			degrees, ok := strings.CutPrefix(fields[2], "rot")
+			if d, err := strconv.ParseUint(degrees, 10, 16); !ok || err != nil || len(degrees) != 3 || d >= 360 || d%90 != 0 {
+				return nil, fmt.Errorf("line %d: %q is not a rotation: want rot000, rot090, rot180 or rot270", n, fields[2])
+			}
+			fields = fields[:2]
+		}
+		if len(fields) != 2 || !plainName(fields[0]) || !plainName(fields[1]) {
+			return nil, fmt.Errorf("line %d: %q does not read ALPHABET/characterNN/rotRRR", n, line)
+		}
+		if seen[line] {
+			return nil, fmt.Errorf("line %d: %q is listed twice", n, line)
+		}
+		seen[line] = true
+		if name := fields[0] + "/" + fields[1]; !known[name] {
+			known[name] = true
+			names = append(names, name)
+		}
+	}
+	if err := scan.Err(); err != nil {
+		return nil, fmt.Errorf("after line %d: %w", n, err)
+	}
+	if names == nil {
+		return nil, errors.New("the list is empty")
+	}
+	return names, nil
+}
+
+// plainName says whether a part of a path names a file or folder and nothing else.
+func plainName(s string) bool {
+	return s != "" && s != "." && s != ".." && !strings.ContainsAny(s, "/\\:\x00") && strings.TrimSpace(s) == s
+}
+
+// lakeSplit holds out whole alphabets of the background set.
+func lakeSplit(background, evaluation []string, seed uint64) (Split, error) {
+	var alphabets []string
+	for _, name := range background {
+		alphabets = append(alphabets, alphabet(name))
+	}
+	slices.Sort(alphabets)
+	alphabets = slices.Compact(alphabets)
+	if len(alphabets) < 2 {
+		return Split{}, fmt.Errorf("dataset: the split %q holds out alphabets for validation and needs at least 2 in images_background, which has %d: fetch the whole of Omniglot",
+			SplitLake, len(alphabets))
+	}
+	stream.New(seed, "split/"+SplitLake).Shuffle(len(alphabets), func(i, j int) {
+		alphabets[i], alphabets[j] = alphabets[j], alphabets[i]
+	})
+	held := max(1, len(alphabets)/6)
+	held = len(alphabets) - held
+	s := Split{Name: SplitLake, Test: slices.Clone(evaluation)}
+	for _, name := range background {
+		if slices.Contains(alphabets[held:], alphabet(name)) {
+			s.Val = append(s.Val, name)
+		} else {
+			s.Train = append(s.Train, name)
+		}
+	}
+	return s, nil
+}
+
+// randomSplit shuffles the sorted names.
+func randomSplit(names []string, seed uint64) (Split, error) {
+	const train, val, all = 1100, 100, 1623
+	if len(names) != all {
+		return Split{}, fmt.Errorf("dataset: the split %q shares out %d characters but there are %d: fetch the whole of Omniglot", SplitRandom, all, len(names))
+	}
+	names = slices.Sorted(slices.Values(names))
+	stream.New(seed, "split/"+SplitRandom).Shuffle(all, func(i, j int) { names[i], names[j] = names[j], names[i] })
+	return Split{SplitRandom, names[:train:train], names[train : train+val : train+val], names[train+val:]}, nil
+}
+
+// alphabet is the first part of the name of a character.
+func alphabet(name string) string {
+	a, _, _ := strings.Cut(name, "/")
+	return a
+}

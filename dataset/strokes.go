@@ -1,0 +1,341 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+
+	"github.com/engram-go/engram/stream"
+)
+
+// StrokesOptions says how many characters to draw and how. The zero value works: as many classes as the split vinyals
+// of Omniglot has.
+type StrokesOptions struct {
+	Train, Val, Test int // classes; all 0 means 1028, 172 and 423
+	Instances        int // images a class; 0 means 20
+	Size             int // side of the images in pixels, 8 to 256; 0 means 28
+	// CacheBytes bounds the memory for images drawn already, at Size*Size bytes each; 0 means 64 MiB, below 0 none.
+	CacheBytes int
+}
+
+// Strokes is a built-in Set of invented characters, for which no file is needed. A class is a random programme of one
+// to four smooth strokes, in the spirit of Lake et al. (2015); an instance is that programme written by an unsteady
+// hand: noise on the points that the strokes run through, a little rotation, shear, scale and shift, and a pen of its
+// own width.
+//
+// An image depends on the seed, the class, the instance and the size, and on nothing else: neither the order of calls
+// nor the number of classes. It is the same on all machines of one processor architecture; another may round
+// differently in the last place.
+type Strokes struct {
+	options StrokesOptions
+	seed    uint64
+	classes []glyph
+	ink     *[256]float32
+
+	cache []atomic.Pointer[[]byte] // by class and instance; nil until drawn
+	room  atomic.Int64             // images that may still be kept
+	pens  sync.Pool                // of *pen
+}
+
+// NewStrokes invents the characters of a seed.
+func NewStrokes(seed uint64, o StrokesOptions) (*Strokes, error) {
+	if o.Train == 0 && o.Val == 0 && o.Test == 0 {
+		o.Train, o.Val, o.Test = 1028, 172, 423
+	}
+	if o.Instances == 0 {
+		o.Instances = 20
+	}
+	if o.Size == 0 {
+		o.Size = 28
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 64 << 20
+	}
+	const most = 1 << 24 // images; keeps the cache's table below 128 MiB
+	for _, n := range []int{o.Train, o.Val, o.Test, o.Instances} {
+		if n < 0 || n > most {
+			return nil, fmt.Errorf("dataset: strokes with %d, %d and %d classes of %d images: numbers must be from 0 to %d", o.Train, o.Val, o.Test, o.Instances, most)
+		}
+	}
+	classes := o.Train + o.Val + o.Test
+	if classes > most/o.Instances {
+		return nil, fmt.Errorf("dataset: strokes with %d classes of %d images: at most %d images in all", classes, o.Instances, most)
+	}
+	if o.Size < 8 || o.Size > 256 {
+		return nil, fmt.Errorf("dataset: strokes at %d pixels: choose a size from 8 to 256", o.Size)
+	}
+	s := &Strokes{options: o, seed: seed, classes: make([]glyph, classes), ink: inkTable()}
+	for i := range s.classes {
+		s.classes[i] = newGlyph(stream.New(seed, "strokes/class", uint64(i)))
+	}
+	if o.CacheBytes > 0 {
+		s.cache = make([]atomic.Pointer[[]byte], classes*o.Instances)
+		s.room.Store(int64(o.CacheBytes / (o.Size * o.Size)))
+	}
+	s.pens.New = func() any { return newPen(o.Size) }
+	return s, nil
+}
+
+// Classes implements Set.
+func (s *Strokes) Classes() int { return len(s.classes) }
+
+// Class implements Set; the name is strokes/NNNNN, counted from 0.
+func (s *Strokes) Class(i int) string {
+	if i < 0 || i >= len(s.classes) {
+		panic(fmt.Sprintf("dataset: class %d of %d", i, len(s.classes))) // as a slice does
+	}
+	return fmt.Sprintf("strokes/%05d", i)
+}
+
+// Instances implements Set.
+func (s *Strokes) Instances(int) int { return s.options.Instances }
+
+// Shape implements Set.
+func (s *Strokes) Shape() (channels, height, width int) { return 1, s.options.Size, s.options.Size }
+
+// Split shares out the classes: the first Train of them, the next Val, the last Test.
+func (s *Strokes) Split() Split {
+	names := make([]string, len(s.classes))
+	for i := range names {
+		names[i] = s.Class(i)
+	}
+	train, val := s.options.Train, s.options.Train+s.options.Val
+	return Split{"strokes", names[:train:train], names[train:val:val], names[val:]}
+}
+
+// Image implements Set.
+func (s *Strokes) Image(dst []float32, class, instance, quarter int) {
+	if instance < 0 || instance >= s.options.Instances {
+		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.options.Instances)) // as a slice does
+	}
+	size := s.options.Size
+	var kept *atomic.Pointer[[]byte]
+	if s.cache != nil {
+		kept = &s.cache[class*s.options.Instances+instance]
+		if b := kept.Load(); b != nil {
+			expand(dst, *b, s.ink, 1, size, size, quarter)
+			return
+		}
+	}
+	p := s.pens.Get().(*pen)
+	defer s.pens.Put(p)
+	p.write(&s.classes[class], stream.New(s.seed, "strokes/instance", uint64(class), uint64(instance)))
+	expand(dst, p.pixels, s.ink, 1, size, size, quarter)
+	if kept != nil && s.room.Add(-1) >= 0 {
+		b := append([]byte(nil), p.pixels...)
+		kept.Store(&b) // another goroutine may have stored the same bytes meanwhile
+	}
+}
+
+// point is a place on the page, whose middle is 0 and whose edges are -1 and 1; y grows downwards.
+type point struct{ x, y float64 }
+
+func (p point) plus(q point, by float64) point { return point{p.x + by*q.x, p.y + by*q.y} }
+
+// Bounds on what a programme may hold.
+const (
+	maxStrokes = 4
+	maxPoints  = 6 // a stroke
+)
+
+// glyph is a class: the points that its strokes run through.
+type glyph struct {
+	strokes [maxStrokes][maxPoints]point
+	points  [maxStrokes]int // used, by stroke; 0 for no stroke
+}
+
+// The tempers of a stroke.
+const (
+	straight = iota // hardly turns
+	arc             // bends one way
+	zigzag          // turns sharply to and fro
+)
+
+// newGlyph invents a character.
+func newGlyph(r *rand.Rand) glyph {
+	var g glyph
+	number := 1 + pick(r, 0.15, 0.40, 0.30, 0.15)
+	for k := range number {
+		from := point{r.Float64()*1.6 - 0.8, r.Float64()*1.6 - 0.8}
+		if k > 0 && r.Float64() < 0.6 { // most strokes begin on an earlier one
+			j := r.IntN(k)
+			from = g.strokes[j][r.IntN(g.points[j])]
+		}
+		n, heading := 0, r.Float64()*2*math.Pi
+		bend, sharp := 0.0, 0.0
+		kind := pick(r, 0.25, 0.45, 0.30)
+		if number == 1 {
+			kind = max(kind, arc) // lone lines would differ by their angle alone
+		}
+		switch kind {
+		case straight:
+			n, sharp = 2+r.IntN(2), 0.25
+		case arc:
+			n, sharp = 3+r.IntN(3), 0.3
+			bend = (0.5 + 1.0*r.Float64()) * float64(1-2*r.IntN(2))
+		case zigzag:
+			n, sharp, bend = 3+r.IntN(3), 0.5, 2.1
+		}
+		if number > 2 {
+			n = min(n, 4) // many long strokes make a tangle
+		}
+		g.points[k] = n
+		g.strokes[k][0] = from
+		for i := 1; i < n; i++ {
+			length := 0.45 + 0.55*r.Float64()
+			// Rather than leave the page, a stroke turns around.
+			next := from.plus(point{math.Cos(heading), math.Sin(heading)}, length)
+			for math.Abs(next.x) > 1 || math.Abs(next.y) > 1 {
+				heading = r.Float64() * 2 * math.Pi
+				next = from.plus(point{math.Cos(heading), math.Sin(heading)}, length)
+			}
+			g.strokes[k][i], from = next, next
+			if kind == zigzag {
+				bend = -bend
+			}
+			heading += bend + sharp*r.NormFloat64()
+		}
+	}
+	g.center()
+	return g
+}
+
+// center moves the character to the middle of the page and makes it fill it, within limits.
+func (g *glyph) center() {
+	lo, hi := point{1, 1}, point{-1, -1}
+	for k, n := range g.points {
+		for _, p := range g.strokes[k][:n] {
+			lo = point{min(lo.x, p.x), min(lo.y, p.y)}
+			hi = point{max(hi.x, p.x), max(hi.y, p.y)}
+		}
+	}
+	scale := min(1.5, 1.28/max(hi.x-lo.x, hi.y-lo.y))
+	for k, n := range g.points {
+		for i, p := range g.strokes[k][:n] {
+			g.strokes[k][i] = point{(p.x - (lo.x+hi.x)/2) * scale, (p.y - (lo.y+hi.y)/2) * scale}
+		}
+	}
+}
+
+// pick draws an index with the given chances, which add up to one.
+func pick(r *rand.Rand, chances ...float64) int {
+	u := r.Float64()
+	for i, c := range chances {
+		if u -= c; u < 0 {
+			return i
+		}
+	}
+	return len(chances) - 1
+}
+
+// pen writes characters on a page of its own.
+type pen struct {
+	size   int
+	page   []float32 // coverage in [0,1]
+	pixels []byte
+}
+
+func newPen(size int) *pen {
+	return &pen{size, make([]float32, size*size), make([]byte, size*size)}
+}
+
+// The unsteadiness of the hand, in half pages, radians and shares.
+const (
+	pointNoise = 0.07
+	turnNoise  = 0.17
+	shearNoise = 0.15
+	scaleNoise = 0.12
+	shiftNoise = 0.12
+)
+
+// write draws an instance of a character into p.pixels.
+func (p *pen) write(g *glyph, r *rand.Rand) {
+	clear(p.page)
+	angle, shear := within(r, turnNoise), within(r, shearNoise)
+	wide, high := 1+within(r, scaleNoise), 1+within(r, scaleNoise)
+	shift := point{within(r, shiftNoise), within(r, shiftNoise)}
+	half := float64(p.size) / 2
+	radius := max(0.5, half*(0.050+0.022*r.Float64())) // in pixels; a thinner line would fade
+	sin, cos := math.Sin(angle), math.Cos(angle)
+	for k, n := range g.points {
+		var path [maxPoints]point
+		for i, q := range g.strokes[k][:n] {
+			q = point{(q.x+within(r, pointNoise))*wide + shear*q.y, (q.y + within(r, pointNoise)) * high}
+			path[i] = point{half * (1 + cos*q.x - sin*q.y + shift.x), half * (1 + sin*q.x + cos*q.y + shift.y)}
+		}
+		p.stroke(path[:n], radius)
+	}
+	for i, v := range p.page {
+		p.pixels[i] = byte(v*255 + 0.5)
+	}
+}
+
+// within draws noise of a deviation, but never more than twice that: a slip of the hand, not another character.
+func within(r *rand.Rand, deviation float64) float64 {
+	return deviation * max(-2, min(2, r.NormFloat64()))
+}
+
+// stroke draws a Catmull-Rom spline through the points, which are in pixels.
+func (p *pen) stroke(path []point, radius float64) {
+	if len(path) == 0 {
+		return
+	}
+	at := path[0]
+	for i := range len(path) - 1 {
+		// The ends lead on straight.
+		b, c := path[i], path[i+1]
+		a, d := b.plus(point{c.x - b.x, c.y - b.y}, -1), c.plus(point{c.x - b.x, c.y - b.y}, 1)
+		if i > 0 {
+			a = path[i-1]
+		}
+		if i+2 < len(path) {
+			d = path[i+2]
+		}
+		// A piece for every 2.5 pixels looks smooth.
+		pieces := int(math.Ceil(math.Hypot(c.x-b.x, c.y-b.y)/2.5)) + 1
+		for j := 1; j <= pieces; j++ {
+			t := float64(j) / float64(pieces)
+			next := point{catmullRom(a.x, b.x, c.x, d.x, t), catmullRom(a.y, b.y, c.y, d.y, t)}
+			p.line(at, next, radius)
+			at = next
+		}
+	}
+}
+
+// catmullRom runs from b at t=0 to c at t=1, with the slopes of (a,c) and (b,d).
+func catmullRom(a, b, c, d, t float64) float64 {
+	return b + t*0.5*(c-a+t*(2*a-5*b+4*c-d+t*(3*(b-c)+d-a)))
+}
+
+// line draws a piece with round ends. A pixel is covered as far as the pen's rim passes its centre, which is exact to
+// a few percent for lines of this width.
+func (p *pen) line(a, b point, radius float64) {
+	reach := radius + 0.5
+	left, right := p.cells(min(a.x, b.x)-reach, max(a.x, b.x)+reach)
+	top, bottom := p.cells(min(a.y, b.y)-reach, max(a.y, b.y)+reach)
+	dx, dy := float32(b.x-a.x), float32(b.y-a.y)
+	inverse := float32(0)
+	if l := dx*dx + dy*dy; l > 0 {
+		inverse = 1 / l
+	}
+	r, far := float32(reach), float32(reach*reach)
+	for y := top; y < bottom; y++ {
+		row := p.page[y*p.size+left : y*p.size+right]
+		py, px := float32(y)+0.5-float32(a.y), float32(left)+0.5-float32(a.x)
+		for x := range row {
+			t := max(0, min(1, (px*dx+py*dy)*inverse))
+			ex, ey := px-t*dx, py-t*dy
+			if q := ex*ex + ey*ey; q < far {
+				row[x] = max(row[x], min(1, r-float32(math.Sqrt(float64(q)))))
+			}
+			px++
+		}
+	}
+}
+
+// cells is the range of pixels that an interval touches.
+func (p *pen) cells(from, to float64) (int, int) {
+	return max(0, min(p.size, int(math.Floor(from)))), max(0, min(p.size, int(math.Ceil(to))))
+}

@@ -1,0 +1,61 @@
+package episode
+
+import "slices"
+
+// Batch is episodes as flat arrays, episode after episode, in each the order of Episode.
+type Batch struct {
+	First                   uint64 // the step of the first episode
+	Episodes                int
+	Way, Shot, Query        int // Query is a class's
+	Channels, Height, Width int
+	Support                 []float32 // [episodes, way*shot, channels, height, width]
+	SupportLabels           []int64   // [episodes, way*shot], in [0, way)
+	QueryImages             []float32 // [episodes, way*query, channels, height, width]
+	QueryLabels             []int64   // [episodes, way*query], in [0, way)
+	Classes                 []int     // [episodes, way], the classes of the set by label
+}
+
+// Batch makes a batch of the episodes of the n steps from first on; none if n is below 1.
+func (s *Sampler) Batch(first uint64, n int) *Batch {
+	b := new(Batch)
+	s.Fill(b, first, n)
+	return b
+}
+
+// Fill makes b a batch of the episodes of the n steps from first on; none if n is below 1. It uses b's memory again
+// where it suffices. Different batches may be filled at the same time.
+func (s *Sampler) Fill(b *Batch, first uint64, n int) {
+	n = max(n, 0)
+	support, query := s.spec.Way*s.spec.Shot, s.spec.Way*s.spec.Query
+	image := s.channels * s.height * s.width
+	b.First, b.Episodes = first, n
+	b.Way, b.Shot, b.Query = s.spec.Way, s.spec.Shot, s.spec.Query
+	b.Channels, b.Height, b.Width = s.channels, s.height, s.width
+	b.Support = resize(b.Support, n*support*image)
+	b.SupportLabels = resize(b.SupportLabels, n*support)
+	b.QueryImages = resize(b.QueryImages, n*query*image)
+	b.QueryLabels = resize(b.QueryLabels, n*query)
+	b.Classes = resize(b.Classes, n*s.spec.Way)
+
+	w := s.scratch.Get().(*scratch)
+	defer s.scratch.Put(w)
+	e := &w.episode
+	for i := range n {
+		s.draw(e, &w.pick, first+uint64(i))
+		copy(b.Classes[i*s.spec.Way:], e.Classes)
+		s.images(b.Support[i*support*image:], b.SupportLabels[i*support:], e.Support, image)
+		s.images(b.QueryImages[i*query*image:], b.QueryLabels[i*query:], e.Query, image)
+	}
+}
+
+func (s *Sampler) images(dst []float32, labels []int64, items []Item, size int) {
+	for i, item := range items {
+		s.set.Image(dst[i*size:(i+1)*size:(i+1)*size], item.Class, item.Instance, item.Quarter)
+		labels[i] = int64(item.Label)
+	}
+}
+
+// resize gives a slice a length, without keeping its values.
+func resize[T any](s []T, n int) []T {
+	return slices.Grow(s[:0], n)[:n]
+}

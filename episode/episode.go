@@ -1,0 +1,144 @@
+// Package episode draws few-shot episodes from a dataset: N classes the network is shown K images of, and query images
+// of the same classes to tell apart.
+//
+// An episode is a pure function of a seed, the name of a stream and a step. It does not depend on what was drawn before
+// or beside it, so training resumes where it stopped and a test set of episodes is the same for every method.
+package episode
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/stream"
+)
+
+// Spec is the shape of an episode.
+type Spec struct {
+	Way   int // classes, at least 1
+	Shot  int // support images a class, at least 1
+	Query int // query images a class, 0 for none
+	// Rotation is the protocol. The sampler draws dataset.RotateEpisode and dataset.RotatePerClass; the others it
+	// leaves to the set (see dataset.Split.Parts). New refuses a set that does not go with the protocol.
+	Rotation dataset.Rotation
+}
+
+// Item is one image of an episode.
+type Item struct {
+	Class    int // of the set
+	Instance int // of the class
+	Quarter  int // counter-clockwise rotation in units of 90 degrees
+	Label    int // in [0, way): the place of the class in the episode
+}
+
+// Episode is what an episode holds. Support and query lie class after class in the order of the labels; no image is in
+// it twice.
+type Episode struct {
+	Classes []int  // of the set, by label; all differ
+	Support []Item // way*shot
+	Query   []Item // way*query
+}
+
+// Sampler draws episodes from a set. It may be used from several goroutines.
+type Sampler struct {
+	set                     dataset.Set
+	spec                    Spec
+	seed                    uint64
+	stream                  string
+	channels, height, width int
+	scratch                 sync.Pool // of *scratch
+}
+
+// scratch is what drawing an episode needs for the moment.
+type scratch struct {
+	pick    picker
+	episode Episode
+}
+
+// New makes a sampler. The stream's name keeps training, validation and test episodes of one seed apart. It refuses,
+// with the counts, what the set cannot give: more classes than there are, more images than a class has, rotations of
+// images that are not square, and a rotation protocol that the set contradicts.
+func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, error) {
+	if set == nil {
+		return nil, errors.New("episode: no set to draw from")
+	}
+	var err error
+	if spec.Rotation, err = dataset.ParseRotation(string(spec.Rotation)); err != nil {
+		return nil, fmt.Errorf("episode: %w", err)
+	}
+	if spec.Way < 1 || spec.Shot < 1 || spec.Query < 0 {
+		return nil, fmt.Errorf("episode: %d-way %d-shot with %d queries a class: way and shot must be at least 1, query at least 0",
+			spec.Way, spec.Shot, spec.Query)
+	}
+	if spec.Way > set.Classes() {
+		return nil, fmt.Errorf("episode: %d-way episodes need %d classes but the set has %d: lower the way or take a larger part of the data",
+			spec.Way, spec.Way, set.Classes())
+	}
+	for c := range set.Classes() {
+		// Subtraction, since the sum of two absurd numbers may overflow.
+		if n := set.Instances(c); spec.Shot > n || spec.Query > n-spec.Shot {
+			return nil, fmt.Errorf("episode: %d shots and %d queries need that many different images a class but class %s has %d: lower shot or query",
+				spec.Shot, spec.Query, set.Class(c), n)
+		}
+	}
+	switch rotated := dataset.Rotated(set); {
+	case spec.Rotation.Drawn() && rotated:
+		return nil, fmt.Errorf("episode: rotation %q turns the images of a set whose classes are rotated already: give the plain set or use rotation %q",
+			spec.Rotation, dataset.RotateClasses)
+	case spec.Rotation.Drawn():
+		if err := dataset.SquareError(set); err != nil {
+			return nil, fmt.Errorf("episode: %w", err)
+		}
+	case spec.Rotation == dataset.RotateClasses && !rotated:
+		return nil, fmt.Errorf("episode: rotation %q wants a set with a class for each rotation: take it from dataset.Split.Parts or dataset.Turn",
+			spec.Rotation)
+	case spec.Rotation == dataset.RotateNone && rotated:
+		return nil, fmt.Errorf("episode: the classes of the set are rotated but the rotation is %q: name the protocol, %q or %q",
+			spec.Rotation, dataset.RotateClasses, dataset.RotateTrainClasses)
+	}
+	s := &Sampler{set: set, spec: spec, seed: seed, stream: stream}
+	s.channels, s.height, s.width = set.Shape()
+	s.scratch.New = func() any { return new(scratch) }
+	return s, nil
+}
+
+// Spec is the shape of the sampler's episodes.
+func (s *Sampler) Spec() Spec { return s.spec }
+
+// Set is the set that the sampler draws from.
+func (s *Sampler) Set() dataset.Set { return s.set }
+
+// Episode draws the episode of a step.
+func (s *Sampler) Episode(step uint64) Episode {
+	w := s.scratch.Get().(*scratch)
+	defer s.scratch.Put(w)
+	var e Episode
+	s.draw(&e, &w.pick, step)
+	return e
+}
+
+// draw puts the episode of a step into e, whose slices are used again.
+func (s *Sampler) draw(e *Episode, pick *picker, step uint64) {
+	r := stream.New(s.seed, s.stream, step)
+	e.Classes = pick.distinct(e.Classes[:0], r, s.set.Classes(), s.spec.Way)
+	e.Support, e.Query = e.Support[:0], e.Query[:0]
+	quarter := 0
+	if s.spec.Rotation == dataset.RotateEpisode {
+		quarter = r.IntN(4)
+	}
+	for label, class := range e.Classes {
+		if s.spec.Rotation == dataset.RotatePerClass {
+			quarter = r.IntN(4)
+		}
+		pick.images = pick.distinct(pick.images[:0], r, s.set.Instances(class), s.spec.Shot+s.spec.Query)
+		for i, image := range pick.images {
+			item := Item{Class: class, Instance: image, Quarter: quarter, Label: label}
+			if i < s.spec.Shot {
+				e.Support = append(e.Support, item)
+			} else {
+				e.Query = append(e.Query, item)
+			}
+		}
+	}
+}

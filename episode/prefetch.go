@@ -1,0 +1,51 @@
+package episode
+
+import (
+	"context"
+	"iter"
+)
+
+// Batches gives the batches of n episodes from step first on, one after another and without end: first, first+n,
+// first+2n, … . Up to depth of them, at least 1, are prepared on another goroutine while the caller works on the
+// current one; that changes when they are drawn and not what they hold.
+//
+// A batch belongs to the caller until the loop asks for the next one, which may use its memory again. The sequence ends
+// when ctx does, or when the loop is left; the goroutine has ended by then.
+func (s *Sampler) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*Batch] {
+	return func(yield func(*Batch) bool) {
+		depth := max(depth, 1)
+		ctx, cancel := context.WithCancel(ctx)
+		// Both channels have room for every batch, so that sending never waits.
+		ready, free, done := make(chan *Batch, depth+1), make(chan *Batch, depth+1), make(chan struct{})
+		defer func() { cancel(); <-done }()
+		for range depth + 1 { // the caller has one, the others are ready or being filled
+			free <- new(Batch)
+		}
+		go func() {
+			defer close(done)
+			for step := first; ; step += uint64(max(n, 0)) {
+				select {
+				case b := <-free:
+					if ctx.Err() != nil {
+						return
+					}
+					s.Fill(b, step, n)
+					ready <- b
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		for {
+			select {
+			case b := <-ready:
+				if ctx.Err() != nil || !yield(b) {
+					return
+				}
+				free <- b
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}

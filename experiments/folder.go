@@ -1,0 +1,148 @@
+package experiments
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/nn"
+)
+
+// The files of a run folder.
+const (
+	fileConfig     = "config.yaml"            // the resolved experiment file
+	fileMetrics    = "metrics.jsonl"          // one line a report
+	fileCheckpoint = "checkpoint.safetensors" // all that training goes on from
+	fileModel      = "model.safetensors"      // the best model's parameters
+	fileResult     = "result.json"
+)
+
+// folder is the folder of one run.
+type folder string
+
+func (f folder) path(name string) string { return filepath.Join(string(f), name) }
+
+// create makes the folder for a new run and writes its configuration. A folder that holds a run is refused.
+func (f folder) create(c *Config) error {
+	if _, err := os.Stat(f.path(fileConfig)); err == nil {
+		return fmt.Errorf("%s holds a run already: go on with it by 'engram resume %s', or choose another --out", string(f), string(f))
+	}
+	if err := os.MkdirAll(string(f), 0o755); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	text, err := schema.Encode(c)
+	if err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	if err := nn.WriteFile(f.path(fileConfig), bytes.NewReader(text)); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	return nil
+}
+
+// config reads the configuration that the run was started with.
+func (f folder) config() (*Config, error) {
+	c, err := LoadConfig(f.path(fileConfig))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is not a run folder: it holds no %s", string(f), fileConfig)
+	}
+	return c, err
+}
+
+// progress is the part of a checkpoint that is not tensors.
+type progress struct {
+	Step      int64   // steps done
+	Best      float64 // validation accuracy of the best model; below 0 before the first validation
+	BestStep  int64
+	Validated int64   // the step of the last validation
+	Stale     int64   // validations since the best one
+	Seconds   float64 // of training
+}
+
+func (p progress) notes() map[string]string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // numbers that are finite always marshal
+	}
+	return map[string]string{"progress": string(text)}
+}
+
+// saveCheckpoint writes parameters, optimiser and progress.
+func (f folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress) error {
+	state := append(nn.WithPrefix("model.", ps.State()), nn.WithPrefix("optimizer.", opt.State())...)
+	if err := nn.Save(f.path(fileCheckpoint), state, p.notes()); err != nil {
+		return fmt.Errorf("checkpoint: %w; what was saved before it is intact", err)
+	}
+	return nil
+}
+
+// loadCheckpoint reads them back.
+func (f folder) loadCheckpoint(ps *nn.Params, opt nn.Optimizer) (progress, error) {
+	var p progress
+	state, err := nn.Open(f.path(fileCheckpoint))
+	if err != nil {
+		return p, fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := json.Unmarshal([]byte(state.Notes["progress"]), &p); err != nil {
+		return p, fmt.Errorf("checkpoint: %s has no progress note: %w", f.path(fileCheckpoint), err)
+	}
+	if err := ps.Load(state.Sub("model.")); err != nil {
+		return p, fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := opt.Load(state.Sub("optimizer.")); err != nil {
+		return p, fmt.Errorf("checkpoint: %w", err)
+	}
+	return p, nil
+}
+
+// metrics appends lines to metrics.jsonl.
+type metrics struct{ file *os.File }
+
+// openMetrics opens the file of a run that has done the given steps; lines of later ones, left by a run that was killed
+// after its last checkpoint, are cut off.
+func (f folder) openMetrics(done int64) (*metrics, error) {
+	text, err := os.ReadFile(f.path(fileMetrics))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	var keep []byte
+	for line := range bytes.Lines(text) {
+		var m struct {
+			Step int64 `json:"step"`
+		}
+		if json.Unmarshal(line, &m) != nil || m.Step > done {
+			break
+		}
+		keep = append(keep, line...)
+	}
+	if err := nn.WriteFile(f.path(fileMetrics), bytes.NewReader(keep)); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	file, err := os.OpenFile(f.path(fileMetrics), os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return &metrics{file}, nil
+}
+
+func (m *metrics) line(v any) error {
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, err = m.file.Write(append(text, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+func (m *metrics) close() error { return m.file.Close() }
+
+// round keeps a rate or a time readable in metrics.jsonl.
+func round(v float64) json.Number { return json.Number(strconv.FormatFloat(v, 'f', 3, 64)) }

@@ -1,0 +1,69 @@
+package experiments
+
+import "time"
+
+// A Reporter is told how a run goes on, as it does. Its methods are called one after another.
+type Reporter interface {
+	// Starting comes once, with what is about to be trained.
+	Starting(Start)
+	// Step comes after every training step.
+	Step(Step)
+	// Validated comes after every validation.
+	Validated(Validated)
+	// Testing comes before a test, Tested while it goes on.
+	Testing(name string, episodes int)
+	Tested(done int)
+	// Note is a line that the user should see.
+	Note(line string)
+}
+
+// Start says what is about to be trained.
+type Start struct {
+	Name       string
+	Folder     string
+	Parameters int64
+	Steps      int64 // at most
+	Done       int64 // by the run that is resumed
+	Batch      int   // episodes a step
+	Device     string
+	Threads    int
+}
+
+// Step is one training step.
+type Step struct {
+	Step     int64 // counted from one
+	Loss     float64
+	Accuracy float64 // in [0, 1], of the step's queries
+	Rate     float64 // learning rate
+	Episodes float64 // a second, lately
+	Left     time.Duration
+}
+
+// Validated is one validation.
+type Validated struct {
+	Step     int64
+	Accuracy float64 // in [0, 1]
+	Interval float64
+	Best     bool // better than all before
+}
+
+// Silent is a Reporter that says nothing.
+type Silent struct{}
+
+// Starting implements [Reporter].
+func (Silent) Starting(Start) {}
+
+// Step implements [Reporter].
+func (Silent) Step(Step) {}
+
+// Validated implements [Reporter].
+func (Silent) Validated(Validated) {}
+
+// Testing implements [Reporter].
+func (Silent) Testing(string, int) {}
+
+// Tested implements [Reporter].
+func (Silent) Tested(int) {}
+
+// Note implements [Reporter].
+func (Silent) Note(string) {}

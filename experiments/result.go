@@ -1,0 +1,105 @@
+package experiments
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/engram-go/engram/nn"
+	"gonum.org/v1/gonum/stat"
+)
+
+// Result is what a run came to: result.json of its folder, which tables are generated from.
+type Result struct {
+	Name     string   `json:"name"`
+	About    string   `json:"about,omitempty"`
+	Network  string   `json:"network"`
+	Seed     uint64   `json:"seed"`
+	Figures  []Figure `json:"figures"`
+	Training Training `json:"training"`
+	Build    Build    `json:"build"`
+	Machine  Machine  `json:"machine"`
+	Config   string   `json:"config"` // the resolved experiment file
+}
+
+// Figure is one measured number with all that moves it.
+type Figure struct {
+	Name     string   `json:"name"`     // "5-way 1-shot"
+	Metric   string   `json:"metric"`   // "accuracy"
+	Value    float64  `json:"value"`    // mean over the episodes, in percent
+	Interval float64  `json:"interval"` // half of the 95 % interval of the mean, in percent
+	Protocol Protocol `json:"protocol"`
+}
+
+// Protocol is what a figure was measured under.
+type Protocol struct {
+	Dataset   string `json:"dataset"`
+	Split     string `json:"split"`
+	Rotations string `json:"rotations"`
+	Classes   int    `json:"classes"` // that test episodes are drawn from
+	Way       int    `json:"way"`
+	Shot      int    `json:"shot"`
+	Query     int    `json:"query"` // a class
+	Episodes  int    `json:"episodes"`
+	Norm      string `json:"norm"` // inductive or transductive
+	TrainedOn string `json:"trained_on"`
+	TrainWay  int    `json:"train_way"`
+	TrainShot int    `json:"train_shot"`
+	Precision string `json:"precision"`
+}
+
+// Training says how the model came about.
+type Training struct {
+	Steps      int64   `json:"steps"` // done before training ended
+	BestStep   int64   `json:"best_step"`
+	Validation float64 `json:"validation"` // accuracy of the best model, in percent
+	Ended      string  `json:"ended"`      // why
+	Parameters int64   `json:"parameters"`
+	Seconds    float64 `json:"seconds"`
+}
+
+// Build is what the program was built from.
+type Build struct {
+	Commit   string `json:"commit"`
+	Modified bool   `json:"modified,omitempty"` // the working tree differed from the commit
+	Go       string `json:"go"`
+	LibTorch string `json:"libtorch"`
+}
+
+// Machine is what the run ran on.
+type Machine struct {
+	CPU     string `json:"cpu"`
+	Cores   int    `json:"cores"`
+	Threads int    `json:"threads"`
+	Device  string `json:"device"`
+	OS      string `json:"os"`
+}
+
+// meanInterval returns the mean and half of its 95 % interval, 1.96·s/√n.
+func meanInterval(xs []float64) (mean, half float64) {
+	mean, std := stat.MeanStdDev(xs, nil)
+	return mean, 1.96 * std / math.Sqrt(float64(len(xs)))
+}
+
+func (r *Result) write(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	return nn.WriteFile(path, bytes.NewReader(append(text, '\n')))
+}
+
+// ReadResult reads a result.json.
+func ReadResult(path string) (*Result, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	var r Result
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("result: %s is damaged: %w; train again", path, err)
+	}
+	return &r, nil
+}

@@ -1,0 +1,227 @@
+package experiments
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Options are what a run needs beside its configuration. The zero value works.
+type Options struct {
+	// Out is the run folder; empty stands for runs/NAME/DATE-TIME.
+	Out string
+	// Data is where data sets are looked for first; see dataset.Find.
+	Data string
+	// Reporter is told how the run goes on; nil stands for Silent.
+	Reporter Reporter
+	// Build is recorded in the result.
+	Build Build
+}
+
+func (o *Options) fill(name string) {
+	if o.Out == "" {
+		o.Out = filepath.Join("runs", name, time.Now().Format("20060102-150405"))
+	}
+	if o.Reporter == nil {
+		o.Reporter = Silent{}
+	}
+	if o.Build.LibTorch == "" {
+		o.Build.LibTorch = tensor.Version()
+	}
+	if o.Build.Go == "" {
+		o.Build.Go = runtime.Version()
+	}
+}
+
+// run is an experiment under way.
+type run struct {
+	config  *Config
+	options Options
+	folder  folder
+	plan    *plan
+	device  tensor.Device
+	parts   dataset.Parts
+	params  *nn.Params
+	net     Learner
+}
+
+// Run trains and tests an experiment in a new run folder. A cancelled context stops it after the step at hand, with a
+// checkpoint that [Resume] goes on from; the error then wraps the context's.
+func Run(ctx context.Context, c *Config, o Options) (*Result, error) {
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	if err := r.folder.create(c); err != nil {
+		return nil, err
+	}
+	return r.finish(ctx, false)
+}
+
+// Resume goes on with a run from its last checkpoint and ends with the result that it would have had uninterrupted. A
+// finished run is returned as it is.
+func Resume(ctx context.Context, dir string, o Options) (*Result, error) {
+	f := folder(dir)
+	if result, err := ReadResult(f.path(fileResult)); err == nil {
+		return result, nil
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	c, err := f.config()
+	if err != nil {
+		return nil, err
+	}
+	o.Out = dir
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	_, err = os.Stat(f.path(fileCheckpoint))
+	return r.finish(ctx, err == nil)
+}
+
+// Evaluate tests the model of a run folder again, as its configuration and the overrides that made c say.
+func Evaluate(ctx context.Context, dir string, c *Config, o Options) ([]Figure, error) {
+	o.Out = dir
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	if err := r.loadModel(); err != nil {
+		return nil, err
+	}
+	return r.testAll(ctx)
+}
+
+// prepare loads the data and builds the network: all that can fail before the run folder is made.
+func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
+	p, err := newPlan(c)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{config: c, options: o, folder: folder(o.Out), plan: p}
+	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
+		return nil, err
+	}
+	threads := c.Threads
+	if threads == 0 {
+		threads = runtime.NumCPU()
+	}
+	tensor.SetThreads(threads)
+	if r.parts, err = p.data.load(ctx, o.Data); err != nil {
+		return nil, err
+	}
+	var in imageShape
+	in.channels, in.height, in.width = r.parts.Train.Shape()
+	b := nn.NewBuilder(c.Seed, r.device)
+	err = tensor.Do(func() error {
+		r.net, err = p.network(b, in)
+		return err
+	})
+	r.params = b.Params()
+	if err != nil {
+		r.params.Free()
+		return nil, err
+	}
+	return r, nil
+}
+
+// finish trains, tests and writes the result.
+func (r *run) finish(ctx context.Context, resume bool) (*Result, error) {
+	training, err := r.train(ctx, resume)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.loadModel(); err != nil {
+		return nil, err
+	}
+	figures, err := r.testAll(ctx)
+	if err != nil {
+		return nil, r.interrupted(err)
+	}
+	config, err := os.ReadFile(r.folder.path(fileConfig))
+	if err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	result := &Result{
+		Name: r.config.Name, About: r.config.About, Network: r.config.Network.Kind(), Seed: r.config.Seed,
+		Figures: figures, Training: *training, Build: r.options.Build, Machine: r.machine(), Config: string(config),
+	}
+	return result, result.write(r.folder.path(fileResult))
+}
+
+func (r *run) loadModel() error {
+	state, err := nn.Open(r.folder.path(fileModel))
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	if err := r.params.Load(state); err != nil {
+		return fmt.Errorf("model: %s: %w", r.folder.path(fileModel), err)
+	}
+	return nil
+}
+
+// testAll measures every test of the configuration that can be measured here.
+func (r *run) testAll(ctx context.Context) ([]Figure, error) {
+	var figures []Figure
+	for i, t := range r.config.Test {
+		f, err := r.test(ctx, i)
+		if t.Optional && errors.Is(err, dataset.ErrNotFound) {
+			r.options.Reporter.Note(fmt.Sprintf("%s on %s left out: the data set is not here (engram data fetch %s)", t, t.Dataset.Kind(), t.Dataset.Kind()))
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, *f)
+	}
+	return figures, nil
+}
+
+// interrupted adds how to go on to the error of a cancelled context.
+func (r *run) interrupted(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w; everything is saved, go on with: engram resume %s", err, string(r.folder))
+	}
+	return err
+}
+
+func (r *run) machine() Machine {
+	s := tensor.Enter()
+	defer s.Leave()
+	return Machine{
+		CPU: cpuModel(), Cores: runtime.NumCPU(), Threads: tensor.Threads(), Device: r.device.String(),
+		OS: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}
+
+// cpuModel returns the processor's name, or "" where the system does not tell.
+func cpuModel() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if key, value, _ := strings.Cut(sc.Text(), ":"); strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,245 @@
+package schema
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Decode reads one YAML document into a struct that holds the defaults, after
+// the overrides have been laid over it in their order. The file's name is for
+// the messages alone. All problems are returned together as an [*Error]; the
+// struct is then partly filled and not to be used.
+func Decode(file string, text []byte, into any, overrides ...Override) error {
+	target, err := structPointer(into)
+	if err != nil {
+		return err
+	}
+	d := decoder{doc: newDocument(file), root: target.Type()}
+	root := d.doc.parse(text, 1, &d.report)
+	if root == nil {
+		return d.report.err()
+	}
+	here := cursor{node: root, at: place{line: root.Line}}
+	switch formOf(root) {
+	case formEmpty, formNull:
+		d.fail(here, "the file is empty (%s)", validList("keys", names(fieldsOf(target.Type()))))
+		return d.report.err()
+	case formMapping:
+	default:
+		d.fail(here, "want a mapping of keys to values, got %s (%s)", describe(root), validList("keys", names(fieldsOf(target.Type()))))
+		return d.report.err()
+	}
+	for i := range overrides {
+		d.doc.apply(&overrides[i], root, &d.report)
+	}
+	d.decode(here, target, rule{})
+	return d.report.err()
+}
+
+// structPointer checks that into can be filled at all.
+func structPointer(into any) (reflect.Value, error) {
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.IsNil() || !plainStruct(v.Type().Elem()) {
+		return reflect.Value{}, fmt.Errorf("schema: want a pointer to a struct to decode into, got %T", into)
+	}
+	name := v.Type().Elem().Name()
+	if name == "" {
+		name = "struct"
+	}
+	return v.Elem(), checkType(v.Type().Elem(), name, map[reflect.Type]bool{})
+}
+
+// decoder fills values from nodes.
+type decoder struct {
+	doc    *document
+	report report
+	root   reflect.Type
+	prefix string // the path of the root: a section's, or ""
+	kind   string // of the section being decoded
+	faults int    // problems met, those included that parse has reported
+}
+
+// cursor is a node and where it stands.
+type cursor struct {
+	node *yaml.Node
+	path string
+	at   place
+}
+
+func (d *decoder) under(c cursor, key, value *yaml.Node, part string) cursor {
+	return cursor{node: value, path: join(c.path, part), at: d.doc.place(key, value)}
+}
+
+func (d *decoder) fail(c cursor, format string, args ...any) {
+	d.failErr(c, nil, format, args...)
+}
+
+func (d *decoder) failErr(c cursor, err error, format string, args ...any) {
+	d.faults++
+	d.report.add(d.doc.problem(c.at, c.path, fmt.Sprintf(format, args...), err))
+}
+
+func (d *decoder) mismatch(c cursor, want, mend string) {
+	if mend != "" {
+		mend = " (" + mend + ")"
+	}
+	d.fail(c, "want %s, got %s%s", want, describe(c.node), mend)
+}
+
+// decode fills v, which holds the default, from the node at c.
+func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
+	if c.node.Kind == yaml.AliasNode {
+		d.faults++
+		return
+	}
+	before := d.faults
+	switch t := v.Type(); {
+	case t == sectionType():
+		d.section(c, v)
+	case t.Kind() == reflect.Pointer:
+		d.pointer(c, v, r)
+		return // what it points to has been checked
+	case readsText(t):
+		d.textUnmarshaler(c, v)
+	case t.Kind() == reflect.Struct:
+		switch formOf(c.node) {
+		case formMapping:
+			d.fields(c, v)
+		case formEmpty:
+			d.fields(cursor{node: &yaml.Node{Kind: yaml.MappingNode}, path: c.path, at: c.at}, v)
+		default:
+			d.mismatch(c, "a mapping of keys to values", validList("keys", names(fieldsOf(t))))
+		}
+	case t.Kind() == reflect.Slice:
+		d.slice(c, v, r)
+	case t.Kind() == reflect.Map:
+		d.mapping(c, v, r)
+	default:
+		d.scalar(c, v, r)
+	}
+	if d.faults > before {
+		return
+	}
+	if want, got, known := r.breach(v); want != "" && known {
+		d.fail(c, "%s, got %s", want, got)
+		return
+	} else if want != "" {
+		d.fail(c, "%s", want)
+		return
+	}
+	d.validate(c, v)
+}
+
+func (d *decoder) fields(c cursor, v reflect.Value) {
+	fields := fieldsOf(v.Type())
+	byName := make(map[string]*field, len(fields))
+	for i := range fields {
+		byName[fields[i].name] = &fields[i]
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(c.node.Content); i += 2 {
+		key, value := c.node.Content[i], c.node.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			d.faults++
+			continue
+		}
+		f := byName[key.Value]
+		inSection := d.kind != "" && c.path == d.prefix
+		switch {
+		case f != nil:
+			seen[f.name] = true
+			d.decode(d.under(c, key, value, f.name), v.FieldByIndex(f.index), f.rule)
+		case inSection && key.Value == "kind":
+		case key.Tag == "!!merge" || formOf(key) == formEmpty || formOf(key) == formNull:
+			d.faults++ // reported by parse
+		default:
+			if d.report.full() { // the message costs more than the count
+				d.fail(c, "")
+				continue
+			}
+			at := c
+			at.at = d.doc.place(key, key)
+			d.fail(at, "%s", d.unknownKey(key.Value, c.path, names(fields)))
+		}
+	}
+	for i := range fields {
+		if !seen[fields[i].name] {
+			d.absent(c, &fields[i], v.FieldByIndex(fields[i].index))
+		}
+	}
+}
+
+// unknownKey suggests a near key, or the place where just this key is valid.
+func (d *decoder) unknownKey(key, path string, valid []string) string {
+	start := "unknown key " + quote(key)
+	if d.kind != "" && path == d.prefix {
+		start += " for kind " + quote(d.kind)
+	}
+	list := validList("keys", valid)
+	if near := nearest(key, valid); near != "" {
+		return start + "; did you mean " + strconv.Quote(near) + "? " + list
+	}
+	var elsewhere []string
+	for _, f := range describeType(d.root) {
+		if at := strings.Split(f.Path, "."); at[len(at)-1] == key && !contains(at, "*") {
+			full := f.Path
+			if d.prefix != "" {
+				full = d.prefix + "." + full
+			}
+			elsewhere = append(elsewhere, strconv.Quote(full))
+		}
+	}
+	if len(elsewhere) == 0 || len(elsewhere) > 3 {
+		return start + "; " + list
+	}
+	return start + "; did you mean " + strings.Join(elsewhere, " or ") + "? " + list
+}
+
+// find returns the index of a key's node in a mapping, or -1.
+func find(n *yaml.Node, key string) int {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if k := n.Content[i]; k.Kind == yaml.ScalarNode && k.Value == key {
+			return i
+		}
+	}
+	return -1
+}
+
+// fresh returns a new settable value with the type's own defaults.
+func fresh(t reflect.Type) reflect.Value {
+	v := reflect.New(t)
+	if t.Kind() == reflect.Pointer {
+		return v.Elem()
+	}
+	if def, ok := v.Interface().(Defaulter); ok {
+		def.SetDefaults()
+	}
+	return v.Elem()
+}
+
+func (d *decoder) pointer(c cursor, v reflect.Value, r rule) {
+	switch formOf(c.node) {
+	case formNull:
+		v.SetZero()
+		return
+	case formEmpty:
+		// Keys that are all commented out look like this: ask what is meant.
+		if readsText(v.Type().Elem()) || v.Type().Elem().Kind() != reflect.Struct {
+			d.mismatch(c, wanted(v.Type().Elem()), "write null for none, or remove the key for the default")
+		} else {
+			d.mismatch(c, "a mapping of keys to values", "write null for none, or {} for the defaults")
+		}
+		return
+	}
+	// The default may be shared between decodings: fill a copy of it.
+	e := fresh(v.Type().Elem())
+	if !v.IsNil() {
+		e.Set(v.Elem())
+	}
+	d.decode(c, e, r)
+	v.Set(e.Addr())
+}

@@ -1,0 +1,168 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// maxProblems bounds what one hopeless file can make us collect and print.
+const maxProblems = 100
+
+// A Problem is one mistake in a file or an override.
+type Problem struct {
+	File     string // the file's name as given to Decode; empty for values set in code
+	Line     int    // counted from 1; 0 where there is no line
+	Override string // "train.way=20" when the mistake came with --set, not with the file
+	Path     string // "train.way", "test.0.shot"; empty for the file as a whole
+	Text     string // what is wrong and how to mend it
+	Err      error  // the error of a Validate or UnmarshalText method, if it was one
+
+	shown string // the path as printed: an override's text already names it
+	order int
+}
+
+// Error gives "FILE:LINE: PATH: text", or "--set OVERRIDE: text".
+func (p Problem) Error() string {
+	var b strings.Builder
+	switch {
+	case p.Override != "":
+		b.WriteString("--set " + clip(p.Override, 80) + ": ")
+	case p.File != "" && p.Line > 0:
+		fmt.Fprintf(&b, "%s:%d: ", p.File, p.Line)
+	case p.File != "":
+		b.WriteString(p.File + ": ")
+	}
+	if p.shown != "" {
+		b.WriteString(p.shown + ": ")
+	}
+	b.WriteString(p.Text)
+	return b.String()
+}
+
+// Unwrap gives the error of the Validate or UnmarshalText method, if any.
+func (p Problem) Unwrap() error { return p.Err }
+
+// Error holds all problems found: those of the file by line, then those of the
+// overrides in their order.
+type Error struct {
+	Problems []Problem
+	Dropped  int // problems beyond the first hundred, not kept
+}
+
+// Error gives one problem a line.
+func (e *Error) Error() string {
+	lines := make([]string, 0, len(e.Problems)+1)
+	for _, p := range e.Problems {
+		lines = append(lines, p.Error())
+	}
+	if e.Dropped > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more problems", e.Dropped))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the problems, for errors.Is and errors.As.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, len(e.Problems))
+	for i, p := range e.Problems {
+		errs[i] = p
+	}
+	return errs
+}
+
+// Join merges errors from Decode and from sections into one, sorted as one
+// file's problems are. Other errors keep their text. It returns nil when all
+// are nil.
+func Join(errs ...error) error {
+	var r report
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		var e *Error
+		if errors.As(err, &e) {
+			for _, p := range e.Problems {
+				r.add(p)
+			}
+			r.dropped += e.Dropped
+			continue
+		}
+		r.add(Problem{Text: err.Error(), Err: err})
+	}
+	return r.err()
+}
+
+// At ties an error returned by a Validate method to one of the value's own
+// fields ("way", or "stages.0.width"), so that it is reported at that field's
+// line. Several may be returned together with errors.Join.
+func At(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fieldError{field: field, err: err}
+}
+
+type fieldError struct {
+	field string
+	err   error
+}
+
+func (e *fieldError) Error() string { return e.field + ": " + e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+// report collects problems.
+type report struct {
+	problems []Problem
+	dropped  int
+}
+
+func (r *report) add(p Problem) {
+	if r.full() {
+		r.dropped++
+		return
+	}
+	p.order = len(r.problems)
+	r.problems = append(r.problems, p)
+}
+
+// full tells that further problems are only counted.
+func (r *report) full() bool { return len(r.problems) >= maxProblems }
+
+func (r *report) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	sorted := append([]Problem(nil), r.problems...)
+	sort.SliceStable(sorted, func(i, j int) bool {
+		a, b := sorted[i], sorted[j]
+		if (a.Override != "") != (b.Override != "") {
+			return b.Override != ""
+		}
+		if a.Override == "" && a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.order < b.order
+	})
+	return &Error{Problems: sorted, Dropped: r.dropped}
+}
+
+// place is where a value was written.
+type place struct {
+	line int
+	over *Override
+}
+
+// problem builds the Problem for a path at a place.
+func (d *document) problem(at place, path, text string, err error) Problem {
+	p := Problem{File: d.file, Line: at.line, Path: path, Text: text, Err: err, shown: path}
+	if at.over != nil {
+		p.File, p.Line, p.Override = "", 0, at.over.text
+		// The override's own text names its path and all that lead to it.
+		if own := strings.Join(at.over.path, "."); own == path || path == "" || strings.HasPrefix(own, path+".") {
+			p.shown = ""
+		}
+	}
+	return p
+}

@@ -1,0 +1,62 @@
+// Package fewshot holds the few-shot task as the networks see it, and what they do alike with it.
+package fewshot
+
+import (
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// A Task is a batch of few-shot tasks of one shape: labelled support examples, and queries to classify.
+type Task struct {
+	Way           int64
+	Support       *tensor.Tensor // [tasks, support, channels, height, width]
+	SupportLabels *tensor.Tensor // [tasks, support], int64 in [0, Way)
+	Query         *tensor.Tensor // [tasks, query, channels, height, width]
+	QueryLabels   *tensor.Tensor // [tasks, query], int64 in [0, Way)
+}
+
+// NewTask puts a batch of episodes on a device.
+func NewTask(b *episode.Batch, on tensor.Device) *Task {
+	n, c, h, w := int64(b.Episodes), int64(b.Channels), int64(b.Height), int64(b.Width)
+	support, query := int64(b.Way*b.Shot), int64(b.Way*b.Query)
+	return &Task{
+		Way:           int64(b.Way),
+		Support:       tensor.New(b.Support, n, support, c, h, w).On(on),
+		SupportLabels: tensor.New(b.SupportLabels, n, support).On(on),
+		Query:         tensor.New(b.QueryImages, n, query, c, h, w).On(on),
+		QueryLabels:   tensor.New(b.QueryLabels, n, query).On(on),
+	}
+}
+
+// Embed encodes support and queries in one evaluation, so that batch norm sees both together, as the published code of
+// Matching, Prototypical and Relation networks does. It returns [tasks, support, width] and [tasks, query, width].
+func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tensor) {
+	shape := t.Support.Shape()
+	n, s, q := shape[0], shape[1], t.Query.Dim(1)
+	images := tensor.Cat(1, t.Support, t.Query) // [tasks, support+query, ...]
+	out := e.Forward(p, images.Flatten(0, 1))   // [tasks·(support+query), width]
+	out = out.Reshape(n, s+q, e.Width())
+	return out.Narrow(1, 0, s), out.Narrow(1, s, q)
+}
+
+// Recall writes embedded support examples to a memory under their labels and returns the log-probabilities [tasks,
+// query, way] that the embedded queries read from it.
+func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.Tensor) *tensor.Tensor {
+	s := m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way))
+	return memory.LogRead(m, p, s, query)
+}
+
+// NLL returns the mean negative log-likelihood of the queries' labels under log-probabilities [tasks, query, way].
+func (t *Task) NLL(logp *tensor.Tensor) *tensor.Tensor {
+	return tensor.NLL(logp.Flatten(0, 1), t.QueryLabels.Flatten(0, 1))
+}
+
+// Accuracies returns, for each task, the share of queries whose label has the highest log-probability.
+func (t *Task) Accuracies(logp *tensor.Tensor) []float64 {
+	s := tensor.Enter()
+	defer s.Leave()
+	return logp.Argmax(-1).Eq(t.QueryLabels).To(tensor.Float32).Mean(-1).Floats()
+}

@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# Makes Engram's set-up hold: Go, a C++ compiler, LibTorch, and a fast BLAS. Does nothing, quickly, where it does.
+#
+#	libtorch/install.sh            what building and running need
+#	libtorch/install.sh --python   PyTorch too, for benchmarks and fixtures
+#
+# LibTorch is looked for in $LIBTORCH (an unpacked LibTorch), then among the distribution's packages, and is else
+# installed with apt-get, as root or through sudo.
+set -eu -o pipefail
+
+here=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+archive=libtorch-cxx11-abi-shared-with-deps-2.1.0+cpu.zip
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+	printf 'setup: %s\n' "$@" >&2
+	exit 1
+}
+
+python=
+case ${1-} in
+'') ;;
+--python) python=yes ;;
+*) die "unknown argument $1; usage: libtorch/install.sh [--python]" ;;
+esac
+
+# Go fetches the toolchain that go.mod asks for by itself from 1.21 on; an older one cannot read go.mod's version.
+check_go() {
+	local version
+	command -v go >/dev/null || die "Go is not on the PATH; install it from go.dev/dl (Debian 12's own is too old) and add its bin folder to PATH"
+	version=$(cd "$here" && go version 2>&1) || die "$version"
+	case $version in
+	'go version go1.'[0-9]' '* | 'go version go1.'[0-9].* | 'go version go1.1'[0-9]* | 'go version go1.20'*)
+		die "${version#go version } is too old: Engram needs Go 1.26; install it from go.dev/dl and put its bin folder first in PATH"
+		;;
+	esac
+}
+
+# shellcheck source=/dev/null
+env_sh() { . "$here/env.sh"; }
+
+have_compiler() { command -v "${CXX:-g++}" >/dev/null; }
+have_libtorch() { (env_sh) >/dev/null 2>&1; }
+
+# The library that serves BLAS's calls; Debian chooses among those installed by a link. An unpacked LibTorch brings its
+# own.
+blas() {
+	local lib
+	[ -z "${LIBTORCH:-}" ] || return 0
+	for lib in /usr/lib/*-linux-gnu/libblas.so.3 /usr/lib64/libblas.so.3 /usr/lib/libblas.so.3; do
+		if [ -e "$lib" ]; then
+			readlink -f "$lib"
+			return 0
+		fi
+	done
+}
+reference_blas() {
+	case $(blas) in
+	*/blas/libblas.so.3*) ;;
+	*) return 1 ;;
+	esac
+}
+# Whoever has OpenBLAS and links to the reference BLAS all the same chose so.
+have_blas() { ! reference_blas || compgen -G '/usr/lib/*/openblas-*/libblas.so.3' >/dev/null; }
+
+have_python_torch() {
+	local py
+	for py in python3 /usr/bin/python3; do
+		if command -v "$py" >/dev/null &&
+			"$py" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null; then
+			return 0
+		fi
+	done
+	return 1
+}
+
+# missing fills packages with what is to be installed.
+missing() {
+	packages=()
+	have_compiler || packages+=(g++)
+	if [ -z "${LIBTORCH:-}" ]; then
+		have_libtorch || packages+=(libtorch-dev libopenblas0-pthread)
+		have_blas || packages+=(libopenblas0-pthread)
+	fi
+	if [ -n "$python" ]; then
+		have_python_torch || packages+=(python3-torch)
+	fi
+}
+
+by_hand() {
+	printf 'setup: %s\n' "$1" >&2
+	cat >&2 <<-END
+
+		missing: ${packages[*]}
+
+		Debian 12 with root, or an administrator:
+		    apt-get install ${packages[*]}
+		No root, or another Linux: a C++17 compiler as g++, and LibTorch 2.1 for the CPU, cxx11 ABI, from pytorch.org:
+		    unzip $archive
+		    export LIBTORCH=\$PWD/libtorch
+		    make setup
+		macOS, Windows: a Debian 12 container, virtual machine or WSL.
+	END
+	exit 1
+}
+
+# quietly runs a command and shows what it printed only if it fails.
+quietly() {
+	local log status=0
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 </dev/null || status=$?
+	[ "$status" = 0 ] || cat "$log" >&2
+	rm -f "$log"
+	return "$status"
+}
+
+apt() {
+	quietly "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+		-o Dpkg::Use-Pty=0 "$@"
+}
+
+# APT waits for dpkg's lock, but not for the one on its lists.
+apt_update() {
+	local try
+	say "reading the package lists"
+	for try in 1 2 3 4 5; do
+		if apt update 2>"$scratch"; then
+			return 0
+		elif [ "$try" = 5 ] || ! grep -q 'Could not get lock' "$scratch"; then
+			cat "$scratch" >&2
+			return 1
+		fi
+		say "another program is reading them; waiting"
+		sleep 10
+	done
+}
+
+install() {
+	command -v apt-get >/dev/null || by_hand "this machine has no apt-get"
+	if [ "$(id -u)" = 0 ]; then
+		root=()
+	elif ! command -v sudo >/dev/null; then
+		by_hand "installing needs root, and there is no sudo"
+	elif sudo -n true 2>/dev/null; then
+		root=(sudo)
+	elif [ -t 0 ]; then
+		say "installing ${packages[*]} with sudo"
+		sudo -v || by_hand "installing needs root, and sudo refuses"
+		root=(sudo)
+	else
+		by_hand "installing needs root, and sudo would ask for a password without a terminal"
+	fi
+
+	scratch=$(mktemp)
+	trap 'rm -f "$scratch"' EXIT
+	local updated=
+	for package in "${packages[@]}"; do
+		if ! apt-cache show --no-all-versions "$package" >/dev/null 2>&1; then
+			apt_update || die "apt-get update failed; see above"
+			updated=yes
+			break
+		fi
+	done
+	for package in "${packages[@]}"; do
+		apt-cache show --no-all-versions "$package" >/dev/null 2>&1 || by_hand "this distribution has no package $package"
+	done
+	say "installing ${packages[*]} (a minute or two)"
+	if ! apt install -y --no-install-recommends "${packages[@]}" 2>"$scratch"; then
+		# Old lists name files that the archive no longer has.
+		if [ -n "$updated" ] || ! apt_update || ! apt install -y --no-install-recommends "${packages[@]}" 2>"$scratch"; then
+			cat "$scratch" >&2
+			die "apt-get install failed; see above"
+		fi
+	fi
+}
+
+check_go
+[ -z "${LIBTORCH:-}" ] || (env_sh) || exit 1
+missing
+[ ${#packages[@]} != 0 ] || exit 0
+
+install
+
+have_compiler || die "there is still no ${CXX:-g++}"
+(env_sh) || exit 1
+if reference_blas; then
+	say "BLAS is still the slow reference one, $(blas), as this machine is set; change that with: update-alternatives --config libblas.so.3-$(uname -m)-linux-gnu"
+fi
+if [ -n "$python" ]; then
+	have_python_torch || die "python3 still has no torch"
+fi
+say "done"

@@ -1,0 +1,89 @@
+package memory
+
+import (
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// KeyValueConfig are the settings of [NewKeyValue].
+type KeyValueConfig struct {
+	Metric metric.Metric
+	// Scale multiplies the scores before the softmax; zero stands for 1, the form of Vinyals et al. 2016. Cosines lie in
+	// [-1, 1], so with a scale of 1 no attention can be sharp.
+	Scale float64
+}
+
+// KeyValue keeps every pair it is written, unbounded, and reads by a softmax over the scores of its keys:
+//
+//	a(q, kᵢ) = exp(s·score(q, kᵢ)) / Σⱼ exp(s·score(q, kⱼ)),  v = Σᵢ a(q, kᵢ)·vᵢ
+//
+// With cosine scores this is the attention of Matching networks: Vinyals et al. 2016, eqs. 1 and 2.
+type KeyValue struct {
+	config KeyValueConfig
+}
+
+// NewKeyValue makes a key-value memory.
+func NewKeyValue(c KeyValueConfig) *KeyValue {
+	if c.Scale == 0 {
+		c.Scale = 1
+	}
+	return &KeyValue{c}
+}
+
+// KeyValueState is what a [KeyValue] holds: all pairs in the order of writing. Both are nil while it is empty.
+type KeyValueState struct {
+	Keys   *tensor.Tensor // [batch, slots, key]
+	Values *tensor.Tensor // [batch, slots, value]
+}
+
+// Tensors implements [State].
+func (s KeyValueState) Tensors() []nn.Named {
+	if s.Keys == nil {
+		return nil
+	}
+	return []nn.Named{{Name: "keys", Tensor: s.Keys}, {Name: "values", Tensor: s.Values}}
+}
+
+// Init implements [Associative].
+func (m *KeyValue) Init(int64) State { return KeyValueState{} }
+
+// Write implements [Associative].
+func (m *KeyValue) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
+	s := prev.(KeyValueState)
+	if s.Keys == nil {
+		return KeyValueState{keys, values}
+	}
+	return KeyValueState{tensor.Cat(1, s.Keys, keys), tensor.Cat(1, s.Values, values)}
+}
+
+// Read implements [Associative].
+func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
+	kv := s.(KeyValueState)
+	attention = m.scores(p, kv, queries).Softmax(-1)
+	return attention.MatMul(kv.Values), attention
+}
+
+// LogRead implements [LogReader].
+func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
+	kv := s.(KeyValueState)
+	attention := m.scores(p, kv, queries).LogSoftmax(-1)      // [batch, queries, slots]
+	values := kv.Values.ClampMin(logFloor).Log().Unsqueeze(1) // [batch, 1, slots, value]
+	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2)  // [batch, queries, value]
+}
+
+func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *tensor.Tensor {
+	if s.Keys == nil {
+		panic(&tensor.Error{Op: "KeyValue.Read", Msg: "nothing has been written yet"})
+	}
+	scores := m.config.Metric.Score(p, queries, s.Keys)
+	if m.config.Scale == 1 {
+		return scores
+	}
+	return scores.MulScalar(m.config.Scale)
+}
+
+var (
+	_ Associative = (*KeyValue)(nil)
+	_ LogReader   = (*KeyValue)(nil)
+)

@@ -1,0 +1,46 @@
+// Package memory holds the memory controllers: parts that a network writes to and reads from. A memory holds parameters
+// and settings only; what was written is a [State], a value that Write takes and returns.
+package memory
+
+import (
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// State is what has been written to a memory, for a batch of independent tasks.
+type State interface {
+	// Tensors returns the state's tensors under stable names, to keep, plot or count.
+	Tensors() []nn.Named
+}
+
+// An Associative memory is written with keys and the values they stand for, and answers queries. A metric-based network
+// writes its support set and asks about its queries.
+type Associative interface {
+	// Init returns the empty state for a batch of tasks.
+	Init(batch int64) State
+	// Write returns prev with values [batch, n, value] stored under keys [batch, n, key]. For classes the values are
+	// one-hot, one column a class.
+	Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) State
+	// Read returns the values [batch, queries, value] that queries [batch, queries, key] bring back, and the attention
+	// [batch, queries, slots] that they are a mean under.
+	Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor)
+}
+
+// A LogReader reads the logarithm of the values without going through the values, which underflow where the attention is
+// sharp and whose logarithm then has no gradient.
+type LogReader interface {
+	LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor
+}
+
+// logFloor stands for the logarithm's argument where a value is zero.
+const logFloor = 1e-30
+
+// LogRead returns the logarithm of what m reads, [batch, queries, value], by m's own way where it is a [LogReader]. With
+// one-hot values these are log-probabilities of the classes.
+func LogRead(m Associative, p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
+	if r, ok := m.(LogReader); ok {
+		return r.LogRead(p, s, queries)
+	}
+	values, _ := m.Read(p, s, queries)
+	return values.ClampMin(logFloor).Log()
+}

@@ -1,0 +1,95 @@
+package memory
+
+import (
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// PrototypeConfig are the settings of [NewPrototype].
+type PrototypeConfig struct {
+	Metric metric.Metric
+	// Scale multiplies the scores before the softmax; zero stands for 1.
+	Scale float64
+}
+
+// Prototype merges what it is written by class: a slot holds the mean of its class's keys, and a query is read by a
+// softmax over the scores of the prototypes: Snell et al. 2017, eqs. 1 and 2. Its size is bounded by the number of
+// classes, however much is written. A value's columns say how much of its key belongs to each class, so soft labels work.
+type Prototype struct {
+	config PrototypeConfig
+}
+
+// NewPrototype makes a prototype memory.
+func NewPrototype(c PrototypeConfig) *Prototype {
+	if c.Scale == 0 {
+		c.Scale = 1
+	}
+	return &Prototype{c}
+}
+
+// PrototypeState is what a [Prototype] holds. Both are nil while it is empty.
+type PrototypeState struct {
+	Sums   *tensor.Tensor // [batch, classes, key], sum of the keys of each class
+	Counts *tensor.Tensor // [batch, classes, 1], how many they were
+}
+
+// Tensors implements [State].
+func (s PrototypeState) Tensors() []nn.Named {
+	if s.Sums == nil {
+		return nil
+	}
+	return []nn.Named{{Name: "sums", Tensor: s.Sums}, {Name: "counts", Tensor: s.Counts}}
+}
+
+// Prototypes returns the classes' means [batch, classes, key]; zero for a class that nothing was written of.
+func (s PrototypeState) Prototypes() *tensor.Tensor { return s.Sums.Div(s.Counts.ClampMin(countFloor)) }
+
+// countFloor keeps the mean of an empty class finite; a count is a sum of labels, so a real one is far larger.
+const countFloor = 1e-6
+
+// Init implements [Associative].
+func (m *Prototype) Init(int64) State { return PrototypeState{} }
+
+// Write implements [Associative].
+func (m *Prototype) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
+	byClass := values.Transpose(-2, -1) // [batch, classes, n]
+	next := PrototypeState{Sums: byClass.MatMul(keys), Counts: byClass.SumKeep(-1)}
+	if s := prev.(PrototypeState); s.Sums != nil {
+		next.Sums, next.Counts = next.Sums.Add(s.Sums), next.Counts.Add(s.Counts)
+	}
+	return next
+}
+
+// Read implements [Associative]. The value of a slot is its class, so values and attention are the same.
+func (m *Prototype) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
+	a := m.scores(p, s, queries).Softmax(-1)
+	return a, a
+}
+
+// LogRead implements [LogReader].
+func (m *Prototype) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
+	return m.scores(p, s, queries).LogSoftmax(-1)
+}
+
+func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
+	s := state.(PrototypeState)
+	if s.Sums == nil {
+		panic(&tensor.Error{Op: "Prototype.Read", Msg: "nothing has been written yet"})
+	}
+	scores := m.config.Metric.Score(p, queries, s.Prototypes())
+	if m.config.Scale != 1 {
+		scores = scores.MulScalar(m.config.Scale)
+	}
+	// A class without a key must not attract queries by its zero mean.
+	counts := s.Counts.Transpose(-2, -1) // [batch, 1, classes]
+	return tensor.Where(counts.Gt(counts.ZerosLike()), scores, scores.ZerosLike().AddScalar(emptyScore))
+}
+
+// emptyScore gives an empty class a probability of zero beside any other, and stays finite.
+const emptyScore = -1e9
+
+var (
+	_ Associative = (*Prototype)(nil)
+	_ LogReader   = (*Prototype)(nil)
+)

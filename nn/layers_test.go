@@ -1,0 +1,168 @@
+package nn_test
+
+import (
+	"testing"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+type layerCase struct {
+	Layer, Name string
+	Config      struct {
+		In, Out, Kernel, Stride, Padding, Groups, Layers int64
+		Bidirectional                                    bool
+	}
+	Training                                       bool
+	Norm                                           string
+	Inputs, Params, Outputs, Weights, Grads, After map[string]array
+}
+
+// forward makes the case's layer at the root of b, where its parameters have PyTorch's names, and returns how to run it.
+func (c layerCase) forward(t *testing.T, b *nn.Builder) func(p *nn.Pass, in map[string]*tensor.Tensor) map[string]*tensor.Tensor {
+	k := c.Config
+	type values = map[string]*tensor.Tensor
+	switch c.Layer {
+	case "linear":
+		l := nn.NewLinear(b, k.In, k.Out)
+		return func(p *nn.Pass, in values) values { return values{"y": l.Forward(p, in["x"])} }
+	case "conv2d":
+		l := nn.NewConv2d(b, nn.Conv2dConfig{In: k.In, Out: k.Out, Kernel: k.Kernel, Stride: k.Stride, Padding: k.Padding, Groups: k.Groups})
+		return func(p *nn.Pass, in values) values { return values{"y": l.Forward(p, in["x"])} }
+	case "batch_norm":
+		l := nn.NewBatchNorm(b, k.In)
+		return func(p *nn.Pass, in values) values { return values{"y": l.Forward(p, in["x"])} }
+	case "lstm_cell":
+		l := nn.NewLSTMCell(b, k.In, k.Out)
+		return func(p *nn.Pass, in values) values {
+			s := l.Step(p, in["x"], nn.LSTMState{Hidden: in["h"], Cell: in["c"]})
+			return values{"h_out": s.Hidden, "c_out": s.Cell}
+		}
+	case "lstm":
+		l := nn.NewLSTM(b, nn.LSTMConfig{In: k.In, Size: k.Out, Layers: k.Layers, Bidirectional: k.Bidirectional})
+		return func(p *nn.Pass, in values) values {
+			y, s := l.Forward(p, in["x"], nn.LSTMState{Hidden: in["h"], Cell: in["c"]})
+			return values{"y": y, "h_out": s.Hidden, "c_out": s.Cell}
+		}
+	}
+	require.FailNow(t, "unknown layer "+c.Layer)
+	return nil
+}
+
+// Outputs, gradients for inputs and parameters, and moved buffers, against PyTorch in float64.
+func TestLayersAgainstPyTorch(t *testing.T) {
+	for _, c := range fixture[layerCase](t, "testdata/layers.json") {
+		t.Run(c.Layer+"/"+c.Name, func(t *testing.T) {
+			enter(t)
+			b := build(t, 1)
+			forward := c.forward(t, b)
+			ps := b.Params()
+			require.Len(t, ps.All(), len(c.Params))
+			for name, v := range c.Params {
+				p := find(t, ps, name)
+				require.Equal(t, v.Shape, p.Value().Shape(), name)
+				p.Value().Assign(v.tensor())
+			}
+			pass := &nn.Pass{Training: c.Training}
+			if c.Norm == "running" {
+				pass.Norm = nn.RunningStats
+			}
+			in := map[string]*tensor.Tensor{}
+			var names []string
+			var xs []*tensor.Tensor
+			for name, v := range c.Inputs {
+				in[name] = v.tensor().RequireGrad()
+				names, xs = append(names, name), append(xs, in[name])
+			}
+			for _, p := range ps.Trained() {
+				names, xs = append(names, p.Name), append(xs, p.Value())
+			}
+
+			outputs := forward(pass, in)
+			require.Len(t, outputs, len(c.Outputs))
+			var ys, above []*tensor.Tensor
+			for name, y := range outputs {
+				near(t, c.Outputs[name], y, name)
+				ys, above = append(ys, y), append(above, c.Weights[name].tensor())
+			}
+			grads := tensor.GradWith(ys, xs, tensor.GradOptions{Outputs: above})
+			require.Len(t, grads, len(c.Grads))
+			for i, g := range grads {
+				near(t, c.Grads[names[i]], g, "gradient of "+names[i])
+			}
+			for name, want := range c.After {
+				near(t, want, find(t, ps, name).Value(), name)
+			}
+		})
+	}
+}
+
+// One layer of LSTM is its cell, step by step, in values and gradients.
+func TestLSTMIsItsCellUnrolled(t *testing.T) {
+	enter(t)
+	const steps, batch, in, size = 6, 3, 4, 5
+	b := build(t, 1)
+	cell, stack := nn.NewLSTMCell(b.In("cell"), in, size), nn.NewLSTM(b.In("stack"), nn.LSTMConfig{In: in, Size: size})
+	ps := b.Params()
+	var cells, stacks []*tensor.Tensor
+	for _, name := range []string{"weight_ih", "weight_hh", "bias_ih", "bias_hh"} {
+		from, to := find(t, ps, "cell."+name).Value(), find(t, ps, "stack."+name+"_l0").Value()
+		to.Assign(from)
+		cells, stacks = append(cells, from), append(stacks, to)
+	}
+	values := make([]float32, steps*batch*in)
+	nn.Normal(0, 1)(random(1), nil, values)
+	x := tensor.New(values, steps, batch, in)
+
+	p := &nn.Pass{}
+	y, last := stack.Forward(p, x, stack.Init(batch))
+	state := cell.Init(batch)
+	var outs []*tensor.Tensor
+	for i := range int64(steps) {
+		state = cell.Step(p, x.Select(0, i), state)
+		outs = append(outs, state.Hidden)
+	}
+	unrolled := tensor.Stack(0, outs...)
+	assert.InDeltaSlice(t, y.Floats(), unrolled.Floats(), 1e-6)
+	assert.InDeltaSlice(t, last.Hidden.Floats(), state.Hidden.Floats(), 1e-6)
+	assert.InDeltaSlice(t, last.Cell.Floats(), state.Cell.Floats(), 1e-6)
+	assert.Equal(t, []int64{1, batch, size}, last.Hidden.Shape())
+
+	want, got := tensor.Grad(y.Square().Sum(), stacks...), tensor.Grad(unrolled.Square().Sum(), cells...)
+	for i := range want {
+		assert.InDeltaSlice(t, want[i].Floats(), got[i].Floats(), 1e-5)
+	}
+}
+
+func TestLSTMInitShapes(t *testing.T) {
+	enter(t)
+	b := build(t, 1)
+	s := nn.NewLSTM(b.In("deep"), nn.LSTMConfig{In: 2, Size: 3, Layers: 2, Bidirectional: true}).Init(5)
+	assert.Equal(t, []int64{4, 5, 3}, s.Hidden.Shape())
+	assert.Equal(t, []int64{4, 5, 3}, s.Cell.Shape())
+	s = nn.NewLSTMCell(b.In("cell"), 2, 3).Init(5)
+	assert.Equal(t, make([]float64, 15), s.Hidden.Floats())
+	assert.Equal(t, make([]float64, 15), s.Cell.Floats())
+}
+
+func TestWrongShapesAreErrors(t *testing.T) {
+	enter(t)
+	b := build(t, 1)
+	linear := nn.NewLinear(b.In("linear"), 3, 2)
+	conv := nn.NewConv2d(b.In("conv"), nn.Conv2dConfig{In: 3, Out: 2, Kernel: 3})
+	norm := nn.NewBatchNorm(b.In("norm"), 3)
+	lstm := nn.NewLSTM(b.In("lstm"), nn.LSTMConfig{In: 3, Size: 2})
+	p := &nn.Pass{}
+	for want, f := range map[string]func(){
+		"Linear":    func() { linear.Forward(p, tensor.Ones(1, 4)) },
+		"Conv2d":    func() { conv.Forward(p, tensor.Ones(1, 4, 5, 5)) },
+		"BatchNorm": func() { norm.Forward(p, tensor.Ones(2, 4)) },
+		"LSTM":      func() { lstm.Forward(p, tensor.Ones(2, 1, 4), lstm.Init(1)) },
+	} {
+		var e *tensor.Error
+		require.ErrorAs(t, tensor.Do(func() error { f(); return nil }), &e, want)
+		assert.Equal(t, want, e.Op)
+	}
+}

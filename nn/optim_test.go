@@ -1,0 +1,201 @@
+package nn_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The first case of the fixture holds the start and the gradients, the others one optimiser each.
+type optimizerCase struct {
+	Start           map[string]array
+	Grads           []map[string]array
+	Optimizer, Name string
+	LR              float64
+	Config          struct {
+		Beta1, Beta2, Eps, Decay, Alpha, Momentum float64
+		Decoupled, Nesterov, Plain                bool
+	}
+	Steps []map[string]array
+}
+
+func (c optimizerCase) make(t *testing.T, ps *nn.Params) nn.Optimizer {
+	k := c.Config
+	switch c.Optimizer {
+	case "adam":
+		return own(t, nn.NewAdam(ps, nn.AdamConfig{Beta1: k.Beta1, Beta2: k.Beta2, Eps: k.Eps, Decay: k.Decay, Decoupled: k.Decoupled}))
+	case "sgd":
+		return own(t, nn.NewSGD(ps, nn.SGDConfig{Momentum: k.Momentum, Decay: k.Decay, Nesterov: k.Nesterov}))
+	case "rmsprop":
+		return own(t, nn.NewRMSProp(ps, nn.RMSPropConfig{Alpha: k.Alpha, Momentum: k.Momentum, Eps: k.Eps, Plain: k.Plain}))
+	}
+	require.FailNow(t, "unknown optimiser "+c.Optimizer)
+	return nil
+}
+
+// Twenty steps of each optimiser against PyTorch, and Graves's RMSProp against NumPy, in float64.
+func TestOptimizersAgainstPyTorch(t *testing.T) {
+	cases := fixture[optimizerCase](t, "testdata/optimizers.json")
+	given := cases[0]
+	for _, c := range cases[1:] {
+		t.Run(c.Optimizer+"/"+c.Name, func(t *testing.T) {
+			enter(t)
+			b := build(t, 1)
+			for _, name := range []string{"a", "b"} {
+				b.Param(name, nn.Constant(0), given.Start[name].Shape...).Value().Assign(given.Start[name].tensor())
+			}
+			ps := b.Params()
+			opt := c.make(t, ps)
+			require.Len(t, c.Steps, len(given.Grads))
+			for i, grads := range given.Grads {
+				opt.Step([]*tensor.Tensor{grads["a"].tensor(), grads["b"].tensor()}, c.LR)
+				for _, p := range ps.All() {
+					near(t, c.Steps[i][p.Name], p.Value(), fmt.Sprintf("%s after step %d", p.Name, i+1))
+					assert.True(t, p.Value().RequiresGrad(), "a step leaves the parameter a leaf that gradients are wanted for")
+				}
+			}
+		})
+	}
+}
+
+// optimizers are one of each, with settings that use all of their state.
+var optimizers = map[string]func(ps *nn.Params) nn.Optimizer{
+	"Adam":    func(ps *nn.Params) nn.Optimizer { return nn.NewAdam(ps, nn.AdamConfig{Decay: .01, Decoupled: true}) },
+	"RMSProp": func(ps *nn.Params) nn.Optimizer { return nn.NewRMSProp(ps, nn.RMSPropConfig{}) },
+	"plain RMSProp": func(ps *nn.Params) nn.Optimizer {
+		return nn.NewRMSProp(ps, nn.RMSPropConfig{Plain: true})
+	},
+	"SGD": func(ps *nn.Params) nn.Optimizer {
+		return nn.NewSGD(ps, nn.SGDConfig{Momentum: .9, Nesterov: true, Decay: .01})
+	},
+}
+
+func TestNilGradientLeavesParameterAndState(t *testing.T) {
+	for name, make := range optimizers {
+		t.Run(name, func(t *testing.T) {
+			enter(t)
+			b := build(t, 1)
+			nn.NewLinear(b, 2, 3)
+			ps := b.Params()
+			opt := own(t, make(ps))
+			both := []*tensor.Tensor{tensor.Ones(3, 2), tensor.Ones(3)}
+			opt.Step(both, .1)
+			params, state := contents(ps.State()), contents(opt.State())
+			opt.Step([]*tensor.Tensor{both[0], nil}, .1)
+
+			moved := 0
+			for name, now := range contents(opt.State()) {
+				if len(name) > 5 && name[len(name)-5:] == ".bias" {
+					assert.Equal(t, state[name], now, name)
+				} else if string(state[name]) != string(now) {
+					moved++
+				}
+			}
+			assert.Greater(t, moved, 1, "the step count and the weight's state move")
+			now := contents(ps.State())
+			assert.Equal(t, params["bias"], now["bias"])
+			assert.NotEqual(t, params["weight"], now["weight"])
+		})
+	}
+}
+
+// Gradients that do not belong to the parameters are an error before anything moves: of another number, shape or type.
+func TestGradientsThatDoNotFitAreErrors(t *testing.T) {
+	for name, make := range optimizers {
+		t.Run(name, func(t *testing.T) {
+			enter(t)
+			b := build(t, 1)
+			nn.NewLinear(b, 2, 3)
+			ps := b.Params()
+			opt := own(t, make(ps))
+			params, state := contents(ps.State()), contents(opt.State())
+			for what, grads := range map[string][]*tensor.Tensor{
+				"too few":     {tensor.Ones(3, 2)},
+				"too many":    {tensor.Ones(3, 2), tensor.Ones(3), nil},
+				"too small":   {tensor.Ones(3, 2), tensor.Ones(1)},
+				"another way": {tensor.Ones(2, 3), tensor.Ones(3)},
+				"float64":     {tensor.Ones(3, 2), tensor.Ones(3).To(tensor.Float64)},
+			} {
+				var e *tensor.Error
+				err := func() (err error) {
+					defer tensor.Catch(&err)
+					opt.Step(grads, .1)
+					return nil
+				}()
+				if assert.ErrorAs(t, err, &e, what) {
+					assert.Equal(t, "Step", e.Op, what)
+				}
+				assert.Equal(t, params, contents(ps.State()), what)
+				assert.Equal(t, state, contents(opt.State()), what)
+			}
+		})
+	}
+}
+
+func TestGlobalNorm(t *testing.T) {
+	enter(t)
+	grads := []*tensor.Tensor{tensor.New([]float32{3, 0}, 2), nil, tensor.New([]float32{0, -4, 12}, 3, 1)}
+	assert.Equal(t, 13.0, nn.GlobalNorm(grads))
+	assert.Equal(t, 0.0, nn.GlobalNorm(nil))
+	assert.Equal(t, 0.0, nn.GlobalNorm([]*tensor.Tensor{nil}))
+	assert.True(t, math.IsNaN(nn.GlobalNorm([]*tensor.Tensor{tensor.Scalar(float32(math.NaN()))})))
+	assert.InEpsilon(t, 5e25, nn.GlobalNorm([]*tensor.Tensor{tensor.New([]float32{3e25, 4e25}, 2)}), 1e-6,
+		"an exploding gradient whose squares float32 cannot hold")
+	assert.InEpsilon(t, 5e-25, nn.GlobalNorm([]*tensor.Tensor{tensor.New([]float32{3e-25, 4e-25}, 2)}), 1e-6)
+}
+
+func TestClipByNorm(t *testing.T) {
+	enter(t)
+	a, b := tensor.New([]float32{3, 0}, 2), tensor.New([]float32{0, -4, 12}, 3, 1)
+	grads := []*tensor.Tensor{a, nil, b}
+
+	clipped := nn.ClipByNorm(grads, 6.5)
+	assert.Equal(t, []float32{1.5, 0}, tensor.Values[float32](clipped[0]))
+	assert.Nil(t, clipped[1])
+	assert.Equal(t, []float32{0, -2, 6}, tensor.Values[float32](clipped[2]))
+	assert.Equal(t, []int64{3, 1}, clipped[2].Shape())
+	assert.Equal(t, []float32{0, -4, 12}, tensor.Values[float32](b), "the gradients given stay")
+
+	assert.Equal(t, grads, nn.ClipByNorm(grads, 13), "a norm at the limit stays")
+	assert.Equal(t, grads, nn.ClipByNorm(grads, 100))
+	assert.InDelta(t, 1, nn.GlobalNorm(nn.ClipByNorm([]*tensor.Tensor{tensor.New([]float32{3e25, 4e25}, 2)}, 1)), 1e-6)
+	for _, v := range []float64{math.NaN(), math.Inf(1)} {
+		bad := []*tensor.Tensor{a, tensor.Scalar(float32(v))}
+		assert.Equal(t, bad, nn.ClipByNorm(bad, 1), "left for the caller to notice")
+	}
+}
+
+func TestClipByValue(t *testing.T) {
+	enter(t)
+	grads := []*tensor.Tensor{tensor.New([]float32{-11, -10, 0, .1, 10, 1e30}, 2, 3), nil, tensor.Scalar(float32(math.NaN()))}
+	clipped := nn.ClipByValue(grads, 10)
+	require.Len(t, clipped, 3)
+	assert.Equal(t, []float32{-10, -10, 0, .1, 10, 10}, tensor.Values[float32](clipped[0]))
+	assert.Equal(t, []int64{2, 3}, clipped[0].Shape())
+	assert.Nil(t, clipped[1])
+	assert.True(t, math.IsNaN(clipped[2].Float()), "what is no number is left for the caller to notice")
+	assert.Equal(t, float32(-11), tensor.Values[float32](grads[0])[0], "the gradients given stay")
+}
+
+// A step leaves nothing behind but the state, also without a scope of the caller's.
+func TestStepOwnsNothingButItsState(t *testing.T) {
+	for name, make := range optimizers {
+		t.Run(name, func(t *testing.T) {
+			enter(t)
+			b := build(t, 1)
+			nn.NewLinear(b, 2, 3)
+			opt := own(t, make(b.Params()))
+			grads := []*tensor.Tensor{tensor.Ones(3, 2), tensor.Ones(3)}
+			before := tensor.Live()
+			for range 3 {
+				opt.Step(grads, .1)
+			}
+			assert.Equal(t, before, tensor.Live())
+		})
+	}
+}

@@ -1,0 +1,719 @@
+#include <torch/torch.h>
+
+#include "../libtorch/compat_end.h"
+#include "convblock.h"
+#include "guard.h"
+
+#include <ATen/Parallel.h>
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+// A kernel is compiled for several processors, and the program's loader takes the best that the machine has.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__)
+#define EG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define EG_CLONES
+#endif
+#define EG_INLINE inline __attribute__((always_inline))
+
+namespace {
+
+using engram::guarded;
+using engram::T;
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Sixteen channels at once, in as many registers as the processor needs; a remainder goes one by one through the same
+// code with float in its place.
+typedef float v16 __attribute__((vector_size(64)));
+typedef int32_t i16 __attribute__((vector_size(64)));
+typedef uint8_t b16 __attribute__((vector_size(16)));
+
+template <class V> struct Lanes;
+template <> struct Lanes<float> {
+  static constexpr int width = 1;
+  using Int = int32_t;
+  static EG_INLINE Int codes(const uint8_t *p) { return *p; }
+  static EG_INLINE void codes(uint8_t *p, const Int &v) { *p = uint8_t(v); }
+};
+template <> struct Lanes<v16> {
+  static constexpr int width = 16;
+  using Int = i16;
+  static EG_INLINE Int codes(const uint8_t *p) {
+    b16 b;
+    memcpy(&b, p, sizeof b);
+    return __builtin_convertvector(b, i16);
+  }
+  static EG_INLINE void codes(uint8_t *p, const Int &v) {
+    b16 b = __builtin_convertvector(v, b16);
+    memcpy(p, &b, sizeof b);
+  }
+};
+
+template <class V> EG_INLINE V load(const float *p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V> EG_INLINE void store(float *p, const V &v) { memcpy(p, &v, sizeof v); }
+
+constexpr int dead = 4; // the code of a window whose largest value ReLU cut off
+
+// One image's part of a block: x [height, width, channels], y and g [height/window, width/window, channels].
+struct Image {
+  int64_t height, width, channels, window;
+  int64_t pixels() const { return height * width; }
+  int64_t out() const { return (height / window) * (width / window); }
+};
+
+// ---- batch norm, ReLU and max pooling ----
+
+// Block·width channels at c: their means and sums of squared deviations over one image. Deviations are taken from the
+// first pixel and then from the mean, so that a channel far from zero loses no digits and a constant one has none.
+template <class V, int Block> EG_INLINE void moments(const float *x, int64_t pixels, int64_t channels, int64_t c, float *mean, float *square) {
+  constexpr int n = Lanes<V>::width;
+  V first[Block], sum[Block], sq[Block];
+  for (int k = 0; k < Block; k++)
+    first[k] = load<V>(x + c + k * n), sum[k] = sq[k] = V{};
+  for (int64_t p = 0; p < pixels; p++)
+    for (int k = 0; k < Block; k++)
+      sum[k] += load<V>(x + p * channels + c + k * n) - first[k];
+  for (int k = 0; k < Block; k++)
+    first[k] += sum[k] / (V{} + float(pixels));
+  for (int64_t p = 0; p < pixels; p++)
+    for (int k = 0; k < Block; k++) {
+      V d = load<V>(x + p * channels + c + k * n) - first[k];
+      sq[k] += d * d;
+    }
+  for (int k = 0; k < Block; k++)
+    store(mean + c + k * n, first[k]), store(square + c + k * n, sq[k]);
+}
+
+EG_CLONES void image_moments(const float *x, int64_t pixels, int64_t channels, float *mean, float *square) {
+  int64_t c = 0;
+  for (; c + 64 <= channels; c += 64)
+    moments<v16, 4>(x, pixels, channels, c, mean, square);
+  for (; c + 16 <= channels; c += 16)
+    moments<v16, 1>(x, pixels, channels, c, mean, square);
+  for (; c < channels; c++)
+    moments<float, 1>(x, pixels, channels, c, mean, square);
+}
+
+// The largest of a window's values after the affine map, and which of them it was: the first of equals, and a NaN before
+// all others, as PyTorch has it. x points at the window's first value.
+template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, int64_t channels, const V &a, const V &b, typename Lanes<V>::Int &which) {
+  using Int = typename Lanes<V>::Int;
+  V best = load<V>(x) * a + b;
+  which = Int{};
+  for (int k = 1; k < Window * Window; k++) {
+    V v = load<V>(x + (k / Window) * row + (k % Window) * channels) * a + b;
+    which = (v > best) | (v != v) ? Int{} + k : which;
+    best = (v > best) | (v != v) ? v : best;
+  }
+  which = best <= V{} ? Int{} + dead : which;
+  return best;
+}
+
+template <class V, int Window> EG_INLINE void forward(const Image &im, const float *x, int64_t from, int64_t to, const float *a, const float *b, float *y) {
+  const int64_t ch = im.channels, row = im.width * ch;
+  for (int64_t i = 0; i < im.height / Window; i++)
+    for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
+      const float *px = x + i * Window * row + j * Window * ch;
+      for (int64_t c = from; c < to; c += Lanes<V>::width) {
+        typename Lanes<V>::Int which;
+        V best = winner<V, Window>(px + c, row, ch, load<V>(a + c), load<V>(b + c), which);
+        store(y + c, best <= V{} ? V{} : best);
+      }
+    }
+}
+
+EG_CLONES void image_forward(const Image &im, const float *x, const float *a, const float *b, float *y) {
+  const int64_t whole = im.channels & ~int64_t(15);
+  if (im.window == 2) {
+    forward<v16, 2>(im, x, 0, whole, a, b, y);
+    forward<float, 2>(im, x, whole, im.channels, a, b, y);
+  } else {
+    forward<v16, 1>(im, x, 0, whole, a, b, y);
+    forward<float, 1>(im, x, whole, im.channels, a, b, y);
+  }
+}
+
+// Sums over one image of the gradient that passes ReLU and pooling, and of its product with x - mean.
+template <class V, int Window, int Block> EG_INLINE void sums(const Image &im, const float *x, const float *g, int64_t c, const float *a, const float *b, const float *mean, float *plain, float *product) {
+  constexpr int n = Lanes<V>::width;
+  const int64_t ch = im.channels, row = im.width * ch;
+  V s[Block], p[Block];
+  for (int k = 0; k < Block; k++)
+    s[k] = p[k] = V{};
+  for (int64_t i = 0; i < im.height / Window; i++)
+    for (int64_t j = 0; j < im.width / Window; j++, g += ch) {
+      const float *px = x + i * Window * row + j * Window * ch;
+      for (int k = 0; k < Block; k++) {
+        const int64_t at = c + k * n;
+        typename Lanes<V>::Int which;
+        winner<V, Window>(px + at, row, ch, load<V>(a + at), load<V>(b + at), which);
+        V gv = which == dead ? V{} : load<V>(g + at), xv = load<V>(px + at);
+        for (int q = 1; q < Window * Window; q++)
+          xv = which == q ? load<V>(px + at + (q / Window) * row + (q % Window) * ch) : xv;
+        s[k] += gv;
+        p[k] += gv * (xv - load<V>(mean + at));
+      }
+    }
+  for (int k = 0; k < Block; k++)
+    store(plain + c + k * n, s[k]), store(product + c + k * n, p[k]);
+}
+
+template <int Window> EG_INLINE void all_sums(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
+  int64_t c = 0;
+  for (; c + 64 <= im.channels; c += 64)
+    sums<v16, Window, 4>(im, x, g, c, a, b, mean, plain, product);
+  for (; c + 16 <= im.channels; c += 16)
+    sums<v16, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+  for (; c < im.channels; c++)
+    sums<float, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+}
+
+EG_CLONES void image_sums(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
+  if (im.window == 2)
+    all_sums<2>(im, x, g, a, b, mean, plain, product);
+  else
+    all_sums<1>(im, x, g, a, b, mean, plain, product);
+}
+
+// dx = a·g where g arrives, plus base + slope·(x - mean) everywhere: what the batch's statistics add.
+template <class V, int Window> EG_INLINE void backward(const Image &im, const float *x, const float *g, int64_t from, int64_t to, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *dx) {
+  const int64_t ch = im.channels, row = im.width * ch, rows = im.height / Window, cols = im.width / Window;
+  const auto rest = [&](int64_t p) __attribute__((always_inline)) {
+    for (int64_t c = from; c < to; c += Lanes<V>::width)
+      store(dx + p + c, load<V>(base + c) + load<V>(slope + c) * (load<V>(x + p + c) - load<V>(mean + c)));
+  };
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t j = 0; j < cols; j++, g += ch) {
+      const int64_t p = i * Window * row + j * Window * ch;
+      for (int64_t c = from; c < to; c += Lanes<V>::width) {
+        typename Lanes<V>::Int which;
+        const V av = load<V>(a + c), bs = load<V>(base + c), sl = load<V>(slope + c), m = load<V>(mean + c);
+        winner<V, Window>(x + p + c, row, ch, av, load<V>(b + c), which);
+        const V ag = av * load<V>(g + c);
+        for (int q = 0; q < Window * Window; q++) {
+          const int64_t at = p + c + (q / Window) * row + (q % Window) * ch;
+          store(dx + at, bs + sl * (load<V>(x + at) - m) + (which == q ? ag : V{}));
+        }
+      }
+    }
+    for (int64_t j = cols * Window; j < im.width; j++) // columns that no window covers
+      for (int64_t k = 0; k < Window; k++)
+        rest((i * Window + k) * row + j * ch);
+  }
+  for (int64_t i = rows * Window; i < im.height; i++)
+    for (int64_t j = 0; j < im.width; j++)
+      rest(i * row + j * ch);
+}
+
+EG_CLONES void image_backward(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *dx) {
+  const int64_t whole = im.channels & ~int64_t(15);
+  if (im.window == 2) {
+    backward<v16, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
+    backward<float, 2>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
+  } else {
+    backward<v16, 1>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
+    backward<float, 1>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
+  }
+}
+
+// As many images a task as make it worth a thread. Sums are kept image by image and added in order, so that they do not
+// depend on the threads.
+int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(work, 1)); }
+
+// An absent operand is a tensor without elements: an autograd function wants all of them defined.
+Tensor operand(void *t) { return t ? T(t) : at::empty({0}, at::kFloat); }
+bool present(const Tensor &t) { return t.numel() > 0; }
+float *data(const Tensor &t) { return present(t) ? t.data_ptr<float>() : nullptr; }
+
+// The affine map that batch norm comes to: x·a + b.
+struct Norm {
+  std::vector<float> a, b, mean, invstd;
+};
+
+Norm normalise(const std::vector<double> &mean, const std::vector<double> &variance, const float *gain, const float *bias, double eps) {
+  const size_t n = mean.size();
+  Norm o{std::vector<float>(n), std::vector<float>(n), std::vector<float>(n), std::vector<float>(n)};
+  for (size_t c = 0; c < n; c++) {
+    const double inv = 1 / std::sqrt(variance[c] + eps), a = inv * (gain ? gain[c] : 1);
+    o.a[c] = a;
+    o.b[c] = (bias ? bias[c] : 0) - mean[c] * a;
+    o.mean[c] = mean[c];
+    o.invstd[c] = inv;
+  }
+  return o;
+}
+
+// Moves the running statistics towards the batch's, whose squares are summed over `count` values.
+void follow(const Tensor &running_mean, const Tensor &running_variance, const std::vector<double> &mean, const std::vector<double> &squares, double count, double momentum) {
+  float *m = data(running_mean), *v = data(running_variance);
+  for (size_t c = 0; c < mean.size(); c++) {
+    if (m)
+      m[c] = momentum * mean[c] + (1 - momentum) * m[c];
+    if (v)
+      v[c] = momentum * (squares[c] / (count - 1)) + (1 - momentum) * v[c];
+  }
+}
+
+void given(const Tensor &t, std::vector<double> &out) {
+  const float *p = t.data_ptr<float>();
+  out.assign(p, p + t.numel());
+}
+
+void refuse_second_order(const char *op) {
+  if (at::GradMode::is_enabled())
+    throw std::runtime_error(std::string(op) + " has no second-order gradient; where gradients are to be differentiated, compose it of Conv2d, BatchNorm, ReLU and MaxPool2d");
+}
+
+Tensor channels_last_like(const Tensor &t, at::IntArrayRef shape) { return at::empty(shape, t.options().requires_grad(false), at::MemoryFormat::ChannelsLast); }
+
+Tensor pack(const Norm &n) {
+  const int64_t ch = n.a.size();
+  Tensor t = at::empty({4, ch}, at::kFloat);
+  float *p = t.data_ptr<float>();
+  for (auto *v : {&n.a, &n.b, &n.mean, &n.invstd}) {
+    std::copy(v->begin(), v->end(), p);
+    p += ch;
+  }
+  return t;
+}
+
+struct NormReLUPool : torch::autograd::Function<NormReLUPool> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &gain, const Tensor &bias, const Tensor &mean, const Tensor &variance, bool batch_stats, double momentum, double eps, int64_t window) {
+    const Image im{x.size(2), x.size(3), x.size(1), window};
+    const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch, count = batch * im.pixels();
+    const float *px = x.data_ptr<float>();
+    std::vector<double> m(ch), v(ch);
+    if (batch_stats) {
+      std::vector<float> part(2 * batch * ch);
+      at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
+        for (int64_t n = from; n < to; n++)
+          image_moments(px + n * size, im.pixels(), ch, &part[n * ch], &part[(batch + n) * ch]);
+      });
+      for (int64_t n = 0; n < batch; n++)
+        for (int64_t c = 0; c < ch; c++)
+          m[c] += part[n * ch + c];
+      for (auto &e : m)
+        e /= double(batch);
+      for (int64_t n = 0; n < batch; n++)
+        for (int64_t c = 0; c < ch; c++) {
+          const double d = part[n * ch + c] - m[c];
+          v[c] += part[(batch + n) * ch + c] + im.pixels() * d * d;
+        }
+      follow(mean, variance, m, v, count, momentum);
+      for (auto &e : v)
+        e /= double(count);
+    } else {
+      given(mean, m);
+      given(variance, v);
+    }
+    const Norm norm = normalise(m, v, data(gain), data(bias), eps);
+    Tensor y = channels_last_like(x, {batch, ch, im.height / window, im.width / window});
+    float *py = y.data_ptr<float>();
+    at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
+      for (int64_t n = from; n < to; n++)
+        image_forward(im, px + n * size, norm.a.data(), norm.b.data(), py + n * im.out() * ch);
+    });
+    ctx->save_for_backward({x, pack(norm)});
+    ctx->saved_data["batch_stats"] = batch_stats;
+    ctx->saved_data["window"] = window;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    refuse_second_order("NormReLUPool");
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0];
+    const bool batch_stats = ctx->saved_data["batch_stats"].toBool();
+    const Image im{x.size(2), x.size(3), x.size(1), ctx->saved_data["window"].toInt()};
+    const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch, count = batch * im.pixels();
+    const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
+    const float *px = x.data_ptr<float>(), *pg = grad.data_ptr<float>();
+    const float *a = saved[1].data_ptr<float>(), *b = a + ch, *mean = b + ch, *invstd = mean + ch;
+
+    std::vector<float> part(2 * batch * ch);
+    at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
+      for (int64_t n = from; n < to; n++)
+        image_sums(im, px + n * size, pg + n * im.out() * ch, a, b, mean, &part[n * ch], &part[(batch + n) * ch]);
+    });
+    std::vector<double> plain(ch), product(ch);
+    for (int64_t n = 0; n < batch; n++)
+      for (int64_t c = 0; c < ch; c++) {
+        plain[c] += part[n * ch + c];
+        product[c] += part[(batch + n) * ch + c];
+      }
+    Tensor dgain = at::empty({ch}, at::kFloat), dbias = at::empty({ch}, at::kFloat), dx;
+    for (int64_t c = 0; c < ch; c++) {
+      dgain.data_ptr<float>()[c] = product[c] * invstd[c];
+      dbias.data_ptr<float>()[c] = plain[c];
+    }
+    if (ctx->needs_input_grad(0)) {
+      std::vector<float> base(ch), slope(ch);
+      if (batch_stats)
+        for (int64_t c = 0; c < ch; c++) {
+          base[c] = -a[c] * plain[c] / count;
+          slope[c] = -a[c] * double(invstd[c]) * invstd[c] * product[c] / count;
+        }
+      dx = channels_last_like(x, x.sizes());
+      float *out = dx.data_ptr<float>();
+      at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
+        for (int64_t n = from; n < to; n++)
+          image_backward(im, px + n * size, pg + n * im.out() * ch, a, b, mean, base.data(), slope.data(), out + n * size);
+      });
+    }
+    if (!ctx->needs_input_grad(1))
+      dgain = Tensor();
+    if (!ctx->needs_input_grad(2))
+      dbias = Tensor();
+    return {dx, dgain, dbias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// ---- the first block: an image of few channels, whose gradient nobody wants ----
+//
+// Its convolution costs less to compute than to fetch from memory, so its output, the largest tensor of the network, is
+// never stored. The batch's statistics come from the moments of the 3×3 patches instead, of which there are only
+// taps = 9·in: with patch mean p and covariance C, a channel with weights w has mean w·p and variance w·C·w, and the
+// sums that batch norm's gradient needs of its normalised values are products of the same.
+
+constexpr int64_t max_planes = 4; // input channels for which this pays
+constexpr int64_t group = 8;      // images whose sums are added in float
+
+// One padded image: planes of (height+2)·(width+2).
+void pad(const Image &im, int64_t planes, const float *x, float *padded) {
+  const int64_t pitch = im.width + 2, plane = pitch * (im.height + 2);
+  std::fill(padded, padded + planes * plane, 0.f);
+  for (int64_t i = 0; i < planes; i++)
+    for (int64_t h = 0; h < im.height; h++)
+      std::copy_n(x + (i * im.height + h) * im.width, im.width, padded + i * plane + (h + 1) * pitch + 1);
+}
+
+// Adds to sum [taps] and square [taps, taps] (the half from the diagonal on) those of the image's patches, less a shift
+// that keeps the digits. patches is room for [taps, pixels].
+EG_CLONES void image_patches(const Image &im, int64_t planes, const float *padded, float shift, float *patches, double *sum, double *square) {
+  const int64_t taps = 9 * planes, pixels = im.height * im.width, pitch = im.width + 2, plane = pitch * (im.height + 2);
+  for (int64_t t = 0; t < taps; t++)
+    for (int64_t h = 0; h < im.height; h++) {
+      const float *from = padded + (t / 9) * plane + (h + t % 9 / 3) * pitch + t % 3;
+      float *to = patches + t * pixels + h * im.width;
+      for (int64_t w = 0; w < im.width; w++)
+        to[w] = from[w] - shift;
+    }
+  for (int64_t t = 0; t < taps; t++) {
+    const float *p = patches + t * pixels;
+    float s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t k = 0; k < pixels; k++)
+      s += p[k];
+    sum[t] += s;
+    for (int64_t u = t; u < taps; u++) {
+      const float *q = patches + u * pixels;
+      float d = 0;
+#pragma omp simd reduction(+ : d)
+      for (int64_t k = 0; k < pixels; k++)
+        d += p[k] * q[k];
+      square[t * taps + u] += d;
+    }
+  }
+}
+
+// weights [taps, channels] carry batch norm's scale and b the rest of its map.
+template <class V, int Window, bool One> EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, int64_t c, float *y, uint8_t *code) {
+  using Int = typename Lanes<V>::Int;
+  const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
+  const V bv = load<V>(b + c);
+  V held[9];
+  for (int t = 0; t < 9; t++)
+    held[t] = load<V>(weights + t * ch + c);
+  for (int64_t i = 0; i < im.height / Window; i++)
+    for (int64_t j = 0; j < im.width / Window; j++, y += ch, code += ch) {
+      V acc[Window * Window];
+      for (int q = 0; q < Window * Window; q++)
+        acc[q] = bv;
+      for (int64_t k = 0; k < (One ? 1 : planes); k++) {
+        const float *at = padded + k * plane + i * Window * pitch + j * Window;
+#pragma GCC unroll 9
+        for (int t = 0; t < 9; t++) {
+          const V w = One ? held[t] : load<V>(weights + (k * 9 + t) * ch + c);
+#pragma GCC unroll 4
+          for (int q = 0; q < Window * Window; q++)
+            acc[q] += w * at[(q / Window + t / 3) * pitch + q % Window + t % 3];
+        }
+      }
+      V best = acc[0];
+      Int which = Int{};
+#pragma GCC unroll 4
+      for (int q = 1; q < Window * Window; q++) {
+        which = (acc[q] > best) | (acc[q] != acc[q]) ? Int{} + q : which;
+        best = (acc[q] > best) | (acc[q] != acc[q]) ? acc[q] : best;
+      }
+      store(y + c, best <= V{} ? V{} : best);
+      Lanes<V>::codes(code + c, best <= V{} ? Int{} + dead : which);
+    }
+}
+
+template <int Window, bool One> EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, float *y, uint8_t *code) {
+  int64_t c = 0;
+  for (; c + 16 <= im.channels; c += 16)
+    conv_forward<v16, Window, One>(im, planes, padded, weights, b, c, y, code);
+  for (; c < im.channels; c++)
+    conv_forward<float, Window, One>(im, planes, padded, weights, b, c, y, code);
+}
+
+EG_CLONES void image_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, float *y, uint8_t *code) {
+  if (im.window == 2 && planes == 1)
+    all_conv_forward<2, true>(im, planes, padded, weights, b, y, code);
+  else if (im.window == 2)
+    all_conv_forward<2, false>(im, planes, padded, weights, b, y, code);
+  else if (planes == 1)
+    all_conv_forward<1, true>(im, planes, padded, weights, b, y, code);
+  else
+    all_conv_forward<1, false>(im, planes, padded, weights, b, y, code);
+}
+
+// Adds to plain [channels] the gradients that pass ReLU and pooling, and to product [taps, channels] their products with
+// the patches that they meet.
+template <class V, int Window> EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, const float *g, const uint8_t *code, int64_t c, float *plain, float *product) {
+  const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
+  for (int64_t k = 0; k < planes; k++) {
+    V acc[9], s = V{};
+    for (int t = 0; t < 9; t++)
+      acc[t] = V{};
+    for (int64_t i = 0; i < im.height / Window; i++)
+      for (int64_t j = 0; j < im.width / Window; j++) {
+        const int64_t out = (i * (im.width / Window) + j) * ch + c;
+        const float *at = padded + k * plane + i * Window * pitch + j * Window;
+        const V gv = load<V>(g + out);
+        const auto which = Lanes<V>::codes(code + out);
+        s += which == dead ? V{} : gv;
+#pragma GCC unroll 4
+        for (int q = 0; q < Window * Window; q++) {
+          const V gq = which == q ? gv : V{};
+#pragma GCC unroll 9
+          for (int t = 0; t < 9; t++)
+            acc[t] += gq * at[(q / Window + t / 3) * pitch + q % Window + t % 3];
+        }
+      }
+    for (int t = 0; t < 9; t++)
+      store(product + (k * 9 + t) * ch + c, load<V>(product + (k * 9 + t) * ch + c) + acc[t]);
+    if (k == 0)
+      store(plain + c, load<V>(plain + c) + s);
+  }
+}
+
+EG_CLONES void image_conv_sums(const Image &im, int64_t planes, const float *padded, const float *g, const uint8_t *code, float *plain, float *product) {
+  int64_t c = 0;
+  if (im.window == 2) {
+    for (; c + 16 <= im.channels; c += 16)
+      conv_sums<v16, 2>(im, planes, padded, g, code, c, plain, product);
+    for (; c < im.channels; c++)
+      conv_sums<float, 2>(im, planes, padded, g, code, c, plain, product);
+  } else {
+    for (; c + 16 <= im.channels; c += 16)
+      conv_sums<v16, 1>(im, planes, padded, g, code, c, plain, product);
+    for (; c < im.channels; c++)
+      conv_sums<float, 1>(im, planes, padded, g, code, c, plain, product);
+  }
+}
+
+// Mean [taps] and, summed over the patches, covariance [taps, taps] of the patches of a batch.
+struct Patches {
+  std::vector<double> mean, covariance;
+};
+
+Patches patch_moments(const Image &im, int64_t batch, int64_t planes, const float *x) {
+  const int64_t taps = 9 * planes, size = planes * im.pixels(), groups = (batch + group - 1) / group;
+  float shift = 0;
+  for (int64_t k = 0; k < size; k++)
+    shift += x[k] / float(size);
+  if (!std::isfinite(shift))
+    shift = 0;
+  std::vector<double> part(groups * taps * (taps + 1));
+  at::parallel_for(0, groups, grain(size * group * taps), [&](int64_t from, int64_t to) {
+    std::vector<float> padded(planes * (im.height + 2) * (im.width + 2)), room(taps * im.pixels());
+    for (int64_t n = from * group; n < std::min(to * group, batch); n++) {
+      double *sum = &part[n / group * taps * (taps + 1)];
+      pad(im, planes, x + n * size, padded.data());
+      image_patches(im, planes, padded.data(), shift, room.data(), sum, sum + taps);
+    }
+  });
+  for (int64_t i = 1; i < groups; i++)
+    for (int64_t k = 0; k < taps * (taps + 1); k++)
+      part[k] += part[i * taps * (taps + 1) + k];
+  const double count = double(batch) * im.pixels();
+  const double *sum = part.data(), *square = sum + taps;
+  Patches o{std::vector<double>(taps), std::vector<double>(taps * taps)};
+  for (int64_t t = 0; t < taps; t++) {
+    o.mean[t] = sum[t] / count + shift;
+    for (int64_t u = t; u < taps; u++)
+      o.covariance[t * taps + u] = o.covariance[u * taps + t] = square[t * taps + u] - sum[t] * sum[u] / count;
+  }
+  return o;
+}
+
+struct ImageConvBlock : torch::autograd::Function<ImageConvBlock> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &w, const Tensor &b, const Tensor &gain, const Tensor &bias, const Tensor &mean, const Tensor &variance, bool batch_stats, double momentum, double eps, int64_t window) {
+    const Image im{x.size(2), x.size(3), w.size(0), window};
+    const int64_t batch = x.size(0), planes = x.size(1), ch = im.channels, taps = 9 * planes, size = planes * im.pixels();
+    const double count = double(batch) * im.pixels();
+    const float *px = x.data_ptr<float>(), *pw = w.data_ptr<float>(), *pb = data(b);
+    std::vector<double> m(ch), v(ch);
+    Tensor moments = at::empty({0}, at::kDouble);
+    if (batch_stats) {
+      const Patches p = patch_moments(im, batch, planes, px);
+      for (int64_t c = 0; c < ch; c++) {
+        m[c] = pb ? pb[c] : 0;
+        for (int64_t t = 0; t < taps; t++) {
+          m[c] += pw[c * taps + t] * p.mean[t];
+          double s = 0;
+          for (int64_t u = 0; u < taps; u++)
+            s += pw[c * taps + u] * p.covariance[t * taps + u];
+          v[c] += pw[c * taps + t] * s;
+        }
+        if (v[c] < 0) // rounding; a NaN stays
+          v[c] = 0;
+      }
+      follow(mean, variance, m, v, count, momentum);
+      for (auto &e : v)
+        e /= count;
+      moments = at::empty({taps + 1, taps}, at::kDouble);
+      std::copy(p.mean.begin(), p.mean.end(), moments.data_ptr<double>());
+      std::copy(p.covariance.begin(), p.covariance.end(), moments.data_ptr<double>() + taps);
+    } else {
+      given(mean, m);
+      given(variance, v);
+    }
+    const Norm norm = normalise(m, v, data(gain), data(bias), eps);
+    std::vector<float> weights(taps * ch), rest(ch);
+    for (int64_t c = 0; c < ch; c++) {
+      rest[c] = norm.b[c] + (pb ? norm.a[c] * pb[c] : 0);
+      for (int64_t t = 0; t < taps; t++)
+        weights[t * ch + c] = norm.a[c] * pw[c * taps + t];
+    }
+    Tensor y = channels_last_like(x, {batch, ch, im.height / window, im.width / window});
+    Tensor code = at::empty({batch * im.out() * ch}, at::kByte);
+    float *py = y.data_ptr<float>();
+    uint8_t *pc = code.data_ptr<uint8_t>();
+    at::parallel_for(0, batch, grain(im.pixels() * ch), [&](int64_t from, int64_t to) {
+      std::vector<float> padded(planes * (im.height + 2) * (im.width + 2));
+      for (int64_t n = from; n < to; n++) {
+        pad(im, planes, px + n * size, padded.data());
+        image_conv_forward(im, planes, padded.data(), weights.data(), rest.data(), py + n * im.out() * ch, pc + n * im.out() * ch);
+      }
+    });
+    ctx->save_for_backward({x, w, b, pack(norm), code, moments});
+    ctx->saved_data["window"] = window;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    refuse_second_order("ConvNormReLUPool");
+    const auto saved = ctx->get_saved_variables();
+    const Tensor &x = saved[0], &w = saved[1], &b = saved[2], &code = saved[4], &moments = saved[5];
+    const Image im{x.size(2), x.size(3), w.size(0), ctx->saved_data["window"].toInt()};
+    const int64_t batch = x.size(0), planes = x.size(1), ch = im.channels, taps = 9 * planes, size = planes * im.pixels();
+    const double count = double(batch) * im.pixels();
+    const int64_t groups = (batch + group - 1) / group;
+    const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
+    const float *px = x.data_ptr<float>(), *pw = w.data_ptr<float>(), *pb = data(b), *pg = grad.data_ptr<float>();
+    const float *a = saved[3].data_ptr<float>(), *mean = a + 2 * ch, *invstd = a + 3 * ch;
+    const uint8_t *pc = code.data_ptr<uint8_t>();
+
+    std::vector<float> part(groups * (taps + 1) * ch);
+    at::parallel_for(0, groups, grain(im.pixels() * ch * group), [&](int64_t from, int64_t to) {
+      std::vector<float> padded(planes * (im.height + 2) * (im.width + 2));
+      for (int64_t n = from * group; n < std::min(to * group, batch); n++) {
+        float *plain = &part[n / group * (taps + 1) * ch];
+        pad(im, planes, px + n * size, padded.data());
+        image_conv_sums(im, planes, padded.data(), pg + n * im.out() * ch, pc + n * im.out() * ch, plain, plain + ch);
+      }
+    });
+    std::vector<double> sum((taps + 1) * ch);
+    for (int64_t i = 0; i < groups; i++)
+      for (int64_t k = 0; k < (taps + 1) * ch; k++)
+        sum[k] += part[i * (taps + 1) * ch + k];
+    const double *plain = sum.data(), *product = plain + ch;
+
+    Tensor dw = at::empty_like(w, at::MemoryFormat::Contiguous), dgain = at::empty({ch}, at::kFloat), dbias = at::empty({ch}, at::kFloat), db;
+    if (present(b))
+      db = at::zeros({ch}, at::kFloat); // under batch statistics it moves nothing
+    for (int64_t c = 0; c < ch; c++) {
+      // Σ g·(x - mean), from the products with the patches.
+      double centred = ((pb ? pb[c] : 0) - mean[c]) * plain[c];
+      const double *patch = present(moments) ? moments.data_ptr<double>() : nullptr;
+      if (patch)
+        centred = 0;
+      for (int64_t t = 0; t < taps; t++)
+        centred += pw[c * taps + t] * (product[t * ch + c] - (patch ? patch[t] * plain[c] : 0));
+      dgain.data_ptr<float>()[c] = centred * invstd[c];
+      dbias.data_ptr<float>()[c] = plain[c];
+      if (present(b) && !patch)
+        db.data_ptr<float>()[c] = a[c] * plain[c];
+      for (int64_t t = 0; t < taps; t++) {
+        double d = product[t * ch + c];
+        if (patch) {
+          double s = 0;
+          for (int64_t u = 0; u < taps; u++)
+            s += pw[c * taps + u] * patch[taps + t * taps + u];
+          d -= plain[c] * patch[t] + centred * invstd[c] * invstd[c] / count * s;
+        }
+        dw.data_ptr<float>()[c * taps + t] = a[c] * d;
+      }
+    }
+    return {Tensor(), dw, db, dgain, dbias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+// Whether t is absent or a float32 vector of n on the CPU.
+bool vector_of(void *t, int64_t n) {
+  if (!t)
+    return true;
+  const Tensor &v = T(t);
+  return v.device().is_cpu() && v.scalar_type() == at::kFloat && v.dim() == 1 && v.size(0) == n && v.is_contiguous();
+}
+
+bool image_like(const Tensor &x) {
+  return x.device().is_cpu() && x.layout() == at::kStrided && x.scalar_type() == at::kFloat && x.dim() == 4 && x.numel() > 0;
+}
+
+bool norm_fits(int64_t channels, void *gain, void *bias, void *mean, void *variance, int batch_stats) {
+  return vector_of(gain, channels) && vector_of(bias, channels) && vector_of(mean, channels) && vector_of(variance, channels) && (batch_stats || (mean && variance));
+}
+
+bool window_fits(const Tensor &x, int64_t window) { return (window == 1 || window == 2) && x.size(2) >= window && x.size(3) >= window; }
+
+} // namespace
+
+extern "C" {
+
+int eg_norm_relu_pool_fits(void *x, void *gain, void *bias, void *mean, void *variance, int batch_stats, int64_t window) {
+  const Tensor &t = T(x);
+  return image_like(t) && window_fits(t, window) && norm_fits(t.size(1), gain, bias, mean, variance, batch_stats);
+}
+
+void *eg_norm_relu_pool(void *x, void *gain, void *bias, void *mean, void *variance, int batch_stats, double momentum, double eps, int64_t window) {
+  return guarded<void *>(nullptr, [&] {
+    return new Tensor(NormReLUPool::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), operand(gain), operand(bias), operand(mean), operand(variance), bool(batch_stats), momentum, eps, window));
+  });
+}
+
+int eg_image_conv_block_fits(void *x, void *w, void *b, void *gain, void *bias, void *mean, void *variance, int batch_stats, int64_t window) {
+  const Tensor &t = T(x), &k = T(w);
+  return image_like(t) && image_like(k) && !t.requires_grad() && t.size(1) <= max_planes && k.size(1) == t.size(1) && k.size(2) == 3 && k.size(3) == 3 && window_fits(t, window) && vector_of(b, k.size(0)) && norm_fits(k.size(0), gain, bias, mean, variance, batch_stats);
+}
+
+void *eg_image_conv_block(void *x, void *w, void *b, void *gain, void *bias, void *mean, void *variance, int batch_stats, double momentum, double eps, int64_t window) {
+  return guarded<void *>(nullptr, [&] {
+    return new Tensor(ImageConvBlock::apply(T(x).contiguous(), T(w).contiguous(), operand(b), operand(gain), operand(bias), operand(mean), operand(variance), bool(batch_stats), momentum, eps, window));
+  });
+}
+
+} // extern "C"

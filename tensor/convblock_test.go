@@ -1,0 +1,241 @@
+package tensor_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+type normReLUPool func(x, gain, bias, mean, variance *tensor.Tensor, batchStats bool, momentum, eps float64, window int64) *tensor.Tensor
+
+type convNormReLUPool func(x, w, b, gain, bias, mean, variance *tensor.Tensor, batchStats bool, momentum, eps float64, window int64) *tensor.Tensor
+
+func normal(r *rand.Rand, offset, scale float64, shape ...int64) *tensor.Tensor {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(offset + scale*r.NormFloat64())
+	}
+	return tensor.New(v, shape...)
+}
+
+// near compares with a tolerance relative to the largest value.
+func near(t *testing.T, want, got *tensor.Tensor, tolerance float64, what string) {
+	t.Helper()
+	require.Equal(t, want.Shape(), got.Shape(), what)
+	w, g := want.Floats(), got.Floats()
+	largest := 1e-3
+	for _, v := range w {
+		largest = max(largest, math.Abs(v))
+	}
+	for i := range w {
+		if !(math.Abs(w[i]-g[i]) <= tolerance*largest) {
+			assert.Failf(t, what, "element %d: want %v, got %v (largest %v)", i, w[i], g[i], largest)
+			return
+		}
+	}
+}
+
+// block runs a block forward and backward from the same values: the result, the running statistics, the gradients.
+func runBlock(f normReLUPool, seed uint64, shape []int64, batchStats bool, window int64) map[string]*tensor.Tensor {
+	r := rand.New(rand.NewPCG(seed, 0))
+	c := shape[1]
+	x := normal(r, .3, 1, shape...).ChannelsLast().RequireGrad()
+	gain, bias := normal(r, 0, 1, c).RequireGrad(), normal(r, 0, .5, c).RequireGrad()
+	mean, variance := normal(r, 0, 1, c), normal(r, 2, .2, c)
+	y := f(x, gain, bias, mean, variance, batchStats, .1, 1e-5, window)
+	weights := normal(r, 0, 1, y.Shape()...)
+	g := tensor.Grad(y.Mul(weights).Sum(), x, gain, bias)
+	return map[string]*tensor.Tensor{"y": y, "mean": mean, "variance": variance, "dx": g[0], "dgain": g[1], "dbias": g[2]}
+}
+
+func TestNormReLUPoolIsItsPlainTwin(t *testing.T) {
+	for i, shape := range [][]int64{{5, 64, 14, 14}, {2, 64, 7, 7}, {3, 80, 3, 3}, {1, 64, 28, 28}, {4, 1, 6, 5}, {7, 19, 7, 9}, {40, 64, 3, 3}, {2, 3, 2, 2}, {3, 32, 1, 1}, {2, 16, 2, 5}} {
+		for _, batchStats := range []bool{true, false} {
+			for _, window := range []int64{1, 2} {
+				if shape[2] < window {
+					continue
+				}
+				t.Run(fmt.Sprint(shape, batchStats, window), func(t *testing.T) {
+					balanced(t, func() {
+						want := runBlock(tensor.NormReLUPoolPlain, uint64(i), shape, batchStats, window)
+						got := runBlock(tensor.NormReLUPool, uint64(i), shape, batchStats, window)
+						for name := range want {
+							near(t, want[name], got[name], 2e-5, name)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A contiguous x, other types and absent operands give the twin's values too.
+func TestNormReLUPoolTakesWhatItsTwinTakes(t *testing.T) {
+	balanced(t, func() {
+		r := rand.New(rand.NewPCG(1, 1))
+		x := normal(r, 0, 1, 3, 20, 7, 7)
+		for _, x := range []*tensor.Tensor{x, x.Transpose(2, 3), x.To(tensor.Float64)} {
+			leaf := x.Detach().RequireGrad()
+			want := tensor.NormReLUPoolPlain(leaf, nil, nil, nil, nil, true, .1, 1e-5, 2)
+			got := tensor.NormReLUPool(leaf, nil, nil, nil, nil, true, .1, 1e-5, 2)
+			near(t, want, got, 1e-5, "y")
+			near(t, tensor.Grad(want.Square().Sum(), leaf)[0], tensor.Grad(got.Square().Sum(), leaf)[0], 2e-5, "dx")
+		}
+		near(t, tensor.NormReLUPoolPlain(x, nil, nil, nil, nil, true, .1, 1e-5, 3), tensor.NormReLUPool(x, nil, nil, nil, nil, true, .1, 1e-5, 3), 1e-5, "window 3")
+		err := tensor.Do(func() error {
+			tensor.NormReLUPool(x, tensor.Ones(7), nil, nil, nil, true, .1, 1e-5, 2)
+			return nil
+		})
+		assert.Error(t, err, "a gain of the wrong size")
+	})
+}
+
+// Of equal values the first takes the gradient; a window that ReLU cuts off takes none.
+func TestNormReLUPoolTiesAndDeadWindows(t *testing.T) {
+	balanced(t, func() {
+		x := tensor.New([]float32{1, 1, -1, -2, 1, 1, -3, -1, 0, 5, 2, 2, 5, 0, 0, 2}, 1, 1, 4, 4).RequireGrad()
+		y := tensor.NormReLUPool(x, nil, nil, tensor.Zeros(1), tensor.Ones(1), false, .1, 0, 2)
+		assert.Equal(t, []float32{1, 0, 5, 2}, tensor.Values[float32](y))
+		assert.Equal(t, []float32{1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0}, tensor.Values[float32](tensor.Grad(y.Sum(), x)[0]))
+	})
+}
+
+func TestNormReLUPoolOfAConstantChannel(t *testing.T) {
+	balanced(t, func() {
+		for _, c := range []int64{1, 16} {
+			x := tensor.Full(1e4+.1, tensor.Float32, tensor.CPU, 3, c, 4, 4).RequireGrad()
+			bias := tensor.Full(.5, tensor.Float32, tensor.CPU, c).RequireGrad()
+			y := tensor.NormReLUPool(x, nil, bias, nil, nil, true, .1, 1e-5, 2)
+			near(t, tensor.Full(.5, tensor.Float32, tensor.CPU, 3, c, 2, 2), y, 1e-3, "y")
+			for _, g := range tensor.Grad(y.Square().Sum(), x, bias) {
+				assert.True(t, g.Finite())
+			}
+		}
+	})
+}
+
+// A value that is not a number must reach the trainer's guard and not vanish in a maximum.
+func TestNormReLUPoolKeepsNaN(t *testing.T) {
+	balanced(t, func() {
+		x := tensor.New([]float32{1, float32(math.NaN()), 3, 4}, 1, 1, 2, 2)
+		assert.False(t, tensor.NormReLUPool(x, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
+		assert.False(t, tensor.NormReLUPool(x, nil, nil, tensor.Zeros(1), tensor.Ones(1), false, .1, 1e-5, 2).Finite())
+		w := tensor.Ones(4, 1, 3, 3)
+		assert.False(t, tensor.ConvNormReLUPool(x, w, nil, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
+		assert.False(t, tensor.ConvNormReLUPool(x, w, nil, nil, nil, tensor.Zeros(4), tensor.Ones(4), false, .1, 1e-5, 2).Finite())
+	})
+}
+
+func runConvBlock(f convNormReLUPool, seed uint64, shape []int64, out int64, batchStats bool, window int64, withBias bool) map[string]*tensor.Tensor {
+	r := rand.New(rand.NewPCG(seed, 0))
+	x := normal(r, .8, .3, shape...)
+	w := normal(r, 0, .3, out, shape[1], 3, 3).RequireGrad()
+	gain, bias := normal(r, 0, 1, out).RequireGrad(), normal(r, 0, .5, out).RequireGrad()
+	mean, variance := normal(r, 0, 1, out), normal(r, 2, .2, out)
+	wrt := []*tensor.Tensor{w, gain, bias}
+	var b *tensor.Tensor
+	if withBias {
+		b = normal(r, 0, .5, out).RequireGrad()
+		wrt = append(wrt, b)
+	}
+	y := f(x, w, b, gain, bias, mean, variance, batchStats, .1, 1e-5, window)
+	g := tensor.Grad(y.Mul(normal(r, 0, 1, y.Shape()...)).Sum(), wrt...)
+	all := map[string]*tensor.Tensor{"y": y, "mean": mean, "variance": variance, "dw": g[0], "dgain": g[1], "dbias": g[2]}
+	if withBias {
+		all["db"] = g[3]
+	}
+	return all
+}
+
+func TestConvNormReLUPoolIsItsPlainTwin(t *testing.T) {
+	for i, shape := range [][]int64{{5, 1, 28, 28}, {20, 1, 28, 28}, {1, 1, 7, 7}, {3, 3, 14, 13}, {9, 2, 3, 3}, {2, 4, 6, 6}, {3, 5, 6, 6}, {3, 64, 7, 7}} {
+		for _, out := range []int64{64, 19, 1} {
+			for _, batchStats := range []bool{true, false} {
+				for _, window := range []int64{1, 2} {
+					t.Run(fmt.Sprint(shape, out, batchStats, window), func(t *testing.T) {
+						balanced(t, func() {
+							want := runConvBlock(tensor.ConvNormReLUPoolPlain, uint64(i), shape, out, batchStats, window, i%2 == 0)
+							got := runConvBlock(tensor.ConvNormReLUPool, uint64(i), shape, out, batchStats, window, i%2 == 0)
+							for name := range want {
+								if name == "db" && batchStats {
+									// Zero but for rounding in the one, exactly zero in the other.
+									near(t, got[name], want[name], 10, name)
+									continue
+								}
+								near(t, want[name], got[name], 5e-5, name)
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// An image that a gradient is wanted for goes the general way.
+func TestConvNormReLUPoolGivesTheImageItsGradient(t *testing.T) {
+	balanced(t, func() {
+		r := rand.New(rand.NewPCG(1, 2))
+		x, w := normal(r, 0, 1, 2, 1, 8, 8).RequireGrad(), normal(r, 0, 1, 16, 1, 3, 3)
+		run := func(f convNormReLUPool) *tensor.Tensor {
+			return tensor.Grad(f(x, w, nil, nil, nil, nil, nil, true, .1, 1e-5, 2).Square().Sum(), x)[0]
+		}
+		near(t, run(tensor.ConvNormReLUPoolPlain), run(tensor.ConvNormReLUPool), 5e-5, "dx")
+	})
+}
+
+// The same bits twice, and whatever the number of threads.
+func TestBlocksRepeat(t *testing.T) {
+	before := tensor.Threads()
+	defer tensor.SetThreads(before)
+	balanced(t, func() {
+		all := func(threads int) (sums []float64) {
+			tensor.SetThreads(threads)
+			norm := runBlock(tensor.NormReLUPool, 7, []int64{30, 64, 14, 14}, true, 2)
+			conv := runConvBlock(tensor.ConvNormReLUPool, 7, []int64{30, 1, 28, 28}, 64, true, 2, true)
+			for _, run := range []map[string]*tensor.Tensor{norm, conv} {
+				for _, name := range []string{"y", "mean", "variance", "dx", "dw", "dgain", "dbias"} {
+					if v, ok := run[name]; ok {
+						sums = append(sums, v.Floats()...)
+					}
+				}
+			}
+			return sums
+		}
+		first := all(2)
+		assert.Equal(t, first, all(2))
+		assert.Equal(t, first, all(1))
+	})
+}
+
+func TestBlocksRefuseASecondOrder(t *testing.T) {
+	balanced(t, func() {
+		r := rand.New(rand.NewPCG(3, 3))
+		x, w := normal(r, 0, 1, 2, 1, 8, 8), normal(r, 0, 1, 16, 1, 3, 3).RequireGrad()
+		twice := func(f convNormReLUPool) error {
+			return tensor.Do(func() error {
+				y := f(x, w, nil, nil, nil, nil, nil, true, .1, 1e-5, 2)
+				g := tensor.GradWith([]*tensor.Tensor{y.Square().Sum()}, []*tensor.Tensor{w}, tensor.GradOptions{Create: true})[0]
+				tensor.Grad(g.Square().Sum(), w)
+				return nil
+			})
+		}
+		assert.NoError(t, twice(tensor.ConvNormReLUPoolPlain))
+		assert.ErrorContains(t, twice(tensor.ConvNormReLUPool), "ConvNormReLUPool has no second-order gradient")
+		leaf := x.Detach().RequireGrad()
+		assert.ErrorContains(t, tensor.Do(func() error {
+			y := tensor.NormReLUPool(leaf, nil, nil, nil, nil, true, .1, 1e-5, 2)
+			tensor.GradWith([]*tensor.Tensor{y.Square().Sum()}, []*tensor.Tensor{leaf}, tensor.GradOptions{Create: true})
+			return nil
+		}), "NormReLUPool has no second-order gradient")
+	})
+}
