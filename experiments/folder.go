@@ -47,8 +47,8 @@ func (f folder) create(c *Config) error {
 }
 
 // config reads the configuration that the run was started with.
-func (f folder) config() (*Config, error) {
-	c, err := LoadConfig(f.path(fileConfig))
+func (f folder) config(overrides ...schema.Override) (*Config, error) {
+	c, err := LoadConfig(f.path(fileConfig), overrides...)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s is not a run folder: it holds no %s", string(f), fileConfig)
 	}

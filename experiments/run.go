@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -224,4 +225,9 @@ func cpuModel() string {
 		}
 	}
 	return ""
+}
+
+// RunConfig reads the configuration of a run folder, with overrides laid over it.
+func RunConfig(dir string, overrides ...schema.Override) (*Config, error) {
+	return folder(dir).config(overrides...)
 }

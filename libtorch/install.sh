@@ -79,8 +79,11 @@ missing() {
 	packages=()
 	have_compiler || packages+=(g++)
 	if [ -z "${LIBTORCH:-}" ]; then
-		have_libtorch || packages+=(libtorch-dev libopenblas0-pthread)
-		have_blas || packages+=(libopenblas0-pthread)
+		if ! have_libtorch; then
+			packages+=(libtorch-dev libopenblas0-pthread)
+		elif ! have_blas; then
+			packages+=(libopenblas0-pthread)
+		fi
 	fi
 	if [ -n "$python" ]; then
 		have_python_torch || packages+=(python3-torch)

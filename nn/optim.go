@@ -55,7 +55,7 @@ func (s *slots) advance(grads []*tensor.Tensor) int64 {
 		p := s.params[i]
 		if !tensor.SameShape(g, p.value) || g.DType() != p.value.DType() {
 			panic(&tensor.Error{Op: "Step", Shapes: [][]int64{p.value.Shape(), g.Shape()}, Msg: fmt.Sprintf(
-				"the gradient of %s (%v) is %v", p.Name, p.value.DType(), g.DType())})
+				"a gradient of %v does not fit %s of %v", g.DType(), p.Name, p.value.DType())})
 		}
 	}
 	s.steps++

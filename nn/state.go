@@ -47,23 +47,42 @@ var dtypes = map[tensor.DType]safetensors.DType{
 	tensor.BFloat16: safetensors.BF16,
 }
 
+// notesName is what the format keeps the notes under, beside the tensors.
+const notesName = "__metadata__"
+
+// view is a tensor to be written. The library's own view takes a tensor without dimensions for an empty one.
+type view struct {
+	dtype safetensors.DType
+	shape []uint64
+	data  []byte
+}
+
+func (v view) DType() safetensors.DType { return v.dtype }
+func (v view) Shape() []uint64          { return v.shape }
+func (v view) Data() []byte             { return v.data }
+func (v view) DataLen() uint64          { return uint64(len(v.data)) }
+
 // Save writes tensors and notes to a safetensors file, which Python's safetensors opens. The file appears whole or not
 // at all: it is written beside its place, synced, and renamed.
-func Save(path string, ts []Named, notes map[string]string) error {
-	views := map[string]safetensors.TensorView{}
+func Save(path string, ts []Named, notes map[string]string) (err error) {
+	defer tensor.Catch(&err)
+	views := map[string]view{}
 	for _, t := range ts {
+		if _, twice := views[t.Name]; twice {
+			return fmt.Errorf("nn: save %s: two tensors are called %s", path, t.Name)
+		}
+		if t.Name == notesName {
+			return fmt.Errorf("nn: save %s: a tensor is called %s, the file's name for its notes", path, t.Name)
+		}
+		dtype, ok := dtypes[t.Tensor.DType()]
+		if !ok {
+			return fmt.Errorf("nn: save %s: %s is %v, which a state file does not hold", path, t.Name, t.Tensor.DType())
+		}
 		shape := make([]uint64, 0, 8)
 		for _, d := range t.Tensor.Shape() {
 			shape = append(shape, uint64(d))
 		}
-		if _, twice := views[t.Name]; twice {
-			return fmt.Errorf("nn: save %s: two tensors are called %s", path, t.Name)
-		}
-		view, err := safetensors.NewTensorView(dtypes[t.Tensor.DType()], shape, t.Tensor.Bytes())
-		if err != nil {
-			return fmt.Errorf("nn: save %s: %s: %w", path, t.Name, err)
-		}
-		views[t.Name] = view
+		views[t.Name] = view{dtype, shape, t.Tensor.Bytes()}
 	}
 	var buf bytes.Buffer
 	if err := safetensors.SerializeToWriter(views, notes, &buf); err != nil {

@@ -105,12 +105,12 @@ EG_CLONES void image_moments(const float *x, int64_t pixels, int64_t channels, f
 
 // The largest of a window's values after the affine map, and which of them it was: the first of equals, and a NaN before
 // all others, as PyTorch has it. x points at the window's first value.
-template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, int64_t channels, const V &a, const V &b, typename Lanes<V>::Int &which) {
+template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, int64_t channels, const V &m, const V &a, const V &b, typename Lanes<V>::Int &which) {
   using Int = typename Lanes<V>::Int;
-  V best = load<V>(x) * a + b;
+  V best = (load<V>(x) - m) * a + b;
   which = Int{};
   for (int k = 1; k < Window * Window; k++) {
-    V v = load<V>(x + (k / Window) * row + (k % Window) * channels) * a + b;
+    V v = (load<V>(x + (k / Window) * row + (k % Window) * channels) - m) * a + b;
     which = (v > best) | (v != v) ? Int{} + k : which;
     best = (v > best) | (v != v) ? v : best;
   }
@@ -118,27 +118,27 @@ template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, i
   return best;
 }
 
-template <class V, int Window> EG_INLINE void forward(const Image &im, const float *x, int64_t from, int64_t to, const float *a, const float *b, float *y) {
+template <class V, int Window> EG_INLINE void forward(const Image &im, const float *x, int64_t from, int64_t to, const float *mean, const float *a, const float *b, float *y) {
   const int64_t ch = im.channels, row = im.width * ch;
   for (int64_t i = 0; i < im.height / Window; i++)
     for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
       const float *px = x + i * Window * row + j * Window * ch;
       for (int64_t c = from; c < to; c += Lanes<V>::width) {
         typename Lanes<V>::Int which;
-        V best = winner<V, Window>(px + c, row, ch, load<V>(a + c), load<V>(b + c), which);
+        V best = winner<V, Window>(px + c, row, ch, load<V>(mean + c), load<V>(a + c), load<V>(b + c), which);
         store(y + c, best <= V{} ? V{} : best);
       }
     }
 }
 
-EG_CLONES void image_forward(const Image &im, const float *x, const float *a, const float *b, float *y) {
+EG_CLONES void image_forward(const Image &im, const float *x, const float *mean, const float *a, const float *b, float *y) {
   const int64_t whole = im.channels & ~int64_t(15);
   if (im.window == 2) {
-    forward<v16, 2>(im, x, 0, whole, a, b, y);
-    forward<float, 2>(im, x, whole, im.channels, a, b, y);
+    forward<v16, 2>(im, x, 0, whole, mean, a, b, y);
+    forward<float, 2>(im, x, whole, im.channels, mean, a, b, y);
   } else {
-    forward<v16, 1>(im, x, 0, whole, a, b, y);
-    forward<float, 1>(im, x, whole, im.channels, a, b, y);
+    forward<v16, 1>(im, x, 0, whole, mean, a, b, y);
+    forward<float, 1>(im, x, whole, im.channels, mean, a, b, y);
   }
 }
 
@@ -155,7 +155,7 @@ template <class V, int Window, int Block> EG_INLINE void sums(const Image &im, c
       for (int k = 0; k < Block; k++) {
         const int64_t at = c + k * n;
         typename Lanes<V>::Int which;
-        winner<V, Window>(px + at, row, ch, load<V>(a + at), load<V>(b + at), which);
+        winner<V, Window>(px + at, row, ch, load<V>(mean + at), load<V>(a + at), load<V>(b + at), which);
         V gv = which == dead ? V{} : load<V>(g + at), xv = load<V>(px + at);
         for (int q = 1; q < Window * Window; q++)
           xv = which == q ? load<V>(px + at + (q / Window) * row + (q % Window) * ch) : xv;
@@ -197,7 +197,7 @@ template <class V, int Window> EG_INLINE void backward(const Image &im, const fl
       for (int64_t c = from; c < to; c += Lanes<V>::width) {
         typename Lanes<V>::Int which;
         const V av = load<V>(a + c), bs = load<V>(base + c), sl = load<V>(slope + c), m = load<V>(mean + c);
-        winner<V, Window>(x + p + c, row, ch, av, load<V>(b + c), which);
+        winner<V, Window>(x + p + c, row, ch, m, av, load<V>(b + c), which);
         const V ag = av * load<V>(g + c);
         for (int q = 0; q < Window * Window; q++) {
           const int64_t at = p + c + (q / Window) * row + (q % Window) * ch;
@@ -234,7 +234,8 @@ Tensor operand(void *t) { return t ? T(t) : at::empty({0}, at::kFloat); }
 bool present(const Tensor &t) { return t.numel() > 0; }
 float *data(const Tensor &t) { return present(t) ? t.data_ptr<float>() : nullptr; }
 
-// The affine map that batch norm comes to: x·a + b.
+// The affine map that batch norm comes to: (x - mean)·a + b. Subtracting first keeps the digits of a channel that is far
+// from zero.
 struct Norm {
   std::vector<float> a, b, mean, invstd;
 };
@@ -245,7 +246,7 @@ Norm normalise(const std::vector<double> &mean, const std::vector<double> &varia
   for (size_t c = 0; c < n; c++) {
     const double inv = 1 / std::sqrt(variance[c] + eps), a = inv * (gain ? gain[c] : 1);
     o.a[c] = a;
-    o.b[c] = (bias ? bias[c] : 0) - mean[c] * a;
+    o.b[c] = bias ? bias[c] : 0;
     o.mean[c] = mean[c];
     o.invstd[c] = inv;
   }
@@ -320,7 +321,7 @@ struct NormReLUPool : torch::autograd::Function<NormReLUPool> {
     float *py = y.data_ptr<float>();
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        image_forward(im, px + n * size, norm.a.data(), norm.b.data(), py + n * im.out() * ch);
+        image_forward(im, px + n * size, norm.mean.data(), norm.a.data(), norm.b.data(), py + n * im.out() * ch);
     });
     ctx->save_for_backward({x, pack(norm)});
     ctx->saved_data["batch_stats"] = batch_stats;
@@ -594,7 +595,7 @@ struct ImageConvBlock : torch::autograd::Function<ImageConvBlock> {
     const Norm norm = normalise(m, v, data(gain), data(bias), eps);
     std::vector<float> weights(taps * ch), rest(ch);
     for (int64_t c = 0; c < ch; c++) {
-      rest[c] = norm.b[c] + (pb ? norm.a[c] * pb[c] : 0);
+      rest[c] = norm.b[c] + norm.a[c] * ((pb ? pb[c] : 0) - m[c]);
       for (int64_t t = 0; t < taps; t++)
         weights[t * ch + c] = norm.a[c] * pw[c * taps + t];
     }

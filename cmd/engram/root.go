@@ -51,6 +51,10 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 	root.SetOut(out)
 	root.SetErr(err)
 	root.AddCommand(
+		newRun(),
+		newResume(),
+		newEval(),
+		newData(),
 		newDoctor(),
 	)
 	return root

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// engram runs the command line in-process, with more commands if given.
+func engram(ctx context.Context, args []string, more ...*cobra.Command) (code int, out, stderr string) {
+	var o, e bytes.Buffer
+	root := newRoot(strings.NewReader(""), &o, &e)
+	root.AddCommand(more...)
+	code = execute(ctx, root, args)
+	return code, o.String(), e.String()
+}
+
+func TestVersion(t *testing.T) {
+	code, out, stderr := engram(t.Context(), []string{"--version"})
+	assert.Equal(t, exitOK, code)
+	assert.Empty(t, stderr)
+	assert.Regexp(t, `^engram \S+.*, go1\..*, LibTorch \d+\.\d+\S*\n$`, out)
+}
+
+func TestHelpIsNoError(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}, {"help"}, {"doctor", "--help"}} {
+		code, out, stderr := engram(t.Context(), args)
+		assert.Equal(t, exitOK, code, args)
+		assert.Contains(t, out, "Usage:", args)
+		assert.Empty(t, stderr, args)
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	need := &cobra.Command{Use: "need", RunE: func(*cobra.Command, []string) error { return nil }}
+	need.Flags().Int("n", 0, "")
+	require.NoError(t, need.MarkFlagRequired("n"))
+	own := &cobra.Command{Use: "own", RunE: func(*cobra.Command, []string) error {
+		return fmt.Errorf("own: %w", usageError{errors.New("one of --a and --b")})
+	}}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"dcotor"}, `engram: unknown command "dcotor"; did you mean doctor? (see engram --help)`},
+		{[]string{"xyzzy"}, `engram: unknown command "xyzzy" (see engram --help)`},
+		{[]string{"--nope"}, `engram: unknown flag: --nope (see engram --help)`},
+		{[]string{"doctor", "--nope"}, `engram: unknown flag: --nope (see engram doctor --help)`},
+		{[]string{"doctor", "x"}, `engram: unknown command "x" for "engram doctor" (see engram doctor --help)`},
+		{[]string{"need"}, `engram: required flag(s) "n" not set (see engram need --help)`},
+		{[]string{"own"}, `engram: own: one of --a and --b (see engram own --help)`},
+	} {
+		code, out, stderr := engram(t.Context(), c.args, need, own)
+		assert.Equal(t, exitUsage, code, c.args)
+		assert.Empty(t, out, c.args)
+		assert.Equal(t, c.want+"\n", stderr)
+	}
+}
+
+func TestFailureIsPrintedOnceWithoutUsage(t *testing.T) {
+	fails := &cobra.Command{Use: "fails", RunE: func(*cobra.Command, []string) error { return errors.New("no such file") }}
+	code, out, stderr := engram(t.Context(), []string{"fails"}, fails)
+	assert.Equal(t, exitFailure, code)
+	assert.Empty(t, out)
+	assert.Equal(t, "engram: no such file\n", stderr)
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := &cobra.Command{Use: "waits", RunE: func(cmd *cobra.Command, _ []string) error {
+		cancel()
+		<-cmd.Context().Done()
+		return fmt.Errorf("training: %w", cmd.Context().Err())
+	}}
+	code, _, stderr := engram(ctx, []string{"waits"}, waits)
+	assert.Equal(t, exitInterrupted, code)
+	assert.Equal(t, "engram: interrupted\n", stderr)
+}

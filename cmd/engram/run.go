@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/tensor"
+)
+
+// runFlags are the flags that commands which train or test share.
+type runFlags struct {
+	set   []string
+	seed  uint64
+	data  string
+	quiet bool
+}
+
+func (f *runFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.data, "data", "", "folder to look for data sets in")
+	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print the result only")
+}
+
+func (f *runFlags) registerConfig(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "change a value of the file, as in --set train.way=20; may be repeated")
+	cmd.Flags().Uint64Var(&f.seed, "seed", 0, "change the file's seed")
+}
+
+// overrides reads --set and --seed.
+func (f *runFlags) overrides(cmd *cobra.Command) ([]schema.Override, error) {
+	set := f.set
+	if cmd.Flags().Changed("seed") {
+		set = append(set, fmt.Sprintf("seed=%d", f.seed))
+	}
+	var out []schema.Override
+	for _, text := range set {
+		o, err := schema.ParseOverride(text)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// options makes a run's options; done ends what it shows.
+func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func()) {
+	tensor.KeepMemory()
+	v := readVersion()
+	o.Data = f.data
+	o.Build = experiments.Build{Commit: v.Revision, Modified: v.Modified, Go: v.Go, LibTorch: v.LibTorch}
+	if f.quiet {
+		return o, func() {}
+	}
+	shown := newProgress(cmd.ErrOrStderr())
+	o.Reporter = shown
+	return o, shown.end
+}
+
+func newRun() *cobra.Command {
+	var flags runFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:   "run FILE...",
+		Short: "Train and test experiments, and print their results",
+		Long: `Run trains the network of each experiment file, keeps the model that is best on validation classes, tests it, and
+prints a table. A run folder keeps it all: the resolved configuration, one JSON line a report, the checkpoint, the
+best model as safetensors, and result.json. Ctrl-C saves and says how to go on.`,
+		Example: `  engram run experiments/quickstart-protonet.yaml
+  engram run experiments/protonet-omniglot.yaml --seed 2 --set train.way=20 --out runs/way20`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if out != "" && len(files) > 1 {
+				return usageError{errors.New("--out is the folder of one run; leave it out to run several files")}
+			}
+			overrides, err := flags.overrides(cmd)
+			if err != nil {
+				return err
+			}
+			// All files are checked before the first one runs.
+			var configs []*experiments.Config
+			var bad []error
+			for _, file := range files {
+				c, err := experiments.LoadConfig(file, overrides...)
+				bad = append(bad, err)
+				configs = append(configs, c)
+			}
+			if err := errors.Join(bad...); err != nil {
+				return err
+			}
+			var results []*experiments.Result
+			for _, c := range configs {
+				o, done := flags.options(cmd)
+				o.Out = out
+				r, err := experiments.Run(cmd.Context(), c, o)
+				done()
+				if err != nil {
+					return fmt.Errorf("%s: %w", c.Name, err)
+				}
+				results = append(results, r)
+			}
+			return printResults(cmd.OutOrStdout(), results)
+		},
+	}
+	flags.register(cmd)
+	flags.registerConfig(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "run folder (default runs/NAME/DATE-TIME)")
+	return cmd
+}
+
+func newResume() *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "resume RUN",
+		Short: "Go on with a run that was interrupted",
+		Long:  `Resume takes a run folder and ends with the result that the run would have had without the interruption.`,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, done := flags.options(cmd)
+			r, err := experiments.Resume(cmd.Context(), args[0], o)
+			done()
+			if err != nil {
+				return err
+			}
+			return printResults(cmd.OutOrStdout(), []*experiments.Result{r})
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+func newEval() *cobra.Command {
+	var flags runFlags
+	cmd := &cobra.Command{
+		Use:   "eval RUN",
+		Short: "Test the model of a run again, perhaps in another way",
+		Example: `  engram eval runs/protonet-omniglot/20260101-120000
+  engram eval runs/protonet-omniglot/20260101-120000 --set 'test=[{way: 5, shot: 5, norm: transductive}]'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			overrides, err := flags.overrides(cmd)
+			if err != nil {
+				return err
+			}
+			c, err := experiments.RunConfig(args[0], overrides...)
+			if err != nil {
+				return err
+			}
+			o, done := flags.options(cmd)
+			figures, err := experiments.Evaluate(cmd.Context(), args[0], c, o)
+			done()
+			if err != nil {
+				return err
+			}
+			return printResults(cmd.OutOrStdout(), []*experiments.Result{{Name: c.Name, Seed: c.Seed, Figures: figures}})
+		},
+	}
+	flags.register(cmd)
+	flags.registerConfig(cmd)
+	return cmd
+}
+
+// printResults prints a row for each figure.
+func printResults(w io.Writer, results []*experiments.Result) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "experiment\tseed\ttested on\tepisodes\taccuracy (95 % interval)\tprotocol")
+	for _, r := range results {
+		for _, f := range r.Figures {
+			p := f.Protocol
+			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%.2f ± %.2f %%\tsplit %s, rotations %s, %s, %d query a class\n",
+				r.Name, r.Seed, p.Dataset, f.Name, p.Episodes, f.Value, f.Interval, p.Split, p.Rotations, p.Norm, p.Query)
+		}
+	}
+	return tw.Flush()
+}
