@@ -27,13 +27,8 @@ type Conv4Config struct {
 // and Snell et al. 2017, section 3.1. A block is a 3×3 convolution with padding 1, batch norm, ReLU and 2×2 max pooling,
 // so that 28×28 images give embeddings of 64 numbers.
 type Conv4 struct {
-	blocks []convBlock
+	blocks []*nn.ConvBlock
 	width  int64
-}
-
-type convBlock struct {
-	conv *nn.Conv2d
-	norm *nn.BatchNorm
 }
 
 const conv4Blocks = 4
@@ -49,11 +44,8 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	e := &Conv4{}
 	in, h, w := c.Channels, c.Height, c.Width
 	for i := range conv4Blocks {
-		part := b.In(fmt.Sprintf("block%d", i+1))
-		e.blocks = append(e.blocks, convBlock{
-			conv: nn.NewConv2d(part.In("conv"), nn.Conv2dConfig{In: in, Out: c.Filters, Kernel: 3, Padding: 1}),
-			norm: nn.NewBatchNorm(part.In("norm"), c.Filters),
-		})
+		block := nn.NewConvBlock(b.In(fmt.Sprintf("block%d", i+1)), nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 2})
+		e.blocks = append(e.blocks, block)
 		in, h, w = c.Filters, h/2, w/2
 	}
 	if h < 1 || w < 1 {
@@ -68,9 +60,8 @@ func (e *Conv4) Width() int64 { return e.width }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	x = x.ChannelsLast()
 	for _, b := range e.blocks {
-		x = tensor.MaxPool2d(b.norm.Forward(p, b.conv.Forward(p, x)).ReLU(), 2)
+		x = b.Forward(p, x)
 	}
 	return x.Flatten(1, -1)
 }

@@ -26,6 +26,8 @@ type Pass struct {
 	Norm Norm
 	// Rand draws noise; it may be nil where the network has none.
 	Rand *rand.Rand
+	// HigherOrder says that gradients will themselves be differentiated, which operations computed in one pass cannot do.
+	HigherOrder bool
 	// With puts other tensors in the place of parameters, for methods that adapt a copy of the network. It may be nil.
 	With map[*Param]*tensor.Tensor
 }

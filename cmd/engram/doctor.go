@@ -134,8 +134,9 @@ func diagnose(data string) *report {
 			"use one of these if something fails; make setup says how")
 	}
 
-	r.BLAS = nameBLAS(realPath(cmp.Or(tensor.Library("sgemm_"), tensor.Library("cblas_sgemm"))),
-		tensor.Library("openblas_get_config") != "")
+	// OpenBLAS may be loaded for LAPACK alone, so it counts only where it serves the product itself.
+	serves := realPath(cmp.Or(tensor.Library("sgemm_"), tensor.Library("cblas_sgemm")))
+	r.BLAS = nameBLAS(serves, serves != "" && serves == realPath(tensor.Library("openblas_get_config")))
 	switch r.BLAS.Name {
 	case referenceBLAS:
 		r.advise("warning", "BLAS", "the reference BLAS serves matrix products, many times slower than OpenBLAS",
@@ -203,7 +204,7 @@ func realPath(file string) string {
 
 const referenceBLAS = "reference BLAS"
 
-// nameBLAS tells a BLAS by the file that serves its calls and by whether OpenBLAS's own functions are there. An unpacked
+// nameBLAS tells a BLAS by the file that serves its calls and by whether OpenBLAS's own functions are in it. An unpacked
 // LibTorch carries its BLAS inside and shows no file, or its own.
 func nameBLAS(file string, open bool) blas {
 	name := "unknown"

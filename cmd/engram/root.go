@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -141,7 +142,8 @@ func readVersion() version {
 // build tells the version and the commit.
 func (v version) build() string {
 	s := v.Engram
-	if v.Revision != "" {
+	// A version that Go derived from the commit names it already.
+	if v.Revision != "" && !strings.Contains(s, v.Revision[:min(12, len(v.Revision))]) {
 		s += fmt.Sprintf(" (%.12s", v.Revision)
 		if v.Modified {
 			s += ", modified"

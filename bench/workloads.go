@@ -1,0 +1,138 @@
+package main
+
+import (
+	"math"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// A workload is a piece of work that both sides do.
+type workload struct {
+	name  string
+	what  string
+	torch string   // the script in torch/
+	args  []string // and its arguments
+	env   []string
+	steps int // of a round
+	// drift is how far results after the first may be apart. Adam's first step is the gradient's sign, so a gradient of
+	// nearly zero moves its weight by a full step in a direction that rounding decides.
+	drift float64
+	// setup runs in a scope that stays open; the function that it returns does n steps and returns what they computed,
+	// for comparison.
+	setup func() func(n int) []float64
+}
+
+var workloads = []workload{
+	{name: "add8", what: "adding two 8-float tensors, made, checked and freed", torch: "add8.py", steps: 20000, setup: add8},
+	{name: "chain10", what: "ten operations on [16, 32], forward and backward", torch: "chain10.py", steps: 1000, setup: chain10},
+	{name: "conv4", what: "a Conv-4 prototypical step, 400 images, against plain PyTorch", torch: "conv4.py", args: []string{"plain"}, steps: 3, drift: .01, setup: conv4},
+	{name: "conv4-best", what: "the same against PyTorch channels-last, glibc told to keep memory", torch: "conv4.py", args: []string{"best"},
+		env: []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=4000000000", "MALLOC_TOP_PAD_=67108864"}, steps: 3, drift: .01, setup: conv4},
+}
+
+func add8() func(int) []float64 {
+	x, y := uniform(1, 8), uniform(2, 8)
+	return func(n int) []float64 {
+		const each = 100 // operations a scope, as many as a small training step has
+		for ; n > 0; n -= each {
+			s := tensor.Enter()
+			for range min(n, each) {
+				x.Add(y)
+			}
+			s.Leave()
+		}
+		s := tensor.Enter()
+		defer s.Leave()
+		return []float64{x.Add(y).Sum().Float()}
+	}
+}
+
+func chain10() func(int) []float64 {
+	x, a, b := uniform(1, 16, 32).RequireGrad(), uniform(2, 16, 32), uniform(3, 16, 32)
+	var out []float64
+	step := func(last bool) {
+		s := tensor.Enter()
+		defer s.Leave()
+		h := x.Mul(a).Tanh().Add(b).Sigmoid().Mul(x)
+		y := h.Sub(a).Square().LogSoftmax(1).Mul(b).Sum()
+		g := tensor.Grad(y, x)[0]
+		if last {
+			out = []float64{y.Float(), g.Square().Sum().Float()}
+		}
+	}
+	return func(n int) []float64 {
+		for i := range n {
+			step(i == n-1)
+		}
+		return out
+	}
+}
+
+const (
+	way, shot, query = 20, 5, 15
+	size, width      = 28, 64
+)
+
+// conv4 is a training step of a Prototypical network (Snell et al. 2017): four blocks, batch statistics, the squared
+// Euclidean distance of the queries to the means of the classes' shots, Adam.
+func conv4() func(int) []float64 {
+	type layer struct{ w, b, gain, bias, mean, variance *tensor.Tensor }
+	var layers []layer
+	var params, m, v []*tensor.Tensor
+	for i := range 4 {
+		salt, in := uint32(10*(i+1)), int64(width)
+		if i == 0 {
+			in = 1
+		}
+		bound := 1 / math.Sqrt(9*float64(in))
+		scaled := func(u *tensor.Tensor) *tensor.Tensor {
+			return u.MulScalar(2).AddScalar(-1).MulScalar(bound).RequireGrad()
+		}
+		l := layer{
+			w: scaled(uniform(salt, width, in, 3, 3)), b: scaled(uniform(salt+1, width)),
+			gain: tensor.Ones(width).RequireGrad(), bias: tensor.Zeros(width).RequireGrad(),
+			mean: tensor.Zeros(width), variance: tensor.Ones(width),
+		}
+		layers = append(layers, l)
+		params = append(params, l.w, l.b, l.gain, l.bias)
+	}
+	for _, p := range params {
+		m, v = append(m, p.ZerosLike()), append(v, p.ZerosLike())
+	}
+	const perClass = shot + query
+	kind := uniform(1, way, 1, size*size).Expand(way, perClass, size*size).Reshape(way*perClass, 1, size, size)
+	images := kind.MulScalar(.5).Add(uniform(2, way*perClass, 1, size, size).MulScalar(.5))
+	names := make([]int64, 0, way*query)
+	for i := range int64(way) {
+		for range query {
+			names = append(names, i)
+		}
+	}
+	labels := tensor.New(names, way*query)
+
+	taken := int64(0)
+	step := func() float64 {
+		s := tensor.Enter()
+		defer s.Leave()
+		x := images
+		for _, l := range layers {
+			x = tensor.ConvNormReLUPool(x, l.w, l.b, l.gain, l.bias, l.mean, l.variance, true, .1, 1e-5, 2)
+		}
+		z := x.Reshape(way, perClass, width)
+		prototypes := z.Narrow(1, 0, shot).Mean(1)
+		queries := z.Narrow(1, shot, query).Reshape(way*query, width)
+		distance := queries.Unsqueeze(1).Sub(prototypes.Unsqueeze(0)).Square().Sum(2)
+		loss := tensor.NLL(distance.Neg().LogSoftmax(1), labels)
+		grads := tensor.Grad(loss, params...)
+		taken++
+		tensor.Adam(params, grads, m, v, 1e-3, .9, .999, 1e-8, 0, false, taken)
+		return loss.Float()
+	}
+	return func(n int) []float64 {
+		losses := make([]float64, n)
+		for i := range losses {
+			losses[i] = step()
+		}
+		return losses
+	}
+}

@@ -1,0 +1,74 @@
+package experiments_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
+)
+
+func TestEveryExperimentFileIsValid(t *testing.T) {
+	files, err := filepath.Glob("*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		c, err := experiments.LoadConfig(file)
+		if assert.NoError(t, err) {
+			assert.Equal(t, strings.TrimSuffix(file, ".yaml"), c.Name, "a file is called what its experiment is called")
+			assert.NotEmpty(t, c.About, "%s does not say what it reproduces", file)
+		}
+	}
+}
+
+func TestMistakesNamePlaceAndMend(t *testing.T) {
+	const good = "name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\n"
+	for text, want := range map[string]string{
+		good + "trian: {way: 5}\n":                           `x.yaml:4: unknown key "trian"; did you mean "train"?`,
+		good + "train: {way: five}\n":                        `x.yaml:4: train.way: want an integer, got the text "five"`,
+		good + "train: {way: 1}\n":                           `x.yaml:4: train.way: must be at least 2, got 1`,
+		good + "optimizer: {kind: adma}\n":                   `x.yaml:4: optimizer: unknown kind "adma"; did you mean "adam"?`,
+		good + "optimizer: {kind: adam, momentum: .9}\n":     `x.yaml:4: optimizer: unknown key "momentum" for kind "adam"`,
+		good + "dataset: {kind: omniglot, split: vinylas}\n": `x.yaml:4: dataset.split: `,
+		good + "device: gpu\n":                               `x.yaml:4: device: tensor: device "gpu" is none of cpu, cuda, cuda:N, auto`,
+		good + "schedule: {kind: step}\n":                    `x.yaml:4: schedule: missing key "every"`,
+		"name: x\ntest: [{way: 5, shot: 1}]\n":               `x.yaml:1: missing key "network"`,
+		"name: x\nnetwork: protonet\n":                       `x.yaml:1: missing key "test"`,
+		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: cosin}}\ntest: [{way: 5, shot: 1}]\n": `x.yaml:2: network.memory.metric: unknown kind "cosin"; did you mean "cosine"?`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1}]\n":                                `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot, inductive`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: omniglott}]\n":                               `x.yaml:3: test.0.dataset: unknown kind "omniglott"; did you mean "omniglot"?`,
+	} {
+		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		assert.ErrorContains(t, err, want)
+	}
+	_, err := experiments.LoadConfig(filepath.Join(t.TempDir(), "none.yaml"))
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// One run of the program shows every mistake, those inside sections as well.
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, err := experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\ntrain: {wya: 5}\noptimizer: {kind: adam, rte: 1}\n"))
+	require.Error(t, err)
+	assert.Equal(t, 2, strings.Count(err.Error(), "did you mean"), "%v", err)
+}
+
+func TestResolvedFileReadsBackTheSame(t *testing.T) {
+	files, err := filepath.Glob("*.yaml")
+	require.NoError(t, err)
+	for _, file := range files {
+		c, err := experiments.LoadConfig(file)
+		require.NoError(t, err)
+		once, err := schema.Encode(c)
+		require.NoError(t, err)
+		again, err := experiments.ParseConfig("resolved", once)
+		require.NoError(t, err, "%s", once)
+		twice, err := schema.Encode(again)
+		require.NoError(t, err)
+		assert.Equal(t, string(once), string(twice))
+	}
+}

@@ -1,0 +1,283 @@
+package experiments_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// tiny is an experiment that takes a second.
+const tiny = `
+name: tiny
+network: {kind: protonet, encoder: {kind: conv4, filters: 8}}
+dataset: {kind: strokes, train: 40, val: 10, test: 10, instances: 6, size: 16}
+train: {way: 5, shot: 1, query: 3, steps: 12, report: 2, save: 4}
+validation: {way: 5, shot: 1, query: 3, episodes: 6, every: 4}
+test: [{way: 5, shot: 1, query: 3, episodes: 20}]
+`
+
+func config(t *testing.T, sets ...string) *experiments.Config {
+	t.Helper()
+	var overrides []schema.Override
+	for _, s := range sets {
+		o, err := schema.ParseOverride(s)
+		require.NoError(t, err)
+		overrides = append(overrides, o)
+	}
+	c, err := experiments.ParseConfig("tiny.yaml", []byte(tiny), overrides...)
+	require.NoError(t, err)
+	return c
+}
+
+func run(t *testing.T, dir string, sets ...string) *experiments.Result {
+	t.Helper()
+	r, err := experiments.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir})
+	require.NoError(t, err)
+	return r
+}
+
+// sameOutcome compares all of two results that does not depend on the clock.
+func sameOutcome(t *testing.T, a, b *experiments.Result) {
+	t.Helper()
+	assert.Equal(t, a.Figures, b.Figures)
+	a.Training.Seconds, b.Training.Seconds = 0, 0
+	assert.Equal(t, a.Training, b.Training)
+}
+
+func TestSameSeedGivesTheSameBits(t *testing.T) {
+	for _, network := range []string{"protonet", "matchingnet"} {
+		a, b := t.TempDir(), t.TempDir()
+		set := "network.kind=" + network
+		sameOutcome(t, run(t, a, set), run(t, b, set))
+		first, err := os.ReadFile(filepath.Join(a, "model.safetensors"))
+		require.NoError(t, err)
+		second, err := os.ReadFile(filepath.Join(b, "model.safetensors"))
+		require.NoError(t, err)
+		assert.True(t, string(first) == string(second), "%s: the two models differ", network)
+	}
+}
+
+func TestAnotherSeedGivesAnotherModel(t *testing.T) {
+	a, b := run(t, t.TempDir()), run(t, t.TempDir(), "seed=2")
+	assert.NotEqual(t, a.Figures[0].Value, b.Figures[0].Value)
+}
+
+func TestRunFolderTellsTheStory(t *testing.T) {
+	before := tensor.Live()
+	dir := t.TempDir()
+	r := run(t, dir)
+	assert.Equal(t, before, tensor.Live(), "a run gives all tensors back")
+
+	f := r.Figures[0]
+	assert.Equal(t, experiments.Protocol{
+		Dataset: "strokes", Split: "40/10/10", Rotations: "none", Classes: 10, Way: 5, Shot: 1, Query: 3, Episodes: 20,
+		Norm: "inductive", TrainedOn: "strokes", TrainWay: 5, TrainShot: 1, Precision: "fp32",
+	}, f.Protocol)
+	assert.Equal(t, "accuracy", f.Metric)
+	assert.Greater(t, f.Interval, 0.0)
+	assert.Equal(t, int64(12), r.Training.Steps)
+	assert.Contains(t, []int64{4, 8, 12}, r.Training.BestStep)
+
+	read, err := experiments.ReadResult(filepath.Join(dir, "result.json"))
+	require.NoError(t, err)
+	assert.Equal(t, r, read)
+
+	// The resolved file in the result makes the same run.
+	c, err := experiments.ParseConfig("again", []byte(r.Config))
+	require.NoError(t, err)
+	again, err := experiments.Run(t.Context(), c, experiments.Options{Out: t.TempDir()})
+	require.NoError(t, err)
+	sameOutcome(t, r, again)
+
+	lines := metrics(t, dir)
+	var reported, validated []float64
+	for _, m := range lines {
+		if _, ok := m["loss"]; ok {
+			reported = append(reported, m["step"].(float64))
+		} else {
+			validated = append(validated, m["step"].(float64))
+		}
+	}
+	assert.Equal(t, []float64{1, 2, 4, 6, 8, 10, 12}, reported)
+	assert.Equal(t, []float64{4, 8, 12}, validated)
+
+	// The best model tests as the result says, and opens as a state file.
+	c, err = experiments.RunConfig(dir)
+	require.NoError(t, err)
+	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, r.Figures, figures)
+	state, err := nn.Open(filepath.Join(dir, "model.safetensors"))
+	require.NoError(t, err)
+	assert.Contains(t, state.Names(), "encoder.block1.conv.weight")
+}
+
+func metrics(t *testing.T, dir string) (lines []map[string]any) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(dir, "metrics.jsonl"))
+	require.NoError(t, err)
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		var m map[string]any
+		require.NoError(t, json.Unmarshal(sc.Bytes(), &m))
+		lines = append(lines, m)
+	}
+	return lines
+}
+
+// stopper cancels a run once it has done a number of steps, or in the middle of a validation.
+type stopper struct {
+	experiments.Silent
+	at     int64
+	cancel func()
+}
+
+func (s *stopper) Step(p experiments.Step) {
+	if p.Step == s.at {
+		s.cancel()
+	}
+}
+
+// Interrupted at every step, one after another, the run ends as if it had never been: also where the interruption falls
+// on a validation (steps 4, 8, 12) or between two checkpoints.
+func TestInterruptedRunResumesToTheSameResult(t *testing.T) {
+	want := run(t, t.TempDir())
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := experiments.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stopper{at: 1, cancel: cancel}})
+	require.ErrorIs(t, err, context.Canceled)
+	assert.ErrorContains(t, err, "engram resume "+dir)
+	for at := int64(2); at < 12; at++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := experiments.Resume(ctx, dir, experiments.Options{Reporter: &stopper{at: at, cancel: cancel}})
+		require.ErrorIs(t, err, context.Canceled, "at step %d", at)
+	}
+	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	sameOutcome(t, want, got)
+	var steps []float64
+	for _, m := range metrics(t, dir) {
+		steps = append(steps, m["step"].(float64))
+	}
+	assert.Equal(t, []float64{1, 2, 4, 4, 6, 8, 8, 10, 12, 12}, steps, "every line once")
+
+	again, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	sameOutcome(t, got, again)
+}
+
+// A run that was killed goes on from its last checkpoint; the lines after it are written again, not twice.
+func TestKilledRunResumes(t *testing.T) {
+	want := run(t, t.TempDir())
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := experiments.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stopper{at: 5, cancel: cancel}})
+	require.Error(t, err)
+	f, err := os.OpenFile(filepath.Join(dir, "metrics.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString("{\"step\":6,\"loss\":1}\n{\"step\":7,\"lo")
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	sameOutcome(t, want, got)
+	assert.Len(t, metrics(t, dir), 10)
+}
+
+func TestDivergenceStopsWithStepAndCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	_, err := experiments.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}", "train.save=1"), experiments.Options{Out: dir})
+	require.Error(t, err)
+	assert.Regexp(t, `^step \d+: training diverged \(loss .*\); the last good checkpoint is of step \d+, in .*checkpoint\.safetensors; try a lower optimizer\.rate`, err.Error())
+
+	_, err = experiments.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}"), experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "no checkpoint had been written yet")
+}
+
+func TestEarlyStopKeepsTheBestModel(t *testing.T) {
+	// A rate of nearly nothing never gets better after the first validation.
+	r := run(t, t.TempDir(), "optimizer.rate=1e-30", "train.steps=100", "validation.patience=2")
+	assert.Equal(t, "no better model in 2 validations", r.Training.Ended)
+	assert.Less(t, r.Training.Steps, int64(100))
+	assert.Equal(t, r.Training.Steps-8, r.Training.BestStep)
+}
+
+func TestWithoutValidationTheLastModelIsKept(t *testing.T) {
+	r := run(t, t.TempDir(), "validation.episodes=0")
+	assert.Equal(t, int64(12), r.Training.BestStep)
+}
+
+func TestBatchOfEpisodesAndTransductiveTest(t *testing.T) {
+	r := run(t, t.TempDir(), "train.batch=3", "test.0.norm=transductive", "train.clip={value: 1, norm: 0.5}")
+	assert.Equal(t, "transductive", r.Figures[0].Protocol.Norm)
+}
+
+func TestTestOnADataSetThatIsNotHere(t *testing.T) {
+	t.Setenv("ENGRAM_DATA", t.TempDir())
+	t.Setenv("ENGRAM_CACHE", t.TempDir())
+	t.Chdir(t.TempDir())
+	other := "test=[{way: 5, shot: 1, query: 3, episodes: 20}, {way: 5, shot: 1, dataset: omniglot, optional: %v}]"
+	notes := &notes{}
+	r, err := experiments.Run(t.Context(), config(t, fmt.Sprintf(other, true)), experiments.Options{Out: t.TempDir(), Reporter: notes})
+	require.NoError(t, err)
+	assert.Len(t, r.Figures, 1)
+	assert.Equal(t, []string{"5-way 1-shot on omniglot left out: the data set is not here (engram data fetch omniglot)"}, notes.lines)
+
+	_, err = experiments.Run(t.Context(), config(t, fmt.Sprintf(other, false)), experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "engram data fetch omniglot")
+}
+
+type notes struct {
+	experiments.Silent
+	lines []string
+}
+
+func (n *notes) Note(line string) { n.lines = append(n.lines, line) }
+
+func TestFolderErrors(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	_, err := experiments.Run(t.Context(), config(t), experiments.Options{Out: dir})
+	assert.EqualError(t, err, dir+" holds a run already: go on with it by 'engram resume "+dir+"', or choose another --out")
+
+	_, err = experiments.Resume(t.Context(), t.TempDir(), experiments.Options{})
+	assert.ErrorContains(t, err, "is not a run folder: it holds no config.yaml")
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
+	path := filepath.Join(dir, "checkpoint.safetensors")
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, whole[:len(whole)/2], 0o644))
+	_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
+	assert.ErrorContains(t, err, "checkpoint.safetensors is not a whole safetensors file")
+
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "result.json"), []byte("{"), 0o644))
+	_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
+	assert.ErrorContains(t, err, "result.json is damaged")
+}
+
+func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
+	for set, want := range map[string]string{
+		"train.way=41":      "train: ",
+		"train.query=6":     "train: ",
+		"validation.way=11": "validation: ",
+		"dataset.size=15":   "Conv-4 halves an image four times",
+	} {
+		dir := filepath.Join(t.TempDir(), "run")
+		_, err := experiments.Run(t.Context(), config(t, set), experiments.Options{Out: dir})
+		assert.ErrorContains(t, err, want, set)
+		assert.NoFileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
+	}
+}
