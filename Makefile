@@ -21,10 +21,10 @@ setup-python: ## the same and PyTorch, for bench
 	@libtorch/install.sh --python
 
 build: setup ## build bin/engram
-	@$(env) $(announce) go build -o bin/engram ./cmd/engram
+	@$(env) $(announce) go build -buildvcs=auto -o bin/engram ./cmd/engram
 
-run: build ## train the quick-start experiment and print its table
-	@$(env) bin/engram run experiments/quickstart.yaml
+run: build ## train the quick-start experiments and print their table
+	@$(env) bin/engram run experiments/quickstart-protonet.yaml experiments/quickstart-matchingnet.yaml
 
 test: setup ## run all tests
 	@$(env) $(announce) go test ./...
@@ -41,4 +41,4 @@ lint: setup ## check formatting, go vet, staticcheck
 	$(announce) go vet ./...; go tool staticcheck ./...
 
 clean: ## remove what was built here; Go's build cache stays
-	@rm -rf bin .build
+	@rm -rf bin

@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -65,7 +66,7 @@ func normOf(name string) nn.Norm {
 }
 
 // test measures the network as one entry of the configuration says.
-func (r *run) test(ctx context.Context, i int) (*Figure, error) {
+func (r *run) test(ctx context.Context, i int) (*results.Figure, error) {
 	t, data, parts := r.config.Test[i], r.plan.data, r.parts
 	if own := r.plan.tests[i]; own.load != nil {
 		var err error
@@ -84,13 +85,13 @@ func (r *run) test(ctx context.Context, i int) (*Figure, error) {
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
-	mean, half := meanInterval(accuracies)
-	return &Figure{
+	mean, half := results.MeanInterval(accuracies)
+	return &results.Figure{
 		Name:     t.String(),
 		Metric:   "accuracy",
 		Value:    100 * mean,
 		Interval: 100 * half,
-		Protocol: Protocol{
+		Protocol: results.Protocol{
 			Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: parts.Test.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Norm: t.Norm,
 			TrainedOn: r.plan.data.kind, TrainWay: r.config.Train.Way, TrainShot: r.config.Train.Shot, Precision: "fp32",

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -26,7 +28,7 @@ type Options struct {
 	// Reporter is told how the run goes on; nil stands for Silent.
 	Reporter Reporter
 	// Build is recorded in the result.
-	Build Build
+	Build results.Build
 }
 
 func (o *Options) fill(name string) {
@@ -58,7 +60,7 @@ type run struct {
 
 // Run trains and tests an experiment in a new run folder. A cancelled context stops it after the step at hand, with a
 // checkpoint that [Resume] goes on from; the error then wraps the context's.
-func Run(ctx context.Context, c *Config, o Options) (*Result, error) {
+func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
 	if err != nil {
@@ -73,9 +75,9 @@ func Run(ctx context.Context, c *Config, o Options) (*Result, error) {
 
 // Resume goes on with a run from its last checkpoint and ends with the result that it would have had uninterrupted. A
 // finished run is returned as it is.
-func Resume(ctx context.Context, dir string, o Options) (*Result, error) {
+func Resume(ctx context.Context, dir string, o Options) (*results.Result, error) {
 	f := folder(dir)
-	if result, err := ReadResult(f.path(fileResult)); err == nil {
+	if result, err := results.Read(f.path(fileResult)); err == nil {
 		return result, nil
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -96,7 +98,7 @@ func Resume(ctx context.Context, dir string, o Options) (*Result, error) {
 }
 
 // Evaluate tests the model of a run folder again, as its configuration and the overrides that made c say.
-func Evaluate(ctx context.Context, dir string, c *Config, o Options) ([]Figure, error) {
+func Evaluate(ctx context.Context, dir string, c *Config, o Options) ([]results.Figure, error) {
 	o.Out = dir
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
@@ -144,7 +146,7 @@ func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 }
 
 // finish trains, tests and writes the result.
-func (r *run) finish(ctx context.Context, resume bool) (*Result, error) {
+func (r *run) finish(ctx context.Context, resume bool) (*results.Result, error) {
 	training, err := r.train(ctx, resume)
 	if err != nil {
 		return nil, err
@@ -160,11 +162,18 @@ func (r *run) finish(ctx context.Context, resume bool) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run folder: %w", err)
 	}
-	result := &Result{
+	result := &results.Result{
 		Name: r.config.Name, About: r.config.About, Network: r.config.Network.Kind(), Seed: r.config.Seed,
 		Figures: figures, Training: *training, Build: r.options.Build, Machine: r.machine(), Config: string(config),
 	}
-	return result, result.write(r.folder.path(fileResult))
+	text, err := result.Encode()
+	if err != nil {
+		return nil, err
+	}
+	if err := nn.WriteFile(r.folder.path(fileResult), bytes.NewReader(text)); err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	return result, nil
 }
 
 func (r *run) loadModel() error {
@@ -179,8 +188,8 @@ func (r *run) loadModel() error {
 }
 
 // testAll measures every test of the configuration that can be measured here.
-func (r *run) testAll(ctx context.Context) ([]Figure, error) {
-	var figures []Figure
+func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
+	var figures []results.Figure
 	for i, t := range r.config.Test {
 		f, err := r.test(ctx, i)
 		if t.Optional && errors.Is(err, dataset.ErrNotFound) {
@@ -203,10 +212,10 @@ func (r *run) interrupted(err error) error {
 	return err
 }
 
-func (r *run) machine() Machine {
+func (r *run) machine() results.Machine {
 	s := tensor.Enter()
 	defer s.Leave()
-	return Machine{
+	return results.Machine{
 		CPU: cpuModel(), Cores: runtime.NumCPU(), Threads: tensor.Threads(), Device: r.device.String(),
 		OS: runtime.GOOS + "/" + runtime.GOARCH,
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -41,7 +42,7 @@ func config(t *testing.T, sets ...string) *experiments.Config {
 	return c
 }
 
-func run(t *testing.T, dir string, sets ...string) *experiments.Result {
+func run(t *testing.T, dir string, sets ...string) *results.Result {
 	t.Helper()
 	r, err := experiments.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir})
 	require.NoError(t, err)
@@ -49,7 +50,7 @@ func run(t *testing.T, dir string, sets ...string) *experiments.Result {
 }
 
 // sameOutcome compares all of two results that does not depend on the clock.
-func sameOutcome(t *testing.T, a, b *experiments.Result) {
+func sameOutcome(t *testing.T, a, b *results.Result) {
 	t.Helper()
 	assert.Equal(t, a.Figures, b.Figures)
 	a.Training.Seconds, b.Training.Seconds = 0, 0
@@ -81,7 +82,7 @@ func TestRunFolderTellsTheStory(t *testing.T) {
 	assert.Equal(t, before, tensor.Live(), "a run gives all tensors back")
 
 	f := r.Figures[0]
-	assert.Equal(t, experiments.Protocol{
+	assert.Equal(t, results.Protocol{
 		Dataset: "strokes", Split: "40/10/10", Rotations: "none", Classes: 10, Way: 5, Shot: 1, Query: 3, Episodes: 20,
 		Norm: "inductive", TrainedOn: "strokes", TrainWay: 5, TrainShot: 1, Precision: "fp32",
 	}, f.Protocol)
@@ -90,7 +91,7 @@ func TestRunFolderTellsTheStory(t *testing.T) {
 	assert.Equal(t, int64(12), r.Training.Steps)
 	assert.Contains(t, []int64{4, 8, 12}, r.Training.BestStep)
 
-	read, err := experiments.ReadResult(filepath.Join(dir, "result.json"))
+	read, err := results.Read(filepath.Join(dir, "result.json"))
 	require.NoError(t, err)
 	assert.Equal(t, r, read)
 

@@ -9,6 +9,7 @@ import (
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
 )
@@ -26,7 +27,7 @@ type trainer struct {
 }
 
 // train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
-func (r *run) train(ctx context.Context, resume bool) (_ *Training, err error) {
+func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err error) {
 	c := r.config.Train
 	sampler, err := episode.New(r.parts.Train, episode.Spec{Way: c.Way, Shot: c.Shot, Query: c.Query, Rotation: r.plan.data.rotation}, r.config.Seed, "train")
 	if err != nil {
@@ -63,7 +64,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *Training, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Training{
+	return &results.Training{
 		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: 100 * math.Max(t.progress.Best, 0), Ended: ended,
 		Parameters: r.params.Count(), Seconds: math.Round(t.seconds()),
 	}, nil
@@ -196,7 +197,7 @@ func (t *trainer) validate(ctx context.Context) error {
 		}
 		return t.interrupted(err)
 	}
-	mean, half := meanInterval(accuracies)
+	mean, half := results.MeanInterval(accuracies)
 	report := Validated{Step: step, Accuracy: mean, Interval: half, Best: mean > t.progress.Best}
 	t.progress.Validated = step
 	t.progress.Stale++

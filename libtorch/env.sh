@@ -50,30 +50,37 @@ _engram_env() {
 		fi
 	fi
 
+	# Go keys its build cache by the flags and does not look into a header that they name. So the header lies in a folder
+	# named after its checksum and the LibTorch that it is for: a change of either compiles gotch anew, another checkout
+	# does not.
+	_engram_home=${XDG_CACHE_HOME:-$HOME/.cache}/engram/libtorch-$({ cat "$_engram_here/compat.h" && echo "$_engram_lib"; } | cksum | cut -d ' ' -f 1)
+	mkdir -p "$_engram_home" || return 1
+	if ! cmp -s "$_engram_here/compat.h" "$_engram_home/compat.h"; then
+		cp "$_engram_here/compat.h" "$_engram_home/compat.h.$$" && mv "$_engram_home/compat.h.$$" "$_engram_home/compat.h" || return 1
+	fi
+
 	# gotch links CUDA's libraries whatever the machine: an empty archive stands in for each that is not there.
-	_engram_stubs=$(dirname "$_engram_here")/.build/stubs
-	mkdir -p "$_engram_stubs" || return 1
 	_engram_cuda=''
 	for _engram_name in cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt c10_cuda torch_cuda; do
 		if [ -e "$_engram_lib/lib$_engram_name.so" ] || [ -e "/usr/local/cuda/lib64/lib$_engram_name.so" ]; then
-			rm -f "$_engram_stubs/lib$_engram_name.a"
+			rm -f "$_engram_home/lib$_engram_name.a"
 			# Nothing names a symbol of torch_cuda; it registers its kernels when it is loaded.
 			[ "$_engram_name" = torch_cuda ] && _engram_cuda="-Wl,--no-as-needed -ltorch_cuda -Wl,--as-needed"
-		elif [ ! -e "$_engram_stubs/lib$_engram_name.a" ]; then
-			ar rcs "$_engram_stubs/lib$_engram_name.a" || return 1
+		elif [ ! -e "$_engram_home/lib$_engram_name.a" ]; then
+			ar rcs "$_engram_home/lib$_engram_name.a" || return 1
 		fi
 	done
 
 	export CGO_ENABLED=1
 	export CGO_CFLAGS="-O2 -g"
-	CGO_CXXFLAGS="-O2 -g -w -include $(_engram_flag "$_engram_here/compat.h")"
+	CGO_CXXFLAGS="-O2 -g -w -include $(_engram_flag "$_engram_home/compat.h")"
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include")"
-	CGO_LDFLAGS="-O2 -g $(_engram_flag "-L$_engram_lib") $(_engram_flag "-L$_engram_stubs") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
+	CGO_LDFLAGS="-O2 -g $(_engram_flag "-L$_engram_lib") $(_engram_flag "-L$_engram_home") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
 	export CGO_CXXFLAGS CGO_LDFLAGS
 }
 
 _engram_status=0
 _engram_env || _engram_status=$?
 unset -f _engram_env _engram_flag
-unset _engram_here _engram_root _engram_include _engram_lib _engram_stubs _engram_cuda _engram_name
+unset _engram_here _engram_root _engram_include _engram_lib _engram_home _engram_cuda _engram_name
 eval "unset _engram_status; (exit $_engram_status)"

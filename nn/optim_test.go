@@ -3,6 +3,7 @@ package nn_test
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/engram-go/engram/nn"
@@ -90,7 +91,7 @@ func TestNilGradientLeavesParameterAndState(t *testing.T) {
 
 			moved := 0
 			for name, now := range contents(opt.State()) {
-				if len(name) > 5 && name[len(name)-5:] == ".bias" {
+				if strings.HasSuffix(name, ".bias") {
 					assert.Equal(t, state[name], now, name)
 				} else if string(state[name]) != string(now) {
 					moved++

@@ -10,6 +10,7 @@ import (
 
 	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -53,7 +54,7 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 	tensor.KeepMemory()
 	v := readVersion()
 	o.Data = f.data
-	o.Build = experiments.Build{Commit: v.Revision, Modified: v.Modified, Go: v.Go, LibTorch: v.LibTorch}
+	o.Build = results.Build{Commit: v.Revision, Modified: v.Modified, Go: v.Go, LibTorch: v.LibTorch}
 	if f.quiet {
 		return o, func() {}
 	}
@@ -93,7 +94,7 @@ best model as safetensors, and result.json. Ctrl-C saves and says how to go on.`
 			if err := errors.Join(bad...); err != nil {
 				return err
 			}
-			var results []*experiments.Result
+			var results []*results.Result
 			for _, c := range configs {
 				o, done := flags.options(cmd)
 				o.Out = out
@@ -127,7 +128,7 @@ func newResume() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printResults(cmd.OutOrStdout(), []*experiments.Result{r})
+			return printResults(cmd.OutOrStdout(), []*results.Result{r})
 		},
 	}
 	flags.register(cmd)
@@ -157,7 +158,7 @@ func newEval() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printResults(cmd.OutOrStdout(), []*experiments.Result{{Name: c.Name, Seed: c.Seed, Figures: figures}})
+			return printResults(cmd.OutOrStdout(), []*results.Result{{Name: c.Name, Seed: c.Seed, Figures: figures}})
 		},
 	}
 	flags.register(cmd)
@@ -166,7 +167,7 @@ func newEval() *cobra.Command {
 }
 
 // printResults prints a row for each figure.
-func printResults(w io.Writer, results []*experiments.Result) error {
+func printResults(w io.Writer, results []*results.Result) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(tw, "experiment\tseed\ttested on\tepisodes\taccuracy (95 % interval)\tprotocol")
 	for _, r := range results {

@@ -1,4 +1,6 @@
-package experiments
+// Package results holds what runs came to: the result file, and the tables that are generated from such files. It does
+// not know how a number was trained.
+package results
 
 import (
 	"bytes"
@@ -7,7 +9,6 @@ import (
 	"math"
 	"os"
 
-	"github.com/engram-go/engram/nn"
 	"gonum.org/v1/gonum/stat"
 )
 
@@ -77,28 +78,31 @@ type Machine struct {
 	OS      string `json:"os"`
 }
 
-// meanInterval returns the mean and half of its 95 % interval, 1.96·s/√n.
-func meanInterval(xs []float64) (mean, half float64) {
+// MeanInterval returns the mean and half of its 95 % interval, 1.96·s/√n.
+func MeanInterval(xs []float64) (mean, half float64) {
 	mean, std := stat.MeanStdDev(xs, nil)
 	return mean, 1.96 * std / math.Sqrt(float64(len(xs)))
 }
 
-func (r *Result) write(path string) error {
+// Encode returns the text of a result.json.
+func (r *Result) Encode() ([]byte, error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return fmt.Errorf("result: %w", err)
+		return nil, fmt.Errorf("result: %w", err)
 	}
-	return nn.WriteFile(path, bytes.NewReader(append(text, '\n')))
+	return append(text, '\n'), nil
 }
 
-// ReadResult reads a result.json.
-func ReadResult(path string) (*Result, error) {
+// Read reads a result.json.
+func Read(path string) (*Result, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
 	var r Result
-	if err := json.Unmarshal(text, &r); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
 		return nil, fmt.Errorf("result: %s is damaged: %w; train again", path, err)
 	}
 	return &r, nil
