@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python build run test bench fmt lint clean
+.PHONY: help setup setup-python build run test tables bench fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -28,6 +28,9 @@ run: build ## train the quick-start experiments and print their table
 
 test: setup ## run all tests
 	@$(env) $(announce) go test ./...
+
+tables: build ## generate the result tables from the committed results
+	@bin/engram table
 
 bench: setup-python ## compare speed with PyTorch
 	@$(env) $(announce) go run ./bench

@@ -28,7 +28,11 @@ func main() {
 	only := flag.String("only", "", "names of the workloads to run, with commas between them (default: all)")
 	scripts := flag.String("scripts", "bench/torch", "folder of the PyTorch scripts")
 	out := flag.String("json", "", "file to write the figures to")
+	keep := flag.Bool("keep-memory", true, "tell glibc to keep freed memory, as training does")
 	flag.Parse()
+	if *keep {
+		tensor.KeepMemory()
+	}
 	if err := run(*rounds, *threads, *only, *scripts, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -78,7 +82,6 @@ func run(rounds, threads int, only, scripts, out string) error {
 	if err != nil {
 		return err
 	}
-	tensor.KeepMemory()
 	tensor.SetThreads(threads)
 	r := report{CPU: cpu(), Cores: runtime.NumCPU(), Threads: threads, Load: load(), LibTorch: tensor.Version(), Go: runtime.Version()}
 	for _, w := range chosen {
@@ -142,7 +145,7 @@ func measure(w workload, rounds, threads int, python, scripts string) (r row, ve
 // between unequal work means nothing.
 func agree(mine, theirs []float64, drift float64) error {
 	if len(mine) != len(theirs) {
-		return fmt.Errorf("Engram computed %d results and PyTorch %d", len(mine), len(theirs))
+		return fmt.Errorf("the work is not equal: %d results in Engram and %d in PyTorch", len(mine), len(theirs))
 	}
 	for i, a := range mine {
 		tolerance := 1e-4

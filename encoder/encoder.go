@@ -41,15 +41,15 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	if c.Filters == 0 {
 		c.Filters = 64
 	}
+	if c.Height>>conv4Blocks < 1 || c.Width>>conv4Blocks < 1 {
+		return nil, fmt.Errorf("encoder: Conv-4 halves an image four times, so it needs 16×16 pixels at least, not %d×%d", c.Height, c.Width)
+	}
 	e := &Conv4{}
 	in, h, w := c.Channels, c.Height, c.Width
 	for i := range conv4Blocks {
 		block := nn.NewConvBlock(b.In(fmt.Sprintf("block%d", i+1)), nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 2})
 		e.blocks = append(e.blocks, block)
 		in, h, w = c.Filters, h/2, w/2
-	}
-	if h < 1 || w < 1 {
-		return nil, fmt.Errorf("encoder: Conv-4 halves an image four times, so it needs 16×16 pixels at least, not %d×%d", c.Height, c.Width)
 	}
 	e.width = c.Filters * h * w
 	return e, nil

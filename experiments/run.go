@@ -204,10 +204,24 @@ func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 	return figures, nil
 }
 
-// interrupted adds how to go on to the error of a cancelled context.
+// Interrupted is the error of a run whose context was cancelled. All that it had done is saved.
+type Interrupted struct {
+	Folder string // the run folder, for Resume
+	Err    error  // the context's
+}
+
+// Error implements error.
+func (e *Interrupted) Error() string {
+	return "interrupted; everything is saved, go on with: engram resume " + e.Folder
+}
+
+// Unwrap gives the context's error.
+func (e *Interrupted) Unwrap() error { return e.Err }
+
+// interrupted makes the error of a cancelled context say how to go on.
 func (r *run) interrupted(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w; everything is saved, go on with: engram resume %s", err, string(r.folder))
+		return &Interrupted{string(r.folder), err}
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tens
 // Recall writes embedded support examples to a memory under their labels and returns the log-probabilities [tasks,
 // query, way] that the embedded queries read from it.
 func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.Tensor) *tensor.Tensor {
-	s := m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way))
+	s := m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way).To(support.DType()))
 	return memory.LogRead(m, p, s, query)
 }
 
@@ -58,5 +58,5 @@ func (t *Task) NLL(logp *tensor.Tensor) *tensor.Tensor {
 func (t *Task) Accuracies(logp *tensor.Tensor) []float64 {
 	s := tensor.Enter()
 	defer s.Leave()
-	return logp.Argmax(-1).Eq(t.QueryLabels).To(tensor.Float32).Mean(-1).Floats()
+	return logp.Argmax(-1).Eq(t.QueryLabels).To(tensor.Float64).Mean(-1).Floats()
 }

@@ -37,7 +37,7 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	return t.Recall(p, n.Memory, support, query)
 }
 
-// Loss returns the mean negative log-probability of the true classes (eq. 6), and the log-probabilities.
+// Loss returns the mean negative log-probability of the true classes (section 2.2), and the log-probabilities.
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = n.LogProbs(p, t)
 	return t.NLL(logp), logp

@@ -18,7 +18,7 @@ type KeyValueConfig struct {
 //
 //	a(q, kᵢ) = exp(s·score(q, kᵢ)) / Σⱼ exp(s·score(q, kⱼ)),  v = Σᵢ a(q, kᵢ)·vᵢ
 //
-// With cosine scores this is the attention of Matching networks: Vinyals et al. 2016, eqs. 1 and 2.
+// With cosine scores this is the attention of Matching networks: Vinyals et al. 2016, eq. 1 and section 2.1.1.
 type KeyValue struct {
 	config KeyValueConfig
 }
@@ -48,7 +48,7 @@ func (s KeyValueState) Tensors() []nn.Named {
 // Init implements [Associative].
 func (m *KeyValue) Init(int64) State { return KeyValueState{} }
 
-// Write implements [Associative].
+// Write implements [Associative]. The first pairs are held as they are, not copied.
 func (m *KeyValue) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
 	s := prev.(KeyValueState)
 	if s.Keys == nil {
@@ -64,12 +64,12 @@ func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, at
 	return attention.MatMul(kv.Values), attention
 }
 
-// LogRead implements [LogReader].
+// LogRead implements [LogReader]. Where no slot has any of a value it is [logZero].
 func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
 	kv := s.(KeyValueState)
-	attention := m.scores(p, kv, queries).LogSoftmax(-1)      // [batch, queries, slots]
-	values := kv.Values.ClampMin(logFloor).Log().Unsqueeze(1) // [batch, 1, slots, value]
-	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2)  // [batch, queries, value]
+	attention := m.scores(p, kv, queries).LogSoftmax(-1)     // [batch, queries, slots]
+	values := logOf(kv.Values).Unsqueeze(1)                  // [batch, 1, slots, value]
+	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
 }
 
 func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *tensor.Tensor {

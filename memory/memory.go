@@ -29,11 +29,22 @@ type Associative interface {
 // A LogReader reads the logarithm of the values without going through the values, which underflow where the attention is
 // sharp and whose logarithm then has no gradient.
 type LogReader interface {
+	// LogRead returns the logarithm [batch, queries, value] of what Read would return for queries [batch, queries, key].
 	LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor
 }
 
-// logFloor stands for the logarithm's argument where a value is zero.
-const logFloor = 1e-30
+// logZero stands for the logarithm of zero: finite, so that no gradient is lost, and below the logarithm of any attention,
+// so that a slot that holds nothing of a value never hides a slot that does.
+const logZero = -1e30
+
+// smallest is the least value that is not taken for zero; float32 and bfloat16 resolve it.
+const smallest = 1e-30
+
+// logOf returns the logarithm of values that are not negative, logZero where one is zero.
+func logOf(values *tensor.Tensor) *tensor.Tensor {
+	kept, zeros := values.ClampMin(smallest), values.ZerosLike()
+	return tensor.Where(values.Gt(zeros.AddScalar(smallest)), kept.Log(), zeros.AddScalar(logZero))
+}
 
 // LogRead returns the logarithm of what m reads, [batch, queries, value], by m's own way where it is a [LogReader]. With
 // one-hot values these are log-probabilities of the classes.
@@ -42,5 +53,5 @@ func LogRead(m Associative, p *nn.Pass, s State, queries *tensor.Tensor) *tensor
 		return r.LogRead(p, s, queries)
 	}
 	values, _ := m.Read(p, s, queries)
-	return values.ClampMin(logFloor).Log()
+	return values.ClampMin(smallest).Log() // a zero here is an underflow
 }

@@ -83,11 +83,8 @@ func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *ten
 	}
 	// A class without a key must not attract queries by its zero mean.
 	counts := s.Counts.Transpose(-2, -1) // [batch, 1, classes]
-	return tensor.Where(counts.Gt(counts.ZerosLike()), scores, scores.ZerosLike().AddScalar(emptyScore))
+	return tensor.Where(counts.Gt(counts.ZerosLike()), scores, scores.ZerosLike().AddScalar(logZero))
 }
-
-// emptyScore gives an empty class a probability of zero beside any other, and stays finite.
-const emptyScore = -1e9
 
 var (
 	_ Associative = (*Prototype)(nil)

@@ -13,11 +13,12 @@ type Metric interface {
 	Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor
 }
 
-// SquaredEuclidean scores by -‖q - k‖²: Snell et al. 2017, section 2.3.
+// SquaredEuclidean scores by -‖q - k‖²: Snell et al. 2017, sections 2.3 and 2.4.
 type SquaredEuclidean struct{}
 
 // Score implements [Metric]. The distance is taken apart into ‖q‖² + ‖k‖² - 2q·k, so that no tensor of differences is
-// made; where q and k are nearly alike and large it keeps about seven digits of ‖q‖², not of the distance.
+// made; where q and k are nearly alike and large it keeps about seven digits of ‖q‖², not of the distance, and may come out
+// a little above zero.
 func (SquaredEuclidean) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	qq := queries.Square().SumKeep(-1)                // [batch, queries, 1]
 	kk := keys.Square().SumKeep(-1).Transpose(-2, -1) // [batch, 1, keys]
@@ -25,7 +26,7 @@ func (SquaredEuclidean) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.
 	return qk.MulScalar(2).Sub(qq).Sub(kk)
 }
 
-// Cosine scores by the cosine of the angle between query and key: Vinyals et al. 2016, section 2.1.
+// Cosine scores by the cosine of the angle between query and key: Vinyals et al. 2016, section 2.1.1.
 type Cosine struct{}
 
 // cosineEps is added to squared lengths, so that a zero vector has the cosine 0 to everything and a finite gradient. It

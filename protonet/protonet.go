@@ -11,13 +11,13 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Net is a Prototypical network. The zero Memory stands for the paper's: prototypes under squared Euclidean distance.
+// Net is a Prototypical network.
 type Net struct {
 	Encoder encoder.Encoder
 	Memory  memory.Associative
 }
 
-// New makes a Prototypical network on an encoder; with a nil memory it is the paper's.
+// New makes a Prototypical network on an encoder; with a nil memory it is the paper's, prototypes under squared Euclidean distance.
 func New(e encoder.Encoder, m memory.Associative) *Net {
 	if m == nil {
 		m = memory.NewPrototype(memory.PrototypeConfig{Metric: metric.SquaredEuclidean{}})

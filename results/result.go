@@ -99,6 +99,10 @@ func Read(path string) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
+	return decode(path, text)
+}
+
+func decode(path string, text []byte) (*Result, error) {
 	var r Result
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()

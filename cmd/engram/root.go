@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -55,6 +56,7 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newRun(),
 		newResume(),
 		newEval(),
+		newTable(),
 		newData(),
 		newDoctor(),
 	)
@@ -84,7 +86,11 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	var run runError
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		fmt.Fprintln(root.ErrOrStderr(), "engram: interrupted")
+		msg := "interrupted"
+		if saved := (*experiments.Interrupted)(nil); errors.As(err, &saved) {
+			msg = saved.Error()
+		}
+		fmt.Fprintf(root.ErrOrStderr(), "engram: %s\n", msg)
 		return exitInterrupted
 	case errors.As(err, &usage) || !errors.As(err, &run):
 		fmt.Fprintf(root.ErrOrStderr(), "engram: %v (see %s --help)\n", err, cmd.CommandPath())

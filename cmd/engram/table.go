@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
+)
+
+func newTable() *cobra.Command {
+	dir := "."
+	cmd := &cobra.Command{
+		Use:   "table",
+		Short: "Generate the result tables from result.json files",
+		Long: `Table reads every result.json below results/runs and writes results/omniglot.md and the result table of README.md. A
+run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			runs, err := results.ReadRuns(os.DirFS(filepath.Join(dir, "results")))
+			if err != nil {
+				return err
+			}
+			omniglot, err := results.Omniglot(runs)
+			if err != nil {
+				return err
+			}
+			readmePath := filepath.Join(dir, "README.md")
+			readme, err := os.ReadFile(readmePath)
+			if err != nil {
+				return fmt.Errorf("table: %w; run it in the top folder of the project, or name that with --dir", err)
+			}
+			if readme, err = results.Readme(readme, runs); err != nil {
+				return err
+			}
+			for path, text := range map[string][]byte{filepath.Join(dir, "results", "omniglot.md"): omniglot, readmePath: readme} {
+				if err := nn.WriteFile(path, bytes.NewReader(text)); err != nil {
+					return fmt.Errorf("table: %w", err)
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), path)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", dir, "the project's top folder")
+	return cmd
+}
