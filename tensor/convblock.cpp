@@ -21,11 +21,6 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Sixteen channels at once, in as many registers as the processor needs; a remainder goes one by one through the same
-// code with float in its place.
-typedef float v16 __attribute__((vector_size(64)));
-typedef int32_t i16 __attribute__((vector_size(64)));
-
 constexpr int dead = 4; // the code of a window whose largest value ReLU cut off
 
 // One image's part of a block: x [height, width, channels], y and g [height/window, width/window, channels].
@@ -36,24 +31,31 @@ struct Image {
 };
 
 // The kernels are compiled for three kinds of processor. That it is the whole file and not a function by target_clones
-// has a reason: GCC takes a vector apart for the oldest processor before it makes the clones.
+// has a reason: GCC takes a vector apart for the oldest processor before it makes the clones; nor does it compare vectors that are wider
+// than the processor's but value by value, so EG_LANES is what one register holds.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define EG_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")
 namespace avx512 {
+#define EG_LANES 16
 #include "convkernels.h"
+#undef EG_LANES
 }
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,bmi2")
 namespace avx2 {
+#define EG_LANES 8
 #include "convkernels.h"
+#undef EG_LANES
 }
 #pragma GCC pop_options
 #endif
 namespace plain {
+#define EG_LANES 4
 #include "convkernels.h"
+#undef EG_LANES
 }
 
 struct Kernels {

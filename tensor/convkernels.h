@@ -1,5 +1,9 @@
 // The inner loops of convblock.cpp, which includes this file once for each kind of processor.
 
+// EG_LANES channels at once; a remainder goes one by one through the same code with float in the vector's place.
+typedef float vec __attribute__((vector_size(4 * EG_LANES)));
+typedef int32_t ivec __attribute__((vector_size(4 * EG_LANES)));
+
 template <class V> struct Lanes;
 template <> struct Lanes<float> {
   static constexpr int width = 1;
@@ -7,9 +11,9 @@ template <> struct Lanes<float> {
   static EG_INLINE Int codes(const uint8_t *p) { return *p; }
   static EG_INLINE void codes(uint8_t *p, const Int &v) { *p = uint8_t(v); }
 };
-template <> struct Lanes<v16> {
-  static constexpr int width = 16;
-  using Int = i16;
+template <> struct Lanes<vec> {
+  static constexpr int width = EG_LANES;
+  using Int = ivec;
   static EG_INLINE Int codes(const uint8_t *p) {
     int32_t lane[width];
     for (int k = 0; k < width; k++)
@@ -56,10 +60,10 @@ template <class V, int Block> EG_INLINE void moments(const float *x, int64_t pix
 
 static void image_moments(const float *x, int64_t pixels, int64_t channels, float *mean, float *square) {
   int64_t c = 0;
-  for (; c + 64 <= channels; c += 64)
-    moments<v16, 4>(x, pixels, channels, c, mean, square);
-  for (; c + 16 <= channels; c += 16)
-    moments<v16, 1>(x, pixels, channels, c, mean, square);
+  for (; c + 4 * EG_LANES <= channels; c += 4 * EG_LANES)
+    moments<vec, 4>(x, pixels, channels, c, mean, square);
+  for (; c + EG_LANES <= channels; c += EG_LANES)
+    moments<vec, 1>(x, pixels, channels, c, mean, square);
   for (; c < channels; c++)
     moments<float, 1>(x, pixels, channels, c, mean, square);
 }
@@ -101,12 +105,12 @@ template <class V, int Window> EG_INLINE void forward(const Image &im, const flo
 }
 
 static void image_forward(const Image &im, const float *x, const float *mean, const float *a, const float *b, float *y) {
-  const int64_t whole = im.channels & ~int64_t(15);
+  const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
   if (im.window == 2) {
-    forward<v16, 2>(im, x, 0, whole, mean, a, b, y);
+    forward<vec, 2>(im, x, 0, whole, mean, a, b, y);
     forward<float, 2>(im, x, whole, im.channels, mean, a, b, y);
   } else {
-    forward<v16, 1>(im, x, 0, whole, mean, a, b, y);
+    forward<vec, 1>(im, x, 0, whole, mean, a, b, y);
     forward<float, 1>(im, x, whole, im.channels, mean, a, b, y);
   }
 }
@@ -138,10 +142,10 @@ template <class V, int Window, int Block> EG_INLINE void sums(const Image &im, c
 
 template <int Window> EG_INLINE void all_sums(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
   int64_t c = 0;
-  for (; c + 64 <= im.channels; c += 64)
-    sums<v16, Window, 4>(im, x, g, c, a, b, mean, plain, product);
-  for (; c + 16 <= im.channels; c += 16)
-    sums<v16, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+  for (; c + 4 * EG_LANES <= im.channels; c += 4 * EG_LANES)
+    sums<vec, Window, 4>(im, x, g, c, a, b, mean, plain, product);
+  for (; c + EG_LANES <= im.channels; c += EG_LANES)
+    sums<vec, Window, 1>(im, x, g, c, a, b, mean, plain, product);
   for (; c < im.channels; c++)
     sums<float, Window, 1>(im, x, g, c, a, b, mean, plain, product);
 }
@@ -184,12 +188,12 @@ template <class V, int Window> EG_INLINE void backward(const Image &im, const fl
 }
 
 static void image_backward(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *dx) {
-  const int64_t whole = im.channels & ~int64_t(15);
+  const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
   if (im.window == 2) {
-    backward<v16, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
+    backward<vec, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
     backward<float, 2>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
   } else {
-    backward<v16, 1>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
+    backward<vec, 1>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
     backward<float, 1>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
   }
 }
@@ -258,8 +262,8 @@ template <class V, int Window, bool One> EG_INLINE void conv_forward(const Image
 
 template <int Window, bool One> EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, float *y, uint8_t *code) {
   int64_t c = 0;
-  for (; c + 16 <= im.channels; c += 16)
-    conv_forward<v16, Window, One>(im, planes, padded, weights, b, c, y, code);
+  for (; c + EG_LANES <= im.channels; c += EG_LANES)
+    conv_forward<vec, Window, One>(im, planes, padded, weights, b, c, y, code);
   for (; c < im.channels; c++)
     conv_forward<float, Window, One>(im, planes, padded, weights, b, c, y, code);
 }
@@ -308,13 +312,13 @@ template <class V, int Window> EG_INLINE void conv_sums(const Image &im, int64_t
 static void image_conv_sums(const Image &im, int64_t planes, const float *padded, const float *g, const uint8_t *code, float *plain, float *product) {
   int64_t c = 0;
   if (im.window == 2) {
-    for (; c + 16 <= im.channels; c += 16)
-      conv_sums<v16, 2>(im, planes, padded, g, code, c, plain, product);
+    for (; c + EG_LANES <= im.channels; c += EG_LANES)
+      conv_sums<vec, 2>(im, planes, padded, g, code, c, plain, product);
     for (; c < im.channels; c++)
       conv_sums<float, 2>(im, planes, padded, g, code, c, plain, product);
   } else {
-    for (; c + 16 <= im.channels; c += 16)
-      conv_sums<v16, 1>(im, planes, padded, g, code, c, plain, product);
+    for (; c + EG_LANES <= im.channels; c += EG_LANES)
+      conv_sums<vec, 1>(im, planes, padded, g, code, c, plain, product);
     for (; c < im.channels; c++)
       conv_sums<float, 1>(im, planes, padded, g, code, c, plain, product);
   }

@@ -1,0 +1,236 @@
+package encoder_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
+func enter(t *testing.T) {
+	before := tensor.Live()
+	s := tensor.Enter()
+	t.Cleanup(func() {
+		s.Leave()
+		assert.Equal(t, before, tensor.Live(), "tensors left behind")
+	})
+}
+
+func conv4(t *testing.T, c encoder.Conv4Config) (*encoder.Conv4, *nn.Params) {
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	e, err := encoder.NewConv4(b, c)
+	require.NoError(t, err)
+	return e, b.Params()
+}
+
+func images(seed uint64, shape ...int64) *tensor.Tensor {
+	r := rand.New(rand.NewPCG(seed, 0))
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = r.Float32()
+	}
+	return tensor.New(v, shape...)
+}
+
+// near compares with a tolerance relative to the largest value, or to atLeast where all are smaller.
+func near(t *testing.T, want, got *tensor.Tensor, tolerance, atLeast float64, what string) {
+	t.Helper()
+	require.Equal(t, want.Shape(), got.Shape(), what)
+	largest := atLeast
+	for _, v := range want.Floats() {
+		largest = max(largest, math.Abs(v))
+	}
+	assert.InDeltaSlice(t, want.Floats(), got.Floats(), tolerance*largest, what)
+}
+
+func TestWidth(t *testing.T) {
+	for _, c := range []struct{ size, filters, want int64 }{
+		{28, 0, 64}, // 28, 14, 7, 3, 1
+		{20, 0, 64}, // 20, 10, 5, 2, 1
+		{16, 0, 64},
+		{84, 0, 64 * 5 * 5},   // 84, 42, 21, 10, 5
+		{105, 16, 16 * 6 * 6}, // 105, 52, 26, 13, 6
+		{31, 3, 3},
+	} {
+		t.Run(fmt.Sprint(c.size), func(t *testing.T) {
+			enter(t)
+			e, _ := conv4(t, encoder.Conv4Config{Height: c.size, Width: c.size, Filters: c.filters})
+			assert.Equal(t, c.want, e.Width())
+			for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
+				assert.Equal(t, []int64{2, c.want}, e.Forward(&nn.Pass{Norm: norm}, images(1, 2, 1, c.size, c.size)).Shape())
+			}
+		})
+	}
+	t.Run("oblong and in colour", func(t *testing.T) {
+		enter(t)
+		e, _ := conv4(t, encoder.Conv4Config{Channels: 3, Height: 35, Width: 64, Filters: 5})
+		assert.Equal(t, int64(5*2*4), e.Width())
+		assert.Equal(t, []int64{2, 40}, e.Forward(&nn.Pass{}, images(1, 2, 3, 35, 64)).Shape())
+	})
+}
+
+// Of an image of less than 16 pixels nothing is left; no parameters are left behind either.
+func TestTooSmallImagesAreAnError(t *testing.T) {
+	enter(t)
+	for _, c := range []encoder.Conv4Config{{Height: 15, Width: 28}, {Height: 28, Width: 15}, {}} {
+		b := nn.NewBuilder(1, tensor.CPU)
+		e, err := encoder.NewConv4(b, c)
+		assert.ErrorContains(t, err, fmt.Sprintf("16×16 pixels at least, not %d×%d", c.Height, c.Width))
+		assert.Nil(t, e)
+		assert.Empty(t, b.Params().All())
+	}
+}
+
+func TestImagesOfAnotherShapeAreAnError(t *testing.T) {
+	enter(t)
+	e, _ := conv4(t, encoder.Conv4Config{Height: 28, Width: 28, Filters: 4})
+	for _, shape := range [][]int64{{2, 3, 28, 28}, {2, 28, 28}} {
+		err := tensor.Do(func() error { e.Forward(&nn.Pass{}, images(1, shape...)); return nil })
+		var wrong *tensor.Error
+		assert.ErrorAs(t, err, &wrong, shape)
+	}
+}
+
+func TestParameterCount(t *testing.T) {
+	enter(t)
+	_, ps := conv4(t, encoder.Conv4Config{Height: 28, Width: 28})
+	const filters, kernel, gainAndBias = 64, 3 * 3, 2
+	first := filters*(1*kernel+1) + filters*gainAndBias // weights and a bias a filter, then batch norm
+	other := filters*(filters*kernel+1) + filters*gainAndBias
+	assert.Equal(t, int64(first+3*other), ps.Count())
+	assert.Equal(t, int64(111_936), ps.Count())
+}
+
+// With running statistics an image is embedded by itself; with the batch's own the others have a say.
+func TestInductiveAndTransductive(t *testing.T) {
+	enter(t)
+	e, _ := conv4(t, encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
+	x := images(1, 6, 1, 28, 28)
+	one, others := x.Narrow(0, 0, 1), images(2, 5, 1, 28, 28).MulScalar(3)
+	embed := func(norm nn.Norm, x *tensor.Tensor) *tensor.Tensor {
+		return e.Forward(&nn.Pass{Norm: norm}, x).Narrow(0, 0, 1)
+	}
+	company := tensor.Cat(0, one, others)
+	near(t, embed(nn.RunningStats, x), embed(nn.RunningStats, company), 1e-5, 0, "other company")
+	near(t, embed(nn.RunningStats, x), embed(nn.RunningStats, one), 1e-5, 0, "no company")
+	was := embed(nn.BatchStats, x)
+	change := was.Sub(embed(nn.BatchStats, company)).Abs().Sum().Float() / was.Abs().Sum().Float()
+	assert.Greater(t, change, .1)
+}
+
+func TestOnlyTrainingMovesRunningStatistics(t *testing.T) {
+	enter(t)
+	e, ps := conv4(t, encoder.Conv4Config{Height: 16, Width: 16, Filters: 8})
+	x := images(1, 6, 1, 16, 16)
+	statistics := func() (out [][]float64) {
+		for _, p := range ps.All() {
+			if p.Buffer {
+				out = append(out, p.Value().Floats())
+			}
+		}
+		return out
+	}
+	before := statistics()
+	require.Len(t, before, 8, "a mean and a variance a block")
+	for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
+		e.Forward(&nn.Pass{Norm: norm}, x)
+	}
+	assert.Equal(t, before, statistics())
+	e.Forward(&nn.Pass{Training: true}, x)
+	for i, s := range statistics() {
+		assert.NotEqual(t, before[i], s)
+	}
+	// The first block's mean goes a tenth of the way to that of its convolution.
+	y := tensor.Conv2d(x, value(t, ps, "block1.conv.weight"), value(t, ps, "block1.conv.bias"), 1, 1, 1)
+	near(t, y.Mean(0, 2, 3).MulScalar(.1), value(t, ps, "block1.norm.running_mean"), 1e-5, 0, "running mean")
+}
+
+func value(t *testing.T, ps *nn.Params, name string) *tensor.Tensor {
+	t.Helper()
+	for _, p := range ps.All() {
+		if p.Name == name {
+			return p.Value()
+		}
+	}
+	require.FailNow(t, "no parameter "+name)
+	return nil
+}
+
+// plain is Conv-4 written out, operation by operation.
+func plain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	for block := 1; block <= 4; block++ {
+		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("block%d.%s", block, name)) }
+		mean, variance := v("norm.running_mean"), v("norm.running_var")
+		batch := p.Norm == nn.BatchStats
+		if batch && !p.Training {
+			mean, variance = nil, nil
+		}
+		x = tensor.Conv2d(x, v("conv.weight"), v("conv.bias"), 1, 1, 1)
+		x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), mean, variance, batch, .1, 1e-5)
+		x = tensor.MaxPool2d(x.ReLU(), 2)
+	}
+	return x.Reshape(x.Dim(0), -1)
+}
+
+func TestForwardIsThePlainComposition(t *testing.T) {
+	for i, c := range []struct{ n, channels, height, width, filters int64 }{
+		{5, 1, 28, 28, 8}, {3, 1, 28, 28, 64}, {1, 1, 32, 32, 8}, {4, 3, 21, 37, 5}, {3, 5, 20, 20, 19},
+	} {
+		for name, p := range map[string]nn.Pass{
+			"training": {Training: true}, "transductive": {}, "inductive": {Norm: nn.RunningStats}, "second order": {Training: true, HigherOrder: true},
+		} {
+			t.Run(fmt.Sprint(c, name), func(t *testing.T) {
+				enter(t)
+				config := encoder.Conv4Config{Channels: c.channels, Height: c.height, Width: c.width, Filters: c.filters}
+				e, ps := conv4(t, config)
+				_, twin := conv4(t, config) // of the same seed, so of the same values
+				x := images(uint64(i), c.n, c.channels, c.height, c.width)
+				if p.Norm == nn.RunningStats { // statistics that say something
+					e.Forward(&nn.Pass{Training: true}, x)
+					plain(t, twin, &nn.Pass{Training: true}, x)
+				}
+				want, got := plain(t, twin, &p, x), e.Forward(&p, x)
+				near(t, want, got, 1e-4, 1e-3, "embeddings")
+
+				weights := images(99, want.Shape()...).AddScalar(-.5)
+				wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+				gots := tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...)
+				for j, q := range ps.Trained() {
+					atLeast := 1e-3
+					if name != "inductive" && q.Name[len("block1."):] == "conv.bias" {
+						atLeast = 1 // batch norm takes the bias off again: zero but for rounding
+					}
+					near(t, wants[j], gots[j], 1e-4, atLeast, "gradient of "+q.Name)
+				}
+				for j, q := range ps.All() {
+					if q.Buffer {
+						near(t, twin.All()[j].Value(), q.Value(), 1e-5, 0, q.Name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// Images that a gradient is wanted for, as saliency maps want it, get one.
+func TestGradientOfTheImages(t *testing.T) {
+	enter(t)
+	e, ps := conv4(t, encoder.Conv4Config{Height: 20, Width: 20, Filters: 8})
+	x := images(1, 4, 1, 20, 20).RequireGrad()
+	p := &nn.Pass{}
+	weights := images(2, 4, e.Width())
+	want := tensor.Grad(plain(t, ps, p, x).Mul(weights).Sum(), x)[0]
+	near(t, want, tensor.Grad(e.Forward(p, x).Mul(weights).Sum(), x)[0], 1e-4, 0, "dx")
+}

@@ -1,0 +1,188 @@
+package memory_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+)
+
+// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
+func enter(t testing.TB) {
+	before := tensor.Live()
+	s := tensor.Enter()
+	t.Cleanup(func() {
+		s.Leave()
+		assert.Equal(t, before, tensor.Live(), "tensors left behind")
+	})
+}
+
+// floats makes a float64 tensor whose elements come from f, in row-major order.
+func floats(f func() float64, shape ...int64) *tensor.Tensor {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = f()
+	}
+	return tensor.New(v, shape...)
+}
+
+// rows reads the rows [rows][columns] of one task of a tensor [batch, rows, columns].
+func rows(x *tensor.Tensor, task int64) [][]float64 {
+	var out [][]float64
+	v, w := x.Select(0, task).Floats(), int(x.Dim(2))
+	for i := range int(x.Dim(1)) {
+		out = append(out, v[i*w:][:w])
+	}
+	return out
+}
+
+func flat(rows [][]float64) (out []float64) {
+	for _, r := range rows {
+		out = append(out, r...)
+	}
+	return out
+}
+
+// softmax is the plain loop.
+func softmax(scores []float64) []float64 {
+	var sum float64
+	largest := math.Inf(-1)
+	for _, s := range scores {
+		largest = max(largest, s)
+	}
+	out := make([]float64, len(scores))
+	for i, s := range scores {
+		out[i] = math.Exp(s - largest)
+		sum += out[i]
+	}
+	for i := range out {
+		out[i] /= sum
+	}
+	return out
+}
+
+func negativeSquaredDistance(q, k []float64) (score float64) {
+	for i := range q {
+		score -= (q[i] - k[i]) * (q[i] - k[i])
+	}
+	return score
+}
+
+func cosine(q, k []float64) float64 {
+	var qk, qq, kk float64
+	for i := range q {
+		qk, qq, kk = qk+q[i]*k[i], qq+q[i]*q[i], kk+k[i]*k[i]
+	}
+	return qk / math.Sqrt(qq*kk)
+}
+
+// subject is a memory beside the plain loop that reads one task from all that was written.
+type subject struct {
+	name   string
+	memory memory.Associative
+	plain  func(keys, values, queries [][]float64) (read, attention [][]float64)
+}
+
+type score func(q, k []float64) float64
+
+func keyValue(name string, m metric.Metric, scale float64, f score) subject {
+	return subject{"KeyValue/" + name, memory.NewKeyValue(memory.KeyValueConfig{Metric: m, Scale: scale}),
+		func(keys, values, queries [][]float64) (read, attention [][]float64) {
+			for _, q := range queries {
+				scores, v := make([]float64, len(keys)), make([]float64, len(values[0]))
+				for i, k := range keys {
+					scores[i] = max(scale, 1) * f(q, k)
+				}
+				a := softmax(scores)
+				for i := range keys {
+					for c := range v {
+						v[c] += a[i] * values[i][c]
+					}
+				}
+				read, attention = append(read, v), append(attention, a)
+			}
+			return read, attention
+		}}
+}
+
+func prototype(name string, m metric.Metric, scale float64, f score) subject {
+	return subject{"Prototype/" + name, memory.NewPrototype(memory.PrototypeConfig{Metric: m, Scale: scale}),
+		func(keys, values, queries [][]float64) (read, attention [][]float64) {
+			prototypes := make([][]float64, len(values[0]))
+			for c := range prototypes {
+				prototypes[c] = make([]float64, len(keys[0]))
+				var n float64
+				for i, k := range keys {
+					n += values[i][c]
+					for d := range k {
+						prototypes[c][d] += values[i][c] * k[d]
+					}
+				}
+				for d := range prototypes[c] {
+					prototypes[c][d] /= n
+				}
+			}
+			for _, q := range queries {
+				scores := make([]float64, len(prototypes))
+				for c := range scores {
+					scores[c] = max(scale, 1) * f(q, prototypes[c])
+				}
+				read = append(read, softmax(scores))
+			}
+			return read, read
+		}}
+}
+
+func subjects() []subject {
+	return []subject{
+		keyValue("Cosine", metric.Cosine{}, 0, cosine),
+		keyValue("Cosine×10", metric.Cosine{}, 10, cosine),
+		keyValue("SquaredEuclidean", metric.SquaredEuclidean{}, 0, negativeSquaredDistance),
+		prototype("SquaredEuclidean", metric.SquaredEuclidean{}, 0, negativeSquaredDistance),
+		prototype("Cosine×10", metric.Cosine{}, 10, cosine),
+	}
+}
+
+// each runs a test on every memory, in a scope and with a generator of its own.
+func each(t *testing.T, f func(t *testing.T, s subject, r *rand.Rand)) {
+	for i, s := range subjects() {
+		t.Run(s.name, func(t *testing.T) {
+			enter(t)
+			f(t, s, rand.New(rand.NewPCG(1, uint64(i))))
+		})
+	}
+}
+
+// support is n keys a task, and one-hot values that name every class; class i%classes comes i-th.
+func support(r *rand.Rand, batch, n, classes, width int64) (keys, values *tensor.Tensor) {
+	labels := make([]int64, batch*n)
+	for i := range labels {
+		labels[i] = int64(i) % n % classes
+	}
+	return floats(r.NormFloat64, batch, n, width), tensor.New(labels, batch, n).OneHot(classes).To(tensor.Float64)
+}
+
+// soft is values that are shares of classes.
+func soft(r *rand.Rand, shape ...int64) *tensor.Tensor {
+	return floats(func() float64 { return .05 + r.Float64() }, shape...)
+}
+
+func write(m memory.Associative, keys, values *tensor.Tensor) memory.State {
+	return m.Write(&nn.Pass{}, m.Init(keys.Dim(0)), keys, values)
+}
+
+// both returns what m reads, and its logarithm.
+func both(m memory.Associative, keys, values, queries *tensor.Tensor) (read, attention, logs *tensor.Tensor) {
+	s := write(m, keys, values)
+	read, attention = m.Read(&nn.Pass{}, s, queries)
+	return read, attention, memory.LogRead(m, &nn.Pass{}, s, queries)
+}
