@@ -17,22 +17,25 @@ func result(op string, out libtch.Ctensor, operands ...*Tensor) *Tensor {
 	return adopt(op, out)
 }
 
+// The three below are what most operations are. They have C write into the new tensor itself, which saves an allocation
+// a call.
+
 func unary(op string, f func(*libtch.Ctensor, libtch.Ctensor), t *Tensor) *Tensor {
-	var out libtch.Ctensor
-	f(&out, t.ptr(op))
-	if out == nil {
+	out := new(Tensor)
+	f(&out.c, t.ptr(op))
+	if out.c == nil {
 		fail(op, t)
 	}
-	return adopt(op, out)
+	return out.adopted(op)
 }
 
 func binary(op string, f func(*libtch.Ctensor, libtch.Ctensor, libtch.Ctensor), a, b *Tensor) *Tensor {
-	var out libtch.Ctensor
-	f(&out, a.ptr(op), b.ptr(op))
-	if out == nil {
+	out := new(Tensor)
+	f(&out.c, a.ptr(op), b.ptr(op))
+	if out.c == nil {
 		fail(op, a, b)
 	}
-	return adopt(op, out)
+	return out.adopted(op)
 }
 
 // with lends f a C scalar.
@@ -43,14 +46,14 @@ func with(v float64, f func(libtch.Cscalar)) {
 }
 
 func scalar(op string, f func(*libtch.Ctensor, libtch.Ctensor, libtch.Cscalar), t *Tensor, v float64) *Tensor {
-	var out libtch.Ctensor
+	out := new(Tensor)
 	c := libtch.AtsFloat(v)
-	f(&out, t.ptr(op), c)
+	f(&out.c, t.ptr(op), c)
 	libtch.AtsFree(c)
-	if out == nil {
+	if out.c == nil {
 		fail(op, t)
 	}
-	return adopt(op, out)
+	return out.adopted(op)
 }
 
 // Add returns a + b, broadcast.

@@ -23,6 +23,12 @@ const maxThreads = 4096
 // be; a slot is read and written by its own thread only.
 var innermost [maxThreads]*Scope
 
+// spare holds, for each thread, the list of a scope that was left, for the next one to fill.
+var spare [maxThreads][]*Tensor
+
+// maxSpare bounds what a thread keeps.
+const maxSpare = 1 << 12
+
 var live atomic.Int64
 
 // Live returns the number of tensors that have not been freed, over all scopes and owners.
@@ -44,7 +50,8 @@ func Enter() *Scope {
 		runtime.UnlockOSThread()
 		panic(&Error{Op: "Enter", Msg: "too many threads hold a scope at once"})
 	}
-	s := &Scope{parent: innermost[slot], slot: slot}
+	s := &Scope{parent: innermost[slot], slot: slot, tensors: spare[slot]}
+	spare[slot] = nil
 	innermost[slot] = s
 	return s
 }
@@ -74,6 +81,10 @@ func (s *Scope) Leave() {
 	}
 	if n > 0 {
 		flush()
+	}
+	if cap(s.tensors) <= maxSpare {
+		clear(s.tensors)
+		spare[s.slot] = s.tensors[:0]
 	}
 	s.tensors = nil
 	runtime.UnlockOSThread()

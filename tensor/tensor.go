@@ -84,8 +84,12 @@ func dtypeOf[E Element]() DType {
 
 // adopt gives a new tensor that the C side made to the innermost scope.
 func adopt(op string, c libtch.Ctensor) *Tensor {
+	return (&Tensor{c: c}).adopted(op)
+}
+
+func (t *Tensor) adopted(op string) *Tensor {
 	s := current(op)
-	t := &Tensor{c: c, scope: s}
+	t.scope = s
 	s.tensors = append(s.tensors, t)
 	live.Add(1)
 	return t
