@@ -7,15 +7,11 @@ import (
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
-	"github.com/engram-go/engram/nn"
-	"github.com/engram-go/engram/tensor"
 )
 
-// Net is a Matching network without full-context embeddings.
-type Net struct {
-	Encoder encoder.Encoder
-	Memory  memory.Associative
-}
+// Net is a Matching network without full-context embeddings. Its log-probabilities are Vinyals et al. 2016, eq. 1; its
+// loss is section 2.2's.
+type Net struct{ fewshot.Net }
 
 // DefaultScale multiplies the cosines before the softmax. The paper's formula has none; with cosines in [-1, 1] its
 // attention over 20 classes can then give the right one a probability of 0.28 at most, and independent re-runs of it stay
@@ -28,17 +24,5 @@ func New(e encoder.Encoder, m memory.Associative) *Net {
 	if m == nil {
 		m = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Cosine{}, Scale: DefaultScale})
 	}
-	return &Net{Encoder: e, Memory: m}
-}
-
-// LogProbs returns the queries' log-probabilities [tasks, query, way]: Vinyals et al. 2016, eq. 1.
-func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
-	support, query := t.Embed(p, n.Encoder)
-	return t.Recall(p, n.Memory, support, query)
-}
-
-// Loss returns the mean negative log-probability of the true classes (section 2.2), and the log-probabilities.
-func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
-	logp = n.LogProbs(p, t)
-	return t.NLL(logp), logp
+	return &Net{fewshot.Net{Encoder: e, Memory: m}}
 }
