@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/experiments"
-	"github.com/engram-go/engram/experiments/schema"
 )
 
 func TestEveryExperimentFileIsValid(t *testing.T) {
@@ -63,11 +62,11 @@ func TestResolvedFileReadsBackTheSame(t *testing.T) {
 	for _, file := range files {
 		c, err := experiments.LoadConfig(file)
 		require.NoError(t, err)
-		once, err := schema.Encode(c)
+		once, err := c.Encode()
 		require.NoError(t, err)
 		again, err := experiments.ParseConfig("resolved", once)
 		require.NoError(t, err, "%s", once)
-		twice, err := schema.Encode(again)
+		twice, err := again.Encode()
 		require.NoError(t, err)
 		assert.Equal(t, string(once), string(twice))
 	}

@@ -36,7 +36,7 @@ func (f folder) create(c *Config) error {
 	if err := os.MkdirAll(string(f), 0o755); err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
-	text, err := schema.Encode(c)
+	text, err := c.Encode()
 	if err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
@@ -58,8 +58,8 @@ func (f folder) config(overrides ...schema.Override) (*Config, error) {
 // progress is the part of a checkpoint that is not tensors.
 type progress struct {
 	Step      int64   // steps done
-	Best      float64 // validation accuracy of the best model; below 0 before the first validation
-	BestStep  int64
+	Best      float64 // validation score of the best model
+	BestStep  int64   // 0 before there is one
 	Validated int64   // the step of the last validation
 	Stale     int64   // validations since the best one
 	Seconds   float64 // of training

@@ -17,8 +17,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Learner is what the trainer trains: a network that classifies the queries of few-shot tasks.
-type Learner interface {
+// fewshotLearner is a network that classifies the queries of few-shot tasks.
+type fewshotLearner interface {
 	// Loss returns what training makes smaller, and the queries' log-probabilities [tasks, query, way].
 	Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor)
 	// LogProbs returns the queries' log-probabilities [tasks, query, way].
@@ -28,51 +28,14 @@ type Learner interface {
 // imageShape is what a network must know of its input.
 type imageShape struct{ channels, height, width int }
 
-// plan is a configuration whose sections have been read: everything that can be checked before any work starts, and how
-// to build what it names.
-type plan struct {
-	config    *Config
-	data      dataPlan
-	tests     []dataPlan // one a test; the zero value where it has no data set of its own
-	network   func(b *nn.Builder, in imageShape) (Learner, error)
-	optimizer func(ps *nn.Params) nn.Optimizer
-	rate      float64
-	schedule  nn.Schedule
+// newFile returns what an experiment file on a data set of this kind is decoded into, with the values of the keys that it
+// leaves out.
+func newFile(string) experimentFile {
+	return newFewshotFile()
 }
 
-// newPlan reads the sections of a configuration.
-func newPlan(c *Config) (*plan, error) {
-	p := &plan{config: c}
-	var errs []error
-	note := func(err error) {
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	var err error
-	p.data, err = planData(&c.Dataset)
-	note(err)
-	for i := range c.Test {
-		var d dataPlan
-		if c.Test[i].Dataset.Kind() != "" {
-			d, err = planData(&c.Test[i].Dataset)
-			note(err)
-		}
-		p.tests = append(p.tests, d)
-	}
-	if c.Network.Kind() != "" {
-		p.network, err = planNetwork(&c.Network)
-		note(err)
-	}
-	p.optimizer, p.rate, err = planOptimizer(&c.Optimizer)
-	note(err)
-	p.schedule, err = planSchedule(&c.Schedule, int64(c.Train.Steps))
-	note(err)
-	return p, schema.Join(errs...)
-}
-
-// dataPlan is a data set that has been named but not loaded.
-type dataPlan struct {
+// imagesPlan is a data set that has been named but not loaded.
+type imagesPlan struct {
 	kind     string
 	split    string // as results name it
 	rotation dataset.Rotation
@@ -96,12 +59,12 @@ type omniglotConfig struct {
 	Size      int              `yaml:"size" min:"8" max:"105" doc:"side of an image in pixels"`
 }
 
-func planData(s *schema.Section) (dataPlan, error) {
+func planImages(s *schema.Section) (imagesPlan, error) {
 	switch s.Kind() {
 	case dataset.NameStrokes:
 		c := strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}
 		err := s.Decode(&c)
-		return dataPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, func(context.Context, string) (dataset.Parts, error) {
+		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, func(context.Context, string) (dataset.Parts, error) {
 			set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
 				Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
 			})
@@ -113,7 +76,7 @@ func planData(s *schema.Section) (dataPlan, error) {
 	case dataset.NameOmniglot:
 		c := omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Size: 28}
 		err := s.Decode(&c)
-		return dataPlan{s.Kind(), c.Split, c.Rotations, func(ctx context.Context, given string) (dataset.Parts, error) {
+		return imagesPlan{s.Kind(), c.Split, c.Rotations, func(ctx context.Context, given string) (dataset.Parts, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, given)
 			if err != nil {
 				return dataset.Parts{}, err
@@ -129,7 +92,7 @@ func planData(s *schema.Section) (dataPlan, error) {
 			return split.Parts(set, c.Rotations)
 		}}, err
 	}
-	return dataPlan{}, s.UnknownKind(dataset.Names())
+	return imagesPlan{}, s.UnknownKind(dataset.Names())
 }
 
 // netConfig is the configuration of a network that is an encoder and a memory.
@@ -138,7 +101,7 @@ type netConfig struct {
 	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype or keyvalue"`
 }
 
-func planNetwork(s *schema.Section) (func(*nn.Builder, imageShape) (Learner, error), error) {
+func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
 	var c netConfig
 	c.Encoder = schema.NewSection("conv4", nil)
 	var defaults memoryConfig
@@ -160,7 +123,7 @@ func planNetwork(s *schema.Section) (func(*nn.Builder, imageShape) (Learner, err
 	if err := schema.Join(encoderErr, memoryErr); err != nil {
 		return nil, err
 	}
-	return func(b *nn.Builder, in imageShape) (Learner, error) {
+	return func(b *nn.Builder, in imageShape) (fewshotLearner, error) {
 		e, err := encode(b.In("encoder"), in)
 		if err != nil {
 			return nil, err

@@ -11,7 +11,7 @@ type Reporter interface {
 	// Validated comes after every validation.
 	Validated(Validated)
 	// Testing comes before a test, Tested while it goes on.
-	Testing(name string, episodes int)
+	Testing(name string, examples int)
 	Tested(done int)
 	// Note is a line that the user should see.
 	Note(line string)
@@ -24,7 +24,8 @@ type Start struct {
 	Parameters int64
 	Steps      int64 // at most
 	Done       int64 // by the run that is resumed
-	Batch      int   // episodes a step
+	Batch      int   // examples a step
+	Score      Score // that steps and validations are measured in
 	Device     string
 	Threads    int
 }
@@ -33,18 +34,18 @@ type Start struct {
 type Step struct {
 	Step     int64 // counted from one
 	Loss     float64
-	Accuracy float64 // in [0, 1], of the step's queries
+	Score    float64 // of the step's batch
 	Rate     float64 // learning rate
-	Episodes float64 // a second, lately
+	Examples float64 // a second, lately
 	Left     time.Duration
 }
 
 // Validated is one validation.
 type Validated struct {
 	Step     int64
-	Accuracy float64 // in [0, 1]
-	Interval float64
-	Best     bool // better than all before
+	Score    float64
+	Interval float64 // half of the 95 % interval
+	Best     bool    // better than all before
 }
 
 // Silent is a Reporter that says nothing.

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
@@ -51,11 +50,8 @@ type run struct {
 	config  *Config
 	options Options
 	folder  folder
-	plan    *plan
 	device  tensor.Device
-	parts   dataset.Parts
 	params  *nn.Params
-	net     Learner
 }
 
 // Run trains and tests an experiment in a new run folder. A cancelled context stops it after the step at hand, with a
@@ -114,11 +110,8 @@ func Evaluate(ctx context.Context, dir string, c *Config, o Options) ([]results.
 
 // prepare loads the data and builds the network: all that can fail before the run folder is made.
 func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
-	p, err := newPlan(c)
-	if err != nil {
-		return nil, err
-	}
-	r := &run{config: c, options: o, folder: folder(o.Out), plan: p}
+	r := &run{config: c, options: o, folder: folder(o.Out)}
+	var err error
 	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
 		return nil, err
 	}
@@ -127,18 +120,12 @@ func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 		threads = runtime.NumCPU()
 	}
 	tensor.SetThreads(threads)
-	if r.parts, err = p.data.load(ctx, o.Data); err != nil {
+	if err := c.work.load(ctx, o.Data, c.Seed); err != nil {
 		return nil, err
 	}
-	var in imageShape
-	in.channels, in.height, in.width = r.parts.Train.Shape()
 	b := nn.NewBuilder(c.Seed, r.device)
-	err = tensor.Do(func() error {
-		r.net, err = p.network(b, in)
-		return err
-	})
 	r.params = b.Params()
-	if err != nil {
+	if err := tensor.Do(func() error { return c.work.build(b) }); err != nil {
 		r.params.Free()
 		return nil, err
 	}
@@ -190,16 +177,12 @@ func (r *run) loadModel() error {
 // testAll measures every test of the configuration that can be measured here.
 func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 	var figures []results.Figure
-	for i, t := range r.config.Test {
-		f, err := r.test(ctx, i)
-		if t.Optional && errors.Is(err, dataset.ErrNotFound) {
-			r.options.Reporter.Note(fmt.Sprintf("%s on %s left out: the data set is not here (engram data fetch %s)", t, t.Dataset.Kind(), t.Dataset.Kind()))
-			continue
-		}
+	for i := range r.config.work.tests() {
+		f, err := r.config.work.test(ctx, i, r.device, r.options.Data, r.options.Reporter)
 		if err != nil {
 			return nil, err
 		}
-		figures = append(figures, *f)
+		figures = append(figures, f...)
 	}
 	return figures, nil
 }

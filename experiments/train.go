@@ -6,8 +6,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/engram-go/engram/episode"
-	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/stream"
@@ -17,30 +15,18 @@ import (
 // trainer is the training loop's state.
 type trainer struct {
 	*run
-	opt        nn.Optimizer
-	progress   progress
-	metrics    *metrics
-	validation *episode.Sampler
-	started    time.Time // of this stretch
-	before     float64   // seconds of earlier stretches
-	rate       float64   // episodes a second, smoothed
+	opt      nn.Optimizer
+	progress progress
+	metrics  *metrics
+	started  time.Time // of this stretch
+	before   float64   // seconds of earlier stretches
+	rate     float64   // examples a second, smoothed
 }
 
 // train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
 func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err error) {
-	c := r.config.Train
-	sampler, err := episode.New(r.parts.Train, episode.Spec{Way: c.Way, Shot: c.Shot, Query: c.Query, Rotation: r.plan.data.rotation}, r.config.Seed, "train")
-	if err != nil {
-		return nil, fmt.Errorf("train: %w", err)
-	}
-	t := &trainer{run: r, opt: r.plan.optimizer(r.params), progress: progress{Best: -1}}
+	t := &trainer{run: r, opt: r.config.optimizer(r.params)}
 	defer t.opt.Free()
-	if v := r.config.Validation; v.Episodes > 0 {
-		t.validation, err = episodesOf(r.parts.Val, episode.Spec{Way: v.Way, Shot: v.Shot, Query: v.Query, Rotation: r.plan.data.rotation}, "validation")
-		if err != nil {
-			return nil, fmt.Errorf("validation: %w", err)
-		}
-	}
 	if resume {
 		if t.progress, err = r.folder.loadCheckpoint(r.params, t.opt); err != nil {
 			return nil, err
@@ -56,16 +42,16 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 	}()
 	machine := r.machine()
 	r.options.Reporter.Starting(Start{
-		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: int64(c.Steps),
-		Done: t.progress.Step, Batch: c.Batch, Device: machine.Device, Threads: machine.Threads,
+		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: int64(r.config.loop.Steps),
+		Done: t.progress.Step, Batch: r.config.loop.Batch, Score: r.config.work.score(), Device: machine.Device, Threads: machine.Threads,
 	})
 	t.started, t.before = time.Now(), t.progress.Seconds
-	ended, err := t.loop(ctx, sampler)
+	ended, err := t.loop(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return &results.Training{
-		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: 100 * math.Max(t.progress.Best, 0), Ended: ended,
+		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: r.config.work.score().Factor * t.progress.Best, Ended: ended,
 		Parameters: r.params.Count(), Seconds: math.Round(t.seconds()),
 	}, nil
 }
@@ -74,18 +60,18 @@ func (t *trainer) seconds() float64 { return t.before + time.Since(t.started).Se
 
 // patient reports whether validation still has a better model to hope for.
 func (t *trainer) patient() bool {
-	p := int64(t.config.Validation.Patience)
+	p := int64(t.config.selection.Patience)
 	return p == 0 || t.progress.Stale < p
 }
 
 // loop takes steps, and says why it ended.
-func (t *trainer) loop(ctx context.Context, sampler *episode.Sampler) (ended string, err error) {
-	c := t.config.Train
+func (t *trainer) loop(ctx context.Context) (ended string, err error) {
+	c := t.config.loop
 	last := int64(c.Steps)
 	if err := t.validate(ctx); err != nil { // that an interruption kept from its end
 		return "", err
 	}
-	for batch := range sampler.Batches(ctx, uint64(t.progress.Step)*uint64(c.Batch), c.Batch, c.Prefetch) {
+	for batch := range t.config.work.batches(ctx, t.progress.Step) {
 		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil {
 			break
 		}
@@ -99,8 +85,8 @@ func (t *trainer) loop(ctx context.Context, sampler *episode.Sampler) (ended str
 		t.options.Reporter.Step(s)
 		if s.Step%int64(c.Report) == 0 || s.Step == 1 {
 			if err := t.metrics.line(map[string]any{
-				"step": s.Step, "loss": s.Loss, "accuracy": s.Accuracy, "rate": s.Rate,
-				"episodes_per_second": round(s.Episodes), "seconds": round(t.seconds()),
+				"step": s.Step, "loss": s.Loss, t.config.work.score().Name: s.Score, "rate": s.Rate,
+				"examples_per_second": round(s.Examples), "seconds": round(t.seconds()),
 			}); err != nil {
 				return "", err
 			}
@@ -120,7 +106,7 @@ func (t *trainer) loop(ctx context.Context, sampler *episode.Sampler) (ended str
 	switch {
 	case t.progress.Step < last && t.patient():
 		return "", t.interrupted(ctx.Err())
-	case t.validation == nil:
+	case !t.config.work.validates():
 		t.progress.BestStep = t.progress.Step
 		if err := t.saveModel(); err != nil {
 			return "", err
@@ -132,25 +118,21 @@ func (t *trainer) loop(ctx context.Context, sampler *episode.Sampler) (ended str
 }
 
 // step takes one optimiser step.
-func (t *trainer) step(batch *episode.Batch) (out Step, err error) {
+func (t *trainer) step(b batch) (out Step, err error) {
 	n := t.progress.Step
-	rate := t.plan.rate * t.plan.schedule(n)
+	rate := t.config.rate * t.config.schedule(n)
 	err = tensor.Do(func() error {
-		task := fewshot.NewTask(batch, t.device)
 		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n))}
-		loss, logp := t.net.Loss(pass, task)
+		loss, score := b.loss(pass, t.device)
 		grads := tensor.Grad(loss, t.params.Tensors()...)
-		out = Step{Step: n + 1, Loss: loss.Float(), Rate: rate}
-		for _, a := range task.Accuracies(logp) {
-			out.Accuracy += a / float64(batch.Episodes)
-		}
+		out = Step{Step: n + 1, Loss: loss.Float(), Score: score, Rate: rate}
 		if norm := nn.GlobalNorm(grads); !finite(out.Loss) || !finite(norm) {
 			return t.diverged(out.Loss, norm)
 		}
-		if clip := t.config.Train.Clip; clip.Value > 0 {
+		if clip := t.config.loop.Clip; clip.Value > 0 {
 			grads = nn.ClipByValue(grads, clip.Value)
 		}
-		if clip := t.config.Train.Clip; clip.Norm > 0 {
+		if clip := t.config.loop.Clip; clip.Norm > 0 {
 			grads = nn.ClipByNorm(grads, clip.Norm)
 		}
 		t.opt.Step(grads, rate)
@@ -165,7 +147,7 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // last checkpoint is from before it.
 func (t *trainer) diverged(loss, norm float64) error {
 	good := "no checkpoint had been written yet"
-	if saved := t.progress.Step / int64(t.config.Train.Save) * int64(t.config.Train.Save); saved > 0 {
+	if saved := t.progress.Step / int64(t.config.loop.Save) * int64(t.config.loop.Save); saved > 0 {
 		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", saved, t.folder.path(fileCheckpoint))
 	}
 	return fmt.Errorf("step %d: training diverged (loss %g, gradient norm %g); %s; try a lower optimizer.rate, or train.clip.norm",
@@ -178,27 +160,31 @@ func (t *trainer) pace(now float64, s *Step) {
 		t.rate = now
 	}
 	t.rate += (now - t.rate) * .05
-	s.Episodes = t.rate
-	left := float64(int64(t.config.Train.Steps)-t.progress.Step) * float64(t.config.Train.Batch) / t.rate
+	s.Examples = t.rate
+	left := float64(int64(t.config.loop.Steps)-t.progress.Step) * float64(t.config.loop.Batch) / t.rate
 	s.Left = time.Duration(left * float64(time.Second)).Round(time.Second)
 }
 
 // validate measures the network where the step at hand asks for it, and keeps it where it is the best so far.
 func (t *trainer) validate(ctx context.Context) error {
-	v, step := t.config.Validation, t.progress.Step
-	due := step%int64(v.Every) == 0 || step == int64(t.config.Train.Steps)
-	if t.validation == nil || !due || step == 0 || t.progress.Validated == step {
+	step := t.progress.Step
+	due := step%int64(t.config.selection.Every) == 0 || step == int64(t.config.loop.Steps)
+	if !t.config.work.validates() || !due || step == 0 || t.progress.Validated == step {
 		return nil
 	}
-	accuracies, err := evaluate(ctx, t.net, t.validation, v.Episodes, nn.RunningStats, t.device, nil)
+	scores, err := t.config.work.validate(ctx, t.device)
 	if err != nil {
+		if ctx.Err() == nil {
+			return fmt.Errorf("validation: %w", err)
+		}
 		if saveErr := t.save(); saveErr != nil {
 			return saveErr
 		}
 		return t.interrupted(err)
 	}
-	mean, half := results.MeanInterval(accuracies)
-	report := Validated{Step: step, Accuracy: mean, Interval: half, Best: mean > t.progress.Best}
+	mean, half := results.MeanInterval(scores)
+	score := t.config.work.score()
+	report := Validated{Step: step, Score: mean, Interval: half, Best: t.progress.BestStep == 0 || score.better(mean, t.progress.Best)}
 	t.progress.Validated = step
 	t.progress.Stale++
 	if report.Best {
@@ -209,7 +195,7 @@ func (t *trainer) validate(ctx context.Context) error {
 	}
 	t.options.Reporter.Validated(report)
 	return t.metrics.line(map[string]any{
-		"step": step, "validation_accuracy": mean, "interval": half, "best": report.Best, "seconds": round(t.seconds()),
+		"step": step, "validation_" + score.Name: mean, "interval": half, "best": report.Best, "seconds": round(t.seconds()),
 	})
 }
 

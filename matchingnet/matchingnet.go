@@ -15,8 +15,9 @@ type Net struct{ fewshot.Net }
 
 // DefaultScale multiplies the cosines before the softmax. The paper's formula has none; with cosines in [-1, 1] its
 // attention over 20 classes can then give the right one a probability of 0.28 at most, and independent re-runs of it stay
-// far below the published figures.
-const DefaultScale = 10
+// far below the published figures. It was chosen on Omniglot's validation classes: after 1000 steps of
+// experiments/matchingnet-omniglot.yaml scales of 10, 30, 60 and 100 stood at 90.6, 94.5, 95.0 and 95.0 % (20-way 1-shot).
+const DefaultScale = 60
 
 // New makes a Matching network on an encoder; with a nil memory it attends over the support set by cosine, times
 // [DefaultScale].

@@ -14,12 +14,12 @@ import (
 
 // progress shows a run: bars on a terminal, a line now and then elsewhere.
 type progress struct {
-	w        io.Writer
-	terminal bool
-	bar      *progressbar.ProgressBar
-	start    experiments.Start
-	said     time.Time
-	accuracy string // of the last validation
+	w          io.Writer
+	terminal   bool
+	bar        *progressbar.ProgressBar
+	start      experiments.Start
+	said       time.Time
+	validation string // the last one
 }
 
 // quietTime is the time between two lines where there is no terminal.
@@ -32,9 +32,9 @@ func newProgress(w io.Writer) *progress {
 
 // Starting implements experiments.Reporter.
 func (p *progress) Starting(s experiments.Start) {
-	p.start, p.said, p.accuracy = s, time.Now(), ""
-	fmt.Fprintf(p.w, "%s: %d parameters, %d steps of %d episodes at most, on %s with %d threads; run folder %s\n",
-		s.Name, s.Parameters, s.Steps, s.Batch, s.Device, s.Threads, s.Folder)
+	p.start, p.said, p.validation = s, time.Now(), ""
+	fmt.Fprintf(p.w, "%s: %d parameters, %d steps of %d %s at most, on %s with %d threads; run folder %s\n",
+		s.Name, s.Parameters, s.Steps, s.Batch, s.Score.Of, s.Device, s.Threads, s.Folder)
 	if s.Done > 0 {
 		fmt.Fprintf(p.w, "going on from step %d\n", s.Done)
 	}
@@ -69,7 +69,7 @@ func (p *progress) end() {
 
 // Step implements experiments.Reporter.
 func (p *progress) Step(s experiments.Step) {
-	text := fmt.Sprintf("loss %.4f  accuracy %.1f %%  %.1f episodes/s  %v left%s", s.Loss, 100*s.Accuracy, s.Episodes, s.Left, p.accuracy)
+	text := fmt.Sprintf("loss %.4f  %s %s  %.1f %s/s  %v left%s", s.Loss, p.start.Score.Name, p.score(s.Score, 1), s.Examples, p.start.Score.Of, s.Left, p.validation)
 	if p.bar != nil {
 		p.bar.Describe(text)
 		_ = p.bar.Set64(s.Step)
@@ -81,26 +81,31 @@ func (p *progress) Step(s experiments.Step) {
 	}
 }
 
+// score writes a score in its unit.
+func (p *progress) score(v float64, digits int) string {
+	return fmt.Sprintf("%.*f %s", digits, v*p.start.Score.Factor, p.start.Score.Unit)
+}
+
 // Validated implements experiments.Reporter.
 func (p *progress) Validated(v experiments.Validated) {
-	p.accuracy = fmt.Sprintf("  validation %.2f %%", 100*v.Accuracy)
+	p.validation = "  validation " + p.score(v.Score, 2)
 	if p.bar == nil {
 		best := ""
 		if v.Best {
 			best = ", the best so far"
 		}
-		fmt.Fprintf(p.w, "step %d/%d  validation %.2f ± %.2f %%%s\n", v.Step, p.start.Steps, 100*v.Accuracy, 100*v.Interval, best)
+		fmt.Fprintf(p.w, "step %d/%d  validation %s ± %s%s\n", v.Step, p.start.Steps, p.score(v.Score, 2), p.score(v.Interval, 2), best)
 	}
 }
 
 // Testing implements experiments.Reporter.
-func (p *progress) Testing(name string, episodes int) {
-	p.open(int64(episodes), 0)
+func (p *progress) Testing(name string, examples int) {
+	p.open(int64(examples), 0)
 	if p.bar != nil {
 		p.bar.Describe("testing " + name)
 		return
 	}
-	fmt.Fprintf(p.w, "testing %s on %d episodes\n", name, episodes)
+	fmt.Fprintf(p.w, "testing %s on %d examples\n", name, examples)
 }
 
 // Tested implements experiments.Reporter.

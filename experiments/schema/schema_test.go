@@ -316,3 +316,18 @@ func TestDescribe(t *testing.T) {
 	assert.Nil(t, Describe(3))
 	assert.Nil(t, Describe(nil))
 }
+
+func TestPeek(t *testing.T) {
+	override := func(text string) Override {
+		o, err := ParseOverride(text)
+		require.NoError(t, err)
+		return o
+	}
+	assert.Equal(t, "copy", Peek("x", []byte("dataset: copy\n"), "dataset"))
+	assert.Equal(t, "copy", Peek("x", []byte("dataset: {kind: copy, bits: 8}\n"), "dataset"))
+	assert.Equal(t, "recall", Peek("x", []byte("dataset: copy\n"), "dataset", override("dataset.kind=recall")))
+	assert.Equal(t, "recall", Peek("x", []byte("name: a\n"), "dataset", override("dataset=recall")))
+	for _, none := range []string{"", "name: a\n", "dataset: {bits: 8}\n", "dataset: [copy]\n", "dataset: {kind: 3}\n", "- a\n", "\tbroken: ["} {
+		assert.Empty(t, Peek("x", []byte(none), "dataset"), none)
+	}
+}

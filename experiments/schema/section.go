@@ -179,3 +179,32 @@ func (d *decoder) section(c cursor, v reflect.Value) {
 	}
 	v.Set(reflect.ValueOf(s))
 }
+
+// Peek returns the kind that a file gives the section under a top-level key, or "": for choosing the struct that the
+// file is then decoded into. It reports no mistakes; [Decode] does.
+func Peek(file string, text []byte, key string, overrides ...Override) string {
+	d := newDocument(file)
+	var r report
+	root := d.parse(text, 1, &r)
+	if root == nil || formOf(root) != formMapping {
+		return ""
+	}
+	for i := range overrides {
+		d.apply(&overrides[i], root, &r)
+	}
+	i := find(root, key)
+	if i < 0 {
+		return ""
+	}
+	section := root.Content[i+1]
+	if formOf(section) == formMapping {
+		if i = find(section, "kind"); i < 0 {
+			return ""
+		}
+		section = section.Content[i+1]
+	}
+	if formOf(section) != formText {
+		return ""
+	}
+	return section.Value
+}

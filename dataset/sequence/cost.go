@@ -1,0 +1,79 @@
+package sequence
+
+import "math"
+
+// Cost is what the paper charges for one sequence.
+type Cost struct {
+	Bits   float64 // cross-entropy of all scored outputs in bits: the sum in nats / ln 2
+	Wrong  int     // scored outputs on the wrong side of 1/2
+	Scored int     // outputs scored; Wrong/Scored is the share of wrong bits
+}
+
+// CostOfLogits counts the cost of each sequence from outputs before the sigmoid, [time, sequences, outputs]. A logit of
+// any size is safe; a NaN makes the bits of its sequence NaN and is wrong. A logit of 0 counts as a 1.
+func (b *Batch) CostOfLogits(logits []float32) []Cost {
+	return b.costs("cost of logits", logits, logitBits, 0)
+}
+
+// CostOfProbabilities counts the cost of each sequence from probabilities, [time, sequences, outputs]. A logarithm is
+// never taken below -100 nats, as in PyTorch's binary cross-entropy, so that a sure mistake costs 144.3 bits; a value
+// outside 0 to 1 makes the bits NaN. A probability of 1/2 counts as a 1.
+func (b *Batch) CostOfProbabilities(probabilities []float32) []Cost {
+	return b.costs("cost of probabilities", probabilities, probabilityBits, 0.5)
+}
+
+func (b *Batch) costs(operation string, values []float32, bits func(target, value float32) float64, threshold float32) []Cost {
+	b.fits(operation, values)
+	costs := make([]Cost, b.Sequences)
+	for i := range costs {
+		costs[i] = b.cost(i, values, bits, threshold)
+	}
+	return costs
+}
+
+// cost counts one sequence.
+func (b *Batch) cost(i int, values []float32, bits func(target, value float32) float64, threshold float32) Cost {
+	var c Cost
+	for t := range b.Time {
+		if !b.Scored(t, i) {
+			continue
+		}
+		at := (t*b.Sequences + i) * b.OutputWidth
+		for k, target := range b.Target(t, i) {
+			value := values[at+k]
+			c.Bits += bits(target, value)
+			if wrong(target, value, threshold) {
+				c.Wrong++
+			}
+		}
+		c.Scored += b.OutputWidth
+	}
+	return c
+}
+
+// wrong tells whether an output lies on the wrong side; NaN lies on none.
+func wrong(target, value, threshold float32) bool {
+	if target == 1 {
+		return !(value >= threshold)
+	}
+	return !(value < threshold)
+}
+
+func logitBits(target, logit float32) float64 {
+	x := float64(logit)
+	if target == 1 {
+		x = -x
+	}
+	return (max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))) / math.Ln2 // softplus(x), which does not overflow
+}
+
+func probabilityBits(target, probability float32) float64 {
+	p := float64(probability)
+	if !(p >= 0 && p <= 1) {
+		return math.NaN()
+	}
+	if target != 1 {
+		return min(-math.Log1p(-p), 100) / math.Ln2
+	}
+	return min(-math.Log(p), 100) / math.Ln2
+}

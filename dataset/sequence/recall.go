@@ -1,0 +1,115 @@
+package sequence
+
+import (
+	"io"
+	"iter"
+	"math/rand/v2"
+)
+
+// RecallOptions are the settings of Recall. The zero value is the paper's: items of three vectors of 6 bits, 2 to 6
+// items.
+type RecallOptions struct {
+	Bits               int // of a vector; 0 means 6
+	Vectors            int // of an item; 0 means 3
+	MinItems, MaxItems int // of a training sequence; 0 means 2 and 6
+}
+
+// Recall is the associative recall task (§4.3): a list of items, then one of them as the query; the answer is the item
+// that came after it.
+//
+// An item is bounded on both sides by delimiters. With V vectors an item and I items, the item delimiter, channel Bits,
+// comes before each item, so at the steps k*(V+1); it also ends the item before it. The query delimiter, channel Bits+1,
+// ends the last item at step I*(V+1); then comes the query, then the query delimiter again. The targets are those of the
+// last V steps, which are all that is scored and have no input. The query is any item but the last, each as likely: the
+// last has none after it. A network that knows nothing pays Bits*V bits: 18.
+//
+// Items are drawn independently. Two of one sequence are equal with chance 2^-18 a pair, and a query for such an item
+// has two good answers, of which only one is the target.
+type Recall struct{ options RecallOptions }
+
+// NewRecall returns the task; an error names the setting that is out of range.
+func NewRecall(o RecallOptions) (*Recall, error) {
+	o.Bits, o.Vectors = orElse(o.Bits, 6), orElse(o.Vectors, 3)
+	o.MinItems, o.MaxItems = orElse(o.MinItems, 2), orElse(o.MaxItems, 6)
+	t := &Recall{o}
+	if err := check(t.Name(),
+		bound{"Bits", o.Bits, 1, maxBits},
+		bound{"Vectors", o.Vectors, 1, maxLength},
+		bound{"MaxItems", o.MaxItems, 2, maxLength},
+		bound{"MinItems", o.MinItems, 2, o.MaxItems}); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// Name implements Task.
+func (t *Recall) Name() string { return "associative recall" }
+
+// Inputs implements Task: the bits, the item delimiter and the query delimiter.
+func (t *Recall) Inputs() int { return t.options.Bits + 2 }
+
+// Outputs implements Task.
+func (t *Recall) Outputs() int { return t.options.Bits }
+
+// Sizes implements Task.
+func (t *Recall) Sizes() iter.Seq[Size] {
+	return func(yield func(Size) bool) {
+		for n := t.options.MinItems; n <= t.options.MaxItems; n++ {
+			if !yield(Size{Items: n}) {
+				return
+			}
+		}
+	}
+}
+
+// Batch implements Task.
+func (t *Recall) Batch(r *rand.Rand, n int) *Batch {
+	return must(t.Sized(r, n, Size{Items: between(r, t.options.MinItems, t.options.MaxItems)}))
+}
+
+// Sized implements Task; a size is a number of Items.
+func (t *Recall) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
+	items, vectors, bits := size.Items, t.options.Vectors, t.options.Bits
+	if err := check(t.Name(), bound{"Length", size.Length, 0, 0}, bound{"Repeats", size.Repeats, 0, 0},
+		bound{"Items", items, 2, maxLength}, bound{"Top", size.Top, 0, 0}); err != nil {
+		return nil, err
+	}
+	query := items * (vectors + 1) // the step of the first query delimiter
+	answer := query + vectors + 2  // the step of the first target
+	b, err := newBatch(t, answer+vectors, n, size)
+	if err != nil {
+		return nil, err
+	}
+	for i := range n {
+		c := coins{r: r}
+		for k := range items {
+			b.Input(k*(vectors+1), i)[bits] = 1
+			for v := range vectors {
+				c.fill(b.Input(k*(vectors+1)+1+v, i)[:bits])
+			}
+		}
+		asked := r.IntN(items - 1)
+		b.Input(query, i)[bits+1] = 1
+		b.Input(query+vectors+1, i)[bits+1] = 1
+		for v := range vectors {
+			copy(b.Input(query+1+v, i), b.Input(asked*(vectors+1)+1+v, i)[:bits])
+			copy(b.Target(answer+v, i), b.Input((asked+1)*(vectors+1)+1+v, i)[:bits])
+		}
+	}
+	for v := range vectors {
+		b.score(answer + v)
+	}
+	return b, nil
+}
+
+// Print implements Task.
+func (t *Recall) Print(w io.Writer, b *Batch, i int, predictions []float32) error {
+	p, err := newPrinter(w, t, b, i, predictions)
+	if err != nil {
+		return err
+	}
+	p.heading(b.Sizes[i].String())
+	p.inputs(append(bitNames(t.options.Bits), "item", "query")...)
+	p.outputs(bitNames(t.options.Bits)...)
+	return p.err
+}

@@ -1,0 +1,149 @@
+package sequence
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"math/rand/v2"
+)
+
+// RepeatCopyOptions are the settings of RepeatCopy. The zero value is the paper's: vectors of 8 bits, lengths from 1
+// to 10, 1 to 10 repeats, no flag beside the repeat number.
+type RepeatCopyOptions struct {
+	Bits                   int // of a vector; 0 means 8
+	MinLength, MaxLength   int // vectors of a training sequence; 0 means 1 and 10
+	MinRepeats, MaxRepeats int // in training; 0 means 1 and 10
+	// Delimiter adds an input channel that is 1 at the step of the repeat number, as many other implementations have it.
+	// Without it the repeat number alone tells where the sequence ends, so no number may be normalised to 0: the sum of
+	// MinRepeats and MaxRepeats must be odd.
+	Delimiter bool
+}
+
+// RepeatCopy is the repeat copy task (§4.2): random binary vectors, the number of repeats, and then, without any input,
+// the vectors as many times over and an end marker.
+//
+// Of a sequence of length L with R repeats, the vectors are the inputs of steps 0 to L-1, in channels 0 to Bits-1. The
+// repeat number is channel Bits of step L: R less the mean of the training range, divided by the deviation of the
+// uniform distribution over that range, so (R-5.5)/2.87 for 1 to 10. It stays so outside the range, and is only less
+// the mean where the range is a single number. The targets are those of steps L+1 to L+L*R and the end marker, in
+// channel Bits and without other bits, of step L+L*R+1. All channels of these L*R+1 steps are scored: a coin pays
+// (Bits+1)*(L*R+1) bits, 281.25 on average, of which 242 are for the bits of the vectors.
+type RepeatCopy struct {
+	options         RepeatCopyOptions
+	mean, deviation float64 // of the repeat number in training
+}
+
+// NewRepeatCopy returns the task; an error names the setting that is out of range.
+func NewRepeatCopy(o RepeatCopyOptions) (*RepeatCopy, error) {
+	o.Bits, o.MinLength, o.MaxLength = orElse(o.Bits, 8), orElse(o.MinLength, 1), orElse(o.MaxLength, 10)
+	o.MinRepeats, o.MaxRepeats = orElse(o.MinRepeats, 1), orElse(o.MaxRepeats, 10)
+	numbers := float64(o.MaxRepeats - o.MinRepeats + 1)
+	t := &RepeatCopy{o, float64(o.MinRepeats+o.MaxRepeats) / 2, math.Sqrt((numbers*numbers - 1) / 12)}
+	if err := check(t.Name(),
+		bound{"Bits", o.Bits, 1, maxBits},
+		bound{"MaxLength", o.MaxLength, 1, maxLength},
+		bound{"MinLength", o.MinLength, 1, o.MaxLength},
+		bound{"MaxRepeats", o.MaxRepeats, 1, maxLength},
+		bound{"MinRepeats", o.MinRepeats, 1, o.MaxRepeats}); err != nil {
+		return nil, err
+	}
+	if !o.Delimiter && (o.MinRepeats+o.MaxRepeats)%2 == 0 {
+		return nil, fmt.Errorf("sequence: repeat copy: MinRepeats is %d and MaxRepeats %d: the number %d would be normalised to 0, which no network sees; set Delimiter, or choose two whose sum is odd",
+			o.MinRepeats, o.MaxRepeats, (o.MinRepeats+o.MaxRepeats)/2)
+	}
+	if t.deviation == 0 {
+		t.deviation = 1
+	}
+	return t, nil
+}
+
+// Name implements Task.
+func (t *RepeatCopy) Name() string { return "repeat copy" }
+
+// Inputs implements Task: the bits, the repeat number and, where it is wanted, the delimiter.
+func (t *RepeatCopy) Inputs() int {
+	if t.options.Delimiter {
+		return t.options.Bits + 2
+	}
+	return t.options.Bits + 1
+}
+
+// Outputs implements Task: the bits and the end marker.
+func (t *RepeatCopy) Outputs() int { return t.options.Bits + 1 }
+
+// Sizes implements Task.
+func (t *RepeatCopy) Sizes() iter.Seq[Size] {
+	return func(yield func(Size) bool) {
+		for l := t.options.MinLength; l <= t.options.MaxLength; l++ {
+			for n := t.options.MinRepeats; n <= t.options.MaxRepeats; n++ {
+				if !yield(Size{Length: l, Repeats: n}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Batch implements Task.
+func (t *RepeatCopy) Batch(r *rand.Rand, n int) *Batch {
+	o := t.options
+	length := between(r, o.MinLength, o.MaxLength)
+	return must(t.Sized(r, n, Size{Length: length, Repeats: between(r, o.MinRepeats, o.MaxRepeats)}))
+}
+
+// Sized implements Task; a size is a Length and Repeats.
+func (t *RepeatCopy) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
+	length, repeats, bits := size.Length, size.Repeats, t.options.Bits
+	if err := check(t.Name(), bound{"Length", length, 1, maxLength}, bound{"Repeats", repeats, 1, maxLength},
+		bound{"Items", size.Items, 0, 0}, bound{"Top", size.Top, 0, 0}); err != nil {
+		return nil, err
+	}
+	end := length + length*repeats + 1 // the step of the end marker
+	b, err := newBatch(t, end+1, n, size)
+	if err != nil {
+		return nil, err
+	}
+	number := t.normalised(repeats)
+	for i := range n {
+		c := coins{r: r}
+		for s := range length {
+			vector := b.Input(s, i)[:bits]
+			c.fill(vector)
+			for k := range repeats {
+				copy(b.Target(length+1+k*length+s, i), vector)
+			}
+		}
+		mark := b.Input(length, i)[bits:]
+		mark[0] = number
+		if t.options.Delimiter {
+			mark[1] = 1
+		}
+		b.Target(end, i)[bits] = 1
+	}
+	for s := length + 1; s <= end; s++ {
+		b.score(s)
+	}
+	return b, nil
+}
+
+// normalised is the input that stands for a number of repeats.
+func (t *RepeatCopy) normalised(repeats int) float32 {
+	return float32((float64(repeats) - t.mean) / t.deviation)
+}
+
+// Print implements Task.
+func (t *RepeatCopy) Print(w io.Writer, b *Batch, i int, predictions []float32) error {
+	p, err := newPrinter(w, t, b, i, predictions)
+	if err != nil {
+		return err
+	}
+	p.heading(fmt.Sprintf("%v (given as %.3f)", b.Sizes[i], t.normalised(b.Sizes[i].Repeats)))
+	names := append(bitNames(t.options.Bits), "repeats")
+	if t.options.Delimiter {
+		names = append(names, "delimiter")
+	}
+	p.inputs(names...)
+	p.outputs(append(bitNames(t.options.Bits), "end marker")...)
+	return p.err
+}

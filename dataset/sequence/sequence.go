@@ -1,0 +1,235 @@
+// Package sequence makes the data of the five tasks of Graves, Wayne & Danihelka (2014), "Neural Turing Machines":
+// copy (§4.1), repeat copy (§4.2), associative recall (§4.3), dynamic N-grams (§4.4) and priority sort (§4.5).
+//
+// A task draws its sequences from a generator that the caller gives it, counts their cost in bits as the paper does,
+// and prints one for a person to read. It holds nothing but its settings, so that many goroutines may use it at once.
+// The zero value of every options struct is the paper's setting.
+//
+// All sequences of one batch have the same size, drawn for the batch as the paper draws it for a sequence: a batch is a
+// rectangle in which no step is wasted, and the size of each single sequence has the paper's distribution. Sizes within
+// a batch are not independent, so a mean over a training range is steadier when taken over Task.Sizes, a batch for each.
+// Join puts batches of different sizes into one, padded and masked.
+package sequence
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"strings"
+)
+
+// Task is one of the five tasks.
+type Task interface {
+	// Name is the paper's name of the task, in lower case.
+	Name() string
+	// Inputs is the width of an input vector.
+	Inputs() int
+	// Outputs is the width of an output vector.
+	Outputs() int
+	// Batch draws a size as in training and n sequences of that size; it panics where Sized would return an error.
+	Batch(r *rand.Rand, n int) *Batch
+	// Sized draws n sequences of a size, which need not be one of those in training. It draws sequence by sequence:
+	// the first sequences of a larger batch are those of a smaller one.
+	Sized(r *rand.Rand, n int, size Size) (*Batch, error)
+	// Sizes lists the sizes of training; all are equally likely.
+	Sizes() iter.Seq[Size]
+	// Print writes sequence i of a batch of this task for a person to read: time runs to the right and channels run
+	// downwards, as in the paper's figures. predictions, [time, sequences, outputs], are probabilities, or nil for none.
+	Print(w io.Writer, b *Batch, i int, predictions []float32) error
+}
+
+// Size is how large a sequence is. A task reads the fields that it has; the others must be 0.
+type Size struct {
+	Length  int // vectors to copy, repeat or sort; bits of an N-gram sequence
+	Repeats int // of repeat copy
+	Items   int // of associative recall
+	Top     int // of priority sort: how many vectors are asked for
+}
+
+// String names the fields that are not 0, as "length 10, repeats 3".
+func (s Size) String() string {
+	var parts []string
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"length", s.Length}, {"repeats", s.Repeats}, {"items", s.Items}, {"top", s.Top}} {
+		if f.value != 0 {
+			parts = append(parts, fmt.Sprint(f.name, " ", f.value))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Batch is some sequences of a task, laid out for a network that goes through time. Bits are 0 or 1.
+type Batch struct {
+	Time, Sequences         int
+	InputWidth, OutputWidth int
+	Inputs                  []float32 // [time, sequences, inputs]
+	Targets                 []float32 // [time, sequences, outputs]; 0 where nothing is scored
+	Mask                    []float32 // [time, sequences]: 1 where the output is scored, 0 elsewhere
+	Sizes                   []Size    // [sequences]
+}
+
+// Input is the input vector of sequence i at step t, a view.
+func (b *Batch) Input(t, i int) []float32 {
+	at := (t*b.Sequences + i) * b.InputWidth
+	return b.Inputs[at : at+b.InputWidth : at+b.InputWidth]
+}
+
+// Target is the target vector of sequence i at step t, a view.
+func (b *Batch) Target(t, i int) []float32 {
+	at := (t*b.Sequences + i) * b.OutputWidth
+	return b.Targets[at : at+b.OutputWidth : at+b.OutputWidth]
+}
+
+// Scored tells whether the output of sequence i at step t counts.
+func (b *Batch) Scored(t, i int) bool { return b.Mask[t*b.Sequences+i] != 0 }
+
+// Answer takes the scored steps of sequence i out of targets or outputs, [time, sequences, outputs], and gives
+// [scored steps, outputs], a copy.
+func (b *Batch) Answer(values []float32, i int) []float32 {
+	b.fits("answer", values)
+	var answer []float32
+	for t := range b.Time {
+		if b.Scored(t, i) {
+			at := (t*b.Sequences + i) * b.OutputWidth
+			answer = append(answer, values[at:at+b.OutputWidth]...)
+		}
+	}
+	return answer
+}
+
+// fits panics unless the values are one an output.
+func (b *Batch) fits(operation string, values []float32) {
+	if want := b.Time * b.Sequences * b.OutputWidth; len(values) != want {
+		panic(fmt.Sprintf("sequence: %s: %d values for outputs of shape [%d, %d, %d]", operation, len(values), b.Time, b.Sequences, b.OutputWidth))
+	}
+}
+
+// score marks step t of all sequences as scored.
+func (b *Batch) score(t int) {
+	for i := range b.Sequences {
+		b.Mask[t*b.Sequences+i] = 1
+	}
+}
+
+// Join lays batches of one task beside each other, in their order. The shorter ones are padded at their end with steps
+// whose inputs are 0 and whose outputs are not scored, which no network that goes through time can tell from the end.
+// It panics when there is no batch, or when widths differ.
+func Join(batches ...*Batch) *Batch {
+	if len(batches) == 0 {
+		panic("sequence: join: no batches")
+	}
+	all := &Batch{InputWidth: batches[0].InputWidth, OutputWidth: batches[0].OutputWidth}
+	for _, b := range batches {
+		if b.InputWidth != all.InputWidth || b.OutputWidth != all.OutputWidth {
+			panic(fmt.Sprintf("sequence: join: widths %d and %d beside %d and %d", b.InputWidth, b.OutputWidth, all.InputWidth, all.OutputWidth))
+		}
+		all.Time = max(all.Time, b.Time)
+		all.Sequences += b.Sequences
+		all.Sizes = append(all.Sizes, b.Sizes...)
+	}
+	steps := all.Time * all.Sequences
+	all.Inputs = make([]float32, steps*all.InputWidth)
+	all.Targets = make([]float32, steps*all.OutputWidth)
+	all.Mask = make([]float32, steps)
+	first := 0
+	for _, b := range batches {
+		for t := range b.Time {
+			at, from := t*all.Sequences+first, t*b.Sequences
+			copy(all.Inputs[at*all.InputWidth:], b.Inputs[from*b.InputWidth:(from+b.Sequences)*b.InputWidth])
+			copy(all.Targets[at*all.OutputWidth:], b.Targets[from*b.OutputWidth:(from+b.Sequences)*b.OutputWidth])
+			copy(all.Mask[at:], b.Mask[from:from+b.Sequences])
+		}
+		first += b.Sequences
+	}
+	return all
+}
+
+// Bounds on settings and sizes. They are far beyond use, and keep every product of two within an int.
+const (
+	maxBits   = 1 << 10
+	maxLength = 1 << 16
+	maxValues = 1 << 28 // of inputs or targets of a batch
+)
+
+// newBatch makes a batch of zeros.
+func newBatch(t Task, time, n int, size Size) (*Batch, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("sequence: %s: %d sequences: choose at least 1", t.Name(), n)
+	}
+	wide := max(t.Inputs(), t.Outputs())
+	if most := maxValues / wide / time; n > most {
+		return nil, fmt.Errorf("sequence: %s: %d sequences of %d steps of %d values: choose at most %d values a batch", t.Name(), n, time, wide, maxValues)
+	}
+	b := &Batch{
+		Time: time, Sequences: n, InputWidth: t.Inputs(), OutputWidth: t.Outputs(),
+		Inputs:  make([]float32, time*n*t.Inputs()),
+		Targets: make([]float32, time*n*t.Outputs()),
+		Mask:    make([]float32, time*n),
+		Sizes:   make([]Size, n),
+	}
+	for i := range b.Sizes {
+		b.Sizes[i] = size
+	}
+	return b, nil
+}
+
+// must is for sizes drawn by the task itself: only the caller's number of sequences can be wrong.
+func must(b *Batch, err error) *Batch {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// bound is the range that a setting must keep to; a high of 0 means that the task has no such thing.
+type bound struct {
+	field            string
+	value, low, high int
+}
+
+// check returns an error that names the first field out of its range.
+func check(task string, bounds ...bound) error {
+	for _, b := range bounds {
+		switch {
+		case b.value >= b.low && b.value <= b.high:
+		case b.high == 0:
+			return fmt.Errorf("sequence: %s: %s is %d: this task has none, leave it 0", task, b.field, b.value)
+		default:
+			return fmt.Errorf("sequence: %s: %s is %d: choose from %d to %d", task, b.field, b.value, b.low, b.high)
+		}
+	}
+	return nil
+}
+
+// orElse is a setting, or the paper's where it is 0.
+func orElse(value, paper int) int {
+	if value == 0 {
+		return paper
+	}
+	return value
+}
+
+// between draws a whole number from low to high, both included.
+func between(r *rand.Rand, low, high int) int { return low + r.IntN(high-low+1) }
+
+// coins are fair bits, 64 to a draw.
+type coins struct {
+	r    *rand.Rand
+	word uint64
+	left int
+}
+
+// fill throws a coin for each value.
+func (c *coins) fill(values []float32) {
+	for k := range values {
+		if c.left == 0 {
+			c.word, c.left = c.r.Uint64(), 64
+		}
+		values[k] = float32(c.word & 1)
+		c.word >>= 1
+		c.left--
+	}
+}

@@ -1,0 +1,59 @@
+package experiments
+
+import (
+	"context"
+	"iter"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/tensor"
+)
+
+// work is what a kind of experiment gives the runner: data, a network, and what is measured. The runner owns everything
+// else.
+type work interface {
+	// load gets the data, looking in the folder given first.
+	load(ctx context.Context, given string, seed uint64) error
+	// build makes the network, once the data are loaded.
+	build(b *nn.Builder) error
+	// batches gives the training data of the steps from first on, one after another and without end; the sequence ends
+	// when ctx does.
+	batches(ctx context.Context, first int64) iter.Seq[batch]
+	// validates reports whether there is a validation.
+	validates() bool
+	// validate returns the score of each validation example, always of the same ones.
+	validate(ctx context.Context, on tensor.Device) ([]float64, error)
+	// tests is the number of measurements at the end.
+	tests() int
+	// test makes one of them; a data set that it has for itself is looked for in the folder given first.
+	test(ctx context.Context, i int, on tensor.Device, given string, say Reporter) ([]results.Figure, error)
+	// score is what batches and validation are measured in.
+	score() Score
+}
+
+// batch is the training data of one step.
+type batch interface {
+	// loss is called in a scope. It returns what training makes smaller, and the batch's mean score.
+	loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
+}
+
+// Score is a measure of how good a network is.
+type Score struct {
+	Name string // "accuracy"
+	Of   string // what has a score: "episodes"
+	Unit string // "%"
+	// Factor brings a score into the unit.
+	Factor float64
+	// Less is set where less is better.
+	Less bool
+}
+
+var accuracy = Score{Name: "accuracy", Of: "episodes", Unit: "%", Factor: 100}
+
+// better reports whether score a is better than b.
+func (s Score) better(a, b float64) bool {
+	if s.Less {
+		return a < b
+	}
+	return a > b
+}
