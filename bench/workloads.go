@@ -3,6 +3,10 @@ package main
 import (
 	"math"
 
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/protonet"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -73,59 +77,52 @@ const (
 	size, width      = 28, 64
 )
 
-// conv4 is a training step of a Prototypical network (Snell et al. 2017): four blocks, batch statistics, the squared
-// Euclidean distance of the queries to the means of the classes' shots, Adam.
+// conv4 is a training step of a Prototypical network (Snell et al. 2017) as the runner takes it: four blocks, batch
+// statistics, the squared Euclidean distance of the queries to the means of the classes' shots, Adam.
 func conv4() func(int) []float64 {
-	type layer struct{ w, b, gain, bias, mean, variance *tensor.Tensor }
-	var layers []layer
-	var params, m, v []*tensor.Tensor
-	for i := range 4 {
-		salt, in := uint32(10*(i+1)), int64(width)
-		if i == 0 {
+	b := nn.NewBuilder(0, tensor.CPU)
+	e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: size, Width: size, Filters: width})
+	if err != nil {
+		panic(err) // 28×28 images are not too small
+	}
+	net, params := protonet.New(e, nil), b.Params()
+	// The first values that torch/conv4.py computes too, in the order of its parameters.
+	for i, p := range params.Trained() {
+		block, kind := i/4, i%4
+		in := int64(width)
+		if block == 0 {
 			in = 1
 		}
-		bound := 1 / math.Sqrt(9*float64(in))
-		scaled := func(u *tensor.Tensor) *tensor.Tensor {
-			return u.MulScalar(2).AddScalar(-1).MulScalar(bound).RequireGrad()
+		if kind > 1 { // gain 1 and bias 0 they have already
+			continue
 		}
-		l := layer{
-			w: scaled(uniform(salt, width, in, 3, 3)), b: scaled(uniform(salt+1, width)),
-			gain: tensor.Ones(width).RequireGrad(), bias: tensor.Zeros(width).RequireGrad(),
-			mean: tensor.Zeros(width), variance: tensor.Ones(width),
-		}
-		layers = append(layers, l)
-		params = append(params, l.w, l.b, l.gain, l.bias)
+		u := uniform(uint32(10*(block+1)+kind), p.Value().Shape()...)
+		p.Value().Assign(u.MulScalar(2).AddScalar(-1).MulScalar(1 / math.Sqrt(9*float64(in))))
 	}
-	for _, p := range params {
-		m, v = append(m, p.ZerosLike()), append(v, p.ZerosLike())
-	}
+	opt := nn.NewAdam(params, nn.AdamConfig{})
+
 	const perClass = shot + query
 	kind := uniform(1, way, 1, size*size).Expand(way, perClass, size*size).Reshape(way*perClass, 1, size, size)
-	images := kind.MulScalar(.5).Add(uniform(2, way*perClass, 1, size, size).MulScalar(.5))
-	names := make([]int64, 0, way*query)
-	for i := range int64(way) {
-		for range query {
-			names = append(names, i)
+	images := kind.MulScalar(.5).Add(uniform(2, way*perClass, 1, size, size).MulScalar(.5)).Reshape(1, way, perClass, 1, size, size)
+	labels := func(each int64) *tensor.Tensor {
+		names := make([]int64, 0, way*each)
+		for i := range int64(way) {
+			for range each {
+				names = append(names, i)
+			}
 		}
+		return tensor.New(names, 1, way*each)
 	}
-	labels := tensor.New(names, way*query)
-
-	taken := int64(0)
+	task := &fewshot.Task{
+		Way:     way,
+		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, 1, size, size), SupportLabels: labels(shot),
+		Query: images.Narrow(2, shot, query).Reshape(1, way*query, 1, size, size), QueryLabels: labels(query),
+	}
 	step := func() float64 {
 		s := tensor.Enter()
 		defer s.Leave()
-		x := images
-		for _, l := range layers {
-			x = tensor.ConvNormReLUPool(x, l.w, l.b, l.gain, l.bias, l.mean, l.variance, true, .1, 1e-5, 2)
-		}
-		z := x.Reshape(way, perClass, width)
-		prototypes := z.Narrow(1, 0, shot).Mean(1)
-		queries := z.Narrow(1, shot, query).Reshape(way*query, width)
-		distance := queries.Unsqueeze(1).Sub(prototypes.Unsqueeze(0)).Square().Sum(2)
-		loss := tensor.NLL(distance.Neg().LogSoftmax(1), labels)
-		grads := tensor.Grad(loss, params...)
-		taken++
-		tensor.Adam(params, grads, m, v, 1e-3, .9, .999, 1e-8, 0, false, taken)
+		loss, _ := net.Loss(&nn.Pass{Training: true}, task)
+		opt.Step(tensor.Grad(loss, params.Tensors()...), 1e-3)
 		return loss.Float()
 	}
 	return func(n int) []float64 {

@@ -130,11 +130,11 @@ func (t *PrioritySort) Print(w io.Writer, b *Batch, i int, predictions []float32
 	}
 	rows := p.bits(bitNames(t.options.Bits))
 	name := "place"
-	unit := 1
-	for unit*10 <= size.Top {
-		unit *= 10
+	top := 1
+	for top*10 <= size.Top {
+		top *= 10
 	}
-	for ; unit > 0; unit /= 10 {
+	for unit := top; unit > 0; unit /= 10 {
 		rows = append(rows, row{name, func(s int) byte {
 			if place[s] < unit {
 				return ' '
