@@ -19,7 +19,7 @@ type NGramsOptions struct {
 // The law is a table of 2^(N-1) probabilities that the next bit is 1, one for each history of N-1 bits, drawn
 // independently from Beta(1/2, 1/2). The first N-1 bits, which have no full history, are fair coins. The target of step
 // t is bit t, the input is bit t-1, and 0 at step 0; all steps are scored, the first N-1 included. A network that knows
-// nothing pays Length bits: 200; the optimal estimator about 133.5 on average, see Optimal.
+// nothing pays Length bits: 200; the optimal estimator about 133.3 on average, see Optimal.
 type NGrams struct{ options NGramsOptions }
 
 // NewNGrams returns the task; an error names the setting that is out of range.

@@ -46,35 +46,36 @@ func TestOptimalAgainstCounting(t *testing.T) {
 	}
 }
 
-// TestOptimalCost holds the estimator against the published optimum (Figure 13) as 40 000 sequences of other code gave
-// it, and the predictor that knows the table against its own.
+// TestOptimalCost holds the estimator against the published optimum, about 133 bits in Figure 13, and 133.47 +- 0.35 by
+// other code over 40 000 sequences; and the predictor that knows the table against 103.6 by the same code. This code
+// gives 133.25 +- 0.09 and 103.46 over 600 000.
 func TestOptimalCost(t *testing.T) {
 	task := made(NewNGrams(NGramsOptions{}))
-	const sequences = 8000
-	b, chances, err := task.draw(stream.New(1, "test"), sequences, Size{Length: 200})
-	require.NoError(t, err)
-	optimal := task.Optimal(b)
-	costs := b.CostOfProbabilities(optimal)
-	// A sequence's cost has a deviation of about 17 bits.
-	assert.InDelta(t, 133.47, mean(costs), 0.35+3*17/math.Sqrt(sequences))
-	t.Logf("optimum %.2f bits", mean(costs))
-
-	free := b.CostOfProbabilities(optimal[:len(optimal):len(optimal)])
-	for i := range sequences {
-		for s := range 5 {
-			require.EqualValues(t, 0.5, optimal[s*sequences+i])
-			free[i].Bits -= probabilityBits(b.Targets[s*sequences+i], 0.5)
+	var n, sum, squares, oracle float64
+	for step := range uint64(10) {
+		b, chances, err := task.draw(stream.New(1, "test", step), 4000, Size{Length: 200})
+		require.NoError(t, err)
+		optimal := task.Optimal(b)
+		for _, p := range optimal[:5*b.Sequences] {
+			require.EqualValues(t, 0.5, p, "the first five bits cost a bit each")
 		}
+		for _, c := range b.CostOfProbabilities(optimal) {
+			n++
+			sum += c.Bits
+			squares += c.Bits * c.Bits
+		}
+		known := make([]float32, len(chances))
+		for k, p := range chances {
+			known[k] = float32(p)
+		}
+		oracle += mean(b.CostOfProbabilities(known)) / 10
 	}
-	assert.InDelta(t, mean(costs)-5, mean(free), 1e-6, "the first five bits cost a bit each")
-
-	known := make([]float32, len(chances))
-	for k, p := range chances {
-		known[k] = float32(p)
-	}
-	oracle := mean(b.CostOfProbabilities(known))
-	assert.InDelta(t, 103.6, oracle, 1)
-	t.Logf("oracle %.2f bits", oracle)
+	deviation := math.Sqrt(squares/n - sum*sum/n/n)
+	t.Logf("optimum %.2f bits, deviation %.1f; oracle %.2f bits", sum/n, deviation, oracle)
+	assert.InDelta(t, 35.9, deviation, 0.5) // so that 40 000 sequences settle the mean to +- 0.35, at 95 %
+	assert.InDelta(t, 133.47, sum/n, 0.35)
+	assert.InDelta(t, 133.25, sum/n, 0.35)
+	assert.InDelta(t, 103.6, oracle, 0.4)
 }
 
 // TestTablesAreBeta: the mean of Beta(1/2, 1/2) is 1/2, its variance 1/8, and a third of it lies below 1/4.
