@@ -128,10 +128,11 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 		if err != nil {
 			return nil, err
 		}
+		m := mem(b.In("memory"), e.Width())
 		if s.Kind() == "protonet" {
-			return protonet.New(e, mem), nil
+			return protonet.New(e, m), nil
 		}
-		return matchingnet.New(e, mem), nil
+		return matchingnet.New(e, m), nil
 	}, nil
 }
 
@@ -154,12 +155,13 @@ func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Enco
 }
 
 type memoryConfig struct {
-	Metric schema.Section `yaml:"metric" doc:"squared-euclidean or cosine"`
+	Metric schema.Section `yaml:"metric" doc:"squared-euclidean, euclidean, manhattan, mahalanobis, cosine or dot"`
 	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
 }
 
-// planMemory reads a memory; c holds the defaults of the network that it plugs into.
-func planMemory(s *schema.Section, c memoryConfig) (memory.Associative, error) {
+// planMemory reads a memory, which is then made for embeddings of a width; c holds the defaults of the network that it
+// plugs into.
+func planMemory(s *schema.Section, c memoryConfig) (func(b *nn.Builder, width int64) memory.Associative, error) {
 	switch s.Kind() {
 	case "prototype", "keyvalue":
 	default:
@@ -169,21 +171,36 @@ func planMemory(s *schema.Section, c memoryConfig) (memory.Associative, error) {
 		return nil, err
 	}
 	m, err := planMetric(&c.Metric)
-	if s.Kind() == "prototype" {
-		return memory.NewPrototype(memory.PrototypeConfig{Metric: m, Scale: c.Scale}), err
-	}
-	return memory.NewKeyValue(memory.KeyValueConfig{Metric: m, Scale: c.Scale}), err
+	return func(b *nn.Builder, width int64) memory.Associative {
+		metric := m(b.In("metric"), width)
+		if s.Kind() == "prototype" {
+			return memory.NewPrototype(memory.PrototypeConfig{Metric: metric, Scale: c.Scale})
+		}
+		return memory.NewKeyValue(memory.KeyValueConfig{Metric: metric, Scale: c.Scale})
+	}, err
 }
 
-func planMetric(s *schema.Section) (metric.Metric, error) {
-	none := struct{}{}
-	switch s.Kind() {
-	case "squared-euclidean":
-		return metric.SquaredEuclidean{}, s.Decode(&none)
-	case "cosine":
-		return metric.Cosine{}, s.Decode(&none)
+type mahalanobisConfig struct {
+	Form string `yaml:"form" enum:"full,diagonal" doc:"a learned matrix, or one number a coordinate"`
+}
+
+func planMetric(s *schema.Section) (func(b *nn.Builder, width int64) metric.Metric, error) {
+	if s.Kind() == "mahalanobis" {
+		c := mahalanobisConfig{Form: "full"}
+		err := s.Decode(&c)
+		return func(b *nn.Builder, width int64) metric.Metric {
+			return metric.NewMahalanobis(b, width, c.Form == "diagonal")
+		}, err
 	}
-	return nil, s.UnknownKind([]string{"squared-euclidean", "cosine"})
+	fixed := map[string]metric.Metric{
+		"squared-euclidean": metric.SquaredEuclidean{}, "euclidean": metric.Euclidean{}, "manhattan": metric.Manhattan{},
+		"cosine": metric.Cosine{}, "dot": metric.Dot{},
+	}
+	m, ok := fixed[s.Kind()]
+	if !ok {
+		return nil, s.UnknownKind(strings.Fields("squared-euclidean euclidean manhattan mahalanobis cosine dot"))
+	}
+	return func(*nn.Builder, int64) metric.Metric { return m }, s.Decode(&struct{}{})
 }
 
 type adamConfig struct {

@@ -282,3 +282,26 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		assert.NoFileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
 	}
 }
+
+// Every network takes every memory over every metric, and learns at once that a step lowers the loss.
+func TestEveryNetworkMemoryAndMetric(t *testing.T) {
+	for _, network := range []string{"protonet", "matchingnet"} {
+		for _, memory := range []string{"prototype", "keyvalue"} {
+			for _, metric := range []string{"squared-euclidean", "euclidean", "manhattan", "mahalanobis", "{kind: mahalanobis, form: diagonal}", "cosine", "dot"} {
+				dir := t.TempDir()
+				run(t, dir, "network.kind="+network, "network.memory={kind: "+memory+", metric: "+metric+", scale: 0.1}",
+					"train.steps=40", "train.report=1", "optimizer.rate=1e-2", "validation.episodes=0", "test.0.episodes=2")
+				var first, last float64
+				for _, m := range metrics(t, dir) {
+					switch loss := m["loss"].(float64); {
+					case m["step"].(float64) <= 10:
+						first += loss
+					case m["step"].(float64) > 30:
+						last += loss
+					}
+				}
+				assert.Less(t, last, first, "%s, %s, %s: the loss of the last ten steps is below the first ten's", network, memory, metric)
+			}
+		}
+	}
+}

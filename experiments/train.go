@@ -20,6 +20,7 @@ type trainer struct {
 	metrics  *metrics
 	started  time.Time // of this stretch
 	before   float64   // seconds of earlier stretches
+	saved    int64     // the step of the last checkpoint
 	rate     float64   // examples a second, smoothed
 }
 
@@ -45,7 +46,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: int64(r.config.loop.Steps),
 		Done: t.progress.Step, Batch: r.config.loop.Batch, Score: r.config.work.score(), Device: machine.Device, Threads: machine.Threads,
 	})
-	t.started, t.before = time.Now(), t.progress.Seconds
+	t.started, t.before, t.saved = time.Now(), t.progress.Seconds, t.progress.Step
 	ended, err := t.loop(ctx)
 	if err != nil {
 		return nil, err
@@ -147,8 +148,8 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // last checkpoint is from before it.
 func (t *trainer) diverged(loss, norm float64) error {
 	good := "no checkpoint had been written yet"
-	if saved := t.progress.Step / int64(t.config.loop.Save) * int64(t.config.loop.Save); saved > 0 {
-		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", saved, t.folder.path(fileCheckpoint))
+	if t.saved > 0 {
+		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", t.saved, t.folder.path(fileCheckpoint))
 	}
 	return fmt.Errorf("step %d: training diverged (loss %g, gradient norm %g); %s; try a lower optimizer.rate, or train.clip.norm",
 		t.progress.Step+1, loss, norm, good)
@@ -203,7 +204,11 @@ func (t *trainer) validate(ctx context.Context) error {
 func (t *trainer) save() error {
 	p := t.progress
 	p.Seconds = t.seconds()
-	return t.folder.saveCheckpoint(t.params, t.opt, p)
+	if err := t.folder.saveCheckpoint(t.params, t.opt, p); err != nil {
+		return err
+	}
+	t.saved = p.Step
+	return nil
 }
 
 func (t *trainer) saveModel() error {

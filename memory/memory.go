@@ -26,6 +26,19 @@ type Associative interface {
 	Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor)
 }
 
+// A Recurrent memory is driven step by step by a controller: at each step it is told by the controller's output where and
+// what to write and read, and gives back what it read. What carries over between steps is all in its state.
+type Recurrent interface {
+	// Init returns the state before the first step, for a batch of sequences. Its type is that of the memory's parameters
+	// in p.
+	Init(p *nn.Pass, batch int64) State
+	// Step takes the controller's output [batch, control] and the state before it, and returns what was read, one head
+	// after another [batch, heads·width], and the state after it. It leaves prev as it is.
+	Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State)
+	// ReadWidth returns heads·width, the size of what a step reads.
+	ReadWidth() int64
+}
+
 // A LogReader reads the logarithm of the values without going through the values, which underflow where the attention is
 // sharp and whose logarithm then has no gradient.
 type LogReader interface {

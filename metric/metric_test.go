@@ -23,6 +23,19 @@ var metrics = []struct {
 		}
 		return score
 	}},
+	{"Euclidean", metric.Euclidean{}, func(q, k []float64) float64 {
+		var sum float64
+		for i := range q {
+			sum += (q[i] - k[i]) * (q[i] - k[i])
+		}
+		return -math.Sqrt(sum)
+	}},
+	{"Manhattan", metric.Manhattan{}, func(q, k []float64) (score float64) {
+		for i := range q {
+			score -= math.Abs(q[i] - k[i])
+		}
+		return score
+	}},
 	{"Cosine", metric.Cosine{}, func(q, k []float64) float64 {
 		var qk, qq, kk float64
 		for i := range q {

@@ -67,3 +67,11 @@ func fanOut(shape []int64) int64 {
 	}
 	return n
 }
+
+// Identity fills a square matrix with the identity.
+func Identity(_ *rand.Rand, shape []int64, out []float32) {
+	clear(out)
+	for i := range shape[0] {
+		out[i*shape[1]+i] = 1
+	}
+}

@@ -1,0 +1,114 @@
+package memory
+
+import (
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// NTMConfig are the settings of [NewNTM]. Control must be given; zero values of the others stand for Graves et al. 2014,
+// table 1 and section 4: 128 slots of width 20, one read head, one write head, shifts of -1, 0 and 1.
+type NTMConfig struct {
+	Control       int64 // the width of the controller's output
+	Slots, Width  int64
+	Reads, Writes int64
+	// Shift is how far a head can move a step, in either direction; a negative number stands for no shift.
+	Shift int64
+	// Memory is how the memory starts.
+	Memory Initial
+	// Clip bounds what the heads emit, before their non-linearities; zero stands for 20, as in Collier and Beel's public
+	// code, and a negative number for no bound. It bounds key strength and sharpening, and with them the gradients.
+	Clip float64
+}
+
+// NTM is the memory of the Neural Turing Machine: Graves et al. 2014, section 3. One linear layer emits what all heads
+// need. Where the paper is silent, this is chosen, as in the public code of Collier and Beel 2018 unless it is said
+// otherwise:
+//   - The heads emit keys and add vectors through tanh, strengths through softplus, interpolation gates and erase vectors
+//     through the sigmoid, shift weightings through softmax and the sharpening through 1 + softplus.
+//   - All heads address the memory as the step before left it; the read heads read it so, and then the write heads write.
+//   - The weightings before the first step are learned, as a softmax of a parameter that starts at 0, -1, -2, …, peaked on
+//     the first slot as in the public torch-ntm: a head that starts spread out has first to learn to be in one place.
+type NTM struct {
+	config NTMConfig
+	emit   *nn.Linear
+	memory first
+	start  *nn.Param // [reads+writes, slots], logits of the first weightings
+}
+
+// NewNTM makes an NTM's memory.
+func NewNTM(b *nn.Builder, c NTMConfig) *NTM {
+	c.Slots, c.Width, c.Reads, c.Writes = or(c.Slots, 128), or(c.Width, 20), or(c.Reads, 1), or(c.Writes, 1)
+	c.Shift, c.Clip = max(or(c.Shift, 1), 0), or(c.Clip, 20)
+	heads := c.Reads + c.Writes
+	return &NTM{
+		config: c,
+		emit:   nn.NewLinear(b.In("heads"), c.Control, heads*(c.Width+3+2*c.Shift+1)+2*c.Writes*c.Width),
+		memory: newFirst(b, c.Memory, c.Slots, c.Width),
+		start:  b.Param("initial_weightings", falling, heads, c.Slots),
+	}
+}
+
+// NTMState is what an [NTM] carries from one step to the next.
+type NTMState struct {
+	Memory *tensor.Tensor // [batch, slots, width]
+	// Weightings are those of the read heads and then those of the write heads, [batch, reads+writes, slots].
+	Weightings *tensor.Tensor
+	reads      int64
+}
+
+// Read returns the read heads' weightings [batch, reads, slots].
+func (s NTMState) Read() *tensor.Tensor { return s.Weightings.Narrow(1, 0, s.reads) }
+
+// Write returns the write heads' weightings [batch, writes, slots].
+func (s NTMState) Write() *tensor.Tensor {
+	return s.Weightings.Narrow(1, s.reads, s.Weightings.Dim(1)-s.reads)
+}
+
+// Tensors implements [State].
+func (s NTMState) Tensors() []nn.Named {
+	return []nn.Named{{Name: "memory", Tensor: s.Memory}, {Name: "weightings", Tensor: s.Weightings}}
+}
+
+// ReadWidth implements [Recurrent].
+func (m *NTM) ReadWidth() int64 { return m.config.Reads * m.config.Width }
+
+// Init implements [Recurrent].
+func (m *NTM) Init(p *nn.Pass, batch int64) State {
+	start := p.Value(m.start)
+	w := start.Softmax(-1).Unsqueeze(0).Expand(batch, start.Dim(0), m.config.Slots)
+	return NTMState{Memory: m.memory.expand(p, start, batch), Weightings: w, reads: m.config.Reads}
+}
+
+// Step implements [Recurrent].
+func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
+	c, s := m.config, prev.(NTMState)
+	heads := c.Reads + c.Writes
+	e := slices{from: clip(m.emit.Forward(p, control), c.Clip)}
+	keys := e.next(heads, c.Width).Tanh()
+	scales := e.next(2*heads, 1).Softplus() // strengths, and what sharpening has above one
+	gates := e.next(heads, 1).Sigmoid()
+	shifts := e.next(heads, 2*c.Shift+1).Softmax(-1)
+	erase := e.next(c.Writes, c.Width).Sigmoid()
+	add := e.next(c.Writes, c.Width).Tanh()
+
+	w := ContentWeighting(s.Memory, keys, scales.Narrow(1, 0, heads))
+	w = Interpolate(gates, w, s.Weightings)
+	if c.Shift > 0 {
+		w = Shift(w, shifts)
+	}
+	w = Sharpen(w, scales.Narrow(1, heads, heads).AddScalar(1))
+	after := NTMState{Weightings: w, reads: c.Reads}
+	read = ReadVectors(s.Memory, after.Read()).Flatten(1, 2)
+	after.Memory = EraseAdd(s.Memory, after.Write(), erase, add)
+	return read, after
+}
+
+// clip bounds x to [-by, by]; a negative bound is none.
+func clip(x *tensor.Tensor, by float64) *tensor.Tensor {
+	if by < 0 {
+		return x
+	}
+	return x.Clamp(-by, by)
+}
+
+var _ Recurrent = (*NTM)(nil)
