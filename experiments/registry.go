@@ -3,9 +3,11 @@ package experiments
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/dataset/sequence"
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
@@ -13,6 +15,7 @@ import (
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/ntm"
 	"github.com/engram-go/engram/protonet"
 	"github.com/engram-go/engram/tensor"
 )
@@ -30,7 +33,10 @@ type imageShape struct{ channels, height, width int }
 
 // newFile returns what an experiment file on a data set of this kind is decoded into, with the values of the keys that it
 // leaves out.
-func newFile(string) experimentFile {
+func newFile(dataset string) experimentFile {
+	if slices.Contains(sequenceTasks(), dataset) {
+		return newSequenceFile()
+	}
 	return newFewshotFile()
 }
 
@@ -92,7 +98,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 			return split.Parts(set, c.Rotations)
 		}}, err
 	}
-	return imagesPlan{}, s.UnknownKind(dataset.Names())
+	return imagesPlan{}, s.UnknownKind(append(dataset.Names(), sequenceTasks()...))
 }
 
 // netConfig is the configuration of a network that is an encoder and a memory.
@@ -113,6 +119,9 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 		c.Memory = schema.NewSection("keyvalue", nil)
 		defaults = memoryConfig{Metric: schema.NewSection("cosine", nil), Scale: matchingnet.DefaultScale}
 	default:
+		if s.Kind() == "ntm" {
+			return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
+		}
 		return nil, s.UnknownKind([]string{"protonet", "matchingnet"})
 	}
 	if err := s.Decode(&c); err != nil {
@@ -201,6 +210,178 @@ func planMetric(s *schema.Section) (func(b *nn.Builder, width int64) metric.Metr
 		return nil, s.UnknownKind(strings.Fields("squared-euclidean euclidean manhattan mahalanobis cosine dot"))
 	}
 	return func(*nn.Builder, int64) metric.Metric { return m }, s.Decode(&struct{}{})
+}
+
+// sequenceTasks lists the tasks of the NTM paper, as files name them.
+func sequenceTasks() []string {
+	return []string{"copy", "repeat-copy", "associative-recall", "ngrams", "priority-sort"}
+}
+
+type copyConfig struct {
+	Bits      int `yaml:"bits" min:"1" doc:"of a vector"`
+	MinLength int `yaml:"min_length" min:"1" doc:"vectors of a training sequence"`
+	MaxLength int `yaml:"max_length" min:"1"`
+}
+
+type repeatCopyConfig struct {
+	Bits       int  `yaml:"bits" min:"1" doc:"of a vector"`
+	MinLength  int  `yaml:"min_length" min:"1" doc:"vectors of a training sequence"`
+	MaxLength  int  `yaml:"max_length" min:"1"`
+	MinRepeats int  `yaml:"min_repeats" min:"1"`
+	MaxRepeats int  `yaml:"max_repeats" min:"1"`
+	Delimiter  bool `yaml:"delimiter" doc:"flag the repeat number on a channel of its own"`
+}
+
+type recallConfig struct {
+	Bits     int `yaml:"bits" min:"1" doc:"of a vector"`
+	Vectors  int `yaml:"vectors" min:"1" doc:"of an item"`
+	MinItems int `yaml:"min_items" min:"2" doc:"of a training sequence"`
+	MaxItems int `yaml:"max_items" min:"2"`
+}
+
+type ngramsConfig struct {
+	N      int `yaml:"n" min:"1" doc:"a bit depends on the n-1 before it"`
+	Length int `yaml:"length" min:"1" doc:"bits of a sequence"`
+}
+
+type prioritySortConfig struct {
+	Bits      int  `yaml:"bits" min:"1" doc:"of a vector"`
+	Length    int  `yaml:"length" min:"1" doc:"vectors of a training sequence"`
+	Top       int  `yaml:"top" min:"1" doc:"vectors asked for"`
+	Delimiter bool `yaml:"delimiter" doc:"mark the end of the vectors"`
+}
+
+// planSequence reads a sequence task; the defaults are the paper's settings.
+func planSequence(s *schema.Section) (sequence.Task, error) {
+	made := func(t sequence.Task, err error) (sequence.Task, error) {
+		if err != nil {
+			return nil, s.Errorf("%w", err)
+		}
+		return t, nil
+	}
+	switch s.Kind() {
+	case "copy":
+		c := copyConfig{8, 1, 20}
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		return made(sequence.NewCopy(sequence.CopyOptions(c)))
+	case "repeat-copy":
+		c := repeatCopyConfig{8, 1, 10, 1, 10, false}
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		return made(sequence.NewRepeatCopy(sequence.RepeatCopyOptions(c)))
+	case "associative-recall":
+		c := recallConfig{6, 3, 2, 6}
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		return made(sequence.NewRecall(sequence.RecallOptions(c)))
+	case "ngrams":
+		c := ngramsConfig{6, 200}
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		return made(sequence.NewNGrams(sequence.NGramsOptions(c)))
+	case "priority-sort":
+		c := prioritySortConfig{8, 20, 16, false}
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		return made(sequence.NewPrioritySort(sequence.PrioritySortOptions(c)))
+	}
+	return nil, s.UnknownKind(sequenceTasks())
+}
+
+type ntmConfig struct {
+	Controller schema.Section `yaml:"controller" doc:"lstm or feedforward"`
+	Memory     schema.Section `yaml:"memory" doc:"ntm, lrua, dnc, or none for the baseline without memory"`
+}
+
+type controllerConfig struct {
+	Size   int64 `yaml:"size" min:"1" doc:"of a layer"`
+	Layers int64 `yaml:"layers" min:"1"`
+}
+
+func planSequenceNetwork(s *schema.Section) (func(b *nn.Builder, inputs, outputs int64) sequenceLearner, error) {
+	if s.Kind() != "ntm" {
+		return nil, s.UnknownKind([]string{"ntm"})
+	}
+	c := ntmConfig{Controller: schema.NewSection("lstm", nil), Memory: schema.NewSection("ntm", nil)}
+	if err := s.Decode(&c); err != nil {
+		return nil, err
+	}
+	controller := controllerConfig{Size: 100, Layers: 1}
+	var errs []error
+	switch c.Controller.Kind() {
+	case "lstm", "feedforward":
+		errs = append(errs, c.Controller.Decode(&controller))
+	default:
+		errs = append(errs, c.Controller.UnknownKind([]string{"lstm", "feedforward"}))
+	}
+	mem, err := planRecurrent(&c.Memory)
+	return func(b *nn.Builder, inputs, outputs int64) sequenceLearner {
+		net := ntm.New(b, ntm.Config{
+			Inputs: inputs, Outputs: outputs, Feedforward: c.Controller.Kind() == "feedforward",
+			Size: controller.Size, Layers: controller.Layers, Memory: mem,
+		})
+		return func(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return net.Forward(p, x, nil) }
+	}, schema.Join(append(errs, err)...)
+}
+
+type ntmMemoryConfig struct {
+	Slots  int64  `yaml:"slots" min:"1"`
+	Width  int64  `yaml:"width" min:"1" doc:"of a slot"`
+	Reads  int64  `yaml:"reads" min:"1" doc:"read heads"`
+	Writes int64  `yaml:"writes" min:"1" doc:"write heads"`
+	Shift  int64  `yaml:"shift" min:"1" doc:"how far a head can move a step"`
+	Start  string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+}
+
+type lruaMemoryConfig struct {
+	Slots int64   `yaml:"slots" min:"1"`
+	Width int64   `yaml:"width" min:"1" doc:"of a slot"`
+	Heads int64   `yaml:"heads" min:"1" doc:"each reads and writes"`
+	Decay float64 `yaml:"decay" above:"0" below:"1" doc:"of usage"`
+	Start string  `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+}
+
+type dncMemoryConfig struct {
+	Slots int64  `yaml:"slots" min:"1"`
+	Width int64  `yaml:"width" min:"1" doc:"of a slot"`
+	Reads int64  `yaml:"reads" min:"1" doc:"read heads"`
+	Start string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+}
+
+// planRecurrent reads a memory that a controller drives step by step.
+func planRecurrent(s *schema.Section) (func(b *nn.Builder, control int64) memory.Recurrent, error) {
+	start := map[string]memory.Initial{"constant": memory.ConstantMemory, "learned": memory.LearnedMemory, "random": memory.RandomMemory}
+	switch s.Kind() {
+	case "none":
+		return func(*nn.Builder, int64) memory.Recurrent { return memory.None{} }, s.Decode(&struct{}{})
+	case "ntm":
+		c := ntmMemoryConfig{128, 20, 1, 1, 1, "constant"}
+		err := s.Decode(&c)
+		return func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{
+				Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Writes: c.Writes, Shift: c.Shift, Memory: start[c.Start],
+			})
+		}, err
+	case "lrua":
+		c := lruaMemoryConfig{128, 40, 4, .95, "constant"}
+		err := s.Decode(&c)
+		return func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: c.Slots, Width: c.Width, Heads: c.Heads, Decay: c.Decay, Memory: start[c.Start]})
+		}, err
+	case "dnc":
+		c := dncMemoryConfig{128, 20, 1, "constant"}
+		err := s.Decode(&c)
+		return func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start[c.Start]})
+		}, err
+	}
+	return nil, s.UnknownKind([]string{"ntm", "lrua", "dnc", "none"})
 }
 
 type adamConfig struct {

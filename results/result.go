@@ -28,9 +28,9 @@ type Result struct {
 // Figure is one measured number with all that moves it.
 type Figure struct {
 	Name     string   `json:"name"`     // "5-way 1-shot"
-	Metric   string   `json:"metric"`   // "accuracy"
-	Value    float64  `json:"value"`    // mean over the episodes, in percent
-	Interval float64  `json:"interval"` // half of the 95 % interval of the mean, in percent
+	Metric   string   `json:"metric"`   // "accuracy" and "wrong bits" in percent; "bits", of a sequence
+	Value    float64  `json:"value"`    // mean over the episodes or sequences
+	Interval float64  `json:"interval"` // half of the 95 % interval of the mean
 	Protocol Protocol `json:"protocol"`
 }
 
@@ -38,24 +38,29 @@ type Figure struct {
 type Protocol struct {
 	Dataset   string `json:"dataset"`
 	Split     string `json:"split"`
-	Rotations string `json:"rotations"`
-	Classes   int    `json:"classes"` // that test episodes are drawn from
-	Way       int    `json:"way"`
-	Shot      int    `json:"shot"`
-	Query     int    `json:"query"` // a class
-	Episodes  int    `json:"episodes"`
-	Norm      string `json:"norm"` // inductive or transductive
 	TrainedOn string `json:"trained_on"`
-	TrainWay  int    `json:"train_way"`
-	TrainShot int    `json:"train_shot"`
 	Precision string `json:"precision"`
+
+	// Of few-shot episodes.
+	Rotations string `json:"rotations,omitempty"`
+	Classes   int    `json:"classes,omitempty"` // that test episodes are drawn from
+	Way       int    `json:"way,omitempty"`
+	Shot      int    `json:"shot,omitempty"`
+	Query     int    `json:"query,omitempty"` // a class
+	Episodes  int    `json:"episodes,omitempty"`
+	Norm      string `json:"norm,omitempty"` // inductive or transductive
+	TrainWay  int    `json:"train_way,omitempty"`
+	TrainShot int    `json:"train_shot,omitempty"`
+
+	// Of sequences.
+	Sequences int `json:"sequences,omitempty"`
 }
 
 // Training says how the model came about.
 type Training struct {
 	Steps      int64   `json:"steps"` // done before training ended
 	BestStep   int64   `json:"best_step"`
-	Validation float64 `json:"validation"` // accuracy of the best model, in percent
+	Validation float64 `json:"validation"` // the best model's: accuracy in percent, or bits
 	Ended      string  `json:"ended"`      // why
 	Parameters int64   `json:"parameters"`
 	Seconds    float64 `json:"seconds"`

@@ -167,14 +167,21 @@ func newEval() *cobra.Command {
 }
 
 // printResults prints a row for each figure.
-func printResults(w io.Writer, results []*results.Result) error {
+func printResults(w io.Writer, all []*results.Result) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "experiment\tseed\ttested on\tepisodes\taccuracy (95 % interval)\tprotocol")
-	for _, r := range results {
+	fmt.Fprintln(tw, "experiment\tseed\ttested on\texamples\tfigure (95 % interval)\tprotocol")
+	for _, r := range all {
 		for _, f := range r.Figures {
 			p := f.Protocol
-			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%.2f ± %.2f %%\tsplit %s, rotations %s, %s, %d query a class\n",
-				r.Name, r.Seed, p.Dataset, f.Name, p.Episodes, f.Value, f.Interval, p.Split, p.Rotations, p.Norm, p.Query)
+			unit, protocol := " %", fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
+			if p.Sequences > 0 {
+				protocol = p.Split
+			}
+			if f.Metric == "bits" {
+				unit = " a sequence"
+			}
+			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %.2f ± %.2f%s\t%s\n",
+				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences), f.Metric, f.Value, f.Interval, unit, protocol)
 		}
 	}
 	return tw.Flush()

@@ -31,7 +31,7 @@ func TestRunPrintsTableAndKeepsFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	code, out, stderr := engram(t.Context(), []string{"run", tinyFile(t), "--out", dir, "--seed", "7"})
 	require.Equal(t, exitOK, code, stderr)
-	assert.Regexp(t, `tiny +7 +strokes 5-way 1-shot +10 +\d+\.\d\d ± \d+\.\d\d % +split 20/10/10, rotations none, inductive, 3 query a class`, out)
+	assert.Regexp(t, `tiny +7 +strokes 5-way 1-shot +10 +accuracy \d+\.\d\d ± \d+\.\d\d % +split 20/10/10, rotations none, inductive, 3 query a class`, out)
 	assert.Contains(t, stderr, "validation")
 	for _, name := range []string{"config.yaml", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors", "result.json"} {
 		assert.FileExists(t, filepath.Join(dir, name))

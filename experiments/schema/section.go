@@ -98,7 +98,7 @@ func (s *Section) UnknownKind(valid []string) error {
 // Errorf returns an error at the section's line: for what only its user can
 // know, such as a kind that does not fit another section's.
 func (s *Section) Errorf(format string, args ...any) error {
-	return s.errorAt(s.at, fmt.Sprintf(format, args...))
+	return s.errorAt(s.at, fmt.Errorf(format, args...).Error())
 }
 
 func (s *Section) errorAt(at place, text string) error {

@@ -1,0 +1,229 @@
+package experiments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+
+	"github.com/engram-go/engram/dataset/sequence"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/stream"
+	"github.com/engram-go/engram/tensor"
+)
+
+// sequenceFile is the experiment file of a task on sequences.
+type sequenceFile struct {
+	Common     `yaml:",inline"`
+	Train      sequenceTrain      `yaml:"train"`
+	Validation sequenceValidation `yaml:"validation"`
+	Test       []sequenceTest     `yaml:"test" required:"true" minlen:"1" doc:"what the best model is measured on, once, at the end"`
+}
+
+type sequenceTrain struct {
+	Loop `yaml:",inline"`
+}
+
+type sequenceValidation struct {
+	Sequences int `yaml:"sequences" min:"0" doc:"at least, shared out over all training sizes; the same ones each time; 0 keeps the last model"`
+	Selection `yaml:",inline"`
+}
+
+// sequenceTest is a size of sequences, trained on or longer; the keys that the task does not use stay away.
+type sequenceTest struct {
+	Length    int `yaml:"length" min:"0"`
+	Repeats   int `yaml:"repeats" min:"0"`
+	Items     int `yaml:"items" min:"0"`
+	Top       int `yaml:"top" min:"0"`
+	Sequences int `yaml:"sequences" min:"2"`
+}
+
+// SetDefaults gives a test the values of the keys that a file leaves out.
+func (t *sequenceTest) SetDefaults() { *t = sequenceTest{Sequences: 200} }
+
+func (t sequenceTest) size() sequence.Size {
+	return sequence.Size{Length: t.Length, Repeats: t.Repeats, Items: t.Items, Top: t.Top}
+}
+
+func newSequenceFile() *sequenceFile {
+	return &sequenceFile{
+		Common:     defaultCommon(),
+		Train:      sequenceTrain{Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Prefetch: 1}},
+		Validation: sequenceValidation{200, Selection{Every: 500}},
+	}
+}
+
+// Validate implements schema.Validator.
+func (f *sequenceFile) Validate() error {
+	var names []string
+	for _, t := range f.Test {
+		names = append(names, t.size().String())
+	}
+	return errors.Join(f.Common.Validate(), twice(names))
+}
+
+func (f *sequenceFile) parts() (*Common, *Loop, *Selection) {
+	return &f.Common, &f.Train.Loop, &f.Validation.Selection
+}
+
+func (f *sequenceFile) plan() (work, error) {
+	w := &sequenceWork{file: f}
+	var errs []error
+	var err error
+	w.task, err = planSequence(&f.Dataset)
+	errs = append(errs, err)
+	if err == nil {
+		for i, t := range f.Test {
+			if _, err := w.task.Sized(stream.New(0, "check"), 1, t.size()); err != nil {
+				errs = append(errs, f.Dataset.Errorf("test.%d: %w", i, err))
+			}
+		}
+	}
+	if f.Network.Kind() != "" {
+		w.network, err = planSequenceNetwork(&f.Network)
+		errs = append(errs, err)
+	}
+	return w, schema.Join(errs...)
+}
+
+// sequenceLearner is a network that goes through time: inputs [time, sequences, inputs] to outputs before the sigmoid,
+// [time, sequences, outputs].
+type sequenceLearner func(p *nn.Pass, inputs *tensor.Tensor) *tensor.Tensor
+
+// sequenceWork trains a network on sequences of bits.
+type sequenceWork struct {
+	file    *sequenceFile
+	task    sequence.Task
+	network func(b *nn.Builder, inputs, outputs int64) sequenceLearner
+	seed    uint64
+	net     sequenceLearner
+}
+
+// bits is what the paper measures in: the cross-entropy of a sequence's scored outputs.
+var bits = Score{Name: "bits", Of: "sequences", Unit: "bits", Factor: 1, Less: true}
+
+// evaluationSequences is how many sequences one evaluation of the network takes.
+const evaluationSequences = 50
+
+func (w *sequenceWork) score() Score { return bits }
+
+func (w *sequenceWork) load(_ context.Context, _ string, seed uint64) error {
+	w.seed = seed
+	return nil
+}
+
+func (w *sequenceWork) build(b *nn.Builder) error {
+	w.net = w.network(b, int64(w.task.Inputs()), int64(w.task.Outputs()))
+	return nil
+}
+
+func (w *sequenceWork) batches(ctx context.Context, first int64) iter.Seq[batch] {
+	return func(yield func(batch) bool) {
+		for step := uint64(first); ctx.Err() == nil; step++ {
+			if !yield(sequences{w.task.Batch(stream.New(w.seed, "train", step), w.file.Train.Batch), w.net}) {
+				return
+			}
+		}
+	}
+}
+
+// sequences are the training data of one step.
+type sequences struct {
+	*sequence.Batch
+	net sequenceLearner
+}
+
+func (s sequences) inputs(on tensor.Device) *tensor.Tensor {
+	return tensor.New(s.Inputs, int64(s.Time), int64(s.Sequences), int64(s.InputWidth)).On(on)
+}
+
+// loss is the cross-entropy of the scored outputs in nats, summed over a sequence and averaged over the sequences.
+func (s sequences) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+	var scored []int64
+	for i, m := range s.Mask {
+		if m != 0 {
+			scored = append(scored, int64(i))
+		}
+	}
+	at := tensor.New(scored, int64(len(scored))).On(on)
+	logits := s.net(p, s.inputs(on)).Flatten(0, 1).IndexSelect(0, at)
+	targets := tensor.New(s.Targets, int64(s.Time*s.Sequences), int64(s.OutputWidth)).On(on).IndexSelect(0, at)
+	loss := tensor.BCEWithLogits(logits, targets).MulScalar(1 / float64(s.Sequences))
+	return loss, loss.Float() / math.Ln2
+}
+
+func (w *sequenceWork) validates() bool { return w.file.Validation.Sequences > 0 }
+
+func (w *sequenceWork) validate(ctx context.Context, on tensor.Device) ([]float64, error) {
+	var sizes []sequence.Size
+	for size := range w.task.Sizes() {
+		sizes = append(sizes, size)
+	}
+	each := (w.file.Validation.Sequences + len(sizes) - 1) / len(sizes)
+	var scores []float64
+	for i, size := range sizes {
+		costs, err := w.evaluate(ctx, fmt.Sprintf("validation/%d", i), size, each, on, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range costs {
+			scores = append(scores, c.Bits)
+		}
+	}
+	return scores, nil
+}
+
+// evaluate returns the cost of each of n sequences of a size.
+func (w *sequenceWork) evaluate(ctx context.Context, name string, size sequence.Size, n int, on tensor.Device, tell func(done int)) ([]sequence.Cost, error) {
+	var costs []sequence.Cost
+	for len(costs) < n {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(len(costs))), min(n-len(costs), evaluationSequences), size)
+		if err != nil {
+			return nil, err
+		}
+		err = tensor.Do(func() error {
+			tensor.NoGrad(func() {
+				logits := w.net(&nn.Pass{Norm: nn.RunningStats}, sequences{b, w.net}.inputs(on))
+				costs = append(costs, b.CostOfLogits(tensor.Values[float32](logits.On(tensor.CPU)))...)
+			})
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if tell != nil {
+			tell(len(costs))
+		}
+	}
+	return costs, nil
+}
+
+func (w *sequenceWork) tests() int { return len(w.file.Test) }
+
+func (w *sequenceWork) test(ctx context.Context, i int, on tensor.Device, _ string, say Reporter) ([]results.Figure, error) {
+	t := w.file.Test[i]
+	name := t.size().String()
+	say.Testing(w.task.Name()+", "+name, t.Sequences)
+	costs, err := w.evaluate(ctx, "test/"+name, t.size(), t.Sequences, on, say.Tested)
+	if err != nil {
+		return nil, fmt.Errorf("test %s: %w", name, err)
+	}
+	var cost, wrong []float64
+	for _, c := range costs {
+		cost = append(cost, c.Bits)
+		wrong = append(wrong, 100*float64(c.Wrong)/float64(c.Scored))
+	}
+	figure := func(metric string, values []float64) results.Figure {
+		mean, half := results.MeanInterval(values)
+		return results.Figure{Name: name, Metric: metric, Value: mean, Interval: half, Protocol: results.Protocol{
+			Dataset: w.file.Dataset.Kind(), Split: "fresh sequences", TrainedOn: w.file.Dataset.Kind(), Sequences: t.Sequences, Precision: "fp32",
+		}}
+	}
+	return []results.Figure{figure(bits.Name, cost), figure("wrong bits", wrong)}, nil
+}

@@ -1,0 +1,191 @@
+package memory
+
+import (
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// WriteRule is how a [Bounded] memory chooses the slot for the next pair.
+type WriteRule int
+
+const (
+	// LRUAWrite writes to the least used slot, as [LRUA] does: Santoro et al. 2016, section 3.2. What the slot held is wiped.
+	// Writing a pair first reads with its key, so the usage of slots that are alike is kept up, and when all slots are taken
+	// the one that was longest neither written nor read is lost.
+	LRUAWrite WriteRule = iota
+	// NTMWrite goes from slot to slot, one a pair, as a head of [NTM] does that shifts by one: Graves et al. 2014, section
+	// 3.3.2. Round the end it comes back to the first slot, so the oldest pair is lost. The location is kept apart from
+	// writing by content, which would blur it.
+	NTMWrite
+	// DNCWrite allocates a free slot, as [DNC] does: Graves et al. 2016, Methods. Nothing is freed between the pairs of a
+	// support set, so when all slots are in use, what cannot be allocated is written by content: a pair then replaces the one
+	// that its key is most like.
+	DNCWrite
+)
+
+// BoundedConfig are the settings of [NewBounded].
+type BoundedConfig struct {
+	Rule WriteRule
+	// Slots bounds how much is held; zero stands for 128, the size of Graves et al. 2014 and Santoro et al. 2016.
+	Slots int64
+	// Metric compares queries and keys; nil stands for the cosine.
+	Metric metric.Metric
+	// Scale is the key strength, which multiplies the scores before the softmax; zero stands for 10, the scale of Matching
+	// networks here.
+	Scale float64
+	// Gate is the share of each writing, in [0, 1), that goes by content to the slots that the key is most like, and not by
+	// the rule; zero writes by the rule alone. In place of Santoro's σ(α), Graves's g and Graves's allocation gate, which a
+	// controller would emit.
+	Gate float64
+	// Decay is how much usage LRUAWrite keeps from one writing to the next; zero stands for 0.95: Santoro et al. 2016.
+	Decay float64
+}
+
+// Bounded holds a support set in a fixed number of slots, which it fills by the rule of a memory that controllers drive. A
+// slot holds a key, its value, and a mass that says how much was written to it; pairs are written one after another. Keys
+// are addressed by content, and values are read:
+//
+//	a(q, i) = mᵢ·exp(s·score(q, kᵢ)) / Σⱼ mⱼ·exp(s·score(q, kⱼ)),  v = Σᵢ a(q, i)·vᵢ/mᵢ
+//
+// So an empty slot draws no attention, and while there are slots enough and Gate is zero it reads what [KeyValue] reads.
+type Bounded struct {
+	config BoundedConfig
+}
+
+// NewBounded makes a bounded memory.
+func NewBounded(c BoundedConfig) *Bounded {
+	c.Slots, c.Scale, c.Decay = or(c.Slots, 128), or(c.Scale, 10), or(c.Decay, .95)
+	if c.Metric == nil {
+		c.Metric = metric.Cosine{}
+	}
+	return &Bounded{c}
+}
+
+// BoundedState is what a [Bounded] holds. Its tensors are nil while it is empty.
+type BoundedState struct {
+	Slots *tensor.Tensor // [batch, slots, key+value+1]: keys, values, and masses
+	// Focus is what the rule chooses the next slot by, [batch, 1, slots]: the usage, and for NTMWrite the location of the next
+	// writing.
+	Focus *tensor.Tensor
+	key   int64 // the width of a key
+}
+
+// Tensors implements [State].
+func (s BoundedState) Tensors() []nn.Named {
+	if s.Slots == nil {
+		return nil
+	}
+	return []nn.Named{{Name: "slots", Tensor: s.Slots}, {Name: "focus", Tensor: s.Focus}}
+}
+
+// Keys returns the keys times their masses, [batch, slots, key].
+func (s BoundedState) Keys() *tensor.Tensor { return s.Slots.Narrow(2, 0, s.key) }
+
+// Values returns the values times their masses, [batch, slots, value].
+func (s BoundedState) Values() *tensor.Tensor {
+	return s.Slots.Narrow(2, s.key, s.Slots.Dim(2)-s.key-1)
+}
+
+// Masses returns how much was written to each slot, [batch, slots, 1].
+func (s BoundedState) Masses() *tensor.Tensor { return s.Slots.Narrow(2, s.Slots.Dim(2)-1, 1) }
+
+// Init implements [Associative].
+func (m *Bounded) Init(int64) State { return BoundedState{} }
+
+// Write implements [Associative]. Of an example written partly to many slots, each gets its share of key, value and mass.
+func (m *Bounded) Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) State {
+	s, batch, n := prev.(BoundedState), keys.Dim(0), keys.Dim(1)
+	rows := tensor.Cat(2, keys, values, tensor.Full(1, keys.DType(), keys.Device(), batch, n, 1))
+	if s.Slots == nil {
+		s = BoundedState{Slots: zeros(keys, batch, m.config.Slots, rows.Dim(2)), key: keys.Dim(2)}
+		if s.Focus = zeros(keys, batch, 1, m.config.Slots); m.config.Rule == NTMWrite {
+			s.Focus = onFirstSlot(keys, batch, 1, m.config.Slots)
+		}
+	}
+	for i := range n {
+		s = m.write(p, s, keys.Narrow(1, i, 1), rows.Narrow(1, i, 1))
+	}
+	return s
+}
+
+// write writes one row [batch, 1, key+value+1] under a key [batch, 1, key].
+func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) BoundedState {
+	gate := m.config.Gate
+	next := BoundedState{key: s.key}
+	var w *tensor.Tensor
+	switch m.config.Rule {
+	case LRUAWrite:
+		least, read := LeastUsed(s.Focus, 1), (*tensor.Tensor)(nil)
+		if gate > 0 {
+			read = m.recognise(p, s, key)
+		} else {
+			tensor.NoGrad(func() { read = m.recognise(p, s, key) }) // only the usage needs it
+		}
+		w = mix(gate, read, least)
+		next.Slots = Add(Wipe(s.Slots, least), w, row)
+		next.Focus = DecayedUsage(s.Focus, m.config.Decay, read, w).Detach() // it only ever chooses slots
+		return next
+	case NTMWrite:
+		w = s.Focus
+		if gate > 0 {
+			w = mix(gate, m.recognise(p, s, key), w)
+		}
+		next.Focus = s.Focus.Roll(-1, 1)
+	case DNCWrite:
+		a := Allocation(s.Focus).MulScalar(1 - gate)
+		w = a.Add(m.recognise(p, s, key).Mul(oneMinus(a.SumKeep(-1))))
+		next.Focus = Usage(s.Focus, w, nil)
+	}
+	kept := oneMinus(w).Transpose(1, 2) // whatever the weighting is on is erased
+	next.Slots = Add(s.Slots.Mul(kept), w, row)
+	return next
+}
+
+// recognise returns the weighting [batch, 1, slots] of the slots that a key [batch, 1, key] is like; zeros while there is
+// nothing.
+func (m *Bounded) recognise(p *nn.Pass, s BoundedState, key *tensor.Tensor) *tensor.Tensor {
+	full := s.Masses().SumKeep(1).ClampMax(1)
+	return m.scores(p, s, key).Softmax(-1).Mul(full)
+}
+
+// mix returns gate·a + (1-gate)·b.
+func mix(gate float64, a, b *tensor.Tensor) *tensor.Tensor {
+	if gate == 0 {
+		return b
+	}
+	return a.MulScalar(gate).Add(b.MulScalar(1 - gate))
+}
+
+// Read implements [Associative].
+func (m *Bounded) Read(p *nn.Pass, state State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
+	s := state.(BoundedState)
+	attention = m.scores(p, s, queries).Softmax(-1)
+	return attention.MatMul(s.means()), attention
+}
+
+// LogRead implements [LogReader].
+func (m *Bounded) LogRead(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
+	s := state.(BoundedState)
+	attention := m.scores(p, s, queries).LogSoftmax(-1)      // [batch, queries, slots]
+	values := logOf(s.means()).Unsqueeze(1)                  // [batch, 1, slots, value]
+	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
+}
+
+// means returns the values without their masses, [batch, slots, value].
+func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().ClampMin(countFloor)) }
+
+// scores returns what the attention is the softmax of, [batch, queries, slots].
+func (m *Bounded) scores(p *nn.Pass, s BoundedState, queries *tensor.Tensor) *tensor.Tensor {
+	if s.Slots == nil {
+		panic(&tensor.Error{Op: "Bounded.Read", Msg: "nothing has been written yet"})
+	}
+	masses := s.Masses()
+	keys := s.Keys().Div(masses.ClampMin(countFloor))
+	return m.config.Metric.Score(p, queries, keys).MulScalar(m.config.Scale).Add(logOf(masses).Transpose(1, 2))
+}
+
+var (
+	_ Associative = (*Bounded)(nil)
+	_ LogReader   = (*Bounded)(nil)
+)

@@ -1,0 +1,100 @@
+package memory
+
+import (
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// DNCConfig are the settings of [NewDNC]. Control must be given; zero values of the others stand for 128 slots of width 20
+// and one read head, the sizes of [NTMConfig], so that the two compare: Graves et al. 2016 choose them task by task.
+type DNCConfig struct {
+	Control      int64 // the width of the controller's output
+	Slots, Width int64
+	Reads        int64
+	// Memory is how the memory starts.
+	Memory Initial
+	// Clip bounds what the heads emit, before their non-linearities; zero stands for 20 and a negative number for no bound.
+	// The authors' public code bounds the controller's output by 20.
+	Clip float64
+}
+
+// DNC is the memory of the Differentiable Neural Computer: Graves et al. 2016, Methods. It has one write head. A step frees,
+// writes and then reads what it has written. One linear layer emits the interface vector; keys and write vectors are used
+// as they come, strengths go through 1 + softplus, gates and the erase vector through the sigmoid, read modes through softmax.
+// It starts as the paper has it, nothing used and no weighting anywhere, except that the memory is [Initial]'s.
+type DNC struct {
+	config DNCConfig
+	emit   *nn.Linear
+	memory first
+}
+
+// NewDNC makes a DNC's memory.
+func NewDNC(b *nn.Builder, c DNCConfig) *DNC {
+	c.Slots, c.Width, c.Reads, c.Clip = or(c.Slots, 128), or(c.Width, 20), or(c.Reads, 1), or(c.Clip, 20)
+	return &DNC{
+		config: c,
+		emit:   nn.NewLinear(b.In("interface"), c.Control, c.Reads*c.Width+3*c.Width+5*c.Reads+3),
+		memory: newFirst(b, c.Memory, c.Slots, c.Width),
+	}
+}
+
+// DNCState is what a [DNC] carries from one step to the next.
+type DNCState struct {
+	Memory     *tensor.Tensor // [batch, slots, width]
+	Usage      *tensor.Tensor // [batch, 1, slots]
+	Link       *tensor.Tensor // [batch, slots, slots]
+	Precedence *tensor.Tensor // [batch, 1, slots]
+	Read       *tensor.Tensor // [batch, reads, slots], the read weightings
+	Write      *tensor.Tensor // [batch, 1, slots], the write weighting
+	mask       *tensor.Tensor // of Link's diagonal
+}
+
+// Tensors implements [State].
+func (s DNCState) Tensors() []nn.Named {
+	return []nn.Named{
+		{Name: "memory", Tensor: s.Memory}, {Name: "usage", Tensor: s.Usage}, {Name: "link", Tensor: s.Link},
+		{Name: "precedence", Tensor: s.Precedence}, {Name: "read", Tensor: s.Read}, {Name: "write", Tensor: s.Write},
+	}
+}
+
+// ReadWidth implements [Recurrent].
+func (m *DNC) ReadWidth() int64 { return m.config.Reads * m.config.Width }
+
+// Init implements [Recurrent].
+func (m *DNC) Init(p *nn.Pass, batch int64) State {
+	c, like := m.config, p.Value(m.emit.Weight)
+	none := zeros(like, batch, 1, c.Slots)
+	return DNCState{
+		Memory: m.memory.expand(p, like, batch), Usage: none, Precedence: none, Write: none,
+		Link: zeros(like, batch, c.Slots, c.Slots), Read: zeros(like, batch, c.Reads, c.Slots),
+		mask: offDiagonal(like, c.Slots),
+	}
+}
+
+// Step implements [Recurrent].
+func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
+	c, s := m.config, prev.(DNCState)
+	e := slices{from: clip(m.emit.Forward(p, control), c.Clip)}
+	readKeys := e.next(c.Reads, c.Width)
+	writeKey := e.next(1, c.Width)
+	add := e.next(1, c.Width)
+	erase := e.next(1, c.Width).Sigmoid()
+	strengths := e.next(c.Reads+1, 1).Softplus().AddScalar(1) // of the read heads and the write head
+	gates := e.next(c.Reads+2, 1).Sigmoid()                   // free gates, allocation gate, write gate
+	modes := e.next(c.Reads, 3).Softmax(-1)
+
+	after := DNCState{mask: s.mask}
+	after.Usage = Usage(s.Usage, s.Write, Retention(gates.Narrow(1, 0, c.Reads), s.Read))
+	content := ContentWeighting(s.Memory, writeKey, strengths.Narrow(1, c.Reads, 1))
+	allocated := Interpolate(gates.Narrow(1, c.Reads, 1), Allocation(after.Usage), content)
+	after.Write = allocated.Mul(gates.Narrow(1, c.Reads+1, 1))
+	after.Memory = EraseAdd(s.Memory, after.Write, erase, add)
+
+	after.Link = link(s.Link, s.Precedence, after.Write, s.mask)
+	after.Precedence = Precedence(s.Precedence, after.Write)
+	content = ContentWeighting(after.Memory, readKeys, strengths.Narrow(1, 0, c.Reads))
+	after.Read = ReadModes(modes, Backward(after.Link, s.Read), content, Forward(after.Link, s.Read))
+	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
+}
+
+var _ Recurrent = (*DNC)(nil)

@@ -1,0 +1,167 @@
+package ntm_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/ntm"
+	"github.com/engram-go/engram/tensor"
+)
+
+// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
+func enter(t *testing.T) {
+	before := tensor.Live()
+	s := tensor.Enter()
+	t.Cleanup(func() {
+		s.Leave()
+		assert.Equal(t, before, tensor.Live(), "tensors left behind")
+	})
+}
+
+func normal(r *rand.Rand, shape ...int64) *tensor.Tensor {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = r.NormFloat64()
+	}
+	return tensor.New(v, shape...)
+}
+
+// memories are those that a controller can drive, small.
+var memories = map[string]func(b *nn.Builder, control int64) memory.Recurrent{
+	"none": nil,
+	"ntm": func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 6, Width: 4, Reads: 2, Writes: 1})
+	},
+	"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
+	},
+	"dnc": func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Reads: 2})
+	},
+}
+
+func each(t *testing.T, f func(t *testing.T, b *nn.Builder, n *ntm.Net)) {
+	for name, mem := range memories {
+		for _, feedforward := range []bool{false, true} {
+			for _, layers := range []int64{1, 2} {
+				t.Run(fmt.Sprintf("%s, feedforward %v, %d layers", name, feedforward, layers), func(t *testing.T) {
+					enter(t)
+					b := nn.NewBuilder(3, tensor.CPU)
+					defer b.Params().Free()
+					f(t, b, ntm.New(b, ntm.Config{Inputs: 3, Outputs: 2, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem}))
+				})
+			}
+		}
+	}
+}
+
+func TestSequencesOfABatchAreApart(t *testing.T) {
+	each(t, func(t *testing.T, _ *nn.Builder, n *ntm.Net) {
+		x := normal(rand.New(rand.NewPCG(1, 0)), 7, 3, 3).To(tensor.Float32)
+		all := n.Forward(&nn.Pass{}, x, nil)
+		require.Equal(t, []int64{7, 3, 2}, all.Shape())
+		for i := range int64(3) {
+			one := n.Forward(&nn.Pass{}, x.Narrow(1, i, 1), nil)
+			assert.InDeltaSlice(t, one.Floats(), all.Narrow(1, i, 1).Floats(), 1e-5)
+		}
+	})
+}
+
+func TestOutputsDependOnThePastAlone(t *testing.T) {
+	each(t, func(t *testing.T, _ *nn.Builder, n *ntm.Net) {
+		x := normal(rand.New(rand.NewPCG(2, 0)), 6, 1, 3).To(tensor.Float32)
+		long := n.Forward(&nn.Pass{}, x, nil)
+		short := n.Forward(&nn.Pass{}, x.Narrow(0, 0, 4), nil)
+		assert.InDeltaSlice(t, short.Floats(), long.Narrow(0, 0, 4).Floats(), 1e-6)
+	})
+}
+
+func TestEveryStateIsShownOnce(t *testing.T) {
+	each(t, func(t *testing.T, _ *nn.Builder, n *ntm.Net) {
+		var steps []int64
+		n.Forward(&nn.Pass{}, tensor.Ones(4, 2, 3), func(step int64, s ntm.State) {
+			steps = append(steps, step)
+			assert.Equal(t, int64(2), s.Read.Dim(0))
+			for _, named := range s.Memory.Tensors() {
+				assert.Equal(t, int64(2), named.Tensor.Dim(0), named.Name)
+			}
+		})
+		assert.Equal(t, []int64{0, 1, 2, 3}, steps)
+	})
+}
+
+// On no memory an LSTM controller is LibTorch's own LSTM and a linear layer.
+func TestWithoutMemoryItIsAnLSTM(t *testing.T) {
+	enter(t)
+	b := nn.NewBuilder(4, tensor.CPU)
+	defer b.Params().Free()
+	n := ntm.New(b, ntm.Config{Inputs: 3, Outputs: 2, Size: 5})
+	value := func(name string) *tensor.Tensor {
+		for _, p := range b.Params().All() {
+			if p.Name == name {
+				return p.Value()
+			}
+		}
+		t.Fatalf("no parameter %s", name)
+		return nil
+	}
+	x := normal(rand.New(rand.NewPCG(5, 0)), 6, 2, 3).To(tensor.Float32)
+	weights := []*tensor.Tensor{value("controller1.weight_ih"), value("controller1.weight_hh"), value("controller1.bias_ih"), value("controller1.bias_hh")}
+	y, _, _ := tensor.LSTM(x, tensor.Zeros(1, 2, 5), tensor.Zeros(1, 2, 5), weights, 1, false)
+	want := tensor.Linear(y, value("output.weight"), value("output.bias"))
+	assert.InDeltaSlice(t, want.Floats(), n.Forward(&nn.Pass{}, x, nil).Floats(), 1e-6)
+}
+
+// The gradient of a whole unrolled network, in double precision, against finite differences.
+func TestUnrolledGradientIsThatOfFiniteDifferences(t *testing.T) {
+	const h = 1e-6
+	each(t, func(t *testing.T, b *nn.Builder, n *ntm.Net) {
+		r := rand.New(rand.NewPCG(6, 0))
+		x, weight := normal(r, 5, 2, 3), normal(r, 5, 2, 2)
+		params := b.Params().Trained()
+		with := map[*nn.Param]*tensor.Tensor{}
+		for _, p := range b.Params().All() {
+			// Away from the first values, some of which are all alike.
+			v := p.Value().Detach().To(tensor.Float64)
+			with[p] = v.Add(normal(r, v.Shape()...).MulScalar(.3)).Detach()
+		}
+		for _, p := range params {
+			with[p].RequireGrad()
+		}
+		loss := func() *tensor.Tensor {
+			return n.Forward(&nn.Pass{With: with}, x, nil).Sigmoid().Mul(weight).Sum()
+		}
+		var values []*tensor.Tensor
+		for _, p := range params {
+			values = append(values, with[p])
+		}
+		grads := tensor.Grad(loss(), values...)
+		for i, p := range params {
+			require.NotNil(t, grads[i], p.Name)
+			got, plain := grads[i].Floats(), with[p].Detach().Floats()
+			for range 3 { // elements drawn at random
+				k := r.IntN(len(plain))
+				at := func(v float64) float64 {
+					moved := append([]float64{}, plain...)
+					moved[k] = v
+					keep := with[p]
+					with[p] = tensor.New(moved, keep.Shape()...)
+					defer func() { with[p] = keep }()
+					return loss().Float()
+				}
+				want := (at(plain[k]+h) - at(plain[k]-h)) / (2 * h)
+				assert.InDelta(t, want, got[k], 1e-6+1e-5*max(want, -want), "%s[%d]", p.Name, k)
+			}
+		}
+	})
+}
