@@ -104,7 +104,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 // netConfig is the configuration of a network that is an encoder and a memory.
 type netConfig struct {
 	Encoder schema.Section `yaml:"encoder" doc:"an image to an embedding: conv4"`
-	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype or keyvalue"`
+	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype, keyvalue, or bounded: lrua, ntm, dnc"`
 }
 
 func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
@@ -168,13 +168,34 @@ type memoryConfig struct {
 	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
 }
 
+type boundedConfig struct {
+	Metric schema.Section `yaml:"metric" doc:"as of the unbounded memories"`
+	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
+	Slots  int64          `yaml:"slots" min:"1" doc:"how many pairs it holds; beyond that something is lost"`
+	Gate   float64        `yaml:"gate" min:"0" below:"1" doc:"the share of a writing that goes by content"`
+	Decay  float64        `yaml:"decay" above:"0" max:"1" doc:"of usage (lrua)"`
+}
+
 // planMemory reads a memory, which is then made for embeddings of a width; c holds the defaults of the network that it
 // plugs into.
 func planMemory(s *schema.Section, c memoryConfig) (func(b *nn.Builder, width int64) memory.Associative, error) {
+	rules := map[string]memory.WriteRule{"lrua": memory.LRUAWrite, "ntm": memory.NTMWrite, "dnc": memory.DNCWrite}
+	if rule, ok := rules[s.Kind()]; ok {
+		c := boundedConfig{c.Metric, c.Scale, 128, 0, .95}
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		m, err := planMetric(&c.Metric)
+		return func(b *nn.Builder, width int64) memory.Associative {
+			return memory.NewBounded(memory.BoundedConfig{
+				Rule: rule, Slots: c.Slots, Metric: m(b.In("metric"), width), Scale: c.Scale, Gate: c.Gate, Decay: c.Decay,
+			})
+		}, err
+	}
 	switch s.Kind() {
 	case "prototype", "keyvalue":
 	default:
-		return nil, s.UnknownKind([]string{"prototype", "keyvalue"})
+		return nil, s.UnknownKind([]string{"prototype", "keyvalue", "lrua", "ntm", "dnc"})
 	}
 	if err := s.Decode(&c); err != nil {
 		return nil, err

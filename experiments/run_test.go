@@ -283,26 +283,47 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 	}
 }
 
-// Every network takes every memory over every metric, and learns at once that a step lowers the loss.
+// Every network takes every memory over every metric, and a few steps lower its loss.
 func TestEveryNetworkMemoryAndMetric(t *testing.T) {
-	for _, network := range []string{"protonet", "matchingnet"} {
-		for _, memory := range []string{"prototype", "keyvalue"} {
-			for _, metric := range []string{"squared-euclidean", "euclidean", "manhattan", "mahalanobis", "{kind: mahalanobis, form: diagonal}", "cosine", "dot"} {
-				dir := t.TempDir()
-				run(t, dir, "network.kind="+network, "network.memory={kind: "+memory+", metric: "+metric+", scale: 0.1}",
-					"train.steps=40", "train.report=1", "optimizer.rate=1e-2", "validation.episodes=0", "test.0.episodes=2")
-				var first, last float64
-				for _, m := range metrics(t, dir) {
-					switch loss := m["loss"].(float64); {
-					case m["step"].(float64) <= 10:
-						first += loss
-					case m["step"].(float64) > 30:
-						last += loss
-					}
-				}
-				assert.Less(t, last, first, "%s, %s, %s: the loss of the last ten steps is below the first ten's", network, memory, metric)
+	learns := func(network, memory, metric string) {
+		dir := t.TempDir()
+		run(t, dir, "network.kind="+network, "network.memory={kind: "+memory+", metric: "+metric+", scale: 0.1}",
+			"train.steps=40", "train.report=1", "optimizer.rate=1e-2", "validation.episodes=0", "test.0.episodes=2")
+		var first, last float64
+		for _, m := range metrics(t, dir) {
+			switch loss := m["loss"].(float64); {
+			case m["step"].(float64) <= 10:
+				first += loss
+			case m["step"].(float64) > 30:
+				last += loss
 			}
 		}
+		assert.Less(t, last, first, "%s, %s, %s: the loss of the last ten steps is below the first ten's", network, memory, metric)
+	}
+	for _, metric := range []string{"squared-euclidean", "euclidean", "manhattan", "mahalanobis", "{kind: mahalanobis, form: diagonal}", "cosine", "dot"} {
+		learns("protonet", "prototype", metric)
+		learns("matchingnet", "keyvalue", metric)
+	}
+	for _, memory := range []string{"prototype", "keyvalue", "lrua", "ntm", "dnc"} {
+		for _, network := range []string{"protonet", "matchingnet"} {
+			learns(network, memory, "squared-euclidean")
+		}
+	}
+}
+
+// A bounded memory that is large enough is the unbounded one; a small one loses support examples and accuracy.
+func TestBoundedMemory(t *testing.T) {
+	value := func(memory string) float64 {
+		return run(t, t.TempDir(), "network={kind: matchingnet, encoder: {kind: conv4, filters: 8}, memory: "+memory+"}",
+			"train.steps=60", "optimizer.rate=1e-2", "validation.episodes=0", "test.0.episodes=100").Figures[0].Value
+	}
+	whole := value("{kind: keyvalue, metric: squared-euclidean, scale: 0.1}")
+	for _, kind := range []string{"lrua", "ntm", "dnc"} {
+		bounded := func(slots int) float64 {
+			return value(fmt.Sprintf("{kind: %s, metric: squared-euclidean, scale: 0.1, slots: %d}", kind, slots))
+		}
+		assert.InDelta(t, whole, bounded(16), 5, "%s with room for all", kind)
+		assert.Less(t, bounded(2), whole-10, "%s with two slots for five classes", kind)
 	}
 }
 

@@ -30,8 +30,13 @@ const allocationFloor = 1e-6
 // the order φ of their usage, the least used first, a[φⱼ] = (1 - u[φⱼ]) · Π u[φᵢ] over i < j; of slots used equally the
 // lower one comes first. It sums to 1 - Π u: to nothing where all slots are in use. The order itself has no gradient.
 func Allocation(usage *tensor.Tensor) *tensor.Tensor {
-	order := leastFirst(usage)
-	sorted := usage.MulScalar(1-allocationFloor).AddScalar(allocationFloor).Gather(-1, order)
+	return allocation(usage, allocationFloor, never)
+}
+
+// allocation is Allocation with a floor, for which slots used no more than unused are used equally.
+func allocation(usage *tensor.Tensor, floor, unused float64) *tensor.Tensor {
+	order := leastFirst(usage, unused)
+	sorted := usage.MulScalar(1-floor).AddScalar(floor).Gather(-1, order)
 	a := oneMinus(sorted)
 	if n := usage.Dim(-1); n > 1 {
 		before := sorted.CumProd(-1).Narrow(-1, 0, n-1)

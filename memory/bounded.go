@@ -10,9 +10,10 @@ import (
 type WriteRule int
 
 const (
-	// LRUAWrite writes to the least used slot, as [LRUA] does: Santoro et al. 2016, section 3.2. What the slot held is wiped.
-	// Writing a pair first reads with its key, so the usage of slots that are alike is kept up, and when all slots are taken
-	// the one that was longest neither written nor read is lost.
+	// LRUAWrite writes to the least used slot, as [LRUA] does, and wipes what it held: Santoro et al. 2016, section 3.2. Each
+	// writing is followed by a reading with the same key, as a step of LRUA is, so slots that are like it count as used too;
+	// here every reading counts fully for the slot that it is strongest in, so that a new slot is never less used than one
+	// that nothing has come near to since. When all slots are taken, the one that was longest neither written nor met is lost.
 	LRUAWrite WriteRule = iota
 	// NTMWrite goes from slot to slot, one a pair, as a head of [NTM] does that shifts by one: Graves et al. 2014, section
 	// 3.3.2. Round the end it comes back to the first slot, so the oldest pair is lost. The location is kept apart from
@@ -31,8 +32,7 @@ type BoundedConfig struct {
 	Slots int64
 	// Metric compares queries and keys; nil stands for the cosine.
 	Metric metric.Metric
-	// Scale is the key strength, which multiplies the scores before the softmax; zero stands for 10, the scale of Matching
-	// networks here.
+	// Scale is the key strength, which multiplies the scores before the softmax; zero stands for 10.
 	Scale float64
 	// Gate is the share of each writing, in [0, 1), that goes by content to the slots that the key is most like, and not by
 	// the rule; zero writes by the rule alone. In place of Santoro's σ(α), Graves's g and Graves's allocation gate, which a
@@ -46,7 +46,7 @@ type BoundedConfig struct {
 // slot holds a key, its value, and a mass that says how much was written to it; pairs are written one after another. Keys
 // are addressed by content, and values are read:
 //
-//	a(q, i) = mᵢ·exp(s·score(q, kᵢ)) / Σⱼ mⱼ·exp(s·score(q, kⱼ)),  v = Σᵢ a(q, i)·vᵢ/mᵢ
+//	a(q, i) = mᵢ·exp(s·score(q, kᵢ)) / Σⱼ mⱼ·exp(s·score(q, kⱼ)),  v = Σᵢ a(q, i)·vᵢ
 //
 // So an empty slot draws no attention, and while there are slots enough and Gate is zero it reads what [KeyValue] reads.
 type Bounded struct {
@@ -116,15 +116,18 @@ func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) Bou
 	var w *tensor.Tensor
 	switch m.config.Rule {
 	case LRUAWrite:
-		least, read := LeastUsed(s.Focus, 1), (*tensor.Tensor)(nil)
+		least := LeastUsed(s.Focus, 1)
+		w = least
 		if gate > 0 {
-			read = m.recognise(p, s, key)
-		} else {
-			tensor.NoGrad(func() { read = m.recognise(p, s, key) }) // only the usage needs it
+			w = mix(gate, m.recognise(p, s, key), least)
 		}
-		w = mix(gate, read, least)
 		next.Slots = Add(Wipe(s.Slots, least), w, row)
-		next.Focus = DecayedUsage(s.Focus, m.config.Decay, read, w).Detach() // it only ever chooses slots
+		tensor.NoGrad(func() { // usage only ever chooses slots
+			read := m.recognise(p, next, key)
+			strongest, _ := read.Max(-1)
+			read = read.Div(strongest.Unsqueeze(-1).ClampMin(smallest))
+			next.Focus = DecayedUsage(s.Focus, m.config.Decay, read, w)
+		})
 		return next
 	case NTMWrite:
 		w = s.Focus
@@ -133,7 +136,7 @@ func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) Bou
 		}
 		next.Focus = s.Focus.Roll(-1, 1)
 	case DNCWrite:
-		a := Allocation(s.Focus).MulScalar(1 - gate)
+		a := allocation(s.Focus, smallest, written).MulScalar(1 - gate)
 		w = a.Add(m.recognise(p, s, key).Mul(oneMinus(a.SumKeep(-1))))
 		next.Focus = Usage(s.Focus, w, nil)
 	}
@@ -151,9 +154,6 @@ func (m *Bounded) recognise(p *nn.Pass, s BoundedState, key *tensor.Tensor) *ten
 
 // mix returns gate·a + (1-gate)·b.
 func mix(gate float64, a, b *tensor.Tensor) *tensor.Tensor {
-	if gate == 0 {
-		return b
-	}
 	return a.MulScalar(gate).Add(b.MulScalar(1 - gate))
 }
 
@@ -172,17 +172,22 @@ func (m *Bounded) LogRead(p *nn.Pass, state State, queries *tensor.Tensor) *tens
 	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
 }
 
+// written is the mass from which on a slot counts as written. Below it, key and value would be quotients of rounding errors.
+const written = 1e-5
+
 // means returns the values without their masses, [batch, slots, value].
-func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().ClampMin(countFloor)) }
+func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().ClampMin(written)) }
 
 // scores returns what the attention is the softmax of, [batch, queries, slots].
 func (m *Bounded) scores(p *nn.Pass, s BoundedState, queries *tensor.Tensor) *tensor.Tensor {
 	if s.Slots == nil {
 		panic(&tensor.Error{Op: "Bounded.Read", Msg: "nothing has been written yet"})
 	}
-	masses := s.Masses()
-	keys := s.Keys().Div(masses.ClampMin(countFloor))
-	return m.config.Metric.Score(p, queries, keys).MulScalar(m.config.Scale).Add(logOf(masses).Transpose(1, 2))
+	masses := s.Masses().Transpose(1, 2) // [batch, 1, slots]
+	kept, empty := masses.ClampMin(written), masses.ZerosLike()
+	keys := s.Keys().Div(kept.Transpose(1, 2))
+	scores := m.config.Metric.Score(p, queries, keys).MulScalar(m.config.Scale).Add(kept.Log())
+	return tensor.Where(masses.Gt(empty.AddScalar(written)), scores, empty.AddScalar(logZero))
 }
 
 var (

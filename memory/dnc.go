@@ -74,7 +74,7 @@ func (m *DNC) Init(p *nn.Pass, batch int64) State {
 // Step implements [Recurrent].
 func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, prev.(DNCState)
-	e := slices{from: clip(m.emit.Forward(p, control), c.Clip)}
+	e := parts{from: clip(m.emit.Forward(p, control), c.Clip)}
 	readKeys := e.next(c.Reads, c.Width)
 	writeKey := e.next(1, c.Width)
 	add := e.next(1, c.Width)

@@ -9,11 +9,11 @@ import (
 )
 
 // Initial is how a memory starts, on which published results depend. Collier and Beel 2018 (Implementing Neural Turing
-// Machines) compare the three: a constant converges fastest and most surely.
+// Machines) compare the three on the NTM's tasks, and a constant converges fastest and most surely.
 type Initial int
 
 const (
-	// ConstantMemory fills every slot with 1e-6: Collier and Beel 2018, section 4.1.
+	// ConstantMemory fills every slot with 1e-6, as Collier and Beel 2018 do.
 	ConstantMemory Initial = iota
 	// LearnedMemory is a parameter, which starts as RandomMemory does.
 	LearnedMemory
@@ -49,37 +49,6 @@ func (f first) expand(p *nn.Pass, like *tensor.Tensor, batch int64) *tensor.Tens
 		return tensor.Full(initialConstant, like.DType(), like.Device(), batch, f.slots, f.width)
 	}
 	return p.Value(f.memory).To(like.DType()).Unsqueeze(0).Expand(batch, f.slots, f.width)
-}
-
-// onFirstSlot returns weightings [batch, heads, slots] that are all on the first slot.
-func onFirstSlot(like *tensor.Tensor, batch, heads, slots int64) *tensor.Tensor {
-	return tensor.Full(0, tensor.Int64, like.Device(), batch, heads).OneHot(slots).To(like.DType())
-}
-
-// zeros returns zeros of the type and on the device of like.
-func zeros(like *tensor.Tensor, shape ...int64) *tensor.Tensor {
-	return tensor.Full(0, like.DType(), like.Device(), shape...)
-}
-
-// or is a setting whose zero value stands for a default.
-func or[T int64 | float64](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
-}
-
-// slices takes an emission [batch, n] apart, from left to right.
-type slices struct {
-	from   *tensor.Tensor
-	offset int64
-}
-
-// next returns the next heads·width columns as [batch, heads, width].
-func (s *slices) next(heads, width int64) *tensor.Tensor {
-	part := s.from.Narrow(1, s.offset, heads*width)
-	s.offset += heads * width
-	return part.Reshape(part.Dim(0), heads, width)
 }
 
 // falling starts logits at 0, -1, -2, … over the slots, so that their softmax is peaked on the first.

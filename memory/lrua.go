@@ -6,7 +6,7 @@ import (
 )
 
 // LRUAConfig are the settings of [NewLRUA]. Control must be given; zero values of the others stand for Santoro et al. 2016:
-// 128 slots of width 40 and 4 heads (section 4.1), a usage decay of 0.95 (they give 0.95 to 0.99), the key itself as what is
+// 128 slots of width 40 and 4 heads, a usage decay of 0.95 (they give 0.95 to 0.99), the key itself as what is
 // written, no key strength.
 type LRUAConfig struct {
 	Control      int64 // the width of the controller's output
@@ -87,7 +87,7 @@ func (m *LRUA) Init(p *nn.Pass, batch int64) State {
 // Step implements [Recurrent].
 func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, prev.(LRUAState)
-	e := slices{from: m.emit.Forward(p, control)}
+	e := parts{from: m.emit.Forward(p, control)}
 	keys := e.next(c.Heads, c.Width).Tanh()
 	gates := e.next(c.Heads, 1).Sigmoid()
 	add := keys

@@ -1,5 +1,10 @@
 // Package memory holds the memory controllers: parts that a network writes to and reads from. A memory holds parameters
 // and settings only; what was written is a [State], a value that Write takes and returns.
+//
+// A memory has one of two faces. [NTM], [LRUA], [DNC] and, for baselines, [None] are [Recurrent]: a controller drives them
+// step by step. [KeyValue], [Prototype] and [Bounded], which writes as NTM, LRUA or DNC do, are [Associative]: they hold
+// keys with their values and answer queries. What they are made of, from content addressing to temporal links, are functions
+// of their own.
 package memory
 
 import (

@@ -83,7 +83,7 @@ func (m *NTM) Init(p *nn.Pass, batch int64) State {
 func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, prev.(NTMState)
 	heads := c.Reads + c.Writes
-	e := slices{from: clip(m.emit.Forward(p, control), c.Clip)}
+	e := parts{from: clip(m.emit.Forward(p, control), c.Clip)}
 	keys := e.next(heads, c.Width).Tanh()
 	scales := e.next(2*heads, 1).Softplus() // strengths, and what sharpening has above one
 	gates := e.next(heads, 1).Sigmoid()
@@ -101,14 +101,6 @@ func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	read = ReadVectors(s.Memory, after.Read()).Flatten(1, 2)
 	after.Memory = EraseAdd(s.Memory, after.Write(), erase, add)
 	return read, after
-}
-
-// clip bounds x to [-by, by]; a negative bound is none.
-func clip(x *tensor.Tensor, by float64) *tensor.Tensor {
-	if by < 0 {
-		return x
-	}
-	return x.Clamp(-by, by)
 }
 
 var _ Recurrent = (*NTM)(nil)

@@ -20,21 +20,23 @@ func LeastUsed(usage *tensor.Tensor, n int64) *tensor.Tensor {
 	if n > slots {
 		panic(&tensor.Error{Op: "LeastUsed", Shapes: [][]int64{usage.Shape()}, Msg: "there are fewer slots than heads"})
 	}
-	return leastFirst(usage).Squeeze(1).Narrow(-1, 0, n).OneHot(slots).To(usage.DType())
+	return leastFirst(usage, never).Squeeze(1).Narrow(-1, 0, n).OneHot(slots).To(usage.DType())
 }
 
-// tie is what sets slots apart that are used equally: far below what float32 resolves of a usage.
-const tie = 1e-12
+// never is below any usage of a slot that was used.
+const never = 1e-300
 
 // leastFirst returns the slots of a usage [batch, 1, slots] in the order of their usage, the least used first and of slots
-// used equally the lower ones first, which a sort by itself does not promise.
-func leastFirst(usage *tensor.Tensor) *tensor.Tensor {
+// used equally the lower ones first, which a sort by itself does not promise: in float64 each slot counts as used by a
+// little more than the one before it, by less than float32 tells apart. Usages up to unused, which is positive, count as
+// equal.
+func leastFirst(usage *tensor.Tensor, unused float64) *tensor.Tensor {
 	ramp := make([]float64, usage.Dim(-1))
 	for i := range ramp {
-		ramp[i] = tie * float64(i)
+		ramp[i] = 1 + 1e-12*float64(i)
 	}
-	u := usage.Detach().To(tensor.Float64).Add(tensor.New(ramp, int64(len(ramp))).On(usage.Device()))
-	_, order := u.Sort(-1, false)
+	u := usage.Detach().To(tensor.Float64).ClampMin(unused)
+	_, order := u.Mul(tensor.New(ramp, int64(len(ramp))).On(usage.Device())).Sort(-1, false)
 	return order
 }
 

@@ -17,11 +17,13 @@ func TestTablesAreUpToDate(t *testing.T) {
 	runs, err := results.ReadRuns(os.DirFS("."))
 	require.NoError(t, err)
 	require.NotEmpty(t, runs)
-	want, err := results.Omniglot(runs)
-	require.NoError(t, err)
-	have, err := os.ReadFile("omniglot.md")
-	require.NoError(t, err)
-	assert.Equal(t, string(want), string(have), "run: make tables")
+	for file, generate := range map[string]func([]results.Run) ([]byte, error){"omniglot.md": results.Omniglot, "ntm.md": results.NTM} {
+		want, err := generate(runs)
+		require.NoError(t, err)
+		have, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Equal(t, string(want), string(have), "run: make tables")
+	}
 
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
@@ -68,6 +70,22 @@ func TestFigureOfAnotherProtocolIsMarked(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "**98.77** ± 0.12 † |")
 	assert.Contains(t, string(text), "† measured under other")
+}
+
+func TestNTMTableCountsTheSeedsThatFail(t *testing.T) {
+	seed := func(n uint64, validation float64) results.Run {
+		p := results.Protocol{Dataset: "copy", TrainedOn: "copy", Split: "fresh sequences", Sequences: 200}
+		return results.Run{Path: "p", Result: &results.Result{
+			Name: "ntm-copy", About: "copy", Seed: n, Config: "train:\n  batch: 16\n",
+			Figures:  []results.Figure{{Name: "length 10", Metric: "bits", Value: validation, Interval: .01, Protocol: p}, {Name: "length 10", Metric: "wrong bits", Value: 12.34, Interval: 1.2, Protocol: p}},
+			Training: results.Training{Steps: 100, BestStep: 50, Validation: validation, Seconds: 60},
+		}}
+	}
+	text, err := results.NTM([]results.Run{seed(1, .02), seed(2, 80)})
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "| [1](p) | 0.020 bits | 800 | 0.02 ± 0.01 | 12.3 ± 1.2 % | 1600 sequences, 1 min |")
+	assert.Contains(t, string(text), "| [2](p) | 80.000 bits | 800 |")
+	assert.Contains(t, string(text), "Under 1 bit on validation: 1 of 2 seeds.")
 }
 
 func TestFigureOfAnotherDataSetIsLeftOut(t *testing.T) {

@@ -17,8 +17,8 @@ func newTable() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table",
 		Short: "Generate the result tables from result.json files",
-		Long: `Table reads every result.json below results/runs and writes results/omniglot.md and the result table of README.md. A
-run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
+		Long: `Table reads every result.json below results/runs and writes results/omniglot.md, results/ntm.md and the result table of
+README.md. A run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			runs, err := results.ReadRuns(os.DirFS(filepath.Join(dir, "results")))
@@ -26,6 +26,10 @@ run becomes part of them when its folder lies there, as after: engram run FILE -
 				return err
 			}
 			omniglot, err := results.Omniglot(runs)
+			if err != nil {
+				return err
+			}
+			ntm, err := results.NTM(runs)
 			if err != nil {
 				return err
 			}
@@ -37,11 +41,18 @@ run becomes part of them when its folder lies there, as after: engram run FILE -
 			if readme, err = results.Readme(readme, runs); err != nil {
 				return err
 			}
-			for path, text := range map[string][]byte{filepath.Join(dir, "results", "omniglot.md"): omniglot, readmePath: readme} {
-				if err := nn.WriteFile(path, bytes.NewReader(text)); err != nil {
+			for _, file := range []struct {
+				path string
+				text []byte
+			}{
+				{filepath.Join(dir, "results", "omniglot.md"), omniglot},
+				{filepath.Join(dir, "results", "ntm.md"), ntm},
+				{readmePath, readme},
+			} {
+				if err := nn.WriteFile(file.path, bytes.NewReader(file.text)); err != nil {
 					return fmt.Errorf("table: %w", err)
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), path)
+				fmt.Fprintln(cmd.OutOrStdout(), file.path)
 			}
 			return nil
 		},

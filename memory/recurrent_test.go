@@ -1,0 +1,446 @@
+package memory_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const control = 3
+
+// A driven is a small recurrent memory beside the plain loop of its step: what the heads emit for one sequence, and the
+// state by names, give what is read and the next state.
+type driven struct {
+	name  string
+	make  func(b *nn.Builder, control int64) memory.Recurrent
+	width int64 // of what is read
+	plain func(e *emission, s map[string][][]float64) (read [][]float64, next map[string][][]float64)
+}
+
+// An emission is taken apart from left to right.
+type emission struct{ v []float64 }
+
+func (e *emission) next(heads, width int, f func(float64) float64) [][]float64 {
+	out := matrix(heads, width)
+	for h := range out {
+		for i := range out[h] {
+			out[h][i] = f(e.v[h*width+i])
+		}
+	}
+	e.v = e.v[heads*width:]
+	return out
+}
+
+func (e *emission) softmax(heads, width int) [][]float64 {
+	out := e.next(heads, width, same)
+	for h := range out {
+		out[h] = softmax(out[h])
+	}
+	return out
+}
+
+func same(v float64) float64     { return v }
+func sigmoid(v float64) float64  { return 1 / (1 + math.Exp(-v)) }
+func softplus(v float64) float64 { return math.Log1p(math.Exp(v)) }
+func oneplus(v float64) float64  { return 1 + softplus(v) }
+
+func ntm(name string, reads, writes, reach int) driven {
+	c := memory.NTMConfig{Slots: 4, Width: 3, Reads: int64(reads), Writes: int64(writes), Shift: int64(reach), Memory: memory.LearnedMemory}
+	if reach == 0 {
+		c.Shift = -1
+	}
+	return driven{name, func(b *nn.Builder, control int64) memory.Recurrent {
+		c := c
+		c.Control = control
+		return memory.NewNTM(b, c)
+	}, 3 * int64(reads), func(e *emission, s map[string][][]float64) ([][]float64, map[string][][]float64) {
+		n := reads + writes
+		keys, strengths, gammas := e.next(n, 3, math.Tanh), e.next(n, 1, softplus), e.next(n, 1, oneplus)
+		gates, shifts := e.next(n, 1, sigmoid), e.softmax(n, 2*reach+1)
+		erase, add := e.next(writes, 3, sigmoid), e.next(writes, 3, math.Tanh)
+		w := plainInterpolate(gates, plainContent(s["memory"], keys, strengths), s["weightings"])
+		w = plainSharpen(plainShift(w, shifts), gammas)
+		return plainRead(s["memory"], w[:reads]), map[string][][]float64{
+			"weightings": w, "memory": plainEraseAdd(s["memory"], w[reads:], erase, add),
+		}
+	}}
+}
+
+func lrua(name string, c memory.LRUAConfig) driven {
+	c.Slots, c.Width, c.Heads, c.Memory = 5, 3, 2, memory.LearnedMemory
+	return driven{name, func(b *nn.Builder, control int64) memory.Recurrent {
+		c := c
+		c.Control = control
+		return memory.NewLRUA(b, c)
+	}, 6, func(e *emission, s map[string][][]float64) ([][]float64, map[string][][]float64) {
+		keys, gates := e.next(2, 3, math.Tanh), e.next(2, 1, sigmoid)
+		add, strengths := keys, [][]float64{{1}, {1}}
+		if c.Add {
+			add = e.next(2, 3, math.Tanh)
+		}
+		if c.Strength {
+			strengths = e.next(2, 1, softplus)
+		}
+		least := plainLeastUsed(s["usage"], 2)
+		wiped := least
+		if !c.OwnSlots {
+			both := make([]float64, 5)
+			for i := range both {
+				both[i] = least[0][i] + least[1][i]
+			}
+			least, wiped = [][]float64{both, both}, least[:1]
+		}
+		write := plainInterpolate(gates, s["read"], least)
+		m := plainAdd(plainWipe(s["memory"], wiped), write, add)
+		read := plainContent(m, keys, strengths)
+		decay := c.Decay
+		if decay == 0 {
+			decay = .95
+		}
+		return plainRead(m, read), map[string][][]float64{
+			"memory": m, "read": read, "write": write, "usage": plainDecayedUsage(s["usage"], decay, read, write),
+		}
+	}}
+}
+
+func dnc(name string, reads int) driven {
+	return driven{name, func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 4, Width: 3, Reads: int64(reads), Memory: memory.LearnedMemory})
+	}, 3 * int64(reads), func(e *emission, s map[string][][]float64) ([][]float64, map[string][][]float64) {
+		readKeys, writeKey, add, erase := e.next(reads, 3, same), e.next(1, 3, same), e.next(1, 3, same), e.next(1, 3, sigmoid)
+		readStrengths, writeStrength := e.next(reads, 1, oneplus), e.next(1, 1, oneplus)
+		free, allocate, gate := e.next(reads, 1, sigmoid), e.next(1, 1, sigmoid), e.next(1, 1, sigmoid)
+		modes := e.softmax(reads, 3)
+		usage := plainUsage(s["usage"], s["write"], plainRetention(free, s["read"]))
+		w := plainInterpolate(allocate, plainAllocation(usage, 1e-6, 0), plainContent(s["memory"], writeKey, writeStrength))
+		for i := range w[0] {
+			w[0][i] *= gate[0][0]
+		}
+		m := plainEraseAdd(s["memory"], w, erase, add)
+		link := plainLink(s["link"], s["precedence"], w)
+		read := plainReadModes(modes, plainBackward(link, s["read"]), plainContent(m, readKeys, readStrengths), plainForward(link, s["read"]))
+		return plainRead(m, read), map[string][][]float64{
+			"memory": m, "usage": usage, "link": link, "precedence": plainPrecedence(s["precedence"], w), "read": read, "write": w,
+		}
+	}}
+}
+
+func drivens() []driven {
+	return []driven{
+		ntm("NTM", 1, 1, 1), ntm("NTM with many heads", 2, 3, 2), ntm("NTM without shift", 1, 2, 0),
+		lrua("LRUA", memory.LRUAConfig{}),
+		lrua("LRUA with everything", memory.LRUAConfig{Decay: .99, Add: true, Strength: true, OwnSlots: true}),
+		dnc("DNC", 1), dnc("DNC with many heads", 3),
+	}
+}
+
+// double stands float64 copies, a little larger than a fresh network's parameters, in for all parameters of a builder.
+func double(b *nn.Builder) (*nn.Pass, []*tensor.Tensor, []*nn.Param) {
+	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+	var values []*tensor.Tensor
+	params := b.Params().All()
+	for _, param := range params {
+		v := param.Value().Detach().To(tensor.Float64)
+		if v.Rank() == 2 && param.Name != "initial_weightings" {
+			v = v.MulScalar(2)
+		}
+		values = append(values, v)
+		p.With[param] = v
+	}
+	return p, values, params
+}
+
+func eachDriven(t *testing.T, f func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder)) {
+	for _, d := range drivens() {
+		t.Run(d.name, func(t *testing.T) {
+			enter(t)
+			b := nn.NewBuilder(5, tensor.CPU)
+			t.Cleanup(b.Params().Free)
+			m := d.make(b, control)
+			f(t, d, m, b)
+		})
+	}
+}
+
+func task(s memory.State, i int64) map[string][][]float64 {
+	out := map[string][][]float64{}
+	for _, n := range s.Tensors() {
+		out[n.Name] = rows(n.Tensor, i)
+	}
+	return out
+}
+
+// Every step, its state and what it reads, written out as loops.
+func TestStepIsThePlainLoop(t *testing.T) {
+	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+		const batch, steps = 2, 6
+		r := rand.New(rand.NewPCG(1, 1))
+		p, _, params := double(b)
+		weight, bias := p.With[params[0]], p.With[params[1]]
+		require.Contains(t, params[0].Name, ".weight")
+		s := m.Init(p, batch)
+		plain := []map[string][][]float64{task(s, 0), task(s, 1)}
+		for step := range steps {
+			x := floats(r.NormFloat64, batch, control)
+			var read *tensor.Tensor
+			read, s = m.Step(p, x, s)
+			require.Equal(t, []int64{batch, d.width}, read.Shape())
+			require.Equal(t, d.width, m.ReadWidth())
+			emitted := tensor.Linear(x, weight, bias)
+			for i := range plain {
+				e := emission{emitted.Select(0, int64(i)).Floats()}
+				want, next := d.plain(&e, plain[i])
+				require.Empty(t, e.v, "all that is emitted is used")
+				plain[i] = next
+				assert.InDeltaSlice(t, flat(want), read.Select(0, int64(i)).Floats(), 1e-8, "step %d", step)
+				got := task(s, int64(i))
+				require.Len(t, got, len(next))
+				for name := range next {
+					assert.InDeltaSlice(t, flat(next[name]), flat(got[name]), 1e-8, "step %d: %s", step, name)
+				}
+			}
+		}
+	})
+}
+
+// Five steps, unrolled in double precision: the gradients of everything read and of the last state, for all parameters and
+// for what the controller put out, agree with finite differences.
+func TestGradientOfUnrolledSteps(t *testing.T) {
+	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+		const batch, steps = 2, 5
+		r := rand.New(rand.NewPCG(2, 2))
+		_, values, params := double(b)
+		xs := append(values, floats(r.NormFloat64, steps, batch, control))
+		checkGradient(t, xs, nil, func(xs []*tensor.Tensor) []*tensor.Tensor {
+			p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+			for i, param := range params {
+				p.With[param] = xs[i]
+			}
+			s := m.Init(p, batch)
+			var out []*tensor.Tensor
+			for step := range int64(steps) {
+				var read *tensor.Tensor
+				read, s = m.Step(p, xs[len(params)].Select(0, step), s)
+				out = append(out, read)
+			}
+			for _, n := range s.Tensors() {
+				if n.Name != "usage" || d.name[0] == 'D' { // LRUA's usage only chooses
+					out = append(out, n.Tensor)
+				}
+			}
+			return out
+		})
+	})
+}
+
+// What goes in may be zero or wild: over many steps nothing becomes NaN or infinite, gradients included, also where the
+// memory starts as one constant.
+func TestStepsStayFinite(t *testing.T) {
+	for name, build := range map[string]func(b *nn.Builder) memory.Recurrent{
+		"NTM": func(b *nn.Builder) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 16, Writes: 2})
+		},
+		"LRUA": func(b *nn.Builder) memory.Recurrent {
+			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 16, Strength: true})
+		},
+		"DNC": func(b *nn.Builder) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 16, Reads: 2})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			enter(t)
+			b := nn.NewBuilder(1, tensor.CPU)
+			t.Cleanup(b.Params().Free)
+			m := build(b)
+			for _, size := range []float64{0, 1, 100, 1e6} {
+				r, p := rand.New(rand.NewPCG(1, 1)), &nn.Pass{}
+				s := m.Init(p, 2)
+				var loss *tensor.Tensor
+				for range 30 {
+					x := floats(func() float64 { return size * r.NormFloat64() }, 2, control).To(tensor.Float32)
+					var read *tensor.Tensor
+					read, s = m.Step(p, x, s)
+					require.True(t, read.Finite())
+					loss = read.Square().Sum()
+				}
+				for _, n := range s.Tensors() {
+					assert.True(t, n.Tensor.Finite(), n.Name)
+				}
+				for i, g := range tensor.Grad(loss, b.Params().Tensors()...) {
+					if g != nil {
+						assert.True(t, g.Finite(), "%s, input %g", b.Params().Trained()[i].Name, size)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Weightings stay weightings over many steps.
+func TestStepsKeepTheInvariants(t *testing.T) {
+	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+		r := rand.New(rand.NewPCG(1, 1))
+		p, _, _ := double(b)
+		s := m.Init(p, 3)
+		for range 20 {
+			_, s = m.Step(p, floats(func() float64 { return 3 * r.NormFloat64() }, 3, control), s)
+			switch s := s.(type) {
+			case memory.NTMState:
+				sumToOne(t, s.Weightings)
+				assert.Equal(t, s.Weightings.Dim(1), s.Read().Dim(1)+s.Write().Dim(1))
+			case memory.LRUAState:
+				sumToOne(t, s.Read)
+				for _, v := range append(s.Usage.Floats(), s.Write.Floats()...) {
+					assert.GreaterOrEqual(t, v, 0.)
+				}
+			case memory.DNCState:
+				for _, w := range append(s.Read.Sum(-1).Floats(), s.Write.Sum(-1).Floats()...) {
+					assert.LessOrEqual(t, w, 1+1e-9)
+				}
+				for _, v := range slices.Concat(s.Usage.Floats(), s.Link.Sum(1).Floats(), s.Link.Sum(2).Floats(), s.Read.Floats()) {
+					assert.True(t, v >= 0 && v <= 1+1e-9, "%v", v)
+				}
+			}
+		}
+	})
+}
+
+// A step leaves the state before it as it was; going on from it again gives the same.
+func TestStateIsAValue(t *testing.T) {
+	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+		r, p := rand.New(rand.NewPCG(1, 1)), &nn.Pass{}
+		x := func() *tensor.Tensor { return floats(r.NormFloat64, 2, control).To(tensor.Float32) }
+		_, s := m.Step(p, x(), m.Init(p, 2))
+		before, input := contents(s), x()
+		read, next := m.Step(p, input, s)
+		m.Step(p, x(), next)
+		assert.Equal(t, before, contents(s))
+		again, _ := m.Step(p, input, s)
+		assert.Equal(t, read.Floats(), again.Floats())
+	})
+}
+
+// A sequence of a batch goes its way whatever the others do, NaN included.
+func TestSequencesAreIndependent(t *testing.T) {
+	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+		run := func(batch int64, x []*tensor.Tensor) (read *tensor.Tensor) {
+			p, _, _ := double(b)
+			s := m.Init(p, batch)
+			for _, x := range x {
+				read, s = m.Step(p, x, s)
+			}
+			return read
+		}
+		r := rand.New(rand.NewPCG(1, 1))
+		var all, alone, spoiled []*tensor.Tensor
+		for range 4 {
+			x := floats(r.NormFloat64, 2, control)
+			all, alone = append(all, x), append(alone, x.Narrow(0, 1, 1))
+			spoiled = append(spoiled, tensor.Cat(0, constants(math.NaN(), 1, control), x.Narrow(0, 1, 1)))
+		}
+		want := run(2, all).Select(0, 1).Floats()
+		assert.InDeltaSlice(t, want, run(1, alone).Floats(), 1e-12)
+		assert.InDeltaSlice(t, want, run(2, spoiled).Select(0, 1).Floats(), 1e-12)
+	})
+}
+
+func TestInitialMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		how     memory.Initial
+		trained bool
+	}{"constant": {memory.ConstantMemory, false}, "learned": {memory.LearnedMemory, true}, "random": {memory.RandomMemory, false}} {
+		t.Run(name, func(t *testing.T) {
+			enter(t)
+			b := nn.NewBuilder(1, tensor.CPU)
+			t.Cleanup(b.Params().Free)
+			p := &nn.Pass{}
+			states := []memory.State{
+				memory.NewNTM(b.In("ntm"), memory.NTMConfig{Control: 1, Memory: c.how}).Init(p, 2),
+				memory.NewLRUA(b.In("lrua"), memory.LRUAConfig{Control: 1, Memory: c.how}).Init(p, 2),
+				memory.NewDNC(b.In("dnc"), memory.DNCConfig{Control: 1, Memory: c.how}).Init(p, 2),
+			}
+			for i, s := range states {
+				m := s.Tensors()[0]
+				require.Equal(t, "memory", m.Name)
+				assert.Equal(t, []int64{2, 128, []int64{20, 40, 20}[i]}, m.Tensor.Shape(), "the default sizes")
+				assert.Equal(t, c.trained, m.Tensor.RequiresGrad())
+				assert.Equal(t, m.Tensor.Select(0, 0).Floats(), m.Tensor.Select(0, 1).Floats())
+				largest := 0.
+				for _, v := range m.Tensor.Floats() {
+					if c.how == memory.ConstantMemory {
+						assert.InDelta(t, 1e-6, v, 1e-12)
+					}
+					largest = max(largest, math.Abs(v))
+				}
+				if bound := 1 / math.Sqrt(float64(128+m.Tensor.Dim(2))); c.how != memory.ConstantMemory {
+					assert.InDelta(t, bound, largest, .01*bound)
+				}
+			}
+			saved := 0
+			for _, p := range b.Params().All() {
+				if p.Name == "ntm.initial_memory" {
+					saved++
+					assert.Equal(t, c.trained, !p.Buffer)
+				}
+			}
+			assert.Equal(t, c.how != memory.ConstantMemory, saved == 1, "what is drawn is saved")
+		})
+	}
+}
+
+// At first every head of an NTM is on the first slots, and LRUA's reading and usage on the first one.
+func TestInitialWeightings(t *testing.T) {
+	enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	p := &nn.Pass{}
+	n := memory.NewNTM(b.In("ntm"), memory.NTMConfig{Control: 1, Reads: 2}).Init(p, 2).(memory.NTMState)
+	require.Equal(t, []int64{2, 3, 128}, n.Weightings.Shape())
+	sumToOne(t, n.Weightings)
+	for i, v := range n.Weightings.Floats() {
+		assert.InDelta(t, (1-math.Exp(-1))*math.Exp(-float64(i%128)), v, 1e-6)
+	}
+	l := memory.NewLRUA(b.In("lrua"), memory.LRUAConfig{Control: 1}).Init(p, 1).(memory.LRUAState)
+	assert.Equal(t, at(128, 0, 0, 0, 0).Floats(), l.Read.Floats())
+	assert.Equal(t, at(128, 0).Floats(), l.Usage.Floats())
+}
+
+// What the heads emit is bounded, so an input a million times as large changes nothing more.
+func TestClip(t *testing.T) {
+	enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	p, x := &nn.Pass{}, tensor.Ones(1, control)
+	run := func(m memory.Recurrent, by float64) []float64 {
+		s := m.Init(p, 1)
+		for range 2 {
+			_, s = m.Step(p, x.MulScalar(by), s)
+		}
+		return slices.Concat(s.Tensors()[0].Tensor.Floats(), s.Tensors()[1].Tensor.Floats())
+	}
+	bounded := memory.NewNTM(b.In("bounded"), memory.NTMConfig{Control: control, Slots: 6})
+	free := memory.NewNTM(b.In("free"), memory.NTMConfig{Control: control, Slots: 6, Clip: -1})
+	assert.Equal(t, run(bounded, 1e9), run(bounded, 1e12))
+	assert.NotEqual(t, run(free, 100), run(free, 1000))
+	d := memory.NewDNC(b.In("dnc"), memory.DNCConfig{Control: control, Slots: 6})
+	assert.Equal(t, run(d, 1e9), run(d, 1e12))
+}
+
+func TestNoneReadsNothing(t *testing.T) {
+	enter(t)
+	var m memory.Recurrent = memory.None{}
+	x := tensor.Ones(3, 5)
+	s := m.Init(&nn.Pass{}, 3)
+	read, s := m.Step(&nn.Pass{}, x, s)
+	assert.Equal(t, []int64{3, 0}, read.Shape())
+	assert.Equal(t, x.Floats(), tensor.Cat(1, x, read).Floats())
+	assert.Zero(t, m.ReadWidth())
+	assert.Empty(t, s.Tensors())
+}
