@@ -162,6 +162,9 @@ func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, pro
 	defer watch.Stop()
 	reply, err := f.get(ctx, file, have)
 	if err != nil {
+		if have == 0 { // nothing came, so nothing is left
+			err = errors.Join(err, os.Remove(part))
+		}
 		return false, err
 	}
 	defer reply.Body.Close()

@@ -79,7 +79,7 @@ func TestAControllerLearnsToRecall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			enter(t)
-			loss := recall(t, 300, .01, build)
+			loss := recall(t, 250, .01, build)
 			t.Logf("%.3f bits", loss)
 			assert.Less(t, loss, .2)
 		})

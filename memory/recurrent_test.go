@@ -412,25 +412,37 @@ func TestInitialWeightings(t *testing.T) {
 	assert.Equal(t, at(128, 0).Floats(), l.Usage.Floats())
 }
 
-// What the heads emit is bounded, so an input a million times as large changes nothing more.
+// What the heads emit is bounded: a larger input changes nothing more, and the same heads without the bound go further.
 func TestClip(t *testing.T) {
 	enter(t)
-	b := nn.NewBuilder(1, tensor.CPU)
-	t.Cleanup(b.Params().Free)
-	p, x := &nn.Pass{}, tensor.Ones(1, control)
-	run := func(m memory.Recurrent, by float64) []float64 {
+	run := func(build func(b *nn.Builder) memory.Recurrent, by float64) []float64 {
+		b := nn.NewBuilder(1, tensor.CPU)
+		defer b.Params().Free()
+		p, m := &nn.Pass{}, build(b)
 		s := m.Init(p, 1)
 		for range 2 {
-			_, s = m.Step(p, x.MulScalar(by), s)
+			_, s = m.Step(p, tensor.Ones(1, control).MulScalar(by), s)
 		}
 		return slices.Concat(s.Tensors()[0].Tensor.Floats(), s.Tensors()[1].Tensor.Floats())
 	}
-	bounded := memory.NewNTM(b.In("bounded"), memory.NTMConfig{Control: control, Slots: 6})
-	free := memory.NewNTM(b.In("free"), memory.NTMConfig{Control: control, Slots: 6, Clip: -1})
-	assert.Equal(t, run(bounded, 1e9), run(bounded, 1e12))
-	assert.NotEqual(t, run(free, 100), run(free, 1000))
-	d := memory.NewDNC(b.In("dnc"), memory.DNCConfig{Control: control, Slots: 6})
-	assert.Equal(t, run(d, 1e9), run(d, 1e12))
+	for name, build := range map[string]func(clip float64) func(b *nn.Builder) memory.Recurrent{
+		"NTM": func(clip float64) func(b *nn.Builder) memory.Recurrent {
+			return func(b *nn.Builder) memory.Recurrent {
+				return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 6, Clip: clip})
+			}
+		},
+		"DNC": func(clip float64) func(b *nn.Builder) memory.Recurrent {
+			return func(b *nn.Builder) memory.Recurrent {
+				return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Clip: clip})
+			}
+		},
+	} {
+		bounded, free := build(0), build(-1)
+		assert.Equal(t, run(bounded, .1), run(free, .1), name)
+		assert.Equal(t, run(bounded, 1e4), run(build(20), 1e5), name)
+		assert.NotEqual(t, run(bounded, 1e4), run(free, 1e4), name)
+		assert.NotEqual(t, run(bounded, 1e4), run(build(3), 1e4), name)
+	}
 }
 
 func TestNoneReadsNothing(t *testing.T) {
