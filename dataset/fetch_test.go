@@ -204,6 +204,9 @@ func TestFetchWithoutANetwork(t *testing.T) {
 	} {
 		assert.ErrorContains(t, err, says)
 	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left, "nothing came, so nothing is left")
 	f, _ := serve(t, http.NotFound)
 	assert.ErrorContains(t, f.Fetch(t.Context(), remote(), dir, nil), "404 Not Found")
 
