@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
 )
 
 func TestEveryExperimentFileIsValid(t *testing.T) {
@@ -70,4 +71,24 @@ func TestResolvedFileReadsBackTheSame(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, string(once), string(twice))
 	}
+}
+
+// The experiment that the README teaches with is a valid one, and so are the overrides beside it.
+func TestReadmeExperimentIsValid(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(readme), "```yaml\n")
+	require.True(t, found)
+	text, rest, found := strings.Cut(rest, "```\n")
+	require.True(t, found)
+	require.Contains(t, rest, "--set optimizer.rate=5e-4")
+	require.Contains(t, rest, "'test=[{way: 5, shot: 1, norm: transductive}]'")
+	var overrides []schema.Override
+	for _, o := range []string{"optimizer.rate=5e-4", "test=[{way: 5, shot: 1, norm: transductive}]"} {
+		override, err := schema.ParseOverride(o)
+		require.NoError(t, err)
+		overrides = append(overrides, override)
+	}
+	_, err = experiments.ParseConfig("README.md", []byte(text), overrides...)
+	assert.NoError(t, err)
 }

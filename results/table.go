@@ -173,7 +173,11 @@ func commit(b Build) string {
 }
 
 func machine(m Machine) string {
-	return fmt.Sprintf("%s, %d threads, %s", m.CPU, m.Threads, m.Device)
+	threads := "threads"
+	if m.Threads == 1 {
+		threads = "thread"
+	}
+	return fmt.Sprintf("%s, %d %s, %s", m.CPU, m.Threads, threads, m.Device)
 }
 
 func join(xs []float64) string {
