@@ -7,21 +7,12 @@ import (
 	"testing"
 
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
-func enter(t *testing.T) {
-	before := tensor.Live()
-	s := tensor.Enter()
-	t.Cleanup(func() {
-		s.Leave()
-		assert.Equal(t, before, tensor.Live(), "tensors left behind")
-	})
-}
 
 func conv4(t *testing.T, c encoder.Conv4Config) (*encoder.Conv4, *nn.Params) {
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -65,7 +56,7 @@ func TestWidth(t *testing.T) {
 		{31, 3, 3},
 	} {
 		t.Run(fmt.Sprint(c.size), func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			e, _ := conv4(t, encoder.Conv4Config{Height: c.size, Width: c.size, Filters: c.filters})
 			assert.Equal(t, c.want, e.Width())
 			for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
@@ -74,7 +65,7 @@ func TestWidth(t *testing.T) {
 		})
 	}
 	t.Run("oblong and in colour", func(t *testing.T) {
-		enter(t)
+		testkit.Enter(t)
 		e, _ := conv4(t, encoder.Conv4Config{Channels: 3, Height: 35, Width: 64, Filters: 5})
 		assert.Equal(t, int64(5*2*4), e.Width())
 		assert.Equal(t, []int64{2, 40}, e.Forward(&nn.Pass{}, images(1, 2, 3, 35, 64)).Shape())
@@ -83,7 +74,7 @@ func TestWidth(t *testing.T) {
 
 // Of an image of less than 16 pixels nothing is left; no parameters are left behind either.
 func TestTooSmallImagesAreAnError(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	for _, c := range []encoder.Conv4Config{{Height: 15, Width: 28}, {Height: 28, Width: 15}, {}} {
 		b := nn.NewBuilder(1, tensor.CPU)
 		e, err := encoder.NewConv4(b, c)
@@ -94,7 +85,7 @@ func TestTooSmallImagesAreAnError(t *testing.T) {
 }
 
 func TestImagesOfAnotherShapeAreAnError(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	e, _ := conv4(t, encoder.Conv4Config{Height: 28, Width: 28, Filters: 4})
 	for _, shape := range [][]int64{{2, 3, 28, 28}, {2, 28, 28}} {
 		err := tensor.Do(func() error { e.Forward(&nn.Pass{}, images(1, shape...)); return nil })
@@ -104,7 +95,7 @@ func TestImagesOfAnotherShapeAreAnError(t *testing.T) {
 }
 
 func TestParameterCount(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	_, ps := conv4(t, encoder.Conv4Config{Height: 28, Width: 28})
 	const filters, kernel, gainAndBias = 64, 3 * 3, 2
 	first := filters*(1*kernel+1) + filters*gainAndBias // weights and a bias a filter, then batch norm
@@ -115,7 +106,7 @@ func TestParameterCount(t *testing.T) {
 
 // With running statistics an image is embedded by itself; with the batch's own the others have a say.
 func TestInductiveAndTransductive(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	e, _ := conv4(t, encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
 	x := images(1, 6, 1, 28, 28)
 	one, others := x.Narrow(0, 0, 1), images(2, 5, 1, 28, 28).MulScalar(3)
@@ -131,7 +122,7 @@ func TestInductiveAndTransductive(t *testing.T) {
 }
 
 func TestOnlyTrainingMovesRunningStatistics(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	e, ps := conv4(t, encoder.Conv4Config{Height: 16, Width: 16, Filters: 8})
 	x := images(1, 6, 1, 16, 16)
 	statistics := func() (out [][]float64) {
@@ -192,7 +183,7 @@ func TestForwardIsThePlainComposition(t *testing.T) {
 			"training": {Training: true}, "transductive": {}, "inductive": {Norm: nn.RunningStats}, "second order": {Training: true, HigherOrder: true},
 		} {
 			t.Run(fmt.Sprint(c, name), func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				config := encoder.Conv4Config{Channels: c.channels, Height: c.height, Width: c.width, Filters: c.filters}
 				e, ps := conv4(t, config)
 				_, twin := conv4(t, config) // of the same seed, so of the same values
@@ -226,7 +217,7 @@ func TestForwardIsThePlainComposition(t *testing.T) {
 
 // Images that a gradient is wanted for, as saliency maps want it, get one.
 func TestGradientOfTheImages(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	e, ps := conv4(t, encoder.Conv4Config{Height: 20, Width: 20, Filters: 8})
 	x := images(1, 4, 1, 20, 20).RequireGrad()
 	p := &nn.Pass{}

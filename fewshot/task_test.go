@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
@@ -15,16 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
-func enter(t *testing.T) {
-	before := tensor.Live()
-	s := tensor.Enter()
-	t.Cleanup(func() {
-		s.Leave()
-		assert.Equal(t, before, tensor.Live(), "tensors left behind")
-	})
-}
 
 func batch(t *testing.T, spec episode.Spec, episodes int) *episode.Batch {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Val: 1, Test: 1, Instances: 8, Size: 16})
@@ -42,7 +33,7 @@ func (e flatten) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x
 func (e flatten) Width() int64                                        { return e.width }
 
 func TestNewTaskHoldsTheBatch(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 5)
 	task := fewshot.NewTask(b, tensor.CPU)
 	assert.Equal(t, int64(4), task.Way)
@@ -62,7 +53,7 @@ func TestNewTaskHoldsTheBatch(t *testing.T) {
 }
 
 func TestEmbedSplitsSupportFromQueries(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	for _, spec := range []episode.Spec{{Way: 4, Shot: 2, Query: 3}, {Way: 1, Shot: 1, Query: 1}, {Way: 3, Shot: 1}} {
 		task := fewshot.NewTask(batch(t, spec, 3), tensor.CPU)
 		support, query := task.Embed(&nn.Pass{}, flatten{256})
@@ -85,14 +76,14 @@ func (e counting) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 func TestEmbedIsOneEvaluation(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	var seen []int64
 	fewshot.NewTask(batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 3), tensor.CPU).Embed(&nn.Pass{}, counting{flatten{256}, &seen})
 	assert.Equal(t, []int64{3 * (8 + 12)}, seen)
 }
 
 func TestAccuraciesAndNLLArePlainLoops(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	const tasks, queries, way = 4, 21, 3
 	r := rand.New(rand.NewPCG(1, 0))
 	scores, labels := make([]float32, tasks*queries*way), make([]int64, tasks*queries)
@@ -123,7 +114,7 @@ func TestAccuraciesAndNLLArePlainLoops(t *testing.T) {
 
 // Recall is what the memory reads after the support set was written with its labels.
 func TestRecall(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	task := &fewshot.Task{Way: 3, SupportLabels: tensor.New([]int64{2, 0, 1, 2, 1, 0}, 2, 3)}
 	support := tensor.New([]float32{0, 0, 1, 0, 0, 2, 3, 3, 1, 1, 0, 1}, 2, 3, 2)
 	query := tensor.New([]float32{0, 0, 1, 1}, 2, 1, 2)

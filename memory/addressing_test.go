@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -124,7 +125,7 @@ func eraseAdd(n int64) primitive {
 
 // A gradient goes through a product with zeros in it: of (1-a)(1-b) at a = 1 it is -(1-b) for a.
 func TestGradientThroughWhatIsErased(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int64{1, 2, 3} {
 		erase := floats(func() float64 { return float64(r.IntN(2)) }, 1, n, width)
@@ -137,7 +138,7 @@ func TestGradientThroughWhatIsErased(t *testing.T) {
 }
 
 func TestAddressingGivesWeightings(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 20 {
 		content := memory.ContentWeighting(floats(r.NormFloat64, seqs, slots, width), floats(r.NormFloat64, seqs, heads, width),
@@ -159,7 +160,7 @@ func TestAddressingGivesWeightings(t *testing.T) {
 }
 
 func TestContentFindsTheSlot(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	m := tensor.New([]float64{1, 0, 0, 0, 2, 0, 0, 0, 0}, 1, 3, 3) // the third slot is empty
 	// The key points along slot 1, so of the scores (0, 1000, 0) nothing is left for the others.
 	assert.InDeltaSlice(t, []float64{0, 1, 0}, memory.ContentWeighting(m, row(0, 5, 0), row(1000)).Floats(), 1e-12)
@@ -171,7 +172,7 @@ func TestContentFindsTheSlot(t *testing.T) {
 }
 
 func TestShiftMovesRound(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	shift := func(hot int64, s ...float64) []float64 { return memory.Shift(at(4, hot), row(s...)).Floats() }
 	assert.Equal(t, []float64{0, 0, 1, 0}, shift(1, 0, 0, 1), "one up: from slot 1 to slot 2")
 	assert.Equal(t, []float64{1, 0, 0, 0}, shift(3, 0, 0, 1), "one up from the last slot is the first")
@@ -186,7 +187,7 @@ func TestShiftMovesRound(t *testing.T) {
 }
 
 func TestSharpenToThePowerOfOneIsTheSame(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	w := weightings(r, seqs, heads, slots)
 	assert.InDeltaSlice(t, w.Floats(), memory.Sharpen(w, constants(1, seqs, heads, 1)).Floats(), 1e-12)
@@ -202,7 +203,7 @@ func TestSharpenToThePowerOfOneIsTheSame(t *testing.T) {
 }
 
 func TestHeadsReadAndWriteTheirSlots(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	m := tensor.New([]float64{1, 2, 3, 4, 5, 6}, 1, 3, 2)
 	assert.Equal(t, []float64{5, 6, 1, 2}, memory.ReadVectors(m, at(3, 2, 0)).Floats(), "head 0 reads slot 2, head 1 slot 0")
 	erase, add := tensor.New([]float64{1, 1, 0, 1}, 1, 2, 2), tensor.New([]float64{10, 20, 30, 40}, 1, 2, 2)

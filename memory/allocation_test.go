@@ -5,6 +5,7 @@ import (
 	"sort"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -98,7 +99,7 @@ func TestDynamicAllocation(t *testing.T) {
 }
 
 func TestAllocationTakesTheFreeSlot(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	allocation := func(u ...float64) []float64 { return memory.Allocation(row(u...)).Floats() }
 	const fine = 1e-5
 	assert.InDeltaSlice(t, []float64{0, 0, 1, 0}, allocation(1, .5, 0, 1), fine, "slot 2 is free")
@@ -111,7 +112,7 @@ func TestAllocationTakesTheFreeSlot(t *testing.T) {
 
 // Usage stays in [0, 1], and an allocation sums to what is free, over many steps.
 func TestUsageIsAShare(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
 		usage := constants(0, seqs, 1, slots).To(d)

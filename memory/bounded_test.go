@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
@@ -21,7 +22,7 @@ var rules = map[string]memory.WriteRule{"LRUA": memory.LRUAWrite, "NTM": memory.
 func eachRule(t *testing.T, f func(t *testing.T, rule memory.WriteRule, r *rand.Rand)) {
 	for name, rule := range rules {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			f(t, rule, rand.New(rand.NewPCG(uint64(rule), 11)))
 		})
 	}
@@ -188,7 +189,7 @@ func full(t *testing.T, rule memory.WriteRule, slots, width int64, keys ...[]flo
 
 // Four pairs go into three slots.
 func TestWhatAFullMemoryLoses(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	a, b, c, d := []float64{1, 0, 0, 0}, []float64{0, 1, 0, 0}, []float64{0, 0, 1, 0}, []float64{0, 0, 0, 1}
 	hot := func(classes ...int) [][]float64 {
 		out := matrix(len(classes), 4)

@@ -5,22 +5,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
-	"github.com/stretchr/testify/assert"
 )
-
-// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
-func enter(t testing.TB) {
-	before := tensor.Live()
-	s := tensor.Enter()
-	t.Cleanup(func() {
-		s.Leave()
-		assert.Equal(t, before, tensor.Live(), "tensors left behind")
-	})
-}
 
 // floats makes a float64 tensor whose elements come from f, in row-major order.
 func floats(f func() float64, shape ...int64) *tensor.Tensor {
@@ -156,7 +146,7 @@ func subjects() []subject {
 func each(t *testing.T, f func(t *testing.T, s subject, r *rand.Rand)) {
 	for i, s := range subjects() {
 		t.Run(s.name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			f(t, s, rand.New(rand.NewPCG(1, uint64(i))))
 		})
 	}

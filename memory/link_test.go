@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -110,7 +111,7 @@ func TestTemporalLinkage(t *testing.T) {
 
 // Slots 2, 0, 3 are written one after another: forward from slot 2 is slot 0, and backward from slot 3 is slot 0.
 func TestLinksFollowTheOrderOfWriting(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	link, precedence := constants(0, 1, 4, 4), constants(0, 1, 1, 4)
 	for _, slot := range []int64{2, 0, 3} {
 		link, precedence = memory.Link(link, precedence, at(4, slot)), memory.Precedence(precedence, at(4, slot))
@@ -126,7 +127,7 @@ func TestLinksFollowTheOrderOfWriting(t *testing.T) {
 }
 
 func TestReadModesChoose(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b, c, f := at(4, 0), at(4, 1), at(4, 2)
 	for mode, want := range []*tensor.Tensor{b, c, f} {
 		assert.Equal(t, want.Floats(), memory.ReadModes(at(3, int64(mode)), b, c, f).Floats())
@@ -135,7 +136,7 @@ func TestReadModesChoose(t *testing.T) {
 
 // Rows and columns of the link matrix, and the precedence, sum to at most one, the diagonal is zero, nothing is negative.
 func TestLinkMatrixStaysInRange(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
 		link, precedence := constants(0, seqs, slots, slots).To(d), constants(0, seqs, 1, slots).To(d)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
@@ -81,7 +82,7 @@ func TestLogReadOfSharpAttention(t *testing.T) {
 	} {
 		for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
 			t.Run(fmt.Sprint(name, d), func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				keys := tensor.New([]float64{0, 0, 100, 0}, 1, 2, 2).To(d).Detach().RequireGrad()
 				queries := tensor.New([]float64{0, 0, 100, 0}, 1, 2, 2).To(d).Detach().RequireGrad()
 				values := tensor.New([]float64{1, 0, 0, 1}, 1, 2, 2).To(d)
@@ -192,7 +193,7 @@ func TestReadingNothingIsAnError(t *testing.T) {
 }
 
 func TestStateNamesItsTensors(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 0))
 	keys, values := support(r, 2, 6, 3, 4)
 	for _, c := range []struct {
@@ -212,7 +213,7 @@ func TestStateNamesItsTensors(t *testing.T) {
 }
 
 func TestPrototypesAreMeans(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	keys := tensor.New([]float64{1, 2, 3, 4, 5, 9}, 1, 3, 2)
 	values := tensor.New([]float64{1, 0, 0, 0, 1, 0, 1, 0, 0}, 1, 3, 3)
 	m := memory.NewPrototype(memory.PrototypeConfig{Metric: metric.SquaredEuclidean{}})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,7 +31,7 @@ func check(t *testing.T, ps []primitive) {
 		r := rand.New(rand.NewPCG(uint64(i), 7))
 		t.Run(p.name, func(t *testing.T) {
 			t.Run("plain loop", func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				args := p.args(r)
 				got := p.call(args)
 				for task := range got.Dim(0) {
@@ -48,11 +49,11 @@ func check(t *testing.T, ps []primitive) {
 				assert.InDeltaSlice(t, got.Floats(), p.call(args).Floats(), 1e-4, "float32")
 			})
 			t.Run("gradient", func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				checkGradient(t, p.args(r), p.constant, func(x []*tensor.Tensor) []*tensor.Tensor { return []*tensor.Tensor{p.call(x)} })
 			})
 			t.Run("edges", func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				require.NotNil(t, p.edges)
 				for _, args := range p.edges() {
 					for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {

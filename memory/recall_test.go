@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -78,14 +79,14 @@ func TestAControllerLearnsToRecall(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			loss := recall(t, 250, .01, build)
 			t.Logf("%.3f bits", loss)
 			assert.Less(t, loss, .2)
 		})
 	}
 	t.Run("None", func(t *testing.T) {
-		enter(t)
+		testkit.Enter(t)
 		loss := recall(t, 50, .01, func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })
 		assert.Greater(t, loss, .95, "without a memory a bit stays a guess")
 	})

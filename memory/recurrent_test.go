@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -160,7 +161,7 @@ func double(b *nn.Builder) (*nn.Pass, []*tensor.Tensor, []*nn.Param) {
 func eachDriven(t *testing.T, f func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder)) {
 	for _, d := range drivens() {
 		t.Run(d.name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := nn.NewBuilder(5, tensor.CPU)
 			t.Cleanup(b.Params().Free)
 			m := d.make(b, control)
@@ -255,7 +256,7 @@ func TestStepsStayFinite(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := nn.NewBuilder(1, tensor.CPU)
 			t.Cleanup(b.Params().Free)
 			m := build(b)
@@ -357,7 +358,7 @@ func TestInitialMemory(t *testing.T) {
 		trained bool
 	}{"constant": {memory.ConstantMemory, false}, "learned": {memory.LearnedMemory, true}, "random": {memory.RandomMemory, false}} {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := nn.NewBuilder(1, tensor.CPU)
 			t.Cleanup(b.Params().Free)
 			p := &nn.Pass{}
@@ -397,7 +398,7 @@ func TestInitialMemory(t *testing.T) {
 
 // At first every head of an NTM is on the first slots, and LRUA's reading and usage on the first one.
 func TestInitialWeightings(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
 	p := &nn.Pass{}
@@ -414,7 +415,7 @@ func TestInitialWeightings(t *testing.T) {
 
 // What the heads emit is bounded: a larger input changes nothing more, and the same heads without the bound go further.
 func TestClip(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	run := func(build func(b *nn.Builder) memory.Recurrent, by float64) []float64 {
 		b := nn.NewBuilder(1, tensor.CPU)
 		defer b.Params().Free()
@@ -446,7 +447,7 @@ func TestClip(t *testing.T) {
 }
 
 func TestNoneReadsNothing(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	var m memory.Recurrent = memory.None{}
 	x := tensor.Ones(3, 5)
 	s := m.Init(&nn.Pass{}, 3)

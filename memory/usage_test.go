@@ -5,6 +5,7 @@ import (
 	"sort"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -101,7 +102,7 @@ func TestLeastRecentlyUsedAccess(t *testing.T) {
 }
 
 func TestLeastUsedSlots(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	usage := row(.5, .1, .9, .1, 0)
 	// Slot 4 is unused; of slots 1 and 3, used alike, the lower one comes first.
 	assert.Equal(t, []float64{0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0}, memory.LeastUsed(usage, 3).Floats())
@@ -123,7 +124,7 @@ func TestLeastUsedSlots(t *testing.T) {
 
 // A slot that is read all the time is not the one to lose; the one that was written longest ago is.
 func TestUsageForgetsWhatIsNotRead(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	usage := constants(0, 1, 1, 3)
 	read := at(3, 0) // slot 0, at every step
 	for step := range int64(12) {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -11,7 +12,7 @@ import (
 )
 
 func TestDotIsThePlainLoop(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(9, 0))
 	q, k := normal(r, .2, 2, 3, 5), normal(r, .2, 2, 4, 5)
 	want, _ := loop(func(q, k []float64) (score float64) {
@@ -27,7 +28,7 @@ func TestDotIsThePlainLoop(t *testing.T) {
 func TestMahalanobisIsThePlainLoop(t *testing.T) {
 	const width = 4
 	for _, diagonal := range []bool{false, true} {
-		enter(t)
+		testkit.Enter(t)
 		r := rand.New(rand.NewPCG(10, 0))
 		b := nn.NewBuilder(1, tensor.CPU)
 		m := metric.NewMahalanobis(b, width, diagonal)
@@ -66,7 +67,7 @@ func TestMahalanobisIsThePlainLoop(t *testing.T) {
 
 // A distance that matters is learned: of two coordinates only the first tells the classes apart.
 func TestMahalanobisLearnsWhichCoordinateMatters(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewMahalanobis(b, 2, true)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -48,16 +49,6 @@ var metrics = []struct {
 	}},
 }
 
-// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
-func enter(t *testing.T) {
-	before := tensor.Live()
-	s := tensor.Enter()
-	t.Cleanup(func() {
-		s.Leave()
-		assert.Equal(t, before, tensor.Live(), "tensors left behind")
-	})
-}
-
 func normal(r *rand.Rand, offset float64, shape ...int64) *tensor.Tensor {
 	n := int64(1)
 	for _, d := range shape {
@@ -94,7 +85,7 @@ func TestScoreIsThePlainLoop(t *testing.T) {
 	for _, m := range metrics {
 		for i, s := range [][4]int64{{1, 1, 1, 1}, {2, 3, 4, 5}, {1, 5, 1, 64}, {3, 1, 7, 2}, {2, 4, 4, 1}, {2, 75, 25, 64}, {1, 20, 20, 257}} {
 			t.Run(fmt.Sprint(m.name, s), func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				r := rand.New(rand.NewPCG(1, uint64(i)))
 				q, k := normal(r, .2, s[0], s[1], s[3]), normal(r, .2, s[0], s[2], s[3])
 				want, _ := loop(m.plain, q, k)
@@ -114,7 +105,7 @@ func TestInvariants(t *testing.T) {
 	const n = 12
 	for _, m := range metrics {
 		t.Run(m.name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			r := rand.New(rand.NewPCG(2, 0))
 			x := normal(r, .3, 2, n, 6).To(tensor.Float32)
 			y := normal(r, -.3, 2, n, 6).To(tensor.Float32)
@@ -135,7 +126,7 @@ func TestInvariants(t *testing.T) {
 }
 
 func TestSquaredEuclideanIsNotAboveZero(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(3, 0))
 	x := normal(r, 0, 1, 40, 8).To(tensor.Float32)
 	for _, v := range (metric.SquaredEuclidean{}).Score(nil, x, x).Floats() {
@@ -144,7 +135,7 @@ func TestSquaredEuclideanIsNotAboveZero(t *testing.T) {
 }
 
 func TestCosineLiesBetweenMinusOneAndOne(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(3, 1))
 	x := normal(r, 0, 1, 40, 8).To(tensor.Float32)
 	for _, scale := range []float64{.01, 1, 1e6} {
@@ -165,7 +156,7 @@ func TestDegeneratePointsHaveNoNaN(t *testing.T) {
 	for _, m := range metrics {
 		for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
 			t.Run(fmt.Sprint(m.name, d), func(t *testing.T) {
-				enter(t)
+				testkit.Enter(t)
 				values := []float64{0, 0, 0, 1, 2, 3, 1, 2, 3, -1, 0, 1}
 				q := tensor.New(values, 1, 4, 3).To(d).Detach().RequireGrad()
 				k := tensor.New(values, 1, 4, 3).To(d).Detach().RequireGrad()
@@ -184,7 +175,7 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 	const h = 1e-5
 	for _, m := range metrics {
 		t.Run(m.name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			r := rand.New(rand.NewPCG(4, 0))
 			xs := []*tensor.Tensor{normal(r, .5, 2, 3, 4), normal(r, .5, 2, 5, 4)}
 			weights := normal(r, 0, 2, 3, 5)
@@ -214,7 +205,7 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 func TestSquaredEuclideanFarFromTheOrigin(t *testing.T) {
 	for _, offset := range []float64{0, 10, 1000} {
 		t.Run(fmt.Sprint(offset), func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			r := rand.New(rand.NewPCG(5, 0))
 			q, k := normal(r, offset, 1, 10, 64).To(tensor.Float32), normal(r, offset, 1, 10, 64).To(tensor.Float32)
 			want, size := loop(metrics[0].plain, q, k)

@@ -23,16 +23,6 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
-func enter(t testing.TB) {
-	before := tensor.Live()
-	s := tensor.Enter()
-	t.Cleanup(func() {
-		s.Leave()
-		assert.Equal(t, before, tensor.Live(), "tensors left behind")
-	})
-}
-
 // build starts a network that is freed with the test. It comes after enter.
 func build(t testing.TB, seed uint64) *nn.Builder {
 	b := nn.NewBuilder(seed, tensor.CPU)

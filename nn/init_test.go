@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
@@ -58,7 +59,7 @@ func TestFirstValues(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			c.build(b)
 			ps := b.Params()
@@ -89,7 +90,7 @@ func TestFirstValues(t *testing.T) {
 }
 
 func TestFirstValuesDependOnSeedAndNameOnly(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	a, b, c := build(t, 1), build(t, 1), build(t, 2)
 	nn.NewLinear(a.In("x"), 3, 4)
 	nn.NewLinear(a.In("y"), 3, 4)
@@ -108,7 +109,7 @@ func TestFirstValuesDependOnSeedAndNameOnly(t *testing.T) {
 
 // The figures of committed results depend on these values, so a change of them must be a decision.
 func TestFirstValuesArePinned(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	l := nn.NewLinear(b.In("out"), 4, 1)
 	assert.InDeltaSlice(t, []float64{0.38354635, -0.0019354974, -0.35192516, -0.27599254}, l.Weight.Value().Floats(), 1e-7)
@@ -117,7 +118,7 @@ func TestFirstValuesArePinned(t *testing.T) {
 }
 
 func TestTwoParametersOfOneNameAreAnError(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	nn.NewLinear(b.In("part"), 1, 1)
 	err := tensor.Do(func() error { nn.NewLinear(b.In("part"), 1, 1); return nil })
@@ -127,7 +128,7 @@ func TestTwoParametersOfOneNameAreAnError(t *testing.T) {
 }
 
 func TestParamsListAndCount(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	nn.NewLinear(b.In("first"), 3, 2)
 	nn.NewBatchNorm(b.In("norm"), 2)

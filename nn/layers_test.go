@@ -3,6 +3,7 @@ package nn_test
 import (
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -55,7 +56,7 @@ func (c layerCase) forward(t *testing.T, b *nn.Builder) func(p *nn.Pass, in map[
 func TestLayersAgainstPyTorch(t *testing.T) {
 	for _, c := range fixture[layerCase](t, "testdata/layers.json") {
 		t.Run(c.Layer+"/"+c.Name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			forward := c.forward(t, b)
 			ps := b.Params()
@@ -101,7 +102,7 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 
 // One layer of LSTM is its cell, step by step, in values and gradients.
 func TestLSTMIsItsCellUnrolled(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	const steps, batch, in, size = 6, 3, 4, 5
 	b := build(t, 1)
 	cell, stack := nn.NewLSTMCell(b.In("cell"), in, size), nn.NewLSTM(b.In("stack"), nn.LSTMConfig{In: in, Size: size})
@@ -137,7 +138,7 @@ func TestLSTMIsItsCellUnrolled(t *testing.T) {
 }
 
 func TestLSTMInitShapes(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	s := nn.NewLSTM(b.In("deep"), nn.LSTMConfig{In: 2, Size: 3, Layers: 2, Bidirectional: true}).Init(5)
 	assert.Equal(t, []int64{4, 5, 3}, s.Hidden.Shape())
@@ -148,7 +149,7 @@ func TestLSTMInitShapes(t *testing.T) {
 }
 
 func TestWrongShapesAreErrors(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	linear := nn.NewLinear(b.In("linear"), 3, 2)
 	conv := nn.NewConv2d(b.In("conv"), nn.Conv2dConfig{In: 3, Out: 2, Kernel: 3})

@@ -3,6 +3,7 @@ package nn_test
 import (
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -33,7 +34,7 @@ func TestXORIsLearned(t *testing.T) {
 		"SGD":     {func(ps *nn.Params) nn.Optimizer { return nn.NewSGD(ps, nn.SGDConfig{Momentum: .9}) }, .1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			hidden, out := nn.NewLinear(b.In("hidden"), 2, 8), nn.NewLinear(b.In("out"), 8, 1)
 			x, y := tensor.New([]float32{0, 0, 0, 1, 1, 0, 1, 1}, 4, 2), tensor.New([]float32{0, 1, 1, 0}, 4, 1)
@@ -49,7 +50,7 @@ func TestXORIsLearned(t *testing.T) {
 // The label is the first bit of eight; the rest are noise.
 func TestLSTMRemembersTheFirstBit(t *testing.T) {
 	const length, batch, size = 8, 32, 8
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	lstm, out := nn.NewLSTM(b.In("lstm"), nn.LSTMConfig{In: 1, Size: size}), nn.NewLinear(b.In("out"), size, 1)
 	loss := learn(b.Params(), own(t, nn.NewAdam(b.Params(), nn.AdamConfig{})), 1000, .03, .02, func(step int) *tensor.Tensor {
@@ -71,7 +72,7 @@ func TestLSTMRemembersTheFirstBit(t *testing.T) {
 // the running statistics agrees.
 func TestConvolutionsLearn(t *testing.T) {
 	const batch = 16
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	conv := nn.NewConv2d(b.In("conv"), nn.Conv2dConfig{In: 1, Out: 4, Kernel: 3, Padding: 1})
 	norm, out := nn.NewBatchNorm(b.In("norm"), 4), nn.NewLinear(b.In("out"), 4*3*3, 2)

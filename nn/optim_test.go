@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -45,7 +46,7 @@ func TestOptimizersAgainstPyTorch(t *testing.T) {
 	given := cases[0]
 	for _, c := range cases[1:] {
 		t.Run(c.Optimizer+"/"+c.Name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			for _, name := range []string{"a", "b"} {
 				b.Param(name, nn.Constant(0), given.Start[name].Shape...).Value().Assign(given.Start[name].tensor())
@@ -79,7 +80,7 @@ var optimizers = map[string]func(ps *nn.Params) nn.Optimizer{
 func TestNilGradientLeavesParameterAndState(t *testing.T) {
 	for name, make := range optimizers {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			nn.NewLinear(b, 2, 3)
 			ps := b.Params()
@@ -109,7 +110,7 @@ func TestNilGradientLeavesParameterAndState(t *testing.T) {
 func TestGradientsThatDoNotFitAreErrors(t *testing.T) {
 	for name, make := range optimizers {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			nn.NewLinear(b, 2, 3)
 			ps := b.Params()
@@ -139,7 +140,7 @@ func TestGradientsThatDoNotFitAreErrors(t *testing.T) {
 }
 
 func TestGlobalNorm(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	grads := []*tensor.Tensor{tensor.New([]float32{3, 0}, 2), nil, tensor.New([]float32{0, -4, 12}, 3, 1)}
 	assert.Equal(t, 13.0, nn.GlobalNorm(grads))
 	assert.Equal(t, 0.0, nn.GlobalNorm(nil))
@@ -151,7 +152,7 @@ func TestGlobalNorm(t *testing.T) {
 }
 
 func TestClipByNorm(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	a, b := tensor.New([]float32{3, 0}, 2), tensor.New([]float32{0, -4, 12}, 3, 1)
 	grads := []*tensor.Tensor{a, nil, b}
 
@@ -172,7 +173,7 @@ func TestClipByNorm(t *testing.T) {
 }
 
 func TestClipByValue(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	grads := []*tensor.Tensor{tensor.New([]float32{-11, -10, 0, .1, 10, 1e30}, 2, 3), nil, tensor.Scalar(float32(math.NaN()))}
 	clipped := nn.ClipByValue(grads, 10)
 	require.Len(t, clipped, 3)
@@ -187,7 +188,7 @@ func TestClipByValue(t *testing.T) {
 func TestStepOwnsNothingButItsState(t *testing.T) {
 	for name, make := range optimizers {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			b := build(t, 1)
 			nn.NewLinear(b, 2, 3)
 			opt := own(t, make(b.Params()))

@@ -3,6 +3,7 @@ package nn_test
 import (
 	"testing"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -10,7 +11,7 @@ import (
 
 // With puts a tensor in a parameter's place for values and for gradients: y = w·x with w 5 in place of 2.
 func TestWithReplacesAParameter(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	l := nn.NewLinear(b, 1, 1)
 	set(l.Weight, 2)
@@ -30,7 +31,7 @@ func TestWithReplacesAParameter(t *testing.T) {
 // A step inside the graph, as MAML takes it: with the loss y²/2 and w' = w - r·w·x², the outer loss (w'x)²/2 has the
 // gradient w'·x²·(1 - r·x²) for w.
 func TestGradientThroughAnAdaptedParameter(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	l := nn.NewLinear(b, 1, 1)
 	set(l.Weight, 2)
@@ -49,7 +50,7 @@ func TestGradientThroughAnAdaptedParameter(t *testing.T) {
 // normed is a batch norm over one channel, whose running statistics are 10 and 4, and the batch 1, 2, 3, 6: mean 3,
 // variance 3.5, unbiased 14/3.
 func normed(t *testing.T) (l *nn.BatchNorm, x *tensor.Tensor) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	l = nn.NewBatchNorm(b, 1)
 	set(l.Mean, 10)

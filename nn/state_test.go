@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
@@ -50,7 +51,7 @@ func parse(t *testing.T, path string) (h header, notes map[string]string, data [
 }
 
 func TestSaveWritesTheFormatOfPython(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	path := filepath.Join(t.TempDir(), "s.safetensors")
 	bf16 := tensor.Empty(tensor.BFloat16, tensor.CPU, 2)
 	bf16.Set([]byte{0x01, 0x7f, 0xc1, 0xff}) // a large value, and a NaN with a payload
@@ -99,7 +100,7 @@ func TestSaveWritesTheFormatOfPython(t *testing.T) {
 
 // Two saves of one state are one file, byte for byte.
 func TestSaveIsRepeatable(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := build(t, 1)
 	network(b)
 	dir := t.TempDir()
@@ -116,7 +117,7 @@ func TestSaveIsRepeatable(t *testing.T) {
 
 // Not-numbers with their payloads, minus zero and the rest come back as they were.
 func TestLoadIsBitForBit(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	a, b := build(t, 1), build(t, 2)
 	odd := []uint32{0x7fc12345, 0xffc00001, 0x7f800001, 0x80000000, 0x00000001, 0x7f800000, 0xff800000, 0x3f800001}
 	for _, builder := range []*nn.Builder{a, b} {
@@ -170,7 +171,7 @@ func (n *net) train(ps *nn.Params, opt nn.Optimizer, from, to uint64) {
 func TestResumedTrainingIsUninterruptedTraining(t *testing.T) {
 	for name, optimizer := range optimizers {
 		t.Run(name, func(t *testing.T) {
-			enter(t)
+			testkit.Enter(t)
 			path := filepath.Join(t.TempDir(), "checkpoint.safetensors")
 			whole := build(t, 1)
 			n, ps := network(whole), whole.Params()
@@ -196,7 +197,7 @@ func TestResumedTrainingIsUninterruptedTraining(t *testing.T) {
 }
 
 func TestLoadRefusesWhatDoesNotFitAndChangesNothing(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	path := filepath.Join(t.TempDir(), "s.safetensors")
 	require.NoError(t, nn.Save(path, nn.WithPrefix("net.", []nn.Named{
 		{Name: "hidden.weight", Tensor: tensor.Ones(5, 3)}, // fits
@@ -234,7 +235,7 @@ net.extra is in the file but not in the network`, err.Error())
 }
 
 func TestOpenRefusesWhatIsNoWholeFile(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s.safetensors")
 	require.NoError(t, nn.Save(path, []nn.Named{{Name: "a", Tensor: tensor.Ones(4)}}, map[string]string{"n": "1"}))
@@ -284,7 +285,7 @@ func files(t *testing.T, dir string) []string {
 }
 
 func TestFailedSaveLeavesTheOldFile(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
 	one := []nn.Named{{Name: "a", Tensor: tensor.Ones(1)}}
@@ -330,7 +331,7 @@ func TestFailedSaveLeavesTheOldFile(t *testing.T) {
 }
 
 func TestSaveReplacesTheOldFile(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
 	require.NoError(t, nn.Save(path, []nn.Named{{Name: "a", Tensor: tensor.Ones(100)}}, nil))
@@ -346,7 +347,7 @@ func TestSaveReplacesTheOldFile(t *testing.T) {
 
 // Whatever a file holds, Open and Load return; they do not panic.
 func FuzzOpen(f *testing.F) {
-	enter(f)
+	testkit.Enter(f)
 	dir := f.TempDir()
 	path := filepath.Join(dir, "s.safetensors")
 	b := build(f, 1)

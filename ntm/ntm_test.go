@@ -8,21 +8,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/ntm"
 	"github.com/engram-go/engram/tensor"
 )
-
-// enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
-func enter(t *testing.T) {
-	before := tensor.Live()
-	s := tensor.Enter()
-	t.Cleanup(func() {
-		s.Leave()
-		assert.Equal(t, before, tensor.Live(), "tensors left behind")
-	})
-}
 
 func normal(r *rand.Rand, shape ...int64) *tensor.Tensor {
 	n := int64(1)
@@ -55,7 +46,7 @@ func each(t *testing.T, f func(t *testing.T, b *nn.Builder, n *ntm.Net)) {
 		for _, feedforward := range []bool{false, true} {
 			for _, layers := range []int64{1, 2} {
 				t.Run(fmt.Sprintf("%s, feedforward %v, %d layers", name, feedforward, layers), func(t *testing.T) {
-					enter(t)
+					testkit.Enter(t)
 					b := nn.NewBuilder(3, tensor.CPU)
 					defer b.Params().Free()
 					f(t, b, ntm.New(b, ntm.Config{Inputs: 3, Outputs: 2, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem}))
@@ -102,7 +93,7 @@ func TestEveryStateIsShownOnce(t *testing.T) {
 
 // On no memory an LSTM controller is LibTorch's own LSTM and a linear layer.
 func TestWithoutMemoryItIsAnLSTM(t *testing.T) {
-	enter(t)
+	testkit.Enter(t)
 	b := nn.NewBuilder(4, tensor.CPU)
 	defer b.Params().Free()
 	n := ntm.New(b, ntm.Config{Inputs: 3, Outputs: 2, Size: 5})

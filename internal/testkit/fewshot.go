@@ -1,0 +1,162 @@
+package testkit
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// FewShot is a network that classifies the Queries of few-shot Tasks.
+type FewShot interface {
+	Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor)
+	LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor
+}
+
+// flatten is an encoder whose embeddings are the images.
+type flatten struct{ size int64 }
+
+func (e flatten) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x.Flatten(1, -1) }
+func (e flatten) Width() int64                                        { return e.size }
+
+// The sizes of [Task]: Tasks tasks of Way classes, Shot support examples a class, Queries queries in all, Width values an
+// example.
+const Tasks, Way, Shot, Queries, Width = 3, 4, 2, 5, 6
+
+// Task is a few-shot task of random images [1, 2, 3], the labels of each task in an order of their own.
+func Task(seed uint64) *fewshot.Task {
+	r := rand.New(rand.NewPCG(seed, 0))
+	images := func(n int64) *tensor.Tensor {
+		v := make([]float64, Tasks*n*Width)
+		for i := range v {
+			v[i] = r.NormFloat64()
+		}
+		return tensor.New(v, Tasks, n, 1, 2, 3)
+	}
+	var support, query []int64
+	for range Tasks {
+		for _, i := range r.Perm(Way * Shot) {
+			support = append(support, int64(i)%Way)
+		}
+		for range Queries {
+			query = append(query, r.Int64N(Way))
+		}
+	}
+	return &fewshot.Task{
+		Way: Way, Support: images(Way * Shot), SupportLabels: tensor.New(support, Tasks, Way*Shot),
+		Query: images(Queries), QueryLabels: tensor.New(query, Tasks, Queries),
+	}
+}
+
+// ConformFewShot checks what every network on an encoder and a memory must hold to: build makes it, with its paper's memory
+// where that is nil, and plain writes its paper's formula out in float64, log-probabilities flat as [Tasks, Queries, Way].
+func ConformFewShot(t *testing.T, build func(e encoder.Encoder, m memory.Associative) FewShot, plain func(*fewshot.Task) []float64) {
+	t.Run("log-probabilities are the paper's, written out", func(t *testing.T) { isThePaper(t, build, plain) })
+	t.Run("permuted labels permute probabilities", func(t *testing.T) { permutes(t, build) })
+	t.Run("other memories fit", func(t *testing.T) { takesMemories(t, build) })
+	t.Run("learns strokes", func(t *testing.T) { learnsStrokes(t, build) })
+}
+
+func isThePaper(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot, plain func(*fewshot.Task) []float64) {
+	Enter(t)
+	task := Task(1)
+	net := build(flatten{Width}, nil)
+	want, labels := plain(task), tensor.Values[int64](task.QueryLabels)
+	loss, logp := net.Loss(&nn.Pass{}, task)
+	require.Equal(t, []int64{Tasks, Queries, Way}, logp.Shape())
+	assert.InDeltaSlice(t, want, logp.Floats(), 1e-9)
+	assert.InDeltaSlice(t, want, net.LogProbs(&nn.Pass{}, task).Floats(), 1e-9)
+	var nll float64
+	for i, label := range labels {
+		nll -= want[i*Way+int(label)] / (Tasks * Queries)
+	}
+	assert.InDelta(t, nll, loss.Float(), 1e-9)
+
+	// As NewTask makes it.
+	task.Support, task.Query = task.Support.To(tensor.Float32), task.Query.To(tensor.Float32)
+	assert.InDeltaSlice(t, want, net.LogProbs(&nn.Pass{}, task).Floats(), 1e-4)
+}
+
+// Names of classes mean nothing: other names give the same probabilities under them.
+func permutes(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
+	Enter(t)
+	task := Task(2)
+	net := build(flatten{Width}, nil)
+	loss, logp := net.Loss(&nn.Pass{}, task)
+	renamed, old := tensor.New([]int64{2, 0, 3, 1}, Way), tensor.New([]int64{1, 3, 0, 2}, Way) // class 0 is now 2, and so on
+	rename := func(labels *tensor.Tensor) *tensor.Tensor {
+		return renamed.IndexSelect(0, labels.Flatten(0, 1)).Reshape(labels.Shape()...)
+	}
+	task.SupportLabels, task.QueryLabels = rename(task.SupportLabels), rename(task.QueryLabels)
+	gotLoss, got := net.Loss(&nn.Pass{}, task)
+	assert.InDeltaSlice(t, logp.IndexSelect(2, old).Floats(), got.Floats(), 1e-9)
+	assert.InDelta(t, loss.Float(), gotLoss.Float(), 1e-9)
+}
+
+// Any memory fits.
+func takesMemories(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
+	Enter(t)
+	task := Task(3)
+	for name, m := range map[string]memory.Associative{
+		"prototype": memory.NewPrototype(memory.PrototypeConfig{Metric: metric.Cosine{}, Scale: 5}),
+		"key-value": memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.SquaredEuclidean{}}),
+	} {
+		net := build(flatten{Width}, m)
+		for _, sum := range net.LogProbs(&nn.Pass{}, task).Exp().Sum(-1).Floats() {
+			assert.InDelta(t, 1, sum, 1e-9, name)
+		}
+	}
+}
+
+func learnsStrokes(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
+	Enter(t)
+	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
+	require.NoError(t, err)
+	parts, err := set.Split().Parts(set, dataset.RotateNone)
+	require.NoError(t, err)
+	sampler := func(set dataset.Set, name string) *episode.Sampler {
+		s, err := episode.New(set, episode.Spec{Way: 5, Shot: 1, Query: 3, Rotation: dataset.RotateNone}, 1, name)
+		require.NoError(t, err)
+		return s
+	}
+	train, test := sampler(parts.Train, "train"), sampler(parts.Test, "test").Batch(0, 100)
+
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
+	require.NoError(t, err)
+	net, opt := build(e, nil), nn.NewAdam(b.Params(), nn.AdamConfig{})
+	t.Cleanup(opt.Free)
+	measure := func() (accuracy float64) {
+		scope := tensor.Enter()
+		defer scope.Leave()
+		tensor.NoGrad(func() {
+			task := fewshot.NewTask(test, tensor.CPU)
+			for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
+				accuracy += a / float64(test.Episodes)
+			}
+		})
+		return accuracy
+	}
+	start := measure()
+	for step := range 40 {
+		scope := tensor.Enter()
+		loss, _ := net.Loss(&nn.Pass{Training: true}, fewshot.NewTask(train.Batch(uint64(step)*8, 8), tensor.CPU))
+		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .01)
+		scope.Leave()
+	}
+	end := measure()
+	t.Logf("accuracy on classes not seen in training: from %.3f to %.3f", start, end)
+	assert.Greater(t, end, start+.15)
+	assert.Greater(t, end, .5)
+}

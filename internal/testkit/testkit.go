@@ -1,0 +1,20 @@
+// Package testkit holds what the tests of several packages do alike.
+package testkit
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// Enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
+func Enter(t testing.TB) {
+	before := tensor.Live()
+	s := tensor.Enter()
+	t.Cleanup(func() {
+		s.Leave()
+		assert.Equal(t, before, tensor.Live(), "tensors left behind")
+	})
+}
