@@ -29,7 +29,10 @@ validation: {way: 5, shot: 1, query: 3, episodes: 6, every: 4}
 test: [{way: 5, shot: 1, query: 3, episodes: 20}]
 `
 
-func config(t *testing.T, sets ...string) *experiments.Config {
+func config(t *testing.T, sets ...string) *experiments.Config { return parse(t, tiny, sets...) }
+
+// parse reads an experiment file with overrides as --set has them.
+func parse(t *testing.T, text string, sets ...string) *experiments.Config {
 	t.Helper()
 	var overrides []schema.Override
 	for _, s := range sets {
@@ -37,7 +40,7 @@ func config(t *testing.T, sets ...string) *experiments.Config {
 		require.NoError(t, err)
 		overrides = append(overrides, o)
 	}
-	c, err := experiments.ParseConfig("tiny.yaml", []byte(tiny), overrides...)
+	c, err := experiments.ParseConfig("tiny.yaml", []byte(text), overrides...)
 	require.NoError(t, err)
 	return c
 }
@@ -338,18 +341,7 @@ validation: {sequences: 12, every: 4}
 test: [{length: 3, sequences: 20}, {length: 6, sequences: 20}]
 `
 
-func copyConfig(t *testing.T, sets ...string) *experiments.Config {
-	t.Helper()
-	var overrides []schema.Override
-	for _, s := range sets {
-		o, err := schema.ParseOverride(s)
-		require.NoError(t, err)
-		overrides = append(overrides, o)
-	}
-	c, err := experiments.ParseConfig("copy.yaml", []byte(tinyCopy), overrides...)
-	require.NoError(t, err)
-	return c
-}
+func copyConfig(t *testing.T, sets ...string) *experiments.Config { return parse(t, tinyCopy, sets...) }
 
 func TestSequencesTrainResumeAndReport(t *testing.T) {
 	before := tensor.Live()
