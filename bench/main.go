@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -83,7 +84,7 @@ func run(rounds, threads int, only, scripts, out string) error {
 		return err
 	}
 	tensor.SetThreads(threads)
-	r := report{CPU: cpu(), Cores: runtime.NumCPU(), Threads: threads, Load: load(), LibTorch: tensor.Version(), Go: runtime.Version()}
+	r := report{CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: threads, Load: load(), LibTorch: tensor.Version(), Go: runtime.Version()}
 	for _, w := range chosen {
 		row, version, err := measure(w, rounds, threads, python, scripts)
 		if err != nil {
@@ -258,19 +259,6 @@ func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
-}
-
-func cpu() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
 }
 
 func load() float64 {

@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/engram-go/engram/experiments/schema"
@@ -213,24 +211,9 @@ func (r *run) machine() results.Machine {
 	s := tensor.Enter()
 	defer s.Leave()
 	return results.Machine{
-		CPU: cpuModel(), Cores: runtime.NumCPU(), Threads: tensor.Threads(), Device: r.device.String(),
+		CPU: tensor.Processor(), Cores: runtime.NumCPU(), Threads: tensor.Threads(), Device: r.device.String(),
 		OS: runtime.GOOS + "/" + runtime.GOARCH,
 	}
-}
-
-// cpuModel returns the processor's name, or "" where the system does not tell.
-func cpuModel() string {
-	f, err := os.Open("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		if key, value, _ := strings.Cut(sc.Text(), ":"); strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }
 
 // RunConfig reads the configuration of a run folder, with overrides laid over it.

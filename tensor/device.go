@@ -6,6 +6,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -77,8 +78,19 @@ func KeepMemory() { C.eg_keep_memory() }
 // Version returns LibTorch's version.
 func Version() string { return C.GoString(C.eg_version()) }
 
-// Parallelism returns LibTorch's own account of its threads and backends.
-func Parallelism() string { return take(C.eg_config()) }
+// Processor returns the name of the processor, or "" where the system does not tell.
+func Processor() string {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
 
 // Library returns the file that holds a C symbol of this process, such as "cblas_sgemm", or "" where there is none.
 func Library(symbol string) string {

@@ -133,8 +133,6 @@ void eg_keep_memory(void) {
 
 const char *eg_version(void) { return TORCH_VERSION; }
 
-char *eg_config(void) { return strdup(at::get_parallel_info().c_str()); }
-
 char *eg_library(const char *symbol) {
   void *address = dlsym(RTLD_DEFAULT, symbol);
   Dl_info info;

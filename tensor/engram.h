@@ -27,7 +27,6 @@ int eg_get_threads(void);
 void eg_keep_memory(void);
 
 const char *eg_version(void);
-char *eg_config(void);
 // The file that the symbol was loaded from, or NULL; the caller frees it.
 char *eg_library(const char *symbol);
 

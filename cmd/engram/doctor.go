@@ -230,7 +230,7 @@ func nameBLAS(file string, open bool) blas {
 
 func readCPU() processor {
 	p := processor{
-		Model: field("/proc/cpuinfo", "model name"),
+		Model: tensor.Processor(),
 		// The lesser of the cores that this process may run on and a container's quota.
 		Cores:    runtime.GOMAXPROCS(0),
 		Features: []string{},
