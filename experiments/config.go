@@ -94,7 +94,7 @@ func LoadConfig(file string, overrides ...schema.Override) (*Config, error) {
 
 // ParseConfig is [LoadConfig] for text that is at hand; file is the name that messages call it by.
 func ParseConfig(file string, text []byte, overrides ...schema.Override) (*Config, error) {
-	into := newFile(schema.Peek(file, text, "dataset", overrides...))
+	into := newFile(schema.Peek(file, text, "dataset", overrides...), schema.Peek(file, text, "network", overrides...))
 	err := schema.Decode(file, text, into, overrides...)
 	c := &Config{file: into}
 	// The sections are checked as well where the rest allows it, so that one run shows every mistake.

@@ -31,9 +31,9 @@ type fewshotLearner interface {
 // imageShape is what a network must know of its input.
 type imageShape struct{ channels, height, width int }
 
-// newFile returns what an experiment file on a data set of this kind is decoded into, with the values of the keys that it
-// leaves out.
-func newFile(dataset string) experimentFile {
+// newFile returns what an experiment file on this kind of data set and network is decoded into, with the values of the
+// keys that it leaves out.
+func newFile(dataset, _ string) experimentFile {
 	if slices.Contains(sequenceTasks(), dataset) {
 		return newSequenceFile()
 	}

@@ -2,6 +2,7 @@ package results_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,12 +18,12 @@ func TestTablesAreUpToDate(t *testing.T) {
 	runs, err := results.ReadRuns(os.DirFS("."))
 	require.NoError(t, err)
 	require.NotEmpty(t, runs)
-	for file, generate := range map[string]func([]results.Run) ([]byte, error){"omniglot.md": results.Omniglot, "ntm.md": results.NTM} {
-		want, err := generate(runs)
+	documents, err := results.Documents(runs)
+	require.NoError(t, err)
+	for _, want := range documents {
+		have, err := os.ReadFile(filepath.Join("..", want.Path))
 		require.NoError(t, err)
-		have, err := os.ReadFile(file)
-		require.NoError(t, err)
-		assert.Equal(t, string(want), string(have), "run: make tables")
+		assert.Equal(t, string(want.Text), string(have), "run: make tables")
 	}
 
 	readme, err := os.ReadFile("../README.md")

@@ -17,42 +17,31 @@ func newTable() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table",
 		Short: "Generate the result tables from result.json files",
-		Long: `Table reads every result.json below results/runs and writes results/omniglot.md, results/ntm.md and the result table of
-README.md. A run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
+		Long: `Table reads every result.json below results/runs and writes the tables of results and the result table of README.md.
+A run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			runs, err := results.ReadRuns(os.DirFS(filepath.Join(dir, "results")))
 			if err != nil {
 				return err
 			}
-			omniglot, err := results.Omniglot(runs)
+			documents, err := results.Documents(runs)
 			if err != nil {
 				return err
 			}
-			ntm, err := results.NTM(runs)
-			if err != nil {
-				return err
-			}
-			readmePath := filepath.Join(dir, "README.md")
-			readme, err := os.ReadFile(readmePath)
+			readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 			if err != nil {
 				return fmt.Errorf("table: %w; run it in the top folder of the project, or name that with --dir", err)
 			}
 			if readme, err = results.Readme(readme, runs); err != nil {
 				return err
 			}
-			for _, file := range []struct {
-				path string
-				text []byte
-			}{
-				{filepath.Join(dir, "results", "omniglot.md"), omniglot},
-				{filepath.Join(dir, "results", "ntm.md"), ntm},
-				{readmePath, readme},
-			} {
-				if err := nn.WriteFile(file.path, bytes.NewReader(file.text)); err != nil {
+			for _, d := range append(documents, results.Document{Path: "README.md", Text: readme}) {
+				path := filepath.Join(dir, d.Path)
+				if err := nn.WriteFile(path, bytes.NewReader(d.Text)); err != nil {
 					return fmt.Errorf("table: %w", err)
 				}
-				fmt.Fprintln(cmd.OutOrStdout(), file.path)
+				fmt.Fprintln(cmd.OutOrStdout(), path)
 			}
 			return nil
 		},
