@@ -1,8 +1,16 @@
 package memory
 
-import "github.com/engram-go/engram/tensor"
+import (
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
 
 // What the memories that controllers drive have in common: settings, emissions, and first weightings.
+
+// fuses reports whether a step goes by its one operation in package tensor; otherwise it is composed here.
+func fuses(p *nn.Pass, emission, memory *tensor.Tensor) bool {
+	return !p.HigherOrder && tensor.FusesSteps(emission) && emission.DType() == memory.DType()
+}
 
 // onFirstSlot returns weightings [batch, heads, slots] that are all on the first slot.
 func onFirstSlot(like *tensor.Tensor, batch, heads, slots int64) *tensor.Tensor {

@@ -84,10 +84,17 @@ func (m *LRUA) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent].
+// Step implements [Recurrent]. It is one operation where it can be; see [tensor.LRUAStep].
 func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, prev.(LRUAState)
-	e := parts{from: m.emit.Forward(p, control)}
+	emission := m.emit.Forward(p, control)
+	if fuses(p, emission, s.Memory) {
+		r := tensor.LRUAStep(emission, s.Memory, s.Read, s.Usage, tensor.LRUAOptions{
+			Decay: c.Decay, Add: c.Add, Strength: c.Strength, OwnSlots: c.OwnSlots,
+		})
+		return r.Out, LRUAState{Memory: r.Memory, Read: r.Read, Write: r.Write, Usage: r.Usage}
+	}
+	e := parts{from: emission}
 	keys := e.next(c.Heads, c.Width).Tanh()
 	gates := e.next(c.Heads, 1).Sigmoid()
 	add := keys

@@ -79,11 +79,16 @@ func (m *NTM) Init(p *nn.Pass, batch int64) State {
 	return NTMState{Memory: m.memory.expand(p, start, batch), Weightings: w, reads: m.config.Reads}
 }
 
-// Step implements [Recurrent].
+// Step implements [Recurrent]. It is one operation where it can be; see [tensor.NTMStep].
 func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, prev.(NTMState)
+	emission := m.emit.Forward(p, control)
+	if fuses(p, emission, s.Memory) && c.Shift <= c.Slots {
+		read, w, written := tensor.NTMStep(emission, s.Memory, s.Weightings, c.Reads, c.Writes, c.Shift, c.Clip)
+		return read, NTMState{Memory: written, Weightings: w, reads: c.Reads}
+	}
 	heads := c.Reads + c.Writes
-	e := parts{from: clip(m.emit.Forward(p, control), c.Clip)}
+	e := parts{from: clip(emission, c.Clip)}
 	keys := e.next(heads, c.Width).Tanh()
 	scales := e.next(2*heads, 1).Softplus() // strengths, and what sharpening has above one
 	gates := e.next(heads, 1).Sigmoid()

@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -457,3 +458,76 @@ func TestNoneReadsNothing(t *testing.T) {
 	assert.Zero(t, m.ReadWidth())
 	assert.Empty(t, s.Tensors())
 }
+
+// A step in one operation and the step composed of the addressing functions are the same, value and gradient, in float32 and
+// in float64, at sizes that are no multiple of a vector and at the papers'.
+func TestFusedStepIsItsTwin(t *testing.T) {
+	more := map[string]func(b *nn.Builder, control int64) memory.Recurrent{
+		"NTM of the paper's size": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control, Memory: memory.RandomMemory})
+		},
+		"LRUA of the paper's size": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Memory: memory.RandomMemory})
+		},
+	}
+	for _, d := range drivens() {
+		more[d.name] = d.make
+	}
+	for name, build := range more {
+		for dtype, tolerance := range map[tensor.DType]float64{tensor.Float32: 2e-4, tensor.Float64: 1e-10} {
+			t.Run(fmt.Sprint(name, dtype), func(t *testing.T) {
+				testkit.Enter(t)
+				b := nn.NewBuilder(5, tensor.CPU)
+				t.Cleanup(b.Params().Free)
+				m := build(b, control)
+				run := func(plain bool) map[string][]float64 {
+					const batch, steps = 3, 6
+					r, out := rand.New(rand.NewPCG(1, 1)), map[string][]float64{}
+					p := &nn.Pass{HigherOrder: plain, With: map[*nn.Param]*tensor.Tensor{}}
+					var leaves []*tensor.Tensor
+					for _, param := range b.Params().All() {
+						leaf := param.Value().Detach().To(dtype)
+						if param.Name != "initial_weightings" {
+							leaf = leaf.MulScalar(3)
+						}
+						p.With[param] = leaf.Detach().RequireGrad()
+						leaves = append(leaves, p.With[param])
+					}
+					x := floats(r.NormFloat64, steps, batch, control).To(dtype).RequireGrad()
+					leaves = append(leaves, x)
+					s := m.Init(p, batch)
+					loss := zero(dtype)
+					for step := range int64(steps) {
+						var read *tensor.Tensor
+						read, s = m.Step(p, x.Select(0, step), s)
+						out[fmt.Sprint("read ", step)] = read.Floats()
+						loss = loss.Add(read.Mul(floats(r.NormFloat64, read.Shape()...).To(dtype)).Sum())
+					}
+					for _, n := range s.Tensors() {
+						out[n.Name] = n.Tensor.Floats()
+						if n.Tensor.RequiresGrad() {
+							loss = loss.Add(n.Tensor.Mul(floats(r.NormFloat64, n.Tensor.Shape()...).To(dtype)).Sum())
+						}
+					}
+					for i, g := range tensor.Grad(loss, leaves...) {
+						if g != nil {
+							out[fmt.Sprint("gradient ", i)] = g.Floats()
+						}
+					}
+					return out
+				}
+				want, got := run(true), run(false)
+				require.Len(t, got, len(want))
+				for name := range want {
+					largest := 1e-3
+					for _, v := range want[name] {
+						largest = max(largest, math.Abs(v))
+					}
+					require.InDeltaSlice(t, want[name], got[name], tolerance*largest, name)
+				}
+			})
+		}
+	}
+}
+
+func zero(d tensor.DType) *tensor.Tensor { return tensor.Full(0, d, tensor.CPU) }

@@ -47,10 +47,15 @@ func (l *LSTMCell) Init(batch int64) LSTMState {
 	return LSTMState{Hidden: zeros(), Cell: zeros()}
 }
 
-// Step takes x [batch, in] and the state before it and returns the state after it; its Hidden is the output.
+// Step takes x [batch, in] and the state before it and returns the state after it; its Hidden is the output. What follows
+// the linear maps is one operation where it can be; see [tensor.LSTMStep].
 func (l *LSTMCell) Step(p *Pass, x *tensor.Tensor, prev LSTMState) LSTMState {
 	gates := tensor.Linear(x, p.Value(l.InputWeight), p.Value(l.InputBias)).
 		Add(tensor.Linear(prev.Hidden, p.Value(l.HiddenWeight), p.Value(l.HiddenBias)))
+	if !p.HigherOrder && tensor.FusesSteps(gates) {
+		hidden, cell := tensor.LSTMStep(gates, prev.Cell)
+		return LSTMState{Hidden: hidden, Cell: cell}
+	}
 	gate := func(i int64) *tensor.Tensor { return gates.Narrow(1, i*l.size, l.size) }
 	in, forget, cell, out := gate(0).Sigmoid(), gate(1).Sigmoid(), gate(2).Tanh(), gate(3).Sigmoid()
 	c := forget.Mul(prev.Cell).Add(in.Mul(cell))

@@ -1,0 +1,501 @@
+// The inner loops of memstep.cpp, which includes this file once for each kind of processor. All work on one sequence of a
+// batch, in float or double. A memory lies width-major, [width][slots], so that every loop over slots, the longest there
+// is, runs over neighbours.
+
+// e to the power of x, to about two units in the last place, in a form that the compiler puts into vectors.
+EG_INLINE float power(float x) {
+  x = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
+  const float n = (x * 1.44269504f + 12582912.f) - 12582912.f; // rounded
+  const float r = (x - n * .693359375f) + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.f;
+  return p * __builtin_bit_cast(float, (int32_t(n) + 127) << 23);
+}
+EG_INLINE double power(double x) { return std::exp(x); }
+
+// The natural logarithm of a positive normal number, likewise.
+EG_INLINE float logarithm(float x) {
+  const int32_t bits = __builtin_bit_cast(int32_t, x) - 0x3f3504f3; // from √½, so that the fraction lies around one
+  const int32_t e = bits >> 23;
+  const float f = __builtin_bit_cast(float, (bits & 0x7fffff) + 0x3f3504f3) - 1.f, z = f * f;
+  float p = 7.0376836292e-2f;
+  p = p * f - 1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f - 1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f - 1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f - 2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  p = p * f * z - .5f * z;
+  return float(e) * .693359375f + (f + (p - float(e) * 2.12194440e-4f));
+}
+EG_INLINE double logarithm(double x) { return std::log(x); }
+
+template <class F> EG_INLINE F logistic(F x) { return F(1) / (F(1) + power(-x)); }
+template <class F> EG_INLINE F hyperbolic(F x) { return F(1) - F(2) / (F(1) + power(F(2) * x)); }
+template <class F> EG_INLINE F softplus(F x) { return std::max(x, F(0)) + std::log1p(std::exp(-std::abs(x))); }
+template <class F> EG_INLINE F bound(F x, F by) { return x < -by ? -by : x > by ? by : x; }
+
+// Σ a·b
+template <class F> EG_INLINE F dot(const F *a, const F *b, int64_t n) {
+  F s = 0;
+#pragma omp simd reduction(+ : s)
+  for (int64_t i = 0; i < n; i++)
+    s += a[i] * b[i];
+  return s;
+}
+
+// y += a·x
+template <class F> EG_INLINE void axpy(F a, const F *x, F *y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] += a * x[i];
+}
+
+// x becomes its own softmax.
+template <class F> EG_INLINE void softmax(F *x, int64_t n) {
+  F top = x[0], sum = 0;
+#pragma omp simd reduction(max : top)
+  for (int64_t i = 0; i < n; i++)
+    top = x[i] > top ? x[i] : top;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++) {
+    x[i] = power(x[i] - top);
+    sum += x[i];
+  }
+  const F scale = F(1) / sum;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    x[i] *= scale;
+}
+
+// From the gradient g of a softmax w: that of what it was taken of, in place.
+template <class F> EG_INLINE void softmax_back(const F *w, F *g, int64_t n) {
+  const F mean = dot(w, g, n);
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    g[i] = w[i] * (g[i] - mean);
+}
+
+// The inverse lengths [slots] of a memory's rows; metric.Cosine has the same eps.
+template <class F> EG_INLINE void inverse_lengths(const F *m, int64_t slots, int64_t width, F *out) {
+  std::fill_n(out, slots, F(cosine_eps));
+  for (int64_t v = 0; v < width; v++) {
+    const F *row = m + v * slots;
+#pragma omp simd
+    for (int64_t i = 0; i < slots; i++)
+      out[i] += row[i] * row[i];
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < slots; i++)
+    out[i] = F(1) / std::sqrt(out[i]);
+}
+
+template <class F> EG_INLINE F inverse_length(const F *key, int64_t width) { return F(1) / std::sqrt(dot(key, key, width) + F(cosine_eps)); }
+
+// The cosines [slots] of a key with the rows of a memory.
+template <class F> EG_INLINE void cosines(const F *m, const F *lengths, const F *key, int64_t slots, int64_t width, F *out) {
+  std::fill_n(out, slots, F(0));
+  for (int64_t v = 0; v < width; v++)
+    axpy(key[v], m + v * slots, out, slots);
+  const F own = inverse_length(key, width);
+#pragma omp simd
+  for (int64_t i = 0; i < slots; i++)
+    out[i] *= own * lengths[i];
+}
+
+// Content addressing backward, for one head: from the gradient dw of the weighting w (which it uses up) to those of key
+// and strength, and adds to dm that of the memory, but for the part along its own rows, whose factors it adds to along.
+// cos are the cosines.
+template <class F> EG_INLINE void content_back(const F *m, const F *lengths, const F *key, F strength, const F *cos, const F *w, F *dw, int64_t slots, int64_t width, F *dkey, F *dstrength, F *dm, F *along) {
+  softmax_back(w, dw, slots);
+  *dstrength = dot(dw, cos, slots);
+  const F own = inverse_length(key, width), turned = strength * *dstrength * own * own;
+#pragma omp simd
+  for (int64_t i = 0; i < slots; i++) {
+    const F d = strength * dw[i] * lengths[i];
+    along[i] += d * cos[i] * lengths[i];
+    dw[i] = d * own;
+  }
+  for (int64_t v = 0; v < width; v++) {
+    const F *row = m + v * slots;
+    F *out = dm + v * slots;
+    const F k = key[v];
+    F s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t i = 0; i < slots; i++) {
+      s += dw[i] * row[i];
+      out[i] += dw[i] * k;
+    }
+    dkey[v] = s - k * turned;
+  }
+}
+
+// dm -= m·along, the rest of content addressing's gradient for the memory.
+template <class F> EG_INLINE void content_back_along(const F *m, const F *along, int64_t slots, int64_t width, F *dm) {
+  for (int64_t v = 0; v < width; v++)
+#pragma omp simd
+    for (int64_t i = 0; i < slots; i++)
+      dm[v * slots + i] -= m[v * slots + i] * along[i];
+}
+
+// ---- NTM ----
+
+// What heads emit lies in the order of NTM.Step: keys, strengths, sharpenings, gates, shifts, erase and add vectors.
+template <class F> static void ntm_activate(const NTMSizes &z, const F *e, F *act) {
+  const int64_t heads = z.heads(), keys = heads * z.width, shifts = z.shifts();
+  const F by = z.clip < 0 ? std::numeric_limits<F>::max() : F(z.clip);
+#pragma omp simd
+  for (int64_t i = 0; i < keys; i++)
+    act[i] = hyperbolic(bound(e[i], by));
+  e += keys, act += keys;
+  for (int64_t h = 0; h < heads; h++) {
+    act[h] = softplus(bound(e[h], by));
+    act[heads + h] = 1 + softplus(bound(e[heads + h], by));
+    act[2 * heads + h] = logistic(bound(e[2 * heads + h], by));
+    F *s = act + 3 * heads + h * shifts;
+    for (int64_t j = 0; j < shifts; j++)
+      s[j] = bound(e[3 * heads + h * shifts + j], by);
+    softmax(s, shifts);
+  }
+  e += heads * (3 + shifts), act += heads * (3 + shifts);
+  const int64_t written = z.writes * z.width;
+#pragma omp simd
+  for (int64_t i = 0; i < written; i++) {
+    act[i] = logistic(bound(e[i], by));
+    act[written + i] = hyperbolic(bound(e[written + i], by));
+  }
+}
+
+// x, with the reach values of its other end before its beginning and after its end.
+template <class F> EG_INLINE void wrap(const F *x, int64_t n, int64_t reach, F *out) {
+  std::copy_n(x + n - reach, reach, out);
+  std::copy_n(x, n, out + reach);
+  std::copy_n(x, reach, out + reach + n);
+}
+
+template <class F> static void ntm_forward(const NTMSizes &z, const F *e, const F *m, const F *prev, F *act, F *content, F *shifted, F *w, F *read, F *next, F *scratch) {
+  const int64_t n = z.slots, width = z.width, heads = z.heads(), shifts = z.shifts();
+  ntm_activate(z, e, act);
+  const F *keys = act, *strengths = keys + heads * width, *gammas = strengths + heads, *gates = gammas + heads, *moves = gates + heads;
+  const F *erase = moves + heads * shifts, *add = erase + z.writes * width;
+  F *lengths = scratch, *padded = scratch + n;
+  inverse_lengths(m, n, width, lengths);
+  for (int64_t h = 0; h < heads; h++) {
+    F *c = content + h * n, *s = shifted + h * n, *out = w + h * n;
+    const F *p = prev + h * n;
+    cosines(m, lengths, keys + h * width, n, width, c);
+    const F strength = strengths[h], gate = gates[h], gamma = gammas[h];
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      c[i] *= strength;
+    softmax(c, n);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      out[i] = p[i] + gate * (c[i] - p[i]);
+    wrap(out, n, z.shift, padded);
+    std::fill_n(s, n, F(0));
+    for (int64_t j = 0; j < shifts; j++)
+      axpy(moves[h * shifts + j], padded + 2 * z.shift - j, s, n);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      out[i] = gamma * logarithm(s[i] + F(smallest));
+    softmax(out, n);
+  }
+  for (int64_t h = 0; h < z.reads; h++)
+    for (int64_t v = 0; v < width; v++)
+      read[h * width + v] = dot(w + h * n, m + v * n, n);
+  const F *writing = w + z.reads * n;
+  for (int64_t v = 0; v < width; v++) {
+    F *row = next + v * n;
+    std::copy_n(m + v * n, n, row);
+    for (int64_t h = 0; h < z.writes; h++) {
+      const F *ww = writing + h * n, gone = erase[h * width + v];
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        row[i] *= 1 - ww[i] * gone;
+    }
+    for (int64_t h = 0; h < z.writes; h++)
+      axpy(add[h * width + v], writing + h * n, row, n);
+  }
+}
+
+// From the gradients of what was read, of the weightings and of the memory, each of which may be null, to those of the
+// emission, the memory and the weightings before.
+template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const F *m, const F *prev, const F *act, const F *content, const F *shifted, const F *w, const F *dread, const F *dweight, const F *dnext, F *de, F *dm, F *dprev, F *scratch) {
+  const int64_t n = z.slots, width = z.width, heads = z.heads(), shifts = z.shifts(), reach = z.shift;
+  const F *keys = act, *strengths = keys + heads * width, *gammas = strengths + heads, *gates = gammas + heads, *moves = gates + heads;
+  const F *erase = moves + heads * shifts, *add = erase + z.writes * width;
+  F *dkeys = de, *dstrengths = dkeys + heads * width, *dgammas = dstrengths + heads, *dgates = dgammas + heads, *dmoves = dgates + heads;
+  F *derase = dmoves + heads * shifts, *dadd = derase + z.writes * width;
+  F *lengths = scratch, *cos = lengths + n, *along = cos + n, *padded = along + n, *d = padded + n + 2 * reach, *dw = d + n + 2 * reach;
+
+  if (dweight)
+    std::copy_n(dweight, heads * n, dw);
+  else
+    std::fill_n(dw, heads * n, F(0));
+  const F *writing = w + z.reads * n;
+  F *dwriting = dw + z.reads * n;
+  std::fill_n(derase, 2 * z.writes * width, F(0));
+  if (!dnext)
+    std::fill_n(dm, n * width, F(0));
+  for (int64_t v = 0; dnext && v < width; v++) {
+    const F *row = m + v * n, *g = dnext + v * n;
+    F *out = dm + v * n;
+    for (int64_t h = 0; h < z.writes; h++) {
+      const F *ww = writing + h * n, gone = erase[h * width + v], added = add[h * width + v];
+      F *dww = dwriting + h * n, gone_sum = 0, added_sum = 0;
+      F *others = cos; // g·m times what the other heads leave
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        others[i] = g[i] * row[i];
+      for (int64_t o = 0; o < z.writes; o++) {
+        if (o == h)
+          continue;
+        const F *wo = writing + o * n, go = erase[o * width + v];
+#pragma omp simd
+        for (int64_t i = 0; i < n; i++)
+          others[i] *= 1 - wo[i] * go;
+      }
+#pragma omp simd reduction(+ : gone_sum, added_sum)
+      for (int64_t i = 0; i < n; i++) {
+        gone_sum -= others[i] * ww[i];
+        added_sum += g[i] * ww[i];
+        dww[i] += g[i] * added - others[i] * gone;
+      }
+      derase[h * width + v] = gone_sum;
+      dadd[h * width + v] = added_sum;
+    }
+    std::copy_n(g, n, out);
+    for (int64_t h = 0; h < z.writes; h++) {
+      const F *ww = writing + h * n, gone = erase[h * width + v];
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        out[i] *= 1 - ww[i] * gone;
+    }
+  }
+  for (int64_t h = 0; dread && h < z.reads; h++)
+    for (int64_t v = 0; v < width; v++) {
+      axpy(dread[h * width + v], m + v * n, dw + h * n, n);
+      axpy(dread[h * width + v], w + h * n, dm + v * n, n);
+    }
+
+  inverse_lengths(m, n, width, lengths);
+  std::fill_n(along, n, F(0));
+  for (int64_t h = 0; h < heads; h++) {
+    const F *c = content + h * n, *s = shifted + h * n, *p = prev + h * n, gate = gates[h], gamma = gammas[h];
+    F *g = dw + h * n, *dp = dprev + h * n, sum = 0;
+    softmax_back(w + h * n, g, n);
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) {
+      const F kept = s[i] + F(smallest);
+      sum += g[i] * logarithm(kept);
+      g[i] *= gamma / kept;
+    }
+    dgammas[h] = sum;
+
+    for (int64_t i = 0; i < n; i++)
+      cos[i] = p[i] + gate * (c[i] - p[i]);
+    wrap(cos, n, reach, padded);
+    wrap(g, n, reach, d);
+    std::fill_n(g, n, F(0));
+    F mean = 0;
+    for (int64_t j = 0; j < shifts; j++) {
+      const F move = moves[h * shifts + j], dmove = dot(d + reach, padded + 2 * reach - j, n);
+      dmoves[h * shifts + j] = dmove;
+      mean += move * dmove;
+      axpy(move, d + j, g, n);
+    }
+    for (int64_t j = 0; j < shifts; j++)
+      dmoves[h * shifts + j] = moves[h * shifts + j] * (dmoves[h * shifts + j] - mean);
+
+    sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++) {
+      sum += g[i] * (c[i] - p[i]);
+      dp[i] = (1 - gate) * g[i];
+      g[i] *= gate;
+    }
+    dgates[h] = sum * gate * (1 - gate);
+    cosines(m, lengths, keys + h * width, n, width, cos);
+    content_back(m, lengths, keys + h * width, strengths[h], cos, c, g, n, width, dkeys + h * width, dstrengths + h, dm, along);
+    dstrengths[h] *= 1 - std::exp(-strengths[h]); // the logistic function of what it was the softplus of
+    dgammas[h] *= 1 - std::exp(1 - gamma);
+  }
+  content_back_along(m, along, n, width, dm);
+
+  for (int64_t i = 0; i < heads * width; i++)
+    dkeys[i] *= 1 - keys[i] * keys[i];
+  for (int64_t i = 0; i < z.writes * width; i++) {
+    derase[i] *= erase[i] * (1 - erase[i]);
+    dadd[i] *= 1 - add[i] * add[i];
+  }
+  if (z.clip >= 0)
+    for (int64_t i = 0; i < z.emission(); i++)
+      de[i] = std::abs(e[i]) <= F(z.clip) ? de[i] : F(0);
+}
+
+// ---- LSTM ----
+
+// gates holds input, forget, cell and output before their non-linearities, [4·size]; act the same after them, and then the
+// new cell's tanh, [5·size].
+template <class F> static void lstm_forward(int64_t size, const F *gates, const F *cell, F *act, F *hidden, F *next) {
+  const F *in = gates, *forget = in + size, *fresh = forget + size, *out = fresh + size;
+#pragma omp simd
+  for (int64_t k = 0; k < size; k++) {
+    const F i = logistic(in[k]), f = logistic(forget[k]), g = hyperbolic(fresh[k]), o = logistic(out[k]);
+    const F c = f * cell[k] + i * g, t = hyperbolic(c);
+    act[k] = i, act[size + k] = f, act[2 * size + k] = g, act[3 * size + k] = o, act[4 * size + k] = t;
+    next[k] = c;
+    hidden[k] = o * t;
+  }
+}
+
+template <class F> static void lstm_backward(int64_t size, const F *act, const F *cell, const F *dhidden, const F *dnext, F *dgates, F *dcell) {
+#pragma omp simd
+  for (int64_t k = 0; k < size; k++) {
+    const F i = act[k], f = act[size + k], g = act[2 * size + k], o = act[3 * size + k], t = act[4 * size + k];
+    const F dh = dhidden ? dhidden[k] : F(0), dc = (dnext ? dnext[k] : F(0)) + dh * o * (1 - t * t);
+    dgates[k] = dc * g * i * (1 - i);
+    dgates[size + k] = dc * cell[k] * f * (1 - f);
+    dgates[2 * size + k] = dc * i * (1 - g * g);
+    dgates[3 * size + k] = dh * t * o * (1 - o);
+    dcell[k] = dc * f;
+  }
+}
+
+// ---- LRUA ----
+
+// What heads emit lies in the order of LRUA.Step: keys, gates and, where they are emitted, add vectors and strengths.
+template <class F> struct LRUAParts {
+  F *keys, *gates, *add, *strengths; // add is keys and strengths null where they are not emitted
+  LRUAParts(const LRUASizes &z, F *e) : keys(e), gates(keys + z.heads * z.width), add(z.add ? gates + z.heads : keys), strengths(z.strength ? gates + z.heads + (z.add ? z.heads * z.width : 0) : nullptr) {}
+};
+
+template <class F> static void lrua_forward(const LRUASizes &z, const F *e, const F *m, const F *prev, const F *usage, F *act, int64_t *least, F *next, F *w, F *content, F *nextusage, F *read, F *scratch) {
+  const int64_t n = z.slots, width = z.width, keys = z.heads * width;
+  const LRUAParts<F> a(z, act);
+  const LRUAParts<const F> from(z, e);
+#pragma omp simd
+  for (int64_t i = 0; i < keys; i++)
+    a.keys[i] = hyperbolic(from.keys[i]);
+  for (int64_t h = 0; h < z.heads; h++)
+    a.gates[h] = logistic(from.gates[h]);
+  if (z.add)
+#pragma omp simd
+    for (int64_t i = 0; i < keys; i++)
+      a.add[i] = hyperbolic(from.add[i]);
+  if (z.strength)
+    for (int64_t h = 0; h < z.heads; h++)
+      a.strengths[h] = softplus(from.strengths[h]);
+
+  // The least used slots, the least first; of slots used equally the lower ones come first.
+  for (int64_t h = 0; h < z.heads; h++) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < n; i++)
+      if ((best < 0 || usage[i] < usage[best]) && std::find(least, least + h, i) == least + h)
+        best = i;
+    least[h] = best;
+  }
+  std::copy_n(m, n * width, next);
+  for (int64_t h = 0; h < (z.own_slots ? z.heads : 1); h++)
+    for (int64_t v = 0; v < width; v++)
+      next[v * n + least[h]] = 0;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    nextusage[i] = F(z.decay) * usage[i];
+  for (int64_t h = 0; h < z.heads; h++) {
+    const F gate = a.gates[h], *p = prev + h * n;
+    F *out = w + h * n;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      out[i] = p[i] * gate;
+    for (int64_t o = 0; o < z.heads; o++)
+      if (!z.own_slots || o == h)
+        out[least[o]] = 1 + (p[least[o]] - 1) * gate;
+    axpy(F(1), out, nextusage, n);
+    for (int64_t v = 0; v < width; v++)
+      axpy(a.add[h * width + v], out, next + v * n, n);
+  }
+  F *lengths = scratch;
+  inverse_lengths(next, n, width, lengths);
+  for (int64_t h = 0; h < z.heads; h++) {
+    F *c = content + h * n;
+    cosines(next, lengths, a.keys + h * width, n, width, c);
+    if (z.strength)
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        c[i] *= a.strengths[h];
+    softmax(c, n);
+    axpy(F(1), c, nextusage, n);
+    for (int64_t v = 0; v < width; v++)
+      read[h * width + v] = dot(c, next + v * n, n);
+  }
+}
+
+// From the gradients of what was read, of the memory, of the read and of the write weightings, each of which may be null,
+// to those of the emission, the memory and the read weightings before. next is the memory after the step.
+template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *scratch) {
+  const int64_t n = z.slots, width = z.width, keys = z.heads * width;
+  const LRUAParts<const F> a(z, act);
+  const LRUAParts<F> d(z, de);
+  F *lengths = scratch, *cos = lengths + n, *along = cos + n, *g = along + n;
+  std::fill_n(de, z.emission(), F(0));
+  if (dnext)
+    std::copy_n(dnext, n * width, dm);
+  else
+    std::fill_n(dm, n * width, F(0));
+  inverse_lengths(next, n, width, lengths);
+  std::fill_n(along, n, F(0));
+  for (int64_t h = 0; h < z.heads; h++) {
+    const F *c = content + h * n;
+    if (dcontent)
+      std::copy_n(dcontent + h * n, n, g);
+    else
+      std::fill_n(g, n, F(0));
+    for (int64_t v = 0; dread && v < width; v++) {
+      axpy(dread[h * width + v], next + v * n, g, n);
+      axpy(dread[h * width + v], c, dm + v * n, n);
+    }
+    cosines(next, lengths, a.keys + h * width, n, width, cos);
+    F dstrength;
+    content_back(next, lengths, a.keys + h * width, z.strength ? a.strengths[h] : F(1), cos, c, g, n, width, d.keys + h * width, &dstrength, dm, along);
+    if (z.strength)
+      d.strengths[h] = dstrength * (1 - std::exp(-a.strengths[h]));
+  }
+  content_back_along(next, along, n, width, dm);
+  for (int64_t h = 0; h < z.heads; h++) {
+    const F *ww = w + h * n, *p = prev + h * n, gate = a.gates[h];
+    F *dp = dprev + h * n;
+    if (dwrite)
+      std::copy_n(dwrite + h * n, n, g);
+    else
+      std::fill_n(g, n, F(0));
+    for (int64_t v = 0; v < width; v++) {
+      d.add[h * width + v] += dot(ww, dm + v * n, n);
+      axpy(a.add[h * width + v], dm + v * n, g, n);
+    }
+    F sum = dot(g, p, n);
+    for (int64_t o = 0; o < z.heads; o++)
+      if (!z.own_slots || o == h)
+        sum -= g[least[o]];
+    d.gates[h] = sum * gate * (1 - gate);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      dp[i] = g[i] * gate;
+  }
+  for (int64_t h = 0; h < (z.own_slots ? z.heads : 1); h++)
+    for (int64_t v = 0; v < width; v++)
+      dm[v * n + least[h]] = 0;
+  for (int64_t i = 0; i < keys; i++) {
+    d.keys[i] *= 1 - a.keys[i] * a.keys[i];
+    if (z.add)
+      d.add[i] *= 1 - a.add[i] * a.add[i];
+  }
+}
