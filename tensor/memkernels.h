@@ -1,4 +1,4 @@
-// The inner loops of memstep.cpp, which includes this file once for each kind of processor. All work on one sequence of a
+// The inner loops of memories and of the LSTM. memkernels.cpp includes this file once for each kind of processor. All work on one sequence of a
 // batch, in float or double. A memory lies width-major, [width][slots], so that every loop over slots, the longest there
 // is, runs over neighbours.
 
@@ -180,12 +180,12 @@ template <class F> EG_INLINE void wrap(const F *x, int64_t n, int64_t reach, F *
   std::copy_n(x, reach, out + reach + n);
 }
 
-template <class F> static void ntm_forward(const NTMSizes &z, const F *e, const F *m, const F *prev, F *act, F *content, F *shifted, F *w, F *read, F *next, F *scratch) {
+template <class F> static void ntm_forward(const NTMSizes &z, const F *e, const F *m, const F *prev, F *act, F *content, F *shifted, F *w, F *read, F *next, F *room) {
   const int64_t n = z.slots, width = z.width, heads = z.heads(), shifts = z.shifts();
   ntm_activate(z, e, act);
   const F *keys = act, *strengths = keys + heads * width, *gammas = strengths + heads, *gates = gammas + heads, *moves = gates + heads;
   const F *erase = moves + heads * shifts, *add = erase + z.writes * width;
-  F *lengths = scratch, *padded = scratch + n;
+  F *lengths = room, *padded = room + n;
   inverse_lengths(m, n, width, lengths);
   for (int64_t h = 0; h < heads; h++) {
     F *c = content + h * n, *s = shifted + h * n, *out = w + h * n;
@@ -228,13 +228,13 @@ template <class F> static void ntm_forward(const NTMSizes &z, const F *e, const 
 
 // From the gradients of what was read, of the weightings and of the memory, each of which may be null, to those of the
 // emission, the memory and the weightings before.
-template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const F *m, const F *prev, const F *act, const F *content, const F *shifted, const F *w, const F *dread, const F *dweight, const F *dnext, F *de, F *dm, F *dprev, F *scratch) {
+template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const F *m, const F *prev, const F *act, const F *content, const F *shifted, const F *w, const F *dread, const F *dweight, const F *dnext, F *de, F *dm, F *dprev, F *room) {
   const int64_t n = z.slots, width = z.width, heads = z.heads(), shifts = z.shifts(), reach = z.shift;
   const F *keys = act, *strengths = keys + heads * width, *gammas = strengths + heads, *gates = gammas + heads, *moves = gates + heads;
   const F *erase = moves + heads * shifts, *add = erase + z.writes * width;
   F *dkeys = de, *dstrengths = dkeys + heads * width, *dgammas = dstrengths + heads, *dgates = dgammas + heads, *dmoves = dgates + heads;
   F *derase = dmoves + heads * shifts, *dadd = derase + z.writes * width;
-  F *lengths = scratch, *cos = lengths + n, *along = cos + n, *padded = along + n, *d = padded + n + 2 * reach, *dw = d + n + 2 * reach;
+  F *lengths = room, *cos = lengths + n, *along = cos + n, *padded = along + n, *d = padded + n + 2 * reach, *dw = d + n + 2 * reach;
 
   if (dweight)
     std::copy_n(dweight, heads * n, dw);
@@ -378,7 +378,7 @@ template <class F> struct LRUAParts {
   LRUAParts(const LRUASizes &z, F *e) : keys(e), gates(keys + z.heads * z.width), add(z.add ? gates + z.heads : keys), strengths(z.strength ? gates + z.heads + (z.add ? z.heads * z.width : 0) : nullptr) {}
 };
 
-template <class F> static void lrua_forward(const LRUASizes &z, const F *e, const F *m, const F *prev, const F *usage, F *act, int64_t *least, F *next, F *w, F *content, F *nextusage, F *read, F *scratch) {
+template <class F> static void lrua_forward(const LRUASizes &z, const F *e, const F *m, const F *prev, const F *usage, F *act, int64_t *least, F *next, F *w, F *content, F *nextusage, F *read, F *room) {
   const int64_t n = z.slots, width = z.width, keys = z.heads * width;
   const LRUAParts<F> a(z, act);
   const LRUAParts<const F> from(z, e);
@@ -423,7 +423,7 @@ template <class F> static void lrua_forward(const LRUASizes &z, const F *e, cons
     for (int64_t v = 0; v < width; v++)
       axpy(a.add[h * width + v], out, next + v * n, n);
   }
-  F *lengths = scratch;
+  F *lengths = room;
   inverse_lengths(next, n, width, lengths);
   for (int64_t h = 0; h < z.heads; h++) {
     F *c = content + h * n;
@@ -441,11 +441,11 @@ template <class F> static void lrua_forward(const LRUASizes &z, const F *e, cons
 
 // From the gradients of what was read, of the memory, of the read and of the write weightings, each of which may be null,
 // to those of the emission, the memory and the read weightings before. next is the memory after the step.
-template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *scratch) {
+template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *room) {
   const int64_t n = z.slots, width = z.width, keys = z.heads * width;
   const LRUAParts<const F> a(z, act);
   const LRUAParts<F> d(z, de);
-  F *lengths = scratch, *cos = lengths + n, *along = cos + n, *g = along + n;
+  F *lengths = room, *cos = lengths + n, *along = cos + n, *g = along + n;
   std::fill_n(de, z.emission(), F(0));
   if (dnext)
     std::copy_n(dnext, n * width, dm);

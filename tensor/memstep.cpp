@@ -2,130 +2,18 @@
 
 #include "../libtorch/compat_end.h"
 #include "guard.h"
+#include "memkernels_table.h"
 #include "memstep.h"
+#include "memtensor.h"
 
-#include <ATen/Parallel.h>
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
 #include <stdexcept>
 #include <vector>
 
-#define EG_INLINE inline __attribute__((always_inline))
-
 namespace {
 
-using engram::guarded;
-using engram::T;
-using at::Tensor;
+using namespace engram;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-constexpr double cosine_eps = 1e-12; // metric.Cosine's
-constexpr double smallest = 1e-30;   // memory.Sharpen's
-
-struct NTMSizes {
-  int64_t slots, width, reads, writes, shift;
-  double clip;
-  int64_t heads() const { return reads + writes; }
-  int64_t shifts() const { return 2 * shift + 1; }
-  int64_t emission() const { return heads() * (width + 3 + shifts()) + 2 * writes * width; }
-};
-
-struct LRUASizes {
-  int64_t slots, width, heads;
-  double decay;
-  bool add, strength, own_slots;
-  int64_t emission() const { return heads * (width + 1 + (add ? width : 0) + (strength ? 1 : 0)); }
-};
-
-// Compiled for three kinds of processor, as convblock.cpp is; the loops are left to the compiler's vectors.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define EG_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
-namespace avx512 {
-#include "memkernels.h"
-}
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi2")
-namespace avx2 {
-#include "memkernels.h"
-}
-#pragma GCC pop_options
-#endif
-namespace plain {
-#include "memkernels.h"
-}
-
-template <class F> struct Kernels {
-  decltype(&plain::lstm_forward<F>) lstm_forward;
-  decltype(&plain::lstm_backward<F>) lstm_backward;
-  decltype(&plain::ntm_forward<F>) ntm_forward;
-  decltype(&plain::ntm_backward<F>) ntm_backward;
-  decltype(&plain::lrua_forward<F>) lrua_forward;
-  decltype(&plain::lrua_backward<F>) lrua_backward;
-};
-
-#define EG_KERNELS(of) \
-  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F> }
-
-// The kernels for this machine's processor.
-template <class F> const Kernels<F> kernels = [] {
-#ifdef EG_X86
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-    return Kernels<F> EG_KERNELS(avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return Kernels<F> EG_KERNELS(avx2);
-#endif
-  return Kernels<F> EG_KERNELS(plain);
-}();
-
-// As many sequences a task as make it worth a thread, for sequences of so many multiplications.
-int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 17) / std::max<int64_t>(work, 1)); }
-
-void refuse_second_order(const char *op) {
-  if (at::GradMode::is_enabled())
-    throw std::runtime_error(std::string(op) + " has no second-order gradient; set Pass.HigherOrder where gradients are to be differentiated");
-}
-
-void want(bool ok, const char *what) {
-  if (!ok)
-    throw std::invalid_argument(what);
-}
-
-// t is [batch, rows, cols], of the emission's type.
-void want_shape(const Tensor &t, const Tensor &like, int64_t rows, int64_t cols, const char *what) {
-  want(t.dim() == 3 && t.size(0) == like.size(0) && t.size(1) == rows && t.size(2) == cols && t.scalar_type() == like.scalar_type() && t.device().is_cpu(), what);
-}
-
-// A memory [batch, slots, width] that lies width-major.
-Tensor new_memory(const Tensor &like, int64_t slots, int64_t width) {
-  return at::empty_strided({like.size(0), slots, width}, {slots * width, 1, slots}, like.options().requires_grad(false));
-}
-Tensor width_major(const Tensor &m) { return m.transpose(1, 2).contiguous().transpose(1, 2); }
-
-Tensor fresh(const Tensor &like, at::IntArrayRef shape) { return at::empty(shape, like.options().requires_grad(false)); }
-
-template <class F> const F *at_row(const Tensor &t, int64_t i) { return t.defined() ? t.data_ptr<F>() + i * t.stride(0) : nullptr; }
-template <class F> F *row_of(const Tensor &t, int64_t i) { return t.data_ptr<F>() + i * t.stride(0); }
-
-Tensor contiguous(const Tensor &t) { return t.defined() ? t.contiguous() : t; }
-
-// Runs f(sequence, scratch) for every sequence of a batch.
-template <class F, class Body> void each(int64_t batch, int64_t work, int64_t scratch, const Body &f) {
-  at::parallel_for(0, batch, grain(work), [&](int64_t from, int64_t to) {
-    std::vector<F> room(scratch);
-    for (int64_t i = from; i < to; i++)
-      f(i, room.data());
-  });
-}
-
-#define EG_DISPATCH(t, ...) \
-  if ((t).scalar_type() == at::kDouble) { using F = double; __VA_ARGS__(); } else { using F = float; __VA_ARGS__(); }
 
 // ---- LSTM ----
 
@@ -136,7 +24,7 @@ struct LSTMStep : torch::autograd::Function<LSTMStep> {
     Tensor hidden = fresh(cell, {batch, size}), next = fresh(cell, {batch, size}), act = fresh(cell, {batch, 5 * size});
     EG_DISPATCH(cell, [&] {
       each<F>(batch, 50 * size, 0, [&](int64_t i, F *) {
-        kernels<F>.lstm_forward(size, at_row<F>(gates, i), at_row<F>(cell, i), row_of<F>(act, i), row_of<F>(hidden, i), row_of<F>(next, i));
+        kernels<F>().lstm_forward(size, at_row<F>(gates, i), at_row<F>(cell, i), row_of<F>(act, i), row_of<F>(hidden, i), row_of<F>(next, i));
       });
     });
     ctx->save_for_backward({cell, act});
@@ -152,7 +40,7 @@ struct LSTMStep : torch::autograd::Function<LSTMStep> {
     Tensor dgates = fresh(cell, {batch, 4 * size}), dcell = fresh(cell, {batch, size});
     EG_DISPATCH(cell, [&] {
       each<F>(batch, 30 * size, 0, [&](int64_t i, F *) {
-        kernels<F>.lstm_backward(size, at_row<F>(act, i), at_row<F>(cell, i), at_row<F>(dhidden, i), at_row<F>(dnext, i), row_of<F>(dgates, i), row_of<F>(dcell, i));
+        kernels<F>().lstm_backward(size, at_row<F>(act, i), at_row<F>(cell, i), at_row<F>(dhidden, i), at_row<F>(dnext, i), row_of<F>(dgates, i), row_of<F>(dcell, i));
       });
     });
     return {dgates, dcell};
@@ -170,8 +58,8 @@ struct NTMStep : torch::autograd::Function<NTMStep> {
     Tensor act = fresh(e, {batch, z.emission()}), content = fresh(e, {batch, z.heads(), n}), shifted = fresh(e, {batch, z.heads(), n});
     Tensor w = fresh(e, {batch, z.heads(), n}), read = fresh(e, {batch, reads * z.width}), next = new_memory(e, n, z.width);
     EG_DISPATCH(e, [&] {
-      each<F>(batch, z.heads() * n * (3 * z.width + 60), 2 * n + 2 * shift, [&](int64_t i, F *scratch) {
-        kernels<F>.ntm_forward(z, at_row<F>(e, i), at_row<F>(m, i), at_row<F>(prev, i), row_of<F>(act, i), row_of<F>(content, i), row_of<F>(shifted, i), row_of<F>(w, i), row_of<F>(read, i), row_of<F>(next, i), scratch);
+      each<F>(batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *scratch) {
+        kernels<F>().ntm_forward(z, at_row<F>(e, i), at_row<F>(m, i), at_row<F>(prev, i), row_of<F>(act, i), row_of<F>(content, i), row_of<F>(shifted, i), row_of<F>(w, i), row_of<F>(read, i), row_of<F>(next, i), scratch);
       });
     });
     ctx->save_for_backward({e, m, prev, act, content, shifted, w});
@@ -190,8 +78,8 @@ struct NTMStep : torch::autograd::Function<NTMStep> {
     const Tensor dread = contiguous(grads[0]), dw = contiguous(grads[1]), dnext = grads[2].defined() ? width_major(grads[2]) : Tensor();
     Tensor de = fresh(e, {batch, z.emission()}), dm = new_memory(e, n, z.width), dprev = fresh(e, {batch, z.heads(), n});
     EG_DISPATCH(e, [&] {
-      each<F>(batch, z.heads() * n * (8 * z.width + 60), (5 + z.heads()) * n + 4 * z.shift, [&](int64_t i, F *scratch) {
-        kernels<F>.ntm_backward(z, at_row<F>(e, i), at_row<F>(m, i), at_row<F>(prev, i), at_row<F>(act, i), at_row<F>(content, i), at_row<F>(shifted, i), at_row<F>(w, i), at_row<F>(dread, i), at_row<F>(dw, i), at_row<F>(dnext, i), row_of<F>(de, i), row_of<F>(dm, i), row_of<F>(dprev, i), scratch);
+      each<F>(batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *scratch) {
+        kernels<F>().ntm_backward(z, at_row<F>(e, i), at_row<F>(m, i), at_row<F>(prev, i), at_row<F>(act, i), at_row<F>(content, i), at_row<F>(shifted, i), at_row<F>(w, i), at_row<F>(dread, i), at_row<F>(dw, i), at_row<F>(dnext, i), row_of<F>(de, i), row_of<F>(dm, i), row_of<F>(dprev, i), scratch);
       });
     });
     return {de, dm, dprev, Tensor(), Tensor(), Tensor(), Tensor()};
@@ -210,8 +98,8 @@ struct LRUAStep : torch::autograd::Function<LRUAStep> {
     Tensor w = fresh(e, {batch, z.heads, n}), content = fresh(e, {batch, z.heads, n}), nextusage = fresh(e, {batch, 1, n});
     Tensor read = fresh(e, {batch, z.heads * z.width}), next = new_memory(e, n, z.width);
     EG_DISPATCH(e, [&] {
-      each<F>(batch, z.heads * n * (3 * z.width + 30), n, [&](int64_t i, F *scratch) {
-        kernels<F>.lrua_forward(z, at_row<F>(e, i), at_row<F>(m, i), at_row<F>(prev, i), at_row<F>(used, i), row_of<F>(act, i), row_of<int64_t>(least, i), row_of<F>(next, i), row_of<F>(w, i), row_of<F>(content, i), row_of<F>(nextusage, i), row_of<F>(read, i), scratch);
+      each<F>(batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *scratch) {
+        kernels<F>().lrua_forward(z, at_row<F>(e, i), at_row<F>(m, i), at_row<F>(prev, i), at_row<F>(used, i), row_of<F>(act, i), row_of<int64_t>(least, i), row_of<F>(next, i), row_of<F>(w, i), row_of<F>(content, i), row_of<F>(nextusage, i), row_of<F>(read, i), scratch);
       });
     });
     ctx->save_for_backward({prev, act, least, next, w, content});
@@ -231,8 +119,8 @@ struct LRUAStep : torch::autograd::Function<LRUAStep> {
     const Tensor dread = contiguous(grads[0]), dnext = grads[1].defined() ? width_major(grads[1]) : Tensor(), dcontent = contiguous(grads[2]), dw = contiguous(grads[3]);
     Tensor de = fresh(act, {batch, z.emission()}), dm = new_memory(act, n, z.width), dprev = fresh(act, {batch, z.heads, n});
     EG_DISPATCH(act, [&] {
-      each<F>(batch, z.heads * n * (8 * z.width + 30), 4 * n, [&](int64_t i, F *scratch) {
-        kernels<F>.lrua_backward(z, at_row<F>(prev, i), at_row<F>(act, i), at_row<int64_t>(least, i), at_row<F>(next, i), at_row<F>(w, i), at_row<F>(content, i), at_row<F>(dread, i), at_row<F>(dnext, i), at_row<F>(dcontent, i), at_row<F>(dw, i), row_of<F>(de, i), row_of<F>(dm, i), row_of<F>(dprev, i), scratch);
+      each<F>(batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *scratch) {
+        kernels<F>().lrua_backward(z, at_row<F>(prev, i), at_row<F>(act, i), at_row<int64_t>(least, i), at_row<F>(next, i), at_row<F>(w, i), at_row<F>(content, i), at_row<F>(dread, i), at_row<F>(dnext, i), at_row<F>(dcontent, i), at_row<F>(dw, i), row_of<F>(de, i), row_of<F>(dm, i), row_of<F>(dprev, i), scratch);
       });
     });
     return {de, dm, dprev, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};

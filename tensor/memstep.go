@@ -30,14 +30,20 @@ func LSTMStep(gates, cell *Tensor) (hidden, next *Tensor) {
 	return all[0], all[1]
 }
 
+// NTMOptions are the settings of an [NTMStep]; see memory.NTMConfig. A negative clip is none.
+type NTMOptions struct {
+	Reads, Writes, Shift int64
+	Clip                 float64
+}
+
 // NTMStep is the step of memory.NTM behind its linear map: from the heads' emission, the memory [batch, slots, width] and
 // the weightings [batch, reads+writes, slots] of the step before to what is read [batch, reads·width], the weightings and
-// the memory. A negative clip is none.
-func NTMStep(emission, memory, weightings *Tensor, reads, writes, shift int64, clip float64) (read, next, written *Tensor) {
+// the memory.
+func NTMStep(emission, memory, weightings *Tensor, o NTMOptions) (read, next, written *Tensor) {
 	const op = "NTMStep"
 	var out [3]unsafe.Pointer
 	ok := C.eg_ntm_step(unsafe.Pointer(emission.ptr(op)), unsafe.Pointer(memory.ptr(op)), unsafe.Pointer(weightings.ptr(op)),
-		C.int64_t(reads), C.int64_t(writes), C.int64_t(shift), C.double(clip), &out[0])
+		C.int64_t(o.Reads), C.int64_t(o.Writes), C.int64_t(o.Shift), C.double(o.Clip), &out[0])
 	all := several(op, out[:], ok == 0, emission, memory, weightings)
 	return all[0], all[1], all[2]
 }

@@ -2,7 +2,7 @@ package tensor
 
 // #include <stdlib.h>
 // #include "engram.h"
-// #cgo CXXFLAGS: -std=c++17 -O3 -fopenmp -Wno-psabi
+// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -fopenmp -Wno-psabi
 // #cgo LDFLAGS: -ldl -lgomp
 // #cgo noescape eg_free
 // #cgo nocallback eg_free

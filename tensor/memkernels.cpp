@@ -1,0 +1,62 @@
+#include "memkernels_table.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#define EG_INLINE inline __attribute__((always_inline))
+
+namespace engram {
+namespace {
+
+constexpr double cosine_eps = 1e-12; // metric.Cosine's
+constexpr double smallest = 1e-30;   // memory.Sharpen's
+
+// Compiled for three kinds of processor, as convblock.cpp is; the loops are left to the compiler's vectors.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define EG_X86
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
+namespace avx512 {
+#include "memkernels.h"
+}
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,bmi2")
+namespace avx2 {
+#include "memkernels.h"
+}
+#pragma GCC pop_options
+#endif
+namespace plain {
+#include "memkernels.h"
+}
+
+#define EG_KERNELS(of) \
+  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F> }
+
+template <class F> Kernels<F> choose() {
+#ifdef EG_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return Kernels<F> EG_KERNELS(avx512);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return Kernels<F> EG_KERNELS(avx2);
+#endif
+  return Kernels<F> EG_KERNELS(plain);
+}
+
+} // namespace
+
+template <> const Kernels<float> &kernels<float>() {
+  static const Kernels<float> k = choose<float>();
+  return k;
+}
+template <> const Kernels<double> &kernels<double>() {
+  static const Kernels<double> k = choose<double>();
+  return k;
+}
+
+} // namespace engram

@@ -1,0 +1,47 @@
+// The steps of memories and of the LSTM for one sequence of a batch; memkernels.h has them, memkernels.cpp chooses those for
+// this machine's processor. Internal to this package's C++.
+#ifndef ENGRAM_TENSOR_MEMKERNELS_TABLE_H
+#define ENGRAM_TENSOR_MEMKERNELS_TABLE_H
+#include <cstdint>
+
+namespace engram {
+
+struct NTMSizes {
+  int64_t slots, width, reads, writes, shift;
+  double clip;
+  int64_t heads() const { return reads + writes; }
+  int64_t shifts() const { return 2 * shift + 1; }
+  int64_t emission() const { return heads() * (width + 3 + shifts()) + 2 * writes * width; }
+  // What the kernels need of room, and about how many multiplications a sequence is.
+  int64_t forward_room() const { return 2 * slots + 2 * shift; }
+  int64_t backward_room() const { return (5 + heads()) * slots + 4 * shift; }
+  int64_t forward_work() const { return heads() * slots * (3 * width + 60); }
+  int64_t backward_work() const { return heads() * slots * (8 * width + 60); }
+};
+
+struct LRUASizes {
+  int64_t slots, width, heads;
+  double decay;
+  bool add, strength, own_slots;
+  int64_t emission() const { return heads * (width + 1 + (add ? width : 0) + (strength ? 1 : 0)); }
+  int64_t forward_room() const { return slots; }
+  int64_t backward_room() const { return 4 * slots; }
+  int64_t forward_work() const { return heads * slots * (3 * width + 30); }
+  int64_t backward_work() const { return heads * slots * (8 * width + 30); }
+};
+
+template <class F> struct Kernels {
+  void (*lstm_forward)(int64_t size, const F *gates, const F *cell, F *act, F *hidden, F *next);
+  void (*lstm_backward)(int64_t size, const F *act, const F *cell, const F *dhidden, const F *dnext, F *dgates, F *dcell);
+  void (*ntm_forward)(const NTMSizes &z, const F *e, const F *m, const F *prev, F *act, F *content, F *shifted, F *w, F *read, F *next, F *room);
+  void (*ntm_backward)(const NTMSizes &z, const F *e, const F *m, const F *prev, const F *act, const F *content, const F *shifted, const F *w, const F *dread, const F *dweight, const F *dnext, F *de, F *dm, F *dprev, F *room);
+  void (*lrua_forward)(const LRUASizes &z, const F *e, const F *m, const F *prev, const F *usage, F *act, int64_t *least, F *next, F *w, F *content, F *nextusage, F *read, F *room);
+  void (*lrua_backward)(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *room);
+};
+
+template <class F> const Kernels<F> &kernels();
+template <> const Kernels<float> &kernels<float>();
+template <> const Kernels<double> &kernels<double>();
+
+} // namespace engram
+#endif

@@ -1,0 +1,435 @@
+#include <torch/torch.h>
+
+#include "../libtorch/compat_end.h"
+#include "guard.h"
+#include "memkernels_table.h"
+#include "memtensor.h"
+#include "unroll.h"
+
+#include <dlfcn.h>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+namespace {
+
+using namespace engram;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// ---- matrix products without an operation's overhead ----
+
+// A row-major matrix within a larger one.
+template <class F> struct Matrix {
+  F *at;
+  int64_t rows, cols, step; // step is the distance between rows
+  Tensor tensor(bool turned) const {
+    const auto type = sizeof(F) == sizeof(double) ? at::kDouble : at::kFloat;
+    if (turned)
+      return at::from_blob(const_cast<std::remove_const_t<F> *>(at), {cols, rows}, {1, step}, type);
+    return at::from_blob(const_cast<std::remove_const_t<F> *>(at), {rows, cols}, {step, 1}, type);
+  }
+};
+
+using sgemm_fn = void (*)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
+
+// BLAS's own product, where LibTorch stands on a BLAS that shows it.
+const sgemm_fn sgemm = reinterpret_cast<sgemm_fn>(dlsym(RTLD_DEFAULT, "cblas_sgemm"));
+
+enum Turn { AsIs, Turned };
+
+// c = a·b + keep·c, with either factor turned.
+void multiply(Turn ta, Matrix<const double> a, Turn tb, Matrix<const double> b, Matrix<double> c, bool keep) {
+  Tensor out = c.tensor(false);
+  at::addmm_out(out, out, a.tensor(ta), b.tensor(tb), keep ? 1 : 0, 1);
+}
+void multiply(Turn ta, Matrix<const float> a, Turn tb, Matrix<const float> b, Matrix<float> c, bool keep) {
+  if (!sgemm) {
+    Tensor out = c.tensor(false);
+    at::addmm_out(out, out, a.tensor(ta), b.tensor(tb), keep ? 1 : 0, 1);
+    return;
+  }
+  constexpr int row_major = 101, as_is = 111, turned = 112; // cblas.h
+  sgemm(row_major, ta ? turned : as_is, tb ? turned : as_is, int(c.rows), int(c.cols), int(ta ? a.rows : a.cols), 1, a.at, int(a.step), b.at, int(b.step), keep ? 1 : 0, c.at, int(c.step));
+}
+
+// ---- the tape ----
+
+Tensor empty_like_x(const Tensor &x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false)); }
+
+// A buffer with a row for every step. Where nothing is differentiated the rows are two, used in turn.
+struct Steps {
+  Tensor t;
+  int64_t size = 0, rows = 0;
+  Steps() = default;
+  Steps(const Tensor &like, int64_t rows, int64_t size, at::ScalarType type) : t(at::empty({rows, size}, like.options().requires_grad(false).dtype(type))), size(size), rows(rows) {}
+  Steps(const Tensor &like, int64_t rows, int64_t size) : Steps(like, rows, size, like.scalar_type()) {}
+  template <class F> F *row(int64_t i) const { return t.data_ptr<F>() + (i % rows) * size; }
+};
+
+struct Layer {
+  int64_t in, size;
+  Tensor wi, wh, b; // of a feedforward layer wh is absent; b is the sum of an LSTM's biases
+  Steps out;        // [time+1, batch·size]; of step t at t+1
+  Steps gates;      // before the non-linearities; backward puts their gradients in its place
+  Steps act, cell;  // LSTM's; cells are counted like out
+};
+
+struct Tape : torch::CustomClassHolder {
+  eg_network how;
+  bool keep; // for backward
+  int64_t time, batch, inputs, read;
+  Tensor x, we, be;
+  std::vector<Layer> layers;
+  // Of the memory.
+  int64_t slots = 0, width = 0, emission = 0;
+  Steps e, act, content, shifted, w, m, usage, least;
+  Tensor hidden;
+  int64_t size() const { return layers.back().size; }
+  int64_t out() const { return size() + read; }
+  NTMSizes ntm() const { return {slots, width, how.reads, how.writes, how.shift, how.clip}; }
+  LRUASizes lrua() const { return {slots, width, how.reads, how.decay, how.add != 0, how.strength != 0, how.own_slots != 0}; }
+};
+
+template <class F> Matrix<F> matrix(F *at, int64_t rows, int64_t cols, int64_t step) { return {at, rows, cols, step}; }
+template <class F> Matrix<const F> weights(const Tensor &w, int64_t from, int64_t cols) { return {w.data_ptr<F>() + from, w.size(0), cols, w.size(1)}; }
+
+template <class F> void put_bias(F *to, int64_t rows, const Tensor &b) {
+  const F *from = b.data_ptr<F>();
+  for (int64_t i = 0; i < rows; i++)
+    std::copy_n(from, b.numel(), to + i * b.numel());
+}
+
+// The first state, in the shape [batch, ...] that the tape has it in, to a step's row.
+template <class F> void start(const Tensor &first, const Steps &steps) { std::copy_n(first.data_ptr<F>(), steps.size, steps.row<F>(0)); }
+
+template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
+  const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width;
+  F *e = p.e.row<F>(t), *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1);
+  if (p.how.memory == EG_MEMORY_NTM) {
+    const NTMSizes z = p.ntm();
+    F *shifted = p.shifted.row<F>(t), *prev = p.w.row<F>(t);
+    each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
+      kernels<F>().ntm_forward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, hidden + i * p.out() + p.size(), next + i * msize, room);
+    });
+    return;
+  }
+  const LRUASizes z = p.lrua();
+  F *prev = p.content.row<F>(t), *usage = p.usage.row<F>(t), *nextusage = p.usage.row<F>(t + 1);
+  int64_t *least = p.least.row<int64_t>(t);
+  each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
+    kernels<F>().lrua_forward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, usage + i * p.slots, act + i * p.emission, least + i * z.heads, next + i * msize, w + i * heads_slots, content + i * heads_slots, nextusage + i * p.slots, hidden + i * p.out() + p.size(), room);
+  });
+}
+
+template <class F> void forward(Tape &p) {
+  const int64_t batch = p.batch, size = p.size(), out = p.out();
+  F *hidden = p.hidden.data_ptr<F>();
+  const F *x = p.x.data_ptr<F>();
+  for (int64_t t = 0; t < p.time; t++) {
+    const F *before = t ? hidden + (t - 1) * batch * out : nullptr; // [batch, out]
+    for (size_t k = 0; k < p.layers.size(); k++) {
+      Layer &l = p.layers[k];
+      F *gates = l.gates.row<F>(t);
+      const int64_t wide = l.b.numel();
+      const auto into = matrix<F>(gates, batch, wide, wide);
+      put_bias(gates, batch, l.b);
+      if (k == 0) {
+        multiply(AsIs, matrix<const F>(x + t * batch * p.inputs, batch, p.inputs, p.inputs), Turned, weights<F>(l.wi, 0, p.inputs), into, true);
+        if (before && p.read)
+          multiply(AsIs, matrix<const F>(before + size, batch, p.read, out), Turned, weights<F>(l.wi, p.inputs, p.read), into, true);
+      } else {
+        multiply(AsIs, matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), batch, l.in, l.in), Turned, weights<F>(l.wi, 0, l.in), into, true);
+      }
+      F *y = l.out.row<F>(t + 1);
+      if (!p.how.lstm) {
+        for (int64_t i = 0; i < l.out.size; i++)
+          y[i] = std::tanh(gates[i]);
+        continue;
+      }
+      if (t)
+        multiply(AsIs, matrix<const F>(l.out.row<F>(t), batch, l.size, l.size), Turned, weights<F>(l.wh, 0, l.size), into, true);
+      F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t), *next = l.cell.row<F>(t + 1);
+      each<F>(batch, 50 * l.size, 0, [&](int64_t i, F *) {
+        kernels<F>().lstm_forward(l.size, gates + i * wide, cell + i * l.size, act + i * 5 * l.size, y + i * l.size, next + i * l.size);
+      });
+    }
+    const F *top = p.layers.back().out.row<F>(t + 1);
+    F *now = hidden + t * batch * out;
+    for (int64_t i = 0; i < batch; i++)
+      std::copy_n(top + i * size, size, now + i * out);
+    if (p.how.memory == EG_MEMORY_NONE)
+      continue;
+    F *e = p.e.row<F>(t);
+    put_bias(e, batch, p.be);
+    multiply(AsIs, matrix<const F>(top, batch, size, size), Turned, weights<F>(p.we, 0, size), matrix<F>(e, batch, p.emission, p.emission), true);
+    memory_forward<F>(p, t, now);
+  }
+}
+
+// The gradients that go from a step of the memory to the one before it.
+template <class F> struct Carry {
+  std::vector<F> m, w, other_m, other_w;
+  bool any = false;
+  Carry(int64_t memory, int64_t weights) : m(memory), w(weights), other_m(memory), other_w(weights) {}
+  void turn() {
+    m.swap(other_m);
+    w.swap(other_w);
+    any = true;
+  }
+};
+
+template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, Carry<F> &c) {
+  const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width, reads = p.read;
+  const F *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
+  const auto carried = [&](const std::vector<F> &v, int64_t at) { return c.any ? v.data() + at : nullptr; };
+  if (p.how.memory == EG_MEMORY_NTM) {
+    const NTMSizes z = p.ntm();
+    const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *prev = p.w.row<F>(t), *shifted = p.shifted.row<F>(t);
+    each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
+      kernels<F>().ntm_backward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, dread + i * reads, carried(c.w, i * heads_slots), carried(c.m, i * msize), de + i * p.emission, c.other_m.data() + i * msize, c.other_w.data() + i * heads_slots, room);
+    });
+  } else {
+    const LRUASizes z = p.lrua();
+    const F *prev = p.content.row<F>(t), *next = p.m.row<F>(t + 1);
+    const int64_t *least = p.least.row<int64_t>(t);
+    each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
+      kernels<F>().lrua_backward(z, prev + i * heads_slots, act + i * p.emission, least + i * z.heads, next + i * msize, w + i * heads_slots, content + i * heads_slots, dread + i * reads, carried(c.m, i * msize), carried(c.w, i * heads_slots), static_cast<const F *>(nullptr), de + i * p.emission, c.other_m.data() + i * msize, c.other_w.data() + i * heads_slots, room);
+    });
+  }
+  c.turn();
+}
+
+// Backward through all steps. dgates and de are left in the tape's buffers of gates and emissions... of the gradient of
+// the last layer's output and of what was read, [time, batch, out].
+template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const std::vector<bool> &needed) {
+  const int64_t time = p.time, batch = p.batch, size = p.size(), out = p.out(), n = int64_t(p.layers.size());
+  const F *dout = dhidden.data_ptr<F>();
+  const Tensor &x = p.x;
+  const bool memory = p.how.memory != EG_MEMORY_NONE;
+  Tensor de = memory ? empty_like_x(x, {time, batch, p.emission}) : Tensor();
+  std::vector<Tensor> dgates;
+  std::vector<std::vector<F>> dh, dc, above; // of the step at hand: carried from the one after it, and from the layer above
+  for (const Layer &l : p.layers) {
+    dgates.push_back(empty_like_x(x, {time, batch, l.b.numel()}));
+    dh.emplace_back(l.out.size, F(0));
+    dc.emplace_back(l.out.size, F(0));
+    above.emplace_back(l.out.size, F(0));
+  }
+  std::vector<F> dread(batch * p.read, F(0)), spare(p.layers.size() ? batch * size : 0);
+  Carry<F> carry(memory ? p.m.size : 0, memory ? p.w.size : 0);
+
+  for (int64_t t = time - 1; t >= 0; t--) {
+    const F *d = dout + t * batch * out;
+    F *top = above[n - 1].data();
+    for (int64_t i = 0; i < batch; i++) {
+      std::copy_n(d + i * out, size, top + i * size);
+      for (int64_t k = 0; k < p.read; k++)
+        dread[i * p.read + k] += d[i * out + size + k];
+    }
+    if (memory) {
+      F *e = de.data_ptr<F>() + t * batch * p.emission;
+      memory_backward<F>(p, t, dread.data(), e, carry);
+      multiply(AsIs, matrix<const F>(e, batch, p.emission, p.emission), AsIs, weights<F>(p.we, 0, size), matrix<F>(top, batch, size, size), true);
+    }
+    for (int64_t k = n - 1; k >= 0; k--) {
+      const Layer &l = p.layers[k];
+      const int64_t wide = l.b.numel();
+      F *g = dgates[k].data_ptr<F>() + t * batch * wide, *dy = above[k].data();
+      if (p.how.lstm) {
+        const F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t);
+        F *h = dh[k].data(), *c = dc[k].data();
+        for (int64_t i = 0; i < l.out.size; i++)
+          dy[i] += h[i];
+        each<F>(batch, 30 * l.size, 0, [&](int64_t i, F *) {
+          kernels<F>().lstm_backward(l.size, act + i * 5 * l.size, cell + i * l.size, dy + i * l.size, c + i * l.size, g + i * wide, c + i * l.size);
+        });
+        if (t)
+          multiply(AsIs, matrix<const F>(g, batch, wide, wide), AsIs, weights<F>(l.wh, 0, l.size), matrix<F>(h, batch, l.size, l.size), false);
+      } else {
+        const F *y = l.out.row<F>(t + 1);
+        for (int64_t i = 0; i < l.out.size; i++)
+          g[i] = dy[i] * (1 - y[i] * y[i]);
+      }
+      const auto from = matrix<const F>(g, batch, wide, wide);
+      if (k > 0)
+        multiply(AsIs, from, AsIs, weights<F>(l.wi, 0, l.in), matrix<F>(above[k - 1].data(), batch, l.in, l.in), false);
+      else if (t && p.read)
+        multiply(AsIs, from, AsIs, weights<F>(l.wi, p.inputs, p.read), matrix<F>(dread.data(), batch, p.read, p.read), false);
+    }
+  }
+
+  // What all steps share, at once.
+  variable_list grads;
+  const int64_t rows = time * batch, later = (time - 1) * batch;
+  Tensor dx;
+  if (needed[0]) {
+    dx = empty_like_x(x, {time, batch, p.inputs});
+    const int64_t wide = p.layers[0].b.numel();
+    multiply(AsIs, matrix<const F>(dgates[0].data_ptr<F>(), rows, wide, wide), AsIs, weights<F>(p.layers[0].wi, 0, p.inputs), matrix<F>(dx.data_ptr<F>(), rows, p.inputs, p.inputs), false);
+  }
+  grads.push_back(dx);
+  for (int64_t k = 0; k < n; k++) {
+    const Layer &l = p.layers[k];
+    const int64_t wide = l.b.numel();
+    const F *g = dgates[k].data_ptr<F>();
+    const auto all = matrix<const F>(g, rows, wide, wide), after = matrix<const F>(g + batch * wide, later, wide, wide);
+    Tensor dwi = empty_like_x(x, l.wi.sizes());
+    F *to = dwi.data_ptr<F>();
+    const int64_t step = l.wi.size(1);
+    if (k == 0) {
+      multiply(Turned, all, AsIs, matrix<const F>(x.data_ptr<F>(), rows, p.inputs, p.inputs), matrix<F>(to, wide, p.inputs, step), false);
+      if (p.read && later)
+        multiply(Turned, after, AsIs, matrix<const F>(p.hidden.data_ptr<F>() + size, later, p.read, out), matrix<F>(to + p.inputs, wide, p.read, step), false);
+      else if (p.read)
+        dwi.narrow(1, p.inputs, p.read).zero_();
+    } else {
+      multiply(Turned, all, AsIs, matrix<const F>(p.layers[k - 1].out.row<F>(1), rows, l.in, l.in), matrix<F>(to, wide, l.in, step), false);
+    }
+    const Tensor db = dgates[k].sum(at::IntArrayRef{0, 1});
+    grads.push_back(dwi);
+    if (p.how.lstm) {
+      Tensor dwh = at::zeros_like(l.wh);
+      if (later)
+        multiply(Turned, after, AsIs, matrix<const F>(l.out.row<F>(1), later, l.size, l.size), matrix<F>(dwh.data_ptr<F>(), wide, l.size, l.size), false);
+      grads.push_back(dwh);
+      grads.push_back(db);
+      grads.push_back(db.clone()); // each bias owns its gradient
+    } else {
+      grads.push_back(db);
+    }
+  }
+  if (memory) {
+    Tensor dwe = empty_like_x(x, p.we.sizes());
+    multiply(Turned, matrix<const F>(de.data_ptr<F>(), rows, p.emission, p.emission), AsIs, matrix<const F>(p.layers.back().out.row<F>(1), rows, size, size), matrix<F>(dwe.data_ptr<F>(), p.emission, size, size), false);
+    grads.push_back(dwe);
+    grads.push_back(de.sum(at::IntArrayRef{0, 1}));
+    const auto first = [&](std::vector<F> &v, at::IntArrayRef shape) { return at::from_blob(v.data(), shape, x.options().requires_grad(false)).clone(); };
+    grads.push_back(first(carry.m, {batch, p.width, p.slots}).transpose(1, 2));
+    grads.push_back(first(carry.w, {batch, p.w.size / batch / p.slots, p.slots}));
+    if (p.how.memory == EG_MEMORY_LRUA)
+      grads.push_back(Tensor()); // usage
+  }
+  return grads;
+}
+
+struct Unroll : torch::autograd::Function<Unroll> {
+  static Tensor forward(AutogradContext *ctx, at::TensorList ts, const c10::intrusive_ptr<Tape> &tape) {
+    Tape &p = *tape;
+    EG_DISPATCH(p.x, [&] { ::forward<F>(p); });
+    Tensor hidden = p.hidden;
+    if (p.keep) {
+      p.hidden = hidden.detach(); // the output itself would hold the graph that holds the tape
+      ctx->saved_data["tape"] = at::IValue::make_capsule(tape);
+      std::vector<bool> needed;
+      for (const Tensor &t : ts)
+        needed.push_back(t.requires_grad());
+      ctx->saved_data["x"] = bool(needed[0]);
+    }
+    return hidden;
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    refuse_second_order("Unroll");
+    auto tape = c10::static_intrusive_pointer_cast<Tape>(ctx->saved_data["tape"].toCapsule());
+    const Tensor d = grads[0].contiguous();
+    variable_list got;
+    EG_DISPATCH(d, [&] { got = ::backward<F>(*tape, d, {ctx->saved_data["x"].toBool()}); });
+    got.emplace_back(); // of the tape
+    return got;
+  }
+};
+
+} // namespace
+
+extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) {
+  return guarded<void *>(nullptr, [&] {
+    std::vector<Tensor> ts;
+    bool grad = false;
+    for (int i = 0; i < n; i++) {
+      ts.push_back(T(tensors[i]));
+      grad |= ts.back().requires_grad();
+    }
+    auto tape = c10::make_intrusive<Tape>();
+    Tape &p = *tape;
+    p.how = *how;
+    p.keep = grad && at::GradMode::is_enabled();
+    want(ts[0].dim() == 3, "want x [time, batch, inputs]");
+    for (const Tensor &t : ts)
+      want(t.scalar_type() == ts[0].scalar_type() && t.device().is_cpu(), "want parameters of the type of x, on the CPU");
+    // Everything below works on plain values.
+    at::NoGradGuard guard;
+    size_t next = 0;
+    const auto take = [&]() { return ts.at(next++).detach().contiguous(); };
+    p.x = take();
+    p.time = p.x.size(0), p.batch = p.x.size(1), p.inputs = p.x.size(2);
+    want(p.time > 0 && p.batch > 0, "there is no step");
+    for (int k = 0; k < how->layers; k++) {
+      Layer l;
+      l.wi = take();
+      if (how->lstm) {
+        l.wh = take();
+        const Tensor bi = take(), bh = take();
+        want(l.wh.dim() == 2 && l.wh.size(0) == 4 * l.wh.size(1) && bi.numel() == l.wh.size(0) && bh.numel() == l.wh.size(0), "an LSTM layer wants weights [4·size, in] and [4·size, size] and biases [4·size]");
+        l.b = bi + bh;
+        l.size = l.wh.size(1);
+      } else {
+        l.b = take();
+        l.size = l.b.numel();
+      }
+      want(l.wi.dim() == 2 && l.wi.size(0) == l.b.numel(), "a layer's weight and bias differ in size");
+      l.in = l.wi.size(1);
+      if (k > 0)
+        want(l.in == p.layers.back().size, "a layer does not take what the one below it gives");
+      p.layers.push_back(l);
+    }
+    const int64_t steps = p.keep ? p.time : 2, states = p.keep ? p.time + 1 : 2;
+    p.read = 0;
+    if (how->memory != EG_MEMORY_NONE) {
+      p.we = take(), p.be = take();
+      const Tensor m = take(), w = take();
+      want(m.dim() == 3 && m.size(0) == p.batch, "want a memory [batch, slots, width]");
+      p.slots = m.size(1), p.width = m.size(2);
+      const bool lrua = how->memory == EG_MEMORY_LRUA;
+      const int64_t heads = lrua ? how->reads : how->reads + how->writes;
+      p.emission = lrua ? p.lrua().emission() : p.ntm().emission();
+      p.read = how->reads * p.width;
+      want(p.we.dim() == 2 && p.we.size(0) == p.emission && p.be.numel() == p.emission && p.we.size(1) == p.size(), "the emitting layer is not as wide as these heads need");
+      want_shape(w, m, heads, p.slots, "want weightings [batch, heads, slots]");
+      want(lrua ? heads <= p.slots : how->shift <= p.slots, "there are too few slots for these heads");
+      p.e = Steps(p.x, steps, p.batch * p.emission);
+      p.act = Steps(p.x, steps, p.batch * p.emission);
+      p.content = Steps(p.x, states, p.batch * heads * p.slots);
+      p.w = Steps(p.x, states, p.batch * heads * p.slots);
+      p.m = Steps(p.x, states, p.batch * p.slots * p.width);
+      const Tensor turned = m.transpose(1, 2).contiguous();
+      EG_DISPATCH(m, [&] {
+        start<F>(turned, p.m);
+        start<F>(w, lrua ? p.content : p.w);
+      });
+      if (lrua) {
+        const Tensor usage = take();
+        want_shape(usage, m, 1, p.slots, "want a usage [batch, 1, slots]");
+        p.usage = Steps(p.x, states, p.batch * p.slots);
+        p.least = Steps(p.x, steps, p.batch * heads, at::kLong);
+        EG_DISPATCH(m, [&] { start<F>(usage, p.usage); });
+      } else {
+        p.shifted = Steps(p.x, steps, p.batch * heads * p.slots);
+      }
+    }
+    want(next == ts.size(), "there are more tensors than the network has");
+    want(p.layers[0].in == p.inputs + p.read, "the first layer does not take x and what is read");
+    for (Layer &l : p.layers) {
+      l.gates = Steps(p.x, 1, p.batch * l.b.numel());
+      l.out = Steps(p.x, states, p.batch * l.size);
+      if (how->lstm) {
+        l.act = Steps(p.x, steps, p.batch * 5 * l.size);
+        l.cell = Steps(p.x, states, p.batch * l.size);
+        l.cell.t.select(0, 0).zero_();
+      }
+    }
+    p.hidden = empty_like_x(p.x, {p.time, p.batch, p.out()});
+    at::AutoGradMode mode(p.keep);
+    return new Tensor(Unroll::apply(at::TensorList(ts), tape));
+  });
+}

@@ -1,0 +1,56 @@
+package tensor
+
+// #include "unroll.h"
+import "C"
+
+import "unsafe"
+
+// Unrolled is a recurrent network, a controller that drives a memory, for [Unroll]. All tensors are of one type.
+type Unrolled struct {
+	// Layers are the controller's, from the input up: of an LSTM layer input weight [4·size, in], hidden weight [4·size,
+	// size], input bias and hidden bias [4·size]; of a feedforward layer, which ends in tanh, weight [size, in] and bias
+	// [size]. The first layer takes the input and what was read at the step before, in this order.
+	Layers      [][]*Tensor
+	Feedforward bool
+	// Memory is what the controller drives; nil stands for none.
+	Memory *UnrolledMemory
+}
+
+// UnrolledMemory is a memory for [Unroll]: its emitting layer, its first state and its settings.
+type UnrolledMemory struct {
+	Weight, Bias *Tensor // of the layer that the heads' emission comes from, [emission, size] and [emission]
+	State        []*Tensor
+	// NTM or LRUA says how the state goes on: as [NTMStep] from memory and weightings, or as [LRUAStep] from memory, read
+	// weightings and usage.
+	NTM  *NTMOptions
+	LRUA *LRUAOptions
+}
+
+// Unroll runs a network over x [time, batch, inputs] from a controller's state of zeros, having read zeros, and returns the
+// controller's output beside what is read at each step, [time, batch, size+read]: every step of every layer in one
+// operation forward and one backward, with the gradients of all weights taken over all steps at once. It runs where
+// [FusesSteps] holds and has no second-order gradient; the loop over steps is its twin, in package ntm.
+func Unroll(x *Tensor, n Unrolled) *Tensor {
+	const op = "Unroll"
+	operands := []*Tensor{x}
+	for _, l := range n.Layers {
+		operands = append(operands, l...)
+	}
+	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), memory: C.EG_MEMORY_NONE}
+	if m := n.Memory; m != nil {
+		operands = append(append(operands, m.Weight, m.Bias), m.State...)
+		if o := m.NTM; o != nil {
+			how.memory = C.EG_MEMORY_NTM
+			how.reads, how.writes, how.shift, how.clip = C.int64_t(o.Reads), C.int64_t(o.Writes), C.int64_t(o.Shift), C.double(o.Clip)
+		} else {
+			how.memory, how.reads, how.decay = C.EG_MEMORY_LRUA, C.int64_t(m.State[1].Dim(1)), C.double(m.LRUA.Decay)
+			how.add, how.strength, how.own_slots = C.int(truth(m.LRUA.Add)), C.int(truth(m.LRUA.Strength)), C.int(truth(m.LRUA.OwnSlots))
+		}
+	}
+	pointers := make([]unsafe.Pointer, len(operands))
+	for i, t := range operands {
+		pointers[i] = unsafe.Pointer(t.ptr(op))
+	}
+	out := C.eg_unroll(&pointers[0], C.int(len(pointers)), &how)
+	return result(op, out, operands...)
+}
