@@ -12,14 +12,19 @@ import (
 // A batch belongs to the caller until the loop asks for the next one, which may use its memory again. The sequence ends
 // when ctx does, or when the loop is left; the goroutine has ended by then.
 func (s *Sampler) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*Batch] {
-	return func(yield func(*Batch) bool) {
+	return prefetch(ctx, first, n, depth, s.Fill)
+}
+
+// prefetch is Batches for any kind of batch.
+func prefetch[B any](ctx context.Context, first uint64, n, depth int, fill func(b *B, first uint64, n int)) iter.Seq[*B] {
+	return func(yield func(*B) bool) {
 		depth := max(depth, 1)
 		ctx, cancel := context.WithCancel(ctx)
 		// Both channels have room for every batch, so that sending never waits.
-		ready, free, done := make(chan *Batch, depth+1), make(chan *Batch, depth+1), make(chan struct{})
+		ready, free, done := make(chan *B, depth+1), make(chan *B, depth+1), make(chan struct{})
 		defer func() { cancel(); <-done }()
 		for range depth + 1 { // the caller has one, the others are ready or being filled
-			free <- new(Batch)
+			free <- new(B)
 		}
 		go func() {
 			defer close(done)
@@ -29,7 +34,7 @@ func (s *Sampler) Batches(ctx context.Context, first uint64, n, depth int) iter.
 					if ctx.Err() != nil {
 						return
 					}
-					s.Fill(b, step, n)
+					fill(b, step, n)
 					ready <- b
 				case <-ctx.Done():
 					return

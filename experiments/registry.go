@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/dataset/sequence"
 	"github.com/engram-go/engram/encoder"
@@ -33,7 +34,10 @@ type imageShape struct{ channels, height, width int }
 
 // newFile returns what an experiment file on this kind of data set and network is decoded into, with the values of the
 // keys that it leaves out.
-func newFile(dataset, _ string) experimentFile {
+func newFile(dataset, network string) experimentFile {
+	if network == "mann" {
+		return newMANNFile()
+	}
 	if slices.Contains(sequenceTasks(), dataset) {
 		return newSequenceFile()
 	}
@@ -122,7 +126,7 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 		if s.Kind() == "ntm" {
 			return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
 		}
-		return nil, s.UnknownKind([]string{"protonet", "matchingnet"})
+		return nil, s.UnknownKind([]string{"protonet", "matchingnet", "mann"})
 	}
 	if err := s.Decode(&c); err != nil {
 		return nil, err
@@ -333,22 +337,26 @@ func planSequenceNetwork(s *schema.Section) (func(b *nn.Builder, inputs, outputs
 	if err := s.Decode(&c); err != nil {
 		return nil, err
 	}
-	controller := controllerConfig{Size: 100, Layers: 1}
-	var errs []error
-	switch c.Controller.Kind() {
-	case "lstm", "feedforward":
-		errs = append(errs, c.Controller.Decode(&controller))
-	default:
-		errs = append(errs, c.Controller.UnknownKind([]string{"lstm", "feedforward"}))
-	}
-	mem, err := planRecurrent(&c.Memory)
+	control, err := planController(&c.Controller, &c.Memory, controllerConfig{Size: 100, Layers: 1})
 	return func(b *nn.Builder, inputs, outputs int64) sequenceLearner {
-		net := ntm.New(b, ntm.Config{
-			Inputs: inputs, Outputs: outputs, Feedforward: c.Controller.Kind() == "feedforward",
-			Size: controller.Size, Layers: controller.Layers, Memory: mem,
-		})
+		c := control
+		c.Inputs = inputs
+		net := ntm.New(b, ntm.Config{Config: c, Outputs: outputs})
 		return func(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return net.Forward(p, x, nil) }
-	}, schema.Join(append(errs, err)...)
+	}, err
+}
+
+// planController reads a controller and its memory; def holds the defaults of the network that it drives.
+func planController(s, mem *schema.Section, def controllerConfig) (controller.Config, error) {
+	var err error
+	switch s.Kind() {
+	case "lstm", "feedforward":
+		err = s.Decode(&def)
+	default:
+		err = s.UnknownKind([]string{"lstm", "feedforward"})
+	}
+	memory, memoryErr := planRecurrent(mem)
+	return controller.Config{Feedforward: s.Kind() == "feedforward", Size: def.Size, Layers: def.Layers, Memory: memory}, schema.Join(err, memoryErr)
 }
 
 type ntmMemoryConfig struct {
@@ -361,11 +369,14 @@ type ntmMemoryConfig struct {
 }
 
 type lruaMemoryConfig struct {
-	Slots int64   `yaml:"slots" min:"1"`
-	Width int64   `yaml:"width" min:"1" doc:"of a slot"`
-	Heads int64   `yaml:"heads" min:"1" doc:"each reads and writes"`
-	Decay float64 `yaml:"decay" above:"0" below:"1" doc:"of usage"`
-	Start string  `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+	Slots    int64   `yaml:"slots" min:"1"`
+	Width    int64   `yaml:"width" min:"1" doc:"of a slot"`
+	Heads    int64   `yaml:"heads" min:"1" doc:"each reads and writes"`
+	Decay    float64 `yaml:"decay" above:"0" below:"1" doc:"of usage"`
+	Add      bool    `yaml:"add" doc:"write a vector of its own; the paper writes the key"`
+	Strength bool    `yaml:"strength" doc:"with a key strength a head; the paper has none"`
+	OwnSlots bool    `yaml:"own_slots" doc:"a least used slot a head; in the paper each head writes to all of them"`
+	Start    string  `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
 }
 
 type dncMemoryConfig struct {
@@ -390,10 +401,13 @@ func planRecurrent(s *schema.Section) (func(b *nn.Builder, control int64) memory
 			})
 		}, err
 	case "lrua":
-		c := lruaMemoryConfig{128, 40, 4, .95, "constant"}
+		c := lruaMemoryConfig{Slots: 128, Width: 40, Heads: 4, Decay: .95, Start: "constant"}
 		err := s.Decode(&c)
 		return func(b *nn.Builder, control int64) memory.Recurrent {
-			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: c.Slots, Width: c.Width, Heads: c.Heads, Decay: c.Decay, Memory: start[c.Start]})
+			return memory.NewLRUA(b, memory.LRUAConfig{
+				Control: control, Slots: c.Slots, Width: c.Width, Heads: c.Heads, Decay: c.Decay,
+				Add: c.Add, Strength: c.Strength, OwnSlots: c.OwnSlots, Memory: start[c.Start],
+			})
 		}, err
 	case "dnc":
 		c := dncMemoryConfig{128, 20, 1, "constant"}

@@ -8,24 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/ntm"
 	"github.com/engram-go/engram/tensor"
 )
-
-func normal(r *rand.Rand, shape ...int64) *tensor.Tensor {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = r.NormFloat64()
-	}
-	return tensor.New(v, shape...)
-}
 
 // memories are those that a controller can drive, small.
 var memories = map[string]func(b *nn.Builder, control int64) memory.Recurrent{
@@ -49,7 +38,10 @@ func each(t *testing.T, f func(t *testing.T, b *nn.Builder, n *ntm.Net)) {
 					testkit.Enter(t)
 					b := nn.NewBuilder(3, tensor.CPU)
 					defer b.Params().Free()
-					f(t, b, ntm.New(b, ntm.Config{Inputs: 3, Outputs: 2, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem}))
+					f(t, b, ntm.New(b, ntm.Config{
+						Config:  controller.Config{Inputs: 3, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem},
+						Outputs: 2,
+					}))
 				})
 			}
 		}
@@ -58,7 +50,7 @@ func each(t *testing.T, f func(t *testing.T, b *nn.Builder, n *ntm.Net)) {
 
 func TestSequencesOfABatchAreApart(t *testing.T) {
 	each(t, func(t *testing.T, _ *nn.Builder, n *ntm.Net) {
-		x := normal(rand.New(rand.NewPCG(1, 0)), 7, 3, 3).To(tensor.Float32)
+		x := testkit.Normal(rand.New(rand.NewPCG(1, 0)), 7, 3, 3).To(tensor.Float32)
 		all := n.Forward(&nn.Pass{}, x, nil)
 		require.Equal(t, []int64{7, 3, 2}, all.Shape())
 		for i := range int64(3) {
@@ -70,7 +62,7 @@ func TestSequencesOfABatchAreApart(t *testing.T) {
 
 func TestOutputsDependOnThePastAlone(t *testing.T) {
 	each(t, func(t *testing.T, _ *nn.Builder, n *ntm.Net) {
-		x := normal(rand.New(rand.NewPCG(2, 0)), 6, 1, 3).To(tensor.Float32)
+		x := testkit.Normal(rand.New(rand.NewPCG(2, 0)), 6, 1, 3).To(tensor.Float32)
 		long := n.Forward(&nn.Pass{}, x, nil)
 		short := n.Forward(&nn.Pass{}, x.Narrow(0, 0, 4), nil)
 		assert.InDeltaSlice(t, short.Floats(), long.Narrow(0, 0, 4).Floats(), 1e-6)
@@ -96,7 +88,7 @@ func TestWithoutMemoryItIsAnLSTM(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(4, tensor.CPU)
 	defer b.Params().Free()
-	n := ntm.New(b, ntm.Config{Inputs: 3, Outputs: 2, Size: 5})
+	n := ntm.New(b, ntm.Config{Config: controller.Config{Inputs: 3, Size: 5}, Outputs: 2})
 	value := func(name string) *tensor.Tensor {
 		for _, p := range b.Params().All() {
 			if p.Name == name {
@@ -106,7 +98,7 @@ func TestWithoutMemoryItIsAnLSTM(t *testing.T) {
 		t.Fatalf("no parameter %s", name)
 		return nil
 	}
-	x := normal(rand.New(rand.NewPCG(5, 0)), 6, 2, 3).To(tensor.Float32)
+	x := testkit.Normal(rand.New(rand.NewPCG(5, 0)), 6, 2, 3).To(tensor.Float32)
 	weights := []*tensor.Tensor{value("controller1.weight_ih"), value("controller1.weight_hh"), value("controller1.bias_ih"), value("controller1.bias_hh")}
 	y, _, _ := tensor.LSTM(x, tensor.Zeros(1, 2, 5), tensor.Zeros(1, 2, 5), weights, 1, false)
 	want := tensor.Linear(y, value("output.weight"), value("output.bias"))
@@ -115,44 +107,11 @@ func TestWithoutMemoryItIsAnLSTM(t *testing.T) {
 
 // The gradient of a whole unrolled network, in double precision, against finite differences.
 func TestUnrolledGradientIsThatOfFiniteDifferences(t *testing.T) {
-	const h = 1e-6
 	each(t, func(t *testing.T, b *nn.Builder, n *ntm.Net) {
 		r := rand.New(rand.NewPCG(6, 0))
-		x, weight := normal(r, 5, 2, 3), normal(r, 5, 2, 2)
-		params := b.Params().Trained()
-		with := map[*nn.Param]*tensor.Tensor{}
-		for _, p := range b.Params().All() {
-			// Away from the first values, some of which are all alike.
-			v := p.Value().Detach().To(tensor.Float64)
-			with[p] = v.Add(normal(r, v.Shape()...).MulScalar(.3)).Detach()
-		}
-		for _, p := range params {
-			with[p].RequireGrad()
-		}
-		loss := func() *tensor.Tensor {
-			return n.Forward(&nn.Pass{With: with}, x, nil).Sigmoid().Mul(weight).Sum()
-		}
-		var values []*tensor.Tensor
-		for _, p := range params {
-			values = append(values, with[p])
-		}
-		grads := tensor.Grad(loss(), values...)
-		for i, p := range params {
-			require.NotNil(t, grads[i], p.Name)
-			got, plain := grads[i].Floats(), with[p].Detach().Floats()
-			for range 3 { // elements drawn at random
-				k := r.IntN(len(plain))
-				at := func(v float64) float64 {
-					moved := append([]float64{}, plain...)
-					moved[k] = v
-					keep := with[p]
-					with[p] = tensor.New(moved, keep.Shape()...)
-					defer func() { with[p] = keep }()
-					return loss().Float()
-				}
-				want := (at(plain[k]+h) - at(plain[k]-h)) / (2 * h)
-				assert.InDelta(t, want, got[k], 1e-6+1e-5*max(want, -want), "%s[%d]", p.Name, k)
-			}
-		}
+		x, weight := testkit.Normal(r, 5, 2, 3), testkit.Normal(r, 5, 2, 2)
+		testkit.Gradients(t, b.Params(), r, func(p *nn.Pass) *tensor.Tensor {
+			return n.Forward(p, x, nil).Sigmoid().Mul(weight).Sum()
+		})
 	})
 }

@@ -52,6 +52,13 @@ type Protocol struct {
 	TrainWay  int    `json:"train_way,omitempty"`
 	TrainShot int    `json:"train_shot,omitempty"`
 
+	// Of images that come one after another.
+	Labels   string  `json:"labels,omitempty"`   // one-hot or strings
+	Samples  int     `json:"samples,omitempty"`  // images a class
+	Instance int     `json:"instance,omitempty"` // which of them
+	Shift    float64 `json:"shift,omitempty"`    // of test images, in pixels
+	Turn     float64 `json:"turn,omitempty"`     // in degrees
+
 	// Of sequences.
 	Sequences int `json:"sequences,omitempty"`
 }

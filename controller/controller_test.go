@@ -1,0 +1,85 @@
+package controller_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/controller"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Forward, which takes the inputs of all steps through the first layer at once, is a Step each: outputs, states and
+// gradients.
+func TestForwardIsAStepEach(t *testing.T) {
+	memories := map[string]func(b *nn.Builder, control int64) memory.Recurrent{
+		"none": nil,
+		"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
+		},
+	}
+	for name, mem := range memories {
+		for _, feedforward := range []bool{false, true} {
+			for _, layers := range []int64{1, 3} {
+				t.Run(fmt.Sprintf("%s, feedforward %v, %d layers", name, feedforward, layers), func(t *testing.T) {
+					testkit.Enter(t)
+					b := nn.NewBuilder(3, tensor.CPU)
+					defer b.Params().Free()
+					c := controller.New(b, controller.Config{Inputs: 3, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem})
+					r := rand.New(rand.NewPCG(1, 0))
+					p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+					var values []*tensor.Tensor
+					for _, param := range b.Params().All() {
+						p.With[param] = param.Value().Detach().To(tensor.Float64).RequireGrad()
+						values = append(values, p.With[param])
+					}
+					const steps, batch = 6, 2
+					x := testkit.Normal(r, steps, batch, 3)
+					weight := testkit.Normal(r, steps, batch, c.Width())
+
+					var want []*tensor.Tensor
+					var states []controller.State
+					s := c.Init(p, batch)
+					for i := range int64(steps) {
+						var out *tensor.Tensor
+						out, s = c.Step(p, x.Select(0, i), s)
+						want, states = append(want, out), append(states, s)
+					}
+					seen := 0
+					got := c.Forward(p, x, func(step int64, s controller.State) {
+						require.EqualValues(t, seen, step)
+						was := states[step]
+						seen++
+						near(t, was.Read, s.Read)
+						require.Len(t, s.Layers, len(was.Layers))
+						for i, l := range s.Layers {
+							near(t, was.Layers[i].Hidden, l.Hidden)
+							near(t, was.Layers[i].Cell, l.Cell)
+						}
+						for i, n := range s.Memory.Tensors() {
+							near(t, was.Memory.Tensors()[i].Tensor, n.Tensor)
+						}
+					})
+					assert.Equal(t, steps, seen)
+					near(t, tensor.Stack(0, want...), got)
+					wants := tensor.Grad(tensor.Stack(0, want...).Mul(weight).Sum(), values...)
+					for i, g := range tensor.Grad(got.Mul(weight).Sum(), values...) {
+						near(t, wants[i], g)
+					}
+				})
+			}
+		}
+	}
+}
+
+func near(t *testing.T, want, got *tensor.Tensor) {
+	t.Helper()
+	require.Equal(t, want.Shape(), got.Shape())
+	assert.InDeltaSlice(t, want.Floats(), got.Floats(), 1e-12)
+}
