@@ -90,46 +90,57 @@ func (c *Controller) weight(p *nn.Pass) *tensor.Tensor {
 // Step takes x [batch, inputs] and the state before it, and returns the last layer's output and what is read now, [batch,
 // size+read], and the state after it.
 func (c *Controller) Step(p *nn.Pass, x *tensor.Tensor, prev State) (out *tensor.Tensor, next State) {
-	in := tensor.Cat(1, x, prev.Read)
-	if c.config.Feedforward {
-		in = c.layers[0].Forward(p, in).Tanh()
-	} else {
-		s := c.cells[0].Step(p, in, prev.Layers[0])
-		next.Layers, in = append(next.Layers, s), s.Hidden
+	control := tensor.Cat(1, x, prev.Read)
+	for _, l := range c.layers {
+		control = l.Forward(p, control).Tanh()
 	}
-	control := c.rest(p, in, prev, &next)
-	return tensor.Cat(1, control, next.Read), next
-}
-
-// rest takes the first layer's output through the other layers and the memory, and returns the last layer's.
-func (c *Controller) rest(p *nn.Pass, control *tensor.Tensor, prev State, next *State) *tensor.Tensor {
-	for i := 1; i < len(c.layers); i++ {
-		control = c.layers[i].Forward(p, control).Tanh()
-	}
-	for i := 1; i < len(c.cells); i++ {
-		s := c.cells[i].Step(p, control, prev.Layers[i])
+	for i, cell := range c.cells {
+		s := cell.Step(p, control, prev.Layers[i])
 		next.Layers, control = append(next.Layers, s), s.Hidden
 	}
 	next.Read, next.Memory = c.memory.Step(p, control, prev.Memory)
-	return control
+	return tensor.Cat(1, control, next.Read), next
 }
 
 // Forward runs over x [time, batch, inputs] from the first state and returns the outputs of all steps, [time, batch,
-// size+read]. seen, which may be nil, is shown the state after every step, as for plots.
-//
-// It is a Step each, but for the inputs' part of the first layer, which is computed for all steps at once: it does not
-// wait for what is read, and its weight's gradient is then one product and not a sum of as many as there are steps.
+// size+read]. seen, which may be nil, is shown the state after every step, as for plots. Where nothing is shown and the
+// memory allows it, it is one operation; see [tensor.Unroll].
 func (c *Controller) Forward(p *nn.Pass, x *tensor.Tensor, seen func(step int64, s State)) *tensor.Tensor {
-	first := c.unroll(p, x)
+	if u, ok := c.unrolled(p, x); ok && seen == nil {
+		return tensor.Unroll(x, u)
+	}
 	s := c.Init(p, x.Dim(1))
-	controls, reads := make([]*tensor.Tensor, len(first.inputs)), make([]*tensor.Tensor, len(first.inputs))
-	for t := range first.inputs {
-		var next State
-		controls[t] = c.rest(p, first.step(t, s, &next), s, &next)
-		reads[t], s = next.Read, next
+	out := make([]*tensor.Tensor, x.Dim(0))
+	for t := range out {
+		out[t], s = c.Step(p, x.Select(0, int64(t)), s)
 		if seen != nil {
 			seen(int64(t), s)
 		}
 	}
-	return tensor.Cat(-1, tensor.Stack(0, controls...), tensor.Stack(0, reads...))
+	return tensor.Stack(0, out...)
+}
+
+// unrolled describes the network for [tensor.Unroll], where that can run it.
+func (c *Controller) unrolled(p *nn.Pass, x *tensor.Tensor) (tensor.Unrolled, bool) {
+	u := tensor.Unrolled{Feedforward: c.config.Feedforward}
+	if w := c.weight(p); p.HigherOrder || !tensor.FusesSteps(x) || w.DType() != x.DType() || w.Device() != x.Device() {
+		return u, false
+	}
+	switch m := c.memory.(type) {
+	case memory.None:
+	case memory.Unroller:
+		var ok bool
+		if u.Memory, ok = m.Unroll(p, x.Dim(1)); !ok {
+			return u, false
+		}
+	default:
+		return u, false
+	}
+	for _, l := range c.layers {
+		u.Layers = append(u.Layers, []*tensor.Tensor{p.Value(l.Weight), p.Value(l.Bias)})
+	}
+	for _, l := range c.cells {
+		u.Layers = append(u.Layers, []*tensor.Tensor{p.Value(l.InputWeight), p.Value(l.HiddenWeight), p.Value(l.InputBias), p.Value(l.HiddenBias)})
+	}
+	return u, true
 }

@@ -15,11 +15,16 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Forward, which takes the inputs of all steps through the first layer at once, is a Step each: outputs, states and
-// gradients.
+// Forward is a Step each, in one operation and step by step: outputs, states and gradients.
 func TestForwardIsAStepEach(t *testing.T) {
 	memories := map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 		"none": nil,
+		"ntm": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 6, Width: 4, Reads: 2, Writes: 2, Memory: memory.LearnedMemory})
+		},
+		"dnc": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Reads: 2})
+		},
 		"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
 		},
@@ -40,7 +45,8 @@ func TestForwardIsAStepEach(t *testing.T) {
 						values = append(values, p.With[param])
 					}
 					const steps, batch = 6, 2
-					x := testkit.Normal(r, steps, batch, 3)
+					x := testkit.Normal(r, steps, batch, 3).RequireGrad()
+					values = append(values, x)
 					weight := testkit.Normal(r, steps, batch, c.Width())
 
 					var want []*tensor.Tensor
@@ -51,8 +57,31 @@ func TestForwardIsAStepEach(t *testing.T) {
 						out, s = c.Step(p, x.Select(0, i), s)
 						want, states = append(want, out), append(states, s)
 					}
+					wants := tensor.GradWith([]*tensor.Tensor{tensor.Stack(0, want...).Mul(weight).Sum()}, values, tensor.GradOptions{Retain: true})
+					check := func(got *tensor.Tensor) {
+						near(t, tensor.Stack(0, want...), got)
+						for i, g := range tensor.Grad(got.Mul(weight).Sum(), values...) {
+							near(t, wants[i], g)
+						}
+					}
+					check(c.Forward(p, x, nil))
+					tensor.NoGrad(func() { near(t, tensor.Stack(0, want...), c.Forward(p, x, nil)) })
+					twin := *p
+					twin.HigherOrder = true
+					check(c.Forward(&twin, x, nil))
+					one := x.Narrow(0, 0, 1)
+					alone, _ := c.Step(p, x.Select(0, 0), c.Init(p, batch))
+					near(t, alone, c.Forward(p, one, nil).Select(0, 0))
+					wants = tensor.Grad(alone.Sum(), values...)
+					for i, g := range tensor.Grad(c.Forward(p, one, nil).Sum(), values...) {
+						if wants[i] != nil {
+							near(t, wants[i], g)
+						}
+					}
+
+					wants = tensor.GradWith([]*tensor.Tensor{tensor.Stack(0, want...).Mul(weight).Sum()}, values, tensor.GradOptions{})
 					seen := 0
-					got := c.Forward(p, x, func(step int64, s controller.State) {
+					shown := c.Forward(p, x, func(step int64, s controller.State) {
 						require.EqualValues(t, seen, step)
 						was := states[step]
 						seen++
@@ -67,11 +96,7 @@ func TestForwardIsAStepEach(t *testing.T) {
 						}
 					})
 					assert.Equal(t, steps, seen)
-					near(t, tensor.Stack(0, want...), got)
-					wants := tensor.Grad(tensor.Stack(0, want...).Mul(weight).Sum(), values...)
-					for i, g := range tensor.Grad(got.Mul(weight).Sum(), values...) {
-						near(t, wants[i], g)
-					}
+					check(shown)
 				})
 			}
 		}
@@ -80,6 +105,11 @@ func TestForwardIsAStepEach(t *testing.T) {
 
 func near(t *testing.T, want, got *tensor.Tensor) {
 	t.Helper()
+	if want == nil {
+		require.Nil(t, got)
+		return
+	}
+	require.NotNil(t, got)
 	require.Equal(t, want.Shape(), got.Shape())
 	assert.InDeltaSlice(t, want.Floats(), got.Floats(), 1e-12)
 }

@@ -71,6 +71,10 @@ _engram_env() {
 		fi
 	done
 
+	# Without the checkout's path in it, what is compiled of C++ serves every clone.
+	GOFLAGS=$(go env GOFLAGS 2>/dev/null)
+	case " $GOFLAGS " in *" -trimpath "*) ;; *) GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath" ;; esac
+	export GOFLAGS
 	export CGO_ENABLED=1
 	export CGO_CFLAGS="-O2 -g"
 	CGO_CXXFLAGS="-O2 -g -w -include $(_engram_flag "$_engram_home/compat.h")"

@@ -89,9 +89,7 @@ func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tenso
 	c, s := m.config, prev.(LRUAState)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) {
-		r := tensor.LRUAStep(emission, s.Memory, s.Read, s.Usage, tensor.LRUAOptions{
-			Decay: c.Decay, Add: c.Add, Strength: c.Strength, OwnSlots: c.OwnSlots,
-		})
+		r := tensor.LRUAStep(emission, s.Memory, s.Read, s.Usage, m.options())
 		return r.Out, LRUAState{Memory: r.Memory, Read: r.Read, Write: r.Write, Usage: r.Usage}
 	}
 	e := parts{from: emission}
@@ -118,4 +116,17 @@ func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tenso
 	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
 }
 
-var _ Recurrent = (*LRUA)(nil)
+func (m *LRUA) options() tensor.LRUAOptions {
+	c := m.config
+	return tensor.LRUAOptions{Decay: c.Decay, Add: c.Add, Strength: c.Strength, OwnSlots: c.OwnSlots}
+}
+
+// Unroll implements [Unroller].
+func (m *LRUA) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
+	s, o := m.Init(p, batch).(LRUAState), m.options()
+	return &tensor.UnrolledMemory{
+		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: []*tensor.Tensor{s.Memory, s.Read, s.Usage}, LRUA: &o,
+	}, m.config.Heads <= m.config.Slots
+}
+
+var _ Unroller = (*LRUA)(nil)

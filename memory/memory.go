@@ -44,6 +44,14 @@ type Recurrent interface {
 	ReadWidth() int64
 }
 
+// An Unroller is a [Recurrent] memory whose steps [tensor.Unroll] can take, all of a sequence in one operation.
+type Unroller interface {
+	Recurrent
+	// Unroll describes the memory as it is before the first step of a batch of sequences; ok is false where its settings
+	// are beyond what Unroll takes.
+	Unroll(p *nn.Pass, batch int64) (m *tensor.UnrolledMemory, ok bool)
+}
+
 // A LogReader reads the logarithm of the values without going through the values, which underflow where the attention is
 // sharp and whose logarithm then has no gradient.
 type LogReader interface {

@@ -84,7 +84,7 @@ func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	c, s := m.config, prev.(NTMState)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) && c.Shift <= c.Slots {
-		read, w, written := tensor.NTMStep(emission, s.Memory, s.Weightings, c.Reads, c.Writes, c.Shift, c.Clip)
+		read, w, written := tensor.NTMStep(emission, s.Memory, s.Weightings, m.options())
 		return read, NTMState{Memory: written, Weightings: w, reads: c.Reads}
 	}
 	heads := c.Reads + c.Writes
@@ -108,4 +108,16 @@ func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	return read, after
 }
 
-var _ Recurrent = (*NTM)(nil)
+func (m *NTM) options() tensor.NTMOptions {
+	return tensor.NTMOptions{Reads: m.config.Reads, Writes: m.config.Writes, Shift: m.config.Shift, Clip: m.config.Clip}
+}
+
+// Unroll implements [Unroller].
+func (m *NTM) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
+	s, o := m.Init(p, batch).(NTMState), m.options()
+	return &tensor.UnrolledMemory{
+		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: []*tensor.Tensor{s.Memory, s.Weightings}, NTM: &o,
+	}, o.Shift <= m.config.Slots
+}
+
+var _ Unroller = (*NTM)(nil)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/ntm"
@@ -17,9 +18,9 @@ func BenchmarkCopy(b *testing.B) {
 			tensor.SetThreads(1)
 			builder := nn.NewBuilder(1, tensor.CPU)
 			defer builder.Params().Free()
-			net := ntm.New(builder, ntm.Config{Inputs: 9, Outputs: 8, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+			net := ntm.New(builder, ntm.Config{Outputs: 8, Config: controller.Config{Inputs: 9, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 				return memory.NewNTM(b, memory.NTMConfig{Control: control})
-			}})
+			}}})
 			opt := nn.NewAdam(builder.Params(), nn.AdamConfig{})
 			defer opt.Free()
 			scope := tensor.Enter()

@@ -3,7 +3,11 @@ package tensor
 // #include "unroll.h"
 import "C"
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
 
 // Unrolled is a recurrent network, a controller that drives a memory, for [Unroll]. All tensors are of one type.
 type Unrolled struct {
@@ -52,5 +56,5 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 		pointers[i] = unsafe.Pointer(t.ptr(op))
 	}
 	out := C.eg_unroll(&pointers[0], C.int(len(pointers)), &how)
-	return result(op, out, operands...)
+	return result(op, libtch.Ctensor(out), operands...)
 }
