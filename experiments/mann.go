@@ -72,10 +72,15 @@ func newMANNFile() *mannFile {
 // Validate implements schema.Validator.
 func (f *mannFile) Validate() error {
 	var names []string
-	for _, t := range f.Test {
+	errs := []error{f.Common.Validate()}
+	for i, t := range f.Test {
 		names = append(names, fmt.Sprintf("%s of %d images", t, t.Samples))
+		if f.Labels.Kind() == "one-hot" && t.Way > f.Train.Way {
+			errs = append(errs, schema.At(fmt.Sprintf("test.%d.way", i),
+				fmt.Errorf("one-hot labels of %d classes do not name %d: raise train.way, or use labels: strings", f.Train.Way, t.Way)))
+		}
 	}
-	return errors.Join(f.Common.Validate(), twice(names))
+	return errors.Join(append(errs, twice(names))...)
 }
 
 func (f *mannFile) parts() (*Common, *Loop, *Selection) {
@@ -94,12 +99,6 @@ func (f *mannFile) plan() (work, error) {
 	errs = append(errs, err)
 	w.length, w.letters, err = planLabels(&f.Labels, f.Train.Way)
 	errs = append(errs, err)
-	for i, t := range f.Test {
-		if f.Labels.Kind() == "one-hot" && t.Way > f.Train.Way {
-			errs = append(errs, schema.At(fmt.Sprintf("test.%d.way", i),
-				fmt.Errorf("one-hot labels of %d classes do not name %d: raise train.way, or use labels: strings", f.Train.Way, t.Way)))
-		}
-	}
 	w.network, err = planMANN(&f.Network)
 	return w, schema.Join(append(errs, err)...)
 }

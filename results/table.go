@@ -23,6 +23,8 @@ type published struct {
 	Paper     string
 	Rotations string
 	Norm      string
+	Labels    string // of MANN: one-hot or strings
+	Way       int
 	Figures   map[string]struct {
 		Published float64
 		Reruns    []float64
@@ -71,6 +73,7 @@ func ReadRuns(dir fs.FS) ([]Run, error) {
 var documents = map[string]func([]Run) ([]byte, error){
 	"results/omniglot.md": Omniglot,
 	"results/ntm.md":      NTM,
+	"results/mann.md":     MANN,
 }
 
 // Document is a generated file; its path is below the project's top folder.

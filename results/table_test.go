@@ -89,6 +89,41 @@ func TestNTMTableCountsTheSeedsThatFail(t *testing.T) {
 	assert.Contains(t, string(text), "Under 1 bit on validation: 1 of 2 seeds.")
 }
 
+// Rows of a method stand together: published, independent re-runs, ours; a method that nobody has published comes last.
+func TestMANNTable(t *testing.T) {
+	run := func(seed uint64, memory string, labels string, way int) results.Run {
+		r := results.Run{Path: "p", Result: &results.Result{
+			Name: "mann", Network: "mann", Seed: seed, Training: results.Training{Steps: 100, BestStep: 50, Seconds: 120},
+			Config: "network: {controller: {kind: lstm}, memory: {kind: " + memory + "}, encoder: {kind: none}}\ntrain: {batch: 16, shift: 2, turn: 10}\n",
+		}}
+		for i, instance := range []int{1, 2, 3, 4, 5, 10} {
+			r.Figures = append(r.Figures, results.Figure{Name: "x", Metric: "accuracy", Value: float64(10*i) + .04, Interval: .25, Protocol: results.Protocol{
+				Dataset: "omniglot", TrainedOn: "omniglot", Split: "random-1200", Rotations: "classes", Classes: 1692, Episodes: 1000,
+				Labels: labels, Way: way, Instance: instance, TrainWay: 5, Precision: "fp32",
+			}})
+		}
+		return r
+	}
+	moved := run(5, "lrua", "one-hot", 5)
+	for i := range moved.Figures {
+		moved.Figures[i].Protocol.Shift = 2
+	}
+	text, err := results.MANN([]results.Run{run(1, "dnc", "one-hot", 5), run(2, "lrua", "one-hot", 5), run(3, "none", "strings", 15), run(4, "ntm", "strings", 15), moved})
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `
+| MANN, LSTM controller | published | 36.4 | 82.8 | 91.0 | 92.6 | 94.9 | 98.1 |
+| MANN, LSTM controller | re-run: snowkylin/ntm README | 35.6 | 88.8 | 95.0 | 96.5 | 97.3 | 97.6 |
+| MANN, LSTM controller | Engram, [seed 2](p) | **0.0** ± 0.2 | **10.0** ± 0.2 | **20.0** ± 0.2 | **30.0** ± 0.2 | **40.0** ± 0.2 | **50.0** ± 0.2 |
+| MANN, LSTM controller, DNC addressing | Engram, [seed 1](p) |`)
+	assert.Contains(t, string(text), `
+| MANN, LSTM controller, NTM addressing | published | 0.0 | 35.4 | 61.2 | 71.7 | 77.7 | 88.4 |
+| MANN, LSTM controller, NTM addressing | Engram, [seed 4](p) |`)
+	assert.Regexp(t, `(?s)Labels of five letters, 15 classes.*\| LSTM \| published \|[^\n]*\n\| LSTM \| Engram, \[seed 3\]`, string(text))
+	assert.Contains(t, string(text), "| [mann, seed 2](p) | split random-1200, between alphabets, rotations: classes (1692 test classes), 1000 test episodes, images as they are; trained on 5 classes, images moved by up to 2 pixels and 10 degrees, fp32 | 1600 episodes, best at 800, 2 min |")
+	assert.NotContains(t, string(text), "| Engram, [seed 5]", "test images that were moved are another protocol")
+	assert.NotContains(t, string(text), "One-hot labels, 15 classes")
+}
+
 func TestFigureOfAnotherDataSetIsLeftOut(t *testing.T) {
 	r := sample()
 	r.Figures[0].Protocol.TrainedOn = "strokes"
