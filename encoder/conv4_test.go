@@ -225,3 +225,74 @@ func TestGradientOfTheImages(t *testing.T) {
 	want := tensor.Grad(plain(t, ps, p, x).Mul(weights).Sum(), x)[0]
 	near(t, want, tensor.Grad(e.Forward(p, x).Mul(weights).Sum(), x)[0], 1e-4, 0, "dx")
 }
+
+// The encoder of Relation networks: 64 maps of 5×5 from 28×28 images.
+func TestRelationNetworksEncoder(t *testing.T) {
+	testkit.Enter(t)
+	config := encoder.Conv4Config{Height: 28, Width: 28, Pools: 2, Unpadded: 2}
+	e, ps := conv4(t, config)
+	channels, height, width := encoder.Maps(e)
+	assert.Equal(t, []int64{64, 5, 5}, []int64{channels, height, width})
+	assert.Equal(t, int64(1600), e.Width())
+	assert.Equal(t, int64(111_936), ps.Count(), "as many as with padding")
+
+	_, twin := conv4(t, config)
+	for name, p := range map[string]nn.Pass{
+		"training": {Training: true}, "inductive": {Norm: nn.RunningStats}, "second order": {Training: true, HigherOrder: true},
+	} {
+		x := images(5, 3, 1, 28, 28)
+		got, want := e.Forward(&p, x), relationPlain(t, twin, &p, x)
+		near(t, want, got, 1e-4, 1e-3, name)
+		weights := images(6, want.Shape()...).AddScalar(-.5)
+		wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+		for j, g := range tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...) {
+			near(t, wants[j], g, 2e-4, 1, name+": gradient of "+ps.Trained()[j].Name)
+		}
+		for j, q := range ps.All() {
+			if q.Buffer {
+				near(t, twin.All()[j].Value(), q.Value(), 1e-5, 0, name+": "+q.Name)
+			}
+		}
+	}
+}
+
+// relationPlain is Sung et al. 2018, figure 2, written out: padding in the last two blocks, pooling in the first two.
+func relationPlain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	for block := range 4 {
+		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("block%d.%s", block+1, name)) }
+		padding := int64(block / 2)
+		x = tensor.Conv2d(x, v("conv.weight"), v("conv.bias"), 1, padding, 1)
+		x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), v("norm.running_mean"), v("norm.running_var"), p.Norm == nn.BatchStats, .1, 1e-5).ReLU()
+		if block < 2 {
+			x = tensor.MaxPool2d(x, 2)
+		}
+	}
+	return x.Reshape(x.Dim(0), -1)
+}
+
+// An image of the least side leaves one pixel, and one of a pixel less is refused.
+func TestLeastSide(t *testing.T) {
+	for _, c := range []struct{ pools, unpadded, least int64 }{{4, 0, 16}, {2, 2, 10}, {1, 0, 2}, {4, 4, 46}, {3, 1, 10}, {1, 4, 16}} {
+		testkit.Enter(t)
+		config := encoder.Conv4Config{Height: c.least, Width: c.least, Filters: 2, Pools: c.pools, Unpadded: c.unpadded}
+		e, _ := conv4(t, config)
+		assert.Equal(t, int64(2), e.Width(), c)
+		assert.Equal(t, []int64{1, 2}, e.Forward(&nn.Pass{Norm: nn.RunningStats}, images(1, 1, 1, c.least, c.least)).Shape())
+		config.Width--
+		_, err := encoder.NewConv4(nn.NewBuilder(1, tensor.CPU), config)
+		assert.ErrorContains(t, err, fmt.Sprintf("needs %d×%d pixels at least, not %d×%d", c.least, c.least, c.least, c.least-1))
+	}
+	_, err := encoder.NewConv4(nn.NewBuilder(1, tensor.CPU), encoder.Conv4Config{Height: 28, Width: 28, Pools: 5})
+	assert.ErrorContains(t, err, "Conv-4 has four blocks")
+}
+
+// vector is an encoder whose embeddings are no maps.
+type vector struct{}
+
+func (vector) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x }
+func (vector) Width() int64                                        { return 7 }
+
+func TestMapsOfAVector(t *testing.T) {
+	channels, height, width := encoder.Maps(vector{})
+	assert.Equal(t, []int64{7, 1, 1}, []int64{channels, height, width})
+}

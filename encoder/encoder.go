@@ -16,24 +16,46 @@ type Encoder interface {
 	Width() int64
 }
 
-// Conv4Config are the settings of [NewConv4]. Zero values stand for 64 filters and 1 channel.
+// A Mapper is an [Encoder] whose embeddings are feature maps, flattened channel by channel.
+type Mapper interface {
+	Encoder
+	// Maps returns the sizes of the maps, whose product is Width.
+	Maps() (channels, height, width int64)
+}
+
+// Maps returns the sizes of an encoder's feature maps. An embedding that is no map is one pixel of Width channels.
+func Maps(e Encoder) (channels, height, width int64) {
+	if m, ok := e.(Mapper); ok {
+		return m.Maps()
+	}
+	return e.Width(), 1, 1
+}
+
+// Conv4Config are the settings of [NewConv4]. Zero values stand for 64 filters, 1 channel, and pooling and padding in all
+// four blocks.
 type Conv4Config struct {
 	Channels      int64 // of the images
 	Height, Width int64 // of the images
 	Filters       int64
+	Pools         int64 // how many of the blocks pool, from the first on
+	Unpadded      int64 // how many of the blocks do without padding, from the first on
 }
 
 // Conv4 is the four-block convolutional network that few-shot methods are compared on: Vinyals et al. 2016, section 4.1,
 // and Snell et al. 2017, section 3.1. A block is a 3×3 convolution with padding 1, batch norm, ReLU and 2×2 max pooling,
 // so that 28×28 images give embeddings of 64 numbers.
+//
+// With two pools and two unpadded blocks it is the encoder of Relation networks (Sung et al. 2018, section 3.4 and figure
+// 2, and their code for the padding), which gives 64 maps of 5×5.
 type Conv4 struct {
-	blocks []*nn.ConvBlock
-	width  int64
+	blocks                  []*nn.ConvBlock
+	channels, height, width int64 // of the maps
 }
 
 const conv4Blocks = 4
 
-// NewConv4 makes the network. Images smaller than 16×16 are an error, since nothing would be left of them.
+// NewConv4 makes the network. Images that nothing would be left of are an error: with pooling in all blocks, those smaller
+// than 16×16.
 func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	if c.Channels == 0 {
 		c.Channels = 1
@@ -41,22 +63,51 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	if c.Filters == 0 {
 		c.Filters = 64
 	}
-	if c.Height>>conv4Blocks < 1 || c.Width>>conv4Blocks < 1 {
-		return nil, fmt.Errorf("encoder: Conv-4 halves an image four times, so it needs 16×16 pixels at least, not %d×%d", c.Height, c.Width)
+	if c.Pools == 0 {
+		c.Pools = conv4Blocks
 	}
-	e := &Conv4{}
-	in, h, w := c.Channels, c.Height, c.Width
-	for i := range conv4Blocks {
-		block := nn.NewConvBlock(b.In(fmt.Sprintf("block%d", i+1)), nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 2})
-		e.blocks = append(e.blocks, block)
-		in, h, w = c.Filters, h/2, w/2
+	if c.Pools > conv4Blocks || c.Unpadded > conv4Blocks {
+		return nil, fmt.Errorf("encoder: Conv-4 has four blocks, so not %d that pool and %d without padding", c.Pools, c.Unpadded)
 	}
-	e.width = c.Filters * h * w
+	if least := c.leastSide(); c.Height < least || c.Width < least {
+		return nil, fmt.Errorf("encoder: Conv-4 with pooling in %d blocks and no padding in %d needs %d×%d pixels at least, not %d×%d",
+			c.Pools, c.Unpadded, least, least, c.Height, c.Width)
+	}
+	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width}
+	in := c.Channels
+	for i := range int64(conv4Blocks) {
+		block := nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 1, Unpadded: i < c.Unpadded}
+		if block.Unpadded {
+			e.height, e.width = e.height-2, e.width-2
+		}
+		if i < c.Pools {
+			block.Window = 2
+		}
+		e.blocks = append(e.blocks, nn.NewConvBlock(b.In(fmt.Sprintf("block%d", i+1)), block))
+		in, e.height, e.width = c.Filters, e.height/block.Window, e.width/block.Window
+	}
 	return e, nil
 }
 
+// leastSide is the least side of an image that a pixel is left of.
+func (c Conv4Config) leastSide() int64 {
+	side := int64(1)
+	for i := int64(conv4Blocks - 1); i >= 0; i-- { // from the last block back
+		if i < c.Pools {
+			side *= 2
+		}
+		if i < c.Unpadded {
+			side += 2
+		}
+	}
+	return side
+}
+
 // Width implements [Encoder].
-func (e *Conv4) Width() int64 { return e.width }
+func (e *Conv4) Width() int64 { return e.channels * e.height * e.width }
+
+// Maps implements [Mapper].
+func (e *Conv4) Maps() (channels, height, width int64) { return e.channels, e.height, e.width }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
@@ -66,4 +117,4 @@ func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return x.Flatten(1, -1)
 }
 
-var _ Encoder = (*Conv4)(nil)
+var _ Mapper = (*Conv4)(nil)

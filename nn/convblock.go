@@ -6,28 +6,42 @@ import "github.com/engram-go/engram/tensor"
 type ConvBlockConfig struct {
 	In, Out int64 // channels
 	Window  int64 // of the pooling: 2, or 1 for none
+	// Unpadded leaves out the padding by which the convolution keeps the size; it then takes two pixels off each side.
+	Unpadded bool
 }
 
-// ConvBlock is a 3×3 convolution that keeps the size, batch norm, ReLU and max pooling: the block that Conv-4 is made
-// of. It is computed in one pass where it can be, and operation by operation in passes whose gradients are
+// ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in one pass where it can be, and operation by operation in passes whose gradients are
 // differentiated again ([Pass.HigherOrder]).
 type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm
 	window int64
+	padded bool
 }
 
 // NewConvBlock makes a block with PyTorch's first values.
 func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
+	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1}
+	if c.Unpadded {
+		conv.Padding = 0
+	}
 	return &ConvBlock{
-		Conv:   NewConv2d(b.In("conv"), Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1}),
+		Conv:   NewConv2d(b.In("conv"), conv),
 		Norm:   NewBatchNorm(b.In("norm"), c.Out),
 		window: c.Window,
+		padded: !c.Unpadded,
 	}
 }
 
-// Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window].
+// Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], height and width being less by
+// two where the block is unpadded.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	if !l.padded {
+		if !p.HigherOrder && x.Rank() == 4 {
+			x = x.ChannelsLast()
+		}
+		return l.AfterConv(p, l.Conv.Forward(p, x))
+	}
 	block := tensor.ConvNormReLUPool
 	if p.HigherOrder {
 		block = tensor.ConvNormReLUPoolPlain
@@ -35,4 +49,15 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	mean, variance, batch := l.Norm.statistics(p)
 	return block(x, p.Value(l.Conv.Weight), p.Value(l.Conv.Bias), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias),
 		mean, variance, batch, batchNormMomentum, batchNormEps, l.window)
+}
+
+// AfterConv is what Forward does after the convolution, for callers that have its result [batch, out, height, width] in
+// another way.
+func (l *ConvBlock) AfterConv(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	rest := tensor.NormReLUPool
+	if p.HigherOrder {
+		rest = tensor.NormReLUPoolPlain
+	}
+	mean, variance, batch := l.Norm.statistics(p)
+	return rest(x, p.Value(l.Norm.Gain), p.Value(l.Norm.Bias), mean, variance, batch, batchNormMomentum, batchNormEps, l.window)
 }

@@ -1,6 +1,7 @@
 package nn_test
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/engram-go/engram/internal/testkit"
@@ -165,5 +166,25 @@ func TestWrongShapesAreErrors(t *testing.T) {
 		var e *tensor.Error
 		require.ErrorAs(t, tensor.Do(func() error { f(); return nil }), &e, want)
 		assert.Equal(t, want, e.Op)
+	}
+}
+
+// A block without padding is its operations one after another, in one pass or not, and so is its end alone.
+func TestConvBlockWithoutPadding(t *testing.T) {
+	testkit.Enter(t)
+	b := build(t, 1)
+	l := nn.NewConvBlock(b, nn.ConvBlockConfig{In: 3, Out: 4, Window: 2, Unpadded: true})
+	r := rand.New(rand.NewPCG(1, 0))
+	x := make([]float32, 2*3*8*9)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	in := tensor.New(x, 2, 3, 8, 9)
+	convolved := tensor.Conv2d(in, l.Conv.Weight.Value(), l.Conv.Bias.Value(), 1, 0, 1)
+	for _, p := range []nn.Pass{{}, {Norm: nn.RunningStats}, {HigherOrder: true}} {
+		want := tensor.MaxPool2d(l.Norm.Forward(&p, convolved).ReLU(), 2)
+		require.Equal(t, []int64{2, 4, 3, 3}, want.Shape())
+		assert.InDeltaSlice(t, want.Floats(), l.Forward(&p, in).Floats(), 1e-5)
+		assert.InDeltaSlice(t, want.Floats(), l.AfterConv(&p, convolved).Floats(), 1e-5)
 	}
 }

@@ -80,6 +80,22 @@ func (t *Tensor) Minimum(b *Tensor) *Tensor { return binary("Minimum", libtch.At
 // MatMul returns the matrix product; leading dimensions are a batch and broadcast.
 func (t *Tensor) MatMul(b *Tensor) *Tensor { return binary("MatMul", libtch.AtgMatmul, t, b) }
 
+// Cholesky returns the lower triangular L with LLᵀ = t for symmetric positive-definite t [..., n, n]. It panics where t is
+// not positive-definite.
+func (t *Tensor) Cholesky() *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgLinalgCholesky(&out, t.ptr("Cholesky"), 0)
+	return result("Cholesky", out, t)
+}
+
+// SolveLower returns the X with t·X = b for lower triangular t [..., n, n] and b [..., n, m]; leading dimensions are a
+// batch and broadcast.
+func (t *Tensor) SolveLower(b *Tensor) *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgLinalgSolveTriangular(&out, t.ptr("SolveLower"), b.ptr("SolveLower"), 0, 1, 0)
+	return result("SolveLower", out, t, b)
+}
+
 // AddScalar returns t + v.
 func (t *Tensor) AddScalar(v float64) *Tensor { return scalar("AddScalar", libtch.AtgAddScalar, t, v) }
 
@@ -261,6 +277,10 @@ func (t *Tensor) Contiguous() *Tensor { return unary("Contiguous", libtch.AtgCon
 // ChannelsLast returns images [batch, channels, height, width] with the channels of a pixel side by side in memory,
 // the order that convolutions are fastest in. The shape stays as it is.
 func (t *Tensor) ChannelsLast() *Tensor {
+	if t.Rank() == 4 && t.Dim(1) == 1 {
+		// One channel lies in both orders at once, of which LibTorch then takes the slower one: the strides must tell.
+		return t.Contiguous().Squeeze(1).Unsqueeze(-1).Permute(0, 3, 1, 2)
+	}
 	p := C.eg_channels_last(unsafe.Pointer(t.ptr("ChannelsLast")))
 	return result("ChannelsLast", libtch.Ctensor(p), t)
 }

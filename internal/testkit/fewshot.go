@@ -23,11 +23,52 @@ type FewShot interface {
 	LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor
 }
 
-// flatten is an encoder whose embeddings are the images.
-type flatten struct{ size int64 }
+// Flatten is an encoder whose embeddings are the images of its number of values.
+type Flatten int64
 
-func (e flatten) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x.Flatten(1, -1) }
-func (e flatten) Width() int64                                        { return e.size }
+// Forward implements encoder.Encoder.
+func (e Flatten) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x.Flatten(1, -1) }
+
+// Width implements encoder.Encoder.
+func (e Flatten) Width() int64 { return int64(e) }
+
+// Double returns p computing in float64: a copy of every parameter stands in for it, the trained ones as leaves, which are
+// returned in their order.
+func Double(p nn.Pass, ps *nn.Params) (*nn.Pass, []*tensor.Tensor) {
+	p.With = map[*nn.Param]*tensor.Tensor{}
+	for _, q := range ps.All() {
+		p.With[q] = q.Value().Detach().To(tensor.Float64)
+	}
+	var leaves []*tensor.Tensor
+	for _, q := range ps.Trained() {
+		leaves = append(leaves, p.With[q].RequireGrad())
+	}
+	return &p, leaves
+}
+
+// Differences checks gradients of f for float64 leaves, which are moved and put back, against finite differences.
+func Differences(t *testing.T, leaves []*tensor.Tensor, step, tolerance float64, f func() *tensor.Tensor) {
+	t.Helper()
+	for i, g := range tensor.Grad(f(), leaves...) {
+		shape, values := leaves[i].Shape(), leaves[i].Floats()
+		want := make([]float64, len(values))
+		for j, v := range values {
+			at := func(v float64) float64 {
+				scope := tensor.Enter()
+				defer scope.Leave()
+				values[j] = v
+				leaves[i].Assign(tensor.New(values, shape...))
+				return f().Float()
+			}
+			want[j] = (at(v+step) - at(v-step)) / (2 * step)
+			at(v)
+		}
+		if g == nil {
+			g = tensor.New(make([]float64, len(values)), shape...)
+		}
+		assert.InDeltaSlice(t, want, g.Floats(), tolerance, "leaf %d of %v", i, shape)
+	}
+}
 
 // The sizes of [Task]: Tasks tasks of Way classes, Shot support examples a class, Queries queries in all, Width values an
 // example.
@@ -64,13 +105,19 @@ func ConformFewShot(t *testing.T, build func(e encoder.Encoder, m memory.Associa
 	t.Run("log-probabilities are the paper's, written out", func(t *testing.T) { isThePaper(t, build, plain) })
 	t.Run("permuted labels permute probabilities", func(t *testing.T) { permutes(t, build) })
 	t.Run("other memories fit", func(t *testing.T) { takesMemories(t, build) })
-	t.Run("learns strokes", func(t *testing.T) { learnsStrokes(t, build) })
+	t.Run("learns strokes", func(t *testing.T) {
+		LearnsStrokes(t, 40, func(b *nn.Builder) FewShot {
+			e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
+			require.NoError(t, err)
+			return build(e, nil)
+		})
+	})
 }
 
 func isThePaper(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot, plain func(*fewshot.Task) []float64) {
 	Enter(t)
 	task := Task(1)
-	net := build(flatten{Width}, nil)
+	net := build(Flatten(Width), nil)
 	want, labels := plain(task), tensor.Values[int64](task.QueryLabels)
 	loss, logp := net.Loss(&nn.Pass{}, task)
 	require.Equal(t, []int64{Tasks, Queries, Way}, logp.Shape())
@@ -91,7 +138,7 @@ func isThePaper(t *testing.T, build func(encoder.Encoder, memory.Associative) Fe
 func permutes(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
 	Enter(t)
 	task := Task(2)
-	net := build(flatten{Width}, nil)
+	net := build(Flatten(Width), nil)
 	loss, logp := net.Loss(&nn.Pass{}, task)
 	renamed, old := tensor.New([]int64{2, 0, 3, 1}, Way), tensor.New([]int64{1, 3, 0, 2}, Way) // class 0 is now 2, and so on
 	rename := func(labels *tensor.Tensor) *tensor.Tensor {
@@ -111,14 +158,16 @@ func takesMemories(t *testing.T, build func(encoder.Encoder, memory.Associative)
 		"prototype": memory.NewPrototype(memory.PrototypeConfig{Metric: metric.Cosine{}, Scale: 5}),
 		"key-value": memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.SquaredEuclidean{}}),
 	} {
-		net := build(flatten{Width}, m)
+		net := build(Flatten(Width), m)
 		for _, sum := range net.LogProbs(&nn.Pass{}, task).Exp().Sum(-1).Floats() {
 			assert.InDelta(t, 1, sum, 1e-9, name)
 		}
 	}
 }
 
-func learnsStrokes(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
+// LearnsStrokes trains a network for 28×28 images on invented characters for so many steps, and fails the test where it does
+// not come to know others.
+func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
 	Enter(t)
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
 	require.NoError(t, err)
@@ -133,9 +182,7 @@ func learnsStrokes(t *testing.T, build func(encoder.Encoder, memory.Associative)
 
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
-	e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
-	require.NoError(t, err)
-	net, opt := build(e, nil), nn.NewAdam(b.Params(), nn.AdamConfig{})
+	net, opt := build(b), nn.NewAdam(b.Params(), nn.AdamConfig{})
 	t.Cleanup(opt.Free)
 	measure := func() (accuracy float64) {
 		scope := tensor.Enter()
@@ -149,7 +196,7 @@ func learnsStrokes(t *testing.T, build func(encoder.Encoder, memory.Associative)
 		return accuracy
 	}
 	start := measure()
-	for step := range 40 {
+	for step := range steps {
 		scope := tensor.Enter()
 		loss, _ := net.Loss(&nn.Pass{Training: true}, fewshot.NewTask(train.Batch(uint64(step)*8, 8), tensor.CPU))
 		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .01)
