@@ -147,9 +147,12 @@ func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) Bou
 
 // recognise returns the weighting [batch, 1, slots] of the slots that a key [batch, 1, key] is like; zeros while there is
 // nothing.
+// A pass that trains moves no running statistics by it, which are those of queries.
 func (m *Bounded) recognise(p *nn.Pass, s BoundedState, key *tensor.Tensor) *tensor.Tensor {
+	looking := *p
+	looking.Training = false
 	full := s.Masses().SumKeep(1).ClampMax(1)
-	return m.scores(p, s, key).Softmax(-1).Mul(full)
+	return m.scores(&looking, s, key).Softmax(-1).Mul(full)
 }
 
 // mix returns gate·a + (1-gate)·b.
@@ -178,19 +181,26 @@ const written = 1e-5
 // means returns the values without their masses, [batch, slots, value].
 func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().ClampMin(written)) }
 
-// scores returns what the attention is the softmax of, [batch, queries, slots].
-func (m *Bounded) scores(p *nn.Pass, s BoundedState, queries *tensor.Tensor) *tensor.Tensor {
+// Match implements [Matcher].
+func (m *Bounded) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
+	s := state.(BoundedState)
 	if s.Slots == nil {
 		panic(&tensor.Error{Op: "Bounded.Read", Msg: "nothing has been written yet"})
 	}
+	keys := s.Keys().Div(s.Masses().ClampMin(written))
+	return fitted(m.config.Metric, keys, s.Values()).Score(p, queries, keys), s.Values()
+}
+
+// scores returns what the attention is the softmax of, [batch, queries, slots].
+func (m *Bounded) scores(p *nn.Pass, s BoundedState, queries *tensor.Tensor) *tensor.Tensor {
+	scores, _ := m.Match(p, s, queries)
 	masses := s.Masses().Transpose(1, 2) // [batch, 1, slots]
 	kept, empty := masses.ClampMin(written), masses.ZerosLike()
-	keys := s.Keys().Div(kept.Transpose(1, 2))
-	scores := m.config.Metric.Score(p, queries, keys).MulScalar(m.config.Scale).Add(kept.Log())
+	scores = scores.MulScalar(m.config.Scale).Add(kept.Log())
 	return tensor.Where(masses.Gt(empty.AddScalar(written)), scores, empty.AddScalar(logZero))
 }
 
 var (
-	_ Associative = (*Bounded)(nil)
-	_ LogReader   = (*Bounded)(nil)
+	_ Matcher   = (*Bounded)(nil)
+	_ LogReader = (*Bounded)(nil)
 )

@@ -72,11 +72,17 @@ func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.
 	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
 }
 
-func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *tensor.Tensor {
-	if s.Keys == nil {
+// Match implements [Matcher].
+func (m *KeyValue) Match(p *nn.Pass, s State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
+	kv := s.(KeyValueState)
+	if kv.Keys == nil {
 		panic(&tensor.Error{Op: "KeyValue.Read", Msg: "nothing has been written yet"})
 	}
-	scores := m.config.Metric.Score(p, queries, s.Keys)
+	return fitted(m.config.Metric, kv.Keys, kv.Values).Score(p, queries, kv.Keys), kv.Values
+}
+
+func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *tensor.Tensor {
+	scores, _ := m.Match(p, s, queries)
 	if m.config.Scale == 1 {
 		return scores
 	}
@@ -84,6 +90,6 @@ func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *
 }
 
 var (
-	_ Associative = (*KeyValue)(nil)
-	_ LogReader   = (*KeyValue)(nil)
+	_ Matcher   = (*KeyValue)(nil)
+	_ LogReader = (*KeyValue)(nil)
 )

@@ -8,6 +8,7 @@
 package memory
 
 import (
+	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -50,6 +51,24 @@ type Unroller interface {
 	// Unroll describes the memory as it is before the first step of a batch of sequences; ok is false where its settings
 	// are beyond what Unroll takes.
 	Unroll(p *nn.Pass, batch int64) (m *tensor.UnrolledMemory, ok bool)
+}
+
+// A Matcher compares queries with what it holds and leaves the reading to its caller: for networks that judge each class by
+// itself and take no softmax.
+type Matcher interface {
+	Associative
+	// Match returns the metric's scores [batch, queries, slots] for queries [batch, queries, key], and how much of each value
+	// a slot holds, [batch, slots, value]: zeros where a slot is empty, whose scores mean nothing.
+	Match(p *nn.Pass, s State, queries *tensor.Tensor) (scores, shares *tensor.Tensor)
+}
+
+// fitted returns the metric that slots with keys [batch, slots, key] and shares [batch, slots, value] are scored by: fitted
+// on them where it takes something from the support set.
+func fitted(m metric.Metric, keys, shares *tensor.Tensor) metric.Metric {
+	if f, ok := m.(metric.Fitted); ok {
+		return f.Fit(metric.NewMoments(keys, shares), shares)
+	}
+	return m
 }
 
 // A LogReader reads the logarithm of the values without going through the values, which underflow where the attention is

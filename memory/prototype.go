@@ -11,10 +11,12 @@ type PrototypeConfig struct {
 	Metric metric.Metric
 	// Scale multiplies the scores before the softmax; zero stands for 1.
 	Scale float64
+	// Sum takes the sum of a class's keys for its prototype and not their mean: Sung et al. 2018, section 3.2.
+	Sum bool
 }
 
-// Prototype merges what it is written by class: a slot holds the mean of its class's keys, and a query is read by a
-// softmax over the scores of the prototypes: Snell et al. 2017, eqs. 1 and 2. Its size is bounded by the number of
+// Prototype merges what it is written by class: a slot holds the mean of its class's keys, or their sum, and a query is read
+// by a softmax over the scores of the prototypes: Snell et al. 2017, eqs. 1 and 2. Its size is bounded by the number of
 // classes, however much is written. A value's columns say how much of its key belongs to each class, so soft labels work.
 type Prototype struct {
 	config PrototypeConfig
@@ -28,10 +30,12 @@ func NewPrototype(c PrototypeConfig) *Prototype {
 	return &Prototype{c}
 }
 
-// PrototypeState is what a [Prototype] holds. Both are nil while it is empty.
+// PrototypeState is what a [Prototype] holds. All are nil while it is empty.
 type PrototypeState struct {
 	Sums   *tensor.Tensor // [batch, classes, key], sum of the keys of each class
 	Counts *tensor.Tensor // [batch, classes, 1], how many they were
+	// Scatters are kept for a metric that is fitted, [batch, classes, key, key]; see metric.Moments.
+	Scatters *tensor.Tensor
 }
 
 // Tensors implements [State].
@@ -39,7 +43,11 @@ func (s PrototypeState) Tensors() []nn.Named {
 	if s.Sums == nil {
 		return nil
 	}
-	return []nn.Named{{Name: "sums", Tensor: s.Sums}, {Name: "counts", Tensor: s.Counts}}
+	out := []nn.Named{{Name: "sums", Tensor: s.Sums}, {Name: "counts", Tensor: s.Counts}}
+	if s.Scatters != nil {
+		out = append(out, nn.Named{Name: "scatters", Tensor: s.Scatters})
+	}
+	return out
 }
 
 // Prototypes returns the classes' means [batch, classes, key]; zero for a class that nothing was written of.
@@ -53,6 +61,13 @@ func (m *Prototype) Init(int64) State { return PrototypeState{} }
 
 // Write implements [Associative].
 func (m *Prototype) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
+	if _, ok := m.config.Metric.(metric.Fitted); ok {
+		next := metric.NewMoments(keys, values)
+		if s := prev.(PrototypeState); s.Sums != nil {
+			next = metric.Moments(s).Add(next)
+		}
+		return PrototypeState(next)
+	}
 	byClass := values.Transpose(-2, -1) // [batch, classes, n]
 	next := PrototypeState{Sums: byClass.MatMul(keys), Counts: byClass.SumKeep(-1)}
 	if s := prev.(PrototypeState); s.Sums != nil {
@@ -72,12 +87,27 @@ func (m *Prototype) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor
 	return m.scores(p, s, queries).LogSoftmax(-1)
 }
 
-func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
+// Match implements [Matcher]. A slot is its class's.
+func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
 	s := state.(PrototypeState)
 	if s.Sums == nil {
 		panic(&tensor.Error{Op: "Prototype.Read", Msg: "nothing has been written yet"})
 	}
-	scores := m.config.Metric.Score(p, queries, s.Prototypes())
+	measure := m.config.Metric
+	if f, ok := measure.(metric.Fitted); ok {
+		measure = f.Fit(metric.Moments(s), nil)
+	}
+	keys := s.Sums
+	if !m.config.Sum {
+		keys = s.Prototypes()
+	}
+	present := s.Counts.Gt(s.Counts.ZerosLike()).To(keys.DType()) // [batch, classes, 1]
+	return measure.Score(p, queries, keys), tensor.Eye(present.Dim(1)).To(keys.DType()).On(keys.Device()).Mul(present)
+}
+
+func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
+	s := state.(PrototypeState)
+	scores, _ := m.Match(p, state, queries)
 	if m.config.Scale != 1 {
 		scores = scores.MulScalar(m.config.Scale)
 	}
@@ -87,6 +117,6 @@ func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *ten
 }
 
 var (
-	_ Associative = (*Prototype)(nil)
-	_ LogReader   = (*Prototype)(nil)
+	_ Matcher   = (*Prototype)(nil)
+	_ LogReader = (*Prototype)(nil)
 )
