@@ -32,7 +32,7 @@ func NewTask(b *episode.Batch, on tensor.Device) *Task {
 }
 
 // Embed encodes support and queries in one evaluation, so that batch norm sees both together, as the published code of
-// Matching, Prototypical and Relation networks does. It returns [tasks, support, width] and [tasks, query, width].
+// Prototypical networks does. It returns [tasks, support, width] and [tasks, query, width].
 func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tensor) {
 	shape := t.Support.Shape()
 	n, s, q := shape[0], shape[1], t.Query.Dim(1)
@@ -45,8 +45,13 @@ func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tens
 // Recall writes embedded support examples to a memory under their labels and returns the log-probabilities [tasks,
 // query, way] that the embedded queries read from it.
 func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.Tensor) *tensor.Tensor {
-	s := m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way).To(support.DType()))
-	return memory.LogRead(m, p, s, query)
+	return memory.LogRead(m, p, t.Write(p, m, support), query)
+}
+
+// Write returns the state of a memory that the embedded support examples [tasks, support, width] were written to under
+// their labels.
+func (t *Task) Write(p *nn.Pass, m memory.Associative, support *tensor.Tensor) memory.State {
+	return m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way).To(support.DType()))
 }
 
 // NLL returns the mean negative log-likelihood of the queries' labels under log-probabilities [tasks, query, way].

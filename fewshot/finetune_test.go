@@ -1,0 +1,59 @@
+package fewshot_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Fine-tuning is gradient descent by hand on a copy, and leaves the network as it was.
+func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
+	testkit.Enter(t)
+	task := fewshot.NewTask(batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 1), tensor.CPU)
+	own := *task
+	own.Query, own.QueryLabels = task.Support, task.SupportLabels
+	build := func() (*fewshot.Net, *nn.Params) {
+		b := nn.NewBuilder(1, tensor.CPU)
+		t.Cleanup(b.Params().Free)
+		e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 16, Width: 16, Filters: 4})
+		require.NoError(t, err)
+		for range 30 { // running statistics that say something
+			task.Embed(&nn.Pass{Training: true}, e)
+		}
+		return &fewshot.Net{Encoder: e, Memory: memory.NewPrototype(memory.PrototypeConfig{Metric: metric.SquaredEuclidean{}})}, b.Params()
+	}
+	const rate = .03
+	for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
+		net, ps := build()
+		twin, theirs := build()
+		before := net.LogProbs(&nn.Pass{Norm: norm}, task).Floats()
+		var tuned *nn.Pass
+		tensor.NoGrad(func() { tuned = fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 3, rate) }) // as an evaluation calls it
+
+		opt := nn.NewSGD(theirs, nn.SGDConfig{})
+		t.Cleanup(opt.Free)
+		first, _ := twin.Loss(&nn.Pass{Norm: norm}, &own)
+		for range 3 {
+			loss, _ := twin.Loss(&nn.Pass{Norm: norm}, &own)
+			opt.Step(tensor.Grad(loss, theirs.Tensors()...), rate)
+		}
+		assert.InDeltaSlice(t, twin.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), net.LogProbs(tuned, task).Floats(), 1e-4)
+		last, _ := net.Loss(tuned, &own)
+		assert.Less(t, last.Float(), first.Float(), "the support set is told apart better")
+
+		assert.Equal(t, before, net.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), "the network is as it was")
+		assert.Equal(t, norm, tuned.Norm)
+		none := fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 0, rate)
+		assert.Equal(t, before, net.LogProbs(none, task).Floats())
+	}
+}

@@ -1,0 +1,75 @@
+package matchingnet
+
+import (
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// DefaultReads is how often a query reads the support set; the paper does not say.
+const DefaultReads = 5
+
+// Context makes embeddings depend on the whole support set: the fully conditional embeddings of Vinyals et al. 2016,
+// section 2.1.2 and appendix A.
+type Context struct {
+	support *nn.LSTM
+	query   *nn.LSTMCell
+	reads   int
+	size    int64
+}
+
+// NewContext makes the two LSTMs for embeddings of a width, with PyTorch's first values. Zero reads stand for
+// [DefaultReads].
+func NewContext(b *nn.Builder, width int64, reads int) *Context {
+	if reads == 0 {
+		reads = DefaultReads
+	}
+	return &Context{
+		support: nn.NewLSTM(b.In("support"), nn.LSTMConfig{In: width, Size: width, Bidirectional: true}),
+		query:   nn.NewLSTMCell(b.In("query"), 2*width, width),
+		reads:   reads,
+		size:    width,
+	}
+}
+
+// Forward returns the embeddings of support examples [tasks, support, width] and queries [tasks, query, width] in their
+// context, of the same shapes.
+func (c *Context) Forward(p *nn.Pass, support, query *tensor.Tensor) (g, f *tensor.Tensor) {
+	g = c.embedSupport(p, support)
+	return g, c.embedQueries(p, g, query)
+}
+
+// embedSupport is appendix A.2: an LSTM runs over the support set in its order and one against it, and
+//
+//	g(xᵢ, S) = →hᵢ + ←hᵢ + g'(xᵢ)
+func (c *Context) embedSupport(p *nn.Pass, support *tensor.Tensor) *tensor.Tensor {
+	x := support.Transpose(0, 1) // [support, tasks, width]
+	y, _ := c.support.Forward(p, x, zeroState(support, 2, support.Dim(0), c.size))
+	return y.Narrow(2, 0, c.size).Add(y.Narrow(2, c.size, c.size)).Add(x).Transpose(0, 1)
+}
+
+// embedQueries is appendix A.1, eqs. 3 to 6: an LSTM is fed a query's own embedding f' again and again, and each time with
+// what its last output reads from the support set by attention,
+//
+//	r = Σᵢ softmax(hᵀg(xᵢ))·g(xᵢ);  h ← LSTM(f', [h, r]) + f'
+//
+// from h = 0, whose attention is even. The read r goes in beside f', which gives the same sums as beside h.
+func (c *Context) embedQueries(p *nn.Pass, g, query *tensor.Tensor) *tensor.Tensor {
+	set := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}})
+	written := set.Write(p, set.Init(g.Dim(0)), g, g)
+	x := query.Flatten(0, 1) // [tasks·query, width]
+	state := zeroState(query, x.Dim(0), c.size)
+	for range c.reads {
+		read, _ := set.Read(p, written, state.Hidden.Reshape(query.Shape()...))
+		state = c.query.Step(p, tensor.Cat(1, x, read.Flatten(0, 1)), state)
+		state.Hidden = state.Hidden.Add(x)
+	}
+	return state.Hidden.Reshape(query.Shape()...)
+}
+
+// zeroState is the state of zeros, of the type of the embeddings x.
+func zeroState(x *tensor.Tensor, shape ...int64) nn.LSTMState {
+	zeros := func() *tensor.Tensor { return tensor.Full(0, x.DType(), x.Device(), shape...) }
+	return nn.LSTMState{Hidden: zeros(), Cell: zeros()}
+}

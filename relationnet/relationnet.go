@@ -1,0 +1,82 @@
+// Package relationnet is the Relation network of Sung et al. (2018): an encoder, a memory that the support set's feature
+// maps are written to, and a learned relation in the place of a distance.
+package relationnet
+
+import (
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Loss is what training makes smaller.
+type Loss int
+
+const (
+	// MSE is the mean squared error of the relation scores against 1 for the query's class and 0 for the others: Sung et al.
+	// 2018, eq. 2.
+	MSE Loss = iota
+	// CrossEntropy reads the memory by a softmax over the scores before the sigmoid, as Matching and Prototypical networks
+	// read theirs, and takes the negative log-probability of the query's class.
+	CrossEntropy
+)
+
+// Net is a Relation network. Its memory compares by a [metric.Relation], whose sigmoid is the relation score of Sung et al.
+// 2018, eq. 1. Unlike the authors' code, which encodes the support set and the queries one after the other, it encodes both
+// in one evaluation, so that under batch statistics they are normalised alike.
+type Net struct {
+	Encoder encoder.Encoder
+	Memory  memory.Matcher
+	loss    Loss
+}
+
+// New makes a Relation network on an encoder and a memory, of which [NewMemory] makes the paper's.
+func New(e encoder.Encoder, m memory.Matcher, loss Loss) *Net { return &Net{e, m, loss} }
+
+// NewMemory makes the paper's memory for the feature maps of an encoder: one slot a class, with the sum of its support
+// maps, compared by a learned relation.
+func NewMemory(b *nn.Builder, e encoder.Encoder) *memory.Prototype {
+	c, h, w := encoder.Maps(e)
+	relation := metric.NewRelation(b.In("metric"), metric.RelationConfig{Channels: c, Height: h, Width: w})
+	return memory.NewPrototype(memory.PrototypeConfig{Metric: relation, Sum: true})
+}
+
+// LogProbs returns the queries' log-probabilities [tasks, query, way]. Under [MSE] they are the relation scores scaled to
+// sum to one; the paper names the class of the highest score, which is the same one.
+func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	support, query := t.Embed(p, n.Encoder)
+	if n.loss == CrossEntropy {
+		return t.Recall(p, n.Memory, support, query)
+	}
+	return n.relations(p, t, support, query).LogSoftmax(-1)
+}
+
+// Loss returns the loss that the network was made with, and the queries' log-probabilities.
+func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
+	support, query := t.Embed(p, n.Encoder)
+	if n.loss == CrossEntropy {
+		logp = t.Recall(p, n.Memory, support, query)
+		return t.NLL(logp), logp
+	}
+	relations := n.relations(p, t, support, query)
+	truth := t.QueryLabels.OneHot(t.Way).To(relations.DType())
+	return relations.Exp().Sub(truth).Square().Mean(), relations.LogSoftmax(-1)
+}
+
+// relations returns the logarithms [tasks, query, way] of the relation scores of queries and classes. The score of a class
+// is the mean of its slots' scores, each weighted by how much of the class it holds.
+func (n *Net) relations(p *nn.Pass, t *fewshot.Task, support, query *tensor.Tensor) *tensor.Tensor {
+	scores, shares := n.Memory.Match(p, t.Write(p, n.Memory, support), query)
+	slots := scores.Neg().Softplus().Neg().Unsqueeze(-1) // log of the sigmoid, [tasks, query, slots, 1]
+	total := shares.SumKeep(1)                           // [tasks, 1, way]
+	weights := shares.Div(total.ClampMin(least)).Unsqueeze(1)
+	log := tensor.Where(weights.Gt(weights.ZerosLike()), weights.ClampMin(least).Log(), weights.ZerosLike().AddScalar(never))
+	return slots.Add(log).LogSumExp(-2)
+}
+
+const (
+	never = -1e30 // the logarithm of the relation score of a class that the memory holds nothing of
+	least = 1e-30 // the least share that is not taken for none
+)
