@@ -39,9 +39,19 @@ func TestMistakesNamePlaceAndMend(t *testing.T) {
 		good + "schedule: {kind: step}\n":                    `x.yaml:4: schedule: missing key "every"`,
 		"name: x\ntest: [{way: 5, shot: 1}]\n":               `x.yaml:1: missing key "network"`,
 		"name: x\nnetwork: protonet\n":                       `x.yaml:1: missing key "test"`,
-		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: cosin}}\ntest: [{way: 5, shot: 1}]\n": `x.yaml:2: network.memory.metric: unknown kind "cosin"; did you mean "cosine"?`,
-		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1}]\n":                                `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot, inductive`,
-		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: omniglott}]\n":                               `x.yaml:3: test.0.dataset: unknown kind "omniglott"; did you mean "omniglot"?`,
+		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: cosin}}\ntest: [{way: 5, shot: 1}]\n":                `x.yaml:2: network.memory.metric: unknown kind "cosin"; did you mean "cosine"?`,
+		"name: x\nnetwork: {kind: relationnet, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":             `x.yaml:2: network.memory.metric: relationnet compares by a learned relation and by no other metric; leave metric out, or take protonet, which goes with cosine`,
+		"name: x\nnetwork: {kind: relationnet, memory: {kind: lrua, scale: 5}}\ntest: [{way: 5, shot: 1}]\n":                       `x.yaml:2: network.memory: scale: sharpens a softmax, and with loss: mse there is none; leave it out, or take loss: cross-entropy`,
+		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, merge: sum}}\ntest: [{way: 5, shot: 1}]\n":                   `x.yaml:2: network.memory: merge: sum grows with the examples of a class, which squared-euclidean takes for a distance; use mean, or metric: relation`,
+		"name: x\nnetwork: {kind: matchingnet, context: ful}\ntest: [{way: 5, shot: 1}]\n":                                         `x.yaml:2: network.context: unknown kind "ful"; did you mean "full"?`,
+		"name: x\nnetwork: {kind: protonet, context: full}\ntest: [{way: 5, shot: 1}]\n":                                           `x.yaml:2: network: unknown key "context" for kind "protonet"`,
+		"name: x\nnetwork: {kind: relationnet, loss: mean}\ntest: [{way: 5, shot: 1}]\n":                                           `x.yaml:2: network.loss: `,
+		"name: x\nnetwork: {kind: relationnet, encoder: {kind: conv4, pools: 5}}\ntest: [{way: 5, shot: 1}]\n":                     `x.yaml:2: network.encoder.pools: must be at most 4, got 5`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, fine_tune: {steps: 5, rate: 0}}]\n":                                  `x.yaml:3: test.0.fine_tune.rate: must be above 0, got 0`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, fine_tune: {steps: 5}}, {way: 5, shot: 1, fine_tune: {steps: 5}}]\n": `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot, inductive, 5 steps of fine-tuning at 0.01`,
+		"name: x\nnetwork: protonet\nvalidation: {norm: both}\ntest: [{way: 5, shot: 1}]\n":                                        `x.yaml:3: validation.norm: `,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1}]\n":                                               `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot, inductive`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: omniglott}]\n":                                              `x.yaml:3: test.0.dataset: unknown kind "omniglott"; did you mean "omniglot"?`,
 	} {
 		_, err := experiments.ParseConfig("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)

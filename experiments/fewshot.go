@@ -31,10 +31,11 @@ type fewshotTrain struct {
 }
 
 type fewshotValidation struct {
-	Episodes  int `yaml:"episodes" min:"0" doc:"the same ones each time; 0 keeps the last model"`
-	Way       int `yaml:"way" min:"2"`
-	Shot      int `yaml:"shot" min:"1"`
-	Query     int `yaml:"query" min:"1"`
+	Episodes  int    `yaml:"episodes" min:"0" doc:"the same ones each time; 0 keeps the last model"`
+	Way       int    `yaml:"way" min:"2"`
+	Shot      int    `yaml:"shot" min:"1"`
+	Query     int    `yaml:"query" min:"1"`
+	Norm      string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
 	Selection `yaml:",inline"`
 }
 
@@ -43,15 +44,23 @@ type fewshotTest struct {
 	Shot     int    `yaml:"shot" min:"1" required:"true"`
 	Query    int    `yaml:"query" min:"1"`
 	Episodes int    `yaml:"episodes" min:"2"`
-	Norm     string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the test batch's own"`
+	Norm     string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
+
+	FineTune fineTune `yaml:"fine_tune"`
 
 	Dataset  schema.Section `yaml:"dataset" doc:"another data set than the one trained on"`
 	Optional bool           `yaml:"optional" doc:"leave this test out where its data set is not on the machine"`
 }
 
+// fineTune adapts a copy of the network to each episode before it is tested.
+type fineTune struct {
+	Steps int     `yaml:"steps" min:"0" doc:"of gradient descent on the episode's support set; 0 for none"`
+	Rate  float64 `yaml:"rate" above:"0" doc:"learning rate"`
+}
+
 // SetDefaults gives a test the values of the keys that a file leaves out.
 func (t *fewshotTest) SetDefaults() {
-	*t = fewshotTest{Query: 15, Episodes: 1000, Norm: normInductive}
+	*t = fewshotTest{Query: 15, Episodes: 1000, Norm: normInductive, FineTune: fineTune{Rate: 1e-2}}
 }
 
 // The names of batch norm's modes.
@@ -60,6 +69,13 @@ const (
 	normTransductive = "transductive"
 )
 
+func normOf(name string) nn.Norm {
+	if name == normTransductive {
+		return nn.BatchStats
+	}
+	return nn.RunningStats
+}
+
 // String names the test as tables do.
 func (t fewshotTest) String() string { return fmt.Sprintf("%d-way %d-shot", t.Way, t.Shot) }
 
@@ -67,7 +83,7 @@ func newFewshotFile() *fewshotFile {
 	return &fewshotFile{
 		Common:     defaultCommon(),
 		Train:      fewshotTrain{20, 1, 5, Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Prefetch: 2}},
-		Validation: fewshotValidation{200, 20, 1, 5, Selection{Every: 500}},
+		Validation: fewshotValidation{200, 20, 1, 5, normInductive, Selection{Every: 500}},
 	}
 }
 
@@ -76,6 +92,9 @@ func (f *fewshotFile) Validate() error {
 	var names []string
 	for _, t := range f.Test {
 		name := t.String() + ", " + t.Norm
+		if t.FineTune.Steps > 0 {
+			name += fmt.Sprintf(", %d steps of fine-tuning at %g", t.FineTune.Steps, t.FineTune.Rate)
+		}
 		if kind := t.Dataset.Kind(); kind != "" {
 			name += " on " + kind
 		}
@@ -120,6 +139,7 @@ type fewshotWork struct {
 	training   *episode.Sampler
 	validation *episode.Sampler // nil where there is none
 	net        fewshotLearner
+	params     *nn.Params
 }
 
 // evaluationSeed draws validation and test episodes. It is not the run's seed, so that every method and every seed is
@@ -154,6 +174,7 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 func (w *fewshotWork) build(b *nn.Builder) (err error) {
 	var in imageShape
 	in.channels, in.height, in.width = w.parts.Train.Shape()
+	w.params = b.Params()
 	w.net, err = w.network(b, in)
 	return err
 }
@@ -185,14 +206,15 @@ func (e episodes) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
 func (w *fewshotWork) validates() bool { return w.validation != nil }
 
 func (w *fewshotWork) validate(ctx context.Context, on tensor.Device) ([]float64, error) {
-	return w.evaluate(ctx, w.validation, w.file.Validation.Episodes, nn.RunningStats, on, nil)
+	return w.evaluate(ctx, w.validation, w.file.Validation.Episodes, normOf(w.file.Validation.Norm), fineTune{}, on, nil)
 }
 
 // evaluate returns the accuracy of each of the first n episodes of a sampler, in [0, 1].
-func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, norm nn.Norm, on tensor.Device, tell func(done int)) ([]float64, error) {
+func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device,
+	tell func(done int)) ([]float64, error) {
 	spec := s.Spec()
 	together := 1
-	if norm == nn.RunningStats { // batch statistics are an episode's own
+	if norm == nn.RunningStats && tune.Steps == 0 { // batch statistics and tuned parameters are an episode's own
 		together = max(1, evaluationImages/(spec.Way*(spec.Shot+spec.Query)))
 	}
 	pass := &nn.Pass{Norm: norm}
@@ -200,7 +222,10 @@ func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, n
 	for b := range s.Batches(ctx, 0, together, 2) {
 		err := tensor.Do(func() error {
 			tensor.NoGrad(func() {
-				task := fewshot.NewTask(b, on)
+				task, pass := fewshot.NewTask(b, on), pass
+				if tune.Steps > 0 {
+					pass = fewshot.FineTune(pass, w.net, w.params, task, tune.Steps, tune.Rate)
+				}
 				accuracies = append(accuracies, task.Accuracies(w.net.LogProbs(pass, task))...)
 			})
 			return nil
@@ -238,25 +263,21 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
-	norm := nn.RunningStats
-	if t.Norm == normTransductive {
-		norm = nn.BatchStats
-	}
 	say.Testing(data.kind+" "+t.String(), t.Episodes)
-	accuracies, err := w.evaluate(ctx, sampler, t.Episodes, norm, on, say.Tested)
+	accuracies, err := w.evaluate(ctx, sampler, t.Episodes, normOf(t.Norm), t.FineTune, on, say.Tested)
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
 	mean, half := results.MeanInterval(accuracies)
+	protocol := results.Protocol{
+		Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: parts.Test.Classes(),
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Norm: t.Norm,
+		TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, TrainShot: w.file.Train.Shot, Precision: "fp32",
+	}
+	if t.FineTune.Steps > 0 {
+		protocol.FineTune, protocol.FineTuneRate = t.FineTune.Steps, t.FineTune.Rate
+	}
 	return []results.Figure{{
-		Name:     t.String(),
-		Metric:   accuracy.Name,
-		Value:    accuracy.Factor * mean,
-		Interval: accuracy.Factor * half,
-		Protocol: results.Protocol{
-			Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: parts.Test.Classes(),
-			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Norm: t.Norm,
-			TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, TrainShot: w.file.Train.Shot, Precision: "fp32",
-		},
+		Name: t.String(), Metric: accuracy.Name, Value: accuracy.Factor * mean, Interval: accuracy.Factor * half, Protocol: protocol,
 	}}, nil
 }

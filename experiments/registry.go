@@ -12,12 +12,10 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
-	"github.com/engram-go/engram/matchingnet"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/ntm"
-	"github.com/engram-go/engram/protonet"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -105,125 +103,138 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 	return imagesPlan{}, s.UnknownKind(append(dataset.Names(), sequenceTasks()...))
 }
 
-// netConfig is the configuration of a network that is an encoder and a memory.
-type netConfig struct {
-	Encoder schema.Section `yaml:"encoder" doc:"an image to an embedding: conv4"`
-	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype, keyvalue, or bounded: lrua, ntm, dnc"`
-}
-
 func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
-	var c netConfig
-	c.Encoder = schema.NewSection("conv4", nil)
-	var defaults memoryConfig
 	switch s.Kind() {
 	case "protonet":
-		c.Memory = schema.NewSection("prototype", nil)
-		defaults = memoryConfig{Metric: schema.NewSection("squared-euclidean", nil), Scale: 1}
+		return planProtonet(s)
 	case "matchingnet":
-		c.Memory = schema.NewSection("keyvalue", nil)
-		defaults = memoryConfig{Metric: schema.NewSection("cosine", nil), Scale: matchingnet.DefaultScale}
-	default:
-		if s.Kind() == "ntm" {
-			return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
-		}
-		return nil, s.UnknownKind([]string{"protonet", "matchingnet", "mann"})
+		return planMatchingnet(s)
+	case "relationnet":
+		return planRelationnet(s)
+	case "ntm":
+		return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
 	}
-	if err := s.Decode(&c); err != nil {
-		return nil, err
-	}
-	encode, encoderErr := planEncoder(&c.Encoder)
-	mem, memoryErr := planMemory(&c.Memory, defaults)
-	if err := schema.Join(encoderErr, memoryErr); err != nil {
-		return nil, err
-	}
-	return func(b *nn.Builder, in imageShape) (fewshotLearner, error) {
-		e, err := encode(b.In("encoder"), in)
-		if err != nil {
-			return nil, err
-		}
-		m := mem(b.In("memory"), e.Width())
-		if s.Kind() == "protonet" {
-			return protonet.New(e, m), nil
-		}
-		return matchingnet.New(e, m), nil
-	}, nil
+	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "mann"})
 }
 
 type conv4Config struct {
-	Filters int64 `yaml:"filters" min:"1"`
+	Filters  int64 `yaml:"filters" min:"1"`
+	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
+	Unpadded int64 `yaml:"unpadded" min:"0" max:"4" doc:"how many of the blocks do without padding, from the first on"`
 }
 
 func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Encoder, error), error) {
 	switch s.Kind() {
 	case "conv4":
-		c := conv4Config{Filters: 64}
+		c := conv4Config{Filters: 64, Pools: 4}
 		err := s.Decode(&c)
 		return func(b *nn.Builder, in imageShape) (encoder.Encoder, error) {
 			return encoder.NewConv4(b, encoder.Conv4Config{
-				Channels: int64(in.channels), Height: int64(in.height), Width: int64(in.width), Filters: c.Filters,
+				Channels: int64(in.channels), Height: int64(in.height), Width: int64(in.width),
+				Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded,
 			})
 		}, err
 	}
 	return nil, s.UnknownKind([]string{"conv4"})
 }
 
+// memoryConfig is what every memory of a support set has.
 type memoryConfig struct {
-	Metric schema.Section `yaml:"metric" doc:"squared-euclidean, euclidean, manhattan, mahalanobis, cosine or dot"`
+	Metric schema.Section `yaml:"metric" doc:"squared-euclidean, euclidean, manhattan, mahalanobis, covariance, cosine, dot, or the learned relation"`
 	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
+}
+
+func (c *memoryConfig) measure() *memoryConfig { return c }
+
+type prototypeConfig struct {
+	memoryConfig `yaml:",inline"`
+	Merge        string `yaml:"merge" enum:"mean,sum" doc:"of a class's keys; sum goes with the relation only"`
 }
 
 type boundedConfig struct {
-	Metric schema.Section `yaml:"metric" doc:"as of the unbounded memories"`
-	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
-	Slots  int64          `yaml:"slots" min:"1" doc:"how many pairs it holds; beyond that something is lost"`
-	Gate   float64        `yaml:"gate" min:"0" below:"1" doc:"the share of a writing that goes by content"`
-	Decay  float64        `yaml:"decay" above:"0" max:"1" doc:"of usage (lrua)"`
+	memoryConfig `yaml:",inline"`
+	Slots        int64   `yaml:"slots" min:"1" doc:"how many pairs it holds; beyond that something is lost"`
+	Gate         float64 `yaml:"gate" min:"0" below:"1" doc:"the share of a writing that goes by content"`
+	Decay        float64 `yaml:"decay" above:"0" max:"1" doc:"of usage (lrua)"`
 }
 
-// planMemory reads a memory, which is then made for embeddings of a width; c holds the defaults of the network that it
+// planMemory reads a memory, which is then made for an encoder's embeddings; c holds the defaults of the network that it
 // plugs into.
-func planMemory(s *schema.Section, c memoryConfig) (func(b *nn.Builder, width int64) memory.Associative, error) {
+func planMemory(s *schema.Section, c prototypeConfig) (func(b *nn.Builder, e encoder.Encoder) memory.Matcher, error) {
 	rules := map[string]memory.WriteRule{"lrua": memory.LRUAWrite, "ntm": memory.NTMWrite, "dnc": memory.DNCWrite}
 	if rule, ok := rules[s.Kind()]; ok {
-		c := boundedConfig{c.Metric, c.Scale, 128, 0, .95}
+		c := boundedConfig{c.memoryConfig, 128, 0, .95}
 		if err := s.Decode(&c); err != nil {
 			return nil, err
 		}
 		m, err := planMetric(&c.Metric)
-		return func(b *nn.Builder, width int64) memory.Associative {
+		return func(b *nn.Builder, e encoder.Encoder) memory.Matcher {
 			return memory.NewBounded(memory.BoundedConfig{
-				Rule: rule, Slots: c.Slots, Metric: m(b.In("metric"), width), Scale: c.Scale, Gate: c.Gate, Decay: c.Decay,
+				Rule: rule, Slots: c.Slots, Metric: m(b.In("metric"), e), Scale: c.Scale, Gate: c.Gate, Decay: c.Decay,
 			})
 		}, err
 	}
 	switch s.Kind() {
-	case "prototype", "keyvalue":
-	default:
-		return nil, s.UnknownKind([]string{"prototype", "keyvalue", "lrua", "ntm", "dnc"})
-	}
-	if err := s.Decode(&c); err != nil {
-		return nil, err
-	}
-	m, err := planMetric(&c.Metric)
-	return func(b *nn.Builder, width int64) memory.Associative {
-		metric := m(b.In("metric"), width)
-		if s.Kind() == "prototype" {
-			return memory.NewPrototype(memory.PrototypeConfig{Metric: metric, Scale: c.Scale})
+	case "prototype":
+		if err := s.Decode(&c); err != nil {
+			return nil, err
 		}
-		return memory.NewKeyValue(memory.KeyValueConfig{Metric: metric, Scale: c.Scale})
-	}, err
+		if c.Merge == "sum" && c.Metric.Kind() != "relation" {
+			return nil, s.Errorf("merge: sum grows with the examples of a class, which %s takes for a distance; use mean, or metric: relation", c.Metric.Kind())
+		}
+		m, err := planMetric(&c.Metric)
+		return func(b *nn.Builder, e encoder.Encoder) memory.Matcher {
+			return memory.NewPrototype(memory.PrototypeConfig{Metric: m(b.In("metric"), e), Scale: c.Scale, Sum: c.Merge == "sum"})
+		}, err
+	case "keyvalue":
+		c := c.memoryConfig
+		if err := s.Decode(&c); err != nil {
+			return nil, err
+		}
+		m, err := planMetric(&c.Metric)
+		return func(b *nn.Builder, e encoder.Encoder) memory.Matcher {
+			return memory.NewKeyValue(memory.KeyValueConfig{Metric: m(b.In("metric"), e), Scale: c.Scale})
+		}, err
+	}
+	return nil, s.UnknownKind([]string{"prototype", "keyvalue", "lrua", "ntm", "dnc"})
 }
 
 type mahalanobisConfig struct {
 	Form string `yaml:"form" enum:"full,diagonal" doc:"a learned matrix, or one number a coordinate"`
 }
 
-func planMetric(s *schema.Section) (func(b *nn.Builder, width int64) metric.Metric, error) {
-	if s.Kind() == "mahalanobis" {
+type covarianceConfig struct {
+	Form  string  `yaml:"form" enum:"class,shared" doc:"the support set's covariance: one a class, or one for all"`
+	Ridge float64 `yaml:"ridge" above:"0" doc:"what is added to its diagonal"`
+}
+
+type relationConfig struct {
+	Filters int64 `yaml:"filters" min:"1" doc:"of its two convolutions"`
+	Hidden  int64 `yaml:"hidden" min:"1" doc:"units between its two linear layers"`
+}
+
+func planMetric(s *schema.Section) (func(b *nn.Builder, e encoder.Encoder) metric.Metric, error) {
+	switch s.Kind() {
+	case "mahalanobis":
 		c := mahalanobisConfig{Form: "full"}
 		err := s.Decode(&c)
-		return func(b *nn.Builder, width int64) metric.Metric {
-			return metric.NewMahalanobis(b, width, c.Form == "diagonal")
+		return func(b *nn.Builder, e encoder.Encoder) metric.Metric {
+			return metric.NewMahalanobis(b, e.Width(), c.Form == "diagonal")
+		}, err
+	case "covariance":
+		c := covarianceConfig{"class", 1}
+		err := s.Decode(&c)
+		return func(*nn.Builder, encoder.Encoder) metric.Metric {
+			return metric.NewCovariance(metric.CovarianceConfig{PerClass: c.Form == "class", Ridge: c.Ridge})
+		}, err
+	case "relation":
+		c := relationConfig{64, 8}
+		err := s.Decode(&c)
+		return func(b *nn.Builder, e encoder.Encoder) metric.Metric {
+			channels, height, width := encoder.Maps(e)
+			return metric.NewRelation(b, metric.RelationConfig{
+				Channels: channels, Height: height, Width: width, Filters: c.Filters, Hidden: c.Hidden,
+			})
 		}, err
 	}
 	fixed := map[string]metric.Metric{
@@ -232,9 +243,9 @@ func planMetric(s *schema.Section) (func(b *nn.Builder, width int64) metric.Metr
 	}
 	m, ok := fixed[s.Kind()]
 	if !ok {
-		return nil, s.UnknownKind(strings.Fields("squared-euclidean euclidean manhattan mahalanobis cosine dot"))
+		return nil, s.UnknownKind(strings.Fields("squared-euclidean euclidean manhattan mahalanobis covariance cosine dot relation"))
 	}
-	return func(*nn.Builder, int64) metric.Metric { return m }, s.Decode(&struct{}{})
+	return func(*nn.Builder, encoder.Encoder) metric.Metric { return m }, s.Decode(&struct{}{})
 }
 
 // sequenceTasks lists the tasks of the NTM paper, as files name them.

@@ -61,9 +61,9 @@ func sameOutcome(t *testing.T, a, b *results.Result) {
 }
 
 func TestSameSeedGivesTheSameBits(t *testing.T) {
-	for _, network := range []string{"protonet", "matchingnet"} {
+	for _, network := range []string{"protonet", "matchingnet", "{kind: matchingnet, context: full}", "{kind: relationnet, loss: mse}"} {
 		a, b := t.TempDir(), t.TempDir()
-		set := "network.kind=" + network
+		set := "network=" + network
 		sameOutcome(t, run(t, a, set), run(t, b, set))
 		first, err := os.ReadFile(filepath.Join(a, "model.safetensors"))
 		require.NoError(t, err)
@@ -228,6 +228,52 @@ func TestBatchOfEpisodesAndTransductiveTest(t *testing.T) {
 	assert.Equal(t, "transductive", r.Figures[0].Protocol.Norm)
 }
 
+// A relation network has a test in either mode, and each figure says which; the choice of statistics is of the test and not
+// of the training.
+func TestBothNormModesOfARelationNetwork(t *testing.T) {
+	both := "test=[{way: 5, shot: 1, query: 3, episodes: 20, norm: transductive}, {way: 5, shot: 1, query: 3, episodes: 20, norm: inductive}]"
+	r := run(t, t.TempDir(), "network=relationnet", both)
+	require.Len(t, r.Figures, 2)
+	assert.Equal(t, "transductive", r.Figures[0].Protocol.Norm)
+	assert.Equal(t, "inductive", r.Figures[1].Protocol.Norm)
+	assert.NotEqual(t, r.Figures[0].Value, r.Figures[1].Value)
+	reversed := run(t, t.TempDir(), "network=relationnet",
+		"test=[{way: 5, shot: 1, query: 3, episodes: 20, norm: inductive}, {way: 5, shot: 1, query: 3, episodes: 20, norm: transductive}]")
+	assert.Equal(t, []results.Figure{r.Figures[1], r.Figures[0]}, reversed.Figures, "one test does not move the other")
+}
+
+func TestValidationChoosesItsNorm(t *testing.T) {
+	validations := func(norm string) (scores []float64) {
+		dir := t.TempDir()
+		run(t, dir, "network=relationnet", "validation.norm="+norm)
+		for _, m := range metrics(t, dir) {
+			if v, ok := m["validation_accuracy"]; ok {
+				scores = append(scores, v.(float64))
+			}
+		}
+		require.Len(t, scores, 3)
+		return scores
+	}
+	assert.NotEqual(t, validations("inductive"), validations("transductive"))
+	assert.Contains(t, run(t, t.TempDir(), "validation.norm=transductive").Config, "norm: transductive")
+}
+
+// Fine-tuning is of a test's copy: it moves its own figure, is told with it, and leaves the others alone.
+func TestFineTunedTest(t *testing.T) {
+	test := "{way: 5, shot: 1, query: 3, episodes: 20%s}"
+	plain, tuned := fmt.Sprintf(test, ""), fmt.Sprintf(test, ", fine_tune: {steps: 5, rate: 0.3}")
+	for _, network := range []string{"protonet", "{kind: matchingnet, context: full}", "relationnet"} {
+		r := run(t, t.TempDir(), "network="+network, "test=["+tuned+", "+plain+"]")
+		assert.Equal(t, 5, r.Figures[0].Protocol.FineTune)
+		assert.Equal(t, .3, r.Figures[0].Protocol.FineTuneRate)
+		assert.Zero(t, r.Figures[1].Protocol.FineTune)
+		assert.Zero(t, r.Figures[1].Protocol.FineTuneRate)
+		assert.NotEqual(t, r.Figures[0].Value, r.Figures[1].Value, network)
+		alone := run(t, t.TempDir(), "network="+network, "test=["+plain+"]")
+		assert.Equal(t, alone.Figures[0], r.Figures[1])
+	}
+}
+
 func TestTestOnADataSetThatIsNotHere(t *testing.T) {
 	t.Setenv("ENGRAM_DATA", t.TempDir())
 	t.Setenv("ENGRAM_CACHE", t.TempDir())
@@ -277,7 +323,7 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"train.way=41":      "train: ",
 		"train.query=6":     "train: ",
 		"validation.way=11": "validation: ",
-		"dataset.size=15":   "Conv-4 halves an image four times",
+		"dataset.size=15":   "needs 16×16 pixels at least, not 15×15",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
 		_, err := experiments.Run(t.Context(), config(t, set), experiments.Options{Out: dir})
@@ -286,11 +332,11 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 	}
 }
 
-// Every network takes every memory over every metric, and a few steps lower its loss.
+// Every network takes every memory over every metric that makes sense with it, and a few steps lower its loss.
 func TestEveryNetworkMemoryAndMetric(t *testing.T) {
 	learns := func(network, memory, metric string) {
 		dir := t.TempDir()
-		run(t, dir, "network.kind="+network, "network.memory={kind: "+memory+", metric: "+metric+", scale: 0.1}",
+		run(t, dir, "network="+network, "network.memory={kind: "+memory+", metric: "+metric+", scale: 0.1}",
 			"train.steps=40", "train.report=1", "optimizer.rate=1e-2", "validation.episodes=0", "test.0.episodes=2")
 		var first, last float64
 		for _, m := range metrics(t, dir) {
@@ -303,14 +349,37 @@ func TestEveryNetworkMemoryAndMetric(t *testing.T) {
 		}
 		assert.Less(t, last, first, "%s, %s, %s: the loss of the last ten steps is below the first ten's", network, memory, metric)
 	}
-	for _, metric := range []string{"squared-euclidean", "euclidean", "manhattan", "mahalanobis", "{kind: mahalanobis, form: diagonal}", "cosine", "dot"} {
-		learns("protonet", "prototype", metric)
-		learns("matchingnet", "keyvalue", metric)
+	const (
+		protonet    = "{kind: protonet, encoder: {kind: conv4, filters: 8}}"
+		matchingnet = "{kind: matchingnet, encoder: {kind: conv4, filters: 8}}"
+		context     = "{kind: matchingnet, encoder: {kind: conv4, filters: 8}, context: full}"
+		onMaps      = "{kind: protonet, encoder: {kind: conv4, filters: 8, pools: 2, unpadded: 2}}"
+		relationnet = "{kind: relationnet, encoder: {kind: conv4, filters: 8}, loss: cross-entropy}"
+		relation    = "{kind: relation, filters: 8}"
+	)
+	for _, metric := range []string{
+		"squared-euclidean", "euclidean", "manhattan", "mahalanobis", "{kind: mahalanobis, form: diagonal}",
+		"covariance", "{kind: covariance, form: shared}", "cosine", "dot",
+	} {
+		learns(protonet, "prototype", metric)
+		learns(matchingnet, "keyvalue", metric)
 	}
-	for _, memory := range []string{"prototype", "keyvalue", "lrua", "ntm", "dnc"} {
-		for _, network := range []string{"protonet", "matchingnet"} {
+	learns(onMaps, "prototype", relation)
+	learns(matchingnet, "keyvalue", relation)
+	for _, memory := range []string{"prototype", "keyvalue", "lrua, slots: 5", "ntm, slots: 5", "dnc, slots: 5"} {
+		for _, network := range []string{protonet, matchingnet, context} {
 			learns(network, memory, "squared-euclidean")
 		}
+		learns(relationnet, memory, relation)
+		learns(matchingnet, memory, "covariance")
+	}
+}
+
+// The paper's loss goes with every memory as well; it has no scale.
+func TestRelationNetworkOnEveryMemory(t *testing.T) {
+	for _, memory := range []string{"prototype", "keyvalue", "{kind: lrua, slots: 5}", "{kind: ntm, slots: 5}", "{kind: dnc, slots: 5}"} {
+		r := run(t, t.TempDir(), "network={kind: relationnet, encoder: {kind: conv4, filters: 8}, memory: "+memory+"}")
+		assert.Greater(t, r.Figures[0].Value, 0., memory)
 	}
 }
 

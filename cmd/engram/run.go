@@ -174,6 +174,9 @@ func printResults(w io.Writer, all []*results.Result) error {
 		for _, f := range r.Figures {
 			p := f.Protocol
 			unit, protocol := " %", fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
+			if p.FineTune > 0 {
+				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
+			}
 			if p.Sequences > 0 {
 				protocol = p.Split
 			}

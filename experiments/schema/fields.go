@@ -46,10 +46,11 @@ func fieldsOf(t reflect.Type) []field {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		name, options, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
-		if name == "-" || !sf.IsExported() {
+		inline := options == "inline" && sf.Type.Kind() == reflect.Struct
+		if name == "-" || !sf.IsExported() && !(inline && sf.Anonymous) { // of an embedded struct the fields are exported
 			continue
 		}
-		if options == "inline" && sf.Type.Kind() == reflect.Struct {
+		if inline {
 			for _, f := range fieldsOf(sf.Type) {
 				f.index = append([]int{i}, f.index...)
 				out = append(out, f)
