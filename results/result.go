@@ -51,6 +51,9 @@ type Protocol struct {
 	Norm      string `json:"norm,omitempty"` // inductive or transductive
 	TrainWay  int    `json:"train_way,omitempty"`
 	TrainShot int    `json:"train_shot,omitempty"`
+	// FineTune is how many steps of gradient descent, at FineTuneRate, adapted the network to each support set.
+	FineTune     int     `json:"fine_tune,omitempty"`
+	FineTuneRate float64 `json:"fine_tune_rate,omitempty"`
 
 	// Of images that come one after another.
 	Labels   string  `json:"labels,omitempty"`   // one-hot or strings

@@ -18,18 +18,25 @@ var publishedText []byte
 
 // published is one method of published.yaml.
 type published struct {
-	Network   string
-	Method    string
-	Paper     string
-	Rotations string
-	Norm      string
-	Labels    string // of MANN: one-hot or strings
-	Way       int
-	Figures   map[string]struct {
+	Network    string
+	Experiment string // where the network alone does not tell the method
+	Method     string
+	Paper      string
+	Rotations  string
+	Norm       string
+	Labels     string // of MANN: one-hot or strings
+	Way        int
+	Figures    map[string]struct {
 		Published float64
+		FineTuned float64 `yaml:"fine_tuned"`
 		Reruns    []float64
 	}
 	Reruns string
+}
+
+// of reports whether a result is of the method.
+func (p *published) of(r *Result) bool {
+	return r.Network == p.Network && (p.Experiment == "" || r.Name == p.Experiment)
 }
 
 func readPublished() (map[string][]published, error) {
@@ -107,17 +114,24 @@ func Omniglot(runs []Run) ([]byte, error) {
 	b.WriteString(generated + "\n# Few-shot classification on Omniglot\n\n" +
 		"Accuracy in percent on test classes that were never trained or selected on, with the 95 % interval of the mean over\n" +
 		"test episodes. The model is the best on validation classes; test classes are touched once.\n\n")
-	table, notes, err := omniglotTable(runs)
+	table, notes, err := omniglotTable(runs, true)
 	if err != nil {
 		return nil, err
 	}
 	b.WriteString(table)
 	b.WriteString("\n" + notes)
+	metrics, err := metricTable(runs)
+	if err != nil {
+		return nil, err
+	}
+	b.WriteString(metrics)
 	return b.Bytes(), nil
 }
 
-func omniglotTable(runs []Run) (table, notes string, err error) {
-	all, err := readPublished()
+// omniglotTable has a row for each way in which a result was measured, or one for each result: the way that is nearest to
+// the published one.
+func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
+	methods, err := readPublished()
 	if err != nil {
 		return "", "", err
 	}
@@ -129,32 +143,47 @@ func omniglotTable(runs []Run) (table, notes string, err error) {
 	t.WriteString(" seed | training |\n|---|" + strings.Repeat("---|---|---|", len(omniglotFigures)) + "---|---|\n")
 	n.WriteString("| experiment | measured under | commit | machine |\n|---|---|---|---|\n")
 	marked := false
-	for _, p := range all["omniglot"] {
+	for _, p := range methods["omniglot"] {
 		for _, r := range runs {
-			if r.Network != p.Network || !measuredOn(r.Result, "omniglot") {
+			if !p.of(r.Result) || !measuredOn(r.Result, "omniglot") {
 				continue
 			}
-			fmt.Fprintf(&t, "| %s |", p.Method)
-			for _, name := range omniglotFigures {
-				f := r.figure(name)
-				if f == nil {
-					t.WriteString(" | | |")
-					continue
+			for i, w := range r.ways(p) {
+				if i > 0 && !all {
+					break
 				}
 				mark := ""
-				if f.Protocol.Rotations != p.Rotations || f.Protocol.Norm != p.Norm {
+				if w.rotations != p.Rotations || w.norm != p.Norm {
 					mark, marked = " †", true
 				}
-				fmt.Fprintf(&t, " %.1f | %s | **%.2f** ± %.2f%s |", p.Figures[name].Published, join(p.Figures[name].Reruns), f.Value, f.Interval, mark)
+				fmt.Fprintf(&t, "| %s |", p.Method+w.beside(p))
+				for _, name := range omniglotFigures {
+					f := r.figure(name, w)
+					if f == nil {
+						t.WriteString(" | | |")
+						continue
+					}
+					paper, reruns := p.Figures[name].Published, join(p.Figures[name].Reruns)
+					if w.fineTune > 0 {
+						paper, reruns = p.Figures[name].FineTuned, ""
+					} else if i > 0 {
+						paper, reruns = 0, ""
+					}
+					fmt.Fprintf(&t, " %s | %s | **%.2f** ± %.2f%s |", known(paper), reruns, f.Value, f.Interval, mark)
+				}
+				fmt.Fprintf(&t, " %d | %d steps, %.0f min |\n", r.Seed, r.Training.Steps, r.Training.Seconds/60)
 			}
-			fmt.Fprintf(&t, " %d | %d steps, %.0f min |\n", r.Seed, r.Training.Steps, r.Training.Seconds/60)
 			fmt.Fprintf(&n, "| [%s](%s) | %s | %.12s | %s |\n", r.Name, r.Path, r.protocols(), commit(r.Build), machine(r.Machine))
 		}
 	}
 	n.WriteString("\nPublished: ")
 	var sources []string
-	for _, p := range all["omniglot"] {
-		sources = append(sources, fmt.Sprintf("%s: %s (re-runs: %s)", p.Method, p.Paper, p.Reruns))
+	for _, p := range methods["omniglot"] {
+		source := fmt.Sprintf("%s: %s", p.Method, p.Paper)
+		if p.Reruns != "" {
+			source += fmt.Sprintf(" (re-runs: %s)", p.Reruns)
+		}
+		sources = append(sources, source)
 	}
 	n.WriteString(strings.Join(sources, "; ") + ".\n")
 	if marked {
@@ -168,31 +197,100 @@ func measuredOn(r *Result, data string) bool {
 	return slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Dataset == data && f.Protocol.TrainedOn == data })
 }
 
-func (r *Result) figure(name string) *Figure {
+// way is what figures of one name differ in.
+type way struct {
+	rotations, norm string
+	fineTune        int
+}
+
+func (f *Figure) way() way { return way{f.Protocol.Rotations, f.Protocol.Norm, f.Protocol.FineTune} }
+
+// ways lists how a result was measured: first as published, where that is among them, and the others in their order.
+func (r *Result) ways(p published) []way {
+	var out []way
+	for _, f := range r.Figures {
+		if w := f.way(); !slices.Contains(out, w) && f.Protocol.Dataset == "omniglot" {
+			out = append(out, w)
+		}
+	}
+	if i := slices.Index(out, way{p.Rotations, p.Norm, 0}); i > 0 {
+		out = slices.Insert(slices.Delete(out, i, i+1), 0, way{p.Rotations, p.Norm, 0})
+	}
+	return out
+}
+
+// beside tells what sets a way apart from the published one.
+func (w way) beside(p published) (text string) {
+	if w.norm != p.Norm {
+		text += ", " + w.norm
+	}
+	if w.rotations != p.Rotations {
+		text += ", rotations: " + w.rotations
+	}
+	if w.fineTune > 0 {
+		text += fmt.Sprintf(", %d steps of fine-tuning", w.fineTune)
+	}
+	return text
+}
+
+func (r *Result) figure(name string, w way) *Figure {
 	for i, f := range r.Figures {
-		if f.Name == name {
+		if f.Name == name && f.Protocol.Dataset == "omniglot" && f.way() == w {
 			return &r.Figures[i]
 		}
 	}
 	return nil
 }
 
-// protocols tells all that moves a result's figures; what differs between them is listed.
-func (r *Result) protocols() string {
-	var queries, episodes, norms []string
-	add := func(list *[]string, s string) {
-		if !slices.Contains(*list, s) {
-			*list = append(*list, s)
-		}
+// known writes a published figure; zero stands for none.
+func known(v float64) string {
+	if v == 0 {
+		return ""
 	}
+	return fmt.Sprintf("%.1f", v)
+}
+
+// protocols tells all that moves a result's figures, way by way; what else differs between them is listed.
+func (r *Result) protocols() string {
+	type measured struct {
+		way
+		classes                  int
+		queries, episodes, rates []string
+	}
+	var ways []measured
 	for _, f := range r.Figures {
-		add(&queries, fmt.Sprint(f.Protocol.Query))
-		add(&episodes, fmt.Sprint(f.Protocol.Episodes))
-		add(&norms, f.Protocol.Norm)
+		p := f.Protocol
+		if p.Dataset != "omniglot" {
+			continue
+		}
+		i := slices.IndexFunc(ways, func(m measured) bool { return m.way == f.way() })
+		if i < 0 {
+			i = len(ways)
+			ways = append(ways, measured{way: f.way(), classes: p.Classes})
+		}
+		add := func(list *[]string, v any) {
+			if s := fmt.Sprint(v); !slices.Contains(*list, s) {
+				*list = append(*list, s)
+			}
+		}
+		add(&ways[i].queries, p.Query)
+		add(&ways[i].episodes, p.Episodes)
+		add(&ways[i].rates, p.FineTuneRate)
 	}
 	p := r.Figures[0].Protocol
-	return fmt.Sprintf("split %s, between alphabets, rotations: %s (%d test classes), batch norm %s, %s queries a class, %s episodes; trained %d-way %d-shot, %s",
-		p.Split, p.Rotations, p.Classes, strings.Join(norms, ", "), strings.Join(queries, ", "), strings.Join(episodes, ", "), p.TrainWay, p.TrainShot, p.Precision)
+	text := fmt.Sprintf("split %s, between alphabets", p.Split)
+	for i, w := range ways {
+		separator := ", "
+		if i > 0 {
+			separator = "; "
+		}
+		text += fmt.Sprintf("%srotations: %s (%d test classes), batch norm %s, %s queries a class, %s episodes",
+			separator, w.rotations, w.classes, w.norm, strings.Join(w.queries, ", "), strings.Join(w.episodes, ", "))
+		if w.fineTune > 0 {
+			text += fmt.Sprintf(", %d steps of fine-tuning at %s", w.fineTune, strings.Join(w.rates, ", "))
+		}
+	}
+	return text + fmt.Sprintf("; trained %d-way %d-shot, %s", p.TrainWay, p.TrainShot, p.Precision)
 }
 
 func commit(b Build) string {
@@ -231,7 +329,7 @@ func Readme(readme []byte, runs []Run) ([]byte, error) {
 	if !ok || !ok2 {
 		return nil, fmt.Errorf("results: the README lacks the lines %q and %q that its table stands between", readmeBegin, readmeEnd)
 	}
-	table, _, err := omniglotTable(runs)
+	table, _, err := omniglotTable(runs, false)
 	if err != nil {
 		return nil, err
 	}
