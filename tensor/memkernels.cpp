@@ -14,28 +14,34 @@ namespace {
 constexpr double cosine_eps = 1e-12; // metric.Cosine's
 constexpr double smallest = 1e-30;   // memory.Sharpen's
 
-// Compiled for three kinds of processor, as convblock.cpp is; the loops are left to the compiler's vectors.
+// Compiled for three kinds of processor, as convblock.cpp is; EG_BYTES is what a register holds.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define EG_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
 namespace avx512 {
+#define EG_BYTES 64
 #include "memkernels.h"
+#undef EG_BYTES
 }
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,bmi2")
 namespace avx2 {
+#define EG_BYTES 32
 #include "memkernels.h"
+#undef EG_BYTES
 }
 #pragma GCC pop_options
 #endif
 namespace plain {
+#define EG_BYTES 16
 #include "memkernels.h"
+#undef EG_BYTES
 }
 
 #define EG_KERNELS(of) \
-  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F> }
+  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F>, of::product<F> }
 
 template <class F> Kernels<F> choose() {
 #ifdef EG_X86

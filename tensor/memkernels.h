@@ -145,6 +145,54 @@ template <class F> EG_INLINE void content_back_along(const F *m, const F *along,
       dm[v * slots + i] -= m[v * slots + i] * along[i];
 }
 
+// ---- small matrix products ----
+
+// Rows rows of c, as many columns as four vectors hold: c = a·b + keep·c for a [rows, inner] and b [inner, columns].
+template <class F, int Rows> EG_INLINE void product_panel(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t inner, bool keep) {
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  constexpr int lanes = EG_BYTES / sizeof(F), wide = 4;
+  V sum[Rows][wide];
+  for (int r = 0; r < Rows; r++)
+    for (int v = 0; v < wide; v++) {
+      sum[r][v] = V{};
+      if (keep)
+        memcpy(&sum[r][v], c + r * cstep + v * lanes, sizeof(V));
+    }
+  for (int64_t k = 0; k < inner; k++) {
+    V row[wide];
+    memcpy(row, b + k * bstep, sizeof row);
+    for (int r = 0; r < Rows; r++)
+      for (int v = 0; v < wide; v++)
+        sum[r][v] += a[r * astep + k] * row[v];
+  }
+  for (int r = 0; r < Rows; r++)
+    for (int v = 0; v < wide; v++)
+      memcpy(c + r * cstep + v * lanes, &sum[r][v], sizeof(V));
+}
+
+// c = a·b + keep·c for a [rows, inner], b [inner, cols] and c [rows, cols], row-major; each step is the distance between
+// rows. BLAS copies b into an order of its own at every call, which for a few rows costs more than the product.
+template <class F> static void product(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep) {
+  constexpr int64_t panel = 4 * EG_BYTES / sizeof(F);
+  int64_t j = 0;
+  for (; j + panel <= cols; j += panel) {
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4)
+      product_panel<F, 4>(a + i * astep, astep, b + j, bstep, c + i * cstep + j, cstep, inner, keep);
+    for (; i < rows; i++)
+      product_panel<F, 1>(a + i * astep, astep, b + j, bstep, c + i * cstep + j, cstep, inner, keep);
+  }
+  if (j == cols)
+    return;
+  for (int64_t i = 0; i < rows; i++) {
+    F *out = c + i * cstep + j;
+    if (!keep)
+      std::fill_n(out, cols - j, F(0));
+    for (int64_t k = 0; k < inner; k++)
+      axpy(a[i * astep + k], b + k * bstep + j, out, cols - j);
+  }
+}
+
 // ---- NTM ----
 
 // What heads emit lies in the order of NTM.Step: keys, strengths, sharpenings, gates, shifts, erase and add vectors.

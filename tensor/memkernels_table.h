@@ -37,6 +37,7 @@ template <class F> struct Kernels {
   void (*ntm_backward)(const NTMSizes &z, const F *e, const F *m, const F *prev, const F *act, const F *content, const F *shifted, const F *w, const F *dread, const F *dweight, const F *dnext, F *de, F *dm, F *dprev, F *room);
   void (*lrua_forward)(const LRUASizes &z, const F *e, const F *m, const F *prev, const F *usage, F *act, int64_t *least, F *next, F *w, F *content, F *nextusage, F *read, F *room);
   void (*lrua_backward)(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *room);
+  void (*product)(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep);
 };
 
 template <class F> const Kernels<F> &kernels();

@@ -53,6 +53,11 @@ void multiply(Turn ta, Matrix<const float> a, Turn tb, Matrix<const float> b, Ma
   sgemm(row_major, ta ? turned : as_is, tb ? turned : as_is, int(c.rows), int(c.cols), int(ta ? a.rows : a.cols), 1, a.at, int(a.step), b.at, int(b.step), keep ? 1 : 0, c.at, int(c.step));
 }
 
+// c = a·b + keep·c for a few rows, step by step.
+template <class F> void few(Matrix<const F> a, Matrix<const F> b, Matrix<F> c, bool keep) {
+  kernels<F>().product(a.at, a.step, b.at, b.step, c.at, c.step, c.rows, a.cols, c.cols, keep);
+}
+
 // ---- the tape ----
 
 Tensor empty_like_x(const Tensor &x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false)); }
@@ -70,8 +75,9 @@ struct Steps {
 struct Layer {
   int64_t in, size;
   Tensor wi, wh, b; // of a feedforward layer wh is absent; b is the sum of an LSTM's biases
+  Tensor wi_turned, wh_turned; // [in, gates] and [size, gates]: what forward multiplies by
   Steps out;        // [time+1, batch·size]; of step t at t+1
-  Steps gates;      // before the non-linearities; backward puts their gradients in its place
+  Steps gates;      // before the non-linearities
   Steps act, cell;  // LSTM's; cells are counted like out
 };
 
@@ -79,7 +85,7 @@ struct Tape : torch::CustomClassHolder {
   eg_network how;
   bool keep; // for backward
   int64_t time, batch, inputs, read;
-  Tensor x, we, be;
+  Tensor x, we, be, we_turned;
   std::vector<Layer> layers;
   // Of the memory.
   int64_t slots = 0, width = 0, emission = 0;
@@ -93,6 +99,8 @@ struct Tape : torch::CustomClassHolder {
 
 template <class F> Matrix<F> matrix(F *at, int64_t rows, int64_t cols, int64_t step) { return {at, rows, cols, step}; }
 template <class F> Matrix<const F> weights(const Tensor &w, int64_t from, int64_t cols) { return {w.data_ptr<F>() + from, w.size(0), cols, w.size(1)}; }
+
+template <class F> Matrix<const F> rows_from(const Tensor &w, int64_t from) { return {w.data_ptr<F>() + from * w.size(1), w.size(0) - from, w.size(1), w.size(1)}; }
 
 template <class F> void put_bias(F *to, int64_t rows, const Tensor &b) {
   const F *from = b.data_ptr<F>();
@@ -125,7 +133,13 @@ template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
 template <class F> void forward(Tape &p) {
   const int64_t batch = p.batch, size = p.size(), out = p.out();
   F *hidden = p.hidden.data_ptr<F>();
-  const F *x = p.x.data_ptr<F>();
+  {
+    // The inputs go through the first layer at once: they wait for nothing.
+    const Layer &l = p.layers[0];
+    const int64_t wide = l.b.numel(), rows = p.time * batch;
+    put_bias(l.gates.row<F>(0), rows, l.b);
+    multiply(AsIs, matrix<const F>(p.x.data_ptr<F>(), rows, p.inputs, p.inputs), Turned, weights<F>(l.wi, 0, p.inputs), matrix<F>(l.gates.row<F>(0), rows, wide, wide), true);
+  }
   for (int64_t t = 0; t < p.time; t++) {
     const F *before = t ? hidden + (t - 1) * batch * out : nullptr; // [batch, out]
     for (size_t k = 0; k < p.layers.size(); k++) {
@@ -133,13 +147,11 @@ template <class F> void forward(Tape &p) {
       F *gates = l.gates.row<F>(t);
       const int64_t wide = l.b.numel();
       const auto into = matrix<F>(gates, batch, wide, wide);
-      put_bias(gates, batch, l.b);
-      if (k == 0) {
-        multiply(AsIs, matrix<const F>(x + t * batch * p.inputs, batch, p.inputs, p.inputs), Turned, weights<F>(l.wi, 0, p.inputs), into, true);
-        if (before && p.read)
-          multiply(AsIs, matrix<const F>(before + size, batch, p.read, out), Turned, weights<F>(l.wi, p.inputs, p.read), into, true);
-      } else {
-        multiply(AsIs, matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), batch, l.in, l.in), Turned, weights<F>(l.wi, 0, l.in), into, true);
+      if (k > 0) {
+        put_bias(gates, batch, l.b);
+        few(matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), batch, l.in, l.in), weights<F>(l.wi_turned, 0, wide), into, true);
+      } else if (before && p.read) {
+        few(matrix<const F>(before + size, batch, p.read, out), rows_from<F>(l.wi_turned, p.inputs), into, true);
       }
       F *y = l.out.row<F>(t + 1);
       if (!p.how.lstm) {
@@ -148,7 +160,7 @@ template <class F> void forward(Tape &p) {
         continue;
       }
       if (t)
-        multiply(AsIs, matrix<const F>(l.out.row<F>(t), batch, l.size, l.size), Turned, weights<F>(l.wh, 0, l.size), into, true);
+        few(matrix<const F>(l.out.row<F>(t), batch, l.size, l.size), weights<F>(l.wh_turned, 0, wide), into, true);
       F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t), *next = l.cell.row<F>(t + 1);
       each<F>(batch, 50 * l.size, 0, [&](int64_t i, F *) {
         kernels<F>().lstm_forward(l.size, gates + i * wide, cell + i * l.size, act + i * 5 * l.size, y + i * l.size, next + i * l.size);
@@ -162,7 +174,7 @@ template <class F> void forward(Tape &p) {
       continue;
     F *e = p.e.row<F>(t);
     put_bias(e, batch, p.be);
-    multiply(AsIs, matrix<const F>(top, batch, size, size), Turned, weights<F>(p.we, 0, size), matrix<F>(e, batch, p.emission, p.emission), true);
+    few(matrix<const F>(top, batch, size, size), weights<F>(p.we_turned, 0, p.emission), matrix<F>(e, batch, p.emission, p.emission), true);
     memory_forward<F>(p, t, now);
   }
 }
@@ -200,9 +212,9 @@ template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread
   c.turn();
 }
 
-// Backward through all steps. dgates and de are left in the tape's buffers of gates and emissions... of the gradient of
-// the last layer's output and of what was read, [time, batch, out].
-template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const std::vector<bool> &needed) {
+// From the gradient of the outputs [time, batch, out] to those of all that eg_unroll takes, in its order; that of x where it
+// is wanted.
+template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool want_x) {
   const int64_t time = p.time, batch = p.batch, size = p.size(), out = p.out(), n = int64_t(p.layers.size());
   const F *dout = dhidden.data_ptr<F>();
   const Tensor &x = p.x;
@@ -216,7 +228,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const 
     dc.emplace_back(l.out.size, F(0));
     above.emplace_back(l.out.size, F(0));
   }
-  std::vector<F> dread(batch * p.read, F(0)), spare(p.layers.size() ? batch * size : 0);
+  std::vector<F> dread(batch * p.read, F(0));
   Carry<F> carry(memory ? p.m.size : 0, memory ? p.w.size : 0);
 
   for (int64_t t = time - 1; t >= 0; t--) {
@@ -230,7 +242,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const 
     if (memory) {
       F *e = de.data_ptr<F>() + t * batch * p.emission;
       memory_backward<F>(p, t, dread.data(), e, carry);
-      multiply(AsIs, matrix<const F>(e, batch, p.emission, p.emission), AsIs, weights<F>(p.we, 0, size), matrix<F>(top, batch, size, size), true);
+      few(matrix<const F>(e, batch, p.emission, p.emission), weights<F>(p.we, 0, size), matrix<F>(top, batch, size, size), true);
     }
     for (int64_t k = n - 1; k >= 0; k--) {
       const Layer &l = p.layers[k];
@@ -245,7 +257,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const 
           kernels<F>().lstm_backward(l.size, act + i * 5 * l.size, cell + i * l.size, dy + i * l.size, c + i * l.size, g + i * wide, c + i * l.size);
         });
         if (t)
-          multiply(AsIs, matrix<const F>(g, batch, wide, wide), AsIs, weights<F>(l.wh, 0, l.size), matrix<F>(h, batch, l.size, l.size), false);
+          few(matrix<const F>(g, batch, wide, wide), weights<F>(l.wh, 0, l.size), matrix<F>(h, batch, l.size, l.size), false);
       } else {
         const F *y = l.out.row<F>(t + 1);
         for (int64_t i = 0; i < l.out.size; i++)
@@ -253,9 +265,9 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const 
       }
       const auto from = matrix<const F>(g, batch, wide, wide);
       if (k > 0)
-        multiply(AsIs, from, AsIs, weights<F>(l.wi, 0, l.in), matrix<F>(above[k - 1].data(), batch, l.in, l.in), false);
+        few(from, weights<F>(l.wi, 0, l.in), matrix<F>(above[k - 1].data(), batch, l.in, l.in), false);
       else if (t && p.read)
-        multiply(AsIs, from, AsIs, weights<F>(l.wi, p.inputs, p.read), matrix<F>(dread.data(), batch, p.read, p.read), false);
+        few(from, weights<F>(l.wi, p.inputs, p.read), matrix<F>(dread.data(), batch, p.read, p.read), false);
     }
   }
 
@@ -263,7 +275,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, const 
   variable_list grads;
   const int64_t rows = time * batch, later = (time - 1) * batch;
   Tensor dx;
-  if (needed[0]) {
+  if (want_x) {
     dx = empty_like_x(x, {time, batch, p.inputs});
     const int64_t wide = p.layers[0].b.numel();
     multiply(AsIs, matrix<const F>(dgates[0].data_ptr<F>(), rows, wide, wide), AsIs, weights<F>(p.layers[0].wi, 0, p.inputs), matrix<F>(dx.data_ptr<F>(), rows, p.inputs, p.inputs), false);
@@ -321,10 +333,7 @@ struct Unroll : torch::autograd::Function<Unroll> {
     if (p.keep) {
       p.hidden = hidden.detach(); // the output itself would hold the graph that holds the tape
       ctx->saved_data["tape"] = at::IValue::make_capsule(tape);
-      std::vector<bool> needed;
-      for (const Tensor &t : ts)
-        needed.push_back(t.requires_grad());
-      ctx->saved_data["x"] = bool(needed[0]);
+      ctx->saved_data["x"] = ts[0].requires_grad();
     }
     return hidden;
   }
@@ -334,7 +343,7 @@ struct Unroll : torch::autograd::Function<Unroll> {
     auto tape = c10::static_intrusive_pointer_cast<Tape>(ctx->saved_data["tape"].toCapsule());
     const Tensor d = grads[0].contiguous();
     variable_list got;
-    EG_DISPATCH(d, [&] { got = ::backward<F>(*tape, d, {ctx->saved_data["x"].toBool()}); });
+    EG_DISPATCH(d, [&] { got = ::backward<F>(*tape, d, ctx->saved_data["x"].toBool()); });
     got.emplace_back(); // of the tape
     return got;
   }
@@ -392,6 +401,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
       p.slots = m.size(1), p.width = m.size(2);
       const bool lrua = how->memory == EG_MEMORY_LRUA;
       const int64_t heads = lrua ? how->reads : how->reads + how->writes;
+      p.we_turned = p.we.t().contiguous();
       p.emission = lrua ? p.lrua().emission() : p.ntm().emission();
       p.read = how->reads * p.width;
       want(p.we.dim() == 2 && p.we.size(0) == p.emission && p.be.numel() == p.emission && p.we.size(1) == p.size(), "the emitting layer is not as wide as these heads need");
@@ -420,9 +430,12 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
     want(next == ts.size(), "there are more tensors than the network has");
     want(p.layers[0].in == p.inputs + p.read, "the first layer does not take x and what is read");
     for (Layer &l : p.layers) {
-      l.gates = Steps(p.x, 1, p.batch * l.b.numel());
+      const bool first = &l == &p.layers[0];
+      l.gates = Steps(p.x, first ? p.time : 1, p.batch * l.b.numel());
+      l.wi_turned = l.wi.t().contiguous();
       l.out = Steps(p.x, states, p.batch * l.size);
       if (how->lstm) {
+        l.wh_turned = l.wh.t().contiguous();
         l.act = Steps(p.x, steps, p.batch * 5 * l.size);
         l.cell = Steps(p.x, states, p.batch * l.size);
         l.cell.t.select(0, 0).zero_();
