@@ -21,6 +21,8 @@ const (
 	fileCheckpoint = "checkpoint.safetensors" // all that training goes on from
 	fileModel      = "model.safetensors"      // the best model's parameters
 	fileResult     = "result.json"
+	fileSamples    = "samples.txt" // examples of what the network does, where the work has some to read
+	folderPlots    = "plots"
 )
 
 // folder is the folder of one run.

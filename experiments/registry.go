@@ -353,7 +353,12 @@ func planSequenceNetwork(s *schema.Section) (func(b *nn.Builder, inputs, outputs
 		c := control
 		c.Inputs = inputs
 		net := ntm.New(b, ntm.Config{Config: c, Outputs: outputs})
-		return func(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return net.Forward(p, x, nil) }
+		return func(p *nn.Pass, x *tensor.Tensor, seen func(memory.State)) *tensor.Tensor {
+			if seen == nil {
+				return net.Forward(p, x, nil)
+			}
+			return net.Forward(p, x, func(_ int64, s ntm.State) { seen(s.Memory) })
+		}
 	}, err
 }
 

@@ -158,6 +158,9 @@ func (r *run) finish(ctx context.Context, resume bool) (*results.Result, error) 
 	if err := nn.WriteFile(r.folder.path(fileResult), bytes.NewReader(text)); err != nil {
 		return nil, fmt.Errorf("result: %w", err)
 	}
+	if err := r.illustrate(ctx); err != nil {
+		r.options.Reporter.Note(fmt.Sprintf("the result is written, but not all of its plots: %v", err))
+	}
 	return result, nil
 }
 

@@ -420,7 +420,10 @@ func TestSequencesTrainResumeAndReport(t *testing.T) {
 	for _, f := range want.Figures {
 		names = append(names, f.Name+", "+f.Metric)
 	}
-	assert.Equal(t, []string{"length 3, bits", "length 3, wrong bits", "length 6, bits", "length 6, wrong bits"}, names)
+	assert.Equal(t, []string{
+		"length 3, bits", "length 3, wrong bits", "length 3, slipped", "length 3, wrong bits aligned",
+		"length 6, bits", "length 6, wrong bits", "length 6, slipped", "length 6, wrong bits aligned",
+	}, names)
 	assert.Greater(t, want.Training.Validation, 0.0)
 
 	dir := t.TempDir()
@@ -438,6 +441,59 @@ func TestSequencesTrainResumeAndReport(t *testing.T) {
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	assert.Equal(t, before, tensor.Live())
+}
+
+// A run folder shows how the network learned, what it answers, and what its memory does meanwhile.
+func TestRunFolderHasItsPlots(t *testing.T) {
+	plots := func(c *experiments.Config) (dir string, names []string) {
+		dir = t.TempDir()
+		_, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+		require.NoError(t, err)
+		files, err := filepath.Glob(filepath.Join(dir, "plots", "*"))
+		require.NoError(t, err)
+		for _, f := range files {
+			info, err := os.Stat(f)
+			require.NoError(t, err)
+			assert.Greater(t, info.Size(), int64(1000), f)
+			names = append(names, filepath.Base(f))
+		}
+		return dir, names
+	}
+	both := func(names ...string) (out []string) {
+		for _, n := range names {
+			out = append(out, n+".png", n+".svg")
+		}
+		return out
+	}
+	_, names := plots(config(t))
+	assert.Equal(t, both("learning-curve"), names)
+
+	for _, memory := range []string{"{kind: ntm, slots: 8, width: 6}", "{kind: lrua, slots: 8, width: 6, heads: 2}", "{kind: dnc, slots: 8, width: 6}"} {
+		_, names = plots(copyConfig(t, "network.memory="+memory, "train.steps=2"))
+		assert.Equal(t, both("learning-curve", "memory-length-3", "memory-length-6", "sample-length-3", "sample-length-6"), names, memory)
+	}
+	dir, names := plots(copyConfig(t, "network.memory=none", "train.steps=2"))
+	assert.Equal(t, both("learning-curve", "sample-length-3", "sample-length-6"), names)
+
+	samples, err := os.ReadFile(filepath.Join(dir, "samples.txt"))
+	require.NoError(t, err)
+	assert.Contains(t, string(samples), "copy, length 3\ncost ")
+	assert.Contains(t, string(samples), "copy, length 6\ncost ")
+	assert.Contains(t, string(samples), "output (# one")
+}
+
+// What keeps plots from being written does not keep the result.
+func TestResultOutlivesItsPlots(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "plots"), nil, 0o644))
+	notes := &notes{}
+	r, err := experiments.Run(t.Context(), copyConfig(t, "train.steps=2"), experiments.Options{Out: dir, Reporter: notes})
+	require.NoError(t, err)
+	require.Len(t, notes.lines, 1)
+	assert.Contains(t, notes.lines[0], "the result is written, but not all of its plots")
+	read, err := results.Read(filepath.Join(dir, "result.json"))
+	require.NoError(t, err)
+	assert.Equal(t, r, read)
 }
 
 // Every controller drives every memory on every task, and a few steps lower the cost where they can.

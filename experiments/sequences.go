@@ -9,6 +9,7 @@ import (
 
 	"github.com/engram-go/engram/dataset/sequence"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/stream"
@@ -90,8 +91,8 @@ func (f *sequenceFile) plan() (work, error) {
 }
 
 // sequenceLearner is a network that goes through time: inputs [time, sequences, inputs] to outputs before the sigmoid,
-// [time, sequences, outputs].
-type sequenceLearner func(p *nn.Pass, inputs *tensor.Tensor) *tensor.Tensor
+// [time, sequences, outputs]. seen, which may be nil, is shown the memory's state after every step.
+type sequenceLearner func(p *nn.Pass, inputs *tensor.Tensor, seen func(memory.State)) *tensor.Tensor
 
 // sequenceWork trains a network on sequences of bits.
 type sequenceWork struct {
@@ -103,7 +104,7 @@ type sequenceWork struct {
 }
 
 // bits is what the paper measures in: the cross-entropy of a sequence's scored outputs.
-var bits = Score{Name: "bits", Of: "sequences", Unit: "bits", Factor: 1, Less: true}
+var bits = Score{Name: results.Bits, Of: "sequences", Unit: "bits", Factor: 1, Less: true, Axis: "cost per sequence (bits)"}
 
 // evaluationSequences is how many sequences one evaluation of the network takes.
 const evaluationSequences = 50
@@ -149,7 +150,7 @@ func (s sequences) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) 
 		}
 	}
 	at := tensor.New(scored, int64(len(scored))).On(on)
-	logits := s.net(p, s.inputs(on)).Flatten(0, 1).IndexSelect(0, at)
+	logits := s.net(p, s.inputs(on), nil).Flatten(0, 1).IndexSelect(0, at)
 	targets := tensor.New(s.Targets, int64(s.Time*s.Sequences), int64(s.OutputWidth)).On(on).IndexSelect(0, at)
 	loss := tensor.BCEWithLogits(logits, targets).MulScalar(1 / float64(s.Sequences))
 	return loss, loss.Float() / math.Ln2
@@ -165,43 +166,54 @@ func (w *sequenceWork) validate(ctx context.Context, on tensor.Device) ([]float6
 	each := (w.file.Validation.Sequences + len(sizes) - 1) / len(sizes)
 	var scores []float64
 	for i, size := range sizes {
-		costs, err := w.evaluate(ctx, fmt.Sprintf("validation/%d", i), size, each, on, nil)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range costs {
-			scores = append(scores, c.Bits)
+		for b, err := range w.answers(ctx, fmt.Sprintf("validation/%d", i), size, each, on) {
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range b.CostOfLogits(b.logits) {
+				scores = append(scores, c.Bits)
+			}
 		}
 	}
 	return scores, nil
 }
 
-// evaluate returns the cost of each of n sequences of a size.
-func (w *sequenceWork) evaluate(ctx context.Context, name string, size sequence.Size, n int, on tensor.Device, tell func(done int)) ([]sequence.Cost, error) {
-	var costs []sequence.Cost
-	for len(costs) < n {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(len(costs))), min(n-len(costs), evaluationSequences), size)
-		if err != nil {
-			return nil, err
-		}
-		err = tensor.Do(func() error {
-			tensor.NoGrad(func() {
-				logits := w.net(&nn.Pass{Norm: nn.RunningStats}, sequences{b, w.net}.inputs(on))
-				costs = append(costs, b.CostOfLogits(tensor.Values[float32](logits.On(tensor.CPU)))...)
-			})
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		if tell != nil {
-			tell(len(costs))
+// answered are sequences with the network's outputs before the sigmoid, [time, sequences, outputs].
+type answered struct {
+	*sequence.Batch
+	logits []float32
+}
+
+// answers gives n sequences of a size, some at a time. An error ends it.
+func (w *sequenceWork) answers(ctx context.Context, name string, size sequence.Size, n int, on tensor.Device) iter.Seq2[answered, error] {
+	return func(yield func(answered, error) bool) {
+		for done := 0; done < n; done += evaluationSequences {
+			b, err := w.answer(ctx, name, done, size, min(n-done, evaluationSequences), on, nil)
+			if !yield(b, err) || err != nil {
+				return
+			}
 		}
 	}
-	return costs, nil
+}
+
+// answer runs the network on n sequences of a size, those of a stream from the given one on.
+func (w *sequenceWork) answer(ctx context.Context, name string, first int, size sequence.Size, n int, on tensor.Device, seen func(memory.State)) (answered, error) {
+	b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(first)), n, size)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return answered{}, err
+	}
+	var logits []float32
+	err = tensor.Do(func() error {
+		tensor.NoGrad(func() {
+			out := w.net(&nn.Pass{Norm: nn.RunningStats}, sequences{b, w.net}.inputs(on), seen)
+			logits = tensor.Values[float32](out.On(tensor.CPU))
+		})
+		return nil
+	})
+	return answered{b, logits}, err
 }
 
 func (w *sequenceWork) tests() int { return len(w.file.Test) }
@@ -210,20 +222,91 @@ func (w *sequenceWork) test(ctx context.Context, i int, on tensor.Device, _ stri
 	t := w.file.Test[i]
 	name := t.size().String()
 	say.Testing(w.task.Name()+", "+name, t.Sequences)
-	costs, err := w.evaluate(ctx, "test/"+name, t.size(), t.Sequences, on, say.Tested)
-	if err != nil {
-		return nil, fmt.Errorf("test %s: %w", name, err)
+	var m measured
+	done := 0
+	for b, err := range w.answers(ctx, testStream(t.size()), t.size(), t.Sequences, on) {
+		if err != nil {
+			return nil, fmt.Errorf("test %s: %w", name, err)
+		}
+		w.measure(b, &m)
+		done += b.Sequences
+		say.Tested(done)
 	}
-	var cost, wrong []float64
-	for _, c := range costs {
-		cost = append(cost, c.Bits)
-		wrong = append(wrong, 100*float64(c.Wrong)/float64(c.Scored))
-	}
-	figure := func(metric string, values []float64) results.Figure {
-		mean, half := results.MeanInterval(values)
-		return results.Figure{Name: name, Metric: metric, Value: mean, Interval: half, Protocol: results.Protocol{
+	var figures []results.Figure
+	for _, metric := range m.metrics {
+		mean, half := results.MeanInterval(m.values[metric])
+		figures = append(figures, results.Figure{Name: name, Metric: metric, Value: mean, Interval: half, Protocol: results.Protocol{
 			Dataset: w.file.Dataset.Kind(), Split: "fresh sequences", TrainedOn: w.file.Dataset.Kind(), Sequences: t.Sequences, Precision: "fp32",
-		}}
+		}})
 	}
-	return []results.Figure{figure(bits.Name, cost), figure("wrong bits", wrong)}, nil
+	return figures, nil
+}
+
+// testStream names the stream that a test's sequences come from.
+func testStream(size sequence.Size) string { return "test/" + size.String() }
+
+// measured are values of each sequence under metrics, which stay in the order in which they came.
+type measured struct {
+	metrics []string
+	values  map[string][]float64
+}
+
+func (m *measured) add(metric string, v float64) {
+	if m.values == nil {
+		m.values = map[string][]float64{}
+	}
+	if _, known := m.values[metric]; !known {
+		m.metrics = append(m.metrics, metric)
+	}
+	m.values[metric] = append(m.values[metric], v)
+}
+
+// measure holds answers against their targets: by cost and wrong bits, and by what the task has of its own.
+func (w *sequenceWork) measure(b answered, m *measured) {
+	costs := b.CostOfLogits(b.logits)
+	for _, c := range costs {
+		m.add(results.Bits, c.Bits)
+		m.add(results.WrongBits, 100*float64(c.Wrong)/float64(c.Scored))
+	}
+	switch task := w.task.(type) {
+	case *sequence.Copy:
+		thrown := b.thrown()
+		for i, c := range costs {
+			slip := sequence.FindSlip(b.Answer(b.Targets, i), b.Answer(thrown, i), task.Outputs())
+			found := 0.
+			if slip.Kind != sequence.NoSlip {
+				found = 100
+			}
+			m.add(results.Slipped, found)
+			m.add(results.WrongAligned, 100*float64(slip.Aligned)/float64(c.Scored))
+		}
+	case *sequence.NGrams:
+		for i, best := range b.CostOfProbabilities(task.Optimal(b.Batch)) {
+			m.add(results.OptimalBits, best.Bits)
+			m.add(results.ExcessBits, costs[i].Bits-best.Bits)
+		}
+	}
+}
+
+// thrown are the outputs as bits. What is no number stays none.
+func (b answered) thrown() []float32 {
+	out := make([]float32, len(b.logits))
+	for i, v := range b.logits {
+		switch {
+		case v >= 0:
+			out[i] = 1
+		case v != v:
+			out[i] = v
+		}
+	}
+	return out
+}
+
+// probabilities are the outputs after the sigmoid.
+func (b answered) probabilities() []float32 {
+	out := make([]float32, len(b.logits))
+	for i, v := range b.logits {
+		out[i] = float32(1 / (1 + math.Exp(-float64(v))))
+	}
+	return out
 }

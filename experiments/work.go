@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/engram-go/engram/nn"
@@ -46,9 +47,19 @@ type Score struct {
 	Factor float64
 	// Less is set where less is better.
 	Less bool
+	// Axis is what an axis of it says, with the unit; empty stands for the name and the unit.
+	Axis string
 }
 
 var accuracy = Score{Name: "accuracy", Of: "episodes", Unit: "%", Factor: 100}
+
+// axis is what an axis of the score says.
+func (s Score) axis() string {
+	if s.Axis != "" {
+		return s.Axis
+	}
+	return fmt.Sprintf("%s (%s)", s.Name, s.Unit)
+}
 
 // better reports whether score a is better than b.
 func (s Score) better(a, b float64) bool {

@@ -1,80 +1,76 @@
 package results
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
-	"strings"
-
-	"gopkg.in/yaml.v3"
 )
 
-// metricFigures are the columns of the comparison of metrics.
-var metricFigures = [...]string{"5-way 1-shot", "20-way 1-shot", "5-way 5-shot", "20-way 5-shot"}
-
-// metricTable compares metrics on one network and the same episodes: the Prototypical networks on Omniglot that are no
-// published method's. It is empty where there are none.
-func metricTable(runs []Run) (string, error) {
-	methods, err := readPublished()
-	if err != nil {
-		return "", err
-	}
-	headline := func(r *Result) bool {
-		for _, p := range methods["omniglot"] {
-			if p.of(r) {
-				return true
-			}
-		}
-		return false
-	}
-	var rows, notes strings.Builder
-	for _, r := range runs {
-		if r.Network != "protonet" || headline(r.Result) || !measuredOn(r.Result, "omniglot") {
-			continue
-		}
-		metric, err := r.metric()
-		if err != nil {
-			return "", fmt.Errorf("results: %s: its config: %w", r.Path, err)
-		}
-		fmt.Fprintf(&rows, "| %s |", metric)
-		for _, name := range metricFigures {
-			f := r.figure(name, r.Figures[0].way())
-			if f == nil {
-				rows.WriteString(" |")
-				continue
-			}
-			fmt.Fprintf(&rows, " %.2f ± %.2f |", f.Value, f.Interval)
-		}
-		fmt.Fprintf(&rows, " %d | %d steps, %.0f min |\n", r.Seed, r.Training.Steps, r.Training.Seconds/60)
-		fmt.Fprintf(&notes, "| [%s](%s) | %s | %.12s | %s |\n", r.Name, r.Path, r.protocols(), commit(r.Build), machine(r.Machine))
-	}
-	if rows.Len() == 0 {
-		return "", nil
-	}
-	return "\n## Metrics compared\n\nPrototypes under one metric and another: the same network, initialisation, training and test episodes. A figure\n" +
-		"here is not to be held against the table above, whose networks were trained for longer.\n\n| metric | " +
-		strings.Join(metricFigures[:], " | ") + " | seed | training |\n|---|" + strings.Repeat("---|", len(metricFigures)+2) + "\n" + rows.String() +
-		"\n| experiment | measured under | commit | machine |\n|---|---|---|---|\n" + notes.String(), nil
+// Metrics is how a run learned: the lines of its metrics.jsonl.
+type Metrics struct {
+	Training   []Point // of the batch of a step, every so many steps
+	Validation []Point
 }
 
-// metric names what a result's memory compares by.
-func (r *Result) metric() (string, error) {
-	var config struct {
-		Network struct {
-			Memory struct {
-				Metric struct{ Kind, Form string }
-				Scale  float64
+// Point is a score after a number of steps.
+type Point struct {
+	Step  int64
+	Score float64
+}
+
+// DecodeMetrics reads a metrics.jsonl that holds the scores of that name. A last line that was cut off is left out.
+func DecodeMetrics(text []byte, score string) (*Metrics, error) {
+	var m Metrics
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		var values map[string]any
+		if err := json.Unmarshal(line, &values); err != nil {
+			if n > 1 && !bytes.HasSuffix(line, []byte("\n")) {
+				break
 			}
+			return nil, fmt.Errorf("metrics: line %d: %w", n, err)
+		}
+		step, ok := values["step"].(float64)
+		if !ok {
+			return nil, fmt.Errorf("metrics: line %d has no step", n)
+		}
+		if v, ok := values[score].(float64); ok {
+			m.Training = append(m.Training, Point{int64(step), v})
+		}
+		if v, ok := values["validation_"+score].(float64); ok {
+			m.Validation = append(m.Validation, Point{int64(step), v})
 		}
 	}
-	if err := yaml.Unmarshal([]byte(r.Config), &config); err != nil {
-		return "", err
+	return &m, nil
+}
+
+// Smooth returns the points with the mean score of those at most reach before and after each.
+func Smooth(points []Point, reach int) []Point {
+	out := make([]Point, len(points))
+	for i := range points {
+		from, to := max(i-reach, 0), min(i+reach+1, len(points))
+		var sum float64
+		for _, p := range points[from:to] {
+			sum += p.Score
+		}
+		out[i] = Point{points[i].Step, sum / float64(to-from)}
 	}
-	m := config.Network.Memory
-	name := m.Metric.Kind
-	if m.Metric.Form != "" {
-		name += ", " + m.Metric.Form
+	return out
+}
+
+// Columns returns steps and scores, each times a factor.
+func Columns(points []Point, steps, scores float64) (x, y []float64) {
+	for _, p := range points {
+		x, y = append(x, float64(p.Step)*steps), append(y, p.Score*scores)
 	}
-	if m.Scale != 0 && m.Scale != 1 {
-		name += fmt.Sprintf(" × %g", m.Scale)
+	return x, y
+}
+
+// Thousands returns the factor by which an axis shows numbers of examples up to the largest, and what its label then adds.
+func Thousands(largest int64) (factor float64, label string) {
+	if largest >= 10_000 {
+		return 1e-3, " (thousands)"
 	}
-	return name, nil
+	return 1, ""
 }

@@ -9,6 +9,25 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// The metrics of sequences of bits. Those that are not in bits a sequence are shares in percent.
+const (
+	Bits         = "bits"               // cross-entropy of a sequence's scored outputs
+	WrongBits    = "wrong bits"         // outputs on the wrong side of 1/2
+	Slipped      = "slipped"            // sequences in which a vector was duplicated or dropped, so that the rest is out of step
+	WrongAligned = "wrong bits aligned" // as wrong bits, once the rest is moved back into step
+	OptimalBits  = "optimal bits"       // what the optimal estimator pays for the same sequences
+	ExcessBits   = "excess bits"        // bits beyond that, sequence by sequence
+)
+
+// Unit returns what a figure's value is in: "bits", of a sequence, or "%".
+func (f *Figure) Unit() string {
+	switch f.Metric {
+	case Bits, OptimalBits, ExcessBits:
+		return "bits"
+	}
+	return "%"
+}
+
 // NTM returns results/ntm.md: what the runs on sequence tasks came to, a row a run, so that seeds that fail are seen.
 func NTM(runs []Run) ([]byte, error) {
 	var b bytes.Buffer

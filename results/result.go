@@ -28,7 +28,7 @@ type Result struct {
 // Figure is one measured number with all that moves it.
 type Figure struct {
 	Name     string   `json:"name"`     // "5-way 1-shot"
-	Metric   string   `json:"metric"`   // "accuracy" and "wrong bits" in percent; "bits", of a sequence
+	Metric   string   `json:"metric"`   // "accuracy", in percent, or one of sequences; see Bits
 	Value    float64  `json:"value"`    // mean over the episodes or sequences
 	Interval float64  `json:"interval"` // half of the 95 % interval of the mean
 	Protocol Protocol `json:"protocol"`

@@ -173,15 +173,12 @@ func printResults(w io.Writer, all []*results.Result) error {
 	for _, r := range all {
 		for _, f := range r.Figures {
 			p := f.Protocol
-			unit, protocol := " %", fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
+			unit, protocol := " "+f.Unit(), fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
 			if p.FineTune > 0 {
 				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
 			}
 			if p.Sequences > 0 {
 				protocol = p.Split
-			}
-			if f.Metric == "bits" {
-				unit = " a sequence"
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %.2f ± %.2f%s\t%s\n",
 				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences), f.Metric, f.Value, f.Interval, unit, protocol)

@@ -42,6 +42,12 @@ func (t *Copy) Inputs() int { return t.options.Bits + 1 }
 // Outputs implements Task.
 func (t *Copy) Outputs() int { return t.options.Bits }
 
+// Channels implements Task.
+func (t *Copy) Channels() (inputs, outputs []string) {
+	bits := bitNames(t.options.Bits)
+	return append(bits, "delimiter"), bits
+}
+
 // Sizes implements Task.
 func (t *Copy) Sizes() iter.Seq[Size] {
 	return func(yield func(Size) bool) {
@@ -91,7 +97,6 @@ func (t *Copy) Print(w io.Writer, b *Batch, i int, predictions []float32) error 
 		return err
 	}
 	p.heading(b.Sizes[i].String())
-	p.inputs(append(bitNames(t.options.Bits), "delimiter")...)
-	p.outputs(bitNames(t.options.Bits)...)
+	p.both()
 	return p.err
 }

@@ -43,6 +43,11 @@ func (t *NGrams) Inputs() int { return 1 }
 // Outputs implements Task.
 func (t *NGrams) Outputs() int { return 1 }
 
+// Channels implements Task.
+func (t *NGrams) Channels() (inputs, outputs []string) {
+	return []string{"bit before"}, []string{"bit"}
+}
+
 // Sizes implements Task; there is one.
 func (t *NGrams) Sizes() iter.Seq[Size] {
 	return func(yield func(Size) bool) { yield(Size{Length: t.options.Length}) }

@@ -82,8 +82,12 @@ func (p *printer) panel(title string, first, end int, rows []row) {
 	}
 }
 
-// inputs prints what comes before the first scored step.
-func (p *printer) inputs(names ...string) { p.panel("input", 0, p.first, p.bits(names)) }
+// both prints what comes before the first scored step, and the outputs.
+func (p *printer) both() {
+	inputs, _ := p.task.Channels()
+	p.panel("input", 0, p.first, p.bits(inputs))
+	p.outputs()
+}
 
 // bits are rows of the first channels of the input.
 func (p *printer) bits(names []string) []row {
@@ -95,7 +99,8 @@ func (p *printer) bits(names []string) []row {
 }
 
 // outputs prints the targets of the scored steps and, where there are predictions, these and how many are wrong.
-func (p *printer) outputs(names ...string) {
+func (p *printer) outputs() {
+	_, names := p.task.Channels()
 	rows := make([]row, len(names))
 	for k, name := range names {
 		rows[k] = row{name, func(t int) byte { return bitMark(p.b.Target(t, p.i)[k]) }}

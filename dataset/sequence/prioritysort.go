@@ -55,6 +55,15 @@ func (t *PrioritySort) Inputs() int {
 // Outputs implements Task.
 func (t *PrioritySort) Outputs() int { return t.options.Bits }
 
+// Channels implements Task.
+func (t *PrioritySort) Channels() (inputs, outputs []string) {
+	inputs = append(bitNames(t.options.Bits), "priority")
+	if t.options.Delimiter {
+		inputs = append(inputs, "delimiter")
+	}
+	return inputs, bitNames(t.options.Bits)
+}
+
 // Sizes implements Task; there is one.
 func (t *PrioritySort) Sizes() iter.Seq[Size] {
 	return func(yield func(Size) bool) { yield(t.size()) }
@@ -147,6 +156,6 @@ func (t *PrioritySort) Print(w io.Writer, b *Batch, i int, predictions []float32
 		rows = append(rows, row{"delimiter", func(s int) byte { return bitMark(b.Input(s, i)[t.options.Bits+1]) }})
 	}
 	p.panel("input", 0, p.first, rows)
-	p.outputs(bitNames(t.options.Bits)...)
+	p.outputs()
 	return p.err
 }

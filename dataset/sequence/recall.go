@@ -51,6 +51,12 @@ func (t *Recall) Inputs() int { return t.options.Bits + 2 }
 // Outputs implements Task.
 func (t *Recall) Outputs() int { return t.options.Bits }
 
+// Channels implements Task.
+func (t *Recall) Channels() (inputs, outputs []string) {
+	bits := bitNames(t.options.Bits)
+	return append(bits, "item", "query"), bits
+}
+
 // Sizes implements Task.
 func (t *Recall) Sizes() iter.Seq[Size] {
 	return func(yield func(Size) bool) {
@@ -109,7 +115,6 @@ func (t *Recall) Print(w io.Writer, b *Batch, i int, predictions []float32) erro
 		return err
 	}
 	p.heading(b.Sizes[i].String())
-	p.inputs(append(bitNames(t.options.Bits), "item", "query")...)
-	p.outputs(bitNames(t.options.Bits)...)
+	p.both()
 	return p.err
 }

@@ -72,6 +72,15 @@ func (t *RepeatCopy) Inputs() int {
 // Outputs implements Task: the bits and the end marker.
 func (t *RepeatCopy) Outputs() int { return t.options.Bits + 1 }
 
+// Channels implements Task.
+func (t *RepeatCopy) Channels() (inputs, outputs []string) {
+	inputs = append(bitNames(t.options.Bits), "repeats")
+	if t.options.Delimiter {
+		inputs = append(inputs, "delimiter")
+	}
+	return inputs, append(bitNames(t.options.Bits), "end marker")
+}
+
 // Sizes implements Task.
 func (t *RepeatCopy) Sizes() iter.Seq[Size] {
 	return func(yield func(Size) bool) {
@@ -139,11 +148,6 @@ func (t *RepeatCopy) Print(w io.Writer, b *Batch, i int, predictions []float32) 
 		return err
 	}
 	p.heading(fmt.Sprintf("%v (given as %.3f)", b.Sizes[i], t.normalised(b.Sizes[i].Repeats)))
-	names := append(bitNames(t.options.Bits), "repeats")
-	if t.options.Delimiter {
-		names = append(names, "delimiter")
-	}
-	p.inputs(names...)
-	p.outputs(append(bitNames(t.options.Bits), "end marker")...)
+	p.both()
 	return p.err
 }

@@ -27,6 +27,8 @@ type Task interface {
 	Inputs() int
 	// Outputs is the width of an output vector.
 	Outputs() int
+	// Channels names what each input and each output is.
+	Channels() (inputs, outputs []string)
 	// Batch draws a size as in training and n sequences of that size; it panics where Sized would return an error.
 	Batch(r *rand.Rand, n int) *Batch
 	// Sized draws n sequences of a size, which need not be one of those in training. It draws sequence by sequence:

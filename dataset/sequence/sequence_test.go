@@ -483,3 +483,12 @@ func BenchmarkCost(b *testing.B) {
 		batch.CostOfLogits(logits)
 	}
 }
+
+func TestEveryChannelHasItsName(t *testing.T) {
+	for _, task := range append(paper(), others()...) {
+		inputs, outputs := task.Channels()
+		assert.Len(t, inputs, task.Inputs(), task.Name())
+		assert.Len(t, outputs, task.Outputs(), task.Name())
+		assert.NotContains(t, append(inputs, outputs...), "", task.Name())
+	}
+}

@@ -1,0 +1,138 @@
+package experiments
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/dataset/sequence"
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/stream"
+	"github.com/engram-go/engram/tensor"
+)
+
+// on are the weightings of a head that is at a slot of so many at each step.
+func on(slots int, at ...int) heads {
+	h := make(heads, 1)
+	for slot := range slots {
+		row := make([]float64, len(at))
+		for t, s := range at {
+			if s == slot {
+				row[t] = 1
+			}
+		}
+		h[0] = append(h[0], row)
+	}
+	return h
+}
+
+func TestSlotsInUse(t *testing.T) {
+	for _, c := range []struct {
+		read, write heads
+		first, n    int
+	}{
+		{on(8, 2, 3, 4), nil, 2, 3},
+		{on(8, 2), on(8, 5), 2, 4},
+		{on(8, 7, 0, 1), nil, 7, 3}, // round the end
+		{on(8, 1, 6), nil, 6, 4},
+		{on(8, 4, 4), nil, 4, 1},
+		{on(3, 0, 1, 2), nil, 0, 3},
+		{heads{{{.05, .05}, {.05, .05}}}, nil, 0, 2}, // never sharp
+	} {
+		first, n := sample{read: c.read, write: c.write}.slots()
+		assert.Equal(t, []int{c.first, c.n}, []int{first, n}, "%v", c)
+	}
+}
+
+func TestPanelsOfHeads(t *testing.T) {
+	p := on(8, 7, 0).panels("read weighting", 7, 2)
+	require.Len(t, p, 1)
+	assert.Equal(t, "read weighting, slots 7 to 0 of 8", p[0].Name)
+	assert.Equal(t, []string{"7", "0"}, p[0].Rows)
+	assert.Equal(t, [][]float64{{1, 0}, {0, 1}}, p[0].Cells)
+
+	two := slices.Concat(on(4, 0), on(4, 1))
+	p = two.panels("write weighting", 0, 2)
+	require.Len(t, p, 2)
+	assert.Equal(t, "write weighting, head 2 of 2, slots 0 to 1 of 4", p[1].Name)
+	assert.Equal(t, [][]float64{{0}, {1}}, p[1].Cells)
+
+	p = slices.Concat(two, two, two).panels("write weighting", 0, 3)
+	require.Len(t, p, 1)
+	assert.Equal(t, [][]float64{{1}, {1}, {0}}, p[0].Cells)
+	assert.Empty(t, heads(nil).panels("read weighting", 0, 0))
+}
+
+func TestHeadsAreKeptByStep(t *testing.T) {
+	s := tensor.Enter()
+	defer s.Leave()
+	var h heads
+	h.add(nil)
+	assert.Nil(t, h)
+	h.add(tensor.New([]float32{1, 2, 3, 4}, 1, 2, 2))
+	h.add(tensor.New([]float32{5, 6, 7, 8}, 1, 2, 2))
+	assert.Equal(t, heads{{{1, 5}, {2, 6}}, {{3, 7}, {4, 8}}}, h)
+}
+
+// logits are outputs that say a batch's targets, as surely as can be.
+func logits(b *sequence.Batch) []float32 {
+	out := make([]float32, len(b.Targets))
+	for i, v := range b.Targets {
+		out[i] = 200*v - 100
+	}
+	return out
+}
+
+// A copy that gives one vector twice is found, and is right once the rest is moved back.
+func TestASlippedCopyIsMeasured(t *testing.T) {
+	task, err := sequence.NewCopy(sequence.CopyOptions{})
+	require.NoError(t, err)
+	b, err := task.Sized(stream.New(1, "test"), 2, sequence.Size{Length: 40})
+	require.NoError(t, err)
+	out := logits(b)
+	for step := b.Time - 1; step > 50; step-- { // of the first sequence
+		copy(out[step*2*8:step*2*8+8], out[(step-1)*2*8:(step-1)*2*8+8])
+	}
+	var m measured
+	(&sequenceWork{task: task}).measure(answered{b, out}, &m)
+	assert.Equal(t, []string{results.Bits, results.WrongBits, results.Slipped, results.WrongAligned}, m.metrics)
+	assert.Equal(t, []float64{100, 0}, m.values[results.Slipped])
+	assert.Greater(t, m.values[results.WrongBits][0], 20.)
+	assert.Equal(t, []float64{0, 0}, m.values[results.WrongAligned])
+}
+
+// What says what the optimal estimator says pays what it pays.
+func TestNGramsAreHeldAgainstTheOptimum(t *testing.T) {
+	task, err := sequence.NewNGrams(sequence.NGramsOptions{})
+	require.NoError(t, err)
+	b, err := task.Sized(stream.New(1, "test"), 50, sequence.Size{Length: 200})
+	require.NoError(t, err)
+	out := make([]float32, len(b.Targets))
+	for i, p := range task.Optimal(b) {
+		out[i] = float32(math.Log(float64(p) / (1 - float64(p))))
+	}
+	var m measured
+	w := &sequenceWork{task: task}
+	w.measure(answered{b, out}, &m)
+	assert.Equal(t, []string{results.Bits, results.WrongBits, results.OptimalBits, results.ExcessBits}, m.metrics)
+	for i, excess := range m.values[results.ExcessBits] {
+		assert.InDelta(t, 0, excess, 1e-3)
+		assert.InDelta(t, m.values[results.Bits][i], m.values[results.OptimalBits][i], 1e-3)
+	}
+	mean, _ := results.MeanInterval(m.values[results.OptimalBits])
+	assert.InDelta(t, 133.5, mean, 8)
+}
+
+func TestOutputsAsBitsAndAsChances(t *testing.T) {
+	nan := float32(math.NaN())
+	a := answered{logits: []float32{-3, 0, 2, nan}}
+	thrown := a.thrown()
+	assert.Equal(t, []float32{0, 1, 1}, thrown[:3])
+	assert.True(t, thrown[3] != thrown[3])
+	assert.InDeltaSlice(t, []float64{.0474259, .5, .8807971}, []float64{
+		float64(a.probabilities()[0]), float64(a.probabilities()[1]), float64(a.probabilities()[2]),
+	}, 1e-6)
+}

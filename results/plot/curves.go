@@ -1,0 +1,180 @@
+package plot
+
+import (
+	"image/color"
+	"math"
+	"strconv"
+
+	gonum "gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Curves are curves over a common axis that begins at zero. Where all values are above zero and the largest is more than a
+// hundred times the smallest, the vertical axis is logarithmic.
+type Curves struct {
+	Title string
+	X, Y  string // what the axes show, with its unit
+	Lines []Line // those drawn later lie over those drawn earlier
+}
+
+// Line is one of [Curves].
+type Line struct {
+	// Name stands in the legend, once for all lines of that name, which share a colour.
+	Name string
+	// X and Y are of the same length. Points that are no numbers are left out.
+	X, Y []float64
+	Pale bool // thin and pale: raw values behind smoothed ones
+	Dots bool // a dot at each point
+}
+
+const curvesWidth, curvesHeight = 504, 324
+
+func (Curves) size() (width, height vg.Length) { return curvesWidth, curvesHeight }
+
+func (f Curves) draw(c draw.Canvas) error {
+	p := gonum.New()
+	p.X.Label.Text = f.X
+	for _, axis := range []*gonum.Axis{&p.X, &p.Y} {
+		axis.Label.TextStyle.Font, axis.Tick.Label.Font = style(10).Font, style(9).Font
+		axis.Padding = 0
+	}
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xE4}, color.Gray{0xE4}
+	p.Add(grid)
+
+	var names []string
+	colour := map[string]color.RGBA{}
+	positive := true
+	for _, l := range f.Lines {
+		points := l.points()
+		if len(points) == 0 {
+			continue
+		}
+		if _, known := colour[l.Name]; !known {
+			colour[l.Name] = colours[len(names)%len(colours)]
+			names = append(names, l.Name)
+		}
+		for _, point := range points {
+			positive = positive && point.Y > 0
+		}
+		if err := l.add(p, points, colour[l.Name]); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 {
+		return errEmpty
+	}
+	p.X.Min = min(p.X.Min, 0)
+	spread(&p.X)
+	spread(&p.Y)
+	p.X.Tick.Marker, p.Y.Tick.Marker = gonum.TickerFunc(ticks), gonum.TickerFunc(ticks)
+	if positive && p.Y.Max > 100*p.Y.Min {
+		p.Y.Scale, p.Y.Tick.Marker = gonum.LogScale{}, gonum.TickerFunc(logTicks)
+	}
+
+	c = draw.Crop(c, 10, -14, 8, -10)
+	title := bold(11)
+	title.YAlign = draw.YTop
+	c.FillText(title, vg.Point{X: c.Min.X, Y: c.Max.Y}, f.Title)
+	c.Max.Y -= 18
+	c.Max.Y -= legend(c, names, colour)
+
+	// The library leaves room for this label as if a logarithmic axis were a linear one.
+	label := style(10)
+	label.Rotation, label.XAlign, label.YAlign = math.Pi/2, draw.XCenter, draw.YTop
+	c.FillText(label, vg.Point{X: c.Min.X, Y: c.Center().Y}, f.Y)
+	c.Min.X += 16
+	p.Draw(c)
+	return nil
+}
+
+// points are those that are numbers.
+func (l Line) points() plotter.XYs {
+	var points plotter.XYs
+	for i, x := range l.X {
+		if y := l.Y[i]; !math.IsNaN(x+y) && !math.IsInf(x, 0) && !math.IsInf(y, 0) {
+			points = append(points, plotter.XY{X: x, Y: y})
+		}
+	}
+	return points
+}
+
+func (l Line) add(p *gonum.Plot, points plotter.XYs, of color.RGBA) error {
+	width := vg.Length(1.5)
+	if l.Pale {
+		of, width = pale(of), .75
+	}
+	line, err := plotter.NewLine(points)
+	if err != nil {
+		return err
+	}
+	line.Color, line.Width = of, width
+	p.Add(line)
+	if l.Dots || len(points) == 1 {
+		dots, err := plotter.NewScatter(points)
+		if err != nil {
+			return err
+		}
+		dots.GlyphStyle = draw.GlyphStyle{Color: of, Radius: 2.2, Shape: draw.CircleGlyph{}}
+		p.Add(dots)
+	}
+	return nil
+}
+
+// spread gives an axis room on which all values are one.
+func spread(a *gonum.Axis) {
+	if a.Min == a.Max {
+		by := max(math.Abs(a.Min)/10, 1)
+		a.Min, a.Max = a.Min-by, a.Max+by
+	}
+}
+
+// ticks marks some six round numbers.
+func ticks(low, high float64) (marks []gonum.Tick) {
+	unit := math.Pow(10, math.Floor(math.Log10((high-low)/6)))
+	for _, n := range []float64{1, 2, 5, 10} {
+		if step := n * unit; (high-low)/step <= 7 {
+			for i := math.Ceil(low / step); i*step <= high; i++ {
+				marks = append(marks, gonum.Tick{Value: i * step, Label: strconv.FormatFloat(i*step, 'g', 6, 64)})
+			}
+			return marks
+		}
+	}
+	return nil
+}
+
+// logTicks marks the powers of ten, and between them their multiples.
+func logTicks(low, high float64) (marks []gonum.Tick) {
+	for power := math.Floor(math.Log10(low)); math.Pow(10, power) <= high; power++ {
+		for n := 1.; n < 10; n++ {
+			mark := gonum.Tick{Value: n * math.Pow(10, power)}
+			if n == 1 {
+				mark.Label = strconv.FormatFloat(mark.Value, 'g', 6, 64)
+			}
+			if mark.Value >= low && mark.Value <= high {
+				marks = append(marks, mark)
+			}
+		}
+	}
+	return marks
+}
+
+// legend writes the names from left to right, in as many lines as they take, and returns its height.
+func legend(c draw.Canvas, names []string, colour map[string]color.RGBA) vg.Length {
+	const sample, gap, line = 18, 5, 14
+	s := style(9)
+	s.YAlign = draw.YCenter
+	x, y := c.Min.X, c.Max.Y-line/2
+	for _, name := range names {
+		width := sample + gap + s.Width(name) + 3*gap
+		if x > c.Min.X && x+width > c.Max.X {
+			x, y = c.Min.X, y-line
+		}
+		c.StrokeLine2(draw.LineStyle{Color: colour[name], Width: 2}, x, y, x+sample, y)
+		c.FillText(s, vg.Point{X: x + sample + gap, Y: y}, name)
+		x += width
+	}
+	return c.Max.Y - y + line
+}

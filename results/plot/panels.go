@@ -1,0 +1,203 @@
+package plot
+
+import (
+	"image/color"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Panels are grids of cells, one below the other, over a common time that runs to the right.
+type Panels struct {
+	Title  string
+	X      string // what a column is: "step"
+	Note   string // in small letters at the foot
+	Panels []Panel
+}
+
+// Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and a pale blue where there is no number.
+type Panel struct {
+	Name string
+	// Rows name the rows, from the top down; where there are many, some stand for all.
+	Rows []string
+	// Cells are the values, [row][column].
+	Cells [][]float64
+}
+
+// Measures of [Panels] in points. A cell is as wide and as high as the room for all columns and for all rows of its panel
+// allows.
+const (
+	columnsRoom, rowsRoom   = 720, 380
+	smallestCell, largeCell = 2, 12
+
+	margin    = 10
+	titleRoom = 20
+	nameRoom  = 14 // above a grid
+	gapRoom   = 7  // below a grid
+	footRoom  = 34
+)
+
+// cell is the side of each of n cells in the room that there is for them, in half points.
+func cell(room vg.Length, n int) vg.Length {
+	side := vg.Length(math.Floor(2*float64(room)/float64(max(n, 1)))) / 2
+	return min(max(side, smallestCell), largeCell)
+}
+
+// columns is the length of the common time.
+func (f Panels) columns() (n int) {
+	for _, p := range f.Panels {
+		for _, row := range p.Cells {
+			n = max(n, len(row))
+		}
+	}
+	return n
+}
+
+// left is where the grids begin: a whole number, so that the edges of cells fall on pixels.
+func (f Panels) left() (x vg.Length) {
+	for _, p := range f.Panels {
+		for i := range p.named() {
+			x = max(x, style(8).Width(p.Rows[i]))
+		}
+	}
+	return vg.Length(math.Ceil(float64(x))) + margin + 6
+}
+
+func (f Panels) size() (width, height vg.Length) {
+	columns := f.columns()
+	width = f.left() + vg.Length(columns)*cell(columnsRoom, columns)
+	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note))
+	width = vg.Length(math.Ceil(float64(width))) + margin
+	height = margin + titleRoom + footRoom
+	for _, p := range f.Panels {
+		height += nameRoom + p.height() + gapRoom
+	}
+	return width, height
+}
+
+func (p Panel) height() vg.Length { return vg.Length(len(p.Cells)) * cell(rowsRoom, len(p.Cells)) }
+
+// named yields the rows whose names are written.
+func (p Panel) named() func(yield func(int) bool) {
+	each := every(cell(rowsRoom, len(p.Cells)), 9)
+	return func(yield func(int) bool) {
+		for i := 0; i < len(p.Rows); i += each {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// every is how many cells of a side go to one label that takes room: 1, 2, 5, 10, and so on.
+func every(side, room vg.Length) int {
+	for unit := 1; ; unit *= 10 {
+		for _, n := range []int{unit, 2 * unit, 5 * unit} {
+			if vg.Length(n)*side >= room {
+				return n
+			}
+		}
+	}
+}
+
+func (f Panels) draw(c draw.Canvas) error {
+	columns := f.columns()
+	if columns == 0 {
+		return errEmpty
+	}
+	at := vg.Point{X: f.left(), Y: c.Max.Y - margin}
+	title := bold(11)
+	title.YAlign = draw.YTop
+	c.FillText(title, vg.Point{X: margin, Y: at.Y}, f.Title)
+	at.Y -= titleRoom
+
+	side := cell(columnsRoom, columns)
+	for _, p := range f.Panels {
+		name := style(9)
+		c.FillText(name, vg.Point{X: at.X, Y: at.Y - nameRoom + 4}, p.Name)
+		at.Y -= nameRoom
+		p.draw(c, at, side, columns)
+		at.Y -= p.height() + gapRoom
+	}
+
+	label := style(8)
+	label.XAlign, label.YAlign = draw.XCenter, draw.YTop
+	for i := 0; i < columns; i += every(side, 26) {
+		x := at.X + (vg.Length(i)+.5)*side
+		c.StrokeLine2(draw.LineStyle{Color: color.Gray{0x60}, Width: .5}, x, at.Y+gapRoom, x, at.Y+gapRoom-3)
+		c.FillText(label, vg.Point{X: x, Y: at.Y + gapRoom - 4}, strconv.Itoa(i))
+	}
+	c.FillText(label, vg.Point{X: at.X + vg.Length(columns)*side/2, Y: at.Y - 7}, f.X)
+	note := style(8)
+	note.Color = color.Gray{0x50}
+	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	return nil
+}
+
+// draw draws the grid with its left upper corner at a point.
+func (p Panel) draw(c draw.Canvas, at vg.Point, width vg.Length, columns int) {
+	height := cell(rowsRoom, len(p.Cells))
+	paths := map[int]vg.Path{} // a path for all cells of a shade
+	for i, row := range p.Cells {
+		top := at.Y - vg.Length(i)*height
+		for from := 0; from < len(row); {
+			s, to := shade(row[from]), from+1
+			for to < len(row) && shade(row[to]) == s {
+				to++
+			}
+			if s != 0 {
+				left, right := at.X+vg.Length(from)*width, at.X+vg.Length(to)*width
+				path := paths[s]
+				path.Move(vg.Point{X: left, Y: top})
+				path.Line(vg.Point{X: right, Y: top})
+				path.Line(vg.Point{X: right, Y: top - height})
+				path.Line(vg.Point{X: left, Y: top - height})
+				path.Close()
+				paths[s] = path
+			}
+			from = to
+		}
+	}
+	for _, s := range slices.Sorted(maps.Keys(paths)) {
+		c.SetColor(shadeColour(s))
+		c.Fill(paths[s])
+	}
+	low, right := at.Y-p.height(), at.X+vg.Length(columns)*width
+	c.StrokeLines(draw.LineStyle{Color: color.Gray{0x60}, Width: .5},
+		[]vg.Point{at, {X: right, Y: at.Y}, {X: right, Y: low}, {X: at.X, Y: low}, at})
+
+	name := style(8)
+	name.XAlign, name.YAlign = draw.XRight, draw.YCenter
+	for i := range p.named() {
+		c.FillText(name, vg.Point{X: at.X - 4, Y: at.Y - (vg.Length(i)+.5)*height}, p.Rows[i])
+	}
+}
+
+// shades is how many steps of grey there are from 0 to 1.
+const shades = 32
+
+// noShade is the shade of what is no number.
+const noShade = -shades - 1
+
+func shade(v float64) int {
+	if math.IsNaN(v) {
+		return noShade
+	}
+	return int(math.Round(shades * min(max(v, -1), 1)))
+}
+
+func shadeColour(s int) color.Color {
+	light := func(s int) uint8 { return uint8(255 - 255*s/shades) }
+	switch {
+	case s == noShade:
+		return color.RGBA{0xDF, 0xE8, 0xF4, 0xFF}
+	case s < 0:
+		return color.RGBA{0xFF - 0x3F*uint8(-s)/shades, light(-s), light(-s), 0xFF}
+	default:
+		return color.Gray{light(s)}
+	}
+}

@@ -1,0 +1,180 @@
+package plot
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/vg"
+)
+
+func curves() Curves {
+	x := []float64{0, 1, 2, 3, 4}
+	return Curves{
+		Title: "copy & more", X: "sequences seen (thousands)", Y: "cost per sequence (bits)",
+		Lines: []Line{
+			{Name: "training", X: x, Y: []float64{100, 80, 3, .5, .01}, Pale: true},
+			{Name: "training", X: x, Y: []float64{90, 60, 20, .5, .02}},
+			{Name: "validation", X: x, Y: []float64{95, 70, 30, math.NaN(), .03}, Dots: true},
+		},
+	}
+}
+
+func panels() Panels {
+	return Panels{
+		Title: "length 3", X: "step", Note: "white is 0, black 1",
+		Panels: []Panel{
+			{Name: "input", Rows: []string{"bit 1", "bit 2"}, Cells: [][]float64{{0, 1, .5}, {-1, math.NaN(), 7}}},
+			{Name: "output", Rows: []string{"bit 1"}, Cells: [][]float64{{1, 1, 0}}},
+		},
+	}
+}
+
+// words are the texts of an SVG, which must be well-formed.
+func words(t *testing.T, f Figure) (out []string) {
+	t.Helper()
+	text, err := SVG(f)
+	require.NoError(t, err)
+	again, err := SVG(f)
+	require.NoError(t, err)
+	assert.Equal(t, text, again, "the same figure gives the same bytes")
+	assert.NotContains(t, string(text), "NaN")
+	d := xml.NewDecoder(bytes.NewReader(text))
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		require.NoError(t, err)
+		if s, ok := token.(xml.CharData); ok && len(bytes.TrimSpace(s)) > 0 {
+			out = append(out, string(s))
+		}
+	}
+}
+
+func pixels(t *testing.T, f Figure) image.Image {
+	t.Helper()
+	text, err := PNG(f)
+	require.NoError(t, err)
+	img, err := png.Decode(bytes.NewReader(text))
+	require.NoError(t, err)
+	width, height := f.size()
+	assert.InDelta(t, 2*float64(width), img.Bounds().Dx(), 1)
+	assert.InDelta(t, 2*float64(height), img.Bounds().Dy(), 1)
+	return img
+}
+
+func TestCurves(t *testing.T) {
+	text := words(t, curves())
+	for _, want := range []string{"copy & more", "sequences seen (thousands)", "cost per sequence (bits)", "training", "validation", "0.1", "1", "10", "100"} {
+		assert.Contains(t, text, want)
+	}
+	named := 0
+	for _, s := range text {
+		if s == "training" {
+			named++
+		}
+	}
+	assert.Equal(t, 1, named, "a name stands in the legend once")
+	pixels(t, curves())
+}
+
+func TestAxisIsLogarithmicOnlyWhereItHelps(t *testing.T) {
+	of := func(y ...float64) []string {
+		return words(t, Curves{Lines: []Line{{X: []float64{0, 1}, Y: y}}})
+	}
+	assert.Contains(t, of(.02, 3), "0.1")
+	assert.NotContains(t, of(.2, 3), "0.1")
+	assert.Contains(t, of(0, 50), "20", "a zero has no logarithm")
+	assert.Contains(t, of(50, 100), "80")
+}
+
+func TestOddCurves(t *testing.T) {
+	nan, inf := math.NaN(), math.Inf(1)
+	for _, l := range []Line{
+		{X: []float64{1}, Y: []float64{2}},
+		{X: []float64{0}, Y: []float64{0}},
+		{X: []float64{1, 2, 3}, Y: []float64{5, 5, 5}},
+		{X: []float64{1, 2, 3}, Y: []float64{5, nan, inf}},
+		{X: []float64{1, 2}, Y: []float64{1e-300, 1e300}},
+		{X: []float64{1, 2}, Y: []float64{-1e18, 1e18}},
+	} {
+		words(t, Curves{Lines: []Line{l, {}}})
+	}
+	for _, l := range []Line{{}, {X: []float64{1}, Y: []float64{nan}}} {
+		_, err := SVG(Curves{Lines: []Line{l}})
+		assert.ErrorIs(t, err, errEmpty)
+		_, err = PNG(Curves{Lines: []Line{l}})
+		assert.ErrorIs(t, err, errEmpty)
+	}
+	_, err := SVG(Curves{Lines: []Line{{X: []float64{1, 2}, Y: []float64{1}}}})
+	assert.ErrorContains(t, err, "plot: ", "a panic is an error")
+}
+
+func TestTicks(t *testing.T) {
+	labels := func(low, high float64) (out []string) {
+		for _, mark := range ticks(low, high) {
+			out = append(out, mark.Label)
+		}
+		return out
+	}
+	assert.Equal(t, []string{"0", "20", "40", "60", "80", "100"}, labels(0, 100))
+	assert.Equal(t, []string{"0", "0.5", "1", "1.5"}, labels(0, 1.7))
+	assert.Equal(t, []string{"130", "140", "150", "160", "170", "180", "190"}, labels(129, 199))
+	for _, mark := range logTicks(.02, 300) {
+		assert.GreaterOrEqual(t, mark.Value, .02)
+		assert.LessOrEqual(t, mark.Value, 300.)
+	}
+}
+
+func TestPanels(t *testing.T) {
+	assert.Equal(t, []string{"length 3", "input", "bit 1", "bit 2", "output", "bit 1", "0", "step", "white is 0, black 1"}, words(t, panels()))
+
+	f, img := panels(), pixels(t, panels())
+	// at is the colour in the middle of a cell of the first panel.
+	at := func(row, column int) color.RGBA {
+		x := f.left() + 12*(vg.Length(column)+.5)
+		y := margin + titleRoom + nameRoom + 12*(vg.Length(row)+.5)
+		return color.RGBAModel.Convert(img.At(int(2*x), int(2*y))).(color.RGBA)
+	}
+	white, black := color.RGBA{255, 255, 255, 255}, color.RGBA{0, 0, 0, 255}
+	assert.Equal(t, white, at(0, 0))
+	assert.Equal(t, black, at(0, 1))
+	assert.Equal(t, color.RGBA{128, 128, 128, 255}, at(0, 2))
+	assert.Equal(t, shadeColour(-shades), at(1, 0))
+	assert.Equal(t, shadeColour(noShade), at(1, 1))
+	assert.Equal(t, black, at(1, 2), "above 1")
+}
+
+func TestManyCellsAreSmallAndFewAreNamed(t *testing.T) {
+	var rows []string
+	cells := make([][]float64, 128)
+	for i := range cells {
+		rows, cells[i] = append(rows, "row"), make([]float64, 300)
+	}
+	p := Panel{Name: "write weighting", Rows: rows, Cells: cells}
+	n := 0
+	for i := range p.named() {
+		assert.Zero(t, i%5)
+		n++
+	}
+	assert.Equal(t, 26, n)
+	f := Panels{Panels: []Panel{p}}
+	width, height := f.size()
+	assert.Less(t, float64(width), 800.)
+	assert.Less(t, float64(height), 480.)
+	words(t, f)
+}
+
+func TestPanelsWithoutCells(t *testing.T) {
+	_, err := SVG(Panels{Title: "nothing", Panels: []Panel{{Name: "input"}}})
+	assert.ErrorIs(t, err, errEmpty)
+}
