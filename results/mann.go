@@ -85,7 +85,7 @@ with the 95 % interval of the mean. A string is right where all its letters are.
 classes; test classes are touched once. Published figures: Santoro et al. 2016, tables 1 and 2.
 `)
 	for _, t := range mannTables {
-		rows := mannRows(all["mann"], ours, t.labels, t.way)
+		rows := mannRows(all.MANN, ours, t.labels, t.way)
 		if len(rows) == 0 {
 			continue
 		}

@@ -18,7 +18,7 @@ func metricTable(runs []Run) (string, error) {
 		return "", err
 	}
 	headline := func(r *Result) bool {
-		for _, p := range methods["omniglot"] {
+		for _, p := range methods.Omniglot {
 			if p.of(r) {
 				return true
 			}

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/results/plot"
 )
 
 // The metrics of sequences of bits. Those that are not in bits a sequence are shares in percent.
@@ -28,76 +31,426 @@ func (f *Figure) Unit() string {
 	return "%"
 }
 
-// NTM returns results/ntm.md: what the runs on sequence tasks came to, a row a run, so that seeds that fail are seen.
+// publishedTask is a sequence task in published.yaml.
+type publishedTask struct {
+	Task   string // as experiment files name it
+	Title  string
+	Paper  string  // where in it
+	Solved float64 // the validation cost in bits below which a run has solved it; 0 for no such bound
+	Models []publishedModel
+}
+
+// publishedModel is what the paper reports of a model on a task. What is read off figures is text.
+type publishedModel struct {
+	Memory, Controller string
+	Bits               string // its cost a sequence
+	Sequences          string // after so many
+	Tests              map[string]string
+}
+
+// is reports whether a result is of this model.
+func (m publishedModel) is(r *sequenceRun) bool {
+	return m.Memory == r.memory && m.Controller == r.controller
+}
+
+// sequenceRun is a run on a sequence task with what its configuration says.
+type sequenceRun struct {
+	Run
+	memory, controller string
+	batch              int64
+}
+
+// sequenceRuns are the runs on a task, in the order of their paths.
+func sequenceRuns(runs []Run, task string) ([]*sequenceRun, error) {
+	var out []*sequenceRun
+	for _, r := range runs {
+		if len(r.Figures) == 0 || r.Figures[0].Protocol.Sequences == 0 || r.Figures[0].Protocol.TrainedOn != task {
+			continue
+		}
+		var c struct {
+			Train   struct{ Batch int64 }
+			Network struct{ Memory, Controller struct{ Kind string } }
+		}
+		if err := yaml.Unmarshal([]byte(r.Config), &c); err != nil {
+			return nil, fmt.Errorf("results: %s: its config: %w", r.Path, err)
+		}
+		out = append(out, &sequenceRun{r, c.Network.Memory.Kind, c.Network.Controller.Kind, c.Train.Batch})
+	}
+	return out, nil
+}
+
+// seen is the number of sequences in steps.
+func (r *sequenceRun) seen(steps int64) int64 { return steps * r.batch }
+
+// model names a network by its memory and its controller.
+func model(memory, controller string) string {
+	switch memory {
+	case "none":
+		return strings.ToUpper(controller) + " without memory"
+	case "":
+		return "?"
+	}
+	if controller == "lstm" {
+		controller = "LSTM"
+	}
+	return strings.ToUpper(memory) + ", " + controller + " controller"
+}
+
+// experiment is the runs of one experiment file, a seed each.
+type experiment struct {
+	name string
+	runs []*sequenceRun
+}
+
+func (e experiment) model() string { return model(e.runs[0].memory, e.runs[0].controller) }
+
+// byExperiment sorts runs by experiment, those of published models first and in their order.
+func byExperiment(runs []*sequenceRun, models []publishedModel) (out []experiment) {
+	place := func(e experiment) int {
+		if i := slices.IndexFunc(models, func(m publishedModel) bool { return m.is(e.runs[0]) }); i >= 0 {
+			return i
+		}
+		return len(models)
+	}
+	for _, r := range runs {
+		i := slices.IndexFunc(out, func(e experiment) bool { return e.name == r.Name })
+		if i < 0 {
+			i, out = len(out), append(out, experiment{name: r.Name})
+		}
+		out[i].runs = append(out[i].runs, r)
+	}
+	slices.SortStableFunc(out, func(a, b experiment) int { return place(a) - place(b) })
+	return out
+}
+
+// NTM returns results/ntm.md: what the paper reports on its sequence tasks beside what our runs came to, every seed of them.
 func NTM(runs []Run) ([]byte, error) {
+	all, err := readPublished()
+	if err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
 	b.WriteString(generated + `
 # Neural Turing Machine
 
-Cost of a sequence in bits (cross-entropy of the scored outputs), and the share of outputs on the wrong side of 1/2, on
-fresh sequences of each size, with the 95 % interval of the mean; training sizes are in the experiment file. The model is
-the best on validation sequences of all training sizes; its validation cost and the sequences that it had seen by then
-stand first.
+Beside the figures of Graves, Wayne and Danihelka 2014, which are of one run each and mostly read off the paper's plots:
+the cost of a sequence in bits (cross-entropy of the scored outputs), and the share of outputs on the wrong side of 1/2. A
+model is the best on validation sequences of all training sizes; it is tested on fresh sequences of each size. Sizes of
+training, and what departs from the paper, are said in the experiment file. A seed's figures are with the 95 % interval of
+the mean over sequences; medians are over all seeds, those that fail included.
 `)
-	var names []string
-	for _, r := range runs {
-		if r.sequences() && !slices.Contains(names, r.Name) {
-			names = append(names, r.Name)
+	for _, task := range all.Sequences {
+		ours, err := sequenceRuns(runs, task.Task)
+		if err != nil {
+			return nil, err
 		}
-	}
-	for _, name := range names {
-		if err := ntmTable(&b, name, runs); err != nil {
+		if err := taskSection(&b, task, byExperiment(ours, task.Models)); err != nil {
 			return nil, err
 		}
 	}
 	return b.Bytes(), nil
 }
 
-func (r *Result) sequences() bool { return len(r.Figures) > 0 && r.Figures[0].Protocol.Sequences > 0 }
-
-func ntmTable(b *bytes.Buffer, name string, runs []Run) error {
-	first := true
-	solved, all := 0, 0
-	for _, r := range runs {
-		if r.Name != name {
-			continue
-		}
-		if first {
-			fmt.Fprintf(b, "\n## %s\n\n%s. `engram run experiments/%s.yaml --seed N`\n\n| seed | validation | at sequences |", name, r.About, name)
-			line := "\n|---|---|---|"
-			for _, f := range r.Figures {
-				fmt.Fprintf(b, " %s: %s |", f.Name, f.Metric)
-				line += "---|"
-			}
-			b.WriteString(" training | commit, machine |" + line + "---|---|\n")
-			first = false
-		}
-		var config struct{ Train struct{ Batch int64 } }
-		if err := yaml.Unmarshal([]byte(r.Config), &config); err != nil {
-			return fmt.Errorf("results: %s: its config: %w", r.Path, err)
-		}
-		if all++; r.Training.Validation < 1 {
-			solved++
-		}
-		fmt.Fprintf(b, "| [%d](%s) | %.3f bits | %d |", r.Seed, r.Path, r.Training.Validation, r.Training.BestStep*config.Train.Batch)
-		for _, f := range r.Figures {
-			unit := ""
-			if f.Metric != "bits" {
-				unit = " %"
-			}
-			fmt.Fprintf(b, " %s |", within(f.Value, f.Interval)+unit)
-		}
-		fmt.Fprintf(b, " %d sequences, %.0f min | %.12s, %s |\n", r.Training.Steps*config.Train.Batch, r.Training.Seconds/60, commit(r.Build), machine(r.Machine))
+// taskSection writes what there is of a task: the models side by side, their curves, and the tests of every seed.
+func taskSection(b *bytes.Buffer, task publishedTask, ours []experiment) error {
+	fmt.Fprintf(b, "\n## %s\n\nGraves et al. 2014, %s.\n\n", task.Title, task.Paper)
+	columns := []string{"model", "paper", "experiment", "validation, median"}
+	if task.Solved > 0 {
+		columns = append(columns, fmt.Sprintf("under %g %s", task.Solved, plural(task.Solved, "bit")))
 	}
-	fmt.Fprintf(b, "\nUnder 1 bit on validation: %d of %d seeds.\n", solved, all)
+	heading(b, append(columns, "training")...)
+	drawn, missing := false, task.Models // in the table's order
+	for _, e := range ours {
+		if i := slices.IndexFunc(missing, func(m publishedModel) bool { return m.is(e.runs[0]) }); i >= 0 {
+			notRun(b, missing[:i], len(columns)+1)
+			missing = missing[i+1:]
+		}
+		cells, err := e.summary(task)
+		if err != nil {
+			return err
+		}
+		row(b, cells...)
+		drawn = drawn || slices.ContainsFunc(e.runs, func(r *sequenceRun) bool { return r.metrics != nil })
+	}
+	notRun(b, missing, len(columns)+1)
+	if drawn {
+		fmt.Fprintf(b, "\n![Learning curves on %s](%s)\n", strings.ToLower(task.Title), curvesPath(task.Task))
+	}
+	for _, e := range ours {
+		e.seeds(b, task)
+	}
 	return nil
 }
 
-// within writes a value and its interval with as many digits as say something.
+// notRun writes models of the paper that we have not run.
+func notRun(b *bytes.Buffer, models []publishedModel, columns int) {
+	for _, m := range models {
+		cells := make([]string, columns)
+		cells[0], cells[1], cells[2] = model(m.Memory, m.Controller), m.paper(), "not run"
+		row(b, cells...)
+	}
+}
+
+// heading begins a table.
+func heading(b *bytes.Buffer, columns ...string) {
+	row(b, columns...)
+	b.WriteString("|" + strings.Repeat("---|", len(columns)) + "\n")
+}
+
+func row(b *bytes.Buffer, cells ...string) {
+	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}
+
+// summary are the cells of an experiment in the table of models.
+func (e experiment) summary(task publishedTask) ([]string, error) {
+	cells := []string{e.model(), "", fmt.Sprintf("[%s](../experiments/%s.yaml)", e.name, e.name), fmt.Sprintf("%.3f bits", e.validation())}
+	if m := e.published(task); m != nil {
+		cells[1] = m.paper()
+	}
+	if task.Solved > 0 {
+		solved, err := e.solved(task.Solved)
+		if err != nil {
+			return nil, err
+		}
+		cells = append(cells, solved)
+	}
+	var longest int64
+	for _, r := range e.runs {
+		longest = max(longest, r.seen(r.Training.Steps))
+	}
+	minutes := median(e.runs, func(r *sequenceRun) float64 { return r.Training.Seconds / 60 })
+	return append(cells, fmt.Sprintf("%d sequences, %.0f min", longest, minutes)), nil
+}
+
+func (m publishedModel) paper() string {
+	return fmt.Sprintf("%s bits after %s sequences", m.Bits, m.Sequences)
+}
+
+// published is what the paper reports of the experiment's model; nil where it reports nothing.
+func (e experiment) published(task publishedTask) *publishedModel {
+	for _, m := range task.Models {
+		if m.is(e.runs[0]) {
+			return &m
+		}
+	}
+	return nil
+}
+
+// solved says how many seeds came below some bits on validation, and by when.
+func (e experiment) solved(bits float64) (string, error) {
+	var latest, known int64
+	n := 0
+	for _, r := range e.runs {
+		if r.Training.Validation >= bits {
+			continue
+		}
+		n++
+		m, err := r.Metrics(Bits)
+		if err != nil {
+			return "", err
+		}
+		if m == nil {
+			continue
+		}
+		if i := slices.IndexFunc(m.Validation, func(p Point) bool { return p.Score < bits }); i >= 0 {
+			latest, known = max(latest, r.seen(m.Validation[i].Step)), known+1
+		}
+	}
+	text := fmt.Sprintf("%d of %d %s", n, len(e.runs), plural(float64(len(e.runs)), "seed"))
+	if n > 0 && known == int64(n) {
+		text += fmt.Sprintf(" within %d sequences", latest)
+	}
+	return text, nil
+}
+
+// seeds writes the tests of an experiment: what the paper has, the median, and every seed.
+func (e experiment) seeds(b *bytes.Buffer, task publishedTask) {
+	var tests []string
+	for _, r := range e.runs {
+		for _, f := range r.Figures {
+			if !slices.Contains(tests, f.Name) {
+				tests = append(tests, f.Name)
+			}
+		}
+	}
+	fmt.Fprintf(b, "\n**%s.** %s. `engram run experiments/%s.yaml --seed N`\n\n", e.name, e.runs[0].About, e.name)
+	heading(b, slices.Concat([]string{"seed", "validation"}, tests, []string{"training", "commit, machine"})...)
+	// line writes a row whose cells of tests come from a function.
+	line := func(seed, validation string, test func(name string) string, training, made string) {
+		cells := []string{seed, validation}
+		for _, name := range tests {
+			cells = append(cells, test(name))
+		}
+		row(b, append(cells, training, made)...)
+	}
+	if m := e.published(task); m != nil && len(m.Tests) > 0 {
+		line("paper", "", func(name string) string { return m.Tests[name] }, "", "")
+	}
+	if len(e.runs) > 1 {
+		line("median", fmt.Sprintf("%.3f bits", e.validation()), e.median, "", "")
+	}
+	for _, r := range e.runs {
+		line(fmt.Sprintf("[%d](%s)", r.Seed, r.Path),
+			fmt.Sprintf("%.3f bits at %d", r.Training.Validation, r.seen(r.Training.BestStep)),
+			func(name string) string { return outcome(r.named(name)) },
+			fmt.Sprintf("%d sequences, %.0f min", r.seen(r.Training.Steps), r.Training.Seconds/60),
+			fmt.Sprintf("%.12s, %s", commit(r.Build), machine(r.Machine)))
+	}
+}
+
+// validation is the median cost of the best models.
+func (e experiment) validation() float64 {
+	return median(e.runs, func(r *sequenceRun) float64 { return r.Training.Validation })
+}
+
+// named are the figures of a test.
+func (r *Result) named(test string) (out []Figure) {
+	for _, f := range r.Figures {
+		if f.Name == test {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// median is what a test came to over all seeds that have it: each figure's median, without an interval.
+func (e experiment) median(test string) string {
+	var figures []Figure
+	for _, f := range e.runs[0].named(test) {
+		f.Interval = math.NaN()
+		f.Value = median(e.runs, func(r *sequenceRun) float64 {
+			for _, g := range r.named(test) {
+				if g.Metric == f.Metric {
+					return g.Value
+				}
+			}
+			return math.NaN()
+		})
+		figures = append(figures, f)
+	}
+	return outcome(figures)
+}
+
+// outcome says what a test came to.
+func outcome(figures []Figure) string {
+	var parts []string
+	wrong, slipped := false, false
+	for _, f := range figures {
+		v := within(f.Value, f.Interval)
+		switch f.Metric {
+		case Bits:
+			parts = append(parts, v+" bits")
+		case WrongBits:
+			wrong = f.Value > 0
+			parts = append(parts, v+" % wrong")
+		case Slipped:
+			if slipped = f.Value > 0; slipped {
+				parts = append(parts, "a vector doubled or dropped in "+v+" %")
+			} else if wrong {
+				parts = append(parts, "no vector doubled or dropped")
+			}
+		case WrongAligned:
+			if slipped {
+				parts = append(parts, v+" % wrong once in step again")
+			}
+		case ExcessBits:
+			parts = append(parts, v+" above the optimal estimator")
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// median of what the runs have; what is no number is left out.
+func median(runs []*sequenceRun, of func(*sequenceRun) float64) float64 {
+	var values []float64
+	for _, r := range runs {
+		if v := of(r); !math.IsNaN(v) {
+			values = append(values, v)
+		}
+	}
+	n := len(values)
+	if n == 0 {
+		return math.NaN()
+	}
+	slices.Sort(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+func plural(n float64, of string) string {
+	if n == 1 {
+		return of
+	}
+	return of + "s"
+}
+
+// within writes a value, and its interval where it has one, with as many digits as say something.
 func within(v, half float64) string {
+	if v == 0 && (half == 0 || math.IsNaN(half)) {
+		return "0"
+	}
 	digits := 2
-	if math.Abs(v) >= 10 {
+	switch v := math.Abs(v); {
+	case v >= 10:
 		digits = 1
+	case v < .1:
+		digits = 3
+	}
+	if math.IsNaN(half) {
+		return fmt.Sprintf("%.*f", digits, v)
 	}
 	return fmt.Sprintf("%.*f ± %.*f", digits, v, digits, half)
+}
+
+// curvesPath is where the learning curves on a task are drawn, below the results folder.
+func curvesPath(task string) string { return "plots/" + task + ".svg" }
+
+// sequenceCurves draws the learning curves on each task, a line a seed.
+func sequenceCurves(runs []Run) ([]Document, error) {
+	all, err := readPublished()
+	if err != nil {
+		return nil, err
+	}
+	var out []Document
+	for _, task := range all.Sequences {
+		ours, err := sequenceRuns(runs, task.Task)
+		if err != nil {
+			return nil, err
+		}
+		f := plot.Curves{Title: task.Title + ": cost on validation sequences, a line a seed", X: "sequences seen (thousands)", Y: "cost per sequence (bits)"}
+		var longest int64
+		var optimal float64 // on the test sequences
+		for _, e := range byExperiment(ours, task.Models) {
+			name := fmt.Sprintf("%s (%s)", e.model(), e.name)
+			for _, r := range e.runs {
+				longest = max(longest, r.seen(r.Training.Steps))
+				for _, f := range r.Figures {
+					if f.Metric == OptimalBits {
+						optimal = f.Value
+					}
+				}
+				m, err := r.Metrics(Bits)
+				if err != nil {
+					return nil, err
+				}
+				if m == nil {
+					continue
+				}
+				line := plot.Line{Name: name}
+				line.X, line.Y = Columns(m.Validation, float64(r.batch)/1000, 1)
+				f.Lines = append(f.Lines, line)
+			}
+		}
+		if len(f.Lines) == 0 {
+			continue
+		}
+		if optimal > 0 {
+			f.Lines = append(f.Lines, plot.Line{Name: "optimal estimator", X: []float64{0, float64(longest) / 1000}, Y: []float64{optimal, optimal}})
+		}
+		text, err := plot.SVG(f)
+		if err != nil {
+			return nil, fmt.Errorf("results: the curves of %s: %w", task.Task, err)
+		}
+		out = append(out, Document{"results/" + curvesPath(task.Task), text})
+	}
+	return out, nil
 }

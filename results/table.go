@@ -3,9 +3,9 @@ package results
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -16,7 +16,14 @@ import (
 //go:embed published.yaml
 var publishedText []byte
 
-// published is one method of published.yaml.
+// publications are what published.yaml holds.
+type publications struct {
+	Omniglot  []published
+	MANN      []published
+	Sequences []publishedTask
+}
+
+// published is one method of few-shot classification.
 type published struct {
 	Network    string
 	Experiment string // where the network alone does not tell the method
@@ -39,23 +46,37 @@ func (p *published) of(r *Result) bool {
 	return r.Network == p.Network && (p.Experiment == "" || r.Name == p.Experiment)
 }
 
-func readPublished() (map[string][]published, error) {
-	var p map[string][]published
+func readPublished() (*publications, error) {
+	var p publications
 	d := yaml.NewDecoder(bytes.NewReader(publishedText))
 	d.KnownFields(true)
 	if err := d.Decode(&p); err != nil {
 		return nil, fmt.Errorf("results: published.yaml: %w", err)
 	}
-	return p, nil
+	return &p, nil
 }
 
 // A Run is a result and where it lies.
 type Run struct {
 	Path string // of its result.json, below the results folder
 	*Result
+	metrics []byte // its metrics.jsonl; nil where there is none
 }
 
-// ReadRuns reads every result.json below the folder runs of a results folder, in the order of their paths.
+// Metrics returns how the run learned, by the score of that name; nil where nothing tells.
+func (r Run) Metrics(score string) (*Metrics, error) {
+	if r.metrics == nil {
+		return nil, nil
+	}
+	m, err := DecodeMetrics(r.metrics, score)
+	if err != nil {
+		return nil, fmt.Errorf("results: beside %s: %w", r.Path, err)
+	}
+	return m, nil
+}
+
+// ReadRuns reads every result.json below the folder runs of a results folder, in the order of their paths, and the
+// metrics.jsonl beside it.
 func ReadRuns(dir fs.FS) ([]Run, error) {
 	var runs []Run
 	err := fs.WalkDir(dir, "runs", func(p string, d fs.DirEntry, err error) error {
@@ -67,7 +88,14 @@ func ReadRuns(dir fs.FS) ([]Run, error) {
 			return err
 		}
 		r, err := decode(p, text)
-		runs = append(runs, Run{p, r})
+		if err != nil {
+			return err
+		}
+		metrics, err := fs.ReadFile(dir, path.Join(path.Dir(p), "metrics.jsonl"))
+		if errors.Is(err, fs.ErrNotExist) {
+			metrics, err = nil, nil
+		}
+		runs = append(runs, Run{p, r, metrics})
 		return err
 	})
 	if err != nil {
@@ -93,13 +121,19 @@ type Document struct {
 // [Readme].
 func Documents(runs []Run) ([]Document, error) {
 	var out []Document
-	for _, path := range slices.Sorted(maps.Keys(documents)) {
-		text, err := documents[path](runs)
+	for path, write := range documents {
+		text, err := write(runs)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, Document{path, text})
 	}
+	curves, err := sequenceCurves(runs)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, curves...)
+	slices.SortFunc(out, func(a, b Document) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil
 }
 
@@ -143,7 +177,7 @@ func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
 	t.WriteString(" seed | training |\n|---|" + strings.Repeat("---|---|---|", len(omniglotFigures)) + "---|---|\n")
 	n.WriteString("| experiment | measured under | commit | machine |\n|---|---|---|---|\n")
 	marked := false
-	for _, p := range methods["omniglot"] {
+	for _, p := range methods.Omniglot {
 		for _, r := range runs {
 			if !p.of(r.Result) || !measuredOn(r.Result, "omniglot") {
 				continue
@@ -178,7 +212,7 @@ func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
 	}
 	n.WriteString("\nPublished: ")
 	var sources []string
-	for _, p := range methods["omniglot"] {
+	for _, p := range methods.Omniglot {
 		source := fmt.Sprintf("%s: %s", p.Method, p.Paper)
 		if p.Reruns != "" {
 			source += fmt.Sprintf(" (re-runs: %s)", p.Reruns)

@@ -38,6 +38,9 @@ A run becomes part of them when its folder lies there, as after: engram run FILE
 			}
 			for _, d := range append(documents, results.Document{Path: "README.md", Text: readme}) {
 				path := filepath.Join(dir, d.Path)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					return fmt.Errorf("table: %w", err)
+				}
 				if err := nn.WriteFile(path, bytes.NewReader(d.Text)); err != nil {
 					return fmt.Errorf("table: %w", err)
 				}
