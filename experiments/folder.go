@@ -23,6 +23,7 @@ const (
 	fileResult     = "result.json"
 	fileSamples    = "samples.txt" // examples of what the network does, where the work has some to read
 	folderPlots    = "plots"
+	fileImport     = "import.yaml" // where a model that was not trained here came from
 )
 
 // folder is the folder of one run.
@@ -30,10 +31,18 @@ type folder string
 
 func (f folder) path(name string) string { return filepath.Join(string(f), name) }
 
-// create makes the folder for a new run and writes its configuration. A folder that holds a run is refused.
-func (f folder) create(c *Config) error {
+// vacant refuses a folder that holds a run.
+func (f folder) vacant() error {
 	if _, err := os.Stat(f.path(fileConfig)); err == nil {
 		return fmt.Errorf("%s holds a run already: go on with it by 'engram resume %s', or choose another --out", string(f), string(f))
+	}
+	return nil
+}
+
+// create makes the folder for a new run and writes its configuration. A folder that holds a run is refused.
+func (f folder) create(c *Config) error {
+	if err := f.vacant(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(string(f), 0o755); err != nil {
 		return fmt.Errorf("run folder: %w", err)

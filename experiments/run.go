@@ -12,6 +12,7 @@ import (
 
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/nn/weights"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
@@ -50,6 +51,7 @@ type run struct {
 	folder  folder
 	device  tensor.Device
 	params  *nn.Params
+	source  *weights.Source // nil where the parameters are trained here
 }
 
 // Run trains and tests an experiment in a new run folder. A cancelled context stops it after the step at hand, with a
@@ -110,6 +112,9 @@ func Evaluate(ctx context.Context, dir string, c *Config, o Options) ([]results.
 func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 	r := &run{config: c, options: o, folder: folder(o.Out)}
 	var err error
+	if r.source, err = r.folder.source(); err != nil {
+		return nil, err
+	}
 	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
 		return nil, err
 	}
@@ -132,8 +137,11 @@ func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 
 // finish trains, tests and writes the result.
 func (r *run) finish(ctx context.Context, resume bool) (*results.Result, error) {
-	training, err := r.train(ctx, resume)
-	if err != nil {
+	var training *results.Training
+	var err error
+	if r.source != nil {
+		training = r.imported()
+	} else if training, err = r.train(ctx, resume); err != nil {
 		return nil, err
 	}
 	if err := r.loadModel(); err != nil {
@@ -164,6 +172,13 @@ func (r *run) finish(ctx context.Context, resume bool) (*results.Result, error) 
 	return result, nil
 }
 
+func (r *run) saveModel() error {
+	if err := nn.Save(r.folder.path(fileModel), r.params.State(), map[string]string{"experiment": r.config.Name}); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
 func (r *run) loadModel() error {
 	state, err := nn.Open(r.folder.path(fileModel))
 	if err != nil {
@@ -184,6 +199,9 @@ func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 			return nil, err
 		}
 		figures = append(figures, f...)
+	}
+	if r.source != nil {
+		disown(figures)
 	}
 	return figures, nil
 }

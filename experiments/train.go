@@ -210,10 +210,3 @@ func (t *trainer) save() error {
 	t.saved = p.Step
 	return nil
 }
-
-func (t *trainer) saveModel() error {
-	if err := nn.Save(t.folder.path(fileModel), t.params.State(), map[string]string{"experiment": t.config.Name}); err != nil {
-		return fmt.Errorf("model: %w", err)
-	}
-	return nil
-}

@@ -74,6 +74,7 @@ type Training struct {
 	Ended      string  `json:"ended"`      // why
 	Parameters int64   `json:"parameters"`
 	Seconds    float64 `json:"seconds"`
+	Imported   string  `json:"imported,omitempty"` // the file that the parameters came from, where they were not trained
 }
 
 // Build is what the program was built from.

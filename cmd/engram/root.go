@@ -56,6 +56,8 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newRun(),
 		newResume(),
 		newEval(),
+		newImport(),
+		newExport(),
 		newTable(),
 		newData(),
 		newDoctor(),

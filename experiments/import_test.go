@@ -1,0 +1,154 @@
+package experiments_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/nn/weights"
+	"github.com/engram-go/engram/tensor"
+)
+
+// authors is the encoder of jakesnell/prototypical-networks with fewer filters, as PyTorch saved it.
+const authors = "../nn/weights/testdata/protonet.pt"
+
+// protonetOmniglot is the experiment, on data that every machine has.
+func protonetOmniglot(t *testing.T, sets ...string) *experiments.Config {
+	t.Helper()
+	text, err := os.ReadFile("protonet-omniglot.yaml")
+	require.NoError(t, err)
+	return parse(t, string(text), append([]string{
+		"dataset={kind: strokes, train: 60, val: 20, test: 20}", "network.encoder.filters=8",
+		"test=[{way: 5, shot: 1, query: 3, episodes: 40}, {way: 5, shot: 5, query: 3, episodes: 40}]",
+	}, sets...)...)
+}
+
+func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
+	before := tensor.Live()
+	dir := filepath.Join(t.TempDir(), "run")
+	said := &notes{}
+	r, err := experiments.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: said})
+	require.NoError(t, err)
+	assert.Equal(t, before, tensor.Live())
+	assert.Contains(t, said.lines, "encoder.block2.norm.running_var [8] ← encoder.1.1.running_var")
+	assert.Contains(t, r.Training.Imported, "protonet.pt, SHA-256 ")
+	assert.Zero(t, r.Training.Steps)
+	assert.Equal(t, "elsewhere", r.Figures[0].Protocol.TrainedOn, "the file's training is not that of the weights")
+	assert.Zero(t, r.Figures[0].Protocol.TrainWay)
+	assert.Greater(t, r.Figures[1].Value, 40.0, "random features tell strokes apart better than chance, which is 20 %%")
+
+	c, err := experiments.RunConfig(dir)
+	require.NoError(t, err)
+	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, r.Figures, figures)
+	again, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, r.Figures, again.Figures)
+
+	// The model in the folder gives PyTorch's embeddings.
+	testkit.Enter(t)
+	var made struct{ Embeddings [][]float64 }
+	text, err := os.ReadFile("../nn/weights/testdata/values.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &made))
+	b := nn.NewBuilder(0, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	e, err := encoder.NewConv4(b.In("encoder"), encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
+	require.NoError(t, err)
+	state, err := nn.Open(filepath.Join(dir, "model.safetensors"))
+	require.NoError(t, err)
+	require.NoError(t, b.Params().Load(state))
+	images := make([]float32, 3*28*28)
+	for i := range images {
+		images[i] = float32(i*7919%1009) / 1009 // as fixtures.py makes them
+	}
+	got := e.Forward(&nn.Pass{Norm: nn.RunningStats}, tensor.New(images, 3, 1, 28, 28)).Floats()
+	for i, want := range made.Embeddings {
+		assert.InDeltaSlice(t, want, got[i*len(want):(i+1)*len(want)], 1e-5)
+	}
+
+	// And goes back to what it came from.
+	m, err := weights.ReadMap(filepath.Join(dir, "import.yaml"))
+	require.NoError(t, err)
+	out := filepath.Join(t.TempDir(), "out.safetensors")
+	require.NoError(t, experiments.Export(dir, out, m))
+	exported, err := weights.Open(out)
+	require.NoError(t, err)
+	original, err := weights.Open(authors)
+	require.NoError(t, err)
+	guessed := map[string][]float32{}
+	for _, w := range exported.Tensors {
+		guessed[w.Name], err = w.Values()
+		require.NoError(t, err)
+	}
+	assert.Len(t, guessed, len(original.Tensors))
+	for _, w := range original.Tensors {
+		values, err := w.Values()
+		require.NoError(t, err)
+		assert.Equal(t, values, guessed[w.Name], w.Name)
+	}
+}
+
+// An import that is interrupted while it tests goes on with testing, not with training.
+func TestInterruptedImportResumes(t *testing.T) {
+	want, err := experiments.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: t.TempDir()})
+	require.NoError(t, err)
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err = experiments.Import(ctx, protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: &testStopper{cancel: cancel}})
+	require.ErrorIs(t, err, context.Canceled)
+	assert.ErrorContains(t, err, "engram resume "+dir)
+	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	sameOutcome(t, want, got)
+	assert.NoFileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
+}
+
+// testStopper cancels a run at its first test.
+type testStopper struct {
+	experiments.Silent
+	cancel func()
+}
+
+func (s *testStopper) Testing(string, int) { s.cancel() }
+
+func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	_, err := experiments.Import(t.Context(), protonetOmniglot(t, "network.encoder.filters=16"), authors, nil, experiments.Options{Out: dir})
+	require.Error(t, err)
+	assert.Equal(t, 48, strings.Count(err.Error(), "\n")-1, "24 parameters and buffers, and 24 tensors: %v", err)
+	assert.ErrorContains(t, err, "encoder.block1.conv.weight [16 1 3 3] has no counterpart in the file")
+	assert.ErrorContains(t, err, "encoder.0.0.weight [8 1 3 3] is in the file but not in the network")
+	assert.NoDirExists(t, dir)
+
+	run(t, dir)
+	_, err = experiments.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir})
+	assert.ErrorContains(t, err, "holds a run already")
+	assert.NoFileExists(t, filepath.Join(dir, "import.yaml"))
+}
+
+// A model of Engram's own is imported into another experiment by its names.
+func TestImportOfAnEngramModel(t *testing.T) {
+	from := t.TempDir()
+	want := run(t, from)
+	r, err := experiments.Import(t.Context(), config(t, "name=other", "network.kind=matchingnet", "network.memory={kind: prototype, metric: squared-euclidean, scale: 1}"),
+		filepath.Join(from, "model.safetensors"), nil, experiments.Options{Out: t.TempDir()})
+	require.NoError(t, err)
+	assert.Equal(t, want.Figures[0].Value, r.Figures[0].Value)
+}
+
+func TestExportOfNoRun(t *testing.T) {
+	dir := t.TempDir()
+	assert.EqualError(t, experiments.Export(dir, filepath.Join(dir, "x"), nil), dir+" holds no model.safetensors: it is no run folder, or its run has no model yet")
+}

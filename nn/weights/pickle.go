@@ -1,0 +1,231 @@
+package weights
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/nlpodyssey/gopickle/pickle"
+	"github.com/nlpodyssey/gopickle/types"
+)
+
+// maxPickle bounds the pickle of a file, which holds the names and shapes: some 15,000 tensors. Each byte of a hostile
+// one can make the reader take some 200.
+const maxPickle = 2 << 20
+
+// Operands of a pickle's operations that are not of a fixed size.
+const (
+	counted1 = -1 // a byte that counts the bytes after it
+	counted4 = -4 // four bytes that do
+	twoLines = -2
+)
+
+// operations are those that Python writes for data in protocols 2 to 5, which torch.save uses, with the bytes of their
+// operands. Others, with operands whose size a file chooses freely or that reach outside the file, are refused.
+var operations = map[byte]int{
+	0x80: 1, 0x95: 8, '.': 0, // protocol, frame, stop
+	'N': 0, 0x88: 0, 0x89: 0, 'J': 4, 'K': 1, 'M': 2, 0x8a: counted1, 'G': 8, // None, booleans, integers, floats
+	'X': counted4, 0x8c: counted1, 'T': counted4, 'U': counted1, 'B': counted4, 'C': counted1, // texts and bytes
+	'(': 0, ')': 0, 't': 0, 0x85: 0, 0x86: 0, 0x87: 0, // mark, tuples
+	']': 0, 'a': 0, 'e': 0, '}': 0, 's': 0, 'u': 0, 0x8f: 0, 0x90: 0, // lists, dicts, sets
+	'q': 1, 'r': 4, 0x94: 0, 'h': 1, 'j': 4, '0': 0, // the memo, pop
+	'c': twoLines, 0x93: 0, 'R': 0, 'b': 0, 0x81: 0, 'Q': 0, // classes, calls, states, references
+}
+
+const stop = '.'
+
+// scan returns the length of the pickle that data begins with. It is what the reader behind it relies on: that every
+// operation is one that it knows, and that no operand is longer than the file.
+func scan(data []byte) (int, error) {
+	left := data[:min(len(data), maxPickle)]
+	take := func(n uint64) ([]byte, error) {
+		if n > uint64(len(left)) {
+			if len(data) > maxPickle {
+				return nil, fmt.Errorf("has a pickle of more than %d MiB, which no state dict needs", maxPickle>>20)
+			}
+			return nil, errors.New("is damaged: its pickle is cut off")
+		}
+		out := left[:n]
+		left = left[n:]
+		return out, nil
+	}
+	for {
+		op, err := take(1)
+		if err != nil {
+			return 0, err
+		}
+		operand, ok := operations[op[0]]
+		if !ok {
+			return 0, fmt.Errorf("has the operation %#02x in its pickle, which torch.save writes for no tensor", op[0])
+		}
+		switch operand {
+		case counted1, counted4:
+			var size [8]byte
+			n, err := take(uint64(-operand))
+			if err != nil {
+				return 0, err
+			}
+			copy(size[:], n)
+			if _, err = take(binary.LittleEndian.Uint64(size[:])); err != nil {
+				return 0, err
+			}
+		case twoLines:
+			for range 2 {
+				line := bytes.IndexByte(left, '\n')
+				if line < 0 {
+					line = len(left)
+				}
+				if _, err = take(uint64(line) + 1); err != nil {
+					return 0, err
+				}
+			}
+		default:
+			n, err := take(uint64(operand))
+			if err != nil {
+				return 0, err
+			}
+			if op[0] == 0x95 && binary.LittleEndian.Uint64(n) > uint64(len(left)) {
+				return 0, errors.New("is damaged: a frame of its pickle is cut off")
+			}
+		}
+		if op[0] == stop {
+			return min(len(data), maxPickle) - len(left), nil
+		}
+	}
+}
+
+// unpickle reads the pickle that data begins with, and returns what lies behind it. Storages are looked up by load.
+func unpickle(data []byte, load func(key string, d dtype, numel int64) (*storage, error)) (value any, rest []byte, err error) {
+	n, err := scan(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The reader panics where a file puts a value in the place of another kind, as a list for a key.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("is damaged: its pickle makes no sense (%v)", r)
+		}
+	}()
+	u := pickle.NewUnpickler(bytes.NewReader(data[:n]))
+	u.FindClass = findClass
+	u.PersistentLoad = func(id any) (any, error) { return persistent(id, load) }
+	value, err = u.Load()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("it is cut off")
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("is damaged: its pickle: %w", err)
+	}
+	return value, data[n:], nil
+}
+
+// findClass gives the pickle the few functions of PyTorch that make tensors, and an empty shell for everything else.
+func findClass(module, name string) (any, error) {
+	switch module {
+	case "torch", "torch.cuda":
+		if d, ok := dtypes[name]; ok {
+			return d, nil
+		}
+	case "torch._utils":
+		switch name {
+		case "_rebuild_tensor", "_rebuild_tensor_v2":
+			return callable(rebuildTensor), nil
+		case "_rebuild_parameter":
+			return callable(rebuildParameter), nil
+		}
+	}
+	return &class{module + "." + name}, nil
+}
+
+// callable is a function of a pickle.
+type callable func(args []any) (any, error)
+
+// Call implements types.Callable.
+func (f callable) Call(args ...any) (any, error) { return f(args) }
+
+// class is a class that is not known here. It makes objects that keep nothing.
+type class struct{ name string }
+
+// object stands for an object of a class that is not known here.
+type object struct{ class *class }
+
+// Call implements types.Callable.
+func (c *class) Call(...any) (any, error) { return &object{c}, nil }
+
+// PyNew implements types.PyNewable.
+func (c *class) PyNew(...any) (any, error) { return &object{c}, nil }
+
+// PySetState implements types.PyStateSettable.
+func (o *object) PySetState(any) error { return nil }
+
+// Set implements types.DictSetter.
+func (o *object) Set(any, any) {}
+
+// Append implements types.ListAppender.
+func (o *object) Append(any) {}
+
+// Add implements types.SetAdder.
+func (o *object) Add(any) {}
+
+// persistent reads a reference to a storage: ("storage", class, key, device, elements) and, before PyTorch 0.4, a view.
+func persistent(id any, load func(string, dtype, int64) (*storage, error)) (any, error) {
+	t, ok := id.(*types.Tuple)
+	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
+		return nil, errors.New("a reference to something that is no storage")
+	}
+	d, ok1 := t.Get(1).(dtype)
+	key, ok2 := t.Get(2).(string)
+	numel, ok3 := t.Get(4).(int)
+	if !ok1 {
+		return nil, errors.New("a storage of a type that is not read here")
+	}
+	if !ok2 || !ok3 || numel < 0 || numel > 1<<48 {
+		return nil, errors.New("a reference to a storage is malformed")
+	}
+	if t.Len() > 5 && t.Get(5) != nil {
+		return nil, errors.New("a view of a storage, which PyTorch has not written since 0.4")
+	}
+	return load(key, d, int64(numel))
+}
+
+// rebuildTensor is torch._utils._rebuild_tensor_v2(storage, offset, size, stride, …).
+func rebuildTensor(args []any) (any, error) {
+	if len(args) < 4 {
+		return nil, errors.New("a tensor is malformed")
+	}
+	s, ok1 := args[0].(*storage)
+	offset, ok2 := args[1].(int)
+	shape, ok3 := integers(args[2])
+	strides, ok4 := integers(args[3])
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return nil, errors.New("a tensor is malformed")
+	}
+	return s.view(int64(offset), shape, strides)
+}
+
+// rebuildParameter is torch._utils._rebuild_parameter(data, requires_grad, hooks).
+func rebuildParameter(args []any) (any, error) {
+	if len(args) == 0 {
+		return nil, errors.New("a parameter is malformed")
+	}
+	return args[0], nil
+}
+
+// integers reads a tuple of integers.
+func integers(v any) ([]int64, bool) {
+	t, ok := v.(*types.Tuple)
+	if !ok || t.Len() > maxRank {
+		return nil, false
+	}
+	out := make([]int64, t.Len())
+	for i := range out {
+		n, ok := t.Get(i).(int)
+		if !ok {
+			return nil, false
+		}
+		out[i] = int64(n)
+	}
+	return out, true
+}

@@ -1,0 +1,313 @@
+// Package weights brings a network's parameters in from elsewhere, and takes them out again: it reads what PyTorch's
+// torch.save and safetensors write, says which of its tensors is which parameter, and writes safetensors under the names
+// that other programs know.
+//
+// A pickle, which torch.save writes, is a program. It is read here as data: no code of the file's choosing is ever run,
+// what is not a tensor is passed over, and what a file claims is held against its size before memory is taken.
+package weights
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/nlpodyssey/safetensors"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// File is a file of named tensors.
+type File struct {
+	// Tensors are in the order of the file; those of safetensors, which has none, in that of their names, numbers by their
+	// value.
+	Tensors []*Tensor
+	// Notes say what else is in the file and was passed over, a line each.
+	Notes []string
+	// Source is set by [Open].
+	Source Source
+}
+
+// Tensor is a tensor of a [File].
+type Tensor struct {
+	Name    string
+	Shape   []int64
+	storage *storage
+	offset  int64   // in the storage, in elements
+	strides []int64 // in elements
+}
+
+// storage is what tensors are views of.
+type storage struct {
+	dtype dtype
+	numel int64
+	data  []byte // numel elements, little-endian
+}
+
+// Open reads a file of torch.save, in the zip format or the one before PyTorch 1.6, or of safetensors.
+func Open(path string) (*File, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("weights: there is no file %s: %w", path, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("weights: %w", err)
+	}
+	f, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("weights: %s %w", path, err)
+	}
+	f.Source = Source{File: filepath.Base(path), SHA256: fmt.Sprintf("%x", sha256.Sum256(data))}
+	return f, nil
+}
+
+// Parse is [Open] for a file that is at hand. It keeps data, and the error goes on from the file's name.
+func Parse(data []byte) (*File, error) {
+	var f *File
+	var err error
+	switch {
+	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		f, err = parseZip(data)
+	case bytes.HasPrefix(data, legacyMagic):
+		f, err = parseLegacy(data)
+	case len(data) > 8 && data[8] == '{':
+		f, err = parseSafetensors(data)
+	default:
+		return nil, errors.New(`is neither a file of torch.save nor of safetensors; in Python: torch.save(model.state_dict(), "weights.pt")`)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f, f.tidy()
+}
+
+func parseSafetensors(data []byte) (*File, error) {
+	file, err := safetensors.Deserialize(data)
+	if err != nil {
+		return nil, fmt.Errorf("is not a whole safetensors file: %w", err)
+	}
+	f := &File{}
+	for _, v := range file.Tensors() {
+		d, ok := dtypes[strings.ToLower(v.TensorView.DType().String())]
+		if !ok {
+			return nil, fmt.Errorf("holds %s as %v, a type that is not read here", v.Name, v.TensorView.DType())
+		}
+		var shape []int64
+		for _, n := range v.TensorView.Shape() {
+			shape = append(shape, int64(n))
+		}
+		s := &storage{d, int64(len(v.TensorView.Data()) / d.size), v.TensorView.Data()}
+		t, err := s.view(0, shape, contiguous(shape))
+		if err != nil {
+			return nil, fmt.Errorf("is damaged: %s: %w", v.Name, err)
+		}
+		t.Name = v.Name
+		f.Tensors = append(f.Tensors, t)
+	}
+	slices.SortFunc(f.Tensors, func(a, b *Tensor) int { return natural(a.Name, b.Name) })
+	return f, nil
+}
+
+// tidy takes out what belongs to no network, and what every name begins with.
+func (f *File) tidy() error {
+	counters := 0
+	f.Tensors = slices.DeleteFunc(f.Tensors, func(t *Tensor) bool {
+		counter := leaf(t.Name) == "num_batches_tracked"
+		if counter {
+			counters++
+		}
+		return counter
+	})
+	if counters > 0 {
+		f.Notes = append(f.Notes, fmt.Sprintf("num_batches_tracked left out, of %d layers: a counter that does not change what they compute", counters))
+	}
+	if len(f.Tensors) == 0 {
+		return errors.New("holds no tensors" + strings.Join(append([]string{""}, f.Notes...), "; "))
+	}
+	const parallel = "module." // what torch.nn.DataParallel puts before every name
+	if !slices.ContainsFunc(f.Tensors, func(t *Tensor) bool { return !strings.HasPrefix(t.Name, parallel) }) {
+		for _, t := range f.Tensors {
+			t.Name = strings.TrimPrefix(t.Name, parallel)
+		}
+		f.Notes = append(f.Notes, "DataParallel's prefix module. taken off the names")
+	}
+	seen := map[string]bool{}
+	for _, t := range f.Tensors {
+		if t.Name == "" || strings.ContainsFunc(t.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Errorf("holds a tensor whose name %q is no text to print", t.Name)
+		}
+		if seen[t.Name] {
+			return fmt.Errorf("holds two tensors called %s", t.Name)
+		}
+		seen[t.Name] = true
+	}
+	return nil
+}
+
+// find returns the tensor of a name, or nil.
+func (f *File) find(name string) *Tensor {
+	for _, t := range f.Tensors {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// maxRank bounds the dimensions of a tensor.
+const maxRank = 16
+
+// view makes a tensor of a storage, or says why there is none of this shape.
+func (s *storage) view(offset int64, shape, strides []int64) (*Tensor, error) {
+	if len(shape) != len(strides) || len(shape) > maxRank {
+		return nil, fmt.Errorf("a tensor of %d dimensions has %d strides", len(shape), len(strides))
+	}
+	last, left, empty := offset, s.numel, false
+	outside := func() (*Tensor, error) {
+		return nil, fmt.Errorf("a tensor of shape %v, strides %v and offset %d lies outside its storage of %d elements", shape, strides, offset, s.numel)
+	}
+	if offset < 0 || offset > s.numel {
+		return outside()
+	}
+	for i, n := range shape {
+		if n < 0 || strides[i] < 0 {
+			return outside()
+		}
+		empty = empty || n == 0
+	}
+	for i, n := range shape {
+		if empty || n == 1 {
+			continue
+		}
+		// A quotient, since the product of two absurd numbers may overflow.
+		if strides[i] > (s.numel-1-last)/(n-1) {
+			return outside()
+		}
+		last += (n - 1) * strides[i]
+		if left /= n; left == 0 { // more elements than the storage has: it is repeated
+			return nil, fmt.Errorf("a tensor of shape %v and strides %v repeats its storage of %d elements; save a copy of it: tensor.clone()", shape, strides, s.numel)
+		}
+	}
+	if !empty && last >= s.numel {
+		return outside()
+	}
+	return &Tensor{Shape: shape, storage: s, offset: offset, strides: strides}, nil
+}
+
+// contiguous returns the strides of a tensor that lies row after row.
+func contiguous(shape []int64) []int64 {
+	strides := make([]int64, len(shape))
+	n := int64(1)
+	for i := len(shape) - 1; i >= 0; i-- {
+		strides[i] = n
+		n *= max(shape[i], 1)
+	}
+	return strides
+}
+
+// DType names the type of the elements as PyTorch does.
+func (t *Tensor) DType() string { return t.storage.dtype.name }
+
+// numel is the number of elements.
+func (t *Tensor) numel() int64 {
+	n := int64(1)
+	for _, d := range t.Shape {
+		if d == 0 {
+			return 0
+		}
+		n *= d
+	}
+	return n
+}
+
+// Values returns the elements in row-major order. It refuses types that are not of floating point, and elements that are
+// not finite as float32.
+func (t *Tensor) Values() ([]float32, error) {
+	d := t.storage.dtype
+	if d.float == nil {
+		return nil, fmt.Errorf("%s is %s, and a parameter is of floating point", t.Name, d.name)
+	}
+	out := make([]float32, t.numel())
+	at, index := t.offset, make([]int64, len(t.Shape))
+	for i := range out {
+		v := d.float(t.storage.data[at*int64(d.size):])
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return nil, fmt.Errorf("%s holds a value that is not finite as float32, at %v", t.Name, index)
+		}
+		out[i] = v
+		for k := len(index) - 1; k >= 0; k-- { // the next element, last dimension first
+			index[k]++
+			at += t.strides[k]
+			if index[k] < t.Shape[k] {
+				break
+			}
+			at -= index[k] * t.strides[k]
+			index[k] = 0
+		}
+	}
+	return out, nil
+}
+
+// Export writes a file's tensors to a safetensors file of float32, under the names that m has for them.
+func Export(path string, f *File, m *Map) error {
+	var errs []error
+	for ours := range m.Names {
+		if f.find(ours) == nil {
+			errs = append(errs, fmt.Errorf("the map names %s, which is not among the parameters", ours))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("weights: export: %w", err)
+	}
+	return tensor.Do(func() error {
+		var out []nn.Named
+		for _, t := range f.Tensors {
+			values, err := t.Values()
+			if err != nil {
+				return fmt.Errorf("weights: export: %w", err)
+			}
+			out = append(out, nn.Named{Name: m.theirs(t.Name), Tensor: tensor.New(values, t.Shape...)})
+		}
+		return nn.Save(path, out, map[string]string{"format": "pt"})
+	})
+}
+
+// leaf is the last part of a dotted name.
+func leaf(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// natural compares names, numbers in them by their value: block2 before block10.
+func natural(a, b string) int {
+	for a != "" && b != "" {
+		na, nb := digits(a), digits(b)
+		if na > 0 && nb > 0 {
+			va, vb := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
+			if c := cmp.Or(cmp.Compare(len(va), len(vb)), cmp.Compare(va, vb)); c != 0 {
+				return c
+			}
+			a, b = a[na:], b[nb:]
+			continue
+		}
+		if a[0] != b[0] {
+			return cmp.Compare(a[0], b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// digits counts the digits that a text begins with.
+func digits(s string) int {
+	if i := strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsDigit(r) }); i >= 0 {
+		return i
+	}
+	return len(s)
+}
