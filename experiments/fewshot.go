@@ -10,6 +10,7 @@ import (
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
@@ -21,6 +22,7 @@ type fewshotFile struct {
 	Train      fewshotTrain      `yaml:"train"`
 	Validation fewshotValidation `yaml:"validation"`
 	Test       []fewshotTest     `yaml:"test" required:"true" minlen:"1" doc:"what the best model is measured on, once, at the end"`
+	Stream     *streamTest       `yaml:"stream" doc:"and on long streams of labelled examples, by memories of several sizes"`
 }
 
 type fewshotTrain struct {
@@ -125,6 +127,10 @@ func (f *fewshotFile) plan() (work, error) {
 		w.network, err = planFewshot(&f.Network)
 		errs = append(errs, err)
 	}
+	if f.Stream != nil && w.network != nil {
+		w.stream, err = planStream(&f.Network)
+		errs = append(errs, err)
+	}
 	return w, schema.Join(errs...)
 }
 
@@ -134,10 +140,12 @@ type fewshotWork struct {
 	data     imagesPlan
 	testData []imagesPlan // one a test; the zero value where it has no data set of its own
 	network  func(b *nn.Builder, in imageShape) (fewshotLearner, error)
+	stream   func(h held) memory.Associative // nil where there is no stream
 
 	parts      dataset.Parts
 	training   *episode.Sampler
 	validation *episode.Sampler // nil where there is none
+	passing    *episode.Sampler // of the stream; nil where there is none
 	net        fewshotLearner
 	params     *nn.Params
 }
@@ -160,6 +168,11 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 	w.training, err = episode.New(w.parts.Train, episode.Spec{Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.rotation}, seed, "train")
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
+	}
+	if w.file.Stream != nil {
+		if err := w.loadStream(); err != nil {
+			return err
+		}
 	}
 	if v.Episodes == 0 {
 		return nil
@@ -243,9 +256,18 @@ func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, n
 	return nil, ctx.Err()
 }
 
-func (w *fewshotWork) tests() int { return len(w.file.Test) }
+func (w *fewshotWork) tests() int {
+	n := len(w.file.Test)
+	if w.file.Stream != nil {
+		n++
+	}
+	return n
+}
 
 func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given string, say Reporter) ([]results.Figure, error) {
+	if i == len(w.file.Test) {
+		return w.testStream(ctx, on, say)
+	}
 	t, data, parts := w.file.Test[i], w.data, w.parts
 	if own := w.testData[i]; own.load != nil {
 		var err error
@@ -279,5 +301,6 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	}
 	return []results.Figure{{
 		Name: t.String(), Metric: accuracy.Name, Value: accuracy.Factor * mean, Interval: accuracy.Factor * half, Protocol: protocol,
+		Scores: percentScores(accuracies, t.Way*t.Query, drawn(sampler, t.Episodes)),
 	}}, nil
 }

@@ -23,6 +23,7 @@ const (
 	fileResult     = "result.json"
 	fileSamples    = "samples.txt" // examples of what the network does, where the work has some to read
 	folderPlots    = "plots"
+	fileScores     = "scores.json" // of each test episode or sequence
 	fileImport     = "import.yaml" // where a model that was not trained here came from
 )
 

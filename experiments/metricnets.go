@@ -16,6 +16,11 @@ type netConfig struct {
 	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype, keyvalue, or bounded: lrua, ntm, dnc"`
 }
 
+// measure returns how the memory compares, once it is decoded.
+func (c *netConfig) measure() *memoryConfig {
+	return c.Memory.Resolved().(interface{ measure() *memoryConfig }).measure()
+}
+
 type matchingnetConfig struct {
 	netConfig `yaml:",inline"`
 	Context   schema.Section `yaml:"context" doc:"full: embeddings that depend on the whole support set; or none"`
@@ -104,7 +109,7 @@ func planRelationnet(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotL
 	if err != nil {
 		return nil, err
 	}
-	measure := c.Memory.Resolved().(interface{ measure() *memoryConfig }).measure()
+	measure := c.measure()
 	if kind := measure.Metric.Kind(); kind != "relation" {
 		return nil, measure.Metric.Errorf("relationnet compares by a learned relation and by no other metric; leave metric out, or take protonet, which goes with %s", kind)
 	}

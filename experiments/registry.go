@@ -158,11 +158,13 @@ type boundedConfig struct {
 	Decay        float64 `yaml:"decay" above:"0" max:"1" doc:"of usage (lrua)"`
 }
 
+// writeRules are the bounded memories.
+var writeRules = map[string]memory.WriteRule{"lrua": memory.LRUAWrite, "ntm": memory.NTMWrite, "dnc": memory.DNCWrite}
+
 // planMemory reads a memory, which is then made for an encoder's embeddings; c holds the defaults of the network that it
 // plugs into.
 func planMemory(s *schema.Section, c prototypeConfig) (func(b *nn.Builder, e encoder.Encoder) memory.Matcher, error) {
-	rules := map[string]memory.WriteRule{"lrua": memory.LRUAWrite, "ntm": memory.NTMWrite, "dnc": memory.DNCWrite}
-	if rule, ok := rules[s.Kind()]; ok {
+	if rule, ok := writeRules[s.Kind()]; ok {
 		c := boundedConfig{c.memoryConfig, 128, 0, .95}
 		if err := s.Decode(&c); err != nil {
 			return nil, err

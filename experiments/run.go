@@ -159,6 +159,13 @@ func (r *run) finish(ctx context.Context, resume bool) (*results.Result, error) 
 		Name: r.config.Name, About: r.config.About, Network: r.config.Network.Kind(), Seed: r.config.Seed,
 		Figures: figures, Training: *training, Build: r.options.Build, Machine: r.machine(), Config: string(config),
 	}
+	scores, err := result.EncodeScores()
+	if err == nil && scores != nil {
+		err = nn.WriteFile(r.folder.path(fileScores), bytes.NewReader(scores))
+	}
+	if err != nil {
+		return nil, err
+	}
 	text, err := result.Encode()
 	if err != nil {
 		return nil, err

@@ -15,6 +15,11 @@ type Net struct {
 	Memory  memory.Associative
 }
 
+// Encode returns the embeddings [n, width] of images [n, channels, height, width]: the keys and queries of the memory.
+func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
+	return n.Encoder.Forward(p, images)
+}
+
 // LogProbs returns the queries' log-probabilities [tasks, query, way].
 func (n *Net) LogProbs(p *nn.Pass, t *Task) *tensor.Tensor {
 	support, query := t.Embed(p, n.Encoder)

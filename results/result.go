@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 
 	"gonum.org/v1/gonum/stat"
 )
@@ -32,6 +33,7 @@ type Figure struct {
 	Value    float64  `json:"value"`    // mean over the episodes or sequences
 	Interval float64  `json:"interval"` // half of the 95 % interval of the mean
 	Protocol Protocol `json:"protocol"`
+	Scores   *Scores  `json:"-"` // in scores.json; nil where they were not kept
 }
 
 // Protocol is what a figure was measured under.
@@ -61,6 +63,11 @@ type Protocol struct {
 	Instance int     `json:"instance,omitempty"` // which of them
 	Shift    float64 `json:"shift,omitempty"`    // of test images, in pixels
 	Turn     float64 `json:"turn,omitempty"`     // in degrees
+
+	// Of streams of Way classes and Shot examples of each, beside what they have of episodes.
+	Memory string `json:"memory,omitempty"`
+	Slots  int64  `json:"slots,omitempty"` // 0 where the memory is not bounded
+	Asked  int    `json:"asked,omitempty"` // times that the queries were asked as a stream went by
 
 	// Of sequences.
 	Sequences int `json:"sequences,omitempty"`
@@ -109,13 +116,9 @@ func (r *Result) Encode() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// Read reads a result.json.
+// Read reads a result.json, and the scores.json beside it where there is one.
 func Read(path string) (*Result, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("result: %w", err)
-	}
-	return decode(path, text)
+	return read(os.DirFS(filepath.Dir(path)), filepath.Base(path), path)
 }
 
 func decode(path string, text []byte) (*Result, error) {

@@ -83,11 +83,7 @@ func ReadRuns(dir fs.FS) ([]Run, error) {
 		if err != nil || d.IsDir() || path.Base(p) != "result.json" {
 			return err
 		}
-		text, err := fs.ReadFile(dir, p)
-		if err != nil {
-			return err
-		}
-		r, err := decode(p, text)
+		r, err := read(dir, p, p)
 		if err != nil {
 			return err
 		}
@@ -109,6 +105,7 @@ var documents = map[string]func([]Run) ([]byte, error){
 	"results/omniglot.md": Omniglot,
 	"results/ntm.md":      NTM,
 	"results/mann.md":     MANN,
+	"results/stream.md":   Stream,
 }
 
 // Document is a generated file; its path is below the project's top folder.
@@ -158,7 +155,7 @@ func Omniglot(runs []Run) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.WriteString(metrics)
+	b.WriteString(metrics + differences(runs))
 	return b.Bytes(), nil
 }
 
@@ -226,9 +223,9 @@ func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
 	return t.String(), n.String(), nil
 }
 
-// measuredOn reports whether a result was trained and tested on a data set.
+// measuredOn reports whether a result was trained and tested on a data set, to reproduce a figure of a paper.
 func measuredOn(r *Result, data string) bool {
-	return slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Dataset == data && f.Protocol.TrainedOn == data })
+	return !streamed(r) && slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Dataset == data && f.Protocol.TrainedOn == data })
 }
 
 // way is what figures of one name differ in.

@@ -56,6 +56,7 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newRun(),
 		newResume(),
 		newEval(),
+		newCompare(),
 		newImport(),
 		newExport(),
 		newTable(),

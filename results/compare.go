@@ -1,0 +1,134 @@
+package results
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Comparison is a test that two results both have.
+type Comparison struct {
+	A, B *Figure
+	// Why says why there is no difference: what of the protocol differs, or that scores are missing. It is empty where
+	// there is one.
+	Why string
+	// Difference is A's value less B's, and Interval half of its 95 % interval, from the differences score by score: what
+	// the episodes have in common, hard ones and easy ones, does not blur it.
+	Difference, Interval float64
+}
+
+// Compare compares the figures of two results, test by test. Figures under one protocol are compared pair by pair; what of
+// the protocol belongs to training may differ, since it belongs to the method.
+func Compare(a, b *Result) []Comparison {
+	var out []Comparison
+	for i := range a.Figures {
+		f := &a.Figures[i]
+		var best *Comparison
+		fewest := 0
+		for j := range b.Figures {
+			g := &b.Figures[j]
+			if g.Name != f.Name || g.Metric != f.Metric {
+				continue
+			}
+			differs := f.Protocol.differs(g.Protocol)
+			if best != nil && len(differs) >= fewest {
+				continue
+			}
+			best, fewest = &Comparison{A: f, B: g}, len(differs)
+			if fewest > 0 {
+				best.Why = "the protocols differ: " + strings.Join(differs, ", ")
+			}
+		}
+		if best == nil {
+			continue
+		}
+		if best.Why == "" {
+			best.pair()
+		}
+		out = append(out, *best)
+	}
+	return out
+}
+
+// pair takes the difference score by score, or says why it cannot.
+func (c *Comparison) pair() {
+	a, b := c.A.Scores, c.B.Scores
+	switch {
+	case a == nil || b == nil:
+		c.Why = "the scores were not kept"
+		return
+	case a.On != b.On || len(a.Values) != len(b.Values):
+		c.Why = "the same protocol, but other examples were drawn, by another version of the program"
+		return
+	}
+	differences := make([]float64, len(a.Values))
+	for i := range differences {
+		differences[i] = float64(a.Values[i])/a.Per - float64(b.Values[i])/b.Per
+	}
+	c.Difference, c.Interval = MeanInterval(differences)
+}
+
+// differs tells what makes two protocols two tests: every key but those of training, as result files call them.
+func (p Protocol) differs(q Protocol) []string {
+	a, b := p.keys(), q.keys()
+	names := slices.Collect(maps.Keys(a))
+	for name := range b {
+		if _, ok := a[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var out []string
+	for _, name := range names {
+		if !strings.HasPrefix(name, "train") && a[name] != b[name] {
+			out = append(out, fmt.Sprintf("%s %s, %s", name, or(a[name]), or(b[name])))
+		}
+	}
+	return out
+}
+
+func (p Protocol) keys() map[string]any {
+	out := map[string]any{}
+	text, err := json.Marshal(p)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		panic(err) // texts and numbers always marshal
+	}
+	return out
+}
+
+// or writes a value, or that there is none.
+func or(v any) string {
+	if v == nil {
+		return "none"
+	}
+	return fmt.Sprint(v)
+}
+
+// differences is the table of the paired differences between runs on Omniglot, empty where no two have scores of the same
+// test.
+func differences(runs []Run) string {
+	var b strings.Builder
+	label := func(r Run) string { return fmt.Sprintf("[%s](%s), seed %d", r.Name, r.Path, r.Seed) }
+	for i, r := range runs {
+		for _, s := range runs[i+1:] {
+			if !measuredOn(r.Result, "omniglot") || !measuredOn(s.Result, "omniglot") {
+				continue
+			}
+			for _, c := range Compare(r.Result, s.Result) {
+				if c.Why == "" {
+					fmt.Fprintf(&b, "| %s, %s | %s | %s | %+.2f ± %.2f |\n", c.A.Name, c.A.Protocol.Norm, label(r), label(s), c.Difference, c.Interval)
+				}
+			}
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\n## Paired differences\n\nBetween runs that were tested on the same episodes: the mean over the episodes of the first's accuracy less the\n" +
+		"second's, with its 95 % interval. Where that leaves out zero, the two differ.\n\n| test | first | second | difference |\n|---|---|---|---|\n" + b.String()
+}

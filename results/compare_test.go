@@ -1,0 +1,119 @@
+package results_test
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/results"
+)
+
+// scored is a result on Omniglot with right answers of 75 an episode.
+func scored(name string, right ...int64) *results.Result {
+	r := sample()
+	r.Name = name
+	r.Figures[0].Scores = &results.Scores{Per: .75, Values: right, On: "x"}
+	return r
+}
+
+func TestPairedDifference(t *testing.T) {
+	a, b := scored("a", 75, 60, 45, 72), scored("b", 72, 57, 45, 66)
+	b.Figures[0].Protocol.TrainWay = 20 // belongs to the method
+	got := results.Compare(a, b)
+	require.Len(t, got, 1)
+	assert.Empty(t, got[0].Why)
+	assert.InDelta(t, 4, got[0].Difference, 1e-12)                     // of 4, 4, 0 and 8 percent
+	assert.InDelta(t, 1.96*math.Sqrt(32./3)/2, got[0].Interval, 1e-12) // 1.96·s/√4
+	back := results.Compare(b, a)
+	assert.Equal(t, -got[0].Difference, back[0].Difference)
+}
+
+func TestWhatCannotBeCompared(t *testing.T) {
+	for want, change := range map[string]func(f *results.Figure){
+		"the protocols differ: norm inductive, transductive":                func(f *results.Figure) { f.Protocol.Norm = "transductive" },
+		"the protocols differ: episodes 1000, 600, rotations classes, none": func(f *results.Figure) { f.Protocol.Episodes, f.Protocol.Rotations = 600, "" },
+		"the scores were not kept":                                          func(f *results.Figure) { f.Scores = nil },
+		"other examples were drawn":                                         func(f *results.Figure) { f.Scores.On = "y" },
+		"but other examples":                                                func(f *results.Figure) { f.Scores.Values = []int64{1} },
+	} {
+		b := scored("b", 1, 2, 3)
+		change(&b.Figures[0])
+		got := results.Compare(scored("a", 1, 2, 3), b)
+		require.Len(t, got, 1, want)
+		assert.Contains(t, got[0].Why, want)
+		assert.Zero(t, got[0].Difference)
+	}
+	b := scored("b", 1)
+	b.Figures[0].Name = "20-way 1-shot"
+	assert.Empty(t, results.Compare(scored("a", 1), b), "no test in common")
+}
+
+// Of two figures of one name, the one under the same protocol is compared.
+func TestTheNearestProtocolIsCompared(t *testing.T) {
+	b := scored("b", 1, 2)
+	other := b.Figures[0]
+	other.Protocol.Norm = "transductive"
+	b.Figures = []results.Figure{other, b.Figures[0]}
+	got := results.Compare(scored("a", 1, 3), b)
+	require.Len(t, got, 1)
+	assert.Empty(t, got[0].Why)
+	assert.Equal(t, "inductive", got[0].B.Protocol.Norm)
+}
+
+func TestScoresLieBesideTheResult(t *testing.T) {
+	dir := t.TempDir()
+	r := scored("a", 75, 0, 3)
+	r.Figures = append(r.Figures, results.Figure{Name: "other", Metric: "bits"})
+	scores, err := r.EncodeScores()
+	require.NoError(t, err)
+	assert.Equal(t, "[\n{\"name\":\"5-way 1-shot\",\"metric\":\"accuracy\",\"per\":0.75,\"values\":[75,0,3],\"on\":\"x\"},\n{\"name\":\"other\",\"metric\":\"bits\"}\n]\n", string(scores))
+	text, err := r.Encode()
+	require.NoError(t, err)
+	path := filepath.Join(dir, "result.json")
+	require.NoError(t, os.WriteFile(path, text, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "scores.json"), scores, 0o644))
+	back, err := results.Read(path)
+	require.NoError(t, err)
+	assert.Equal(t, r, back)
+
+	none, err := sample().EncodeScores()
+	require.NoError(t, err)
+	assert.Nil(t, none)
+
+	for bad, want := range map[string]string{
+		"[":                                     "runs/x/scores.json is damaged",
+		"[]":                                    "it has 0 figures, the result 2",
+		`[{"name":"x","metric":"accuracy"},{}]`: "figure 0 is x, accuracy, in the result 5-way 1-shot, accuracy",
+		`[{"nmae":"x"}]`:                        `unknown field "nmae"`,
+		`[{"name":"5-way 1-shot","metric":"accuracy","values":[1]},{"name":"other","metric":"bits"}]`: "figure 0 counts in units of 0",
+	} {
+		_, err := results.ReadRuns(fstest.MapFS{"runs/x/result.json": {Data: text}, "runs/x/scores.json": {Data: []byte(bad)}})
+		assert.ErrorContains(t, err, want, bad)
+	}
+}
+
+func TestNewScoresRoundsToItsUnit(t *testing.T) {
+	s := results.NewScores([]float64{100, 100 * 74. / 75, 0}, .75, "x")
+	assert.Equal(t, []int64{75, 74, 0}, s.Values)
+	assert.Equal(t, []int64{1235, -1}, results.NewScores([]float64{1.23456, -.001}, 1000, "").Values)
+}
+
+func TestPairedDifferencesOnOmniglot(t *testing.T) {
+	runs := []results.Run{
+		{Path: "a", Result: scored("a", 75, 60, 45, 72)}, {Path: "b", Result: scored("b", 72, 57, 45, 66)}, {Path: "c", Result: sample()},
+	}
+	text, err := results.Omniglot(runs)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "| 5-way 1-shot, inductive | [a](a), seed 3 | [b](b), seed 3 | +4.00 ± 3.20 |\n")
+	assert.Equal(t, 1, strings.Count(string(text), "[a](a), seed 3"), "only runs with scores")
+
+	text, err = results.Omniglot(runs[1:])
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "Paired differences")
+}

@@ -1,0 +1,89 @@
+package results
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Stream returns results/stream.md: what memories of several sizes hold of a stream that is longer than they are.
+func Stream(runs []Run) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(generated + `
+# A stream longer than the memory
+
+Labelled examples of many classes go by one after another, in random order, and are written to a memory as they come. The
+network's encoder is trained on other classes; only the memory learns these. At regular times, the last of them the end of
+the stream, it is asked about other examples of all classes seen so far. Accuracy in percent, with the 95 % interval of the
+mean over the streams, which are the same for all memories. A memory of so many slots holds so many examples; the rules by
+which it chooses what to lose are those of the papers (see package memory). keyvalue keeps every example, prototype one mean
+a class.
+`)
+	for _, r := range runs {
+		if streamed(r.Result) {
+			streamTables(&b, r)
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// streamed reports whether a result has figures of streams.
+func streamed(r *Result) bool {
+	return slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Memory != "" })
+}
+
+// streamTables writes the tables of a run: a row a memory, a column a size, for each metric.
+func streamTables(b *bytes.Buffer, r Run) {
+	var metrics, memories []string
+	var sizes []int64
+	var first *Figure
+	for i, f := range r.Figures {
+		if f.Protocol.Memory == "" {
+			continue
+		}
+		if first == nil {
+			first = &r.Figures[i]
+		}
+		metrics, memories = with(metrics, f.Metric), with(memories, f.Protocol.Memory)
+		if f.Protocol.Slots > 0 {
+			sizes = with(sizes, f.Protocol.Slots)
+		}
+	}
+	slices.Sort(sizes)
+	p := first.Protocol
+	fmt.Fprintf(b, "\n## %s, seed %d\n\n%s. %d streams of %d examples, %d of each of %d classes; %d queries a class, asked %d times. `engram run experiments/%s.yaml`\n",
+		r.Name, r.Seed, r.About, p.Episodes, p.Way*p.Shot, p.Shot, p.Way, p.Query, p.Asked, r.Name)
+	for _, metric := range metrics {
+		fmt.Fprintf(b, "\n| %s | unbounded |", metric)
+		line := "\n|---|---|"
+		for _, n := range sizes {
+			fmt.Fprintf(b, " %d slots |", n)
+			line += "---|"
+		}
+		b.WriteString(line + "\n")
+		for _, memory := range memories {
+			fmt.Fprintf(b, "| %s |", memory)
+			for _, n := range append([]int64{0}, sizes...) {
+				i := slices.IndexFunc(r.Figures, func(f Figure) bool {
+					return f.Metric == metric && f.Protocol.Memory == memory && f.Protocol.Slots == n
+				})
+				if i < 0 {
+					b.WriteString(" |")
+					continue
+				}
+				fmt.Fprintf(b, " %s |", within(r.Figures[i].Value, r.Figures[i].Interval))
+			}
+			b.WriteString("\n")
+		}
+	}
+	fmt.Fprintf(b, "\n[result](%s): split %s, rotations: %s (%d test classes), batch norm %s; trained %d-way %d-shot, %d steps, %.0f min; commit %.12s; %s.\n",
+		r.Path, p.Split, p.Rotations, p.Classes, p.Norm, p.TrainWay, p.TrainShot, r.Training.Steps, r.Training.Seconds/60, commit(r.Build), machine(r.Machine))
+}
+
+// with returns a list with a value in it once.
+func with[T comparable](list []T, v T) []T {
+	if slices.Contains(list, v) {
+		return list
+	}
+	return append(list, v)
+}

@@ -1,0 +1,47 @@
+package results_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/results"
+)
+
+func streamSample() *results.Result {
+	r := sample()
+	r.Name, r.About = "stream-x", "A stream"
+	for _, f := range []struct {
+		memory string
+		slots  int64
+		value  float64
+	}{{"keyvalue", 0, 90}, {"lrua", 64, 50.04}, {"lrua", 16, 9.5}} {
+		p := r.Figures[0].Protocol
+		p.Way, p.Shot, p.Query, p.Episodes, p.Memory, p.Slots, p.Asked = 100, 10, 2, 20, f.memory, f.slots, 5
+		for _, metric := range []string{"accuracy", "accuracy while passing"} {
+			r.Figures = append(r.Figures, results.Figure{Name: f.memory, Metric: metric, Value: f.value, Interval: .5, Protocol: p})
+		}
+	}
+	return r
+}
+
+func TestStreamTables(t *testing.T) {
+	text, err := results.Stream([]results.Run{{Path: "p", Result: streamSample()}, {Path: "q", Result: sample()}})
+	require.NoError(t, err)
+	for _, want := range []string{
+		"## stream-x, seed 3\n\nA stream. 20 streams of 1000 examples, 10 of each of 100 classes; 2 queries a class, asked 5 times.",
+		"| accuracy | unbounded | 16 slots | 64 slots |\n|---|---|---|---|\n| keyvalue | 90.0 ± 0.5 | | |\n| lrua | | 9.50 ± 0.50 | 50.0 ± 0.5 |\n",
+		"| accuracy while passing | unbounded |",
+	} {
+		assert.Contains(t, string(text), want)
+	}
+	assert.NotContains(t, string(text), "## x")
+}
+
+// A run that is there for its stream is no row among the reproductions of papers.
+func TestStreamRunIsNotInTheOmniglotTable(t *testing.T) {
+	text, err := results.Omniglot([]results.Run{{Path: "p", Result: streamSample()}})
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "stream-x")
+}
