@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -112,4 +113,59 @@ func near(t *testing.T, want, got *tensor.Tensor) {
 	require.NotNil(t, got)
 	require.Equal(t, want.Shape(), got.Shape())
 	assert.InDeltaSlice(t, want.Floats(), got.Floats(), 1e-12)
+}
+
+// At the papers' sizes, in float32 and float64, one operation gives what the composition of the addressing functions does.
+func TestUnrolledIsItsTwinAtThePapersSizes(t *testing.T) {
+	for name, config := range map[string]controller.Config{
+		"NTM, LSTM of two layers": {Layers: 2, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control, Reads: 2, Memory: memory.RandomMemory})
+		}},
+		"NTM, feedforward": {Feedforward: true, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control})
+		}},
+		"LRUA": {Size: 200, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Add: true, Strength: true, OwnSlots: true})
+		}},
+	} {
+		for dtype, tolerance := range map[tensor.DType]float64{tensor.Float32: 1e-3, tensor.Float64: 1e-9} {
+			t.Run(fmt.Sprint(name, dtype), func(t *testing.T) {
+				testkit.Enter(t)
+				b := nn.NewBuilder(3, tensor.CPU)
+				defer b.Params().Free()
+				config := config
+				config.Inputs = 9
+				c := controller.New(b, config)
+				p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+				var values []*tensor.Tensor
+				for _, param := range b.Params().Trained() {
+					p.With[param] = param.Value().Detach().To(dtype).RequireGrad()
+					values = append(values, p.With[param])
+				}
+				for _, param := range b.Params().All() {
+					if param.Buffer {
+						p.With[param] = param.Value().To(dtype)
+					}
+				}
+				r := rand.New(rand.NewPCG(1, 0))
+				x := testkit.Normal(r, 12, 5, 9).To(dtype)
+				weight := testkit.Normal(r, 12, 5, c.Width()).To(dtype)
+				run := func(p *nn.Pass) []*tensor.Tensor {
+					y := c.Forward(p, x, nil)
+					return append(tensor.Grad(y.Mul(weight).Sum(), values...), y)
+				}
+				twin := *p
+				twin.HigherOrder = true
+				want, got := run(&twin), run(p)
+				for i := range want {
+					w, g := want[i].Floats(), got[i].Floats()
+					largest := 0.
+					for _, v := range w {
+						largest = max(largest, math.Abs(v))
+					}
+					require.InDeltaSlice(t, w, g, tolerance*largest, "tensor %d", i)
+				}
+			})
+		}
+	}
 }
