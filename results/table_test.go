@@ -1,6 +1,8 @@
 package results_test
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,20 +138,107 @@ func TestMetricsAreComparedInATableOfTheirOwn(t *testing.T) {
 	assert.ErrorContains(t, err, "results: p: its config: ")
 }
 
-func TestNTMTableCountsTheSeedsThatFail(t *testing.T) {
-	seed := func(n uint64, validation float64) results.Run {
-		p := results.Protocol{Dataset: "copy", TrainedOn: "copy", Split: "fresh sequences", Sequences: 200}
-		return results.Run{Path: "p", Result: &results.Result{
-			Name: "ntm-copy", About: "copy", Seed: n, Config: "train:\n  batch: 16\n",
-			Figures:  []results.Figure{{Name: "length 10", Metric: "bits", Value: validation, Interval: .01, Protocol: p}, {Name: "length 10", Metric: "wrong bits", Value: 12.34, Interval: 1.2, Protocol: p}},
-			Training: results.Training{Steps: 100, BestStep: 50, Validation: validation, Seconds: 60},
-		}}
+// copyRun is a run of an NTM on copy, as ReadRuns finds it.
+func copyRun(seed int, validation string, figures string) fstest.MapFS {
+	folder := fmt.Sprintf("runs/ntm-copy/seed-%d/", seed)
+	return fstest.MapFS{
+		folder + "result.json": {Data: fmt.Appendf(nil, `{"name": "ntm-copy", "about": "copy", "seed": %d, "figures": [%s],
+			"training": {"steps": 100, "best_step": 50, "validation": %s, "seconds": 60},
+			"config": "train: {batch: 16}\nnetwork: {kind: ntm, controller: {kind: lstm}, memory: {kind: ntm}}"}`, seed, figures, validation)},
+		folder + "metrics.jsonl": {Data: fmt.Appendf(nil, "{\"step\":25,\"validation_bits\":80}\n{\"step\":50,\"validation_bits\":%s}\n", validation)},
 	}
-	text, err := results.NTM([]results.Run{seed(1, .02), seed(2, 80)})
+}
+
+func copyFigure(test, metric string, value, interval float64) string {
+	return fmt.Sprintf(`{"name": %q, "metric": %q, "value": %v, "interval": %v, "protocol": {"dataset": "copy", "trained_on": "copy", "sequences": 200}}`,
+		test, metric, value, interval)
+}
+
+func readAll(t *testing.T, all ...fstest.MapFS) []results.Run {
+	t.Helper()
+	dir := fstest.MapFS{}
+	for _, m := range all {
+		maps.Copy(dir, m)
+	}
+	runs, err := results.ReadRuns(dir)
 	require.NoError(t, err)
-	assert.Contains(t, string(text), "| [1](p) | 0.020 bits | 800 | 0.02 ± 0.01 | 12.3 ± 1.2 % | 1600 sequences, 1 min |")
-	assert.Contains(t, string(text), "| [2](p) | 80.000 bits | 800 |")
-	assert.Contains(t, string(text), "Under 1 bit on validation: 1 of 2 seeds.")
+	return runs
+}
+
+func TestNTMTableShowsTheSeedsThatFailAndMedians(t *testing.T) {
+	figures := func(bits, wrong float64) string {
+		return copyFigure("length 10", "bits", bits, .01) + "," + copyFigure("length 10", "wrong bits", wrong, 1.2)
+	}
+	text, err := results.NTM(readAll(t, copyRun(1, "0.02", figures(.02, 0)), copyRun(2, "80", figures(80, 12.34)), copyRun(3, "0.04", figures(.3, 0.5))))
+	require.NoError(t, err)
+	for _, want := range []string{
+		"| NTM, LSTM controller | 0.1 bits after under 100,000 sequences | [ntm-copy](../experiments/ntm-copy.yaml) | 0.040 bits | 2 of 3 seeds within 800 sequences | 1600 sequences, 1 min |",
+		"| NTM, feedforward controller | 0.1 bits after under 100,000 sequences | not run |  |  |  |",
+		"![Learning curves on copy](plots/copy.svg)",
+		"| paper |  | near perfect |  |  |",
+		"| median | 0.040 bits | 0.30 bits; 0.50 % wrong |  |  |",
+		"| [1](runs/ntm-copy/seed-1/result.json) | 0.020 bits at 800 | 0.020 ± 0.010 bits; 0.000 ± 1.200 % wrong | 1600 sequences, 1 min |",
+		"| [2](runs/ntm-copy/seed-2/result.json) | 80.000 bits at 800 | 80.0 ± 0.0 bits; 12.3 ± 1.2 % wrong |",
+	} {
+		assert.Contains(t, string(text), want)
+	}
+}
+
+// A slip is named where one is found, and where there are errors and none is.
+func TestNTMTableNamesSlips(t *testing.T) {
+	figures := func(wrong, slipped, aligned float64) string {
+		return strings.Join([]string{
+			copyFigure("length 120", "bits", 60, 5), copyFigure("length 120", "wrong bits", wrong, .1),
+			copyFigure("length 120", "slipped", slipped, 2), copyFigure("length 120", "wrong bits aligned", aligned, .1),
+		}, ",")
+	}
+	text, err := results.NTM(readAll(t, copyRun(1, "2", figures(7, 31, .25)), copyRun(2, "2", figures(7, 0, 7)), copyRun(3, "2", figures(0, 0, 0))))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "| 60.0 ± 5.0 bits; 7.00 ± 0.10 % wrong; a vector doubled or dropped in 31.0 ± 2.0 %; 0.25 ± 0.10 % wrong once in step again |")
+	assert.Contains(t, string(text), "| 60.0 ± 5.0 bits; 7.00 ± 0.10 % wrong; no vector doubled or dropped |")
+	assert.Contains(t, string(text), "0 of 3 seeds |")
+}
+
+func TestNTMTableWithoutMetricsOrNewFigures(t *testing.T) {
+	old := copyRun(1, "0.5", copyFigure("length 10", "bits", .5, .1))
+	delete(old, "runs/ntm-copy/seed-1/metrics.jsonl")
+	runs := readAll(t, old)
+	text, err := results.NTM(runs)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "| 1 of 1 seed |")
+	assert.NotContains(t, string(text), "plots/copy.svg")
+	documents, err := results.Documents(runs)
+	require.NoError(t, err)
+	for _, d := range documents {
+		assert.NotContains(t, d.Path, "plots/")
+	}
+
+	old["runs/ntm-copy/seed-1/metrics.jsonl"] = &fstest.MapFile{Data: []byte("x\n")}
+	_, err = results.Documents(readAll(t, old))
+	assert.ErrorContains(t, err, "beside runs/ntm-copy/seed-1/result.json: metrics: line 1: ")
+}
+
+func TestNGramsAreShownAboveTheOptimum(t *testing.T) {
+	text := strings.ReplaceAll(string(copyRun(1, "135", strings.Join([]string{
+		copyFigure("length 200", "bits", 135.2, .9), copyFigure("length 200", "optimal bits", 133.4, .9), copyFigure("length 200", "excess bits", 1.8, .1),
+	}, ","))["runs/ntm-copy/seed-1/result.json"].Data), `"copy"`, `"ngrams"`)
+	runs := readAll(t, fstest.MapFS{
+		"runs/n/result.json":   {Data: []byte(text)},
+		"runs/n/metrics.jsonl": {Data: []byte("{\"step\":50,\"validation_bits\":135}\n")},
+	})
+	table, err := results.NTM(runs)
+	require.NoError(t, err)
+	assert.Contains(t, string(table), "135.2 ± 0.9 bits; 1.80 ± 0.10 above the optimal estimator")
+	assert.Contains(t, string(table), "1 of 1 seed within 800 sequences")
+	documents, err := results.Documents(runs)
+	require.NoError(t, err)
+	for _, d := range documents {
+		if d.Path == "results/plots/ngrams.svg" {
+			assert.Contains(t, string(d.Text), "optimal estimator")
+			return
+		}
+	}
+	t.Fatal("no curves of ngrams")
 }
 
 // Rows of a method stand together: published, independent re-runs, ours; a method that nobody has published comes last.
