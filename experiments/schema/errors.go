@@ -12,12 +12,13 @@ const maxProblems = 100
 
 // A Problem is one mistake in a file or an override.
 type Problem struct {
-	File     string // the file's name as given to Decode; empty for values set in code
-	Line     int    // counted from 1; 0 where there is no line
-	Override string // "train.way=20" when the mistake came with --set, not with the file
-	Path     string // "train.way", "test.0.shot"; empty for the file as a whole
-	Text     string // what is wrong and how to mend it
-	Err      error  // the error of a Validate or UnmarshalText method, if it was one
+	File     string   // the file's name as given to Decode; empty for values set in code
+	Line     int      // counted from 1; 0 where there is no line
+	Override string   // "train.way=20" when the mistake came with --set, not with the file
+	Path     string   // "train.way", "test.0.shot"; empty for the file as a whole
+	Text     string   // what is wrong and how to mend it
+	Err      error    // the error of a Validate or UnmarshalText method, if it was one
+	Valid    []string // of an unknown kind: those there are
 
 	shown string // the path as printed: an override's text already names it
 	order int

@@ -92,7 +92,9 @@ func (s *Section) UnknownKind(valid []string) error {
 	if s.kind == "" {
 		text = "no kind is given; " + validList("kinds", valid)
 	}
-	return s.errorAt(s.kindP, text)
+	p := s.document().problem(s.kindP, s.path, text, nil)
+	p.Valid = valid
+	return &Error{Problems: []Problem{p}}
 }
 
 // Errorf returns an error at the section's line: for what only its user can
