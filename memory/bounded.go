@@ -181,19 +181,50 @@ const written = 1e-5
 // means returns the values without their masses, [batch, slots, value].
 func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().ClampMin(written)) }
 
-// Match implements [Matcher].
+// Match implements [Matcher]. It may leave slots out that are empty in every task.
 func (m *Bounded) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
 	s := state.(BoundedState)
 	if s.Slots == nil {
 		panic(&tensor.Error{Op: "Bounded.Read", Msg: "nothing has been written yet"})
 	}
-	keys := s.Keys().Div(s.Masses().ClampMin(written))
-	return fitted(m.config.Metric, keys, s.Values()).Score(p, queries, keys), s.Values()
+	slots := s.Slots
+	if used := m.used(s); used != nil {
+		slots = slots.IndexSelect(1, used)
+	}
+	held := BoundedState{Slots: slots, key: s.key}
+	keys := held.Keys().Div(held.Masses().ClampMin(written))
+	return fitted(m.config.Metric, keys, held.Values()).Score(p, queries, keys), held.Values()
+}
+
+// used returns the slots [n] to score: nil for all, but under a learned relation, whose batch norm makes the score of a pair
+// depend on the others, only those that hold something in any task.
+func (m *Bounded) used(s BoundedState) *tensor.Tensor {
+	if _, ok := m.config.Metric.(*metric.Relation); !ok {
+		return nil
+	}
+	most, _ := s.Masses().Detach().Squeeze(2).Max(0)
+	var used []int64
+	for i, mass := range most.Floats() {
+		if mass > written {
+			used = append(used, int64(i))
+		}
+	}
+	switch len(used) {
+	case int(m.config.Slots):
+		return nil
+	case 0:
+		used = []int64{0} // a metric wants something to score
+	}
+	return tensor.New(used, int64(len(used))).On(s.Slots.Device())
 }
 
 // scores returns what the attention is the softmax of, [batch, queries, slots].
 func (m *Bounded) scores(p *nn.Pass, s BoundedState, queries *tensor.Tensor) *tensor.Tensor {
 	scores, _ := m.Match(p, s, queries)
+	if used := m.used(s); used != nil {
+		all := zeros(queries, queries.Dim(0), queries.Dim(1), m.config.Slots)
+		scores = all.Scatter(2, used.Reshape(1, 1, -1).Expand(queries.Dim(0), queries.Dim(1), -1), scores)
+	}
 	masses := s.Masses().Transpose(1, 2) // [batch, 1, slots]
 	kept, empty := masses.ClampMin(written), masses.ZerosLike()
 	scores = scores.MulScalar(m.config.Scale).Add(kept.Log())

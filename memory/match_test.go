@@ -128,6 +128,36 @@ func TestFittedMetricInEveryMemory(t *testing.T) {
 	}
 }
 
+// Under batch statistics an empty slot would have a say in the score of every other: it is left out, also where the softmax
+// is read.
+func TestEmptySlotsDoNotMoveARelation(t *testing.T) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	relation := metric.NewRelation(b, metric.RelationConfig{Channels: 4, Height: 1, Width: 1})
+	r := rand.New(rand.NewPCG(44, 0))
+	keys, values := support(r, 2, 6, 3, 4)
+	queries := floats(r.NormFloat64, 2, 5, 4)
+	p, _ := testkit.Double(nn.Pass{}, b.Params())
+	var want []float64
+	for _, slots := range []int64{6, 9} {
+		for name, m := range matchers(relation, slots) {
+			if name == "Prototype" {
+				continue
+			}
+			read, attention := m.Read(p, m.Write(p, m.Init(2), keys, values), queries)
+			if want == nil {
+				want = read.Floats()
+				require.NotEqual(t, want[0], want[3])
+			}
+			assert.InDeltaSlice(t, want, read.Floats(), 1e-9, "%s of %d slots", name, slots)
+			if name != "KeyValue" {
+				assert.Equal(t, []int64{2, 5, slots}, attention.Shape())
+			}
+		}
+	}
+}
+
 // Looking for a slot to write to is no evaluation that running statistics come from: only the queries' is.
 func TestWritingMovesNoRunningStatistics(t *testing.T) {
 	testkit.Enter(t)

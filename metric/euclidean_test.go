@@ -65,6 +65,38 @@ func TestMahalanobisIsThePlainLoop(t *testing.T) {
 	}
 }
 
+func TestMahalanobisGradientIsTheFiniteDifference(t *testing.T) {
+	for _, diagonal := range []bool{false, true} {
+		testkit.Enter(t)
+		r := rand.New(rand.NewPCG(12, 0))
+		b := nn.NewBuilder(1, tensor.CPU)
+		t.Cleanup(b.Params().Free)
+		m := metric.NewMahalanobis(b, 3, diagonal)
+		p, leaves := testkit.Double(nn.Pass{}, b.Params())
+		leaves[0].Assign(normal(r, 0, leaves[0].Shape()...))
+		q, k := normal(r, .2, 2, 3, 3).RequireGrad(), normal(r, .2, 2, 4, 3).RequireGrad()
+		weights := normal(r, 0, 2, 3, 4)
+		testkit.Differences(t, append(leaves, q, k), 1e-5, 1e-6, func() *tensor.Tensor { return m.Score(p, q, k).Mul(weights).Sum() })
+	}
+}
+
+// Zero and identical points have finite scores and gradients: of the points, and of what is learned.
+func TestDotAndMahalanobisOfDegeneratePointsHaveNoNaN(t *testing.T) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	for name, m := range map[string]metric.Metric{
+		"dot": metric.Dot{}, "full": metric.NewMahalanobis(b.In("full"), 3, false), "diagonal": metric.NewMahalanobis(b.In("diagonal"), 3, true),
+	} {
+		x := tensor.New([]float32{0, 0, 0, 1, 2, 3, 1, 2, 3}, 1, 3, 3).RequireGrad()
+		scores := m.Score(&nn.Pass{}, x, x)
+		assert.True(t, scores.Finite(), name)
+		for _, g := range tensor.Grad(scores.Sum(), append(b.Params().Tensors(), x)...) {
+			assert.True(t, g == nil || g.Finite(), name)
+		}
+	}
+}
+
 // A distance that matters is learned: of two coordinates only the first tells the classes apart.
 func TestMahalanobisLearnsWhichCoordinateMatters(t *testing.T) {
 	testkit.Enter(t)

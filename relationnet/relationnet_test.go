@@ -99,10 +99,16 @@ func TestScoresAndLossAreThePapers(t *testing.T) {
 
 // In a memory that keeps examples apart a class's score is the mean of theirs.
 func TestScoreOfAClassIsTheMeanOfItsSlots(t *testing.T) {
+	for name, norm := range map[string]nn.Norm{"transductive": nn.BatchStats, "inductive": nn.RunningStats} {
+		t.Run(name, func(t *testing.T) { scoresAreMeans(t, norm) })
+	}
+}
+
+func scoresAreMeans(t *testing.T, norm nn.Norm) {
 	testkit.Enter(t)
 	r, ps := relation(t)
 	task := testkit.Task(2)
-	p, _ := testkit.Double(nn.Pass{Norm: nn.RunningStats}, ps)
+	p, _ := testkit.Double(nn.Pass{Norm: norm}, ps)
 	scores := r.Score(p, task.Query.Reshape(tasks, queries, width), task.Support.Reshape(tasks, way*shot, width)).Sigmoid().Floats()
 	labels := tensor.Values[int64](task.SupportLabels)
 	want := make([]float64, tasks*queries*way)
@@ -117,9 +123,9 @@ func TestScoreOfAClassIsTheMeanOfItsSlots(t *testing.T) {
 	}
 	for name, m := range map[string]memory.Matcher{
 		"key-value": memory.NewKeyValue(memory.KeyValueConfig{Metric: r}),
-		"lrua":      memory.NewBounded(memory.BoundedConfig{Metric: r, Rule: memory.LRUAWrite, Slots: way*shot + 1}),
+		"lrua":      memory.NewBounded(memory.BoundedConfig{Metric: r, Rule: memory.LRUAWrite, Slots: way*shot + 3}),
 		"ntm":       memory.NewBounded(memory.BoundedConfig{Metric: r, Rule: memory.NTMWrite, Slots: way * shot}),
-		"dnc":       memory.NewBounded(memory.BoundedConfig{Metric: r, Rule: memory.DNCWrite, Slots: way * shot}),
+		"dnc":       memory.NewBounded(memory.BoundedConfig{Metric: r, Rule: memory.DNCWrite, Slots: way*shot + 3}),
 	} {
 		loss, logp := relationnet.New(images, m, relationnet.MSE).Loss(p, task)
 		assert.InDelta(t, mse, loss.Float(), 1e-9, name)
