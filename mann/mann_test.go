@@ -136,45 +136,49 @@ func TestNothingIsToldTooEarly(t *testing.T) {
 
 func TestLossAndAccuraciesArePlainLoops(t *testing.T) {
 	for _, kind := range kinds {
-		testkit.Enter(t)
-		b := nn.NewBuilder(2, tensor.CPU)
-		defer b.Params().Free()
-		net := mann.New(b, mann.Config{Inputs: 4, Length: kind.length, Letters: kind.letters, Controller: controller.Config{Size: 5, Memory: lrua}})
-		task := task(kind.length, kind.letters)
-		loss, logp := net.Loss(double(b), task)
-		values, labels := logp.Floats(), tensor.Values[int64](task.Labels)
-		const time, episodes = 6, 2
-		var nll float64
-		all, right := [episodes]float64{}, [3][episodes]float64{} // of three images a class
-		for at := range time {
-			for e := range episodes {
-				correct := true
-				for k := range int(kind.length) {
-					i := (at*episodes+e)*int(kind.length) + k
-					row := values[i*int(kind.letters):][:kind.letters]
-					best := 0
-					for letter, v := range row {
-						if v > row[best] {
-							best = letter
-						}
+		t.Run(fmt.Sprint(kind), func(t *testing.T) { lossAndAccuracies(t, kind.length, kind.letters) })
+	}
+}
+
+func lossAndAccuracies(t *testing.T, length, letters int64) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(2, tensor.CPU)
+	defer b.Params().Free()
+	net := mann.New(b, mann.Config{Inputs: 4, Length: length, Letters: letters, Controller: controller.Config{Size: 5, Memory: lrua}})
+	task := task(length, letters)
+	loss, logp := net.Loss(double(b), task)
+	values, labels := logp.Floats(), tensor.Values[int64](task.Labels)
+	const time, episodes = 6, 2
+	var nll float64
+	all, right := [episodes]float64{}, [3][episodes]float64{} // of three images a class
+	for at := range time {
+		for e := range episodes {
+			correct := true
+			for k := range int(length) {
+				i := (at*episodes+e)*int(length) + k
+				row := values[i*int(letters):][:letters]
+				best := 0
+				for letter, v := range row {
+					if v > row[best] {
+						best = letter
 					}
-					correct = correct && best == int(labels[i])
-					nll -= row[labels[i]] / (time * episodes)
 				}
-				if correct {
-					all[e]++
-					right[task.Instances[at*episodes+e]-1][e]++
-				}
+				correct = correct && best == int(labels[i])
+				nll -= row[labels[i]] / (time * episodes)
+			}
+			if correct {
+				all[e]++
+				right[task.Instances[at*episodes+e]-1][e]++
 			}
 		}
-		assert.InDelta(t, nll, loss.Float(), 1e-9)
-		gotAll, got := task.Accuracies(logp)
-		require.Len(t, got, 3)
-		for e := range episodes {
-			assert.InDelta(t, all[e]/time, gotAll[e], 1e-12)
-			for k := range right {
-				assert.InDelta(t, right[k][e]/2, got[k][e], 1e-12, "episode %d, instance %d", e, k+1)
-			}
+	}
+	assert.InDelta(t, nll, loss.Float(), 1e-9)
+	gotAll, got := task.Accuracies(logp)
+	require.Len(t, got, 3)
+	for e := range episodes {
+		assert.InDelta(t, all[e]/time, gotAll[e], 1e-12)
+		for k := range right {
+			assert.InDelta(t, right[k][e]/2, got[k][e], 1e-12, "episode %d, instance %d", e, k+1)
 		}
 	}
 }
@@ -243,44 +247,44 @@ func TestNewTaskHoldsTheBatch(t *testing.T) {
 	testkit.Enter(t)
 	b := sequences(t, 1).Batch(0, 4)
 	task := mann.NewTask(b, tensor.CPU)
-	assert.Equal(t, []int64{9, 4, 1, 8, 8}, task.Images.Shape())
-	assert.Equal(t, []int64{9, 4, 1}, task.Labels.Shape())
+	assert.Equal(t, []int64{8, 4, 1, 4, 4}, task.Images.Shape())
+	assert.Equal(t, []int64{8, 4, 1}, task.Labels.Shape())
 	assert.Equal(t, b.Images, tensor.Values[float32](task.Images))
 	assert.Equal(t, b.Labels, tensor.Values[int64](task.Labels))
 	assert.Equal(t, b.Instances, task.Instances)
 }
 
-// sequences are of three classes with three images each, all images of a class alike, on classes of part (0 or 1).
-func sequences(t *testing.T, part int) *episode.SequenceSampler {
-	const classes, side = 200, 8
+// sequences are of two classes with four images each, all images of a class alike; the classes are those of a part.
+func sequences(t *testing.T, part uint64) *episode.SequenceSampler {
+	const classes, images, side = 200, 4, 4
 	var names []string
 	var counts []int
 	var pixels []byte
-	r := rand.New(rand.NewPCG(uint64(part), 0))
+	r := rand.New(rand.NewPCG(part, 0))
 	for c := range classes {
-		names, counts = append(names, fmt.Sprint(c)), append(counts, 3)
+		names, counts = append(names, fmt.Sprint(c)), append(counts, images)
 		image := make([]byte, side*side)
 		for i := range image {
 			image[i] = byte(255 * r.IntN(2))
 		}
-		for range 3 {
+		for range images {
 			pixels = append(pixels, image...)
 		}
 	}
 	set, err := dataset.NewImages(names, counts, 1, side, side, pixels)
 	require.NoError(t, err)
-	s, err := episode.NewSequences(set, episode.SequenceSpec{Way: 3, Samples: 3, Length: 1, Letters: 3, Rotation: dataset.RotateNone}, 1, "s")
+	s, err := episode.NewSequences(set, episode.SequenceSpec{Way: 2, Samples: images, Length: 1, Letters: 2}, 1, "s")
 	require.NoError(t, err)
 	return s
 }
 
-// A class that was named once is known the second time, also among classes that training never saw.
+// A class that was named once is known from then on, also among classes that training never saw.
 func TestLearnsToRemember(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
-	net := mann.New(b, mann.Config{Inputs: 64, Letters: 3, Controller: controller.Config{Size: 40, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
-		return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 10, Width: 12, Heads: 1, Strength: true, Add: true, OwnSlots: true})
+	net := mann.New(b, mann.Config{Inputs: 16, Letters: 2, Controller: controller.Config{Size: 32, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 8, Width: 12, Heads: 1})
 	}}})
 	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
 	defer opt.Free()
@@ -302,16 +306,16 @@ func TestLearnsToRemember(t *testing.T) {
 		return out
 	}
 	before := measure()
-	for step := range 300 {
+	for step := range 900 {
 		scope := tensor.Enter()
-		loss, _ := net.Loss(&nn.Pass{Training: true}, mann.NewTask(train.Batch(uint64(step)*16, 16), tensor.CPU))
+		loss, _ := net.Loss(&nn.Pass{Training: true}, mann.NewTask(train.Batch(uint64(step)*32, 32), tensor.CPU))
 		require.False(t, math.IsNaN(loss.Float()), "step %d", step)
-		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .005)
+		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .01)
 		scope.Leave()
 	}
 	after := measure()
 	t.Logf("accuracy by instance: from %.2f to %.2f", before, after)
-	assert.Less(t, before[1], .45)
-	assert.Greater(t, after[1], .6)
-	assert.Greater(t, after[2], after[0]+.2)
+	assert.Less(t, before[1], .6)
+	assert.Greater(t, after[1], .85)
+	assert.Greater(t, after[3], .85)
 }

@@ -177,8 +177,11 @@ func printResults(w io.Writer, all []*results.Result) error {
 			if p.FineTune > 0 {
 				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
 			}
-			if p.Sequences > 0 {
+			switch {
+			case p.Sequences > 0:
 				protocol = p.Split
+			case p.Labels != "":
+				protocol = fmt.Sprintf("split %s, rotations %s, %s labels", p.Split, p.Rotations, p.Labels)
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %.2f ± %.2f%s\t%s\n",
 				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences), f.Metric, f.Value, f.Interval, unit, protocol)
