@@ -3,9 +3,12 @@ package main
 import (
 	"math"
 
+	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/ntm"
 	"github.com/engram-go/engram/protonet"
 	"github.com/engram-go/engram/tensor"
 )
@@ -32,7 +35,12 @@ var workloads = []workload{
 	{name: "conv4", what: "a Conv-4 prototypical step, 400 images, against plain PyTorch", torch: "conv4.py", args: []string{"plain"}, steps: 3, drift: .01, setup: conv4},
 	{name: "conv4-best", what: "the same against PyTorch channels-last, glibc told to keep memory", torch: "conv4.py", args: []string{"best"},
 		env: []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=4000000000", "MALLOC_TOP_PAD_=67108864"}, steps: 3, drift: .01, setup: conv4},
+	{name: "ntm-1", what: "an NTM step on copy, 20 vectors, one sequence", torch: "ntm.py", args: []string{"1"}, env: oneBLAS, steps: 20, drift: .01, setup: copyNTM(1)},
+	{name: "ntm-16", what: "the same, 16 sequences", torch: "ntm.py", args: []string{"16"}, env: oneBLAS, steps: 10, drift: .01, setup: copyNTM(16)},
 }
+
+// oneBLAS keeps OpenBLAS's threads out of the way of LibTorch's, which makes PyTorch's recurrent networks faster.
+var oneBLAS = []string{"OPENBLAS_NUM_THREADS=1"}
 
 func add8() func(int) []float64 {
 	x, y := uniform(1, 8), uniform(2, 8)
@@ -131,5 +139,45 @@ func conv4() func(int) []float64 {
 			losses[i] = step()
 		}
 		return losses
+	}
+}
+
+// copyNTM is a training step of a Neural Turing Machine on copy (Graves et al. 2014, section 4.1): an LSTM controller of 100
+// units, a memory of 128 slots of width 20, one head of each kind, Adam.
+func copyNTM(batch int64) func() func(int) []float64 {
+	const bits, length = 8, 20
+	return func() func(int) []float64 {
+		b := nn.NewBuilder(0, tensor.CPU)
+		net := ntm.New(b, ntm.Config{Outputs: bits, Config: controller.Config{
+			Inputs: bits + 1, Size: 100, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+				return memory.NewNTM(b, memory.NTMConfig{Control: control})
+			},
+		}})
+		params := b.Params()
+		for i, p := range params.Trained() { // the first values that torch/ntm.py has too
+			p.Value().Assign(uniform(uint32(10+i), p.Value().Shape()...).MulScalar(.2).AddScalar(-.1))
+		}
+		opt := nn.NewAdam(params, nn.AdamConfig{})
+		vectors := uniform(1, length, batch, bits)
+		target := vectors.Gt(vectors.ZerosLike().AddScalar(.5)).To(tensor.Float32)
+		x := tensor.Cat(0,
+			tensor.Cat(2, target, tensor.Zeros(length, batch, 1)),
+			tensor.Cat(2, tensor.Zeros(1, batch, bits), tensor.Ones(1, batch, 1)),
+			tensor.Zeros(length, batch, bits+1))
+		step := func() float64 {
+			s := tensor.Enter()
+			defer s.Leave()
+			logits := net.Forward(&nn.Pass{Training: true}, x, nil).Narrow(0, length+1, length)
+			loss := tensor.BCEWithLogits(logits, target).MulScalar(1 / float64(batch))
+			opt.Step(tensor.Grad(loss, params.Tensors()...), 1e-3)
+			return loss.Float()
+		}
+		return func(n int) []float64 {
+			losses := make([]float64, n)
+			for i := range losses {
+				losses[i] = step()
+			}
+			return losses
+		}
 	}
 }
