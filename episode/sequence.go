@@ -100,6 +100,9 @@ func NewSequences(set dataset.Set, spec SequenceSpec, seed uint64, stream string
 // Spec is the shape of the sampler's sequences.
 func (s *SequenceSampler) Spec() SequenceSpec { return s.spec }
 
+// Set is the set that the sampler draws from.
+func (s *SequenceSampler) Set() dataset.Set { return s.images.set }
+
 // Sequence draws the sequence of a step: the images of the few-shot episode of that step, in another order.
 func (s *SequenceSampler) Sequence(step uint64) Sequence {
 	w := s.scratch.Get().(*sequenceScratch)

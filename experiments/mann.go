@@ -289,6 +289,7 @@ func (w *mannWork) test(ctx context.Context, i int, on tensor.Device, _ string, 
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
+	drawn := checksum(s.Set(), t.Episodes, func(step uint64) []episode.Item { return s.Sequence(step).Items })
 	var figures []results.Figure
 	for _, k := range reported {
 		if k > len(instances) {
@@ -305,6 +306,7 @@ func (w *mannWork) test(ctx context.Context, i int, on tensor.Device, _ string, 
 				Way: t.Way, Episodes: t.Episodes, Instance: k, Samples: t.Samples, Labels: w.file.Labels.Kind(), Shift: t.Shift, Turn: t.Turn,
 				TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, Precision: "fp32",
 			},
+			Scores: percentScores(instances[k-1], t.Way, drawn),
 		})
 	}
 	return figures, nil

@@ -45,6 +45,19 @@ func TestMANNTrainsResumesAndReports(t *testing.T) {
 		Instance: 2, TrainedOn: "strokes", TrainWay: 3, Precision: "fp32",
 	}, want.Figures[1].Protocol)
 
+	read, err := results.Read(filepath.Join(whole, "result.json"))
+	require.NoError(t, err)
+	for i, f := range read.Figures {
+		require.NotNil(t, f.Scores)
+		assert.Len(t, f.Scores.Values, f.Protocol.Episodes)
+		var mean float64
+		for _, v := range f.Scores.Values {
+			assert.True(t, v >= 0 && v <= int64(f.Protocol.Way), "%d right answers of %d", v, f.Protocol.Way)
+			mean += float64(v) / f.Scores.Per / float64(f.Protocol.Episodes)
+		}
+		assert.InDelta(t, want.Figures[i].Value, mean, 1e-9)
+	}
+
 	dir := t.TempDir()
 	for at := int64(1); at < 12; at += 3 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -127,7 +140,7 @@ func TestImpossibleMANNEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"train.way=9":                 "validation: episode: 9-way",
 		"test=[{way: 3, samples: 5}]": "test/3 classes: episode: ",
 		"labels={kind: strings, length: 1, letters: 2}":             "train: episode: 3 classes but only 2 different labels",
-		"network.encoder={kind: conv4, filters: 4}|dataset.size=15": "Conv-4 halves an image four times",
+		"network.encoder={kind: conv4, filters: 4}|dataset.size=15": "needs 16×16 pixels at least",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
 		_, err := experiments.Run(t.Context(), parse(t, tinyMANN, strings.Split(set, "|")...), experiments.Options{Out: dir})

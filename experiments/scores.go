@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math"
 
+	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/results"
 )
@@ -19,23 +20,29 @@ func percentScores(shares []float64, of int, on string) *results.Scores {
 	return results.NewScores(percent, float64(of)/100, on)
 }
 
-// drawn is a checksum of the first n episodes of a sampler: of which images they show, and of the first one of each.
+// drawn is a checksum of the first n episodes of a sampler.
 func drawn(s *episode.Sampler, n int) string {
+	return checksum(s.Set(), n, func(step uint64) []episode.Item {
+		e := s.Episode(step)
+		return append(e.Support, e.Query...)
+	})
+}
+
+// checksum is one of n episodes: of which images they show, and of the first one of each.
+func checksum(set dataset.Set, n int, items func(step uint64) []episode.Item) string {
 	h := fnv.New64a()
-	channels, height, width := s.Set().Shape()
+	channels, height, width := set.Shape()
 	image := make([]float32, channels*height*width)
 	var b []byte
 	for step := range n {
-		e := s.Episode(uint64(step))
-		for _, items := range [][]episode.Item{e.Support, e.Query} {
-			for _, item := range items {
-				for _, v := range []int{item.Class, item.Instance, item.Quarter, item.Label} {
-					b = binary.AppendUvarint(b, uint64(v))
-				}
+		shown := items(uint64(step))
+		for _, item := range shown {
+			for _, v := range []int{item.Class, item.Instance, item.Quarter, item.Label} {
+				b = binary.AppendUvarint(b, uint64(v))
 			}
 		}
-		first := e.Support[0]
-		s.Set().Image(image, first.Class, first.Instance, first.Quarter)
+		first := shown[0]
+		set.Image(image, first.Class, first.Instance, first.Quarter)
 		for _, v := range image {
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 		}

@@ -109,8 +109,8 @@ func or(v any) string {
 	return fmt.Sprint(v)
 }
 
-// differences is the table of the paired differences between runs on Omniglot, empty where no two have scores of the same
-// test.
+// differences is the table of the paired differences between runs on few-shot episodes of Omniglot, empty where no two have
+// scores of the same test.
 func differences(runs []Run) string {
 	var b strings.Builder
 	label := func(r Run) string { return fmt.Sprintf("[%s](%s), seed %d", r.Name, r.Path, r.Seed) }
@@ -120,7 +120,7 @@ func differences(runs []Run) string {
 				continue
 			}
 			for _, c := range Compare(r.Result, s.Result) {
-				if c.Why == "" {
+				if c.Why == "" && c.A.Protocol.Shot > 0 {
 					fmt.Fprintf(&b, "| %s, %s | %s | %s | %+.2f ± %.2f |\n", c.A.Name, c.A.Protocol.Norm, label(r), label(s), c.Difference, c.Interval)
 				}
 			}
