@@ -82,7 +82,8 @@ func MANN(runs []Run) ([]byte, error) {
 
 Accuracy in percent by which image of its class it is, over test episodes of classes that were never trained or selected on,
 with the 95 % interval of the mean. A string is right where all its letters are. The model is the best on validation
-classes; test classes are touched once. Published figures: Santoro et al. 2016, tables 1 and 2.
+classes; test classes are touched once. Published figures: Santoro et al. 2016, tables 1 and 2, as third parties transcribe
+them.
 `)
 	for _, t := range mannTables {
 		rows := mannRows(all.MANN, ours, t.labels, t.way)
@@ -112,16 +113,19 @@ classes; test classes are touched once. Published figures: Santoro et al. 2016, 
 func mannRows(methods []published, ours []mannRun, labels string, way int) (rows []string) {
 	told := map[string]bool{}
 	run := func(r mannRun, method string) {
-		cells, any := make([]string, len(mannInstances)), false
+		cells, any, where := make([]string, len(mannInstances)), false, "Engram"
 		for i, k := range mannInstances {
 			for _, f := range r.Figures {
 				if p := f.Protocol; p.Labels == labels && p.Way == way && p.Instance == k && p.Shift == 0 && p.Turn == 0 {
 					cells[i], any = fmt.Sprintf("**%.1f** ± %.1f", f.Value, f.Interval), true
+					if p.TrainWay != way {
+						where = fmt.Sprintf("Engram, trained on %d classes", p.TrainWay)
+					}
 				}
 			}
 		}
 		if any {
-			rows = append(rows, fmt.Sprintf("| %s | Engram, [seed %d](%s) | %s |\n", method, r.Seed, r.Path, strings.Join(cells, " | ")))
+			rows = append(rows, fmt.Sprintf("| %s | %s, [seed %d](%s) | %s |\n", method, where, r.Seed, r.Path, strings.Join(cells, " | ")))
 		}
 	}
 	for _, m := range methods {
