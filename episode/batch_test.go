@@ -134,20 +134,20 @@ func TestPrefetchWorksAheadAndEnds(t *testing.T) {
 }
 
 // omniglot is the real one when it lies beside the repository, else strokes.
-func omniglot(b *testing.B) dataset.Set {
+func omniglot(b *testing.B, size int) dataset.Set {
 	root, err := dataset.Find(dataset.NameOmniglot, filepath.Join("..", "..", "shared", "data"))
 	if err == nil {
-		set, err := dataset.LoadOmniglot(b.Context(), root, dataset.OmniglotOptions{NoCache: true})
+		set, err := dataset.LoadOmniglot(b.Context(), root, dataset.OmniglotOptions{Size: size, NoCache: true})
 		require.NoError(b, err)
 		return set
 	}
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{})
+	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Size: size})
 	require.NoError(b, err)
 	return set
 }
 
 func BenchmarkBatch(b *testing.B) {
-	plain := omniglot(b)
+	plain := omniglot(b, 28)
 	turned, err := dataset.Turn(plain)
 	require.NoError(b, err)
 	for _, c := range []struct {
