@@ -18,7 +18,7 @@ import (
 // RemoteFile is a file of a data set and where its author keeps it.
 type RemoteFile struct {
 	Path string // below the data set's folder, with slashes
-	URL  string // below a Fetcher's base
+	URL  string // below a Fetcher's base, or whole
 	Sum  string // checksum in hexadecimal: SHA-256, or MD5 where that is what is published
 }
 
@@ -35,7 +35,10 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 			{"splits/vinyals/trainval.txt", lists + "trainval.txt", "5276ae50c755596d0bff7f2284e85625695549a85ee6e36b6491ad1e5d1cc26a"},
 			{"splits/vinyals/test.txt", lists + "test.txt", "845264cc5c156180828ccf17915668b17ee21424d0170df6e7d81676aa5d1204"},
 		}, nil
-	case NameStrokes:
+	case NameBabi:
+		// The authors' first address is gone; this is the archive's other home at their institute.
+		return []RemoteFile{{babiArchive, "http://parl.ai/downloads/babi/babi.tar.gz", "f7f0bee187efca0d81c3daac1b162cda4eb7f9505dee5ad6846eabbed3dbf92e"}}, nil
+	case NameStrokes, NameStories:
 		return nil, fmt.Errorf("dataset: %s is built in: there is nothing to fetch", name)
 	}
 	return nil, unknown(name)
@@ -91,12 +94,19 @@ func (f Fetcher) Fetch(ctx context.Context, files []RemoteFile, dir string, prog
 			}
 			var byHand strings.Builder
 			for _, file := range files[i:] {
-				fmt.Fprintf(&byHand, "\n  %s%s\n    to %s", f.Base, file.URL, filepath.Join(dir, filepath.FromSlash(file.Path)))
+				fmt.Fprintf(&byHand, "\n  %s\n    to %s", f.url(file), filepath.Join(dir, filepath.FromSlash(file.Path)))
 			}
 			return fmt.Errorf("%w\nrun the command again to go on where it stopped, or download by hand%s", err, byHand.String())
 		}
 	}
 	return nil
+}
+
+func (f Fetcher) url(file RemoteFile) string {
+	if strings.Contains(file.URL, "://") {
+		return file.URL
+	}
+	return f.Base + file.URL
 }
 
 var (
@@ -183,7 +193,7 @@ func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, pro
 			return false, err
 		}
 	default:
-		return false, fmt.Errorf("%s%s answered %s", f.Base, file.URL, reply.Status)
+		return false, fmt.Errorf("%s answered %s", f.url(file), reply.Status)
 	}
 	total := int64(-1)
 	if reply.ContentLength >= 0 {
@@ -213,7 +223,7 @@ func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, pro
 }
 
 func (f Fetcher) get(ctx context.Context, file RemoteFile, from int64) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.Base+file.URL, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url(file), nil)
 	if err != nil {
 		return nil, err
 	}

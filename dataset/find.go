@@ -13,10 +13,12 @@ import (
 const (
 	NameOmniglot = "omniglot"
 	NameStrokes  = "strokes"
+	NameBabi     = "babi"
+	NameStories  = "stories"
 )
 
 // Names lists the data sets.
-func Names() []string { return []string{NameOmniglot, NameStrokes} }
+func Names() []string { return []string{NameOmniglot, NameStrokes, NameBabi, NameStories} }
 
 // ErrNotFound is what Find's error wraps when a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")
@@ -56,27 +58,72 @@ func FetchDir(name string) (string, error) {
 	return filepath.Join(dir, "data", name), err
 }
 
-// Find gives the folder of a data set: the first of Places that holds its images. The error wraps ErrNotFound and says
-// where was looked and what to do.
+// Find gives the folder of a data set, or of bAbI the folder or the archive: the first of Places that holds its files. The
+// error wraps ErrNotFound and says where was looked and what to do.
 func Find(name, given string) (root string, err error) {
-	if name == NameStrokes {
-		return "", fmt.Errorf("dataset: %s is built in and has no folder: make it with NewStrokes", name)
-	}
-	if name != NameOmniglot {
+	var files string                 // as the error calls them
+	var find func(dir string) string // what holds them in a folder, or ""
+	switch name {
+	case NameStrokes, NameStories:
+		return "", fmt.Errorf("dataset: %s is built in and has no folder", name)
+	case NameOmniglot:
+		files = fmt.Sprintf("%s.zip and %s.zip (or the folders unpacked from them)", background, evaluation)
+		find = func(dir string) string {
+			if images, _ := omniglotLacks(dir); len(images) > 0 {
+				return ""
+			}
+			return dir
+		}
+	case NameBabi:
+		files, find = babiArchive+" (or a zip, or the folder unpacked from it)", findBabi
+	default:
 		return "", unknown(name)
 	}
 	places := Places(name, given)
 	for _, p := range places {
-		if images, _ := omniglotLacks(p.Dir); len(images) == 0 {
-			return p.Dir, nil
+		if root := find(p.Dir); root != "" {
+			return root, nil
 		}
 	}
 	var b strings.Builder
 	for _, p := range places {
 		fmt.Fprintf(&b, "\n  %s (%s)", p.Dir, p.From)
 	}
-	return "", fmt.Errorf("dataset: %s: %w; looked in%s\nrun `engram data fetch %s`, or put %s.zip and %s.zip (or the folders unpacked from them) in one of these, or name their folder with --data or ENGRAM_DATA",
-		name, ErrNotFound, b.String(), name, background, evaluation)
+	return "", fmt.Errorf("dataset: %s: %w; looked in%s\nrun `engram data fetch %s`, or put %s in one of these, or name their folder with --data or ENGRAM_DATA",
+		name, ErrNotFound, b.String(), name, files)
+}
+
+// babiArchive is what bAbI is fetched as.
+const babiArchive = "tasks_1-20_v1-2.tar.gz"
+
+// findBabi gives what holds the tasks in a folder: the folder itself, a folder in it, or an archive; "" for nothing. The
+// released edition goes before others.
+func findBabi(dir string) string {
+	holds := func(dir string) bool {
+		for _, folder := range []string{"en", "en-10k"} {
+			if info, err := os.Stat(filepath.Join(dir, folder)); err == nil && info.IsDir() {
+				return true
+			}
+		}
+		return false
+	}
+	if holds(dir) {
+		return dir
+	}
+	for _, pattern := range []string{"tasks_1-20_v1-2*", "tasks_1-20*"} {
+		found, _ := filepath.Glob(filepath.Join(dir, pattern)) // fails on a bad pattern only
+		for _, path := range found {
+			info, err := os.Stat(path)
+			if err == nil && (info.IsDir() && holds(path) || !info.IsDir() && isArchive(path)) {
+				return path
+			}
+		}
+	}
+	return ""
+}
+
+func isArchive(path string) bool {
+	return slices.ContainsFunc([]string{".zip", ".tar.gz", ".tgz"}, func(end string) bool { return strings.HasSuffix(path, end) })
 }
 
 func unknown(name string) error {
@@ -104,7 +151,7 @@ func omniglotLacks(root string) (images, lists []string) {
 type Status struct {
 	Name    string
 	BuiltIn bool     // needs no file
-	Root    string   // the folder found; empty if none
+	Root    string   // the folder, or the archive, found; empty if none
 	Missing []string // files, relative to Root or, if there is none, to the folder they belong in
 	Places  []Place  // where was looked
 }
@@ -135,5 +182,11 @@ func Survey(given string) []Status {
 		}
 		s.Missing = slices.Concat(images, lists)
 	}
-	return []Status{s, {Name: NameStrokes, BuiltIn: true}}
+	babi := Status{Name: NameBabi, Places: Places(NameBabi, given)}
+	if root, err := Find(NameBabi, given); err == nil {
+		babi.Root = root
+	} else {
+		babi.Missing = []string{babiArchive}
+	}
+	return []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}}
 }

@@ -1,0 +1,194 @@
+// Package babi reads the 20 question-answering tasks of Weston et al. (2015), "Towards AI-Complete Question Answering: A Set
+// of Prerequisite Toy Tasks", in the layout in which they are released, and makes simple stories of the same kind for which
+// no file is needed.
+package babi
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Tasks is how many tasks there are; they are numbered from 1.
+const Tasks = 20
+
+// taskNames are the tasks as their files are called.
+var taskNames = [Tasks]string{
+	"single supporting fact", "two supporting facts", "three supporting facts", "two-arg relations", "three-arg relations",
+	"yes-no questions", "counting", "lists-sets", "simple negation", "indefinite knowledge",
+	"basic coreference", "conjunction", "compound coreference", "time reasoning", "basic deduction",
+	"basic induction", "positional reasoning", "size reasoning", "path finding", "agents' motivations",
+}
+
+// TaskName returns what a task is about, or "" for a number that no task has.
+func TaskName(task int) string {
+	if task < 1 || task > Tasks {
+		return ""
+	}
+	return taskNames[task-1]
+}
+
+// A Question is asked in a story. Its words, as those of the facts, are in lower case and without full stops.
+type Question struct {
+	Task    int
+	Story   int        // the number of its story in the file, from 0
+	Facts   [][]string // what the story had told by then, a sentence each, without the questions; shared with later questions
+	Words   []string
+	Answer  string // one text also where it is several words: "milk,football", or "n,e" for a path
+	Support []int  // the facts that the answer follows from, as indices of Facts; empty where the file tells none
+}
+
+// Parse reads a file of stories of a task. The name is what errors call it by; they tell the line as well.
+//
+//	1 Mary moved to the bathroom.
+//	2 John went to the hallway.
+//	3 Where is Mary? <TAB>bathroom<TAB>1
+//
+// A line begins with its number in the story, and number 1 begins another story. The supporting facts may be missing.
+func Parse(r io.Reader, name string, task int) ([]Question, error) {
+	p := parser{task: task, story: -1}
+	lines := bufio.NewScanner(r)
+	line := 0
+	for lines.Scan() {
+		line++
+		if err := p.line(strings.TrimRight(lines.Text(), "\r")); err != nil {
+			return nil, fmt.Errorf("babi: %s:%d: %w", name, line, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("babi: %s:%d: %w", name, line+1, err)
+	}
+	return p.questions, nil
+}
+
+// parser is in the middle of a file.
+type parser struct {
+	task, story int
+	facts       [][]string
+	last        int         // number of the last line of the story
+	fact        map[int]int // line number to index of facts
+	questions   []Question
+}
+
+func (p *parser) line(text string) error {
+	number, rest, _ := strings.Cut(text, " ")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 {
+		return fmt.Errorf("want a line that begins with its number in the story and a space, got %q", clip(text))
+	}
+	switch {
+	case n == 1:
+		p.story++
+		p.facts, p.fact = nil, map[int]int{}
+	case n != p.last+1:
+		return fmt.Errorf("line %d of a story follows line %d", n, p.last)
+	}
+	p.last = n
+	fields := strings.Split(rest, "\t")
+	sentence := Words(fields[0])
+	if len(sentence) == 0 {
+		return errors.New("there is no sentence after the number")
+	}
+	if len(fields) == 1 {
+		if strings.Contains(rest, "?") {
+			return errors.New("a question without a tab and its answer")
+		}
+		p.fact[n] = len(p.facts)
+		p.facts = append(p.facts, sentence)
+		return nil
+	}
+	if len(fields) > 3 {
+		return fmt.Errorf("a question has two tabs, before its answer and before its supporting facts, got %d", len(fields)-1)
+	}
+	q := Question{Task: p.task, Story: p.story, Facts: slices.Clip(p.facts), Words: sentence, Answer: strings.ToLower(strings.TrimSpace(fields[1]))}
+	if q.Answer == "" {
+		return errors.New("a question without an answer")
+	}
+	if len(fields) == 3 {
+		for s := range strings.FieldsSeq(fields[2]) {
+			at, err := strconv.Atoi(s)
+			i, ok := p.fact[at]
+			if err != nil || !ok {
+				return fmt.Errorf("supporting fact %q is not the number of an earlier sentence of the story", clip(s))
+			}
+			q.Support = append(q.Support, i)
+		}
+	}
+	p.questions = append(p.questions, q)
+	return nil
+}
+
+// Words takes a sentence apart: its words in lower case, without the full stop or question mark at their end.
+func Words(sentence string) []string {
+	var words []string
+	for w := range strings.FieldsSeq(strings.ToLower(sentence)) {
+		if w = strings.TrimRight(w, ".?"); w != "" {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// A Vocabulary numbers words from 0, in the order of the alphabet.
+type Vocabulary struct {
+	words  []string
+	number map[string]int
+}
+
+// NewVocabulary makes the vocabulary of questions: the words of their facts, their own, and their answers, of which one of
+// several words is a word of its own.
+func NewVocabulary(questions []Question) *Vocabulary {
+	v := &Vocabulary{number: map[string]int{}}
+	for _, q := range questions {
+		for _, sentence := range append(slices.Clip(q.Facts), q.Words, []string{q.Answer}) {
+			for _, w := range sentence {
+				v.number[w] = 0
+			}
+		}
+	}
+	for w := range v.number {
+		v.words = append(v.words, w)
+	}
+	slices.Sort(v.words)
+	for i, w := range v.words {
+		v.number[w] = i
+	}
+	return v
+}
+
+// Len returns how many words there are.
+func (v *Vocabulary) Len() int { return len(v.words) }
+
+// Word returns the word of a number.
+func (v *Vocabulary) Word(n int) string { return v.words[n] }
+
+// Unknown is the number of every word that is not in a vocabulary.
+const Unknown = -1
+
+// Number returns the number of a word, or Unknown.
+func (v *Vocabulary) Number(word string) int {
+	if n, ok := v.number[word]; ok {
+		return n
+	}
+	return Unknown
+}
+
+// Numbers returns the numbers of words.
+func (v *Vocabulary) Numbers(words []string) []int {
+	out := make([]int, len(words))
+	for i, w := range words {
+		out[i] = v.Number(w)
+	}
+	return out
+}

@@ -1,0 +1,197 @@
+package babi
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Data are questions to learn from and questions to test on.
+type Data struct {
+	Train, Test []Question
+	// Edition tells data of one layout from each other: the name of the folder or archive, and the beginning of the SHA-256
+	// of the files read. The authors' own are tasks_1-20_v1-2.
+	Edition string
+}
+
+// Of returns the questions of a task.
+func Of(task int, questions []Question) []Question {
+	return slices.DeleteFunc(slices.Clone(questions), func(q Question) bool { return q.Task != task })
+}
+
+// The folders of the layout: 1,000 training questions a task, and 10,000.
+const (
+	Folder1k  = "en"
+	Folder10k = "en-10k"
+)
+
+// Load reads tasks, all where none is named, from the released layout: in the folder en, en-10k or another beside them,
+// the files qaN_*_train.txt and qaN_*_test.txt. The source is a folder that holds it, at any depth, or a zip or tar.gz of one.
+func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, error) {
+	if len(tasks) == 0 {
+		for t := range Tasks {
+			tasks = append(tasks, t+1)
+		}
+	}
+	wanted := func(name string) (key fileKey, ok bool) {
+		key, ok = parseName(name, folder)
+		return key, ok && slices.Contains(tasks, key.task)
+	}
+	files, err := open(ctx, source, wanted)
+	if err != nil {
+		return nil, fmt.Errorf("babi: reading %s: %w", source, err)
+	}
+	data, sum := &Data{}, sha256.New()
+	root := path.Base(filepath.ToSlash(source))
+	for _, task := range tasks {
+		for _, part := range []string{"train", "test"} {
+			f, ok := files[fileKey{task, part}]
+			if !ok {
+				return nil, fmt.Errorf("babi: %s holds no %s/qa%d_*_%s.txt", source, folder, task, part)
+			}
+			questions, err := Parse(strings.NewReader(f.text), f.at, task)
+			if err != nil {
+				return nil, err
+			}
+			if len(questions) == 0 {
+				return nil, fmt.Errorf("babi: %s holds no question", f.at)
+			}
+			io.WriteString(sum, f.text)
+			if part == "train" {
+				data.Train = append(data.Train, questions...)
+			} else {
+				data.Test = append(data.Test, questions...)
+			}
+			// Of an archive the folder in it is named after the edition, whatever the archive is called now.
+			if above := path.Dir(path.Dir(f.name)); above != "." {
+				root = path.Base(above)
+			}
+		}
+	}
+	data.Edition = fmt.Sprintf("%s, sha256 %.8x", root, sum.Sum(nil))
+	return data, nil
+}
+
+// fileKey is a file of the layout.
+type fileKey struct {
+	task int
+	part string // train or test
+}
+
+// file is one that has been read.
+type file struct {
+	name string // below the source, with slashes
+	at   string // for errors
+	text string
+}
+
+var filePattern = regexp.MustCompile(`^qa([0-9]{1,2})_(?:.*_)?(train|test)\.txt$`)
+
+// parseName tells which file of a folder of the layout a name is, whatever lies above the folder.
+func parseName(name, folder string) (fileKey, bool) {
+	m := filePattern.FindStringSubmatch(path.Base(name))
+	if m == nil || path.Base(path.Dir(name)) != folder {
+		return fileKey{}, false
+	}
+	task, err := strconv.Atoi(m[1])
+	return fileKey{task, m[2]}, err == nil
+}
+
+// maxFileBytes bounds a file, of which the largest known has 6 MB.
+const maxFileBytes = 64 << 20
+
+// open reads the wanted files of a source.
+func open(ctx context.Context, source string, wanted func(string) (fileKey, bool)) (map[fileKey]file, error) {
+	files := map[fileKey]file{}
+	// take reads a file where it is wanted.
+	take := func(name, at string, read func() (io.ReadCloser, error)) error {
+		key, ok := wanted(name)
+		if !ok {
+			return ctx.Err()
+		}
+		if before, twice := files[key]; twice {
+			return fmt.Errorf("it holds task %d twice: %s and %s", key.task, before.name, name)
+		}
+		r, err := read()
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		text, err := io.ReadAll(io.LimitReader(r, maxFileBytes+1))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if len(text) > maxFileBytes {
+			return fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
+		}
+		files[key] = file{name, at, string(text)}
+		return ctx.Err()
+	}
+	switch {
+	case strings.HasSuffix(source, ".zip"):
+		r, err := zip.OpenReader(source)
+		if errors.Is(err, zip.ErrFormat) {
+			return nil, errors.New("it is cut off or not a zip archive")
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		for _, f := range r.File {
+			if err := take(f.Name, source+": "+f.Name, f.Open); err != nil {
+				return nil, err
+			}
+		}
+		return files, nil
+	case strings.HasSuffix(source, ".tar.gz"), strings.HasSuffix(source, ".tgz"):
+		return files, openTar(source, take)
+	}
+	root := os.DirFS(source)
+	return files, fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return errors.Join(err, ctx.Err())
+		}
+		return take(name, filepath.Join(source, filepath.FromSlash(name)), func() (io.ReadCloser, error) { return root.Open(name) })
+	})
+}
+
+func openTar(source string, take func(name, at string, read func() (io.ReadCloser, error)) error) error {
+	f, err := os.Open(source)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	unpacked, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("it is not a tar.gz archive: %w", err)
+	}
+	r := tar.NewReader(unpacked)
+	for {
+		h, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("it is cut off or not a tar.gz archive: %w", err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		if err := take(h.Name, source+": "+h.Name, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }); err != nil {
+			return err
+		}
+	}
+}
