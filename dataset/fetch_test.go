@@ -232,3 +232,16 @@ func TestRemoteFiles(t *testing.T) {
 		assert.NoError(t, checkSum(filepath.Join(root, filepath.FromSlash(f.Path)), f.Sum))
 	}
 }
+
+// An address that names its server is not looked for at another.
+func TestFetchFromAnotherServer(t *testing.T) {
+	f, requests := serve(t, whole)
+	files := []RemoteFile{{"a.bin", f.Base + "/a.bin", remote()[0].Sum}}
+	f.Base = "http://127.0.0.1:1"
+	require.NoError(t, f.Fetch(t.Context(), files, t.TempDir(), nil))
+	assert.Equal(t, int64(1), requests.Load())
+
+	files, err := RemoteFiles(NameBabi)
+	require.NoError(t, err)
+	assert.Equal(t, babiArchive, files[0].Path)
+}

@@ -103,3 +103,39 @@ func TestSurvey(t *testing.T) {
 	unpack(t, root, map[string][]byte{"splits/vinyals/val.txt": nil, "splits/vinyals/test.txt": nil})
 	assert.True(t, omniglot().Complete())
 }
+
+func TestFindBabi(t *testing.T) {
+	base := nowhere(t)
+	_, err := Find(NameBabi, "")
+	require.ErrorIs(t, err, ErrNotFound)
+	assert.ErrorContains(t, err, "tasks_1-20_v1-2.tar.gz")
+	assert.ErrorContains(t, err, "engram data fetch babi")
+	_, err = Find(NameStories, "")
+	assert.ErrorContains(t, err, "built in")
+
+	shared := filepath.Join(base, "shared", "data", "babi")
+	for _, c := range []struct{ file, found string }{
+		{"tasks_1-20_notes.txt", ""},
+		{"tasks_1-20.tgz", "tasks_1-20.tgz"},
+		{"tasks_1-20_v1-2/README", "tasks_1-20.tgz"},
+		{"tasks_1-20_v1-2/en-10k/x", "tasks_1-20_v1-2"}, // the released edition goes before others
+		{"en/x", ""}, // the folder itself
+	} {
+		unpack(t, shared, map[string][]byte{c.file: nil})
+		root, err := Find(NameBabi, "")
+		if c.file == "tasks_1-20_notes.txt" {
+			require.ErrorIs(t, err, ErrNotFound)
+			continue
+		}
+		require.NoError(t, err)
+		assert.Equal(t, filepath.Join("..", "shared", "data", "babi", c.found), root)
+	}
+
+	s := Survey("")[2]
+	assert.Equal(t, NameBabi, s.Name)
+	assert.True(t, s.Complete())
+	s = Survey(t.TempDir())[2]
+	assert.False(t, s.Usable())
+	assert.Equal(t, []string{"tasks_1-20_v1-2.tar.gz"}, s.Missing)
+	assert.True(t, Survey("")[3].Complete(), "stories are built in")
+}

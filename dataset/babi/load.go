@@ -27,9 +27,9 @@ type Data struct {
 	Edition string
 }
 
-// Of returns the questions of a task.
-func Of(task int, questions []Question) []Question {
-	return slices.DeleteFunc(slices.Clone(questions), func(q Question) bool { return q.Task != task })
+// Of returns those of questions that are of the tasks.
+func Of(questions []Question, tasks ...int) []Question {
+	return slices.DeleteFunc(slices.Clone(questions), func(q Question) bool { return !slices.Contains(tasks, q.Task) })
 }
 
 // The folders of the layout: 1,000 training questions a task, and 10,000.
