@@ -1,0 +1,158 @@
+package memory_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// hop is the plain loop of one read of one task: the weights of the slots that hold something, and the sum under them.
+func hop(keys, values [][]float64, query []float64, linear bool) (read, weights []float64) {
+	for _, k := range keys {
+		var score float64
+		for i := range k {
+			score += k[i] * query[i]
+		}
+		weights = append(weights, score)
+	}
+	if !linear {
+		weights = softmax(weights)
+	}
+	read = make([]float64, len(values[0]))
+	for i, v := range values {
+		for j := range v {
+			read[j] += weights[i] * v[j]
+		}
+	}
+	return read, weights
+}
+
+func TestHopsAreThePlainLoop(t *testing.T) {
+	testkit.Enter(t)
+	r := rand.New(rand.NewPCG(1, 0))
+	const batch, slots, width = 3, 5, 4
+	filled := []int{5, 1, 3}
+	held := make([]float64, batch*slots)
+	for task, n := range filled {
+		for i := range n {
+			held[task*slots+i] = 1
+		}
+	}
+	for _, linear := range []bool{false, true} {
+		m := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Linear: linear})
+		var states []memory.State
+		for range 3 {
+			states = append(states, memory.KeyValueState{
+				Keys: floats(r.NormFloat64, batch, slots, width), Values: floats(r.NormFloat64, batch, slots, width),
+				Held: tensor.New(held, batch, 1, slots),
+			})
+		}
+		query := floats(r.NormFloat64, batch, 2, width)
+		last, attention := memory.Hops{Memory: m}.Read(&nn.Pass{}, states, query)
+		require.Len(t, attention, 3)
+		for task := range int64(batch) {
+			n := filled[task]
+			for i, q := range rows(query, task) {
+				for h, s := range states {
+					kv := s.(memory.KeyValueState)
+					read, weights := hop(rows(kv.Keys, task)[:n], rows(kv.Values, task)[:n], q, linear)
+					got := rows(attention[h], task)[i]
+					assert.InDeltaSlice(t, weights, got[:n], 1e-9)
+					for _, empty := range got[n:] {
+						assert.Zero(t, empty, "attention to an empty slot")
+					}
+					next := make([]float64, width)
+					for k := range q {
+						next[k] = q[k] + read[k]
+					}
+					q = next
+				}
+				assert.InDeltaSlice(t, q, rows(last, task)[i], 1e-9)
+			}
+		}
+	}
+}
+
+// Any controller may stand between the reads, any memory be read, and one state serve all hops.
+func TestHopsOfAnotherController(t *testing.T) {
+	testkit.Enter(t)
+	r := rand.New(rand.NewPCG(2, 0))
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	cell := nn.NewLSTMCell(b, 6, 4)
+	keys, values := support(r, 2, 6, 2, 4)
+	keys, values = keys.To(tensor.Float32), values.To(tensor.Float32)
+	state := cell.Init(2)
+	var asked []int
+	h := memory.Hops{
+		Memory: memory.NewPrototype(memory.PrototypeConfig{Metric: metric.SquaredEuclidean{}}),
+		Next: func(p *nn.Pass, hop int, query, read *tensor.Tensor) *tensor.Tensor {
+			asked = append(asked, hop)
+			state = cell.Step(p, tensor.Cat(2, query, read).Squeeze(1), state)
+			return state.Hidden.Unsqueeze(1)
+		},
+	}
+	held := write(h.Memory, keys, values)
+	last, attention := h.Read(&nn.Pass{}, []memory.State{held, held}, keys.Narrow(1, 0, 1))
+	assert.Equal(t, []int{0, 1}, asked)
+	assert.Equal(t, []int64{2, 1, 4}, last.Shape())
+	assert.Equal(t, []int64{2, 1, 2}, attention[1].Shape())
+	for i, g := range tensor.Grad(last.Square().Sum(), b.Params().Tensors()...) {
+		assert.True(t, g.Finite(), "%d", i)
+	}
+}
+
+// A task that holds nothing reads no NaN, in value or gradient.
+func TestEmptyTaskHasNoNaN(t *testing.T) {
+	testkit.Enter(t)
+	for _, linear := range []bool{false, true} {
+		keys, values := tensor.Zeros(1, 2, 3).RequireGrad(), tensor.Zeros(1, 2, 3).RequireGrad()
+		query := tensor.Ones(1, 1, 3).RequireGrad()
+		s := memory.KeyValueState{Keys: keys, Values: values, Held: tensor.Zeros(1, 1, 2)}
+		m := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Linear: linear})
+		last, _ := memory.Hops{Memory: m}.Read(&nn.Pass{}, []memory.State{s, s}, query)
+		assert.Equal(t, []float64{1, 1, 1}, last.Floats())
+		for _, g := range tensor.Grad(last.Square().Sum(), keys, values, query) {
+			assert.True(t, g.Finite())
+		}
+	}
+}
+
+// What is written to a memory some of whose slots are empty is held.
+func TestWriteBesideEmptySlots(t *testing.T) {
+	testkit.Enter(t)
+	r := rand.New(rand.NewPCG(3, 0))
+	m := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}})
+	keys, values := floats(r.NormFloat64, 1, 3, 4), soft(r, 1, 3, 2)
+	first := memory.KeyValueState{
+		Keys: keys.Narrow(1, 0, 2), Values: values.Narrow(1, 0, 2), Held: tensor.New([]float64{1, 0}, 1, 1, 2),
+	}
+	s := m.Write(&nn.Pass{}, first, keys.Narrow(1, 2, 1), values.Narrow(1, 2, 1))
+	require.Len(t, s.Tensors(), 3)
+	query := floats(r.NormFloat64, 1, 1, 4)
+	_, attention := m.Read(&nn.Pass{}, s, query)
+	got := attention.Floats()
+	assert.Zero(t, got[1])
+	without := write(m, tensor.Cat(1, keys.Narrow(1, 0, 1), keys.Narrow(1, 2, 1)), tensor.Cat(1, values.Narrow(1, 0, 1), values.Narrow(1, 2, 1)))
+	_, want := m.Read(&nn.Pass{}, without, query)
+	assert.InDeltaSlice(t, want.Floats(), []float64{got[0], got[2]}, 1e-12)
+	assert.InDeltaSlice(t, memory.LogRead(m, &nn.Pass{}, without, query).Floats(), memory.LogRead(m, &nn.Pass{}, s, query).Floats(), 1e-12)
+}
+
+func TestLinearReadHasNoLogarithm(t *testing.T) {
+	testkit.Enter(t)
+	m := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Linear: true})
+	err := tensor.Do(func() error {
+		m.LogRead(&nn.Pass{}, write(m, tensor.Zeros(1, 1, 2), tensor.Zeros(1, 1, 2)), tensor.Zeros(1, 1, 2))
+		return nil
+	})
+	assert.ErrorContains(t, err, "no logarithm")
+}
