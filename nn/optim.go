@@ -278,3 +278,12 @@ func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 	}
 	return out
 }
+
+// ClipEachByNorm returns the gradients with each scaled down by itself so that its norm is at most limit: nil stays nil.
+func ClipEachByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(grads))
+	for i := range grads {
+		out[i] = ClipByNorm(grads[i:i+1], limit)[0]
+	}
+	return out
+}

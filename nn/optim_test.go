@@ -172,6 +172,16 @@ func TestClipByNorm(t *testing.T) {
 	}
 }
 
+func TestClipEachByNorm(t *testing.T) {
+	testkit.Enter(t)
+	a, b := tensor.New([]float32{3, 0}, 2), tensor.New([]float32{0, -4, 12}, 3, 1)
+	clipped := nn.ClipEachByNorm([]*tensor.Tensor{a, nil, b}, 6.5)
+	assert.Equal(t, []float32{3, 0}, tensor.Values[float32](clipped[0]), "short of the limit by itself")
+	assert.Nil(t, clipped[1])
+	assert.InDeltaSlice(t, []float64{0, -4 * 6.5 / 12.649111, 12 * 6.5 / 12.649111}, clipped[2].Floats(), 1e-5)
+	assert.Equal(t, []float32{0, -4, 12}, tensor.Values[float32](b), "the gradients given stay")
+}
+
 func TestClipByValue(t *testing.T) {
 	testkit.Enter(t)
 	grads := []*tensor.Tensor{tensor.New([]float32{-11, -10, 0, .1, 10, 1e30}, 2, 3), nil, tensor.Scalar(float32(math.NaN()))}
