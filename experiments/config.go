@@ -48,6 +48,7 @@ type Loop struct {
 // Clip bounds the gradient. Zero leaves it as it is.
 type Clip struct {
 	Value float64 `yaml:"value" min:"0" doc:"of each element"`
+	Each  float64 `yaml:"each" min:"0" doc:"the norm of each parameter's"`
 	Norm  float64 `yaml:"norm" min:"0" doc:"of all gradients taken together"`
 }
 
@@ -122,6 +123,9 @@ func (c *Config) plan(file experimentFile) error {
 	c.optimizer, c.rate, err = planOptimizer(&c.Optimizer)
 	errs = append(errs, err)
 	c.schedule, err = planSchedule(&c.Schedule, int64(c.loop.Steps))
+	if p, ok := c.work.(paced); ok {
+		c.schedule = p.pace(c.schedule)
+	}
 	return schema.Join(append(errs, err)...)
 }
 

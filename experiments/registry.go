@@ -32,11 +32,14 @@ type imageShape struct{ channels, height, width int }
 
 // newFile returns what an experiment file on this kind of data set and network is decoded into, with the values of the
 // keys that it leaves out.
-func newFile(dataset, network string) experimentFile {
+func newFile(data, network string) experimentFile {
 	if network == "mann" {
 		return newMANNFile()
 	}
-	if slices.Contains(sequenceTasks(), dataset) {
+	if network == "memnet" || data == dataset.NameBabi || data == dataset.NameStories {
+		return newBabiFile()
+	}
+	if slices.Contains(sequenceTasks(), data) {
 		return newSequenceFile()
 	}
 	return newFewshotFile()
@@ -497,7 +500,7 @@ func zeroIsMeant(v float64) float64 {
 }
 
 type stepConfig struct {
-	Every  int64   `yaml:"every" min:"1" required:"true" doc:"steps"`
+	Every  int64   `yaml:"every" min:"1" required:"true" doc:"steps, or epochs where train counts them"`
 	Factor float64 `yaml:"factor" above:"0" doc:"multiplies the rate each time"`
 }
 

@@ -133,6 +133,9 @@ func (t *trainer) step(b batch) (out Step, err error) {
 		if clip := t.config.loop.Clip; clip.Value > 0 {
 			grads = nn.ClipByValue(grads, clip.Value)
 		}
+		if clip := t.config.loop.Clip; clip.Each > 0 {
+			grads = nn.ClipEachByNorm(grads, clip.Each)
+		}
 		if clip := t.config.loop.Clip; clip.Norm > 0 {
 			grads = nn.ClipByNorm(grads, clip.Norm)
 		}

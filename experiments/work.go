@@ -32,6 +32,13 @@ type work interface {
 	score() Score
 }
 
+// paced is work that trains in phases and epochs: its schedule is the file's, which counts what the loop's steps count while
+// the file is planned.
+type paced interface {
+	work
+	pace(file nn.Schedule) nn.Schedule
+}
+
 // batch is the training data of one step.
 type batch interface {
 	// loss is called in a scope. It returns what training makes smaller, and the batch's mean score.

@@ -71,6 +71,11 @@ type Protocol struct {
 
 	// Of sequences.
 	Sequences int `json:"sequences,omitempty"`
+
+	// Of questions about stories.
+	Questions int    `json:"questions,omitempty"`
+	Networks  string `json:"networks,omitempty"` // joint, one for all tasks, or task, one a task
+	Edition   string `json:"edition,omitempty"`  // of the data
 }
 
 // Training says how the model came about.

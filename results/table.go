@@ -20,6 +20,7 @@ var publishedText []byte
 type publications struct {
 	Omniglot  []published
 	MANN      []published
+	Babi      []published
 	Sequences []publishedTask
 }
 
@@ -106,6 +107,7 @@ var documents = map[string]func([]Run) ([]byte, error){
 	"results/ntm.md":      NTM,
 	"results/mann.md":     MANN,
 	"results/stream.md":   Stream,
+	"results/babi.md":     Babi,
 }
 
 // Document is a generated file; its path is below the project's top folder.

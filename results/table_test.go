@@ -276,6 +276,39 @@ func TestMANNTable(t *testing.T) {
 	assert.NotContains(t, string(text), "One-hot labels, 15 classes")
 }
 
+func TestBabiTableTakesTheSeedWithTheLowestTrainingError(t *testing.T) {
+	seed := func(n uint64, training, one, two, mean float64) results.Run {
+		figure := func(name, metric string, v float64) results.Figure {
+			return results.Figure{Name: name, Metric: metric, Value: v, Interval: .5, Protocol: results.Protocol{
+				Dataset: "babi", TrainedOn: "babi", Split: "en, test", Edition: "tasks_1-20, sha256 ab", Questions: 1000, Networks: "joint",
+			}}
+		}
+		return results.Run{Path: fmt.Sprintf("p%d", n), Result: &results.Result{
+			Name: "babi-joint-1k", About: "A test", Network: "memnet", Seed: n, Config: "train: {batch: 32, epochs: 90}\n",
+			Figures: []results.Figure{
+				figure("task 1", "error", one), figure("task 1", "support", 80), figure("task 2", "error", two),
+				figure("mean", "error", mean), figure("failed", "tasks", 1), figure("training", "error", training),
+			},
+			Training: results.Training{Parameters: 1000, Seconds: 120},
+		}}
+	}
+	text, err := results.Babi([]results.Run{seed(1, 3, 2, 10, 6), seed(2, 2, 4, 20, 12), {Path: "p", Result: sample()}})
+	require.NoError(t, err)
+	for _, want := range []string{
+		"## babi-joint-1k\n\nA test. `engram run experiments/babi-joint-1k.yaml --seed N`",
+		"| task 1 | 0.0 | 0.0, 0.1 | **4.0** ± 0.5 | 3.0 ± 1.4 | 80 |",
+		"| task 2 | 11.4 | 13.1, 16.6 | **20.0** ± 0.5 | 15.0 ± 7.1 |  |",
+		"| mean | 12.4 | 12.4, 12.9 | **12.0** ± 0.5 | 9.0 ± 4.2 |  |",
+		"| failed | 11.0 | 10.0, 11.0 | **1** | 1.0 ± 0.0 |  |",
+		"Data: en of tasks_1-20, sha256 ab. One network for all tasks. Paper: Sukhbaatar et al. 2015, table 1. Re-runs:",
+		"| [1](p1) | 3.00 | 6.0 | 1 | 1000 parameters, 90 epochs, 2 min |",
+		"| [2](p2), chosen | 2.00 | 12.0 | 1 |",
+	} {
+		assert.Contains(t, string(text), want)
+	}
+	assert.NotContains(t, string(text), "98.765")
+}
+
 func TestFigureOfAnotherDataSetIsLeftOut(t *testing.T) {
 	r := sample()
 	r.Figures[0].Protocol.TrainedOn = "strokes"

@@ -59,6 +59,7 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newCompare(),
 		newImport(),
 		newExport(),
+		newExplain(),
 		newTable(),
 		newData(),
 		newDoctor(),

@@ -182,9 +182,11 @@ func printResults(w io.Writer, all []*results.Result) error {
 				protocol = p.Split
 			case p.Labels != "":
 				protocol = fmt.Sprintf("split %s, rotations %s, %s labels", p.Split, p.Rotations, p.Labels)
+			case p.Questions > 0:
+				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.Networks)
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %.2f ± %.2f%s\t%s\n",
-				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences), f.Metric, f.Value, f.Interval, unit, protocol)
+				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences, p.Questions), f.Metric, f.Value, f.Interval, unit, protocol)
 		}
 	}
 	return tw.Flush()
