@@ -125,10 +125,9 @@ func (f *fewshotFile) plan() (work, error) {
 	}
 	if f.Network.Kind() != "" {
 		w.network, err = planFewshot(&f.Network)
-		errs = append(errs, err)
-	}
-	if f.Stream != nil && w.network != nil {
-		w.stream, err = planStream(&f.Network)
+		if err == nil && f.Stream != nil {
+			w.stream, err = planStream(&f.Network)
+		}
 		errs = append(errs, err)
 	}
 	return w, schema.Join(errs...)

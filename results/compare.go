@@ -121,7 +121,11 @@ func differences(runs []Run) string {
 			}
 			for _, c := range Compare(r.Result, s.Result) {
 				if c.Why == "" && c.A.Protocol.Shot > 0 {
-					fmt.Fprintf(&b, "| %s, %s | %s | %s | %+.2f ± %.2f |\n", c.A.Name, c.A.Protocol.Norm, label(r), label(s), c.Difference, c.Interval)
+					test := c.A.Name + ", " + c.A.Protocol.Norm
+					if n := c.A.Protocol.FineTune; n > 0 {
+						test += fmt.Sprintf(", %d steps of fine-tuning", n)
+					}
+					fmt.Fprintf(&b, "| %s | %s | %s | %+.2f ± %.2f |\n", test, label(r), label(s), c.Difference, c.Interval)
 				}
 			}
 		}
