@@ -27,8 +27,8 @@ func (f *Figure) Unit() string {
 	switch f.Metric {
 	case Bits, OptimalBits, ExcessBits:
 		return "bits"
-	case "tasks":
-		return "tasks"
+	case "tasks": // are counted
+		return ""
 	}
 	return "%"
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -173,7 +174,7 @@ func printResults(w io.Writer, all []*results.Result) error {
 	for _, r := range all {
 		for _, f := range r.Figures {
 			p := f.Protocol
-			unit, protocol := " "+f.Unit(), fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
+			unit, protocol := strings.TrimRight(" "+f.Unit(), " "), fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
 			if p.FineTune > 0 {
 				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
 			}
