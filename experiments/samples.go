@@ -109,9 +109,8 @@ func (w *sequenceWork) answerPanels(s sample) []plot.Panel {
 // memoryPanels show input and output above where the heads wrote and read.
 func (w *sequenceWork) memoryPanels(s sample) []plot.Panel {
 	p := w.answerPanels(s)
-	panels := []plot.Panel{p[0], p[2]}
 	first, n := s.slots()
-	return append(append(panels, s.write.panels("write weighting", first, n)...), s.read.panels("read weighting", first, n)...)
+	return slices.Concat([]plot.Panel{p[0], p[2]}, s.write.panels("write weighting", first, n), s.read.panels("read weighting", first, n))
 }
 
 // inputs are the inputs as [channel][step].

@@ -185,7 +185,9 @@ type answered struct {
 }
 
 // answers gives n sequences of a size, some at a time. An error ends it.
-func (w *sequenceWork) answers(ctx context.Context, name string, size sequence.Size, n int, on tensor.Device) iter.Seq2[answered, error] {
+func (w *sequenceWork) answers(
+	ctx context.Context, name string, size sequence.Size, n int, on tensor.Device,
+) iter.Seq2[answered, error] {
 	return func(yield func(answered, error) bool) {
 		for done := 0; done < n; done += evaluationSequences {
 			b, err := w.answer(ctx, name, done, size, min(n-done, evaluationSequences), on, nil)
@@ -196,8 +198,11 @@ func (w *sequenceWork) answers(ctx context.Context, name string, size sequence.S
 	}
 }
 
-// answer runs the network on n sequences of a size, those of a stream from the given one on.
-func (w *sequenceWork) answer(ctx context.Context, name string, first int, size sequence.Size, n int, on tensor.Device, seen func(memory.State)) (answered, error) {
+// answer runs the network on n sequences of a size, those of a stream from the given one on. seen, which may be nil, is
+// shown the memory's state after every step.
+func (w *sequenceWork) answer(
+	ctx context.Context, name string, first int, size sequence.Size, n int, on tensor.Device, seen func(memory.State),
+) (answered, error) {
 	b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(first)), n, size)
 	if err == nil {
 		err = ctx.Err()

@@ -174,7 +174,11 @@ func printResults(w io.Writer, all []*results.Result) error {
 	for _, r := range all {
 		for _, f := range r.Figures {
 			p := f.Protocol
-			unit, protocol := strings.TrimRight(" "+f.Unit(), " "), fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
+			unit := f.Unit()
+			if unit == "bits" { // which the metric's name says already
+				unit = "a sequence"
+			}
+			protocol := fmt.Sprintf("split %s, rotations %s, %s, %d query a class", p.Split, p.Rotations, p.Norm, p.Query)
 			if p.FineTune > 0 {
 				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
 			}
@@ -186,8 +190,8 @@ func printResults(w io.Writer, all []*results.Result) error {
 			case p.Questions > 0:
 				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.Networks)
 			}
-			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %.2f ± %.2f%s\t%s\n",
-				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences, p.Questions), f.Metric, f.Value, f.Interval, unit, protocol)
+			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %s\t%s\n",
+				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences, p.Questions), f.Metric, strings.TrimRight(fmt.Sprintf("%.2f ± %.2f %s", f.Value, f.Interval, unit), " "), protocol)
 		}
 	}
 	return tw.Flush()

@@ -2,6 +2,7 @@ package plot
 
 import (
 	"image/color"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -29,7 +30,7 @@ type Panel struct {
 }
 
 // Measures of [Panels] in points. A cell is as wide and as high as the room for all columns and for all rows of its panel
-// allows.
+// allows. More than four panels share the room that four have.
 const (
 	columnsRoom, rowsRoom   = 720, 380
 	smallestCell, largeCell = 2, 12
@@ -47,6 +48,11 @@ func cell(room vg.Length, n int) vg.Length {
 	return min(max(side, smallestCell), largeCell)
 }
 
+// height is that of a cell of a panel.
+func (f Panels) height(p Panel) vg.Length {
+	return cell(rowsRoom*4/vg.Length(max(len(f.Panels), 4)), len(p.Cells))
+}
+
 // columns is the length of the common time.
 func (f Panels) columns() (n int) {
 	for _, p := range f.Panels {
@@ -60,7 +66,7 @@ func (f Panels) columns() (n int) {
 // left is where the grids begin: a whole number, so that the edges of cells fall on pixels.
 func (f Panels) left() (x vg.Length) {
 	for _, p := range f.Panels {
-		for i := range p.named() {
+		for i := range p.named(f.height(p)) {
 			x = max(x, style(8).Width(p.Rows[i]))
 		}
 	}
@@ -74,16 +80,14 @@ func (f Panels) size() (width, height vg.Length) {
 	width = vg.Length(math.Ceil(float64(width))) + margin
 	height = margin + titleRoom + footRoom
 	for _, p := range f.Panels {
-		height += nameRoom + p.height() + gapRoom
+		height += nameRoom + f.height(p)*vg.Length(len(p.Cells)) + gapRoom
 	}
 	return width, height
 }
 
-func (p Panel) height() vg.Length { return vg.Length(len(p.Cells)) * cell(rowsRoom, len(p.Cells)) }
-
-// named yields the rows whose names are written.
-func (p Panel) named() func(yield func(int) bool) {
-	each := every(cell(rowsRoom, len(p.Cells)), 9)
+// named yields the rows whose names are written where rows are of a height.
+func (p Panel) named(height vg.Length) iter.Seq[int] {
+	each := every(height, 9)
 	return func(yield func(int) bool) {
 		for i := 0; i < len(p.Rows); i += each {
 			if !yield(i) {
@@ -120,8 +124,8 @@ func (f Panels) draw(c draw.Canvas) error {
 		name := style(9)
 		c.FillText(name, vg.Point{X: at.X, Y: at.Y - nameRoom + 4}, p.Name)
 		at.Y -= nameRoom
-		p.draw(c, at, side, columns)
-		at.Y -= p.height() + gapRoom
+		p.draw(c, at, side, f.height(p), columns)
+		at.Y -= f.height(p)*vg.Length(len(p.Cells)) + gapRoom
 	}
 
 	label := style(8)
@@ -138,9 +142,8 @@ func (f Panels) draw(c draw.Canvas) error {
 	return nil
 }
 
-// draw draws the grid with its left upper corner at a point.
-func (p Panel) draw(c draw.Canvas, at vg.Point, width vg.Length, columns int) {
-	height := cell(rowsRoom, len(p.Cells))
+// draw draws the grid of cells of a width and a height with its left upper corner at a point.
+func (p Panel) draw(c draw.Canvas, at vg.Point, width, height vg.Length, columns int) {
 	paths := map[int]vg.Path{} // a path for all cells of a shade
 	for i, row := range p.Cells {
 		top := at.Y - vg.Length(i)*height
@@ -166,13 +169,13 @@ func (p Panel) draw(c draw.Canvas, at vg.Point, width vg.Length, columns int) {
 		c.SetColor(shadeColour(s))
 		c.Fill(paths[s])
 	}
-	low, right := at.Y-p.height(), at.X+vg.Length(columns)*width
+	low, right := at.Y-vg.Length(len(p.Cells))*height, at.X+vg.Length(columns)*width
 	c.StrokeLines(draw.LineStyle{Color: color.Gray{0x60}, Width: .5},
 		[]vg.Point{at, {X: right, Y: at.Y}, {X: right, Y: low}, {X: at.X, Y: low}, at})
 
 	name := style(8)
 	name.XAlign, name.YAlign = draw.XRight, draw.YCenter
-	for i := range p.named() {
+	for i := range p.named(height) {
 		c.FillText(name, vg.Point{X: at.X - 4, Y: at.Y - (vg.Length(i)+.5)*height}, p.Rows[i])
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -161,17 +162,22 @@ func TestManyCellsAreSmallAndFewAreNamed(t *testing.T) {
 		rows, cells[i] = append(rows, "row"), make([]float64, 300)
 	}
 	p := Panel{Name: "write weighting", Rows: rows, Cells: cells}
+	f := Panels{Panels: []Panel{p}}
 	n := 0
-	for i := range p.named() {
+	for i := range p.named(f.height(p)) {
 		assert.Zero(t, i%5)
 		n++
 	}
 	assert.Equal(t, 26, n)
-	f := Panels{Panels: []Panel{p}}
 	width, height := f.size()
 	assert.Less(t, float64(width), 800.)
 	assert.Less(t, float64(height), 480.)
 	words(t, f)
+
+	p.Rows, p.Cells = p.Rows[:32], p.Cells[:32]
+	f.Panels = slices.Repeat([]Panel{p}, 8)
+	_, height = f.size()
+	assert.Less(t, float64(height), 4*480., "many panels share the room of four")
 }
 
 func TestPanelsWithoutCells(t *testing.T) {
