@@ -284,7 +284,7 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
-	say.Testing(data.kind+" "+t.String(), t.Episodes)
+	say.Testing(fmt.Sprintf("%s %s, %s", data.kind, t, t.Norm), t.Episodes)
 	accuracies, err := w.evaluate(ctx, sampler, t.Episodes, normOf(t.Norm), t.FineTune, on, say.Tested)
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)

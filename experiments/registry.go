@@ -181,10 +181,11 @@ func planMemory(s *schema.Section, c prototypeConfig) (func(b *nn.Builder, e enc
 	}
 	switch s.Kind() {
 	case "prototype":
+		usual := c.Merge
 		if err := s.Decode(&c); err != nil {
 			return nil, err
 		}
-		if c.Merge == "sum" && c.Metric.Kind() != "relation" {
+		if c.Merge == "sum" && usual != "sum" && c.Metric.Kind() != "relation" { // a network that sums by itself minds its metric
 			return nil, s.Errorf("merge: sum grows with the examples of a class, which %s takes for a distance; use mean, or metric: relation", c.Metric.Kind())
 		}
 		m, err := planMetric(&c.Metric)

@@ -22,18 +22,6 @@ func context(t *testing.T, width int64, reads int) (*matchingnet.Context, *nn.Pa
 	return matchingnet.NewContext(b, width, reads), b.Params()
 }
 
-func normal(r *rand.Rand, shape ...int64) *tensor.Tensor {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = r.NormFloat64()
-	}
-	return tensor.New(v, shape...)
-}
-
 // rows reads the rows of one task of a tensor [tasks, rows, columns].
 func rows(x *tensor.Tensor, task int64) (out [][]float64) {
 	v, w := x.Select(0, task).Floats(), int(x.Dim(2))
@@ -137,7 +125,7 @@ func TestContextIsThePlainLoop(t *testing.T) {
 		testkit.Enter(t)
 		c, ps := context(t, 4, reads)
 		r := rand.New(rand.NewPCG(1, uint64(reads)))
-		support, query := normal(r, 2, 6, 4), normal(r, 2, 3, 4)
+		support, query := testkit.Normal(r, 2, 6, 4), testkit.Normal(r, 2, 3, 4)
 		p, _ := testkit.Double(nn.Pass{}, ps)
 		g, f := c.Forward(p, support, query)
 		require.Equal(t, support.Shape(), g.Shape())
@@ -158,7 +146,7 @@ func TestContextIsOfTheSupportSet(t *testing.T) {
 	testkit.Enter(t)
 	c, ps := context(t, 4, 0)
 	r := rand.New(rand.NewPCG(2, 0))
-	support, query := normal(r, 2, 6, 4), normal(r, 2, 3, 4)
+	support, query := testkit.Normal(r, 2, 6, 4), testkit.Normal(r, 2, 3, 4)
 	p, _ := testkit.Double(nn.Pass{}, ps)
 	g, f := c.Forward(p, support, query)
 	_, alone := c.Forward(p, support, query.Narrow(1, 1, 1))
@@ -173,7 +161,7 @@ func TestContextGradientIsTheFiniteDifference(t *testing.T) {
 	testkit.Enter(t)
 	c, ps := context(t, 2, 3)
 	r := rand.New(rand.NewPCG(3, 0))
-	support, query := normal(r, 2, 3, 2).RequireGrad(), normal(r, 2, 2, 2).RequireGrad()
+	support, query := testkit.Normal(r, 2, 3, 2).RequireGrad(), testkit.Normal(r, 2, 2, 2).RequireGrad()
 	p, leaves := testkit.Double(nn.Pass{}, ps)
 	testkit.Differences(t, append(leaves, support, query), 1e-5, 1e-8, func() *tensor.Tensor {
 		g, f := c.Forward(p, support, query)

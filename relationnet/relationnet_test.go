@@ -194,13 +194,7 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 				net := relationnet.New(e, memory.NewPrototype(memory.PrototypeConfig{Metric: relation, Sum: true}), kind)
 
 				r := rand.New(rand.NewPCG(7, 0))
-				images := func(n int64) *tensor.Tensor {
-					v := make([]float64, n*18*18)
-					for i := range v {
-						v[i] = r.NormFloat64()
-					}
-					return tensor.New(v, 1, n, 1, 18, 18)
-				}
+				images := func(n int64) *tensor.Tensor { return testkit.Normal(r, 1, n, 1, 18, 18) }
 				task := &fewshot.Task{
 					Way: 2, Support: images(4), SupportLabels: tensor.New([]int64{0, 1, 1, 0}, 1, 4),
 					Query: images(3), QueryLabels: tensor.New([]int64{1, 0, 1}, 1, 3),

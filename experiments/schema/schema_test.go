@@ -331,3 +331,21 @@ func TestPeek(t *testing.T) {
 		assert.Empty(t, Peek("x", []byte(none), "dataset"), none)
 	}
 }
+
+// embedded is lifted by its embedder although its own name is not exported.
+type embedded struct {
+	Slots int `yaml:"slots" min:"1"`
+}
+
+func TestEmbeddedStructIsLifted(t *testing.T) {
+	var c struct {
+		embedded `yaml:",inline"`
+		Gate     float64 `yaml:"gate"`
+	}
+	require.NoError(t, Decode("x.yaml", []byte("slots: 3\ngate: 0.5\n"), &c))
+	assert.Equal(t, 3, c.Slots)
+	text, err := Encode(&c)
+	require.NoError(t, err)
+	assert.Equal(t, "slots: 3\ngate: 0.5\n", string(text))
+	assert.ErrorContains(t, Decode("x.yaml", []byte("slots: 0\n"), &c), "x.yaml:1: slots: must be at least 1, got 0")
+}
