@@ -202,13 +202,16 @@ func (s *passing) through(ctx context.Context, m memory.Associative, asked int) 
 func (s *passing) write(p *nn.Pass, m memory.Associative, state memory.State, at int64) memory.State {
 	scope := tensor.Enter()
 	defer scope.Leave()
-	// Clones, since a memory may hold what it is given.
+	// Copies, since a memory may hold what it is given.
 	next := m.Write(p, state, s.keys.Narrow(1, at, 1).MulScalar(1), s.values.Narrow(1, at, 1).MulScalar(1))
+	kept := map[*tensor.Tensor]bool{}
 	for _, t := range next.Tensors() {
-		scope.Keep(t.Tensor)
+		kept[scope.Keep(t.Tensor)] = true
 	}
 	for _, t := range state.Tensors() {
-		t.Tensor.Free()
+		if !kept[t.Tensor] {
+			t.Tensor.Free()
+		}
 	}
 	return next
 }
