@@ -101,6 +101,7 @@ func TestScoresLieBesideTheResult(t *testing.T) {
 func TestNewScoresRoundsToItsUnit(t *testing.T) {
 	s := results.NewScores([]float64{100, 100 * 74. / 75, 0}, .75, "x")
 	assert.Equal(t, []int64{75, 74, 0}, s.Values)
+	assert.Nil(t, results.NewScores([]float64{1, math.NaN()}, 1000, ""))
 	assert.Equal(t, []int64{1235, -1}, results.NewScores([]float64{1.23456, -.001}, 1000, "").Values)
 }
 

@@ -21,10 +21,13 @@ type Scores struct {
 	On string `json:"on"`
 }
 
-// NewScores rounds values in the unit of their figure to multiples of 1/per.
+// NewScores rounds values in the unit of their figure to multiples of 1/per. It is nil where one is not finite.
 func NewScores(values []float64, per float64, on string) *Scores {
 	s := &Scores{Per: per, On: on}
 	for _, v := range values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
 		s.Values = append(s.Values, int64(math.Round(v*per)))
 	}
 	return s

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"github.com/engram-go/engram/results/plot"
 )
 
 // Stream returns results/stream.md: what memories of several sizes hold of a stream that is longer than they are.
@@ -19,9 +21,11 @@ mean over the streams, which are the same for all memories. A memory of so many 
 which it chooses what to lose are those of the papers (see package memory). keyvalue keeps every example, prototype one mean
 a class.
 `)
+	plotted := false
 	for _, r := range runs {
 		if streamed(r.Result) {
-			streamTables(&b, r)
+			streamTables(&b, r, !plotted)
+			plotted = true
 		}
 	}
 	return b.Bytes(), nil
@@ -32,8 +36,41 @@ func streamed(r *Result) bool {
 	return slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Memory != "" })
 }
 
-// streamTables writes the tables of a run: a row a memory, a column a size, for each metric.
-func streamTables(b *bytes.Buffer, r Run) {
+// StreamPlot returns results/stream.svg, accuracy at the end of the stream against the size of the memory, of the first run
+// that has it; nil where there is none. The unbounded memories are level lines.
+func StreamPlot(runs []Run) ([]byte, error) {
+	i := slices.IndexFunc(runs, func(r Run) bool { return streamed(r.Result) })
+	if i < 0 {
+		return nil, nil
+	}
+	p := plot.Curves{Title: "Accuracy at the end of the stream", X: "slots", Y: "accuracy, %"}
+	largest := 0.
+	lines := map[string]*plot.Line{}
+	var memories []string
+	for _, f := range runs[i].Figures {
+		if f.Protocol.Memory == "" || f.Metric != "accuracy" {
+			continue
+		}
+		if lines[f.Protocol.Memory] == nil {
+			memories = append(memories, f.Protocol.Memory)
+			lines[f.Protocol.Memory] = &plot.Line{Name: f.Protocol.Memory, Dots: f.Protocol.Slots > 0}
+		}
+		l := lines[f.Protocol.Memory]
+		l.X, l.Y = append(l.X, float64(f.Protocol.Slots)), append(l.Y, f.Value)
+		largest = max(largest, float64(f.Protocol.Slots))
+	}
+	for _, name := range memories {
+		l := *lines[name]
+		if !l.Dots { // unbounded
+			l.X, l.Y = []float64{0, largest}, []float64{l.Y[0], l.Y[0]}
+		}
+		p.Lines = append(p.Lines, l)
+	}
+	return plot.SVG(p)
+}
+
+// streamTables writes the tables of a run: a row a memory, a column a size, for each metric; before them the plot, where it is of this run.
+func streamTables(b *bytes.Buffer, r Run, plotted bool) {
 	var metrics, memories []string
 	var sizes []int64
 	var first *Figure
@@ -53,6 +90,9 @@ func streamTables(b *bytes.Buffer, r Run) {
 	p := first.Protocol
 	fmt.Fprintf(b, "\n## %s, seed %d\n\n%s. %d streams of %d examples, %d of each of %d classes; %d queries a class, asked %d times. `engram run experiments/%s.yaml`\n",
 		r.Name, r.Seed, r.About, p.Episodes, p.Way*p.Shot, p.Shot, p.Way, p.Query, p.Asked, r.Name)
+	if plotted {
+		b.WriteString("\n![Accuracy at the end of the stream against slots](stream.svg)\n")
+	}
 	for _, metric := range metrics {
 		fmt.Fprintf(b, "\n| %s | unbounded |", metric)
 		line := "\n|---|---|"

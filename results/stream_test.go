@@ -37,6 +37,14 @@ func TestStreamTables(t *testing.T) {
 		assert.Contains(t, string(text), want)
 	}
 	assert.NotContains(t, string(text), "## x")
+
+	plot, err := results.StreamPlot([]results.Run{{Path: "q", Result: sample()}, {Path: "p", Result: streamSample()}})
+	require.NoError(t, err)
+	assert.Contains(t, string(plot), ">keyvalue</text>")
+	assert.Contains(t, string(plot), ">lrua</text>")
+	plot, err = results.StreamPlot([]results.Run{{Path: "q", Result: sample()}})
+	require.NoError(t, err)
+	assert.Nil(t, plot, "no stream, no file")
 }
 
 // A run that is there for its stream is no row among the reproductions of papers.

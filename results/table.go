@@ -107,6 +107,7 @@ var documents = map[string]func([]Run) ([]byte, error){
 	"results/ntm.md":      NTM,
 	"results/mann.md":     MANN,
 	"results/stream.md":   Stream,
+	"results/stream.svg":  StreamPlot,
 	"results/babi.md":     Babi,
 }
 
@@ -125,7 +126,9 @@ func Documents(runs []Run) ([]Document, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Document{path, text})
+		if text != nil {
+			out = append(out, Document{path, text})
+		}
 	}
 	curves, err := sequenceCurves(runs)
 	if err != nil {
