@@ -20,6 +20,9 @@ const (
 // Names lists the data sets.
 func Names() []string { return []string{NameOmniglot, NameStrokes, NameBabi, NameStories} }
 
+// ImageNames lists the data sets that are images.
+func ImageNames() []string { return []string{NameOmniglot, NameStrokes} }
+
 // ErrNotFound is what Find's error wraps when a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -156,6 +157,8 @@ type memnetConfig struct {
 	Time     bool    `yaml:"time" doc:"tell the network the order of the sentences"`
 	Noise    float64 `yaml:"noise" min:"0" max:"1" doc:"times without a sentence, in training, as a share of the sentences at most"`
 	ReLU     bool    `yaml:"relu" doc:"a rectifier after each hop"`
+
+	Memory schema.Section `yaml:"memory" doc:"what holds the sentences: keyvalue"`
 }
 
 // planMemnet reads a Memory Network, which is then made for data with so many words, and so many in the longest sentence.
@@ -163,8 +166,13 @@ func planMemnet(s *schema.Section) (func(b *nn.Builder, words, longest int) *mem
 	if s.Kind() != "memnet" {
 		return nil, s.UnknownKind([]string{"memnet"})
 	}
-	c := memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true}
+	c := memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true, Memory: schema.NewSection("keyvalue", nil)}
 	err := s.Decode(&c)
+	if c.Memory.Kind() == "keyvalue" {
+		err = schema.Join(err, c.Memory.Decode(&struct{}{}))
+	} else if err == nil {
+		err = c.Memory.UnknownKind([]string{"keyvalue"})
+	}
 	encodings := map[string]encoder.WordEncoding{
 		"bag": encoder.BagOfWords, "position": encoder.PositionEncoding, "released": encoder.ReleasedPositionEncoding,
 	}
@@ -209,7 +217,7 @@ type storyExample struct {
 }
 
 // wrong is what networks on stories are measured in.
-var wrong = Score{Name: "error", Of: "questions", Unit: "%", Factor: 100, Less: true}
+var wrong = Score{Name: results.Error, Of: "questions", Unit: "%", Factor: 100, Less: true}
 
 // evaluationQuestions is how many questions one evaluation of a network takes.
 const evaluationQuestions = 100
@@ -519,19 +527,20 @@ func (g *storyGroup) answer(examples []storyExample) []answer {
 	return out
 }
 
-// supported reports whether the sentence with the largest weight of all hops is one that the answer follows from.
-func (a answer) supported() bool {
+// found is 1 where the sentence with the largest weight of all hops is one that the answer follows from, and 0 elsewhere.
+func (a answer) found() float64 {
 	strongest, weight := -1, math.Inf(-1)
-	first := 0 // sentence that the memory holds
 	for _, hop := range a.attention {
-		first = len(a.example.Facts) - len(hop)
 		for i, v := range hop {
 			if v > weight {
-				strongest, weight = i, v
+				strongest, weight = len(a.example.Facts)-len(hop)+i, v
 			}
 		}
 	}
-	return slices.Contains(a.example.asked.Support, first+strongest)
+	if slices.Contains(a.example.asked.Support, strongest) {
+		return 1
+	}
+	return 0
 }
 
 func (w *babiWork) tests() int { return 1 }
@@ -546,59 +555,56 @@ func (w *babiWork) test(ctx context.Context, _ int, _ tensor.Device, _ string, s
 	figure := func(name, metric, split string, questions int, value, half float64) {
 		figures = append(figures, results.Figure{Name: name, Metric: metric, Value: value, Interval: half, Protocol: results.Protocol{
 			Dataset: w.data.kind, Split: w.data.split + ", " + split, TrainedOn: w.data.kind, Precision: "fp32",
-			Questions: questions, Networks: w.file.Train.Networks, Edition: w.edition,
+			Questions: questions, TrainNetworks: w.file.Train.Networks, Edition: w.edition,
 		}})
 	}
-	var sums struct {
-		questions, tasks, training, failed int
-		mean, variance, trainingErrors     float64
+	// percent adds a figure of shares.
+	percent := func(name, metric, split string, shares []float64) (mean, half float64) {
+		mean, half = results.MeanInterval(shares)
+		figure(name, metric, split, len(shares), 100*mean, 100*half)
+		return 100 * mean, 100 * half
 	}
+	var mean, variance float64 // sums over the tasks
+	var tasks, failed, questions int
+	var training []float64
 	for _, g := range w.groups {
 		say.Testing(w.data.kind+", "+g.name, len(g.test))
-		missed, hit, done := map[int][]float64{}, map[int][]float64{}, 0
+		missed, found := map[int][]float64{}, map[int][]float64{}
+		done := 0
 		for a, err := range g.answers(ctx, g.test) {
 			if err != nil {
 				return nil, fmt.Errorf("test %s: %w", g.name, err)
 			}
 			q := a.example.asked
-			missed[q.Task] = append(missed[q.Task], 100*a.wrong)
+			missed[q.Task] = append(missed[q.Task], a.wrong)
 			if len(q.Support) > 0 {
-				supported := 0.
-				if a.supported() {
-					supported = 100
-				}
-				hit[q.Task] = append(hit[q.Task], supported)
+				found[q.Task] = append(found[q.Task], a.found())
 			}
-			sums.questions++
 			done++
 			say.Tested(done)
 		}
-		for _, task := range tasksOf(asked(g.test)) {
+		for _, task := range slices.Sorted(maps.Keys(missed)) {
 			name := fmt.Sprintf("task %d", task)
-			mean, half := results.MeanInterval(missed[task])
-			figure(name, wrong.Name, "test", len(missed[task]), mean, half)
-			if hit := hit[task]; len(hit) > 0 {
-				supported, half := results.MeanInterval(hit)
-				figure(name, "support", "test", len(hit), supported, half)
+			value, half := percent(name, wrong.Name, "test", missed[task])
+			figures[len(figures)-1].Scores = percentScores(missed[task], 1, w.edition)
+			if len(found[task]) > 0 {
+				percent(name, results.Attention, "test", found[task])
 			}
-			sums.tasks++
-			sums.mean, sums.variance = sums.mean+mean, sums.variance+half*half
-			if mean > failedAbove {
-				sums.failed++
+			mean, variance, tasks, questions = mean+value, variance+half*half, tasks+1, questions+len(missed[task])
+			if value > failedAbove {
+				failed++
 			}
 		}
 		for a, err := range g.answers(ctx, g.train) {
 			if err != nil {
 				return nil, fmt.Errorf("test %s on training questions: %w", g.name, err)
 			}
-			sums.training++
-			sums.trainingErrors += 100 * a.wrong
+			training = append(training, a.wrong)
 		}
 	}
-	tasks := float64(sums.tasks)
-	figure("mean", wrong.Name, "test", sums.questions, sums.mean/tasks, math.Sqrt(sums.variance)/tasks)
-	figure("failed", "tasks", "test", sums.questions, float64(sums.failed), 0)
-	figure("training", wrong.Name, "training", sums.training, sums.trainingErrors/float64(sums.training), 0)
+	figure(results.AllTasks, wrong.Name, "test", questions, mean/float64(tasks), math.Sqrt(variance)/float64(tasks))
+	figure(results.AllTasks, results.Failed, "test", questions, float64(failed), 0)
+	percent(results.OnTraining, wrong.Name, "training", training)
 	return figures, nil
 }
 

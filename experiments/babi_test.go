@@ -78,18 +78,19 @@ func TestFiguresOfStories(t *testing.T) {
 			byName[f.Name+", "+f.Metric] = f
 		}
 		assert.Equal(t, []string{
-			"task 1, error", "task 1, support", "task 2, error", "task 2, support", "mean, error", "failed, tasks", "training, error",
+			"task 1, error", "task 1, attention", "task 2, error", "task 2, attention",
+			"all tasks, error", "all tasks, failed", "training questions, error",
 		}, names)
 		assert.Equal(t, results.Protocol{
-			Dataset: "stories", Split: "100, test", TrainedOn: "stories", Precision: "fp32", Questions: 50, Networks: networks, Edition: "seed 0",
+			Dataset: "stories", Split: "100, test", TrainedOn: "stories", Precision: "fp32", Questions: 50, TrainNetworks: networks, Edition: "seed 0",
 		}, byName["task 2, error"].Protocol)
-		assert.InDelta(t, (byName["task 1, error"].Value+byName["task 2, error"].Value)/2, byName["mean, error"].Value, 1e-9)
-		assert.Greater(t, byName["mean, error"].Interval, 0.0)
-		assert.Equal(t, 2.0, byName["failed, tasks"].Value)
-		training := byName["training, error"]
+		assert.InDelta(t, (byName["task 1, error"].Value+byName["task 2, error"].Value)/2, byName["all tasks, error"].Value, 1e-9)
+		assert.Greater(t, byName["all tasks, error"].Interval, 0.0)
+		assert.Equal(t, 2.0, byName["all tasks, failed"].Value)
+		training := byName["training questions, error"]
 		assert.Equal(t, "100, training", training.Protocol.Split)
 		assert.Equal(t, 180, training.Protocol.Questions)
-		assert.Equal(t, r.Figures[0].Protocol.Questions+r.Figures[2].Protocol.Questions, byName["mean, error"].Protocol.Questions)
+		assert.Equal(t, r.Figures[0].Protocol.Questions+r.Figures[2].Protocol.Questions, byName["all tasks, error"].Protocol.Questions)
 	}
 }
 

@@ -52,6 +52,14 @@ validation: {sequences: 0}
 test: [{length: 3, sequences: 2}]
 threads: 1
 `
+	onStories = `
+name: tiny
+network: {kind: NETWORK, memory: MEMORY}
+dataset: {kind: stories, train: 100, test: 10}
+train: {epochs: 6, report: 1}
+validation: {share: 0}
+threads: 1
+`
 )
 
 // tinyExperiments has one for every network of the registry.
@@ -60,6 +68,7 @@ var tinyExperiments = map[string]string{
 	"matchingnet": onStrokes,
 	"relationnet": onStrokes,
 	"mann":        oneByOne,
+	"memnet":      onStories,
 	"ntm":         onCopy,
 }
 

@@ -1,12 +1,16 @@
 package experiments
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/engram-go/engram/dataset/babi"
+	"github.com/engram-go/engram/results/plot"
+	"github.com/engram-go/engram/tensor"
 )
 
 // Explanation is what a network answers to a question about a story, and what it looks at for that.
@@ -24,6 +28,95 @@ type Sentence struct {
 	Text     string    `json:"text"`
 	Supports bool      `json:"supports"` // the answer follows from it
 	Weights  []float64 `json:"weights"`  // at each hop; none where the memory holds only later sentences
+}
+
+// said tells the question and what the network made of it.
+func (x Explanation) said() string {
+	text := fmt.Sprintf("%s? %s (%.0f %%)", x.Question, x.Said, 100*x.Chance)
+	if x.Said == x.Answer {
+		return text + ", which is right"
+	}
+	return text + ", but the answer is " + x.Answer
+}
+
+// hops is how often the network read its memory.
+func (x Explanation) hops() (n int) {
+	for _, s := range x.Sentences {
+		n = max(n, len(s.Weights))
+	}
+	return n
+}
+
+// mark stands before a sentence's other columns.
+func (s Sentence) mark() string {
+	if s.Supports {
+		return "*"
+	}
+	return " "
+}
+
+// Print writes the story with the weight of each sentence at each hop, and a star before those that the answer follows from.
+func (x Explanation) Print(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "task %d, %s\n ", x.Task, babi.TaskName(x.Task))
+	for hop := range x.hops() {
+		fmt.Fprintf(&b, " hop %-2d", hop+1)
+	}
+	b.WriteString("\n")
+	for _, s := range x.Sentences {
+		b.WriteString(s.mark())
+		for hop := range x.hops() {
+			if hop < len(s.Weights) {
+				fmt.Fprintf(&b, " %5.2f ", s.Weights[hop])
+			} else {
+				b.WriteString("     – ") // not held any more
+			}
+		}
+		fmt.Fprintf(&b, "  %s\n", s.Text)
+	}
+	fmt.Fprintf(&b, "%s\n", x.said())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// AttentionFigure draws the weights of the sentences at each hop, a story below the other.
+func AttentionFigure(all []Explanation) plot.Figure {
+	f := plot.Panels{Title: "Attention", X: "hop, from 0", Note: "* sentences that the answer follows from"}
+	for _, x := range all {
+		p := plot.Panel{Name: x.said()}
+		for _, s := range x.Sentences {
+			p.Rows = append(p.Rows, s.mark()+" "+s.Text)
+			p.Cells = append(p.Cells, s.Weights)
+		}
+		f.Panels = append(f.Panels, p)
+	}
+	if len(all) > 0 {
+		f.Title = fmt.Sprintf("Attention, task %d (%s)", all[0].Task, babi.TaskName(all[0].Task))
+	}
+	return f
+}
+
+// show implements shower: the first story of each task.
+func (w *babiWork) show(ctx context.Context, _ tensor.Device) (plots []namedPlot, samples []byte, err error) {
+	var text bytes.Buffer
+	for _, g := range w.groups {
+		for _, task := range tasksOf(asked(g.test)) {
+			all, err := w.explain(ctx, ExplainOptions{Task: task, Count: 1})
+			if err != nil {
+				return plots, text.Bytes(), err
+			}
+			for _, x := range all {
+				if text.Len() > 0 {
+					text.WriteString("\n")
+				}
+				if err := x.Print(&text); err != nil {
+					return plots, text.Bytes(), err
+				}
+			}
+			plots = append(plots, namedPlot{fmt.Sprintf("attention-task-%02d", task), AttentionFigure(all)})
+		}
+	}
+	return plots, text.Bytes(), nil
 }
 
 // ExplainOptions say which questions are explained.

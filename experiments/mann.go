@@ -92,7 +92,7 @@ func (f *mannFile) plan() (work, error) {
 	var err error
 	var errs []error
 	if kind := f.Dataset.Kind(); slices.Contains(sequenceTasks(), kind) {
-		err = f.Dataset.Errorf("mann is shown images, and %s has none; use one of %s, or another network", kind, strings.Join(dataset.Names(), ", "))
+		err = f.Dataset.Errorf("mann is shown images, and %s has none; use one of %s, or another network", kind, strings.Join(dataset.ImageNames(), ", "))
 	} else {
 		w.data, err = planImages(&f.Dataset)
 	}

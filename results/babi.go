@@ -10,6 +10,19 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// The metrics of questions about stories.
+const (
+	Error     = "error"     // questions answered wrongly, in percent
+	Attention = "attention" // questions for which the strongest sentence is one that the answer follows from, in percent
+	Failed    = "failed"    // tasks with more than 5 % errors
+)
+
+// The figures that are not a task's, by name.
+const (
+	AllTasks   = "all tasks"
+	OnTraining = "training questions"
+)
+
 // Babi returns results/babi.md: the error on every bAbI task beside published ones, for each experiment the seed with the
 // lowest training error and what all of its seeds do.
 func Babi(runs []Run) ([]byte, error) {
@@ -69,18 +82,22 @@ func (r *Result) value(name, metric string) (Figure, bool) {
 
 func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 	chosen := runs[0]
-	least, _ := chosen.value("training", "error")
+	least, _ := chosen.value(OnTraining, Error)
 	for _, r := range runs[1:] {
-		if f, ok := r.value("training", "error"); ok && f.Value < least.Value {
+		if f, ok := r.value(OnTraining, Error); ok && f.Value < least.Value {
 			chosen, least = r, f
 		}
 	}
 	fmt.Fprintf(b, "\n## %s\n\n%s. `engram run experiments/%s.yaml --seed N`\n\n", chosen.Name, chosen.About, chosen.Name)
 	b.WriteString("| task | paper | re-runs | chosen | all seeds | attention |\n|---|---|---|---|---|---|\n")
 	row := func(f Figure, attention string) {
+		label := f.Name
+		if f.Name == AllTasks {
+			label = map[string]string{Error: "mean", Failed: "failed"}[f.Metric]
+		}
 		paper := ""
 		if beside.Paper != "" {
-			paper = one(beside, f.Name)
+			paper = one(beside, label)
 		}
 		var over []float64
 		for _, r := range runs {
@@ -89,7 +106,7 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 			}
 		}
 		value := fmt.Sprintf("**%.1f** ± %.1f", f.Value, f.Interval)
-		if f.Metric == "tasks" {
+		if f.Metric == Failed {
 			value = fmt.Sprintf("**%.0f**", f.Value)
 		}
 		spread := ""
@@ -97,14 +114,14 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 			mean, std := stat.MeanStdDev(over, nil)
 			spread = fmt.Sprintf("%.1f ± %.1f", mean, std)
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", f.Name, paper, join(beside.Figures[f.Name].Reruns), value, spread, attention)
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", label, paper, join(beside.Figures[label].Reruns), value, spread, attention)
 	}
 	for _, f := range chosen.Figures {
-		if f.Name == "training" || f.Metric == "support" {
+		if f.Name == OnTraining || f.Metric == Attention {
 			continue
 		}
 		attention := ""
-		if s, ok := chosen.value(f.Name, "support"); ok {
+		if s, ok := chosen.value(f.Name, Attention); ok && f.Metric == Error {
 			attention = fmt.Sprintf("%.0f", s.Value)
 		}
 		row(f, attention)
@@ -121,7 +138,7 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 	}
 	p := chosen.Figures[0].Protocol
 	fmt.Fprintf(b, "\nData: %s of %s. ", strings.TrimSuffix(p.Split, ", test"), p.Edition)
-	if p.Networks == "task" {
+	if p.TrainNetworks == "task" {
 		b.WriteString("A network a task.")
 	} else {
 		b.WriteString("One network for all tasks.")
@@ -134,9 +151,9 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 	}
 	b.WriteString("\n\n| seed | training error | mean error | failed | training | commit, machine |\n|---|---|---|---|---|---|\n")
 	for _, r := range runs {
-		training, _ := r.value("training", "error")
-		mean, _ := r.value("mean", "error")
-		failed, _ := r.value("failed", "tasks")
+		training, _ := r.value(OnTraining, Error)
+		mean, _ := r.value(AllTasks, Error)
+		failed, _ := r.value(AllTasks, Failed)
 		mark := ""
 		if r.Path == chosen.Path {
 			mark = ", chosen"

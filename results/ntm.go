@@ -22,13 +22,13 @@ const (
 	ExcessBits   = "excess bits"        // bits beyond that, sequence by sequence
 )
 
-// Unit returns what a figure's value is in: "bits", of a sequence, or "%".
+// Unit returns what a figure's value is in: "bits", of a sequence, "tasks", or "%".
 func (f *Figure) Unit() string {
 	switch f.Metric {
 	case Bits, OptimalBits, ExcessBits:
 		return "bits"
-	case "tasks": // are counted
-		return ""
+	case Failed:
+		return "tasks"
 	}
 	return "%"
 }

@@ -73,9 +73,9 @@ type Protocol struct {
 	Sequences int `json:"sequences,omitempty"`
 
 	// Of questions about stories.
-	Questions int    `json:"questions,omitempty"`
-	Networks  string `json:"networks,omitempty"` // joint, one for all tasks, or task, one a task
-	Edition   string `json:"edition,omitempty"`  // of the data
+	Questions     int    `json:"questions,omitempty"`
+	TrainNetworks string `json:"train_networks,omitempty"` // joint, one for all tasks, or task, one a task
+	Edition       string `json:"edition,omitempty"`        // of the data
 }
 
 // Training says how the model came about.

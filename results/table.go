@@ -24,7 +24,7 @@ type publications struct {
 	Sequences []publishedTask
 }
 
-// published is one method of few-shot classification.
+// published is one method, of few-shot classification or of answering questions.
 type published struct {
 	Network    string
 	Experiment string // where the network alone does not tell the method

@@ -18,7 +18,7 @@ func TestExplain(t *testing.T) {
 	code, out, stderr := engram(t.Context(), []string{"run", file, "--out", dir, "-q"})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Regexp(t, `tiny +1 +stories task 1 +20 +error \d+\.\d\d ± \d+\.\d\d % +50, test, networks: joint`, out)
-	assert.Regexp(t, `tiny +1 +stories failed +40 +tasks \d\.\d\d ± 0\.00 +50, test`, out)
+	assert.Regexp(t, `tiny +1 +stories all tasks +40 +failed \d\.\d\d ± 0\.00 tasks +50, test`, out)
 
 	code, out, stderr = engram(t.Context(), []string{"explain", dir, "--task", "2", "--count", "2"})
 	require.Equal(t, exitOK, code, stderr)
@@ -31,6 +31,17 @@ func TestExplain(t *testing.T) {
 	require.Len(t, all, 1)
 	assert.Len(t, all[0].Sentences[0].Weights, 2)
 
+	for _, name := range []string{"a.svg", "a.png"} {
+		image := filepath.Join(t.TempDir(), name)
+		code, _, stderr = engram(t.Context(), []string{"explain", dir, "--plot", image})
+		require.Equal(t, exitOK, code, stderr)
+		assert.FileExists(t, image)
+	}
+	samples, err := os.ReadFile(filepath.Join(dir, "samples.txt"))
+	require.NoError(t, err)
+	assert.Regexp(t, `(?s)^task 1, single supporting fact\n.*\ntask 2, two supporting facts\n`, string(samples))
+	assert.FileExists(t, filepath.Join(dir, "plots", "attention-task-02.svg"))
+
 	for _, c := range []struct {
 		args []string
 		code int
@@ -38,6 +49,7 @@ func TestExplain(t *testing.T) {
 	}{
 		{[]string{"explain"}, exitUsage, "accepts 1 arg"},
 		{[]string{"explain", dir, "--count", "0"}, exitUsage, "--count: want at least 1"},
+		{[]string{"explain", dir, "--plot", "a.gif"}, exitUsage, "--plot: a.gif: want a name that ends in .svg or .png"},
 		{[]string{"explain", dir, "--task", "7"}, exitFailure, "there is no task 7"},
 		{[]string{"explain", "/nowhere"}, exitFailure, "is not a run folder"},
 	} {

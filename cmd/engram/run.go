@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -188,7 +187,7 @@ func printResults(w io.Writer, all []*results.Result) error {
 			case p.Labels != "":
 				protocol = fmt.Sprintf("split %s, rotations %s, %s labels", p.Split, p.Rotations, p.Labels)
 			case p.Questions > 0:
-				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.Networks)
+				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.TrainNetworks)
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %s\t%s\n",
 				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences, p.Questions), f.Metric, strings.TrimRight(fmt.Sprintf("%.2f ± %.2f %s", f.Value, f.Interval, unit), " "), protocol)
