@@ -30,6 +30,7 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 		return []RemoteFile{
 			{"images_background.zip", images + "images_background.zip", "68d2efa1b9178cc56df9314c21c6e718"},
 			{"images_evaluation.zip", images + "images_evaluation.zip", "6b91aef0f799c5bb55b94e3f2daec811"},
+			{oneShotFile, images + "one-shot-classification/" + oneShotFile, "437c1eeab0af8484112e1b4cc0f3d541ec727f7c47b9b202da738af9dfd6c325"},
 			{"splits/vinyals/train.txt", lists + "train.txt", "984522c194c30fb678ce53304a160a42faf5403ad4f9a67010f32dd3a35738e0"},
 			{"splits/vinyals/val.txt", lists + "val.txt", "11f99e54faee3e26f53d3231c1cceac5bf7b8730e9be31cb6dab256551dc0c1a"},
 			{"splits/vinyals/trainval.txt", lists + "trainval.txt", "5276ae50c755596d0bff7f2284e85625695549a85ee6e36b6491ad1e5d1cc26a"},

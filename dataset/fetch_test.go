@@ -219,14 +219,14 @@ func TestFetchWithoutANetwork(t *testing.T) {
 func TestRemoteFiles(t *testing.T) {
 	files, err := RemoteFiles(NameOmniglot)
 	require.NoError(t, err)
-	assert.Len(t, files, 6)
+	assert.Len(t, files, 7)
 	for _, f := range files {
 		assert.True(t, filepath.IsLocal(filepath.FromSlash(f.Path)), f.Path)
 	}
 	assert.ErrorContains(t, Fetch(t.Context(), NameStrokes, t.TempDir(), nil), "built in")
 	assert.ErrorContains(t, Fetch(t.Context(), "imagenet", t.TempDir(), nil), "unknown")
 
-	// The lists' checksums are those of the lists that others use.
+	// The checksums of the runs and the lists are those of the files that others use.
 	root := shared(t)
 	for _, f := range files[2:] {
 		assert.NoError(t, checkSum(filepath.Join(root, filepath.FromSlash(f.Path)), f.Sum))

@@ -138,6 +138,8 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 		return ReadVinyals(filepath.Join(o.root, "splits", "vinyals"))
 	case SplitLake:
 		return lakeSplit(o.Background(), o.Evaluation(), seed)
+	case SplitKoch:
+		return kochSplit(o.Background(), o.Evaluation())
 	case SplitRandom:
 		return randomSplit(o.names, seed)
 	}

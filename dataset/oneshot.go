@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/image/draw"
 )
 
 // Lake's one-shot classification test: 20 runs of 20 characters of one alphabet, one training and one test image of each.
@@ -18,28 +20,39 @@ const (
 	oneShotRuns  = 20
 	oneShotWay   = 20
 	oneShotFile  = "all_runs.zip"
-	oneShotSide  = omniglotSide
 	oneShotBytes = 4 << 10 // of a list of answers; the author's have 980
 )
+
+// OneShotAlphabets lists the alphabets that Lake's runs are drawn from, two runs each; all are in images_evaluation.
+func OneShotAlphabets() []string {
+	return []string{
+		"Atlantean", "Ge_ez", "Glagolitic", "Gurmukhi", "Kannada", "Malayalam", "Manipuri", "Old_Church_Slavonic_(Cyrillic)",
+		"Tengwar", "Tibetan",
+	}
+}
 
 // OneShotRun is one of the 20 runs of Lake et al. 2015: which of 20 training images, all of one alphabet, shows the same
 // character as each of 20 test images, drawn by another hand?
 type OneShotRun struct {
-	Training [][]float32 // 20 images [105, 105], ink 1
-	Test     [][]float32 // 20 images [105, 105], ink 1
+	Training [][]float32 // 20 images [size, size], ink 1
+	Test     [][]float32 // 20 images [size, size], ink 1
 	Answers  []int       // for each test image, the training image of the same character
 }
 
 // LoadOneShotRuns reads Lake's 20 runs from all_runs.zip in a root folder, or from the folder all_runs in it. 400 trials
-// in all; the published errors on them are percentages of these.
-func LoadOneShotRuns(root string) (runs []OneShotRun, err error) {
+// in all; the published errors on them are percentages of these. The images are size pixels wide and high, at most 105,
+// scaled down as LoadOmniglot's are.
+func LoadOneShotRuns(root string, size int) (runs []OneShotRun, err error) {
+	if size < 1 || size > omniglotSide {
+		return nil, fmt.Errorf("dataset: Lake's one-shot runs at %d pixels: choose a size from 1 to %d", size, omniglotSide)
+	}
 	files, closer, where, err := openOneShot(root)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	for n := range oneShotRuns {
-		run, err := readOneShot(files, fmt.Sprintf("run%02d", n+1), where)
+		run, err := readOneShot(files, fmt.Sprintf("run%02d", n+1), where, size)
 		if err != nil {
 			return nil, fmt.Errorf("dataset: reading %s: %w; fetch it again", where, err)
 		}
@@ -58,18 +71,18 @@ func openOneShot(root string) (fs.FS, io.Closer, string, error) {
 	if info, err := os.Stat(folder); err == nil && info.IsDir() {
 		return os.DirFS(folder), io.NopCloser(nil), folder, nil
 	}
-	return nil, nil, "", fmt.Errorf("dataset: Lake's one-shot runs: %w: there is neither %s nor %s; they are python/one-shot-classification/all_runs.zip of the author's repository brendenlake/omniglot",
+	return nil, nil, "", fmt.Errorf("dataset: Lake's one-shot runs: %w: there is neither %s nor %s; run `engram data fetch omniglot`, or put it there",
 		ErrNotFound, archive, folder)
 }
 
 // readOneShot reads one run. Its list of answers has a line "runNN/test/itemII.png runNN/training/classCC.png" an item.
-func readOneShot(files fs.FS, name, where string) (OneShotRun, error) {
+func readOneShot(files fs.FS, name, where string, size int) (OneShotRun, error) {
 	var run OneShotRun
 	var err error
-	if run.Training, err = oneShotImages(files, name+"/training/class%02d.png", where); err != nil {
+	if run.Training, err = oneShotImages(files, name+"/training/class%02d.png", where, size); err != nil {
 		return run, err
 	}
-	if run.Test, err = oneShotImages(files, name+"/test/item%02d.png", where); err != nil {
+	if run.Test, err = oneShotImages(files, name+"/test/item%02d.png", where, size); err != nil {
 		return run, err
 	}
 	list := name + "/class_labels.txt"
@@ -84,15 +97,16 @@ func readOneShot(files fs.FS, name, where string) (OneShotRun, error) {
 	return run, nil
 }
 
-func oneShotImages(files fs.FS, pattern, where string) ([][]float32, error) {
+func oneShotImages(files fs.FS, pattern, where string, size int) ([][]float32, error) {
 	var images [][]float32
-	bytes, scratch := make([]byte, oneShotSide*oneShotSide), image.NewRGBA(image.Rect(0, 0, oneShotSide, oneShotSide))
+	bytes, scratch := make([]byte, size*size), image.NewRGBA(image.Rect(0, 0, size, size))
+	scaler := draw.BiLinear.NewScaler(size, size, omniglotSide, omniglotSide)
 	for i := range oneShotWay {
 		name := fmt.Sprintf(pattern, i+1)
 		file := imageFile{name: path.Base(name), at: where + ": " + name, read: func() ([]byte, error) {
 			return readBoundedFile(files, name, maxImageBytes)
 		}}
-		if err := file.decode(bytes, nil, scratch); err != nil {
+		if err := file.decode(bytes, scaler, scratch); err != nil {
 			return nil, err
 		}
 		pixels := make([]float32, len(bytes))

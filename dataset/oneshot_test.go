@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -21,7 +22,7 @@ func TestModifiedHausdorffMakes155ErrorsOnLakesRuns(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, oneShotFile)); err != nil {
 		t.Skip("Lake's one-shot runs are not here")
 	}
-	runs, err := LoadOneShotRuns(root)
+	runs, err := LoadOneShotRuns(root, omniglotSide)
 	require.NoError(t, err)
 	require.Len(t, runs, 20)
 	errs := make([]int, len(runs))
@@ -72,7 +73,7 @@ func ink(image []float32) []dot {
 	var mean dot
 	for i, v := range image {
 		if v > .5 {
-			p := dot{float64(i % oneShotSide), float64(i / oneShotSide)}
+			p := dot{float64(i % omniglotSide), float64(i / omniglotSide)}
 			ps = append(ps, p)
 			mean.x, mean.y = mean.x+p.x, mean.y+p.y
 		}
@@ -99,19 +100,56 @@ func directed(a, b []dot, best float64) float64 {
 	return sum / float64(len(a))
 }
 
+// Every image of the runs is one of images_evaluation, of one of the ten alphabets, two runs each; scaled down they are the
+// same as those.
+func TestOneShotRunsAreOfTheirAlphabets(t *testing.T) {
+	root := shared(t)
+	const size = 28
+	runs, err := LoadOneShotRuns(root, size)
+	require.NoError(t, err)
+	set, err := LoadOmniglot(t.Context(), root, OmniglotOptions{Size: size})
+	require.NoError(t, err)
+	split, err := set.Split(SplitKoch, 0)
+	require.NoError(t, err)
+	assert.Equal(t, []int{964, 277, 382}, []int{len(split.Train), len(split.Val), len(split.Test)})
+	parts, err := split.Parts(set, RotateNone)
+	require.NoError(t, err)
+	of := make(map[string]string) // the alphabet, by image
+	key := func(image []float32) string { return fmt.Sprint(image) }
+	for c := range parts.Test.Classes() {
+		for i := range parts.Test.Instances(c) {
+			of[key(imageOf(parts.Test, c, i, 0))] = alphabet(parts.Test.Class(c))
+		}
+	}
+	times := make(map[string]int)
+	for n, run := range runs {
+		a := of[key(run.Training[0])]
+		times[a]++
+		for _, image := range append(run.Training, run.Test...) {
+			require.Equal(t, a, of[key(image)], "run %d", n+1)
+		}
+	}
+	for _, a := range OneShotAlphabets() {
+		assert.Equal(t, 2, times[a], a)
+	}
+
+	_, err = LoadOneShotRuns(root, 106)
+	assert.ErrorContains(t, err, "from 1 to 105")
+}
+
 func TestOneShotRunsThatAreDamaged(t *testing.T) {
-	_, err := LoadOneShotRuns(t.TempDir())
+	_, err := LoadOneShotRuns(t.TempDir(), omniglotSide)
 	assert.ErrorIs(t, err, ErrNotFound)
 	assert.ErrorContains(t, err, "all_runs.zip")
 
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, oneShotFile), []byte("PK"), 0o644))
-	_, err = LoadOneShotRuns(dir)
+	_, err = LoadOneShotRuns(dir, omniglotSide)
 	assert.ErrorContains(t, err, "fetch it again")
 
 	dir = t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "all_runs", "run01", "training"), 0o755))
-	_, err = LoadOneShotRuns(dir)
+	_, err = LoadOneShotRuns(dir, omniglotSide)
 	assert.True(t, errors.Is(err, fs.ErrNotExist), "%v", err)
 	assert.ErrorContains(t, err, "run01/training/class01.png")
 }

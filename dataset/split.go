@@ -23,13 +23,17 @@ const (
 	// background alphabets, sorted by name and shuffled by the seed, the last 5 are the validation set, whole; a set of
 	// fewer alphabets gives a sixth of them, at least one.
 	SplitLake = "lake"
+	// SplitKoch trains on the author's background set, 964 characters of 30 alphabets, and tests on the ten evaluation
+	// alphabets that Lake's one-shot runs are drawn from, 382 characters; the other ten, 277 characters, are the validation
+	// set. These are the numbers of alphabets of Koch et al. 2015, section 3.1, whose own ten for validation are not known.
+	SplitKoch = "koch"
 	// SplitRandom shuffles the 1623 sorted names by the seed: 1200 for training, of which the last 100 are held out as
 	// validation (as learn2learn does), then 423 for test.
 	SplitRandom = "random-1200"
 )
 
 // SplitNames lists the splits of Omniglot.
-func SplitNames() []string { return []string{SplitVinyals, SplitLake, SplitRandom} }
+func SplitNames() []string { return []string{SplitVinyals, SplitLake, SplitKoch, SplitRandom} }
 
 // Split is three lists of class names, none of which is in two. The names are those of the characters, without
 // rotation.
@@ -102,8 +106,8 @@ func ReadVinyals(dir string) (Split, error) {
 		path := filepath.Join(dir, part.file)
 		f, err := os.Open(path)
 		if errors.Is(err, os.ErrNotExist) {
-			return Split{}, fmt.Errorf("dataset: the split %q needs the list %s: run `engram data fetch omniglot`, or put it there, or choose another split (%s, %s): %w",
-				SplitVinyals, path, SplitLake, SplitRandom, err)
+			return Split{}, fmt.Errorf("dataset: the split %q needs the list %s: run `engram data fetch omniglot`, or put it there, or choose another split (%s): %w",
+				SplitVinyals, path, strings.Join(SplitNames()[1:], ", "), err)
 		}
 		if err != nil {
 			return Split{}, fmt.Errorf("dataset: opening a split list: %w", err)
@@ -194,6 +198,26 @@ func lakeSplit(background, evaluation []string, seed uint64) (Split, error) {
 	return s, nil
 }
 
+// kochSplit shares out the evaluation set by whether Lake's runs draw from an alphabet.
+func kochSplit(background, evaluation []string) (Split, error) {
+	s := Split{Name: SplitKoch, Train: slices.Clone(background)}
+	in := make(map[string]bool)
+	for _, name := range evaluation {
+		in[alphabet(name)] = true
+		if slices.Contains(OneShotAlphabets(), alphabet(name)) {
+			s.Test = append(s.Test, name)
+		} else {
+			s.Val = append(s.Val, name)
+		}
+	}
+	for _, a := range OneShotAlphabets() {
+		if !in[a] {
+			return Split{}, fmt.Errorf("dataset: the split %q tests on the alphabets of Lake's one-shot runs, and images_evaluation has no %s: fetch the whole of Omniglot", SplitKoch, a)
+		}
+	}
+	return s, nil
+}
+
 // randomSplit shuffles the sorted names.
 func randomSplit(names []string, seed uint64) (Split, error) {
 	const train, val, all = 1100, 100, 1623
@@ -203,6 +227,23 @@ func randomSplit(names []string, seed uint64) (Split, error) {
 	names = slices.Sorted(slices.Values(names))
 	stream.New(seed, "split/"+SplitRandom).Shuffle(all, func(i, j int) { names[i], names[j] = names[j], names[i] })
 	return Split{SplitRandom, names[:train:train], names[train : train+val : train+val], names[train+val:]}, nil
+}
+
+// Alphabets groups the classes of a set by alphabet, the first part of their names, in the order in which alphabets first
+// appear.
+func Alphabets(set Set) [][]int {
+	var groups [][]int
+	at := make(map[string]int)
+	for i := range set.Classes() {
+		a := alphabet(set.Class(i))
+		g, ok := at[a]
+		if !ok {
+			g = len(groups)
+			at[a], groups = g, append(groups, nil)
+		}
+		groups[g] = append(groups[g], i)
+	}
+	return groups
 }
 
 // alphabet is the first part of the name of a character.

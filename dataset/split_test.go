@@ -148,6 +148,33 @@ func TestLakeHoldsOutWholeAlphabets(t *testing.T) {
 	assert.ErrorContains(t, err, "which has 1")
 }
 
+func TestKochTestsOnTheAlphabetsOfLakesRuns(t *testing.T) {
+	background := []string{"A/character01", "B/character01"}
+	var evaluation []string
+	for _, a := range append(OneShotAlphabets(), "Angelic", "ULOG") {
+		evaluation = append(evaluation, a+"/character01", a+"/character02")
+	}
+	s, err := kochSplit(background, evaluation)
+	require.NoError(t, err)
+	assert.Equal(t, background, s.Train)
+	assert.Equal(t, []string{"Angelic/character01", "Angelic/character02", "ULOG/character01", "ULOG/character02"}, s.Val)
+	assert.Len(t, s.Test, 20)
+	assert.NoError(t, s.disjoint())
+
+	_, err = kochSplit(background, evaluation[2:])
+	assert.ErrorContains(t, err, "images_evaluation has no Atlantean")
+}
+
+func TestAlphabets(t *testing.T) {
+	counts := []int{1, 1, 1, 1}
+	set, err := NewImages([]string{"B/1", "A/1", "B/2", "plain"}, counts, 1, 1, 1, make([]byte, 4))
+	require.NoError(t, err)
+	assert.Equal(t, [][]int{{0, 2}, {1}, {3}}, Alphabets(set))
+	turned, err := Turn(set)
+	require.NoError(t, err)
+	assert.Equal(t, [][]int{{0, 1, 2, 3, 8, 9, 10, 11}, {4, 5, 6, 7}, {12, 13, 14, 15}}, Alphabets(turned))
+}
+
 func TestRandomSplit(t *testing.T) {
 	names := make([]string, 1623)
 	for i := range names {

@@ -1,6 +1,12 @@
 package episode
 
-import "slices"
+import (
+	"math/rand/v2"
+	"slices"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/stream"
+)
 
 // Batch is episodes as flat arrays, episode after episode, in each the order of Episode.
 type Batch struct {
@@ -43,14 +49,39 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	for i := range n {
 		s.draw(e, &w.pick, first+uint64(i))
 		copy(b.Classes[i*s.spec.Way:], e.Classes)
-		s.images(b.Support[i*support*image:], b.SupportLabels[i*support:], e.Support, image)
-		s.images(b.QueryImages[i*query*image:], b.QueryLabels[i*query:], e.Query, image)
+		p := printer{set: s.set, distort: s.spec.Distort, room: &w.image}
+		if p.distort != (dataset.Distortion{}) {
+			p.rand = stream.New(s.seed, s.stream+"/distortion", first+uint64(i))
+		}
+		p.items(b.Support[i*support*image:], b.SupportLabels[i*support:], e.Support)
+		p.items(b.QueryImages[i*query*image:], b.QueryLabels[i*query:], e.Query)
 	}
 }
 
-func (s *Sampler) images(dst []float32, labels []int64, items []Item, size int) {
+// printer copies images of a set, each bent by a map of its own.
+type printer struct {
+	set     dataset.Set
+	distort dataset.Distortion
+	rand    *rand.Rand // nil where images stay as they are
+	room    *[]float32 // for an image before it is bent
+}
+
+func (p *printer) image(dst []float32, class, instance, quarter int) {
+	if p.rand == nil {
+		p.set.Image(dst, class, instance, quarter)
+		return
+	}
+	channels, height, width := p.set.Shape()
+	*p.room = resize(*p.room, channels*height*width)
+	p.set.Image(*p.room, class, instance, quarter)
+	p.distort.Draw(p.rand).Apply(dst, *p.room, channels, height, width)
+}
+
+func (p *printer) items(dst []float32, labels []int64, items []Item) {
+	channels, height, width := p.set.Shape()
+	size := channels * height * width
 	for i, item := range items {
-		s.set.Image(dst[i*size:(i+1)*size:(i+1)*size], item.Class, item.Instance, item.Quarter)
+		p.image(dst[i*size:(i+1)*size:(i+1)*size], item.Class, item.Instance, item.Quarter)
 		labels[i] = int64(item.Label)
 	}
 }

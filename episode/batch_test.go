@@ -155,10 +155,10 @@ func BenchmarkBatch(b *testing.B) {
 		set  dataset.Set
 		spec Spec
 	}{
-		{"5-way-1-shot-15-query", plain, Spec{5, 1, 15, dataset.RotateNone}},
-		{"20-way-5-shot-15-query", plain, Spec{20, 5, 15, dataset.RotateNone}},
-		{"20-way-5-shot-15-query/classes", turned, Spec{20, 5, 15, dataset.RotateClasses}},
-		{"60-way-5-shot-5-query/classes", turned, Spec{60, 5, 5, dataset.RotateClasses}},
+		{"5-way-1-shot-15-query", plain, Spec{Way: 5, Shot: 1, Query: 15, Rotation: dataset.RotateNone}},
+		{"20-way-5-shot-15-query", plain, Spec{Way: 20, Shot: 5, Query: 15, Rotation: dataset.RotateNone}},
+		{"20-way-5-shot-15-query/classes", turned, Spec{Way: 20, Shot: 5, Query: 15, Rotation: dataset.RotateClasses}},
+		{"60-way-5-shot-5-query/classes", turned, Spec{Way: 60, Shot: 5, Query: 5, Rotation: dataset.RotateClasses}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := sampler(b, c.set, c.spec, 1, "train")

@@ -22,6 +22,11 @@ type Spec struct {
 	// Rotation is the protocol. The sampler draws dataset.RotateEpisode and dataset.RotatePerClass; the others it
 	// leaves to the set (see dataset.Split.Parts). New refuses a set that does not go with the protocol.
 	Rotation dataset.Rotation
+	// Within draws the classes of an episode from one alphabet (see dataset.Alphabets), every alphabet that has enough of
+	// them as often: the harder test of Lake et al. 2015.
+	Within bool
+	// Distort bends every image by a map of its own.
+	Distort dataset.Distortion
 }
 
 // Item is one image of an episode.
@@ -46,6 +51,7 @@ type Sampler struct {
 	spec                    Spec
 	seed                    uint64
 	stream                  string
+	alphabets               [][]int // with enough classes, where episodes are within one
 	channels, height, width int
 	scratch                 sync.Pool // of *scratch
 }
@@ -54,6 +60,7 @@ type Sampler struct {
 type scratch struct {
 	pick    picker
 	episode Episode
+	image   []float32 // before it is distorted
 }
 
 // New makes a sampler. The stream's name keeps training, validation and test episodes of one seed apart. It refuses,
@@ -82,25 +89,49 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 				spec.Shot, spec.Query, set.Class(c), n)
 		}
 	}
-	switch rotated := dataset.Rotated(set); {
-	case spec.Rotation.Drawn() && rotated:
-		return nil, fmt.Errorf("episode: rotation %q turns the images of a set whose classes are rotated already: give the plain set or use rotation %q",
-			spec.Rotation, dataset.RotateClasses)
-	case spec.Rotation.Drawn():
-		if err := dataset.SquareError(set); err != nil {
-			return nil, fmt.Errorf("episode: %w", err)
-		}
-	case spec.Rotation == dataset.RotateClasses && !rotated:
-		return nil, fmt.Errorf("episode: rotation %q wants a set with a class for each rotation: take it from dataset.Split.Parts or dataset.Turn",
-			spec.Rotation)
-	case spec.Rotation == dataset.RotateNone && rotated:
-		return nil, fmt.Errorf("episode: the classes of the set are rotated but the rotation is %q: name the protocol, %q or %q",
-			spec.Rotation, dataset.RotateClasses, dataset.RotateTrainClasses)
+	if err := rotationError(set, spec.Rotation); err != nil {
+		return nil, err
+	}
+	if err := spec.Distort.Check(); err != nil {
+		return nil, fmt.Errorf("episode: %w", err)
 	}
 	s := &Sampler{set: set, spec: spec, seed: seed, stream: stream}
+	if spec.Within {
+		largest := 0
+		for _, classes := range dataset.Alphabets(set) {
+			largest = max(largest, len(classes))
+			if len(classes) >= spec.Way {
+				s.alphabets = append(s.alphabets, classes)
+			}
+		}
+		if s.alphabets == nil {
+			return nil, fmt.Errorf("episode: %d-way episodes within an alphabet need one of %d classes but the largest has %d: lower the way",
+				spec.Way, spec.Way, largest)
+		}
+	}
 	s.channels, s.height, s.width = set.Shape()
 	s.scratch.New = func() any { return new(scratch) }
 	return s, nil
+}
+
+// rotationError says whether a set contradicts a rotation protocol.
+func rotationError(set dataset.Set, rotation dataset.Rotation) error {
+	switch rotated := dataset.Rotated(set); {
+	case rotation.Drawn() && rotated:
+		return fmt.Errorf("episode: rotation %q turns the images of a set whose classes are rotated already: give the plain set or use rotation %q",
+			rotation, dataset.RotateClasses)
+	case rotation.Drawn():
+		if err := dataset.SquareError(set); err != nil {
+			return fmt.Errorf("episode: %w", err)
+		}
+	case rotation == dataset.RotateClasses && !rotated:
+		return fmt.Errorf("episode: rotation %q wants a set with a class for each rotation: take it from dataset.Split.Parts or dataset.Turn",
+			rotation)
+	case rotation == dataset.RotateNone && rotated:
+		return fmt.Errorf("episode: the classes of the set are rotated but the rotation is %q: name the protocol, %q or %q",
+			rotation, dataset.RotateClasses, dataset.RotateTrainClasses)
+	}
+	return nil
 }
 
 // Spec is the shape of the sampler's episodes.
@@ -121,7 +152,15 @@ func (s *Sampler) Episode(step uint64) Episode {
 // draw puts the episode of a step into e, whose slices are used again.
 func (s *Sampler) draw(e *Episode, pick *picker, step uint64) {
 	r := stream.New(s.seed, s.stream, step)
-	e.Classes = pick.distinct(e.Classes[:0], r, s.set.Classes(), s.spec.Way)
+	if s.spec.Within {
+		alphabet := s.alphabets[r.IntN(len(s.alphabets))]
+		e.Classes = pick.distinct(e.Classes[:0], r, len(alphabet), s.spec.Way)
+		for i, place := range e.Classes {
+			e.Classes[i] = alphabet[place]
+		}
+	} else {
+		e.Classes = pick.distinct(e.Classes[:0], r, s.set.Classes(), s.spec.Way)
+	}
 	e.Support, e.Query = e.Support[:0], e.Query[:0]
 	quarter := 0
 	if s.spec.Rotation == dataset.RotateEpisode {

@@ -1,0 +1,113 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+)
+
+// Distortion says how far random affine maps may bend an image: Koch et al. 2015, section 3.2. The zero value leaves
+// images alone.
+type Distortion struct {
+	Rotate float64 // degrees, either way
+	Shear  float64 // of either axis, either way
+	Scale  float64 // of either axis: the factor lies in [1-Scale, 1+Scale]
+	Shift  float64 // pixels along either axis, either way
+	Chance float64 // of each of the seven: one rotation, and of either axis a shear, a scale and a shift
+}
+
+// KochDistortion is the paper's, for images of 105×105 pixels.
+func KochDistortion() Distortion {
+	return Distortion{Rotate: 10, Shear: .3, Scale: .2, Shift: 2, Chance: .5}
+}
+
+// Check refuses what would turn an image inside out.
+func (d Distortion) Check() error {
+	for name, v := range map[string]float64{"rotate": d.Rotate, "shear": d.Shear, "scale": d.Scale, "shift": d.Shift, "chance": d.Chance} {
+		if !(v >= 0) || math.IsInf(v, 0) {
+			return fmt.Errorf("dataset: distortion: %s is %g, and must be a number from 0 on", name, v)
+		}
+	}
+	switch {
+	case d.Shear >= 1:
+		return fmt.Errorf("dataset: distortion: a shear of %g can fold the image onto a line: stay below 1", d.Shear)
+	case d.Scale >= 1:
+		return fmt.Errorf("dataset: distortion: a scale of 1±%g can make the image a point: stay below 1", d.Scale)
+	case d.Chance > 1:
+		return fmt.Errorf("dataset: distortion: a chance of %g is more than certainty: stay at 1 or below", d.Chance)
+	}
+	return nil
+}
+
+// Draw draws a map. It takes the same numbers from r whatever it draws.
+func (d Distortion) Draw(r *rand.Rand) Affine {
+	component := func(bound float64) float64 {
+		drawn, value := r.Float64() < d.Chance, (2*r.Float64()-1)*bound
+		if !drawn {
+			return 0
+		}
+		return value
+	}
+	sin, cos := math.Sincos(component(d.Rotate) * math.Pi / 180)
+	shearX, shearY := component(d.Shear), component(d.Shear)
+	scaleX, scaleY := 1+component(d.Scale), 1+component(d.Scale)
+	shiftX, shiftY := component(d.Shift), component(d.Shift)
+	// Rotation · shear · scale, and then the shift.
+	return Affine{
+		(cos - sin*shearY) * scaleX, (cos*shearX - sin) * scaleY, shiftX,
+		(sin + cos*shearY) * scaleX, (sin*shearX + cos) * scaleY, shiftY,
+	}
+}
+
+// Affine is the map (x, y) → (a[0]·x + a[1]·y + a[2], a[3]·x + a[4]·y + a[5]) of points, in pixels from the middle of an
+// image to the right and down.
+type Affine [6]float64
+
+// Inverse returns the map back. A map onto a line or a point has none, and the result's numbers are not finite.
+func (a Affine) Inverse() Affine {
+	det := a[0]*a[4] - a[1]*a[3]
+	xx, xy, yx, yy := a[4]/det, -a[1]/det, -a[3]/det, a[0]/det
+	return Affine{xx, xy, -(xx*a[2] + xy*a[5]), yx, yy, -(yx*a[2] + yy*a[5])}
+}
+
+// Apply moves an image [channels, height, width] by the map into dst, which must not overlap it: what was at (x, y) is then
+// at the map's (x, y). Values between pixels are interpolated bilinearly; beyond the image there is paper, 0.
+func (a Affine) Apply(dst, src []float32, channels, height, width int) {
+	size := height * width
+	dst, src = dst[:channels*size], src[:channels*size]
+	back := a.Inverse()
+	middleX, middleY := float64(width-1)/2, float64(height-1)/2
+	for y := range height {
+		// Where the row's first pixel comes from; the others lie along a straight line.
+		offsetY := float64(y) - middleY
+		startX := middleX + back[2] + back[1]*offsetY - back[0]*middleX
+		startY := middleY + back[5] + back[4]*offsetY - back[3]*middleX
+		for c := range channels {
+			plane, row := src[c*size:(c+1)*size], dst[c*size+y*width:][:width]
+			for x := range row {
+				fromX, fromY := startX+back[0]*float64(x), startY+back[3]*float64(x)
+				if !(fromX > -1 && fromY > -1 && fromX < float64(width) && fromY < float64(height)) {
+					row[x] = 0
+					continue
+				}
+				left, top := int(fromX+1)-1, int(fromY+1)-1 // rounded down, from -1 on
+				right, down := float32(fromX-float64(left)), float32(fromY-float64(top))
+				var nw, ne, sw, se float32 // the pixels round the place
+				if left >= 0 && top >= 0 && left+1 < width && top+1 < height {
+					upper, lower := plane[top*width+left:][:2], plane[(top+1)*width+left:][:2]
+					nw, ne, sw, se = upper[0], upper[1], lower[0], lower[1]
+				} else {
+					at := func(x, y int) float32 {
+						if x < 0 || y < 0 || x >= width || y >= height {
+							return 0
+						}
+						return plane[y*width+x]
+					}
+					nw, ne, sw, se = at(left, top), at(left+1, top), at(left, top+1), at(left+1, top+1)
+				}
+				north, south := nw+right*(ne-nw), sw+right*(se-sw)
+				row[x] = north + down*(south-north)
+			}
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package dataset
+
+import "fmt"
+
+// The drawers that a split by drawers trains, validates and tests on, of the 20 of Omniglot: Koch et al. 2015, section 3.1.
+const (
+	trainDrawers = 12
+	valDrawers   = 4
+	testDrawers  = 4
+)
+
+// ByDrawers keeps, of each part, the images of drawers that no other part has: the first 12 of a class for training, the
+// next 4 for validation and the last 4 for test.
+func (p Parts) ByDrawers() (Parts, error) {
+	var out Parts
+	for _, part := range []struct {
+		from     Set
+		to       *Set
+		first, n int
+	}{
+		{p.Train, &out.Train, 0, trainDrawers}, {p.Val, &out.Val, trainDrawers, valDrawers},
+		{p.TrainVal, &out.TrainVal, 0, trainDrawers + valDrawers}, {p.Test, &out.Test, trainDrawers + valDrawers, testDrawers},
+	} {
+		var err error
+		if *part.to, err = Drawers(part.from, part.first, part.n); err != nil {
+			return Parts{}, err
+		}
+	}
+	return out, nil
+}
+
+// Drawers is n images of each class of a set, from one on. The images of a class of Omniglot are sorted by drawer, so these
+// are those of some drawers. It refuses a class that has fewer.
+func Drawers(set Set, first, n int) (Set, error) {
+	if first < 0 || n < 1 {
+		return nil, fmt.Errorf("dataset: %d drawers from drawer %d on: take at least one, from 0 on", n, first)
+	}
+	for c := range set.Classes() {
+		if have := set.Instances(c); first > have || n > have-first {
+			return nil, fmt.Errorf("dataset: %d drawers from drawer %d on, but class %s has %d images: take fewer", n, first, set.Class(c), have)
+		}
+	}
+	return &drawers{set, first, n}, nil
+}
+
+// drawers is some of the images of every class of a set.
+type drawers struct {
+	Set
+	first, n int
+}
+
+func (s *drawers) Instances(int) int { return s.n }
+func (s *drawers) rotated() bool     { return Rotated(s.Set) }
+func (s *drawers) Image(dst []float32, class, instance, quarter int) {
+	if instance < 0 || instance >= s.n {
+		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.n)) // as a slice does
+	}
+	s.Set.Image(dst, class, s.first+instance, quarter)
+}

@@ -1,0 +1,156 @@
+package episode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/stream"
+)
+
+// PairSpec says which pairs are drawn.
+type PairSpec struct {
+	// Rotation is the protocol, as the set has it; one that is drawn for each episode is refused.
+	Rotation dataset.Rotation
+	// Within draws both images of a pair from one alphabet, also where they differ.
+	Within bool
+	// Distort bends every image by a map of its own.
+	Distort dataset.Distortion
+}
+
+// Pairs draws pairs of images that show the same class or different ones: Koch et al. 2015, section 3.1. Pairs of even
+// number show the same class, by two drawers; those of odd number do not. Every alphabet is drawn as often, and every class
+// of it. It may be used from several goroutines.
+//
+// A pair is a pure function of a seed, the name of a stream and its number.
+type Pairs struct {
+	set                     dataset.Set
+	spec                    PairSpec
+	seed                    uint64
+	stream                  string
+	alphabets               [][]int
+	channels, height, width int
+	room                    sync.Pool // of *[]float32
+}
+
+// NewPairs makes a sampler of pairs. It refuses, with the counts, what the set cannot give.
+func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pairs, error) {
+	if set == nil {
+		return nil, errors.New("episode: no set to draw from")
+	}
+	var err error
+	if spec.Rotation, err = dataset.ParseRotation(string(spec.Rotation)); err != nil {
+		return nil, fmt.Errorf("episode: %w", err)
+	}
+	if spec.Rotation.Drawn() {
+		return nil, fmt.Errorf("episode: rotation %q is drawn for an episode, and pairs have none: use %q", spec.Rotation, dataset.RotateClasses)
+	}
+	if err := rotationError(set, spec.Rotation); err != nil {
+		return nil, err
+	}
+	if err := spec.Distort.Check(); err != nil {
+		return nil, fmt.Errorf("episode: %w", err)
+	}
+	if set.Classes() < 2 {
+		return nil, fmt.Errorf("episode: pairs of different classes need two of them but the set has %d", set.Classes())
+	}
+	for c := range set.Classes() {
+		if n := set.Instances(c); n < 2 {
+			return nil, fmt.Errorf("episode: pairs of one class need two images but class %s has %d", set.Class(c), n)
+		}
+	}
+	s := &Pairs{set: set, spec: spec, seed: seed, stream: stream, alphabets: dataset.Alphabets(set)}
+	if spec.Within {
+		for _, classes := range s.alphabets {
+			if len(classes) < 2 {
+				return nil, fmt.Errorf("episode: pairs within an alphabet need two classes but that of %s has one", set.Class(classes[0]))
+			}
+		}
+	}
+	s.channels, s.height, s.width = set.Shape()
+	s.room.New = func() any { return new([]float32) }
+	return s, nil
+}
+
+// Set is the set that the sampler draws from.
+func (s *Pairs) Set() dataset.Set { return s.set }
+
+// Pair is two images.
+type Pair struct {
+	Left, Right Item // their labels are equal where they show the same class
+}
+
+// Pair draws the pair of a number.
+func (s *Pairs) Pair(number uint64) Pair { return s.draw(stream.New(s.seed, s.stream, number), number) }
+
+func (s *Pairs) draw(r *rand.Rand, number uint64) Pair {
+	a := r.IntN(len(s.alphabets))
+	class := s.alphabets[a][r.IntN(len(s.alphabets[a]))]
+	n := s.set.Instances(class)
+	left := Item{Class: class, Instance: r.IntN(n)}
+	if number%2 == 0 {
+		right := left
+		right.Instance = (left.Instance + 1 + r.IntN(n-1)) % n
+		return Pair{left, right}
+	}
+	other := class
+	for other == class {
+		if !s.spec.Within {
+			a = r.IntN(len(s.alphabets))
+		}
+		other = s.alphabets[a][r.IntN(len(s.alphabets[a]))]
+	}
+	return Pair{left, Item{Class: other, Instance: r.IntN(s.set.Instances(other)), Label: 1}}
+}
+
+// PairBatch is pairs as flat arrays.
+type PairBatch struct {
+	First                   uint64 // the number of the first pair
+	Pairs                   int
+	Channels, Height, Width int
+	Left, Right             []float32 // [pairs, channels, height, width]
+	Same                    []float32 // [pairs], 1 where both show the same class, else 0
+}
+
+// Batch makes a batch of the n pairs from a number on; none if n is below 1.
+func (s *Pairs) Batch(first uint64, n int) *PairBatch {
+	b := new(PairBatch)
+	s.Fill(b, first, n)
+	return b
+}
+
+// Fill makes b a batch of the n pairs from a number on; none if n is below 1. It uses b's memory again where it suffices.
+// Different batches may be filled at the same time.
+func (s *Pairs) Fill(b *PairBatch, first uint64, n int) {
+	n = max(n, 0)
+	size := s.channels * s.height * s.width
+	b.First, b.Pairs = first, n
+	b.Channels, b.Height, b.Width = s.channels, s.height, s.width
+	b.Left, b.Right, b.Same = resize(b.Left, n*size), resize(b.Right, n*size), resize(b.Same, n)
+	room := s.room.Get().(*[]float32)
+	defer s.room.Put(room)
+	for i := range n {
+		number := first + uint64(i)
+		r := stream.New(s.seed, s.stream, number)
+		pair := s.draw(r, number)
+		p := printer{set: s.set, distort: s.spec.Distort, room: room}
+		if p.distort != (dataset.Distortion{}) {
+			p.rand = r
+		}
+		p.image(b.Left[i*size:(i+1)*size], pair.Left.Class, pair.Left.Instance, 0)
+		p.image(b.Right[i*size:(i+1)*size], pair.Right.Class, pair.Right.Instance, 0)
+		b.Same[i] = 0
+		if pair.Left.Label == pair.Right.Label {
+			b.Same[i] = 1
+		}
+	}
+}
+
+// Batches gives the batches of n pairs from a number on, one after another and without end, as [Sampler.Batches] does.
+func (s *Pairs) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*PairBatch] {
+	return prefetch(ctx, first, n, depth, s.Fill)
+}
