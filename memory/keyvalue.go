@@ -56,6 +56,9 @@ func (s KeyValueState) Tensors() []nn.Named {
 	return out
 }
 
+// Metric returns what keys are compared by.
+func (m *KeyValue) Metric() metric.Metric { return m.config.Metric }
+
 // Init implements [Associative].
 func (m *KeyValue) Init(int64) State { return KeyValueState{} }
 

@@ -86,6 +86,18 @@ func (l *BatchNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.BatchNorm(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps)
 }
 
+// ReLUPool normalises x [batch, channels, height, width] and applies ReLU and max pooling with a window of 2, or 1 for none:
+// in one pass over memory where it can be, and operation by operation in passes whose gradients are differentiated again
+// ([Pass.HigherOrder]).
+func (l *BatchNorm) ReLUPool(p *Pass, x *tensor.Tensor, window int64) *tensor.Tensor {
+	f := tensor.NormReLUPool
+	if p.HigherOrder {
+		f = tensor.NormReLUPoolPlain
+	}
+	mean, variance, batch := l.statistics(p)
+	return f(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps, window)
+}
+
 // statistics returns the running statistics to use or to move, and whether the batch's own are used.
 func (l *BatchNorm) statistics(p *Pass) (mean, variance *tensor.Tensor, batch bool) {
 	batch = p.Norm == BatchStats

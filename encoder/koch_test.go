@@ -1,0 +1,153 @@
+package encoder_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func koch(t *testing.T, c encoder.KochConfig) (*encoder.Koch, *nn.Params) {
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	e, err := encoder.NewKoch(b, c)
+	require.NoError(t, err)
+	return e, b.Params()
+}
+
+// small is the network on images of 33×35 pixels: 29×31, 14×15; 12×13, 6×6; 4×4, 2×2; 1×1.
+func small() encoder.KochConfig {
+	return encoder.KochConfig{Channels: 2, Height: 33, Width: 35, Kernels: [4]int64{5, 3, 3, 2}, Filters: [4]int64{4, 5, 6, 7}, Embedding: 9}
+}
+
+// The paper's network: the sizes of figure 4, and the first values of section 3.2.
+func TestKochIsThePapers(t *testing.T) {
+	testkit.Enter(t)
+	e, ps := koch(t, encoder.KochConfig{})
+	assert.Equal(t, int64(4096), e.Width())
+	shapes := map[string][]int64{}
+	for _, p := range ps.All() {
+		shapes[p.Name] = p.Value().Shape()
+		mean, std := moments(p.Value())
+		want := [2]float64{.5, .01}
+		switch {
+		case p.Name == "out.weight":
+			want = [2]float64{0, .2}
+		case p.Value().Rank() > 1:
+			want = [2]float64{0, .01}
+		}
+		assert.InDelta(t, want[0], mean, 5*want[1]/math.Sqrt(float64(p.Value().Numel())), p.Name)
+		assert.InDelta(t, want[1], std, .4*want[1], p.Name)
+	}
+	assert.Equal(t, map[string][]int64{
+		"layer1.conv.weight": {64, 1, 10, 10}, "layer1.conv.bias": {64}, "layer2.conv.weight": {128, 64, 7, 7}, "layer2.conv.bias": {128},
+		"layer3.conv.weight": {128, 128, 4, 4}, "layer3.conv.bias": {128}, "layer4.conv.weight": {256, 128, 4, 4}, "layer4.conv.bias": {256},
+		"out.weight": {4096, 9216}, "out.bias": {4096},
+	}, shapes)
+	y := e.Forward(&nn.Pass{}, images(1, 1, 1, 105, 105))
+	assert.Equal(t, []int64{1, 4096}, y.Shape())
+	assert.Equal(t, "fp32", e.Precision())
+}
+
+func moments(x *tensor.Tensor) (mean, std float64) {
+	mean = x.Detach().Mean().Float()
+	return mean, math.Sqrt(x.Detach().AddScalar(-mean).Square().Mean().Float())
+}
+
+// plainKoch is the network written out.
+func plainKoch(t *testing.T, ps *nn.Params, c encoder.KochConfig, p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	for layer := 1; layer <= 4; layer++ {
+		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("layer%d.%s", layer, name)) }
+		x = tensor.Conv2d(x, v("conv.weight"), v("conv.bias"), 1, 0, 1)
+		if c.Normalize {
+			mean, variance := v("norm.running_mean"), v("norm.running_var")
+			batch := p.Norm == nn.BatchStats
+			if batch && !p.Training {
+				mean, variance = nil, nil
+			}
+			x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), mean, variance, batch, .1, 1e-5)
+		}
+		if x = x.ReLU(); layer < 4 {
+			x = tensor.MaxPool2d(x, 2)
+		}
+	}
+	return tensor.Linear(x.Reshape(x.Dim(0), -1), value(t, ps, "out.weight"), value(t, ps, "out.bias")).Sigmoid()
+}
+
+func TestKochIsThePlainComposition(t *testing.T) {
+	for _, normalize := range []bool{false, true} {
+		for name, p := range map[string]nn.Pass{
+			"training": {Training: true}, "transductive": {}, "inductive": {Norm: nn.RunningStats}, "second order": {HigherOrder: true},
+		} {
+			t.Run(fmt.Sprint(normalize, name), func(t *testing.T) {
+				testkit.Enter(t)
+				c := small()
+				c.Normalize = normalize
+				e, ps := koch(t, c)
+				_, twin := koch(t, c)
+				x := images(1, 5, 2, 33, 35)
+				want, got := plainKoch(t, twin, c, &p, x), e.Forward(&p, x)
+				near(t, want, got, 1e-5, 0, "embeddings")
+				weights := images(99, want.Shape()...).AddScalar(-.5)
+				wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+				for i, g := range tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...) {
+					near(t, wants[i], g, 1e-4, .1, ps.Trained()[i].Name)
+				}
+			})
+		}
+	}
+}
+
+// In bfloat16 values are near those of float32, and so are gradients; parameters and embeddings stay float32.
+func TestKochInBFloat16(t *testing.T) {
+	for _, normalize := range []bool{false, true} {
+		testkit.Enter(t)
+		c := small()
+		c.Normalize = normalize
+		whole, ps := koch(t, c)
+		c.BFloat16 = true
+		half, twin := koch(t, c)
+		assert.Equal(t, "bf16 convolutions", half.Precision())
+		x := images(1, 5, 2, 33, 35)
+		want, got := whole.Forward(&nn.Pass{Training: true}, x), half.Forward(&nn.Pass{Training: true}, x)
+		assert.Equal(t, tensor.Float32, got.DType())
+		near(t, want, got, .02, 0, "embeddings")
+		weights := images(99, want.Shape()...).AddScalar(-.5)
+		wants := tensor.Grad(want.Mul(weights).Sum(), ps.Tensors()...)
+		var dot, size, other float64
+		for i, g := range tensor.Grad(got.Mul(weights).Sum(), twin.Tensors()...) {
+			require.Equal(t, tensor.Float32, g.DType())
+			dot += g.Mul(wants[i]).Sum().Float()
+			size, other = size+g.Square().Sum().Float(), other+wants[i].Square().Sum().Float()
+		}
+		assert.Greater(t, dot/math.Sqrt(size*other), .99, "the cosine of the gradients")
+	}
+}
+
+func TestKochNeedsPixels(t *testing.T) {
+	testkit.Enter(t)
+	for want, c := range map[string]encoder.KochConfig{
+		"28×28 pixels: layer 3 convolves 1×1 with 4×4": {Height: 28, Width: 28},
+		"9×105 pixels: layer 1 convolves 9×105":        {Height: 9},
+		"layer 4 convolves":                            {Height: 60, Width: 60},
+	} {
+		b := nn.NewBuilder(1, tensor.CPU)
+		_, err := encoder.NewKoch(b, c)
+		assert.ErrorContains(t, err, want)
+		assert.Empty(t, b.Params().All())
+	}
+}
+
+func TestPixels(t *testing.T) {
+	testkit.Enter(t)
+	e := encoder.NewPixels(2, 3, 4)
+	x := images(1, 5, 2, 3, 4)
+	assert.Equal(t, []int64{5, e.Width()}, e.Forward(&nn.Pass{}, x).Shape())
+	assert.Equal(t, x.Floats(), e.Forward(&nn.Pass{}, x).Floats())
+}
