@@ -1,0 +1,133 @@
+// Package siamese is the Siamese network of Koch, Zemel and Salakhutdinov (2015): twin encoders and a metric that learn
+// whether two images show the same class. A query is then of the class whose example it is most likely the same as.
+package siamese
+
+import (
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Memory is an associative memory that tells what it compares keys by, which pairs are then told apart by.
+type Memory interface {
+	memory.Associative
+	Metric() metric.Metric
+}
+
+// Config are the settings of [New]. The zero value is the paper's network.
+type Config struct {
+	// Memory holds the support set; nil stands for one that keeps all of it and compares by the paper's learned weighted
+	// Manhattan distance ([metric.WeightedManhattan]).
+	Memory Memory
+	// Loss is what pairs are trained by; nil stands for [Verification].
+	Loss Loss
+	// Scale multiplies the metric's scores in pairs, as a memory's does in its attention; zero stands for 1.
+	Scale float64
+	// SupportQuery trains on the pairs of a support example and a query, and on no other pairs of a task.
+	SupportQuery bool
+}
+
+// Net is a Siamese network. Of two images the sigmoid of Scale·score + Bias is the probability that they show the same
+// class: Koch et al. 2015, section 3.1; its classification of queries (section 3.1, C*) is what its memory reads. With one
+// example a class and a memory that keeps all, that is the class of the best pair; with several, the odds of a class's pairs
+// add up.
+type Net struct {
+	fewshot.Net
+	Bias   *nn.Param // [1]
+	config Config
+}
+
+// New makes a Siamese network of an encoder; b makes what it learns beside the encoder.
+func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
+	if c.Scale == 0 {
+		c.Scale = 1
+	}
+	if c.Memory == nil {
+		c.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.NewWeightedManhattan(b.In("metric"), e.Width()), Scale: c.Scale})
+	}
+	if c.Loss == nil {
+		c.Loss = Verification{}
+	}
+	return &Net{Net: fewshot.Net{Encoder: e, Memory: c.Memory}, Bias: b.Param("bias", nn.Constant(0), 1), config: c}
+}
+
+// Pairs are pairs of images and what they are.
+type Pairs struct {
+	Left, Right *tensor.Tensor // [pairs, channels, height, width]
+	Same        *tensor.Tensor // [pairs], 1 where both show the same class, else 0
+}
+
+// NewPairs puts a batch of pairs on a device.
+func NewPairs(b *episode.PairBatch, on tensor.Device) *Pairs {
+	shape := []int64{int64(b.Pairs), int64(b.Channels), int64(b.Height), int64(b.Width)}
+	return &Pairs{
+		Left: tensor.New(b.Left, shape...).On(on), Right: tensor.New(b.Right, shape...).On(on), Same: tensor.New(b.Same, int64(b.Pairs)).On(on),
+	}
+}
+
+// Accuracies returns, for each pair, 1 where logits [pairs] tell it right and 0 where they do not.
+func (p *Pairs) Accuracies(logits *tensor.Tensor) []float64 {
+	s := tensor.Enter()
+	defer s.Leave()
+	zeros := p.Same.ZerosLike()
+	return logits.Gt(zeros).Eq(p.Same.Gt(zeros)).To(tensor.Float64).Floats()
+}
+
+// scores returns the scaled scores of embedded examples [tasks, a, width] and [tasks, b, width] as pairs, [tasks, a, b].
+func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
+	s := n.config.Memory.Metric().Score(p, a, b)
+	if n.config.Scale != 1 {
+		s = s.MulScalar(n.config.Scale)
+	}
+	return s
+}
+
+// Logits returns, of each pair, what the probability of the same class is the sigmoid of, [pairs]: above zero the network
+// takes them for the same.
+func (n *Net) Logits(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
+	return n.config.Loss.logits(n.pairScores(p, pairs), p.Value(n.Bias))
+}
+
+func (n *Net) pairScores(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
+	count := pairs.Left.Dim(0)
+	// Both twins in one evaluation, so that batch norm sees them together.
+	x := n.Encoder.Forward(p, tensor.Cat(0, pairs.Left, pairs.Right)).Unsqueeze(1) // [2·pairs, 1, width]
+	return n.scores(p, x.Narrow(0, 0, count), x.Narrow(0, count, count)).Flatten(0, -1)
+}
+
+// PairLoss returns what training on pairs makes smaller, and the pairs' logits. It panics where the loss needs more than
+// pairs, as [Triplet] does.
+func (n *Net) PairLoss(p *nn.Pass, pairs *Pairs) (loss, logits *tensor.Tensor) {
+	if _, ok := n.config.Loss.(Triplet); ok {
+		panic(&tensor.Error{Op: "PairLoss", Msg: "a triplet is an anchor and two others, and pairs are drawn one by one; use Loss on tasks"})
+	}
+	scores := n.pairScores(p, pairs)
+	same := pairs.Same.To(scores.DType())
+	c := comparison{scores: scores.Unsqueeze(-1).Unsqueeze(-1), same: same.Unsqueeze(-1).Unsqueeze(-1)}
+	c.different = c.same.Neg().AddScalar(1)
+	return n.config.Loss.loss(c, p.Value(n.Bias)), n.config.Loss.logits(scores, p.Value(n.Bias))
+}
+
+// Loss returns the mean loss of the pairs in each task, and the queries' log-probabilities [tasks, query, way].
+func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
+	support, query := t.Embed(p, n.Encoder)
+	tensor.NoGrad(func() { logp = t.Recall(p, n.Memory, support, query) })
+	a, b, labelsA, labelsB := query, support, t.QueryLabels, t.SupportLabels
+	if !n.config.SupportQuery {
+		a, labelsA = tensor.Cat(1, support, query), tensor.Cat(1, t.SupportLabels, t.QueryLabels)
+		b, labelsB = a, labelsA
+	}
+	c := comparison{scores: n.scores(p, a, b)}
+	c.same = labelsA.Unsqueeze(2).Eq(labelsB.Unsqueeze(1)).To(c.scores.DType()) // [tasks, a, b]
+	c.different = c.same.Neg().AddScalar(1)
+	if !n.config.SupportQuery {
+		// Every pair stands there twice, which changes no mean, and every image beside itself, which is no pair.
+		others := tensor.Eye(c.same.Dim(1)).To(c.same.DType()).On(c.same.Device()).Neg().AddScalar(1)
+		c.same = c.same.Mul(others)
+	}
+	return n.config.Loss.loss(c, p.Value(n.Bias)), logp
+}
