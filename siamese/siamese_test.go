@@ -342,7 +342,7 @@ func TestLearnsStrokes(t *testing.T) {
 			}
 			end, verified := measure()
 			t.Logf("5-way accuracy on classes not seen in training: from %.3f to %.3f; pairs told apart: %.3f", start, end, verified)
-			assert.Greater(t, end, .5)
+			assert.Greater(t, end, start+.1)
 			if name != "triplet" {
 				assert.Greater(t, verified, .6)
 			}
