@@ -85,28 +85,7 @@ func (a Affine) Apply(dst, src []float32, channels, height, width int) {
 		for c := range channels {
 			plane, row := src[c*size:(c+1)*size], dst[c*size+y*width:][:width]
 			for x := range row {
-				fromX, fromY := startX+back[0]*float64(x), startY+back[3]*float64(x)
-				if !(fromX > -1 && fromY > -1 && fromX < float64(width) && fromY < float64(height)) {
-					row[x] = 0
-					continue
-				}
-				left, top := int(fromX+1)-1, int(fromY+1)-1 // rounded down, from -1 on
-				right, down := float32(fromX-float64(left)), float32(fromY-float64(top))
-				var nw, ne, sw, se float32 // the pixels round the place
-				if left >= 0 && top >= 0 && left+1 < width && top+1 < height {
-					upper, lower := plane[top*width+left:][:2], plane[(top+1)*width+left:][:2]
-					nw, ne, sw, se = upper[0], upper[1], lower[0], lower[1]
-				} else {
-					at := func(x, y int) float32 {
-						if x < 0 || y < 0 || x >= width || y >= height {
-							return 0
-						}
-						return plane[y*width+x]
-					}
-					nw, ne, sw, se = at(left, top), at(left+1, top), at(left, top+1), at(left+1, top+1)
-				}
-				north, south := nw+right*(ne-nw), sw+right*(se-sw)
-				row[x] = north + down*(south-north)
+				row[x] = at(plane, height, width, startX+back[0]*float64(x), startY+back[3]*float64(x))
 			}
 		}
 	}

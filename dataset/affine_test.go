@@ -33,22 +33,14 @@ func moved(a Affine, src []float32, channels, height, width int) []float32 {
 	return dst
 }
 
-func noise(r *rand.Rand, n int) []float32 {
-	out := make([]float32, n)
-	for i := range out {
-		out[i] = r.Float32()
-	}
-	return out
-}
-
 func TestApplyIsThePlainLoop(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0))
 	wild := Distortion{Rotate: 180, Shear: .9, Scale: .9, Shift: 20, Chance: .7}
 	for _, size := range [][3]int{{1, 12, 12}, {3, 7, 15}, {1, 1, 9}, {2, 5, 1}, {1, 28, 28}} {
 		for _, d := range []Distortion{{}, KochDistortion(), wild} {
 			for range 10 {
-				a, src := d.Draw(r), noise(r, size[0]*size[1]*size[2])
-				dst := noise(r, len(src)) // every pixel is written
+				a, src := d.Draw(r), noise(size[0]*size[1]*size[2])
+				dst := noise(len(src)) // every pixel is written
 				a.Apply(dst, src, size[0], size[1], size[2])
 				for i, want := range moved(a, src, size[0], size[1], size[2]) {
 					require.InDelta(t, want, dst[i], 2e-6, "%v, %v, pixel %d", size, a, i)
@@ -148,7 +140,7 @@ func BenchmarkApply(b *testing.B) {
 	r := rand.New(rand.NewPCG(4, 0))
 	for _, side := range []int{28, 105} {
 		b.Run(fmt.Sprint(side), func(b *testing.B) {
-			src, dst := noise(r, side*side), make([]float32, side*side)
+			src, dst := noise(side*side), make([]float32, side*side)
 			a := KochDistortion().Draw(r)
 			for b.Loop() {
 				a.Apply(dst, src, 1, side, side)

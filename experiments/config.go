@@ -37,7 +37,7 @@ func (c *Common) Validate() error {
 // Loop are the keys of train that every experiment file has.
 type Loop struct {
 	Batch int `yaml:"batch" min:"1" doc:"examples a step: episodes, or sequences"`
-	Steps int `yaml:"steps" min:"1" doc:"optimiser steps at most"`
+	Steps int `yaml:"steps" min:"0" doc:"optimiser steps at most; 0 tests the network as it is made"`
 
 	Clip     Clip `yaml:"clip"`
 	Report   int  `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`

@@ -29,7 +29,19 @@ type fewshotTrain struct {
 	Way   int `yaml:"way" min:"2" doc:"classes of a training episode"`
 	Shot  int `yaml:"shot" min:"1" doc:"support images a class"`
 	Query int `yaml:"query" min:"1" doc:"query images a class"`
-	Loop  `yaml:",inline"`
+
+	Within  bool             `yaml:"within_alphabet" doc:"the classes of an episode are of one alphabet"`
+	Distort distortionConfig `yaml:"distort"`
+	Loop    `yaml:",inline"`
+}
+
+// distortionConfig bends training images by random affine maps: Koch et al. 2015, section 3.2.
+type distortionConfig struct {
+	Rotate float64 `yaml:"rotate" min:"0" doc:"degrees, either way"`
+	Shear  float64 `yaml:"shear" min:"0" below:"1" doc:"of either axis, either way"`
+	Scale  float64 `yaml:"scale" min:"0" below:"1" doc:"of either axis, 1 more or less this"`
+	Shift  float64 `yaml:"shift" min:"0" doc:"pixels along either axis, either way"`
+	Chance float64 `yaml:"chance" min:"0" max:"1" doc:"of each of these for an image"`
 }
 
 type fewshotValidation struct {
@@ -38,14 +50,18 @@ type fewshotValidation struct {
 	Shot      int    `yaml:"shot" min:"1"`
 	Query     int    `yaml:"query" min:"1"`
 	Norm      string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
+	Within    bool   `yaml:"within_alphabet" doc:"the classes of an episode are of one alphabet"`
 	Selection `yaml:",inline"`
 }
 
 type fewshotTest struct {
-	Way      int    `yaml:"way" min:"2" required:"true"`
-	Shot     int    `yaml:"shot" min:"1" required:"true"`
+	Kind     string `yaml:"kind" enum:"episodes,lake-runs,verification" doc:"episodes of test classes, Lake's 20 one-shot runs, or telling pairs apart (siamese)"`
+	Way      int    `yaml:"way" min:"0" doc:"classes of an episode"`
+	Shot     int    `yaml:"shot" min:"0" doc:"support images a class"`
 	Query    int    `yaml:"query" min:"1"`
 	Episodes int    `yaml:"episodes" min:"2"`
+	Pairs    int    `yaml:"pairs" min:"2" doc:"of a verification, half of them of the same class"`
+	Within   bool   `yaml:"within_alphabet" doc:"the classes of an episode, or of a pair, are of one alphabet"`
 	Norm     string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
 
 	FineTune fineTune `yaml:"fine_tune"`
@@ -62,8 +78,15 @@ type fineTune struct {
 
 // SetDefaults gives a test the values of the keys that a file leaves out.
 func (t *fewshotTest) SetDefaults() {
-	*t = fewshotTest{Query: 15, Episodes: 1000, Norm: normInductive, FineTune: fineTune{Rate: 1e-2}}
+	*t = fewshotTest{Kind: testEpisodes, Query: 15, Episodes: 1000, Pairs: 10_000, Norm: normInductive, FineTune: fineTune{Rate: 1e-2}}
 }
+
+// The kinds of test.
+const (
+	testEpisodes     = "episodes"
+	testLakeRuns     = "lake-runs"
+	testVerification = "verification"
+)
 
 // The names of batch norm's modes.
 const (
@@ -79,13 +102,48 @@ func normOf(name string) nn.Norm {
 }
 
 // String names the test as tables do.
-func (t fewshotTest) String() string { return fmt.Sprintf("%d-way %d-shot", t.Way, t.Shot) }
+func (t fewshotTest) String() string {
+	name := t.Kind
+	switch t.Kind {
+	case testEpisodes:
+		name = fmt.Sprintf("%d-way %d-shot", t.Way, t.Shot)
+	case testLakeRuns:
+		return results.LakeRuns
+	}
+	if t.Within {
+		name += " within alphabets"
+	}
+	return name
+}
+
+// Validate implements schema.Validator.
+func (t fewshotTest) Validate() error {
+	if t.Kind != testEpisodes {
+		if t.FineTune.Steps > 0 {
+			return schema.At("fine_tune.steps", fmt.Errorf("only a test on episodes is fine-tuned, not %s", t.Kind))
+		}
+		return nil
+	}
+	var errs []error
+	for _, k := range []struct {
+		name       string
+		got, least int
+	}{{"way", t.Way, 2}, {"shot", t.Shot, 1}} {
+		if k.got < k.least {
+			errs = append(errs, schema.At(k.name, fmt.Errorf("a test on episodes needs at least %d, got %d", k.least, k.got)))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 func newFewshotFile() *fewshotFile {
 	return &fewshotFile{
-		Common:     defaultCommon(),
-		Train:      fewshotTrain{20, 1, 5, Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Prefetch: 2}},
-		Validation: fewshotValidation{200, 20, 1, 5, normInductive, Selection{Every: 500}},
+		Common: defaultCommon(),
+		Train: fewshotTrain{
+			Way: 20, Shot: 1, Query: 5, Distort: distortionConfig{Chance: .5},
+			Loop: Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Prefetch: 2},
+		},
+		Validation: fewshotValidation{200, 20, 1, 5, normInductive, false, Selection{Every: 500}},
 	}
 }
 
@@ -123,6 +181,18 @@ func (f *fewshotFile) plan() (work, error) {
 		}
 		w.testData = append(w.testData, d)
 	}
+	for i, t := range f.Test {
+		if t.Kind == testLakeRuns && w.data.showsRuns {
+			errs = append(errs, f.Dataset.Errorf("test.%d: the split %s trains on alphabets of Lake's runs; use %s or %s", i, w.data.split, dataset.SplitKoch, dataset.SplitLake))
+		}
+		if t.Kind == testVerification && f.Network.Kind() != "siamese" {
+			errs = append(errs, f.Network.Errorf("test.%d: %s classifies and tells no pairs apart; use siamese, or another kind of test", i, f.Network.Kind()))
+		}
+	}
+	if f.Network.Kind() == "siamese" {
+		siamese, err := planSiamese(w)
+		return siamese, schema.Join(append(errs, err)...)
+	}
 	if f.Network.Kind() != "" {
 		w.network, err = planFewshot(&f.Network)
 		if err == nil && f.Stream != nil {
@@ -153,9 +223,18 @@ type fewshotWork struct {
 // measured on the same episodes and two runs can be compared pair by pair.
 const evaluationSeed = 0
 
-// evaluationImages is about how many images one evaluation of the network takes: enough to keep the cores busy, few
-// enough to stay in memory.
-const evaluationImages = 400
+// evaluationPixels is about how many pixels one evaluation of the network takes, those of 400 images of 28×28: enough to
+// keep the cores busy, few enough to stay in memory.
+const evaluationPixels = 400 * 28 * 28
+
+// together says how many examples of so many images one evaluation takes. Batch statistics are an example's own.
+func (w *fewshotWork) together(images int, norm nn.Norm) int {
+	if norm == nn.BatchStats {
+		return 1
+	}
+	_, height, width := w.parts.Train.Shape()
+	return max(1, evaluationPixels/(images*height*width))
+}
 
 func (w *fewshotWork) score() Score { return accuracy }
 
@@ -164,7 +243,9 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 		return err
 	}
 	t, v := w.file.Train, w.file.Validation
-	w.training, err = episode.New(w.parts.Train, episode.Spec{Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.rotation}, seed, "train")
+	w.training, err = episode.New(w.parts.Train, episode.Spec{
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.rotation, Within: t.Within, Distort: dataset.Distortion(t.Distort),
+	}, seed, "train")
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -176,7 +257,9 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 	if v.Episodes == 0 {
 		return nil
 	}
-	w.validation, err = episode.New(w.parts.Val, episode.Spec{Way: v.Way, Shot: v.Shot, Query: v.Query, Rotation: w.data.rotation}, evaluationSeed, "validation")
+	w.validation, err = episode.New(w.parts.Val, episode.Spec{
+		Way: v.Way, Shot: v.Shot, Query: v.Query, Rotation: w.data.rotation, Within: v.Within,
+	}, evaluationSeed, "validation")
 	if err != nil {
 		return fmt.Errorf("validation: %w", err)
 	}
@@ -225,9 +308,9 @@ func (w *fewshotWork) validate(ctx context.Context, on tensor.Device) ([]float64
 func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device,
 	tell func(done int)) ([]float64, error) {
 	spec := s.Spec()
-	together := 1
-	if norm == nn.RunningStats && tune.Steps == 0 { // batch statistics and tuned parameters are an episode's own
-		together = max(1, evaluationImages/(spec.Way*(spec.Shot+spec.Query)))
+	together := w.together(spec.Way*(spec.Shot+spec.Query), norm)
+	if tune.Steps > 0 { // tuned parameters are an episode's own
+		together = 1
 	}
 	pass := &nn.Pass{Norm: norm}
 	var accuracies []float64
@@ -267,20 +350,17 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	if i == len(w.file.Test) {
 		return w.testStream(ctx, on, say)
 	}
-	t, data, parts := w.file.Test[i], w.data, w.parts
-	if own := w.testData[i]; own.load != nil {
-		var err error
-		parts, err = own.load(ctx, given)
-		if t.Optional && errors.Is(err, dataset.ErrNotFound) {
-			say.Note(fmt.Sprintf("%s on %s left out: the data set is not here (engram data fetch %s)", t, own.kind, own.kind))
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		data = own
+	t := w.file.Test[i]
+	if t.Kind == testLakeRuns {
+		return w.testLakeRuns(ctx, t, on, given, say)
 	}
-	sampler, err := episode.New(parts.Test, episode.Spec{Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: data.rotation}, evaluationSeed, "test/"+t.String())
+	data, set, err := w.tested(ctx, i, given, say)
+	if err != nil || set == nil {
+		return nil, err
+	}
+	sampler, err := episode.New(set, episode.Spec{
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: data.rotation, Within: t.Within,
+	}, evaluationSeed, "test/"+t.String())
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
@@ -289,17 +369,41 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
-	mean, half := results.MeanInterval(accuracies)
 	protocol := results.Protocol{
-		Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: parts.Test.Classes(),
-		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Norm: t.Norm,
-		TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, TrainShot: w.file.Train.Shot, Precision: "fp32",
+		Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: set.Classes(),
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within,
 	}
 	if t.FineTune.Steps > 0 {
 		protocol.FineTune, protocol.FineTuneRate = t.FineTune.Steps, t.FineTune.Rate
 	}
-	return []results.Figure{{
-		Name: t.String(), Metric: accuracy.Name, Value: accuracy.Factor * mean, Interval: accuracy.Factor * half, Protocol: protocol,
-		Scores: percentScores(accuracies, t.Way*t.Query, drawn(sampler, t.Episodes)),
-	}}, nil
+	f := w.figure(t, accuracies, protocol)
+	f.Scores = percentScores(accuracies, t.Way*t.Query, drawn(sampler, t.Episodes))
+	return []results.Figure{f}, nil
+}
+
+// tested gives what a test is measured on. Where its data set is not here and need not be, there is no set.
+func (w *fewshotWork) tested(ctx context.Context, i int, given string, say Reporter) (imagesPlan, dataset.Set, error) {
+	t, own := w.file.Test[i], w.testData[i]
+	if own.load == nil {
+		return w.data, w.parts.Test, nil
+	}
+	parts, err := own.load(ctx, given)
+	if t.Optional && errors.Is(err, dataset.ErrNotFound) {
+		say.Note(fmt.Sprintf("%s on %s left out: the data set is not here (engram data fetch %s)", t, own.kind, own.kind))
+		return own, nil, nil
+	}
+	return own, parts.Test, err
+}
+
+// figure is the mean of what a test came to, under what the protocol says of the test and what is known of the training.
+func (w *fewshotWork) figure(t fewshotTest, accuracies []float64, p results.Protocol) results.Figure {
+	mean, half := results.MeanInterval(accuracies)
+	p.Norm, p.TrainedOn, p.Precision = t.Norm, w.data.kind, "fp32"
+	if w.file.Train.Steps > 0 {
+		p.TrainWay, p.TrainShot = w.file.Train.Way, w.file.Train.Shot
+	}
+	if told, ok := w.net.(interface{ Precision() string }); ok {
+		p.Precision = told.Precision()
+	}
+	return results.Figure{Name: t.String(), Metric: accuracy.Name, Value: accuracy.Factor * mean, Interval: accuracy.Factor * half, Protocol: p}
 }

@@ -12,7 +12,7 @@ import (
 
 // netConfig is the configuration of a network that is an encoder and a memory.
 type netConfig struct {
-	Encoder schema.Section `yaml:"encoder" doc:"an image to an embedding: conv4"`
+	Encoder schema.Section `yaml:"encoder" doc:"an image to an embedding: conv4, koch, or pixels for the image itself"`
 	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype, keyvalue, or bounded: lrua, ntm, dnc"`
 }
 
@@ -42,13 +42,17 @@ type parts func(b *nn.Builder, in imageShape) (encoder.Encoder, memory.Matcher, 
 func planParts(c *netConfig, defaults prototypeConfig) (parts, error) {
 	encode, encoderErr := planEncoder(&c.Encoder)
 	remember, memoryErr := planMemory(&c.Memory, defaults)
+	err := schema.Join(encoderErr, memoryErr)
+	if err == nil && c.measure().Metric.Kind() == "modified-hausdorff" && c.Encoder.Kind() != "pixels" {
+		err = c.measure().Metric.Errorf("modified-hausdorff compares images; use encoder: pixels, or another metric")
+	}
 	return func(b *nn.Builder, in imageShape) (encoder.Encoder, memory.Matcher, error) {
 		e, err := encode(b.In("encoder"), in)
 		if err != nil {
 			return nil, nil, err
 		}
 		return e, remember(b.In("memory"), e), nil
-	}, schema.Join(encoderErr, memoryErr)
+	}, err
 }
 
 func planProtonet(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {

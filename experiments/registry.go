@@ -50,7 +50,9 @@ type imagesPlan struct {
 	kind     string
 	split    string // as results name it
 	rotation dataset.Rotation
-	load     func(ctx context.Context, root string) (dataset.Parts, error)
+	// showsRuns is set where alphabets of Lake's runs are trained on.
+	showsRuns bool
+	load      func(ctx context.Context, root string) (dataset.Parts, error)
 }
 
 type strokesConfig struct {
@@ -64,9 +66,10 @@ type strokesConfig struct {
 }
 
 type omniglotConfig struct {
-	Split     string           `yaml:"split" enum:"vinyals,lake,random-1200"`
+	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200"`
 	SplitSeed uint64           `yaml:"split_seed" doc:"of the splits that are shuffled"`
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
 	Size      int              `yaml:"size" min:"8" max:"105" doc:"side of an image in pixels"`
 }
 
@@ -75,7 +78,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 	case dataset.NameStrokes:
 		c := strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}
 		err := s.Decode(&c)
-		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, func(context.Context, string) (dataset.Parts, error) {
+		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, false, func(context.Context, string) (dataset.Parts, error) {
 			set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
 				Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
 			})
@@ -85,9 +88,14 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 			return set.Split().Parts(set, c.Rotations)
 		}}, err
 	case dataset.NameOmniglot:
-		c := omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Size: 28}
+		c := omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Drawers: "all", Size: 28}
 		err := s.Decode(&c)
-		return imagesPlan{s.Kind(), c.Split, c.Rotations, func(ctx context.Context, given string) (dataset.Parts, error) {
+		name := c.Split
+		if c.Drawers == "split" {
+			name += ", drawers split"
+		}
+		showsRuns := c.Split != dataset.SplitLake && c.Split != dataset.SplitKoch
+		return imagesPlan{s.Kind(), name, c.Rotations, showsRuns, func(ctx context.Context, given string) (dataset.Parts, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, given)
 			if err != nil {
 				return dataset.Parts{}, err
@@ -100,7 +108,11 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 			if err != nil {
 				return dataset.Parts{}, err
 			}
-			return split.Parts(set, c.Rotations)
+			parts, err := split.Parts(set, c.Rotations)
+			if err != nil || c.Drawers == "all" {
+				return parts, err
+			}
+			return parts.ByDrawers()
 		}}, err
 	}
 	return imagesPlan{}, s.UnknownKind(append(dataset.Names(), sequenceTasks()...))
@@ -117,13 +129,21 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 	case "ntm":
 		return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
 	}
-	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "mann"})
+	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "mann"})
 }
 
 type conv4Config struct {
 	Filters  int64 `yaml:"filters" min:"1"`
 	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
 	Unpadded int64 `yaml:"unpadded" min:"0" max:"4" doc:"how many of the blocks do without padding, from the first on"`
+}
+
+type kochConfig struct {
+	Kernels   []int64 `yaml:"kernels" min:"1" minlen:"4" maxlen:"4" doc:"sides of the convolutions' kernels"`
+	Filters   []int64 `yaml:"filters" min:"1" minlen:"4" maxlen:"4" doc:"of the convolutions"`
+	Embedding int64   `yaml:"embedding" min:"1" doc:"units of the last layer"`
+	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He's first values"`
+	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
 }
 
 func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Encoder, error), error) {
@@ -137,13 +157,26 @@ func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Enco
 				Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded,
 			})
 		}, err
+	case "koch":
+		c := kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: "fp32"}
+		err := s.Decode(&c)
+		return func(b *nn.Builder, in imageShape) (encoder.Encoder, error) {
+			return encoder.NewKoch(b, encoder.KochConfig{
+				Channels: int64(in.channels), Height: int64(in.height), Width: int64(in.width), Kernels: [4]int64(c.Kernels),
+				Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == "bf16",
+			})
+		}, err
+	case "pixels":
+		return func(_ *nn.Builder, in imageShape) (encoder.Encoder, error) {
+			return encoder.NewPixels(int64(in.channels), int64(in.height), int64(in.width)), nil
+		}, s.Decode(&struct{}{})
 	}
-	return nil, s.UnknownKind([]string{"conv4"})
+	return nil, s.UnknownKind([]string{"conv4", "koch", "pixels"})
 }
 
 // memoryConfig is what every memory of a support set has.
 type memoryConfig struct {
-	Metric schema.Section `yaml:"metric" doc:"squared-euclidean, euclidean, manhattan, mahalanobis, covariance, cosine, dot, or the learned relation"`
+	Metric schema.Section `yaml:"metric" doc:"squared-euclidean, euclidean, manhattan, weighted-manhattan, mahalanobis, covariance, cosine, dot, the learned relation, or modified-hausdorff of pixels"`
 	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
 }
 
@@ -221,6 +254,10 @@ type relationConfig struct {
 
 func planMetric(s *schema.Section) (func(b *nn.Builder, e encoder.Encoder) metric.Metric, error) {
 	switch s.Kind() {
+	case "weighted-manhattan":
+		return func(b *nn.Builder, e encoder.Encoder) metric.Metric {
+			return metric.NewWeightedManhattan(b, e.Width())
+		}, s.Decode(&struct{}{})
 	case "mahalanobis":
 		c := mahalanobisConfig{Form: "full"}
 		err := s.Decode(&c)
@@ -245,11 +282,11 @@ func planMetric(s *schema.Section) (func(b *nn.Builder, e encoder.Encoder) metri
 	}
 	fixed := map[string]metric.Metric{
 		"squared-euclidean": metric.SquaredEuclidean{}, "euclidean": metric.Euclidean{}, "manhattan": metric.Manhattan{},
-		"cosine": metric.Cosine{}, "dot": metric.Dot{},
+		"cosine": metric.Cosine{}, "dot": metric.Dot{}, "modified-hausdorff": metric.ModifiedHausdorff{},
 	}
 	m, ok := fixed[s.Kind()]
 	if !ok {
-		return nil, s.UnknownKind(strings.Fields("squared-euclidean euclidean manhattan mahalanobis covariance cosine dot relation"))
+		return nil, s.UnknownKind(strings.Fields("squared-euclidean euclidean manhattan weighted-manhattan mahalanobis covariance cosine dot relation modified-hausdorff"))
 	}
 	return func(*nn.Builder, encoder.Encoder) metric.Metric { return m }, s.Decode(&struct{}{})
 }

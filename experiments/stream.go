@@ -98,7 +98,7 @@ func planStream(network *schema.Section) (func(h held) memory.Associative, error
 	}
 	measure := network.Resolved().(interface{ measure() *memoryConfig }).measure()
 	switch kind := measure.Metric.Kind(); kind {
-	case "mahalanobis", "relation":
+	case "mahalanobis", "weighted-manhattan", "relation":
 		return nil, measure.Metric.Errorf("%s is learned and belongs to the network's own memory; a stream takes a metric that is not", kind)
 	}
 	m, err := planMetric(&measure.Metric)
@@ -147,8 +147,8 @@ func (w *fewshotWork) streams(ctx context.Context, on tensor.Device) (*passing, 
 		channels, height, width := s.Set().Shape()
 		size := channels * height * width
 		var parts []*tensor.Tensor
-		for at := 0; at < n; at += evaluationImages {
-			m := min(evaluationImages, n-at)
+		for at, together := 0, w.together(1, nn.RunningStats); at < n; at += together {
+			m := min(together, n-at)
 			parts = append(parts, tensor.Eval(func() *tensor.Tensor {
 				x := tensor.New(images[at*size:(at+m)*size], int64(m), int64(channels), int64(height), int64(width)).On(on)
 				return encode.Encode(&nn.Pass{Norm: nn.RunningStats}, x)

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -26,6 +27,9 @@ type trainer struct {
 
 // train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
 func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err error) {
+	if r.config.loop.Steps > 0 && len(r.params.Trained()) == 0 {
+		return nil, errors.New("the network has nothing to train; test it as it is with train.steps: 0")
+	}
 	t := &trainer{run: r, opt: r.config.optimizer(r.params)}
 	defer t.opt.Free()
 	if resume {
@@ -107,7 +111,7 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	switch {
 	case t.progress.Step < last && t.patient():
 		return "", t.interrupted(ctx.Err())
-	case !t.config.work.validates():
+	case t.progress.Validated == 0: // no validation, or no step to validate
 		t.progress.BestStep = t.progress.Step
 		if err := t.saveModel(); err != nil {
 			return "", err

@@ -90,8 +90,8 @@ func (s BoundedState) Values() *tensor.Tensor {
 // Masses returns how much was written to each slot, [batch, slots, 1].
 func (s BoundedState) Masses() *tensor.Tensor { return s.Slots.Narrow(2, s.Slots.Dim(2)-1, 1) }
 
-// Metric returns what keys are compared by.
-func (m *Bounded) Metric() metric.Metric { return m.config.Metric }
+// Measure returns what keys are compared by, and what its scores are multiplied by.
+func (m *Bounded) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
 
 // Init implements [Associative].
 func (m *Bounded) Init(int64) State { return BoundedState{} }

@@ -56,8 +56,8 @@ func (s KeyValueState) Tensors() []nn.Named {
 	return out
 }
 
-// Metric returns what keys are compared by.
-func (m *KeyValue) Metric() metric.Metric { return m.config.Metric }
+// Measure returns what keys are compared by, and what its scores are multiplied by.
+func (m *KeyValue) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
 
 // Init implements [Associative].
 func (m *KeyValue) Init(int64) State { return KeyValueState{} }

@@ -56,8 +56,8 @@ func (s PrototypeState) Prototypes() *tensor.Tensor { return s.Sums.Div(s.Counts
 // countFloor keeps the mean of an empty class finite; a count is a sum of labels, so a real one is far larger.
 const countFloor = 1e-6
 
-// Metric returns what keys are compared by.
-func (m *Prototype) Metric() metric.Metric { return m.config.Metric }
+// Measure returns what keys are compared by, and what its scores are multiplied by.
+func (m *Prototype) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
 
 // Init implements [Associative].
 func (m *Prototype) Init(int64) State { return PrototypeState{} }

@@ -38,7 +38,7 @@ func TestWeightedManhattanIsThePlainLoop(t *testing.T) {
 		weights := alpha.Floats()
 		want, _ := loop(func(q, k []float64) (score float64) {
 			for i := range q {
-				score -= weights[i] * math.Abs(q[i]-k[i])
+				score -= weights[i] * math.Abs(q[i]-k[i]) / float64(len(q))
 			}
 			return score
 		}, q, k)

@@ -33,8 +33,12 @@ type Figure struct {
 	Value    float64  `json:"value"`    // mean over the episodes or sequences
 	Interval float64  `json:"interval"` // half of the 95 % interval of the mean
 	Protocol Protocol `json:"protocol"`
-	Scores   *Scores  `json:"-"` // in scores.json; nil where they were not kept
+	Errors   []int    `json:"errors,omitempty"` // in each of Lake's runs, of 20
+	Scores   *Scores  `json:"-"`                // in scores.json; nil where they were not kept
 }
+
+// LakeRuns is the name of the figure on Lake's 20 one-shot runs.
+const LakeRuns = "Lake's runs"
 
 // Protocol is what a figure was measured under.
 type Protocol struct {
@@ -50,7 +54,9 @@ type Protocol struct {
 	Shot      int    `json:"shot,omitempty"`
 	Query     int    `json:"query,omitempty"` // a class
 	Episodes  int    `json:"episodes,omitempty"`
-	Norm      string `json:"norm,omitempty"` // inductive or transductive
+	Within    bool   `json:"within_alphabet,omitempty"` // the classes of an episode are of one alphabet
+	Pairs     int    `json:"pairs,omitempty"`           // told apart, half of them of one class
+	Norm      string `json:"norm,omitempty"`            // inductive or transductive
 	TrainWay  int    `json:"train_way,omitempty"`
 	TrainShot int    `json:"train_shot,omitempty"`
 	// FineTune is how many steps of gradient descent, at FineTuneRate, adapted the network to each support set.

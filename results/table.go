@@ -21,6 +21,7 @@ type publications struct {
 	Omniglot  []published
 	MANN      []published
 	Babi      []published
+	Lake      []publishedError
 	Sequences []publishedTask
 }
 
@@ -109,6 +110,7 @@ var documents = map[string]func([]Run) ([]byte, error){
 	"results/stream.md":   Stream,
 	"results/stream.svg":  StreamPlot,
 	"results/babi.md":     Babi,
+	"results/lake.md":     Lake,
 }
 
 // Document is a generated file; its path is below the project's top folder.
@@ -228,9 +230,10 @@ func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
 	return t.String(), n.String(), nil
 }
 
-// measuredOn reports whether a result was trained and tested on a data set, to reproduce a figure of a paper.
+// measuredOn reports whether a result was trained and tested on a data set, to reproduce a figure of a paper on few-shot
+// episodes.
 func measuredOn(r *Result, data string) bool {
-	return !streamed(r) && slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Dataset == data && f.Protocol.TrainedOn == data })
+	return !streamed(r) && r.lake() == nil && slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Dataset == data && f.Protocol.TrainedOn == data })
 }
 
 // way is what figures of one name differ in.

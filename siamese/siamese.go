@@ -12,10 +12,11 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Memory is an associative memory that tells what it compares keys by, which pairs are then told apart by.
+// Memory is an associative memory that tells what it compares keys by, and what that is multiplied by. Pairs are told apart
+// by the same.
 type Memory interface {
 	memory.Associative
-	Metric() metric.Metric
+	Measure() (m metric.Metric, scale float64)
 }
 
 // Config are the settings of [New]. The zero value is the paper's network.
@@ -25,13 +26,11 @@ type Config struct {
 	Memory Memory
 	// Loss is what pairs are trained by; nil stands for [Verification].
 	Loss Loss
-	// Scale multiplies the metric's scores in pairs, as a memory's does in its attention; zero stands for 1.
-	Scale float64
 	// SupportQuery trains on the pairs of a support example and a query, and on no other pairs of a task.
 	SupportQuery bool
 }
 
-// Net is a Siamese network. Of two images the sigmoid of Scale·score + Bias is the probability that they show the same
+// Net is a Siamese network. Of two images the sigmoid of scale·score + Bias is the probability that they show the same
 // class: Koch et al. 2015, section 3.1; its classification of queries (section 3.1, C*) is what its memory reads. With one
 // example a class and a memory that keeps all, that is the class of the best pair; with several, the odds of a class's pairs
 // add up.
@@ -41,18 +40,24 @@ type Net struct {
 	config Config
 }
 
+// The bias and the scale that the paper's metric begins with. Identical images are then taken for the same with a
+// probability of 0.95, and images whose embeddings differ by 0.75 in the mean for different ones with as much. With a bias of
+// 0, identical images would be even odds, and nothing but moving all embeddings together would lower the loss at first:
+// after 300 steps of 30-way episodes on Omniglot a Conv-4 then told 37 % of 20 validation classes right.
+const (
+	startBias    = 3
+	DefaultScale = 8
+)
+
 // New makes a Siamese network of an encoder; b makes what it learns beside the encoder.
 func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
-	if c.Scale == 0 {
-		c.Scale = 1
-	}
 	if c.Memory == nil {
-		c.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.NewWeightedManhattan(b.In("metric"), e.Width()), Scale: c.Scale})
+		c.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.NewWeightedManhattan(b.In("memory.metric"), e.Width()), Scale: DefaultScale})
 	}
 	if c.Loss == nil {
 		c.Loss = Verification{}
 	}
-	return &Net{Net: fewshot.Net{Encoder: e, Memory: c.Memory}, Bias: b.Param("bias", nn.Constant(0), 1), config: c}
+	return &Net{Net: fewshot.Net{Encoder: e, Memory: c.Memory}, Bias: b.Param("bias", nn.Constant(startBias), 1), config: c}
 }
 
 // Pairs are pairs of images and what they are.
@@ -79,9 +84,10 @@ func (p *Pairs) Accuracies(logits *tensor.Tensor) []float64 {
 
 // scores returns the scaled scores of embedded examples [tasks, a, width] and [tasks, b, width] as pairs, [tasks, a, b].
 func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
-	s := n.config.Memory.Metric().Score(p, a, b)
-	if n.config.Scale != 1 {
-		s = s.MulScalar(n.config.Scale)
+	m, scale := n.config.Memory.Measure()
+	s := m.Score(p, a, b)
+	if scale != 1 {
+		s = s.MulScalar(scale)
 	}
 	return s
 }
@@ -115,7 +121,9 @@ func (n *Net) PairLoss(p *nn.Pass, pairs *Pairs) (loss, logits *tensor.Tensor) {
 // Loss returns the mean loss of the pairs in each task, and the queries' log-probabilities [tasks, query, way].
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	support, query := t.Embed(p, n.Encoder)
-	tensor.NoGrad(func() { logp = t.Recall(p, n.Memory, support, query) })
+	reading := *p
+	reading.Training = false // what queries read moves no statistics, nor is it trained
+	tensor.NoGrad(func() { logp = t.Recall(&reading, n.Memory, support, query) })
 	a, b, labelsA, labelsB := query, support, t.QueryLabels, t.SupportLabels
 	if !n.config.SupportQuery {
 		a, labelsA = tensor.Cat(1, support, query), tensor.Cat(1, t.SupportLabels, t.QueryLabels)

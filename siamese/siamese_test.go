@@ -26,19 +26,25 @@ func pixels(t *testing.T, c siamese.Config, bias float64) (*siamese.Net, *nn.Pas
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
 	net := siamese.New(b, encoder.NewPixels(1, 2, 3), c)
-	pass := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{net.Bias: tensor.New([]float64{bias}, 1)}}
-	if m, ok := net.Memory.(siamese.Memory).Metric().(*metric.WeightedManhattan); ok {
-		pass.With[m.Weight] = tensor.New(alpha(), 6)
-	}
-	return net, pass
+	m, _ := net.Memory.(siamese.Memory).Measure()
+	return net, &nn.Pass{With: map[*nn.Param]*tensor.Tensor{
+		net.Bias: tensor.New([]float64{bias}, 1), m.(*metric.WeightedManhattan).Weight: tensor.New(alpha(), 6),
+	}}
 }
 
-func alpha() []float64 { return []float64{.5, -.1, .3, 1, 0, .2} }
+// scaled is the paper's memory with its scores times a number.
+func scaled(t *testing.T, scale float64) siamese.Memory {
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	return memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.NewWeightedManhattan(b, 6), Scale: scale})
+}
+
+func alpha() []float64 { return []float64{3, -.6, 1.8, 6, 0, 1.2} }
 
 // distance is the paper's weighted Manhattan distance with the weights above.
 func distance(x, y []float64) (d float64) {
 	for i, a := range alpha() {
-		d += a * math.Abs(x[i]-y[i])
+		d += a * math.Abs(x[i]-y[i]) / 6
 	}
 	return d
 }
@@ -106,7 +112,7 @@ func TestLossesAreThePlainLoops(t *testing.T) {
 			t.Run(fmt.Sprint(name, supportQuery), func(t *testing.T) {
 				testkit.Enter(t)
 				task := testkit.Task(1)
-				net, pass := pixels(t, siamese.Config{Loss: c.loss, Scale: scale, SupportQuery: supportQuery}, bias)
+				net, pass := pixels(t, siamese.Config{Memory: scaled(t, scale), Loss: c.loss, SupportQuery: supportQuery}, bias)
 				var cost, count [2]float64
 				for _, of := range pairs(task, supportQuery) {
 					for _, p := range of {
@@ -133,7 +139,7 @@ func TestTripletsAreThePlainLoop(t *testing.T) {
 	for _, supportQuery := range []bool{false, true} {
 		testkit.Enter(t)
 		task := testkit.Task(2)
-		net, pass := pixels(t, siamese.Config{Loss: siamese.Triplet{Margin: margin}, SupportQuery: supportQuery}, 0)
+		net, pass := pixels(t, siamese.Config{Memory: scaled(t, 1), Loss: siamese.Triplet{Margin: margin}, SupportQuery: supportQuery}, 0)
 		support, query := examples(task)
 		var sum, count float64
 		for i := range support {
@@ -196,7 +202,7 @@ func TestPairLossAndLogits(t *testing.T) {
 		"contrastive": {siamese.Contrastive{}, func(d float64) float64 { return .5 - d },
 			func(d float64) [2]float64 { return [2]float64{math.Pow(max(0, 1-d), 2) / 2, d * d / 2} }},
 	} {
-		net, pass := pixels(t, siamese.Config{Loss: c.loss}, .4)
+		net, pass := pixels(t, siamese.Config{Memory: scaled(t, 1), Loss: c.loss}, .4)
 		var want float64
 		var logits []float64
 		for i, same := range p.Same.Floats() {
@@ -218,7 +224,7 @@ func TestPairLossAndLogits(t *testing.T) {
 func TestClassifiesByTheBestPair(t *testing.T) {
 	testkit.Enter(t)
 	task := testkit.Task(4)
-	net, pass := pixels(t, siamese.Config{}, .3)
+	net, pass := pixels(t, siamese.Config{Memory: scaled(t, 1)}, .3)
 	support, query := examples(task)
 	logp := net.LogProbs(pass, task).Floats()
 	for i := range support {
