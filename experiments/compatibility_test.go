@@ -67,6 +67,7 @@ var tinyExperiments = map[string]string{
 	"protonet":    onStrokes,
 	"matchingnet": onStrokes,
 	"relationnet": onStrokes,
+	"siamese":     onStrokes,
 	"mann":        oneByOne,
 	"memnet":      onStories,
 	"ntm":         onCopy,
