@@ -27,6 +27,10 @@ const (
 	pairsDrawn        = "drawn"
 )
 
+type verificationConfig struct {
+	Different float64 `yaml:"different" above:"0" doc:"how many times as much all pairs of different classes together count as those of the same class"`
+}
+
 type marginConfig struct {
 	Margin float64 `yaml:"margin" above:"0" doc:"how far apart classes are pushed"`
 }
@@ -71,7 +75,9 @@ func planSiamese(w *fewshotWork) (*siameseWork, error) {
 func planLoss(c *siameseConfig, tests []fewshotTest) (siamese.Loss, error) {
 	switch c.Loss.Kind() {
 	case "verification":
-		return siamese.Verification{}, c.Loss.Decode(&struct{}{})
+		v := verificationConfig{1}
+		err := c.Loss.Decode(&v)
+		return siamese.Verification{Different: v.Different}, err
 	case "contrastive":
 		m := marginConfig{1}
 		err := c.Loss.Decode(&m)

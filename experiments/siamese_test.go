@@ -82,7 +82,7 @@ func TestEveryLossEncoderAndMemory(t *testing.T) {
 		}
 		assert.Less(t, last, first, "%v: the loss of the last ten steps is below the first ten's", sets)
 	}
-	for _, loss := range []string{"verification", "contrastive", "{kind: triplet, margin: 1}"} {
+	for _, loss := range []string{"verification", "{kind: verification, different: 20}", "contrastive", "{kind: triplet, margin: 1}"} {
 		learns("network.loss=" + loss)
 	}
 	for _, memory := range []string{"prototype", "{kind: lrua, slots: 8}", "{kind: ntm, slots: 8}", "{kind: dnc, slots: 8}"} {

@@ -2,6 +2,7 @@ package siamese
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/engram-go/engram/tensor"
@@ -21,25 +22,40 @@ type comparison struct {
 	scores, same, different *tensor.Tensor
 }
 
-// balanced returns half the mean of what pairs of the same class cost, and half that of pairs of different ones: as if as
-// many of either had been drawn, as Koch et al. 2015 do.
-func (c comparison) balanced(same, different *tensor.Tensor) *tensor.Tensor {
-	mean := func(cost, pairs *tensor.Tensor) *tensor.Tensor {
+// mean returns the mean of what pairs of the same class cost, and that of pairs of different ones, weighed: by 1 to 1 it is as
+// if as many of either had been drawn, as Koch et al. 2015 do.
+func (c comparison) mean(same, different *tensor.Tensor, weight float64) *tensor.Tensor {
+	of := func(cost, pairs *tensor.Tensor) *tensor.Tensor {
 		return cost.Mul(pairs).Sum().Div(pairs.Sum().ClampMin(1)) // 0 where there are none
 	}
-	return mean(same, c.same).Add(mean(different, c.different)).MulScalar(.5)
+	return of(same, c.same).Add(of(different, c.different).MulScalar(weight)).MulScalar(1 / (1 + weight))
 }
 
 // Verification is the cross-entropy of the probability that a pair is of the same class: Koch et al. 2015, section 3.2. Its
 // penalty on the weights is the optimiser's decay.
-type Verification struct{}
-
-func (Verification) loss(c comparison, bias *tensor.Tensor) *tensor.Tensor {
-	logits := c.scores.Add(bias)
-	return c.balanced(logits.Neg().Softplus(), logits.Softplus())
+type Verification struct {
+	// Different is how much more all pairs of different classes together count than those of the same class: as many times
+	// more of them the network then expects. Zero stands for the paper's 1. A query of N classes has N-1 times more of them,
+	// and learning is the faster for expecting so; see experiments/siamese-omniglot.yaml.
+	Different float64
 }
 
-func (Verification) logits(scores, bias *tensor.Tensor) *tensor.Tensor { return scores.Add(bias) }
+func (l Verification) different() float64 {
+	if l.Different == 0 {
+		return 1
+	}
+	return l.Different
+}
+
+func (l Verification) loss(c comparison, bias *tensor.Tensor) *tensor.Tensor {
+	logits := c.scores.Add(bias)
+	return c.mean(logits.Neg().Softplus(), logits.Softplus(), l.different())
+}
+
+// logits are those of pairs of which half are of the same class, whatever was expected in training.
+func (l Verification) logits(scores, bias *tensor.Tensor) *tensor.Tensor {
+	return scores.Add(bias).AddScalar(math.Log(l.different()))
+}
 
 // Contrastive pulls pairs of the same class together and pushes others apart until they are a margin away: Hadsell, Chopra
 // and LeCun 2006, eq. 4, with D the distance by the metric (its score with the sign turned),
@@ -61,7 +77,7 @@ func (l Contrastive) margin() float64 {
 func (l Contrastive) loss(c comparison, _ *tensor.Tensor) *tensor.Tensor {
 	distances := c.scores.Neg()
 	short := distances.Neg().AddScalar(l.margin()).ReLU()
-	return c.balanced(distances.Square().MulScalar(.5), short.Square().MulScalar(.5))
+	return c.mean(distances.Square().MulScalar(.5), short.Square().MulScalar(.5), 1)
 }
 
 func (l Contrastive) logits(scores, _ *tensor.Tensor) *tensor.Tensor {

@@ -101,11 +101,14 @@ func TestLossesAreThePlainLoops(t *testing.T) {
 	for _, supportQuery := range []bool{false, true} {
 		for name, c := range map[string]struct {
 			loss            siamese.Loss
+			weight          float64 // of pairs of different classes
 			same, different func(d float64) float64
 		}{
-			"verification": {siamese.Verification{},
+			"verification": {siamese.Verification{}, 1,
 				func(d float64) float64 { return softplus(-(bias - scale*d)) }, func(d float64) float64 { return softplus(bias - scale*d) }},
-			"contrastive": {siamese.Contrastive{Margin: margin},
+			"weighed verification": {siamese.Verification{Different: 7}, 7,
+				func(d float64) float64 { return softplus(-(bias - scale*d)) }, func(d float64) float64 { return softplus(bias - scale*d) }},
+			"contrastive": {siamese.Contrastive{Margin: margin}, 1,
 				func(d float64) float64 { return scale * scale * d * d / 2 },
 				func(d float64) float64 { return math.Pow(max(0, margin-scale*d), 2) / 2 }},
 		} {
@@ -125,7 +128,7 @@ func TestLossesAreThePlainLoops(t *testing.T) {
 					}
 				}
 				loss, logp := net.Loss(pass, task)
-				assert.InDelta(t, cost[0]/count[0]/2+cost[1]/count[1]/2, loss.Float(), 1e-9)
+				assert.InDelta(t, (c.weight*cost[0]/count[0]+cost[1]/count[1])/(1+c.weight), loss.Float(), 1e-9)
 				assert.InDeltaSlice(t, net.LogProbs(pass, task).Floats(), logp.Floats(), 1e-12)
 				assert.False(t, logp.RequiresGrad())
 			})
@@ -215,6 +218,11 @@ func TestPairLossAndLogits(t *testing.T) {
 		assert.InDeltaSlice(t, logits, got.Floats(), 1e-9, name)
 		assert.InDeltaSlice(t, logits, net.Logits(pass, p).Floats(), 1e-9, name)
 	}
+	// What was expected in training does not count in telling apart.
+	plain, pass := pixels(t, siamese.Config{}, .4)
+	weighed, other := pixels(t, siamese.Config{Loss: siamese.Verification{Different: 7}}, .4-math.Log(7))
+	assert.InDeltaSlice(t, plain.Logits(pass, p).Floats(), weighed.Logits(other, p).Floats(), 1e-9)
+
 	net, pass := pixels(t, siamese.Config{Loss: siamese.Triplet{}}, 0)
 	var wrong *tensor.Error
 	assert.ErrorAs(t, tensor.Do(func() error { net.PairLoss(pass, p); return nil }), &wrong)
