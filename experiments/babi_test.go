@@ -1,7 +1,6 @@
 package experiments_test
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
@@ -48,21 +47,7 @@ func TestStoriesTrainResumeAndReport(t *testing.T) {
 			steps := want.Training.Steps
 			assert.Equal(t, int64(36), steps)
 
-			dir := t.TempDir()
-			var err error
-			for at := int64(1); at < steps; at += 5 {
-				ctx, cancel := context.WithCancel(t.Context())
-				o := experiments.Options{Out: dir, Reporter: &stopper{at: at, cancel: cancel}}
-				if at == 1 {
-					_, err = experiments.Run(ctx, parse(t, tinyStories, sets...), o)
-				} else {
-					_, err = experiments.Resume(ctx, dir, o)
-				}
-				require.ErrorIs(t, err, context.Canceled)
-			}
-			got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
-			require.NoError(t, err)
-			sameOutcome(t, want, got)
+			interrupted(t, parse(t, tinyStories, sets...), steps, 5, want)
 			assert.Equal(t, before, tensor.Live())
 		})
 	}

@@ -1,7 +1,6 @@
 package experiments_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,20 +57,7 @@ func TestMANNTrainsResumesAndReports(t *testing.T) {
 		assert.InDelta(t, want.Figures[i].Value, mean, 1e-9)
 	}
 
-	dir := t.TempDir()
-	for at := int64(1); at < 12; at += 3 {
-		ctx, cancel := context.WithCancel(t.Context())
-		o := experiments.Options{Out: dir, Reporter: &stopper{at: at, cancel: cancel}}
-		if at == 1 {
-			_, err = experiments.Run(ctx, parse(t, tinyMANN), o)
-		} else {
-			_, err = experiments.Resume(ctx, dir, o)
-		}
-		require.ErrorIs(t, err, context.Canceled)
-	}
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
-	require.NoError(t, err)
-	sameOutcome(t, want, got)
+	dir := interrupted(t, parse(t, tinyMANN), 12, 3, want)
 	first, err := os.ReadFile(filepath.Join(whole, "model.safetensors"))
 	require.NoError(t, err)
 	second, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))

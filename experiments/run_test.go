@@ -55,6 +55,28 @@ func run(t *testing.T, dir string, sets ...string) *results.Result {
 	return r
 }
 
+// interrupted runs an experiment that is stopped after its first step and then again after every few, up to a last one, and
+// resumed each time; it ends as the uninterrupted run did. It returns the run folder.
+func interrupted(t *testing.T, c *experiments.Config, last, by int64, want *results.Result) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for at := int64(1); at < last; at += by {
+		ctx, cancel := context.WithCancel(t.Context())
+		o := experiments.Options{Out: dir, Reporter: &stopper{at: at, cancel: cancel}}
+		var err error
+		if at == 1 {
+			_, err = experiments.Run(ctx, c, o)
+		} else {
+			_, err = experiments.Resume(ctx, dir, o)
+		}
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	sameOutcome(t, want, got)
+	return dir
+}
+
 // sameOutcome compares all of two results that does not depend on the clock.
 func sameOutcome(t *testing.T, a, b *results.Result) {
 	t.Helper()
@@ -405,20 +427,7 @@ func TestSequencesTrainResumeAndReport(t *testing.T) {
 	}, names)
 	assert.Greater(t, want.Training.Validation, 0.0)
 
-	dir := t.TempDir()
-	for at := int64(1); at < 12; at += 3 {
-		ctx, cancel := context.WithCancel(t.Context())
-		o := experiments.Options{Out: dir, Reporter: &stopper{at: at, cancel: cancel}}
-		if at == 1 {
-			_, err = experiments.Run(ctx, copyConfig(t), o)
-		} else {
-			_, err = experiments.Resume(ctx, dir, o)
-		}
-		require.ErrorIs(t, err, context.Canceled)
-	}
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
-	require.NoError(t, err)
-	sameOutcome(t, want, got)
+	interrupted(t, copyConfig(t), 12, 3, want)
 	assert.Equal(t, before, tensor.Live())
 }
 

@@ -1,7 +1,6 @@
 package experiments_test
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,20 +44,7 @@ func TestPairsTrainResumeAndReport(t *testing.T) {
 		}, p)
 		assert.Equal(t, pairs == "drawn", p.TrainWay == 0, "pairs that are drawn have no way")
 
-		dir := t.TempDir()
-		for at := int64(1); at < 12; at += 3 {
-			ctx, cancel := context.WithCancel(t.Context())
-			o := experiments.Options{Out: dir, Reporter: &stopper{at: at, cancel: cancel}}
-			if at == 1 {
-				_, err = experiments.Run(ctx, parse(t, tinyPairs, sets...), o)
-			} else {
-				_, err = experiments.Resume(ctx, dir, o)
-			}
-			require.ErrorIs(t, err, context.Canceled)
-		}
-		got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
-		require.NoError(t, err)
-		sameOutcome(t, want, got)
+		interrupted(t, parse(t, tinyPairs, sets...), 12, 3, want)
 		assert.Equal(t, before, tensor.Live())
 	}
 }

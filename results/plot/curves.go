@@ -123,9 +123,9 @@ func (l Line) add(p *gonum.Plot, points plotter.XYs, of color.RGBA) error {
 	return nil
 }
 
-// spread gives an axis room on which all values are one.
+// spread gives an axis room on which all values are one, up to rounding: no tick tells such values apart.
 func spread(a *gonum.Axis) {
-	if a.Min == a.Max {
+	if largest := max(math.Abs(a.Min), math.Abs(a.Max)); a.Max-a.Min <= 1e-6*largest {
 		by := max(math.Abs(a.Min)/10, 1)
 		a.Min, a.Max = a.Min-by, a.Max+by
 	}
