@@ -81,9 +81,16 @@ func (r *run) learningCurve() ([]namedPlot, error) {
 	raw.Pale = true
 	validation := line("validation", m.Validation)
 	validation.Dots = len(m.Validation) <= 50
+	lines := []plot.Line{raw, smooth, validation}
+	if w, ok := r.config.work.(bounded); ok {
+		if best, ok := w.optimum(); ok {
+			end := examples * float64(r.config.loop.Steps) * float64(r.config.loop.Batch)
+			best *= score.Factor
+			lines = append(lines, plot.Line{Name: "optimum on validation", X: []float64{0, end}, Y: []float64{best, best}})
+		}
+	}
 	return []namedPlot{{"learning-curve", plot.Curves{
 		Title: fmt.Sprintf("%s, seed %d", r.config.Name, r.config.Seed),
-		X:     score.Of + " seen" + unit, Y: score.axis(),
-		Lines: []plot.Line{raw, smooth, validation},
+		X:     score.Of + " seen" + unit, Y: score.axis(), Lines: lines,
 	}}}, nil
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/dataset/sequence"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
@@ -135,4 +137,42 @@ func TestOutputsAsBitsAndAsChances(t *testing.T) {
 	assert.InDeltaSlice(t, []float64{.0474259, .5, .8807971}, []float64{
 		float64(a.probabilities()[0]), float64(a.probabilities()[1]), float64(a.probabilities()[2]),
 	}, 1e-6)
+}
+
+// The optimum is of the very sequences that validation measures on.
+func TestOptimumOfValidation(t *testing.T) {
+	task, err := sequence.NewNGrams(sequence.NGramsOptions{})
+	require.NoError(t, err)
+	file := newSequenceFile()
+	file.Validation.Sequences = 70 // not a multiple of what is evaluated at once
+	w := &sequenceWork{task: task, file: file}
+	// A network that knows the history: the optimal estimator itself.
+	w.net = func(_ *nn.Pass, x *tensor.Tensor, _ func(memory.State)) *tensor.Tensor {
+		values := tensor.Values[float32](x)
+		b := &sequence.Batch{Time: int(x.Dim(0)), Sequences: int(x.Dim(1)), OutputWidth: 1, Mask: make([]float32, len(values)), Targets: make([]float32, len(values))}
+		copy(b.Targets, values[b.Sequences:]) // what is put in at a step is the bit before
+		for i := range b.Mask {
+			b.Mask[i] = 1
+		}
+		out := task.Optimal(b)
+		for i, p := range out {
+			out[i] = float32(math.Log(float64(p) / (1 - float64(p))))
+		}
+		return tensor.New(out, x.Shape()...)
+	}
+	scores, err := w.validate(t.Context(), tensor.CPU)
+	require.NoError(t, err)
+	require.Len(t, scores, 70)
+	want, _ := results.MeanInterval(scores)
+	got, ok := w.optimum()
+	assert.True(t, ok)
+	assert.InDelta(t, want, got, 1e-3)
+
+	file.Validation.Sequences = 0
+	_, ok = w.optimum()
+	assert.False(t, ok)
+	other, err := sequence.NewCopy(sequence.CopyOptions{})
+	require.NoError(t, err)
+	_, ok = (&sequenceWork{task: other, file: newSequenceFile()}).optimum()
+	assert.False(t, ok)
 }

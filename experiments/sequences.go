@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"iter"
 	"math"
+	"slices"
 
 	"github.com/engram-go/engram/dataset/sequence"
 	"github.com/engram-go/engram/experiments/schema"
@@ -161,14 +162,11 @@ func (s sequences) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) 
 func (w *sequenceWork) validates() bool { return w.file.Validation.Sequences > 0 }
 
 func (w *sequenceWork) validate(ctx context.Context, on tensor.Device) ([]float64, error) {
-	var sizes []sequence.Size
-	for size := range w.task.Sizes() {
-		sizes = append(sizes, size)
-	}
-	each := (w.file.Validation.Sequences + len(sizes) - 1) / len(sizes)
 	var scores []float64
+	sizes := slices.Collect(w.task.Sizes())
 	for i, size := range sizes {
-		for b, err := range w.answers(ctx, fmt.Sprintf("validation/%d", i), size, each, on) {
+		each := (w.file.Validation.Sequences + len(sizes) - 1) / len(sizes)
+		for b, err := range w.answers(ctx, validationStream(i), size, each, on) {
 			if err != nil {
 				return nil, err
 			}
@@ -178,6 +176,47 @@ func (w *sequenceWork) validate(ctx context.Context, on tensor.Device) ([]float6
 		}
 	}
 	return scores, nil
+}
+
+// optimum implements bounded: on N-grams, what the optimal estimator pays for the validation sequences.
+func (w *sequenceWork) optimum() (bits float64, ok bool) {
+	task, ok := w.task.(*sequence.NGrams)
+	if !ok || !w.validates() {
+		return 0, false
+	}
+	var costs []float64
+	for size := range task.Sizes() { // there is one
+		for first, n := range portions(w.file.Validation.Sequences) {
+			b, err := w.sequences(validationStream(0), first, size, n)
+			if err != nil {
+				return 0, false
+			}
+			for _, c := range b.CostOfProbabilities(task.Optimal(b)) {
+				costs = append(costs, c.Bits)
+			}
+		}
+	}
+	mean, _ := results.MeanInterval(costs)
+	return mean, true
+}
+
+// validationStream names the stream that the validation sequences of a size come from.
+func validationStream(size int) string { return fmt.Sprintf("validation/%d", size) }
+
+// sequences draws n sequences of a size for evaluation, those of a stream from the given one on.
+func (w *sequenceWork) sequences(name string, first int, size sequence.Size, n int) (*sequence.Batch, error) {
+	return w.task.Sized(stream.New(evaluationSeed, name, uint64(first)), n, size)
+}
+
+// portions takes n sequences apart into those of one evaluation each: the first one's number, and how many.
+func portions(n int) iter.Seq2[int, int] {
+	return func(yield func(first, n int) bool) {
+		for first := 0; first < n; first += evaluationSequences {
+			if !yield(first, min(n-first, evaluationSequences)) {
+				return
+			}
+		}
+	}
 }
 
 // answered are sequences with the network's outputs before the sigmoid, [time, sequences, outputs].
@@ -191,8 +230,8 @@ func (w *sequenceWork) answers(
 	ctx context.Context, name string, size sequence.Size, n int, on tensor.Device,
 ) iter.Seq2[answered, error] {
 	return func(yield func(answered, error) bool) {
-		for done := 0; done < n; done += evaluationSequences {
-			b, err := w.answer(ctx, name, done, size, min(n-done, evaluationSequences), on, nil)
+		for first, n := range portions(n) {
+			b, err := w.answer(ctx, name, first, size, n, on, nil)
 			if !yield(b, err) || err != nil {
 				return
 			}
@@ -205,7 +244,7 @@ func (w *sequenceWork) answers(
 func (w *sequenceWork) answer(
 	ctx context.Context, name string, first int, size sequence.Size, n int, on tensor.Device, seen func(memory.State),
 ) (answered, error) {
-	b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(first)), n, size)
+	b, err := w.sequences(name, first, size, n)
 	if err == nil {
 		err = ctx.Err()
 	}

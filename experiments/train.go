@@ -55,10 +55,16 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 	if err != nil {
 		return nil, err
 	}
-	return &results.Training{
+	training := &results.Training{
 		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: r.config.work.score().Factor * t.progress.Best, Ended: ended,
 		Parameters: r.params.Count(), Seconds: math.Round(t.seconds()),
-	}, nil
+	}
+	if w, ok := r.config.work.(bounded); ok {
+		if score, ok := w.optimum(); ok {
+			training.Optimum = w.score().Factor * score
+		}
+	}
+	return training, nil
 }
 
 func (t *trainer) seconds() float64 { return t.before + time.Since(t.started).Seconds() }

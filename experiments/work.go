@@ -39,6 +39,13 @@ type paced interface {
 	pace(file nn.Schedule) nn.Schedule
 }
 
+// bounded is work of which it may be known what the best predictor there can be comes to on the validation examples.
+type bounded interface {
+	work
+	// optimum returns that mean score; ok is unset where it is not known.
+	optimum() (score float64, ok bool)
+}
+
 // batch is the training data of one step.
 type batch interface {
 	// loss is called in a scope. It returns what training makes smaller, and the batch's mean score.

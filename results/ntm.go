@@ -39,7 +39,17 @@ type publishedTask struct {
 	Title  string
 	Paper  string  // where in it
 	Solved float64 // the validation cost in bits below which a run has solved it; 0 for no such bound
-	Models []publishedModel
+	// Optimal is set where that is a cost above the optimal estimator's.
+	Optimal bool
+	Models  []publishedModel
+}
+
+// bound names the bound.
+func (t publishedTask) bound() string {
+	if t.Optimal {
+		return fmt.Sprintf("within %g bits of the optimum", t.Solved)
+	}
+	return fmt.Sprintf("under %g %s", t.Solved, plural(t.Solved, "bit"))
 }
 
 // publishedModel is what the paper reports of a model on a task. What is read off figures is text.
@@ -139,7 +149,8 @@ Beside the figures of Graves, Wayne and Danihelka 2014, which are of one run eac
 the cost of a sequence in bits (cross-entropy of the scored outputs), and the share of outputs on the wrong side of 1/2. A
 model is the best on validation sequences of all training sizes; it is tested on fresh sequences of each size. Sizes of
 training, and what departs from the paper, are said in the experiment file. A seed's figures are with the 95 % interval of
-the mean over sequences; medians are over all seeds, those that fail included.
+the mean over sequences; medians are over all seeds, those that fail included. How many sequences it took is when the last
+of the seeds that count first got there on validation.
 `)
 	for _, task := range all.Sequences {
 		ours, err := sequenceRuns(runs, task.Task)
@@ -158,7 +169,7 @@ func taskSection(b *bytes.Buffer, task publishedTask, ours []experiment) error {
 	fmt.Fprintf(b, "\n## %s\n\nGraves et al. 2014, %s.\n\n", task.Title, task.Paper)
 	columns := []string{"model", "paper", "experiment", "validation, median"}
 	if task.Solved > 0 {
-		columns = append(columns, fmt.Sprintf("under %g %s", task.Solved, plural(task.Solved, "bit")))
+		columns = append(columns, task.bound())
 	}
 	heading(b, append(columns, "training")...)
 	drawn, missing := false, task.Models // in the table's order
@@ -206,11 +217,14 @@ func row(b *bytes.Buffer, cells ...string) {
 // summary are the cells of an experiment in the table of models.
 func (e experiment) summary(task publishedTask) ([]string, error) {
 	cells := []string{e.model(), "", fmt.Sprintf("[%s](../experiments/%s.yaml)", e.name, e.name), fmt.Sprintf("%.3f bits", e.validation())}
+	if above := median(e.runs, (*sequenceRun).above); !math.IsNaN(above) {
+		cells[3] += fmt.Sprintf("; %.2f above the optimal estimator", above)
+	}
 	if m := e.published(task); m != nil {
 		cells[1] = m.paper()
 	}
 	if task.Solved > 0 {
-		solved, err := e.solved(task.Solved)
+		solved, err := e.solved(task)
 		if err != nil {
 			return nil, err
 		}
@@ -238,12 +252,21 @@ func (e experiment) published(task publishedTask) *publishedModel {
 	return nil
 }
 
-// solved says how many seeds came below some bits on validation, and by when.
-func (e experiment) solved(bits float64) (string, error) {
+// solved says how many seeds have solved a task, and by when the last of them first had.
+func (e experiment) solved(task publishedTask) (string, error) {
 	var latest, known int64
 	n := 0
 	for _, r := range e.runs {
-		if r.Training.Validation >= bits {
+		limit := task.Solved
+		if task.Optimal {
+			if limit += r.Training.Optimum; r.Training.Optimum == 0 { // not recorded: the tests know theirs
+				if r.excess() < task.Solved {
+					n++
+				}
+				continue
+			}
+		}
+		if r.Training.Validation >= limit {
 			continue
 		}
 		n++
@@ -254,7 +277,7 @@ func (e experiment) solved(bits float64) (string, error) {
 		if m == nil {
 			continue
 		}
-		if i := slices.IndexFunc(m.Validation, func(p Point) bool { return p.Score < bits }); i >= 0 {
+		if i := slices.IndexFunc(m.Validation, func(p Point) bool { return p.Score < limit }); i >= 0 {
 			latest, known = max(latest, r.seen(m.Validation[i].Step)), known+1
 		}
 	}
@@ -263,6 +286,17 @@ func (e experiment) solved(bits float64) (string, error) {
 		text += fmt.Sprintf(" within %d sequences", latest)
 	}
 	return text, nil
+}
+
+// excess is what tests cost beyond the optimal estimator, at most; no number where none tells.
+func (r *Result) excess() float64 {
+	most := math.NaN()
+	for _, f := range r.Figures {
+		if f.Metric == ExcessBits && !(f.Value <= most) {
+			most = f.Value
+		}
+	}
+	return most
 }
 
 // seeds writes the tests of an experiment: what the paper has, the median, and every seed.
@@ -303,6 +337,14 @@ func (e experiment) seeds(b *bytes.Buffer, task publishedTask) {
 // validation is the median cost of the best models.
 func (e experiment) validation() float64 {
 	return median(e.runs, func(r *sequenceRun) float64 { return r.Training.Validation })
+}
+
+// above is how far the best model's validation cost is above the optimal estimator's; no number where that is not known.
+func (r *sequenceRun) above() float64 {
+	if r.Training.Optimum == 0 {
+		return math.NaN()
+	}
+	return r.Training.Validation - r.Training.Optimum
 }
 
 // named are the figures of a test.
@@ -420,16 +462,12 @@ func sequenceCurves(runs []Run) ([]Document, error) {
 		}
 		f := plot.Curves{Title: task.Title + ": cost on validation sequences, a line a seed", X: "sequences seen (thousands)", Y: "cost per sequence (bits)"}
 		var longest int64
-		var optimal float64 // on the test sequences
+		var optimal float64
 		for _, e := range byExperiment(ours, task.Models) {
 			name := fmt.Sprintf("%s (%s)", e.model(), e.name)
 			for _, r := range e.runs {
 				longest = max(longest, r.seen(r.Training.Steps))
-				for _, f := range r.Figures {
-					if f.Metric == OptimalBits {
-						optimal = f.Value
-					}
-				}
+				optimal = max(optimal, r.Training.Optimum) // one for all, on the same sequences
 				m, err := r.Metrics(Bits)
 				if err != nil {
 					return nil, err

@@ -89,7 +89,9 @@ type Training struct {
 	Steps      int64   `json:"steps"` // done before training ended
 	BestStep   int64   `json:"best_step"`
 	Validation float64 `json:"validation"` // the best model's: accuracy in percent, or bits
-	Ended      string  `json:"ended"`      // why
+	// Optimum is what the best predictor there can be comes to on the same validation examples; 0 where it is not known.
+	Optimum    float64 `json:"optimum,omitempty"`
+	Ended      string  `json:"ended"` // why
 	Parameters int64   `json:"parameters"`
 	Seconds    float64 `json:"seconds"`
 	Imported   string  `json:"imported,omitempty"` // the file that the parameters came from, where they were not trained
