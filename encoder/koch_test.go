@@ -151,3 +151,26 @@ func TestPixels(t *testing.T) {
 	assert.Equal(t, []int64{5, e.Width()}, e.Forward(&nn.Pass{}, x).Shape())
 	assert.Equal(t, x.Floats(), e.Forward(&nn.Pass{}, x).Floats())
 }
+
+// BenchmarkKoch is a training step's share of the paper's network, forward and backward, an image of 32.
+func BenchmarkKoch(b *testing.B) {
+	const n = 32
+	for name, c := range map[string]encoder.KochConfig{
+		"fp32": {}, "bf16": {BFloat16: true}, "fp32/normalize": {Normalize: true}, "bf16/normalize": {Normalize: true, BFloat16: true},
+	} {
+		b.Run(name, func(b *testing.B) {
+			tensor.KeepMemory()
+			builder := nn.NewBuilder(1, tensor.CPU)
+			defer builder.Params().Free()
+			e, err := encoder.NewKoch(builder, c)
+			require.NoError(b, err)
+			for b.Loop() {
+				s := tensor.Enter()
+				y := e.Forward(&nn.Pass{Training: true}, images(1, n, 1, 105, 105))
+				tensor.Grad(y.Sum(), builder.Params().Tensors()...)
+				s.Leave()
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+}
