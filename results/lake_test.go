@@ -1,0 +1,48 @@
+package results_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/results"
+)
+
+func lakeRun(name, network string, steps int64, config string) results.Run {
+	errors := make([]int, 20)
+	errors[3], errors[19] = 7, 25
+	return results.Run{Path: "runs/" + name, Result: &results.Result{
+		Name: name, Network: network, Seed: 2, Config: config,
+		Figures: []results.Figure{{Name: results.LakeRuns, Metric: "accuracy", Value: 92, Interval: 1.26, Errors: errors, Protocol: results.Protocol{
+			Dataset: "omniglot", Split: "koch", TrainedOn: "omniglot", Precision: "fp32", Norm: "inductive",
+		}}},
+		Training: results.Training{Steps: steps, Seconds: 1200},
+	}}
+}
+
+func TestLakeTable(t *testing.T) {
+	runs := []results.Run{
+		lakeRun("a", "siamese", 900, "train: {within_alphabet: true, distort: {shear: 0.3}}"), lakeRun("b", "mystery", 800, "train: {}"),
+		lakeRun("lake-hausdorff", "matchingnet", 0, ""),
+	}
+	text, err := results.Lake(runs)
+	require.NoError(t, err)
+	for _, line := range []string{
+		"| Siamese network | 40 alphabets, affine copies | 8.0 | | | | |\n" +
+			"| ↳ Engram: [a](runs/a) | omniglot koch, within alphabets, affine distortions |  | **8.0** ± 1.3 | 32 | 2 | 900 steps, 20 min |\n",
+		"| Modified Hausdorff distance | nothing | 38.8 | | | | |\n| ↳ Engram: [lake-hausdorff](runs/lake-hausdorff) | nothing |",
+		"| mystery, Engram: [b](runs/b) | omniglot koch | – |",
+		"| [a](runs/a) | batch norm inductive, fp32 | 0 0 0 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 25 | unknown |",
+	} {
+		assert.Contains(t, string(text), line)
+	}
+
+	// They are no rows of the table on few-shot episodes.
+	text, err = results.Omniglot(runs)
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "runs/a")
+
+	_, err = results.Lake([]results.Run{lakeRun("a", "siamese", 1, "{")})
+	assert.ErrorContains(t, err, "its config")
+}
