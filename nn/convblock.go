@@ -54,10 +54,5 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 // AfterConv is what Forward does after the convolution, for callers that have its result [batch, out, height, width] in
 // another way.
 func (l *ConvBlock) AfterConv(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	rest := tensor.NormReLUPool
-	if p.HigherOrder {
-		rest = tensor.NormReLUPoolPlain
-	}
-	mean, variance, batch := l.Norm.statistics(p)
-	return rest(x, p.Value(l.Norm.Gain), p.Value(l.Norm.Bias), mean, variance, batch, batchNormMomentum, batchNormEps, l.window)
+	return l.Norm.ReLUPool(p, x, l.window)
 }

@@ -183,6 +183,8 @@ func printResults(w io.Writer, all []*results.Result) error {
 				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
 			}
 			switch {
+			case p.Pairs > 0:
+				protocol = fmt.Sprintf("split %s, rotations %s, %s", p.Split, p.Rotations, p.Norm)
 			case p.Sequences > 0:
 				protocol = p.Split
 			case p.Labels != "":
@@ -191,7 +193,7 @@ func printResults(w io.Writer, all []*results.Result) error {
 				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.TrainNetworks)
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %s\t%s\n",
-				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Sequences, p.Questions), f.Metric, strings.TrimRight(fmt.Sprintf("%.2f ± %.2f %s", f.Value, f.Interval, unit), " "), protocol)
+				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Pairs, p.Sequences, p.Questions), f.Metric, strings.TrimRight(fmt.Sprintf("%.2f ± %.2f %s", f.Value, f.Interval, unit), " "), protocol)
 		}
 	}
 	return tw.Flush()
