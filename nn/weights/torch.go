@@ -34,6 +34,7 @@ func parseZip(data []byte) (*File, error) {
 	if records[path.Join(root, "constants.pkl")] != nil {
 		return nil, errors.New(`holds a TorchScript module, not a state dict; in Python: torch.save(torch.jit.load(FILE).state_dict(), "weights.pt")`)
 	}
+	taken := 0
 	record := func(name string) ([]byte, error) {
 		f := records[path.Join(root, name)]
 		if f == nil {
@@ -45,6 +46,9 @@ func parseZip(data []byte) (*File, error) {
 			return nil, fmt.Errorf("its record %s does not lie in it as it is", name)
 		}
 		out := data[at : at+int64(f.UncompressedSize64)]
+		if taken += len(out); taken > len(data) {
+			return nil, errors.New("its records overlap")
+		}
 		if crc32.ChecksumIEEE(out) != f.CRC32 {
 			return nil, fmt.Errorf("the checksum of its record %s is another", name)
 		}

@@ -84,10 +84,13 @@ func Parse(data []byte) (*File, error) {
 	default:
 		return nil, errors.New(`is neither a file of torch.save nor of safetensors; in Python: torch.save(model.state_dict(), "weights.pt")`)
 	}
+	if err == nil {
+		err = f.tidy()
+	}
 	if err != nil {
 		return nil, err
 	}
-	return f, f.tidy()
+	return f, nil
 }
 
 func parseSafetensors(data []byte) (*File, error) {
@@ -99,7 +102,7 @@ func parseSafetensors(data []byte) (*File, error) {
 	for _, v := range file.Tensors() {
 		d, ok := dtypes[strings.ToLower(v.TensorView.DType().String())]
 		if !ok {
-			return nil, fmt.Errorf("holds %s as %v, a type that is not read here", v.Name, v.TensorView.DType())
+			return nil, fmt.Errorf("holds %q as %v, a type that is not read here", v.Name, v.TensorView.DType())
 		}
 		var shape []int64
 		for _, n := range v.TensorView.Shape() {
@@ -108,7 +111,7 @@ func parseSafetensors(data []byte) (*File, error) {
 		s := &storage{d, int64(len(v.TensorView.Data()) / d.size), v.TensorView.Data()}
 		t, err := s.view(0, shape, contiguous(shape))
 		if err != nil {
-			return nil, fmt.Errorf("is damaged: %s: %w", v.Name, err)
+			return nil, fmt.Errorf("is damaged: %q: %w", v.Name, err)
 		}
 		t.Name = v.Name
 		f.Tensors = append(f.Tensors, t)
