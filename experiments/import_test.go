@@ -41,6 +41,7 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, before, tensor.Live())
 	assert.Contains(t, said.lines, "encoder.block2.norm.running_var [8] ← encoder.1.1.running_var")
+	assert.NotContains(t, strings.Join(said.lines, "\n"), "plots", "nothing was learned that a curve could show")
 	assert.Contains(t, r.Training.Imported, "protonet.pt, SHA-256 ")
 	assert.Zero(t, r.Training.Steps)
 	assert.Equal(t, "elsewhere", r.Figures[0].Protocol.TrainedOn, "the file's training is not that of the weights")

@@ -32,8 +32,12 @@ func (r *run) illustrate(ctx context.Context) error {
 	if err := os.MkdirAll(r.folder.path(folderPlots), 0o755); err != nil {
 		return err
 	}
-	plots, err := r.learningCurve()
-	errs := []error{err}
+	var plots []namedPlot
+	var errs []error
+	if r.source == nil { // else nothing was learned here
+		curve, err := r.learningCurve()
+		plots, errs = append(plots, curve...), append(errs, err)
+	}
 	if w, ok := r.config.work.(shower); ok {
 		more, samples, err := w.show(ctx, r.device)
 		plots, errs = append(plots, more...), append(errs, err)
