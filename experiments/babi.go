@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/dataset/babi"
 	"github.com/engram-go/engram/encoder"
@@ -151,7 +153,7 @@ func planStories(s *schema.Section) (storiesPlan, error) {
 type memnetConfig struct {
 	Width    int64   `yaml:"width" min:"1" doc:"of a word vector"`
 	Hops     int     `yaml:"hops" min:"1" doc:"how often the memory is read"`
-	Slots    int     `yaml:"slots" min:"1" doc:"sentences the memory holds, the last ones of a longer story"`
+	Slots    int     `yaml:"slots" min:"1" doc:"sentences the memory holds at most, the last ones of a longer story; fewer where no training story has as many"`
 	Encoding string  `yaml:"encoding" enum:"bag,position,released" doc:"of sentences: bag of words, or the position encoding of the paper or of its released code"`
 	Tying    string  `yaml:"tying" enum:"adjacent,layer-wise" doc:"which tables of word vectors are one"`
 	Time     bool    `yaml:"time" doc:"tell the network the order of the sentences"`
@@ -161,8 +163,14 @@ type memnetConfig struct {
 	Memory schema.Section `yaml:"memory" doc:"what holds the sentences: keyvalue"`
 }
 
-// planMemnet reads a Memory Network, which is then made for data with so many words, and so many in the longest sentence.
-func planMemnet(s *schema.Section) (func(b *nn.Builder, words, longest int) *memnet.Net, error) {
+// extent is what a network on stories must know of its training data.
+type extent struct {
+	vocabulary int
+	words      int // of the longest sentence
+	sentences  int // of the longest story
+}
+
+func planMemnet(s *schema.Section) (func(b *nn.Builder, data extent) *memnet.Net, error) {
 	if s.Kind() != "memnet" {
 		return nil, s.UnknownKind([]string{"memnet"})
 	}
@@ -177,12 +185,13 @@ func planMemnet(s *schema.Section) (func(b *nn.Builder, words, longest int) *mem
 		"bag": encoder.BagOfWords, "position": encoder.PositionEncoding, "released": encoder.ReleasedPositionEncoding,
 	}
 	tyings := map[string]memnet.Tying{"adjacent": memnet.Adjacent, "layer-wise": memnet.LayerWise}
-	return func(b *nn.Builder, words, longest int) *memnet.Net {
+	return func(b *nn.Builder, data extent) *memnet.Net {
 		if c.Time {
-			longest++ // the released code counts the time as a word
+			data.words++ // the released code counts the time as a word
 		}
 		return memnet.New(b, memnet.Config{
-			Words: int64(words), Width: c.Width, Hops: c.Hops, Slots: c.Slots, Encoding: encodings[c.Encoding], Longest: longest,
+			Words: int64(data.vocabulary), Width: c.Width, Hops: c.Hops, Slots: min(c.Slots, max(data.sentences, 1)),
+			Encoding: encodings[c.Encoding], Longest: data.words,
 			Tying: tyings[c.Tying], Timeless: !c.Time, Noise: c.Noise, ReLU: c.ReLU,
 		})
 	}, err
@@ -192,7 +201,7 @@ func planMemnet(s *schema.Section) (func(b *nn.Builder, words, longest int) *mem
 type babiWork struct {
 	file    *babiFile
 	data    storiesPlan
-	network func(b *nn.Builder, words, longest int) *memnet.Net
+	network func(b *nn.Builder, data extent) *memnet.Net
 
 	seed    uint64
 	edition string
@@ -204,7 +213,7 @@ type babiWork struct {
 type storyGroup struct {
 	name                    string
 	vocabulary              *babi.Vocabulary // of the training file; other words are unknown
-	longest                 int              // words of a training sentence
+	extent                  extent
 	train, validation, test []storyExample
 	net                     *memnet.Net
 }
@@ -264,12 +273,13 @@ func (w *babiWork) group(name string, tasks []int, data *babi.Data) *storyGroup 
 	g := &storyGroup{name: name}
 	questions := babi.Of(data.Train, tasks...)
 	g.vocabulary = babi.NewVocabulary(questions)
+	g.extent.vocabulary = g.vocabulary.Len()
 	stories := map[int]int{} // of each task
 	for _, q := range questions {
 		stories[q.Task] = max(stories[q.Task], q.Story+1)
-		g.longest = max(g.longest, len(q.Words))
-		for _, fact := range q.Facts {
-			g.longest = max(g.longest, len(fact))
+		g.extent.sentences = max(g.extent.sentences, len(q.Facts))
+		for _, sentence := range append(slices.Clip(q.Facts), q.Words) {
+			g.extent.words = max(g.extent.words, len(sentence))
 		}
 	}
 	held := map[[2]int]bool{} // task and story
@@ -313,7 +323,7 @@ func (w *babiWork) build(b *nn.Builder) error {
 		if len(w.groups) > 1 {
 			part = b.In(g.name)
 		}
-		g.net = w.network(part, g.vocabulary.Len(), g.longest)
+		g.net = w.network(part, g.extent)
 		g.net.SetLinear(w.file.Train.LinearStart.Epochs > 0)
 	}
 	if w.file.Train.LinearStart.Patience > 0 {
@@ -478,7 +488,8 @@ type answer struct {
 	loss      float64     // nats
 	best      int64       // the word that it says
 	chance    float64     // that it gives it
-	attention [][]float64 // of each hop, to each sentence that it holds
+	attention [][]float64 // of each hop, to each sentence that the memory holds
+	empty     []float64   // of each hop, to the empty slots together
 }
 
 // answers has the group's network answer questions, in their order.
@@ -521,7 +532,9 @@ func (g *storyGroup) answer(examples []storyExample) []answer {
 	for _, hop := range attention {
 		weights, slots := hop.Floats(), int(hop.Dim(1))
 		for i, e := range examples {
-			out[i].attention = append(out[i].attention, weights[i*slots:][:min(slots, len(e.Facts))])
+			mine, held := weights[i*slots:][:slots], min(slots, len(e.Facts))
+			out[i].attention = append(out[i].attention, mine[:held])
+			out[i].empty = append(out[i].empty, floats.Sum(mine[held:]))
 		}
 	}
 	return out

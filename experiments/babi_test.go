@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestLinearStartIsOfTheModel(t *testing.T) {
 	r := runStories(t, dir, "train.linear_start={epochs: 5, factor: 1}", "optimizer.rate=1e-30", "validation.every=1")
 	x, err := experiments.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 1})
 	require.NoError(t, err)
-	var sum float64
+	sum := x[0].Empty[0]
 	for _, s := range x[0].Sentences {
 		sum += s.Weights[0]
 	}
@@ -126,7 +127,8 @@ func TestExplain(t *testing.T) {
 		assert.Regexp(t, `^where is the (lamp|apple|rope)$`, x.Question)
 		assert.Greater(t, x.Chance, 0.0)
 		supports := 0
-		sums := make([]float64, 2)
+		sums := slices.Clone(x.Empty)
+		require.Len(t, sums, 2)
 		for _, s := range x.Sentences {
 			if s.Supports {
 				supports++
@@ -165,6 +167,12 @@ func babiFolder(t *testing.T) string {
 	var train strings.Builder
 	for i := range 40 {
 		fmt.Fprintf(&train, "1 Mary moved to the %s.\n2 Where is Mary?\t%[1]s\t1\n", []string{"hall", "attic"}[i%2])
+	}
+	for _, room := range []string{"hall", "attic"} { // so long that the memory has 50 slots
+		for i := range 50 {
+			fmt.Fprintf(&train, "%d Mary moved to the %s.\n", i+1, room)
+		}
+		fmt.Fprintf(&train, "51 Where is Mary?\t%s\t50\n", room)
 	}
 	file("train", train.String())
 	var long strings.Builder
@@ -205,7 +213,7 @@ validation: {share: 0.1}
 	_, err = experiments.Run(t.Context(), parse(t, text), experiments.Options{Out: t.TempDir()})
 	assert.ErrorContains(t, err, "engram data fetch babi")
 	_, err = experiments.Run(t.Context(), parse(t, text, "validation.share=0.01"), experiments.Options{Out: t.TempDir(), Data: data})
-	assert.ErrorContains(t, err, "validation.share 0.01 leaves 40 questions to train joint on and 0 for validation")
+	assert.ErrorContains(t, err, "validation.share 0.01 leaves 42 questions to train joint on and 0 for validation")
 }
 
 func TestMistakesInStoryFiles(t *testing.T) {

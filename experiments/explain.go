@@ -17,6 +17,7 @@ import (
 type Explanation struct {
 	Task      int        `json:"task"`
 	Sentences []Sentence `json:"sentences"`
+	Empty     []float64  `json:"empty"` // weights at each hop of the memory's empty slots together
 	Question  string     `json:"question"`
 	Answer    string     `json:"answer"` // the right one
 	Said      string     `json:"said"`   // the network's
@@ -39,14 +40,6 @@ func (x Explanation) said() string {
 	return text + ", but the answer is " + x.Answer
 }
 
-// hops is how often the network read its memory.
-func (x Explanation) hops() (n int) {
-	for _, s := range x.Sentences {
-		n = max(n, len(s.Weights))
-	}
-	return n
-}
-
 // mark stands before a sentence's other columns.
 func (s Sentence) mark() string {
 	if s.Supports {
@@ -59,13 +52,13 @@ func (s Sentence) mark() string {
 func (x Explanation) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "task %d, %s\n ", x.Task, babi.TaskName(x.Task))
-	for hop := range x.hops() {
+	for hop := range x.Empty {
 		fmt.Fprintf(&b, " hop %-2d", hop+1)
 	}
 	b.WriteString("\n")
 	for _, s := range x.Sentences {
 		b.WriteString(s.mark())
-		for hop := range x.hops() {
+		for hop := range x.Empty {
 			if hop < len(s.Weights) {
 				fmt.Fprintf(&b, " %5.2f ", s.Weights[hop])
 			} else {
@@ -74,6 +67,11 @@ func (x Explanation) Print(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "  %s\n", s.Text)
 	}
+	b.WriteString(" ")
+	for _, w := range x.Empty {
+		fmt.Fprintf(&b, " %5.2f ", w)
+	}
+	b.WriteString("  (no sentence)\n")
 	fmt.Fprintf(&b, "%s\n", x.said())
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -88,6 +86,7 @@ func AttentionFigure(all []Explanation) plot.Figure {
 			p.Rows = append(p.Rows, s.mark()+" "+s.Text)
 			p.Cells = append(p.Cells, s.Weights)
 		}
+		p.Rows, p.Cells = append(p.Rows, "(no sentence)"), append(p.Cells, x.Empty)
 		f.Panels = append(f.Panels, p)
 	}
 	if len(all) > 0 {
@@ -186,7 +185,7 @@ func (w *babiWork) explain(ctx context.Context, o ExplainOptions) ([]Explanation
 
 func (a answer) explained(v *babi.Vocabulary) Explanation {
 	q := a.example.asked
-	x := Explanation{Task: q.Task, Question: strings.Join(q.Words, " "), Answer: q.Answer, Said: v.Word(int(a.best)), Chance: a.chance}
+	x := Explanation{Task: q.Task, Question: strings.Join(q.Words, " "), Answer: q.Answer, Said: v.Word(int(a.best)), Chance: a.chance, Empty: a.empty}
 	for i, fact := range q.Facts {
 		s := Sentence{Text: strings.Join(fact, " "), Supports: slices.Contains(q.Support, i)}
 		for _, hop := range a.attention {

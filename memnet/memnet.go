@@ -35,7 +35,9 @@ type Config struct {
 	Width int64
 	// Hops is how often the memory is read; zero stands for 3.
 	Hops int
-	// Slots is how many sentences the memory holds, the most recent ones of a longer story; zero stands for 50.
+	// Slots is how many sentences the memory holds, the most recent ones of a longer story; zero stands for 50. The softmax
+	// is over all of them, and an empty slot scores 0 and reads 0: section 4.1 pads all stories to one length with zeros. So a
+	// network can find that no sentence matches, which it must to say no.
 	Slots int
 	// Encoding makes sentences of words.
 	Encoding encoder.WordEncoding
@@ -124,16 +126,16 @@ func (n *Net) SetLinear(on bool) {
 func (n *Net) Linear() bool { return tensor.Values[float32](n.linear.Value())[0] != 0 }
 
 // Forward returns the scores of all words as answers to the stories' questions, before the softmax, [stories, words], and
-// what each hop attended to, [stories, sentences]: the sentences of a story in their order, the last ones where it has more
-// than the memory's slots, and zeros after them. While the network is linear the attention is no weighting.
+// what each hop attended to, [stories, slots]: the sentences of a story in their order, the last ones where it has more than
+// the memory's slots, and then the empty slots. While the network is linear the attention is no weighting.
 func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, attention []*tensor.Tensor) {
 	c := n.config
-	keep, per := int64(len(stories)), c.Width // as many stories; a table's columns
+	batch, slots := int64(len(stories)), int64(c.Slots)
 	like := p.Value(n.asks)
-	facts, at, held, times := n.arrange(p, stories)
-	slots := int64(len(at)) / keep
+	on := like.Device()
+	facts, times, at := n.arrange(p, stories)
 
-	// All sentences of all stories by all tables at once, [sentences, tables·width].
+	// All sentences of all stories by all tables at once, and after them the one of empty slots, [sentences+1, tables·width].
 	var words, moments []*tensor.Tensor
 	for i, t := range n.tables {
 		words = append(words, p.Value(t))
@@ -141,25 +143,24 @@ func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, atten
 			moments = append(moments, p.Value(n.times[i]))
 		}
 	}
-	sentences := c.Encoding.Sentences(facts, c.Words, c.Longest, like.Device()).Embed(words...)
+	sentences := c.Encoding.Sentences(facts, c.Words, c.Longest, on).Embed(words...)
 	if !c.Timeless {
-		when := tensor.New(times, int64(len(times))).On(like.Device())
+		when := tensor.New(times, int64(len(times))).On(on)
 		sentences = sentences.Add(tensor.Cat(1, moments...).IndexSelect(0, when))
 	}
-	all := sentences.IndexSelect(0, tensor.New(at, keep*slots).On(like.Device())).Reshape(keep, slots, -1)
-	state := memory.KeyValueState{Held: tensor.New(held, keep, 1, slots).To(like.DType()).On(like.Device())}
+	sentences = tensor.Cat(0, sentences, tensor.Full(0, like.DType(), on, 1, sentences.Dim(1)))
+	all := sentences.IndexSelect(0, tensor.New(at, batch*slots).On(on)).Reshape(batch, slots, -1)
 	var states []memory.State
 	for hop := range c.Hops {
-		from := int64(hop*n.step) * per
-		state.Keys, state.Values = all.Narrow(2, from, per), all.Narrow(2, from+per, per)
-		states = append(states, state)
+		from := int64(hop*n.step) * c.Width
+		states = append(states, memory.KeyValueState{Keys: all.Narrow(2, from, c.Width), Values: all.Narrow(2, from+c.Width, c.Width)})
 	}
 
 	var questions [][]int
 	for _, s := range stories {
 		questions = append(questions, s.Question)
 	}
-	query := c.Encoding.Sentences(questions, c.Words, c.Longest, like.Device()).Embed(like).Unsqueeze(1)
+	query := c.Encoding.Sentences(questions, c.Words, c.Longest, on).Embed(like).Unsqueeze(1)
 	reader := memory.Hops{Memory: memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Linear: n.Linear()}), Next: n.next}
 	query, attention = reader.Read(p, states, query)
 	for i, a := range attention {
@@ -180,25 +181,27 @@ func (n *Net) next(p *nn.Pass, _ int, query, read *tensor.Tensor) *tensor.Tensor
 	return query
 }
 
-// arrange lists the sentences of all stories and the time of each; and for the slots of the stories, as many as the longest
-// has sentences, which sentence is in it and whether there is one.
-func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, at []int64, held []float32, times []int64) {
-	slots := 1
+// arrange lists the sentences of all stories and the time of each, and for every slot of every story which of them is in it;
+// an empty slot's is one after the last.
+func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times, at []int64) {
+	at = make([]int64, 0, len(stories)*n.config.Slots)
 	for _, s := range stories {
-		slots = max(slots, min(len(s.Facts), n.config.Slots))
-	}
-	at, held = make([]int64, len(stories)*slots), make([]float32, len(stories)*slots)
-	for i, s := range stories {
 		kept := s.Facts[max(0, len(s.Facts)-n.config.Slots):]
-		for j := range kept {
-			at[i*slots+j], held[i*slots+j] = int64(len(facts)+j), 1
+		for i := range n.config.Slots {
+			if i < len(kept) {
+				at = append(at, int64(len(facts)+i))
+			} else {
+				at = append(at, -1)
+			}
 		}
 		facts, times = append(facts, kept...), append(times, n.moments(p, len(kept))...)
 	}
-	if len(facts) == 0 { // so that empty slots have something to point at
-		facts, times = [][]int{nil}, []int64{0}
+	for i := range at {
+		if at[i] < 0 {
+			at[i] = int64(len(facts))
+		}
 	}
-	return facts, at, held, times
+	return facts, times, at
 }
 
 // moments returns the times of the sentences of a story, counted back from the question. With noise some times in between

@@ -34,14 +34,10 @@ func NewKeyValue(c KeyValueConfig) *KeyValue {
 	return &KeyValue{c}
 }
 
-// KeyValueState is what a [KeyValue] holds: all pairs in the order of writing. All are nil while it is empty.
+// KeyValueState is what a [KeyValue] holds: all pairs in the order of writing. Both are nil while it is empty.
 type KeyValueState struct {
 	Keys   *tensor.Tensor // [batch, slots, key]
 	Values *tensor.Tensor // [batch, slots, value]
-	// Held is 1 for slots that hold a pair and 0 for empty ones, [batch, 1, slots], where the tasks of a batch hold more or
-	// fewer; nil where all slots hold one. An empty slot has no attention, but its key and value must be finite; a task that
-	// holds nothing reads zero.
-	Held *tensor.Tensor
 }
 
 // Tensors implements [State].
@@ -49,11 +45,7 @@ func (s KeyValueState) Tensors() []nn.Named {
 	if s.Keys == nil {
 		return nil
 	}
-	out := []nn.Named{{Name: "keys", Tensor: s.Keys}, {Name: "values", Tensor: s.Values}}
-	if s.Held != nil {
-		out = append(out, nn.Named{Name: "held", Tensor: s.Held})
-	}
-	return out
+	return []nn.Named{{Name: "keys", Tensor: s.Keys}, {Name: "values", Tensor: s.Values}}
 }
 
 // Measure returns what keys are compared by, and what its scores are multiplied by.
@@ -66,13 +58,9 @@ func (m *KeyValue) Init(int64) State { return KeyValueState{} }
 func (m *KeyValue) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
 	s := prev.(KeyValueState)
 	if s.Keys == nil {
-		return KeyValueState{Keys: keys, Values: values}
+		return KeyValueState{keys, values}
 	}
-	next := KeyValueState{Keys: tensor.Cat(1, s.Keys, keys), Values: tensor.Cat(1, s.Values, values)}
-	if s.Held != nil {
-		next.Held = tensor.Cat(2, s.Held, keys.Narrow(2, 0, 1).Transpose(1, 2).OnesLike())
-	}
-	return next
+	return KeyValueState{tensor.Cat(1, s.Keys, keys), tensor.Cat(1, s.Values, values)}
 }
 
 // Read implements [Associative].
@@ -80,20 +68,12 @@ func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, at
 	kv := s.(KeyValueState)
 	attention = m.scores(p, kv, queries)
 	if !m.config.Linear {
-		attention = kv.hide(attention).Softmax(-1)
+		attention = attention.Softmax(-1)
 	}
-	if kv.Held != nil { // also where a task holds nothing at all, whose softmax is over empty slots
-		attention = attention.Mul(kv.Held)
+	if attention.Dim(1) == 1 { // a row a task: half the time of a product of matrices for each
+		return attention.Transpose(1, 2).Mul(kv.Values).SumKeep(1), attention
 	}
 	return attention.MatMul(kv.Values), attention
-}
-
-// hide gives empty slots scores [batch, queries, slots] that no softmax attends to beside others.
-func (s KeyValueState) hide(scores *tensor.Tensor) *tensor.Tensor {
-	if s.Held == nil {
-		return scores
-	}
-	return scores.Add(s.Held.AddScalar(-1).MulScalar(-logZero))
 }
 
 // LogRead implements [LogReader]. Where no slot has any of a value it is [logZero].
@@ -102,9 +82,9 @@ func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.
 	if m.config.Linear {
 		panic(&tensor.Error{Op: "KeyValue.LogRead", Msg: "what is read without a softmax has no logarithm"})
 	}
-	attention := kv.hide(m.scores(p, kv, queries)).LogSoftmax(-1) // [batch, queries, slots]
-	values := logOf(kv.Values).Unsqueeze(1)                       // [batch, 1, slots, value]
-	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2)      // [batch, queries, value]
+	attention := m.scores(p, kv, queries).LogSoftmax(-1)     // [batch, queries, slots]
+	values := logOf(kv.Values).Unsqueeze(1)                  // [batch, 1, slots, value]
+	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
 }
 
 // Match implements [Matcher].

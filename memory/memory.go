@@ -3,8 +3,8 @@
 //
 // A memory has one of two faces. [NTM], [LRUA], [DNC] and, for baselines, [None] are [Recurrent]: a controller drives them
 // step by step. [KeyValue], [Prototype] and [Bounded], which writes as NTM, LRUA or DNC do, are [Associative]: they hold
-// keys with their values and answer queries. What they are made of, from content addressing to temporal links, are functions
-// of their own.
+// keys with their values and answer queries, once or in several [Hops]. What they are made of, from content addressing to
+// temporal links, are functions of their own.
 package memory
 
 import (

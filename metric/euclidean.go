@@ -30,6 +30,9 @@ type Dot struct{}
 
 // Score implements [Metric].
 func (Dot) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
+	if queries.Dim(-2) == 1 { // a row a task: half the time of a product of matrices for each
+		return queries.Mul(keys).SumKeep(-1).Transpose(-2, -1)
+	}
 	return queries.MatMul(keys.Transpose(-2, -1))
 }
 

@@ -22,7 +22,7 @@ func TestExplain(t *testing.T) {
 
 	code, out, stderr = engram(t.Context(), []string{"explain", dir, "--task", "2", "--count", "2"})
 	require.Equal(t, exitOK, code, stderr)
-	assert.Regexp(t, `^task 2, two supporting facts\n  hop 1  hop 2 \n([ *]  [01]\.\d\d   [01]\.\d\d   [a-z ]+\n)+where is the \w+\? \w+ \(\d+ %\), (which is right|but the answer is \w+)\n\ntask 2, `, out)
+	assert.Regexp(t, `^task 2, two supporting facts\n  hop 1  hop 2 \n([ *]  [01]\.\d\d   [01]\.\d\d   [a-z ]+\n)+   [01]\.\d\d   [01]\.\d\d   \(no sentence\)\nwhere is the \w+\? \w+ \(\d+ %\), (which is right|but the answer is \w+)\n\ntask 2, `, out)
 
 	code, out, _ = engram(t.Context(), []string{"explain", dir, "--json", "--count", "1"})
 	require.Equal(t, exitOK, code)
