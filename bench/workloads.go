@@ -133,13 +133,7 @@ func conv4() func(int) []float64 {
 		opt.Step(tensor.Grad(loss, params.Tensors()...), 1e-3)
 		return loss.Float()
 	}
-	return func(n int) []float64 {
-		losses := make([]float64, n)
-		for i := range losses {
-			losses[i] = step()
-		}
-		return losses
-	}
+	return repeated(step)
 }
 
 // copyNTM is a training step of a Neural Turing Machine on copy (Graves et al. 2014, section 4.1): an LSTM controller of 100
@@ -172,12 +166,17 @@ func copyNTM(batch int64) func() func(int) []float64 {
 			opt.Step(tensor.Grad(loss, params.Tensors()...), 1e-3)
 			return loss.Float()
 		}
-		return func(n int) []float64 {
-			losses := make([]float64, n)
-			for i := range losses {
-				losses[i] = step()
-			}
-			return losses
+		return repeated(step)
+	}
+}
+
+// repeated takes a step as many times as it is asked for, and returns their losses.
+func repeated(step func() float64) func(n int) []float64 {
+	return func(n int) []float64 {
+		losses := make([]float64, n)
+		for i := range losses {
+			losses[i] = step()
 		}
+		return losses
 	}
 }

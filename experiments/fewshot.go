@@ -276,13 +276,7 @@ func (w *fewshotWork) build(b *nn.Builder) (err error) {
 
 func (w *fewshotWork) batches(ctx context.Context, first int64) iter.Seq[batch] {
 	n := w.file.Train.Batch
-	return func(yield func(batch) bool) {
-		for b := range w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch) {
-			if !yield(episodes{b, w.net}) {
-				return
-			}
-		}
-	}
+	return batchesOf(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.Batch) batch { return episodes{b, w.net} })
 }
 
 // episodes are the training data of one step.

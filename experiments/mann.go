@@ -215,13 +215,7 @@ func (w *mannWork) build(b *nn.Builder) (err error) {
 
 func (w *mannWork) batches(ctx context.Context, first int64) iter.Seq[batch] {
 	n := w.file.Train.Batch
-	return func(yield func(batch) bool) {
-		for b := range w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch) {
-			if !yield(shown{b, w.net}) {
-				return
-			}
-		}
-	}
+	return batchesOf(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.SequenceBatch) batch { return shown{b, w.net} })
 }
 
 // shown are the training data of one step.

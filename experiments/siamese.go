@@ -137,13 +137,7 @@ func (w *siameseWork) batches(ctx context.Context, first int64) iter.Seq[batch] 
 		return w.fewshotWork.batches(ctx, first)
 	}
 	n := w.file.Train.Batch
-	return func(yield func(batch) bool) {
-		for b := range w.drawn.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch) {
-			if !yield(drawnPairs{b, w.siamese}) {
-				return
-			}
-		}
-	}
+	return batchesOf(w.drawn.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.PairBatch) batch { return drawnPairs{b, w.siamese} })
 }
 
 // drawnPairs are the training data of one step.

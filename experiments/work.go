@@ -52,6 +52,17 @@ type batch interface {
 	loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
 }
 
+// batchesOf gives what a sampler draws as the training data of steps.
+func batchesOf[B any](drawn iter.Seq[B], as func(B) batch) iter.Seq[batch] {
+	return func(yield func(batch) bool) {
+		for b := range drawn {
+			if !yield(as(b)) {
+				return
+			}
+		}
+	}
+}
+
 // Score is a measure of how good a network is.
 type Score struct {
 	Name string // "accuracy"

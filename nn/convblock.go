@@ -10,7 +10,8 @@ type ConvBlockConfig struct {
 	Unpadded bool
 }
 
-// ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in one pass where it can be, and operation by operation in passes whose gradients are
+// ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in
+// one pass where it can be, and operation by operation in passes whose gradients are
 // differentiated again ([Pass.HigherOrder]).
 type ConvBlock struct {
 	Conv   *Conv2d

@@ -7,7 +7,6 @@
 #include "unroll.h"
 
 #include <dlfcn.h>
-#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -59,8 +58,6 @@ template <class F> void few(Matrix<const F> a, Matrix<const F> b, Matrix<F> c, b
 }
 
 // ---- the tape ----
-
-Tensor empty_like_x(const Tensor &x, at::IntArrayRef shape) { return at::empty(shape, x.options().requires_grad(false)); }
 
 // A buffer with a row for every step. Where nothing is differentiated the rows are two, used in turn.
 struct Steps {
@@ -219,11 +216,11 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   const F *dout = dhidden.data_ptr<F>();
   const Tensor &x = p.x;
   const bool memory = p.how.memory != EG_MEMORY_NONE;
-  Tensor de = memory ? empty_like_x(x, {time, batch, p.emission}) : Tensor();
+  Tensor de = memory ? fresh(x, {time, batch, p.emission}) : Tensor();
   std::vector<Tensor> dgates;
   std::vector<std::vector<F>> dh, dc, above; // of the step at hand: carried from the one after it, and from the layer above
   for (const Layer &l : p.layers) {
-    dgates.push_back(empty_like_x(x, {time, batch, l.b.numel()}));
+    dgates.push_back(fresh(x, {time, batch, l.b.numel()}));
     dh.emplace_back(l.out.size, F(0));
     dc.emplace_back(l.out.size, F(0));
     above.emplace_back(l.out.size, F(0));
@@ -276,7 +273,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   const int64_t rows = time * batch, later = (time - 1) * batch;
   Tensor dx;
   if (want_x) {
-    dx = empty_like_x(x, {time, batch, p.inputs});
+    dx = fresh(x, {time, batch, p.inputs});
     const int64_t wide = p.layers[0].b.numel();
     multiply(AsIs, matrix<const F>(dgates[0].data_ptr<F>(), rows, wide, wide), AsIs, weights<F>(p.layers[0].wi, 0, p.inputs), matrix<F>(dx.data_ptr<F>(), rows, p.inputs, p.inputs), false);
   }
@@ -286,7 +283,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     const int64_t wide = l.b.numel();
     const F *g = dgates[k].data_ptr<F>();
     const auto all = matrix<const F>(g, rows, wide, wide), after = matrix<const F>(g + batch * wide, later, wide, wide);
-    Tensor dwi = empty_like_x(x, l.wi.sizes());
+    Tensor dwi = fresh(x, l.wi.sizes());
     F *to = dwi.data_ptr<F>();
     const int64_t step = l.wi.size(1);
     if (k == 0) {
@@ -312,7 +309,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     }
   }
   if (memory) {
-    Tensor dwe = empty_like_x(x, p.we.sizes());
+    Tensor dwe = fresh(x, p.we.sizes());
     multiply(Turned, matrix<const F>(de.data_ptr<F>(), rows, p.emission, p.emission), AsIs, matrix<const F>(p.layers.back().out.row<F>(1), rows, size, size), matrix<F>(dwe.data_ptr<F>(), p.emission, size, size), false);
     grads.push_back(dwe);
     grads.push_back(de.sum(at::IntArrayRef{0, 1}));
@@ -441,7 +438,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
         l.cell.t.select(0, 0).zero_();
       }
     }
-    p.hidden = empty_like_x(p.x, {p.time, p.batch, p.out()});
+    p.hidden = fresh(p.x, {p.time, p.batch, p.out()});
     at::AutoGradMode mode(p.keep);
     return new Tensor(Unroll::apply(at::TensorList(ts), tape));
   });
