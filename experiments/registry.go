@@ -166,12 +166,16 @@ func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Enco
 				Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == "bf16",
 			})
 		}, err
+	case "resnet12":
+		return planResNet12(s)
+	case "torchscript":
+		return planTorchScript(s)
 	case "pixels":
 		return func(_ *nn.Builder, in imageShape) (encoder.Encoder, error) {
 			return encoder.NewPixels(int64(in.channels), int64(in.height), int64(in.width)), nil
 		}, s.Decode(&struct{}{})
 	}
-	return nil, s.UnknownKind([]string{"conv4", "koch", "pixels"})
+	return nil, s.UnknownKind([]string{"conv4", "koch", "resnet12", "torchscript", "pixels"})
 }
 
 // memoryConfig is what every memory of a support set has.
