@@ -232,8 +232,7 @@ func (w *fewshotWork) together(images int, norm nn.Norm) int {
 	if norm == nn.BatchStats {
 		return 1
 	}
-	_, height, width := w.parts.Train.Shape()
-	return max(1, evaluationPixels/(images*height*width))
+	return max(1, evaluationPixels/(images*w.data.image.Height*w.data.image.Width))
 }
 
 func (w *fewshotWork) score() Score { return accuracy }
@@ -267,10 +266,8 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 }
 
 func (w *fewshotWork) build(b *nn.Builder) (err error) {
-	var in imageShape
-	in.channels, in.height, in.width = w.parts.Train.Shape()
 	w.params = b.Params()
-	w.net, err = w.network(b, in)
+	w.net, err = w.network(b, w.data.shape())
 	return err
 }
 

@@ -52,6 +52,7 @@ type imagesPlan struct {
 	rotation dataset.Rotation
 	// showsRuns is set where alphabets of Lake's runs are trained on.
 	showsRuns bool
+	image     dataset.ImageOptions // of its images, and what one from elsewhere is brought to
 	load      func(ctx context.Context, root string) (dataset.Parts, error)
 }
 
@@ -78,7 +79,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 	case dataset.NameStrokes:
 		c := strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}
 		err := s.Decode(&c)
-		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, false, func(context.Context, string) (dataset.Parts, error) {
+		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, false, drawings(c.Size), func(context.Context, string) (dataset.Parts, error) {
 			set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
 				Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
 			})
@@ -95,7 +96,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 			name += ", drawers split"
 		}
 		showsRuns := c.Split != dataset.SplitLake && c.Split != dataset.SplitKoch
-		return imagesPlan{s.Kind(), name, c.Rotations, showsRuns, func(ctx context.Context, given string) (dataset.Parts, error) {
+		return imagesPlan{s.Kind(), name, c.Rotations, showsRuns, drawings(c.Size), func(ctx context.Context, given string) (dataset.Parts, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, given)
 			if err != nil {
 				return dataset.Parts{}, err
@@ -115,7 +116,10 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 			return parts.ByDrawers()
 		}}, err
 	}
-	return imagesPlan{}, s.UnknownKind(append(dataset.Names(), sequenceTasks()...))
+	if s.Kind() == dataset.NameImages {
+		return planFolder(s)
+	}
+	return imagesPlan{}, s.UnknownKind(append(append(dataset.Names(), dataset.NameImages), sequenceTasks()...))
 }
 
 func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
