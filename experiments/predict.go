@@ -90,7 +90,17 @@ func Predict(ctx context.Context, dir string, o PredictOptions) ([]Prediction, e
 	}
 	options := Options{Out: dir, Reporter: o.Reporter}
 	options.fill(c.Name)
-	r, err := assemble(c, options, func() error { return nil })
+	r, err := assemble(c, options, func() error {
+		sized, ok := work.(interface{ restore(*nn.State) error })
+		if !ok {
+			return nil
+		}
+		state, err := nn.Open(folder(dir).path(fileModel))
+		if err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		return sized.restore(state)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,11 @@ func newFile(data, network string) experimentFile {
 	if slices.Contains(sequenceTasks(), data) {
 		return newSequenceFile()
 	}
-	return newFewshotFile()
+	f := newFewshotFile()
+	if network == "transfer" {
+		f.Train.Batch = 64 // images, where other networks count episodes
+	}
+	return f
 }
 
 // imagesPlan is a data set that has been named but not loaded.
@@ -133,7 +137,7 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 	case "ntm":
 		return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
 	}
-	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "mann"})
+	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "transfer", "mann"})
 }
 
 type conv4Config struct {
