@@ -132,7 +132,7 @@ func planTransfer(w *fewshotWork) (*transferWork, error) {
 			return nil, err
 		}
 		tw.transfer = transfer.New(b, e, tw.classes, own)
-		if blocks := len(transfer.Blocks(b.Params())); blocks < 2 { // the head is one
+		if tw.transfer.Blocks() == 0 {
 			for i, h := range heads {
 				if h.Blocks > 0 {
 					return nil, fmt.Errorf("test.%d: head.blocks: the encoder has nothing to train: let it (train: true), or use blocks: 0", i)
@@ -147,7 +147,7 @@ func planTransfer(w *fewshotWork) (*transferWork, error) {
 // transferWork trains an encoder as a classifier of the training classes and tests it on episodes.
 type transferWork struct {
 	*fewshotWork
-	images   *episode.Labelled
+	drawn    *episode.Labelled
 	classes  int64 // of training
 	transfer *transfer.Net
 }
@@ -164,7 +164,7 @@ func (w *transferWork) load(ctx context.Context, given string, seed uint64) erro
 	}
 	var err error
 	w.classes = int64(w.parts.Train.Classes())
-	w.images, err = episode.NewLabelled(w.parts.Train, w.data.rotation, dataset.Distortion(w.file.Train.Distort), seed, "train")
+	w.drawn, err = episode.NewLabelled(w.parts.Train, w.data.rotation, dataset.Distortion(w.file.Train.Distort), seed, "train")
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -172,7 +172,7 @@ func (w *transferWork) load(ctx context.Context, given string, seed uint64) erro
 }
 
 func (w *transferWork) batches(ctx context.Context, first int64) iter.Seq[batch] {
-	drawn := w.images.Batches(ctx, uint64(first), w.file.Train.Batch, w.file.Train.Prefetch)
+	drawn := w.drawn.Batches(ctx, uint64(first), w.file.Train.Batch, w.file.Train.Prefetch)
 	return batchesOf(drawn, func(b *episode.LabelledBatch) batch { return labelled{b, w.transfer} })
 }
 

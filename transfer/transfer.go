@@ -80,6 +80,9 @@ func (n *Net) Adapted(a Adaptation) *Net {
 	return &other
 }
 
+// Blocks is the number of the encoder's blocks that can be tuned.
+func (n *Net) Blocks() int { return len(n.blocks) }
+
 // Blocks returns the parameters of an encoder that are trained, block by block from the input on. A block is what goes by one
 // name: after what all names begin with, the part before the first dot.
 func Blocks(ps *nn.Params) [][]*nn.Param {
