@@ -71,7 +71,7 @@ type strokesConfig struct {
 }
 
 type omniglotConfig struct {
-	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200"`
+	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200,latin"`
 	SplitSeed uint64           `yaml:"split_seed" doc:"of the splits that are shuffled"`
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
 	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
@@ -99,7 +99,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 		if c.Drawers == "split" {
 			name += ", drawers split"
 		}
-		showsRuns := c.Split != dataset.SplitLake && c.Split != dataset.SplitKoch
+		showsRuns := c.Split == dataset.SplitVinyals || c.Split == dataset.SplitRandom
 		return imagesPlan{s.Kind(), name, c.Rotations, showsRuns, drawings(c.Size), func(ctx context.Context, given string) (dataset.Parts, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, given)
 			if err != nil {
