@@ -167,7 +167,8 @@ func listClasses(ctx context.Context, root string) ([]folderClass, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("dataset: %s is a file: give a folder with a folder a class", root)
 	}
-	files := map[string][]string{} // by folder; nil where it has none
+	files := map[string][]string{} // by folder
+	var folders []string
 	parents := map[string]bool{}   // of folders
 	all := 0
 	err = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
@@ -181,7 +182,7 @@ func listClasses(ctx context.Context, root string) ([]folderClass, error) {
 			return nil
 		}
 		if d.IsDir() {
-			files[at] = files[at]
+			folders = append(folders, at)
 			if at != root {
 				parents[filepath.Dir(at)] = true
 			}
@@ -200,7 +201,8 @@ func listClasses(ctx context.Context, root string) ([]folderClass, error) {
 		return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
 	}
 	var classes []folderClass
-	for dir, images := range files {
+	for _, dir := range folders {
+		images := files[dir]
 		rel, err := filepath.Rel(root, dir)
 		if err != nil {
 			return nil, fmt.Errorf("dataset: %w", err)
