@@ -169,7 +169,7 @@ func listClasses(ctx context.Context, root string) ([]folderClass, error) {
 	}
 	files := map[string][]string{} // by folder
 	var folders []string
-	parents := map[string]bool{}   // of folders
+	parents := map[string]bool{} // of folders
 	all := 0
 	err = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {
