@@ -2,9 +2,8 @@
 //
 // A Set is a number of classes with some images each. There are four: Omniglot, read from its author's archives; Folder, a
 // folder of image files a class; the built-in Strokes, drawn by a programme, which need no file; and Images, which is any set
-// held in memory. Select,
-// Split.Parts and Turn make sets of sets: a share of the classes, or every class in four rotations. Package
-// episode draws few-shot episodes from a Set.
+// held in memory. Select, Split.Parts and Turn make sets of sets: a share of the classes, or every class in four rotations.
+// Package episode draws few-shot episodes from a Set.
 package dataset
 
 import (

@@ -284,8 +284,9 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 }
 
 func (w *fewshotWork) build(b *nn.Builder) (err error) {
+	in := w.data.shape()
 	w.params = b.Params()
-	w.net, err = w.network(b, w.data.shape())
+	w.net, err = w.network(b, in)
 	return err
 }
 

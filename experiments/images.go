@@ -133,5 +133,5 @@ func findFolder(root, given string) (string, error) {
 
 // shape is what a network must know of the images of a data set.
 func (p imagesPlan) shape() imageShape {
-	return imageShape{p.image.Channels(), p.image.Height, p.image.Width}
+	return imageShape{channels: p.image.Channels(), height: p.image.Height, width: p.image.Width}
 }
