@@ -50,7 +50,7 @@ func TestTransferTrainsResumesAndReports(t *testing.T) {
 		Precision: "fp32", Adapted: how[2],
 	}, want.Figures[2].Protocol)
 
-	interrupted(t, parse(t, tinyTransfer), 12, 3, want)
+	interrupted(t, parse(t, tinyTransfer), 12, 6, want)
 	c, err := experiments.RunConfig(dir)
 	require.NoError(t, err)
 	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
@@ -65,10 +65,10 @@ func TestEncodersResume(t *testing.T) {
 		"{kind: resnet12, filters: [4, 4, 4, 6], drop: 0.2}",
 		"{kind: torchscript, path: ../encoder/testdata/resnet.pt, repeat: 3, train: true, mean: [0.5, 0.5, 0.5]}",
 	} {
-		sets := []string{"network.encoder=" + encoder, "train.steps=6", "test=[{way: 3, shot: 1, query: 2, episodes: 4}, {way: 3, shot: 1, query: 2, episodes: 4, head: {kind: linear, epochs: 2, blocks: 1}}]"}
+		sets := []string{"network.encoder=" + encoder, "train.steps=3", "validation.every=3", "validation.episodes=3", "train.batch=6", "test=[{way: 3, shot: 1, query: 2, episodes: 4}, {way: 3, shot: 1, query: 2, episodes: 4, head: {kind: linear, epochs: 2, blocks: 1}}]"}
 		want, err := experiments.Run(t.Context(), parse(t, tinyTransfer, sets...), experiments.Options{Out: t.TempDir()})
 		require.NoError(t, err)
-		interrupted(t, parse(t, tinyTransfer, sets...), 6, 2, want)
+		interrupted(t, parse(t, tinyTransfer, sets...), 3, 1, want)
 		assert.NotEqual(t, want.Figures[0].Value, 0.)
 	}
 }
