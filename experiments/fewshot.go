@@ -362,7 +362,7 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	}
 	t := w.file.Test[i]
 	if t.Kind == testLakeRuns {
-		return w.testLakeRuns(ctx, t, on, given, say)
+		return w.testLakeRuns(ctx, i, on, given, say)
 	}
 	data, set, err := w.tested(ctx, i, given, say)
 	if err != nil || set == nil {
@@ -375,10 +375,7 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
 	say.Testing(fmt.Sprintf("%s %s, %s", data.kind, t, t.Norm), t.Episodes)
-	net, how := w.net, ""
-	if w.adapted != nil {
-		net, how = w.adapted(i)
-	}
+	net, how := w.measured(i)
 	accuracies, err := w.evaluate(ctx, net, sampler, t.Episodes, normOf(t.Norm), t.FineTune, on, say.Tested)
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
@@ -393,6 +390,14 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	f := w.figure(t, accuracies, protocol)
 	f.Scores = percentScores(accuracies, t.Way*t.Query, drawn(sampler, t.Episodes))
 	return []results.Figure{f}, nil
+}
+
+// measured gives the network that a test measures, and how it is adapted where that differs from test to test.
+func (w *fewshotWork) measured(test int) (fewshotLearner, string) {
+	if w.adapted != nil {
+		return w.adapted(test)
+	}
+	return w.net, ""
 }
 
 // tested gives what a test is measured on. Where its data set is not here and need not be, there is no set.
