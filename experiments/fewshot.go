@@ -195,7 +195,9 @@ func (f *fewshotFile) plan() (work, error) {
 	}
 	if f.Network.Kind() != "" {
 		w.network, err = planFewshot(&f.Network)
-		if err == nil && f.Stream != nil {
+		if w.adapts = adapts(f.Network.Kind()); w.adapts {
+			errs = append(errs, checkAdaptive(f))
+		} else if err == nil && f.Stream != nil {
 			w.stream, err = planStream(&f.Network)
 		}
 		errs = append(errs, err)
@@ -211,6 +213,8 @@ type fewshotWork struct {
 	network  func(b *nn.Builder, in imageShape) (fewshotLearner, error)
 	stream   func(h held) memory.Associative // nil where there is no stream
 
+	adapts     bool // the network, to each task by itself
+	cores      int
 	parts      dataset.Parts
 	training   *episode.Sampler
 	validation *episode.Sampler // nil where there is none
@@ -227,13 +231,14 @@ const evaluationSeed = 0
 // keep the cores busy, few enough to stay in memory.
 const evaluationPixels = 400 * 28 * 28
 
-// together says how many examples of so many images one evaluation takes. Batch statistics are an example's own.
+// together says how many examples of so many images one evaluation takes. Batch statistics are an example's own. An adaptive
+// network takes a batch apart itself, and shares it among the cores.
 func (w *fewshotWork) together(images int, norm nn.Norm) int {
-	if norm == nn.BatchStats {
+	if norm == nn.BatchStats && !w.adapts {
 		return 1
 	}
 	_, height, width := w.parts.Train.Shape()
-	return max(1, evaluationPixels/(images*height*width))
+	return max(1, w.cores, evaluationPixels/(images*height*width))
 }
 
 func (w *fewshotWork) score() Score { return accuracy }
@@ -269,6 +274,7 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 func (w *fewshotWork) build(b *nn.Builder) (err error) {
 	var in imageShape
 	in.channels, in.height, in.width = w.parts.Train.Shape()
+	in.way, in.cores = w.file.Train.Way, w.cores
 	w.params = b.Params()
 	w.net, err = w.network(b, in)
 	return err
@@ -276,7 +282,12 @@ func (w *fewshotWork) build(b *nn.Builder) (err error) {
 
 func (w *fewshotWork) batches(ctx context.Context, first int64) iter.Seq[batch] {
 	n := w.file.Train.Batch
-	return batchesOf(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.Batch) batch { return episodes{b, w.net} })
+	return batchesOf(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.Batch) batch {
+		if net, ok := w.net.(adaptive); ok {
+			return adaptedEpisodes{episodes{b, w.net}, net}
+		}
+		return episodes{b, w.net}
+	})
 }
 
 // episodes are the training data of one step.
@@ -366,6 +377,9 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	protocol := results.Protocol{
 		Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: set.Classes(),
 		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within,
+	}
+	if net, ok := w.net.(adaptive); ok {
+		_, protocol.InnerSteps = net.Steps()
 	}
 	if t.FineTune.Steps > 0 {
 		protocol.FineTune, protocol.FineTuneRate = t.FineTune.Steps, t.FineTune.Rate

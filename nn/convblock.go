@@ -6,6 +6,7 @@ import "github.com/engram-go/engram/tensor"
 type ConvBlockConfig struct {
 	In, Out int64 // channels
 	Window  int64 // of the pooling: 2, or 1 for none
+	Stride  int64 // of the convolution; zero stands for 1
 	// Unpadded leaves out the padding by which the convolution keeps the size; it then takes two pixels off each side.
 	Unpadded bool
 }
@@ -17,12 +18,12 @@ type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm
 	window int64
-	padded bool
+	whole  bool // the convolution keeps the size, and can be part of one pass
 }
 
 // NewConvBlock makes a block with PyTorch's first values.
 func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
-	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1}
+	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride}
 	if c.Unpadded {
 		conv.Padding = 0
 	}
@@ -30,14 +31,14 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 		Conv:   NewConv2d(b.In("conv"), conv),
 		Norm:   NewBatchNorm(b.In("norm"), c.Out),
 		window: c.Window,
-		padded: !c.Unpadded,
+		whole:  !c.Unpadded && c.Stride <= 1,
 	}
 }
 
 // Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], height and width being less by
-// two where the block is unpadded.
+// two where the block is unpadded, and divided by the stride, rounded up, where there is one.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	if !l.padded {
+	if !l.whole {
 		if !p.HigherOrder && x.Rank() == 4 {
 			x = x.ChannelsLast()
 		}
