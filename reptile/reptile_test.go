@@ -120,7 +120,7 @@ func TestParallelIsSerialToTheBit(t *testing.T) {
 	train, test := strokes(t, 5, 2)
 	var want [][]byte
 	for _, workers := range []int{1, 2, 5} {
-		net, ps := build(t, 8, reptile.Config{Workers: workers, TestSteps: 6})
+		net, ps := build(t, 16, reptile.Config{Workers: workers, TestSteps: 6})
 		var got [][]byte
 		for step := range uint64(2) {
 			grads, loss, logp := net.Gradients(pass(step), fewshot.NewTask(train.Batch(step*5, 5), tensor.CPU))
