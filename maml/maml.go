@@ -165,7 +165,11 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 		}
 		leaves := make([]*tensor.Tensor, len(params))
 		for i, param := range params {
-			leaves[i] = p.Value(param).Detach().RequireGrad()
+			leaf := p.Value(param).Detach()
+			if leaf.Rank() == 4 { // as convolutions want it: so are then gradients, and what becomes of it
+				leaf = leaf.ChannelsLast()
+			}
+			leaves[i] = leaf.RequireGrad()
 			first.With[param] = leaves[i]
 		}
 		logp := n.Ask(n.adapt(&first, own, n.config.Steps, n.order()), own)

@@ -12,13 +12,15 @@ type ConvBlockConfig struct {
 }
 
 // ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in
-// one pass where it can be, and operation by operation in passes whose gradients are
-// differentiated again ([Pass.HigherOrder]).
+// one pass where it can be, and in passes whose gradients are differentiated again ([Pass.HigherOrder]) by operations that can
+// be. With those and the batch's statistics the convolution's bias, which batch norm takes off again, is left out, and its
+// gradient is nil.
 type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm
 	window int64
-	whole  bool // the convolution keeps the size, and can be part of one pass
+	stride int64
+	padded bool
 }
 
 // NewConvBlock makes a block with PyTorch's first values.
@@ -31,14 +33,22 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 		Conv:   NewConv2d(b.In("conv"), conv),
 		Norm:   NewBatchNorm(b.In("norm"), c.Out),
 		window: c.Window,
-		whole:  !c.Unpadded && c.Stride <= 1,
+		stride: max(c.Stride, 1),
+		padded: !c.Unpadded,
 	}
 }
 
 // Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], height and width being less by
 // two where the block is unpadded, and divided by the stride, rounded up, where there is one.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	if !l.whole {
+	if p.HigherOrder && p.Norm == BatchStats && !p.Training && l.padded {
+		x = tensor.NormReLU(tensor.Conv3x3(x, p.Value(l.Conv.Weight), l.stride), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias), batchNormEps)
+		if l.window > 1 {
+			x = tensor.MaxPool2d(x, l.window)
+		}
+		return x
+	}
+	if !l.padded || l.stride > 1 {
 		if !p.HigherOrder && x.Rank() == 4 {
 			x = x.ChannelsLast()
 		}
