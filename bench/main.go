@@ -115,6 +115,7 @@ func measure(w workload, rounds, threads int, python, scripts string) (r row, ve
 	defer tensor.Catch(&err)
 	scope := tensor.Enter()
 	defer scope.Leave()
+	tensor.SetThreads(threads) // which a workload may have changed
 	steps := w.setup()
 
 	mine := steps(w.steps)

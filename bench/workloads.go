@@ -6,6 +6,7 @@ import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/maml"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/ntm"
@@ -35,6 +36,9 @@ var workloads = []workload{
 	{name: "conv4", what: "a Conv-4 prototypical step, 400 images, against plain PyTorch", torch: "conv4.py", args: []string{"plain"}, steps: 3, drift: .01, setup: conv4},
 	{name: "conv4-best", what: "the same against PyTorch channels-last, glibc told to keep memory", torch: "conv4.py", args: []string{"best"},
 		env: []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=4000000000", "MALLOC_TOP_PAD_=67108864"}, steps: 3, drift: .01, setup: conv4},
+	{name: "maml", what: "a second-order MAML step, 5-way 1-shot, 32 tasks, its Omniglot network", torch: "maml.py", args: []string{"second", "32"}, steps: 2, drift: .02, setup: metaStep(false, 32)},
+	{name: "fomaml", what: "the same of first order", torch: "maml.py", args: []string{"first", "32"}, steps: 3, drift: .02, setup: metaStep(true, 32)},
+	{name: "maml-4", what: "the second-order step of 4 tasks", torch: "maml.py", args: []string{"second", "4"}, steps: 8, drift: .02, setup: metaStep(false, 4)},
 	{name: "ntm-1", what: "an NTM step on copy, 20 vectors, one sequence", torch: "ntm.py", args: []string{"1"}, env: oneBLAS, steps: 20, drift: .01, setup: copyNTM(1)},
 	{name: "ntm-16", what: "the same, 16 sequences", torch: "ntm.py", args: []string{"16"}, env: oneBLAS, steps: 10, drift: .01, setup: copyNTM(16)},
 }
@@ -134,6 +138,55 @@ func conv4() func(int) []float64 {
 		return loss.Float()
 	}
 	return repeated(step)
+}
+
+// metaStep is a training step of MAML on so many 5-way 1-shot tasks with a query a class (Finn et al. 2017, appendix A.1): the
+// strided network, one inner step at 0.4, Adam. As the runner has it, a task takes one thread, and as many are computed at once
+// as the workload has threads.
+func metaStep(first bool, tasks int64) func() func(int) []float64 {
+	return func() func(int) []float64 {
+		workers := tensor.Threads()
+		tensor.SetThreads(1)
+		const way = 5
+		b := nn.NewBuilder(0, tensor.CPU)
+		e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: size, Width: size, Filters: width, Strided: true, Mean: true})
+		if err != nil {
+			panic(err) // 28×28 images are not too small
+		}
+		net, params := maml.New(b, e, maml.Config{Way: way, FirstOrder: first, Workers: workers}), b.Params()
+		// The first values that torch/maml.py computes too, in the order of its parameters.
+		for i, p := range params.Trained() {
+			block, kind, bound := i/4, i%4, 1/math.Sqrt(width)
+			salt := uint32(50 + kind)
+			if block < 4 {
+				if kind > 1 { // gain 1 and bias 0 they have already
+					continue
+				}
+				if bound = 1. / 3; block > 0 {
+					bound /= math.Sqrt(width)
+				}
+				salt = uint32(10*(block+1) + kind)
+			}
+			p.Value().Assign(uniform(salt, p.Value().Shape()...).MulScalar(2).AddScalar(-1).MulScalar(bound))
+		}
+		opt := nn.NewAdam(params, nn.AdamConfig{})
+		images := uniform(1, tasks, 2*way, 1, size, size)
+		names := make([]int64, 0, tasks*way)
+		for i := range tasks * way {
+			names = append(names, i%way)
+		}
+		labels := tensor.New(names, tasks, way)
+		task := &fewshot.Task{
+			Way: way, Support: images.Narrow(1, 0, way), SupportLabels: labels, Query: images.Narrow(1, way, way), QueryLabels: labels,
+		}
+		return repeated(func() float64 {
+			s := tensor.Enter()
+			defer s.Leave()
+			grads, loss, _ := net.Gradients(&nn.Pass{Training: true}, task)
+			opt.Step(grads, 1e-3)
+			return loss.Float()
+		})
+	}
 }
 
 // copyNTM is a training step of a Neural Turing Machine on copy (Graves et al. 2014, section 4.1): an LSTM controller of 100

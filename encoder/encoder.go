@@ -39,6 +39,8 @@ type Conv4Config struct {
 	Filters       int64
 	Pools         int64 // how many of the blocks pool, from the first on
 	Unpadded      int64 // how many of the blocks do without padding, from the first on
+	Strided       bool  // convolutions of stride 2 take the place of pooling, in as many blocks as would pool
+	Mean          bool  // an embedding is the mean of its maps over their positions
 }
 
 // Conv4 is the four-block convolutional network that few-shot methods are compared on: Vinyals et al. 2016, section 4.1,
@@ -46,10 +48,13 @@ type Conv4Config struct {
 // so that 28×28 images give embeddings of 64 numbers.
 //
 // With two pools and two unpadded blocks it is the encoder of Relation networks (Sung et al. 2018, section 3.4 and figure
-// 2, and their code for the padding), which gives 64 maps of 5×5.
+// 2, and their code for the padding), which gives 64 maps of 5×5. Strided, with the mean over positions, it is MAML's network
+// for Omniglot (Finn et al. 2017, appendix A.1, and their code for the mean); strided without the mean, Reptile's (Nichol et
+// al. 2018, their code): 28, 14, 7, 4 and 2 pixels a side.
 type Conv4 struct {
 	blocks                  []*nn.ConvBlock
 	channels, height, width int64 // of the maps
+	mean                    bool
 }
 
 const conv4Blocks = 4
@@ -69,22 +74,32 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	if c.Pools > conv4Blocks || c.Unpadded > conv4Blocks {
 		return nil, fmt.Errorf("encoder: Conv-4 has four blocks, so not %d that pool and %d without padding", c.Pools, c.Unpadded)
 	}
+	if c.Strided && c.Unpadded > 0 {
+		return nil, fmt.Errorf("encoder: Conv-4 with strides pads all its blocks, so not %d without padding", c.Unpadded)
+	}
 	if least := c.leastSide(); c.Height < least || c.Width < least {
 		return nil, fmt.Errorf("encoder: Conv-4 with pooling in %d blocks and no padding in %d needs %d×%d pixels at least, not %d×%d",
 			c.Pools, c.Unpadded, least, least, c.Height, c.Width)
 	}
-	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width}
+	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width, mean: c.Mean}
 	in := c.Channels
 	for i := range int64(conv4Blocks) {
 		block := nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 1, Unpadded: i < c.Unpadded}
 		if block.Unpadded {
 			e.height, e.width = e.height-2, e.width-2
 		}
-		if i < c.Pools {
+		switch {
+		case i >= c.Pools:
+		case c.Strided: // whose sizes are rounded up
+			block.Stride, e.height, e.width = 2, (e.height+1)/2, (e.width+1)/2
+		default:
 			block.Window = 2
 		}
 		e.blocks = append(e.blocks, nn.NewConvBlock(b.In(fmt.Sprintf("block%d", i+1)), block))
 		in, e.height, e.width = c.Filters, e.height/block.Window, e.width/block.Window
+	}
+	if c.Mean {
+		e.height, e.width = 1, 1
 	}
 	return e, nil
 }
@@ -92,6 +107,9 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 // leastSide is the least side of an image that a pixel is left of.
 func (c Conv4Config) leastSide() int64 {
 	side := int64(1)
+	if c.Strided {
+		return side
+	}
 	for i := int64(conv4Blocks - 1); i >= 0; i-- { // from the last block back
 		if i < c.Pools {
 			side *= 2
@@ -113,6 +131,9 @@ func (e *Conv4) Maps() (channels, height, width int64) { return e.channels, e.he
 func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	for _, b := range e.blocks {
 		x = b.Forward(p, x)
+	}
+	if e.mean {
+		return x.Mean(2, 3)
 	}
 	return x.Flatten(1, -1)
 }

@@ -23,7 +23,7 @@ type Common struct {
 	Schedule  schema.Section `yaml:"schedule" doc:"of the learning rate: constant, step, linear or cosine"`
 
 	Device  string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto"`
-	Threads int    `yaml:"threads" min:"0" doc:"for one operation; 0 means all cores"`
+	Threads int    `yaml:"threads" min:"0" doc:"for one operation, or of methods that adapt to each task for as many tasks; 0 means all cores"`
 }
 
 // Validate implements schema.Validator.

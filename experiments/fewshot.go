@@ -206,7 +206,9 @@ func (f *fewshotFile) plan() (work, error) {
 	}
 	if f.Network.Kind() != "" {
 		w.network, err = planFewshot(&f.Network)
-		if err == nil && f.Stream != nil {
+		if w.adapts = adapts(f.Network.Kind()); w.adapts {
+			errs = append(errs, checkAdaptive(f))
+		} else if err == nil && f.Stream != nil {
 			w.stream, err = planStream(&f.Network)
 		}
 		errs = append(errs, err)
@@ -222,6 +224,8 @@ type fewshotWork struct {
 	network  func(b *nn.Builder, in imageShape) (fewshotLearner, error)
 	stream   func(h held) memory.Associative // nil where there is no stream
 
+	adapts     bool // the network, to each task by itself
+	cores      int
 	parts      dataset.Parts
 	training   *episode.Sampler
 	validation *episode.Sampler // nil where there is none
@@ -243,12 +247,13 @@ const evaluationSeed = 0
 // keep the cores busy, few enough to stay in memory.
 const evaluationPixels = 400 * 28 * 28
 
-// together says how many examples of so many images one evaluation takes. Batch statistics are an example's own.
+// together says how many examples of so many images one evaluation takes. Batch statistics are an example's own. An adaptive
+// network takes a batch apart itself, and shares it among the cores.
 func (w *fewshotWork) together(images int, norm nn.Norm) int {
-	if norm == nn.BatchStats {
+	if norm == nn.BatchStats && !w.adapts {
 		return 1
 	}
-	return max(1, evaluationPixels/(images*w.data.image.Height*w.data.image.Width))
+	return max(1, w.cores, evaluationPixels/(images*w.data.image.Height*w.data.image.Width))
 }
 
 func (w *fewshotWork) score() Score { return accuracy }
@@ -285,6 +290,7 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 
 func (w *fewshotWork) build(b *nn.Builder) (err error) {
 	in := w.data.shape()
+	in.way, in.cores = w.file.Train.Way, w.cores
 	w.params = b.Params()
 	w.net, err = w.network(b, in)
 	return err
@@ -292,7 +298,12 @@ func (w *fewshotWork) build(b *nn.Builder) (err error) {
 
 func (w *fewshotWork) batches(ctx context.Context, first int64) iter.Seq[batch] {
 	n := w.file.Train.Batch
-	return batchesOf(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.Batch) batch { return episodes{b, w.net} })
+	return batchesOf(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.Batch) batch {
+		if net, ok := w.net.(adaptive); ok {
+			return adaptedEpisodes{episodes{b, w.net}, net}
+		}
+		return episodes{b, w.net}
+	})
 }
 
 // episodes are the training data of one step.
@@ -383,6 +394,9 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	protocol := results.Protocol{
 		Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: set.Classes(),
 		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Adapted: how,
+	}
+	if net, ok := w.net.(adaptive); ok {
+		_, protocol.InnerSteps = net.Steps()
 	}
 	if t.FineTune.Steps > 0 {
 		protocol.FineTune, protocol.FineTuneRate = t.FineTune.Steps, t.FineTune.Rate

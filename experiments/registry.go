@@ -28,7 +28,11 @@ type fewshotLearner interface {
 }
 
 // imageShape is what a network must know of its input.
-type imageShape struct{ channels, height, width int }
+type imageShape struct {
+	channels, height, width int
+	way                     int // classes of a training episode
+	cores                   int // that a network may work on at the same time
+}
 
 // newFile returns what an experiment file on this kind of data set and network is decoded into, with the values of the
 // keys that it leaves out.
@@ -134,16 +138,22 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 		return planMatchingnet(s)
 	case "relationnet":
 		return planRelationnet(s)
+	case "maml":
+		return planMAML(s)
+	case "reptile":
+		return planReptile(s)
 	case "ntm":
 		return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
 	}
-	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "transfer", "mann"})
+	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "transfer", "maml", "reptile", "mann"})
 }
 
 type conv4Config struct {
 	Filters  int64 `yaml:"filters" min:"1"`
 	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
 	Unpadded int64 `yaml:"unpadded" min:"0" max:"4" doc:"how many of the blocks do without padding, from the first on"`
+	Strided  bool  `yaml:"strided" doc:"convolutions of stride 2 in the place of pooling"`
+	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
 }
 
 type kochConfig struct {
@@ -162,7 +172,7 @@ func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Enco
 		return func(b *nn.Builder, in imageShape) (encoder.Encoder, error) {
 			return encoder.NewConv4(b, encoder.Conv4Config{
 				Channels: int64(in.channels), Height: int64(in.height), Width: int64(in.width),
-				Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded,
+				Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
 			})
 		}, err
 	case "koch":

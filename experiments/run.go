@@ -51,6 +51,7 @@ type run struct {
 	folder  folder
 	device  tensor.Device
 	params  *nn.Params
+	threads int             // that are computed on
 	source  *weights.Source // nil where the parameters are trained here
 }
 
@@ -129,11 +130,13 @@ func assemble(c *Config, o Options, load func() error) (*run, error) {
 	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
 		return nil, err
 	}
-	threads := c.Threads
-	if threads == 0 {
-		threads = runtime.NumCPU()
+	if r.threads = c.Threads; r.threads == 0 {
+		r.threads = runtime.NumCPU()
 	}
-	tensor.SetThreads(threads)
+	tensor.SetThreads(r.threads)
+	if w, ok := c.work.(sharing); ok && w.share(r.threads) {
+		tensor.SetThreads(1)
+	}
 	if err := load(); err != nil {
 		return nil, err
 	}
@@ -247,10 +250,8 @@ func (r *run) interrupted(err error) error {
 }
 
 func (r *run) machine() results.Machine {
-	s := tensor.Enter()
-	defer s.Leave()
 	return results.Machine{
-		CPU: tensor.Processor(), Cores: runtime.NumCPU(), Threads: tensor.Threads(), Device: r.device.String(),
+		CPU: tensor.Processor(), Cores: runtime.NumCPU(), Threads: r.threads, Device: r.device.String(),
 		OS: runtime.GOOS + "/" + runtime.GOARCH,
 	}
 }

@@ -37,15 +37,19 @@ func config(t *testing.T, sets ...string) *experiments.Config { return parse(t, 
 // parse reads an experiment file with overrides as --set has them.
 func parse(t *testing.T, text string, sets ...string) *experiments.Config {
 	t.Helper()
-	var overrides []schema.Override
+	c, err := experiments.ParseConfig("tiny.yaml", []byte(text), overrides(t, sets...)...)
+	require.NoError(t, err)
+	return c
+}
+
+func overrides(t *testing.T, sets ...string) (out []schema.Override) {
+	t.Helper()
 	for _, s := range sets {
 		o, err := schema.ParseOverride(s)
 		require.NoError(t, err)
-		overrides = append(overrides, o)
+		out = append(out, o)
 	}
-	c, err := experiments.ParseConfig("tiny.yaml", []byte(text), overrides...)
-	require.NoError(t, err)
-	return c
+	return out
 }
 
 func run(t *testing.T, dir string, sets ...string) *results.Result {

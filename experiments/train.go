@@ -135,8 +135,15 @@ func (t *trainer) step(b batch) (out Step, err error) {
 	rate := t.config.rate * t.config.schedule(n)
 	err = tensor.Do(func() error {
 		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n)), Carried: t.config.loop.Clip.Carried}
-		loss, score := b.loss(pass, t.device)
-		grads := tensor.Grad(loss, t.params.Tensors()...)
+		var grads []*tensor.Tensor
+		var loss *tensor.Tensor
+		var score float64
+		if d, ok := b.(derived); ok {
+			grads, loss, score = d.gradients(pass, t.device)
+		} else {
+			loss, score = b.loss(pass, t.device)
+			grads = tensor.Grad(loss, t.params.Tensors()...)
+		}
 		out = Step{Step: n + 1, Loss: loss.Float(), Score: score, Rate: rate}
 		if norm := nn.GlobalNorm(grads); !finite(out.Loss) || !finite(norm) {
 			return t.diverged(out.Loss, norm)

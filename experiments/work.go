@@ -58,6 +58,21 @@ type batch interface {
 	loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
 }
 
+// derived is a batch that brings its own gradient.
+type derived interface {
+	batch
+	// gradients is called in the place of loss. It returns the gradient of each trained parameter, nil where there is none, the
+	// loss, and the batch's mean score.
+	gradients(p *nn.Pass, on tensor.Device) (grads []*tensor.Tensor, loss *tensor.Tensor, score float64)
+}
+
+// sharing is work that may use the cores for several examples at the same time, and not for one operation.
+type sharing interface {
+	work
+	// share is told how many cores there are, before the network is built, and says whether it will.
+	share(cores int) bool
+}
+
 // batchesOf gives what a sampler draws as the training data of steps.
 func batchesOf[B any](drawn iter.Seq[B], as func(B) batch) iter.Seq[batch] {
 	return func(yield func(batch) bool) {

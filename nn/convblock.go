@@ -6,23 +6,26 @@ import "github.com/engram-go/engram/tensor"
 type ConvBlockConfig struct {
 	In, Out int64 // channels
 	Window  int64 // of the pooling: 2, or 1 for none
+	Stride  int64 // of the convolution; zero stands for 1
 	// Unpadded leaves out the padding by which the convolution keeps the size; it then takes two pixels off each side.
 	Unpadded bool
 }
 
 // ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in
-// one pass where it can be, and operation by operation in passes whose gradients are
-// differentiated again ([Pass.HigherOrder]).
+// one pass where it can be, and in passes whose gradients are differentiated again ([Pass.HigherOrder]) by operations that can
+// be. With those and the batch's statistics the convolution's bias, which batch norm takes off again, is left out, and its
+// gradient is nil.
 type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm
 	window int64
+	stride int64
 	padded bool
 }
 
 // NewConvBlock makes a block with PyTorch's first values.
 func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
-	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1}
+	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride}
 	if c.Unpadded {
 		conv.Padding = 0
 	}
@@ -30,14 +33,22 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 		Conv:   NewConv2d(b.In("conv"), conv),
 		Norm:   NewBatchNorm(b.In("norm"), c.Out),
 		window: c.Window,
+		stride: max(c.Stride, 1),
 		padded: !c.Unpadded,
 	}
 }
 
 // Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], height and width being less by
-// two where the block is unpadded.
+// two where the block is unpadded, and divided by the stride, rounded up, where there is one.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	if !l.padded {
+	if p.HigherOrder && p.Norm == BatchStats && !p.Training && l.padded {
+		x = tensor.NormReLU(tensor.Conv3x3(x, p.Value(l.Conv.Weight), l.stride), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias), batchNormEps)
+		if l.window > 1 {
+			x = tensor.MaxPool2d(x, l.window)
+		}
+		return x
+	}
+	if !l.padded || l.stride > 1 {
 		if !p.HigherOrder && x.Rank() == 4 {
 			x = x.ChannelsLast()
 		}

@@ -59,6 +59,8 @@ type Protocol struct {
 	Norm      string `json:"norm,omitempty"`            // inductive or transductive
 	TrainWay  int    `json:"train_way,omitempty"`
 	TrainShot int    `json:"train_shot,omitempty"`
+	// InnerSteps is how many steps on its support set adapted the network to an episode, of a method that does so by itself.
+	InnerSteps int `json:"inner_steps,omitempty"`
 	// FineTune is how many steps of gradient descent, at FineTuneRate, adapted the network to each support set.
 	FineTune     int     `json:"fine_tune,omitempty"`
 	FineTuneRate float64 `json:"fine_tune_rate,omitempty"`

@@ -39,6 +39,7 @@ type published struct {
 	Figures    map[string]struct {
 		Published float64
 		FineTuned float64 `yaml:"fine_tuned"`
+		OtherNorm float64 `yaml:"other_norm"` // in the other batch-norm mode
 		Reruns    []float64
 	}
 	Reruns string
@@ -192,10 +193,7 @@ func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
 				if i > 0 && !all {
 					break
 				}
-				mark := ""
-				if w.rotations != p.Rotations || w.norm != p.Norm {
-					mark, marked = " †", true
-				}
+				apart := w.rotations != p.Rotations || w.norm != p.Norm
 				fmt.Fprintf(&t, "| %s |", p.Method+w.beside(p))
 				for _, name := range omniglotFigures {
 					f := r.figure(name, w)
@@ -208,6 +206,13 @@ func omniglotTable(runs []Run, all bool) (table, notes string, err error) {
 						paper, reruns = p.Figures[name].FineTuned, ""
 					} else if i > 0 {
 						paper, reruns = 0, ""
+						if w == (way{rotations: p.Rotations, norm: w.norm}) && w.norm != p.Norm {
+							paper = p.Figures[name].OtherNorm
+						}
+					}
+					mark := ""
+					if apart && !(i > 0 && paper > 0) {
+						mark, marked = " †", true
 					}
 					fmt.Fprintf(&t, " %s | %s | **%.2f** ± %.2f%s |", known(paper), reruns, f.Value, f.Interval, mark)
 				}
@@ -305,6 +310,7 @@ func (r *Result) protocols() string {
 		way
 		classes                  int
 		queries, episodes, rates []string
+		inner                    []string // steps, of methods that adapt by themselves
 	}
 	var ways []measured
 	for _, f := range r.Figures {
@@ -325,6 +331,9 @@ func (r *Result) protocols() string {
 		add(&ways[i].queries, p.Query)
 		add(&ways[i].episodes, p.Episodes)
 		add(&ways[i].rates, p.FineTuneRate)
+		if p.InnerSteps > 0 {
+			add(&ways[i].inner, p.InnerSteps)
+		}
 	}
 	p := r.Figures[0].Protocol
 	text := fmt.Sprintf("split %s, between alphabets", p.Split)
@@ -335,6 +344,9 @@ func (r *Result) protocols() string {
 		}
 		text += fmt.Sprintf("%srotations: %s (%d test classes), batch norm %s, %s queries a class, %s episodes",
 			separator, w.rotations, w.classes, w.norm, strings.Join(w.queries, ", "), strings.Join(w.episodes, ", "))
+		if w.inner != nil {
+			text += fmt.Sprintf(", %s inner steps", strings.Join(w.inner, ", "))
+		}
 		if w.fineTune > 0 {
 			text += fmt.Sprintf(", %d steps of fine-tuning at %s", w.fineTune, strings.Join(w.rates, ", "))
 		}

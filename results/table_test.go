@@ -118,6 +118,22 @@ func TestFineTunedFigureStandsBesideItsOwnPublishedOne(t *testing.T) {
 	assert.NotContains(t, string(text), "†")
 }
 
+func TestBothBatchNormModesStandBesideTheirPublishedFigures(t *testing.T) {
+	r := sample()
+	r.Name, r.Network = "reptile-omniglot", "reptile"
+	f := &r.Figures[0]
+	f.Value, f.Protocol.Norm, f.Protocol.InnerSteps = 97, "transductive", 50
+	alone := *f
+	alone.Value, alone.Protocol.Norm = 95, "inductive"
+	r.Figures = append(r.Figures, alone)
+	text, err := results.Omniglot([]results.Run{{Path: "p", Result: r}})
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "| Reptile | 97.7 |  | **97.00** ± 0.12 |")
+	assert.Contains(t, string(text), "| Reptile, inductive | 95.4 |  | **95.00** ± 0.12 |")
+	assert.NotContains(t, string(text), "†")
+	assert.Contains(t, string(text), "batch norm transductive, 15 queries a class, 1000 episodes, 50 inner steps; rotations")
+}
+
 func TestMetricsAreComparedInATableOfTheirOwn(t *testing.T) {
 	r := sample()
 	r.Name, r.Config = "protonet-cosine", "network: {kind: protonet, memory: {kind: prototype, metric: {kind: cosine}, scale: 60}}\n"
