@@ -74,7 +74,7 @@ var tinyExperiments = map[string]string{
 }
 
 // withoutMemory are the networks that no memory plugs into.
-var withoutMemory = []string{"transfer"}
+var withoutMemory = []string{"transfer", "maml", "reptile"}
 
 // kinds are the valid ones that the registry names for a section, given a file in which it has none of them.
 func kinds(t *testing.T, text, section string) []string {
