@@ -90,6 +90,9 @@ func (c *Controller) weight(p *nn.Pass) *tensor.Tensor {
 // Step takes x [batch, inputs] and the state before it, and returns the last layer's output and what is read now, [batch,
 // size+read], and the state after it.
 func (c *Controller) Step(p *nn.Pass, x *tensor.Tensor, prev State) (out *tensor.Tensor, next State) {
+	if p.Carried > 0 {
+		prev = prev.clipped(p.Carried)
+	}
 	control := tensor.Cat(1, x, prev.Read)
 	for _, l := range c.layers {
 		control = l.Forward(p, control).Tanh()
@@ -100,6 +103,21 @@ func (c *Controller) Step(p *nn.Pass, x *tensor.Tensor, prev State) (out *tensor
 	}
 	next.Read, next.Memory = c.memory.Step(p, control, prev.Memory)
 	return tensor.Cat(1, control, next.Read), next
+}
+
+// clipped returns the state with its gradient clipped elementwise to ±by. A memory whose state is no [memory.Mapper] hands its
+// gradient on as it is.
+func (s State) clipped(by float64) State {
+	clip := func(t *tensor.Tensor) *tensor.Tensor { return tensor.ClipGradient(t, by) }
+	layers := make([]nn.LSTMState, len(s.Layers))
+	for i, l := range s.Layers {
+		layers[i] = nn.LSTMState{Hidden: clip(l.Hidden), Cell: clip(l.Cell)}
+	}
+	s.Layers, s.Read = layers, clip(s.Read)
+	if m, ok := s.Memory.(memory.Mapper); ok {
+		s.Memory = m.Map(clip)
+	}
+	return s
 }
 
 // Forward runs over x [time, batch, inputs] from the first state and returns the outputs of all steps, [time, batch,
@@ -122,7 +140,7 @@ func (c *Controller) Forward(p *nn.Pass, x *tensor.Tensor, seen func(step int64,
 
 // unrolled describes the network for [tensor.Unroll], where that can run it.
 func (c *Controller) unrolled(p *nn.Pass, x *tensor.Tensor) (tensor.Unrolled, bool) {
-	u := tensor.Unrolled{Feedforward: c.config.Feedforward}
+	u := tensor.Unrolled{Feedforward: c.config.Feedforward, Carried: p.Carried}
 	if w := c.weight(p); p.HigherOrder || !tensor.FusesSteps(x) || w.DType() != x.DType() || w.Device() != x.Device() {
 		return u, false
 	}

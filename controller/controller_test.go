@@ -30,76 +30,87 @@ func TestForwardIsAStepEach(t *testing.T) {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
 		},
 	}
+	type form struct {
+		feedforward bool
+		layers      int64
+		carried     float64 // a bound that the gradients of these networks reach at many a step
+	}
 	for name, mem := range memories {
-		for _, feedforward := range []bool{false, true} {
-			for _, layers := range []int64{1, 3} {
-				t.Run(fmt.Sprintf("%s, feedforward %v, %d layers", name, feedforward, layers), func(t *testing.T) {
-					testkit.Enter(t)
-					b := nn.NewBuilder(3, tensor.CPU)
-					defer b.Params().Free()
-					c := controller.New(b, controller.Config{Inputs: 3, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem})
-					r := rand.New(rand.NewPCG(1, 0))
-					p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
-					var values []*tensor.Tensor
-					for _, param := range b.Params().All() {
-						p.With[param] = param.Value().Detach().To(tensor.Float64).RequireGrad()
-						values = append(values, p.With[param])
-					}
-					const steps, batch = 6, 2
-					x := testkit.Normal(r, steps, batch, 3).RequireGrad()
-					values = append(values, x)
-					weight := testkit.Normal(r, steps, batch, c.Width())
+		for _, form := range []form{{false, 1, 0}, {false, 3, 0}, {true, 1, 0}, {true, 3, 0}, {false, 2, .02}, {true, 1, .02}} {
+			feedforward, layers := form.feedforward, form.layers
+			t.Run(fmt.Sprintf("%s, %+v", name, form), func(t *testing.T) {
+				testkit.Enter(t)
+				b := nn.NewBuilder(3, tensor.CPU)
+				defer b.Params().Free()
+				c := controller.New(b, controller.Config{Inputs: 3, Feedforward: feedforward, Size: 5, Layers: layers, Memory: mem})
+				r := rand.New(rand.NewPCG(1, 0))
+				p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}, Carried: form.carried}
+				var values []*tensor.Tensor
+				for _, param := range b.Params().All() {
+					p.With[param] = param.Value().Detach().To(tensor.Float64).RequireGrad()
+					values = append(values, p.With[param])
+				}
+				const steps, batch = 6, 2
+				x := testkit.Normal(r, steps, batch, 3).RequireGrad()
+				values = append(values, x)
+				weight := testkit.Normal(r, steps, batch, c.Width())
 
-					var want []*tensor.Tensor
-					var states []controller.State
-					s := c.Init(p, batch)
-					for i := range int64(steps) {
-						var out *tensor.Tensor
-						out, s = c.Step(p, x.Select(0, i), s)
-						want, states = append(want, out), append(states, s)
+				var want []*tensor.Tensor
+				var states []controller.State
+				s := c.Init(p, batch)
+				for i := range int64(steps) {
+					var out *tensor.Tensor
+					out, s = c.Step(p, x.Select(0, i), s)
+					want, states = append(want, out), append(states, s)
+				}
+				if form.carried > 0 && (name != "none" || !feedforward) { // which hands nothing on
+					free := *p
+					free.Carried = 0
+					unclipped := tensor.Grad(c.Forward(&free, x, nil).Mul(weight).Sum(), values...)
+					clipped := tensor.Grad(c.Forward(p, x, nil).Mul(weight).Sum(), values...)
+					assert.NotEqual(t, unclipped[0].Floats(), clipped[0].Floats())
+				}
+				wants := tensor.GradWith([]*tensor.Tensor{tensor.Stack(0, want...).Mul(weight).Sum()}, values, tensor.GradOptions{Retain: true})
+				check := func(got *tensor.Tensor) {
+					near(t, tensor.Stack(0, want...), got)
+					for i, g := range tensor.Grad(got.Mul(weight).Sum(), values...) {
+						near(t, wants[i], g)
 					}
-					wants := tensor.GradWith([]*tensor.Tensor{tensor.Stack(0, want...).Mul(weight).Sum()}, values, tensor.GradOptions{Retain: true})
-					check := func(got *tensor.Tensor) {
-						near(t, tensor.Stack(0, want...), got)
-						for i, g := range tensor.Grad(got.Mul(weight).Sum(), values...) {
-							near(t, wants[i], g)
-						}
+				}
+				check(c.Forward(p, x, nil))
+				tensor.NoGrad(func() { near(t, tensor.Stack(0, want...), c.Forward(p, x, nil)) })
+				twin := *p
+				twin.HigherOrder = true
+				check(c.Forward(&twin, x, nil))
+				one := x.Narrow(0, 0, 1)
+				alone, _ := c.Step(p, x.Select(0, 0), c.Init(p, batch))
+				near(t, alone, c.Forward(p, one, nil).Select(0, 0))
+				wants = tensor.Grad(alone.Sum(), values...)
+				for i, g := range tensor.Grad(c.Forward(p, one, nil).Sum(), values...) {
+					if wants[i] != nil {
+						near(t, wants[i], g)
 					}
-					check(c.Forward(p, x, nil))
-					tensor.NoGrad(func() { near(t, tensor.Stack(0, want...), c.Forward(p, x, nil)) })
-					twin := *p
-					twin.HigherOrder = true
-					check(c.Forward(&twin, x, nil))
-					one := x.Narrow(0, 0, 1)
-					alone, _ := c.Step(p, x.Select(0, 0), c.Init(p, batch))
-					near(t, alone, c.Forward(p, one, nil).Select(0, 0))
-					wants = tensor.Grad(alone.Sum(), values...)
-					for i, g := range tensor.Grad(c.Forward(p, one, nil).Sum(), values...) {
-						if wants[i] != nil {
-							near(t, wants[i], g)
-						}
-					}
+				}
 
-					wants = tensor.GradWith([]*tensor.Tensor{tensor.Stack(0, want...).Mul(weight).Sum()}, values, tensor.GradOptions{})
-					seen := 0
-					shown := c.Forward(p, x, func(step int64, s controller.State) {
-						require.EqualValues(t, seen, step)
-						was := states[step]
-						seen++
-						near(t, was.Read, s.Read)
-						require.Len(t, s.Layers, len(was.Layers))
-						for i, l := range s.Layers {
-							near(t, was.Layers[i].Hidden, l.Hidden)
-							near(t, was.Layers[i].Cell, l.Cell)
-						}
-						for i, n := range s.Memory.Tensors() {
-							near(t, was.Memory.Tensors()[i].Tensor, n.Tensor)
-						}
-					})
-					assert.Equal(t, steps, seen)
-					check(shown)
+				wants = tensor.GradWith([]*tensor.Tensor{tensor.Stack(0, want...).Mul(weight).Sum()}, values, tensor.GradOptions{})
+				seen := 0
+				shown := c.Forward(p, x, func(step int64, s controller.State) {
+					require.EqualValues(t, seen, step)
+					was := states[step]
+					seen++
+					near(t, was.Read, s.Read)
+					require.Len(t, s.Layers, len(was.Layers))
+					for i, l := range s.Layers {
+						near(t, was.Layers[i].Hidden, l.Hidden)
+						near(t, was.Layers[i].Cell, l.Cell)
+					}
+					for i, n := range s.Memory.Tensors() {
+						near(t, was.Memory.Tensors()[i].Tensor, n.Tensor)
+					}
 				})
-			}
+				assert.Equal(t, steps, seen)
+				check(shown)
+			})
 		}
 	}
 }

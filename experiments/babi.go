@@ -42,6 +42,7 @@ type babiTrain struct {
 	Clip        Clip        `yaml:"clip"`
 	Report      int         `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`
 	Save        int         `yaml:"save" min:"1" doc:"steps between checkpoints"`
+	Keep        int         `yaml:"keep" min:"1" doc:"checkpoints kept, the last ones"`
 }
 
 type linearStart struct {
@@ -60,7 +61,7 @@ func newBabiFile() *babiFile {
 	f := &babiFile{
 		Common: defaultCommon(),
 		Train: babiTrain{
-			Networks: networksJoint, Batch: 32, Epochs: 60, LinearStart: linearStart{Factor: 1}, Clip: Clip{Norm: 40}, Report: 100, Save: 2000,
+			Networks: networksJoint, Batch: 32, Epochs: 60, LinearStart: linearStart{Factor: 1}, Clip: Clip{Norm: 40}, Report: 100, Save: 2000, Keep: defaultKeep,
 		},
 		Validation: babiValidation{Share: .1, Every: 1},
 	}
@@ -87,7 +88,7 @@ func (f *babiFile) Validate() error {
 
 func (f *babiFile) parts() (*Common, *Loop, *Selection) {
 	t := f.Train
-	f.loop = Loop{Batch: t.Batch, Steps: t.Epochs - t.LinearStart.Epochs, Clip: t.Clip, Report: t.Report, Save: t.Save, Prefetch: 1}
+	f.loop = Loop{Batch: t.Batch, Steps: t.Epochs - t.LinearStart.Epochs, Clip: t.Clip, Report: t.Report, Save: t.Save, Keep: t.Keep, Prefetch: 1}
 	f.selection.Patience = f.Validation.Patience
 	return &f.Common, &f.loop, &f.selection
 }

@@ -42,14 +42,19 @@ type Loop struct {
 	Clip     Clip `yaml:"clip"`
 	Report   int  `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`
 	Save     int  `yaml:"save" min:"1" doc:"steps between checkpoints"`
+	Keep     int  `yaml:"keep" min:"1" doc:"checkpoints kept, the last ones: where one is damaged, a run goes on from the one before"`
 	Prefetch int  `yaml:"prefetch" min:"1" doc:"batches prepared ahead"`
 }
 
+// defaultKeep is the default of train.keep.
+const defaultKeep = 2
+
 // Clip bounds the gradient. Zero leaves it as it is.
 type Clip struct {
-	Value float64 `yaml:"value" min:"0" doc:"of each element"`
-	Each  float64 `yaml:"each" min:"0" doc:"the norm of each parameter's"`
-	Norm  float64 `yaml:"norm" min:"0" doc:"of all gradients taken together"`
+	Value   float64 `yaml:"value" min:"0" doc:"of each element"`
+	Carried float64 `yaml:"carried" min:"0" doc:"of each element of what a step of a sequence hands to the step before it"`
+	Each    float64 `yaml:"each" min:"0" doc:"the norm of each parameter's"`
+	Norm    float64 `yaml:"norm" min:"0" doc:"of all gradients taken together"`
 }
 
 // Selection are the keys of validation that every experiment file has: how the best model is chosen, on validation data
@@ -123,6 +128,9 @@ func (c *Config) plan(file experimentFile) error {
 	c.optimizer, c.rate, err = planOptimizer(&c.Optimizer)
 	errs = append(errs, err)
 	c.schedule, err = planSchedule(&c.Schedule, int64(c.loop.Steps))
+	if _, ok := c.work.(recurrent); !ok && c.work != nil && c.loop.Clip.Carried > 0 {
+		errs = append(errs, schema.At("train.clip.carried", errors.New("is for networks that run over a sequence; leave it out")))
+	}
 	if p, ok := c.work.(paced); ok {
 		c.schedule = p.pace(c.schedule)
 	}

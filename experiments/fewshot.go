@@ -141,7 +141,7 @@ func newFewshotFile() *fewshotFile {
 		Common: defaultCommon(),
 		Train: fewshotTrain{
 			Way: 20, Shot: 1, Query: 5, Distort: distortionConfig{Chance: .5},
-			Loop: Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Prefetch: 2},
+			Loop: Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Keep: defaultKeep, Prefetch: 2},
 		},
 		Validation: fewshotValidation{200, 20, 1, 5, normInductive, false, Selection{Every: 500}},
 	}

@@ -18,7 +18,7 @@ import (
 const (
 	fileConfig     = "config.yaml"            // the resolved experiment file
 	fileMetrics    = "metrics.jsonl"          // one line a report
-	fileCheckpoint = "checkpoint.safetensors" // all that training goes on from
+	fileCheckpoint = "checkpoint.safetensors" // all that training goes on from; checkpoint-1 and so on are older ones
 	fileModel      = "model.safetensors"      // the best model's parameters
 	fileResult     = "result.json"
 	fileSamples    = "samples.txt" // examples of what the network does, where the work has some to read
@@ -40,19 +40,30 @@ func (f folder) vacant() error {
 	return nil
 }
 
-// create makes the folder for a new run and writes its configuration. A folder that holds a run is refused.
-func (f folder) create(c *Config) error {
+// create makes the folder for a new run, locks it and writes its configuration. A folder that holds a run is refused.
+func (f folder) create(c *Config) (unlock func(), err error) {
+	if err := os.MkdirAll(string(f), 0o755); err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	if unlock, err = f.lock(); err != nil {
+		return nil, err
+	}
+	if err := f.begin(c); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+func (f folder) begin(c *Config) error {
 	if err := f.vacant(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(string(f), 0o755); err != nil {
-		return fmt.Errorf("run folder: %w", err)
-	}
 	text, err := c.Encode()
-	if err != nil {
-		return fmt.Errorf("run folder: %w", err)
+	if err == nil {
+		err = nn.WriteFile(f.path(fileConfig), bytes.NewReader(text))
 	}
-	if err := nn.WriteFile(f.path(fileConfig), bytes.NewReader(text)); err != nil {
+	if err != nil {
 		return fmt.Errorf("run folder: %w", err)
 	}
 	return nil
@@ -65,52 +76,6 @@ func (f folder) config(overrides ...schema.Override) (*Config, error) {
 		return nil, fmt.Errorf("%s is not a run folder: it holds no %s", string(f), fileConfig)
 	}
 	return c, err
-}
-
-// progress is the part of a checkpoint that is not tensors.
-type progress struct {
-	Step      int64   // steps done
-	Best      float64 // validation score of the best model
-	BestStep  int64   // 0 before there is one
-	Validated int64   // the step of the last validation
-	Stale     int64   // validations since the best one
-	Seconds   float64 // of training
-}
-
-func (p progress) notes() map[string]string {
-	text, err := json.Marshal(p)
-	if err != nil {
-		panic(err) // numbers that are finite always marshal
-	}
-	return map[string]string{"progress": string(text)}
-}
-
-// saveCheckpoint writes parameters, optimiser and progress.
-func (f folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress) error {
-	state := append(nn.WithPrefix("model.", ps.State()), nn.WithPrefix("optimizer.", opt.State())...)
-	if err := nn.Save(f.path(fileCheckpoint), state, p.notes()); err != nil {
-		return fmt.Errorf("checkpoint: %w; what was saved before it is intact", err)
-	}
-	return nil
-}
-
-// loadCheckpoint reads them back.
-func (f folder) loadCheckpoint(ps *nn.Params, opt nn.Optimizer) (progress, error) {
-	var p progress
-	state, err := nn.Open(f.path(fileCheckpoint))
-	if err != nil {
-		return p, fmt.Errorf("checkpoint: %w", err)
-	}
-	if err := json.Unmarshal([]byte(state.Notes["progress"]), &p); err != nil {
-		return p, fmt.Errorf("checkpoint: %s has no progress note: %w", f.path(fileCheckpoint), err)
-	}
-	if err := ps.Load(state.Sub("model.")); err != nil {
-		return p, fmt.Errorf("checkpoint: %w", err)
-	}
-	if err := opt.Load(state.Sub("optimizer.")); err != nil {
-		return p, fmt.Errorf("checkpoint: %w", err)
-	}
-	return p, nil
 }
 
 // metrics appends lines to metrics.jsonl.

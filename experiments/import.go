@@ -53,9 +53,11 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 	if err := weights.WriteRecord(r.folder.path(fileImport), f.Source, m); err != nil {
 		return nil, err
 	}
-	if err := r.folder.create(c); err != nil {
+	unlock, err := r.folder.create(c)
+	if err != nil {
 		return nil, err
 	}
+	defer unlock()
 	r.source = &f.Source
 	return r.finish(ctx, false)
 }

@@ -64,7 +64,7 @@ func newMANNFile() *mannFile {
 	return &mannFile{
 		Common:     defaultCommon(),
 		Labels:     schema.NewSection("one-hot", nil),
-		Train:      mannTrain{Way: 5, Samples: 10, Loop: Loop{Batch: 16, Steps: 6250, Report: 50, Save: 500, Prefetch: 2}},
+		Train:      mannTrain{Way: 5, Samples: 10, Loop: Loop{Batch: 16, Steps: 6250, Report: 50, Save: 500, Keep: defaultKeep, Prefetch: 2}},
 		Validation: mannValidation{200, Selection{Every: 500}},
 	}
 }
@@ -231,6 +231,8 @@ func (s shown) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
 	mean, _ := results.MeanInterval(all)
 	return loss, mean
 }
+
+func (w *mannWork) stepwise() {}
 
 func (w *mannWork) validates() bool { return w.validation != nil }
 

@@ -64,9 +64,11 @@ func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 		return nil, err
 	}
 	defer r.params.Free()
-	if err := r.folder.create(c); err != nil {
+	unlock, err := r.folder.create(c)
+	if err != nil {
 		return nil, err
 	}
+	defer unlock()
 	return r.finish(ctx, false)
 }
 
@@ -90,8 +92,12 @@ func Resume(ctx context.Context, dir string, o Options) (*results.Result, error)
 		return nil, err
 	}
 	defer r.params.Free()
-	_, err = os.Stat(f.path(fileCheckpoint))
-	return r.finish(ctx, err == nil)
+	unlock, err := f.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return r.finish(ctx, f.checkpoints() > 0)
 }
 
 // Evaluate tests the model of a run folder again, as its configuration and the overrides that made c say.

@@ -55,7 +55,7 @@ func (t sequenceTest) size() sequence.Size {
 func newSequenceFile() *sequenceFile {
 	return &sequenceFile{
 		Common:     defaultCommon(),
-		Train:      sequenceTrain{Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Prefetch: 1}},
+		Train:      sequenceTrain{Loop{Batch: 1, Steps: 10_000, Report: 100, Save: 1000, Keep: defaultKeep, Prefetch: 1}},
 		Validation: sequenceValidation{200, Selection{Every: 500}},
 	}
 }
@@ -158,6 +158,8 @@ func (s sequences) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) 
 	loss := tensor.BCEWithLogits(logits, targets).MulScalar(1 / float64(s.Sequences))
 	return loss, loss.Float() / math.Ln2
 }
+
+func (w *sequenceWork) stepwise() {}
 
 func (w *sequenceWork) validates() bool { return w.file.Validation.Sequences > 0 }
 

@@ -16,13 +16,14 @@ import (
 // trainer is the training loop's state.
 type trainer struct {
 	*run
-	opt      nn.Optimizer
-	progress progress
-	metrics  *metrics
-	started  time.Time // of this stretch
-	before   float64   // seconds of earlier stretches
-	saved    int64     // the step of the last checkpoint
-	rate     float64   // examples a second, smoothed
+	opt       nn.Optimizer
+	progress  progress
+	metrics   *metrics
+	started   time.Time // of this stretch
+	before    float64   // seconds of earlier stretches
+	saved     int64     // the step of the last checkpoint
+	validated int64     // and of the last validation before it
+	rate      float64   // examples a second, smoothed
 }
 
 // train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
@@ -33,7 +34,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 	t := &trainer{run: r, opt: r.config.optimizer(r.params)}
 	defer t.opt.Free()
 	if resume {
-		if t.progress, err = r.folder.loadCheckpoint(r.params, t.opt); err != nil {
+		if t.progress, err = r.folder.loadCheckpoint(r.params, t.opt, r.options.Reporter.Note); err != nil {
 			return nil, err
 		}
 	}
@@ -50,7 +51,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: int64(r.config.loop.Steps),
 		Done: t.progress.Step, Batch: r.config.loop.Batch, Score: r.config.work.score(), Device: machine.Device, Threads: machine.Threads,
 	})
-	t.started, t.before, t.saved = time.Now(), t.progress.Seconds, t.progress.Step
+	t.started, t.before, t.saved, t.validated = time.Now(), t.progress.Seconds, t.progress.Step, t.progress.Validated
 	ended, err := t.loop(ctx)
 	if err != nil {
 		return nil, err
@@ -133,7 +134,7 @@ func (t *trainer) step(b batch) (out Step, err error) {
 	n := t.progress.Step
 	rate := t.config.rate * t.config.schedule(n)
 	err = tensor.Do(func() error {
-		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n))}
+		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n)), Carried: t.config.loop.Clip.Carried}
 		var grads []*tensor.Tensor
 		var loss *tensor.Tensor
 		var score float64
@@ -223,10 +224,13 @@ func (t *trainer) validate(ctx context.Context) error {
 // save writes the checkpoint of the step at hand.
 func (t *trainer) save() error {
 	p := t.progress
+	if p.Step == t.saved && p.Step > 0 && t.validated == p.Validated {
+		return nil
+	}
 	p.Seconds = t.seconds()
-	if err := t.folder.saveCheckpoint(t.params, t.opt, p); err != nil {
+	if err := t.folder.saveCheckpoint(t.params, t.opt, p, t.config.loop.Keep); err != nil {
 		return err
 	}
-	t.saved = p.Step
+	t.saved, t.validated = p.Step, p.Validated
 	return nil
 }

@@ -39,6 +39,12 @@ type paced interface {
 	pace(file nn.Schedule) nn.Schedule
 }
 
+// recurrent is work whose network runs over a sequence, step by step.
+type recurrent interface {
+	work
+	stepwise()
+}
+
 // bounded is work of which it may be known what the best predictor there can be comes to on the validation examples.
 type bounded interface {
 	work

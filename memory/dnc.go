@@ -57,6 +57,12 @@ func (s DNCState) Tensors() []nn.Named {
 	}
 }
 
+// Map implements [Mapper].
+func (s DNCState) Map(f func(*tensor.Tensor) *tensor.Tensor) State {
+	s.Memory, s.Usage, s.Link, s.Precedence, s.Read, s.Write = f(s.Memory), f(s.Usage), f(s.Link), f(s.Precedence), f(s.Read), f(s.Write)
+	return s
+}
+
 // ReadWidth implements [Recurrent].
 func (m *DNC) ReadWidth() int64 { return m.config.Reads * m.config.Width }
 

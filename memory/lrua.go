@@ -71,6 +71,15 @@ func (s LRUAState) Tensors() []nn.Named {
 	return out
 }
 
+// Map implements [Mapper].
+func (s LRUAState) Map(f func(*tensor.Tensor) *tensor.Tensor) State {
+	s.Memory, s.Read, s.Usage = f(s.Memory), f(s.Read), f(s.Usage)
+	if s.Write != nil {
+		s.Write = f(s.Write)
+	}
+	return s
+}
+
 // ReadWidth implements [Recurrent].
 func (m *LRUA) ReadWidth() int64 { return m.config.Heads * m.config.Width }
 

@@ -19,6 +19,13 @@ type State interface {
 	Tensors() []nn.Named
 }
 
+// A Mapper is the state of a recurrent memory whose tensors can be put through a function, a number in and a number out.
+type Mapper interface {
+	State
+	// Map returns the state with f applied to each of its tensors.
+	Map(f func(*tensor.Tensor) *tensor.Tensor) State
+}
+
 // An Associative memory is written with keys and the values they stand for, and answers queries. A metric-based network
 // writes its support set and asks about its queries.
 type Associative interface {

@@ -69,6 +69,11 @@ func (s NTMState) Tensors() []nn.Named {
 	return []nn.Named{{Name: "memory", Tensor: s.Memory}, {Name: "weightings", Tensor: s.Weightings}}
 }
 
+// Map implements [Mapper].
+func (s NTMState) Map(f func(*tensor.Tensor) *tensor.Tensor) State {
+	return NTMState{Memory: f(s.Memory), Weightings: f(s.Weightings)}
+}
+
 // ReadWidth implements [Recurrent].
 func (m *NTM) ReadWidth() int64 { return m.config.Reads * m.config.Width }
 

@@ -28,6 +28,9 @@ type Pass struct {
 	Rand *rand.Rand
 	// HigherOrder says that gradients will themselves be differentiated, which operations computed in one pass cannot do.
 	HigherOrder bool
+	// Carried bounds the elements of the gradient that a recurrent network's step hands to the step before it: Graves 2013,
+	// section 2.1, clips the derivatives of backpropagation through time likewise. Zero stands for no bound.
+	Carried float64
 	// With puts other tensors in the place of parameters, for methods that adapt a copy of the network. It may be nil.
 	With map[*Param]*tensor.Tensor
 }

@@ -2,10 +2,13 @@ package nn
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,8 +50,14 @@ var dtypes = map[tensor.DType]safetensors.DType{
 	tensor.BFloat16: safetensors.BF16,
 }
 
-// notesName is what the format keeps the notes under, beside the tensors.
-const notesName = "__metadata__"
+// notesName is what the format keeps the notes under, beside the tensors; checksum is the note of what they hold.
+const (
+	notesName = "__metadata__"
+	checksum  = "sha256"
+)
+
+// ErrDamaged is wrapped by the errors of [Open] for a file that is not as [Save] wrote it.
+var ErrDamaged = errors.New("damaged")
 
 // view is a tensor to be written. The library's own view takes a tensor without dimensions for an empty one.
 type view struct {
@@ -62,8 +71,26 @@ func (v view) Shape() []uint64          { return v.shape }
 func (v view) Data() []byte             { return v.data }
 func (v view) DataLen() uint64          { return uint64(len(v.data)) }
 
-// Save writes tensors and notes to a safetensors file, which Python's safetensors opens. The file appears whole or not
-// at all: it is written beside its place, synced, and renamed.
+// digest is the checksum of tensors and notes.
+func digest[V interface {
+	DType() safetensors.DType
+	Shape() []uint64
+	Data() []byte
+}](views map[string]V, notes map[string]string) string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(views)) {
+		v := views[name]
+		fmt.Fprintf(h, "%q %v %v ", name, v.DType(), v.Shape())
+		h.Write(v.Data())
+	}
+	for _, name := range slices.Sorted(maps.Keys(notes)) {
+		fmt.Fprintf(h, "%q %q ", name, notes[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Save writes tensors and notes to a safetensors file, which Python's safetensors opens, with a checksum that [Open] sees to.
+// The file appears whole or not at all: it is written beside its place, synced, and renamed.
 func Save(path string, ts []Named, notes map[string]string) (err error) {
 	defer tensor.Catch(&err)
 	views := map[string]view{}
@@ -84,8 +111,13 @@ func Save(path string, ts []Named, notes map[string]string) (err error) {
 		}
 		views[t.Name] = view{dtype, shape, t.Tensor.Bytes()}
 	}
+	if _, taken := notes[checksum]; taken {
+		return fmt.Errorf("nn: save %s: a note is called %s, as the checksum is", path, checksum)
+	}
+	summed := map[string]string{checksum: digest(views, notes)}
+	maps.Copy(summed, notes)
 	var buf bytes.Buffer
-	if err := safetensors.SerializeToWriter(views, notes, &buf); err != nil {
+	if err := safetensors.SerializeToWriter(views, summed, &buf); err != nil {
 		return fmt.Errorf("nn: save %s: %w", path, err)
 	}
 	return WriteFile(path, &buf)
@@ -125,7 +157,7 @@ func WriteFile(path string, from io.Reader) (err error) {
 	return nil
 }
 
-// Open reads a state file.
+// Open reads a state file. One without a checksum, as other tools write it, is taken as it is.
 func Open(path string) (*State, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -136,15 +168,21 @@ func Open(path string) (*State, error) {
 	}
 	file, err := safetensors.Deserialize(data)
 	if err != nil {
-		return nil, fmt.Errorf("nn: %s is not a whole safetensors file: %w", path, err)
+		return nil, fmt.Errorf("nn: %s is %w: not a whole safetensors file: %w", path, ErrDamaged, err)
 	}
 	_, meta, err := safetensors.ReadMetadata(data)
 	if err != nil {
-		return nil, fmt.Errorf("nn: %s: %w", path, err)
+		return nil, fmt.Errorf("nn: %s is %w: %w", path, ErrDamaged, err)
 	}
-	s := &State{Notes: meta.Metadata(), views: map[string]safetensors.TensorView{}}
+	s := &State{Notes: maps.Clone(meta.Metadata()), views: map[string]safetensors.TensorView{}}
 	for _, v := range file.Tensors() {
 		s.views[v.Name] = v.TensorView
+	}
+	if want, ok := s.Notes[checksum]; ok {
+		delete(s.Notes, checksum)
+		if digest(s.views, s.Notes) != want {
+			return nil, fmt.Errorf("nn: %s is %w: what it holds is not what its checksum was taken of", path, ErrDamaged)
+		}
 	}
 	return s, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -70,6 +71,8 @@ func TestSaveWritesTheFormatOfPython(t *testing.T) {
 	require.NoError(t, nn.Save(path, ts, map[string]string{"step": "17", "quote": "\"\n"}))
 
 	h, notes, data := parse(t, path)
+	assert.Len(t, notes["sha256"], 64)
+	delete(notes, "sha256")
 	assert.Equal(t, map[string]string{"step": "17", "quote": "\"\n"}, notes)
 	require.Len(t, h, len(ts))
 	types := map[string]string{"u8": "U8", "i64": "I64", "f64": "F64", "bool": "BOOL", "bf16": "BF16"}
@@ -252,11 +255,19 @@ func TestOpenRefusesWhatIsNoWholeFile(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, data, 0o644))
 		_, err := nn.Open(path)
 		if assert.Error(t, err, what) {
-			assert.ErrorContains(t, err, path+" is not a whole safetensors file", what)
+			assert.ErrorContains(t, err, path+" is damaged: ", what)
+			assert.ErrorIs(t, err, nn.ErrDamaged, what)
 		}
 	}
 	for n := range whole {
 		refused("truncated", whole[:n])
+	}
+	for i := range whole {
+		bad := bytes.Clone(whole)
+		bad[i] ^= 1
+		if at := bytes.Index(whole, []byte("sha256")); i < at || i >= at+len("sha256") { // else it is a note that anyone may have made
+			refused(fmt.Sprintf("one bit of byte %d, %q", i, whole[i]), bad)
+		}
 	}
 	refused("longer", append(bytes.Clone(whole), 0))
 	for _, garbled := range [][2]string{

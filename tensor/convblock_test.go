@@ -217,6 +217,36 @@ func TestBlocksRepeat(t *testing.T) {
 	})
 }
 
+// The compiler may keep two forms of a loop that round apart, one for arrays that overlap, and choose between them by where
+// the arrays lie. So the same is computed in many places.
+func TestNormReLUPoolRoundsAlikeWhereverMemoryLies(t *testing.T) {
+	s := tensor.Enter()
+	defer s.Leave()
+	r := rand.New(rand.NewPCG(3, 0))
+	const channels = 8 // fewer than a register holds, which go one by one
+	for _, window := range []int64{1, 2} {
+		var first map[string]*tensor.Tensor
+		for range 1500 {
+			in := tensor.Enter()
+			in.Keep(tensor.Zeros(1 + r.Int64N(300))) // moves what comes after it
+			got := runBlock(tensor.NormReLUPool, 1, []int64{20, channels, 2, 2}, true, window)
+			if first == nil {
+				first = got
+				for _, v := range got {
+					in.Keep(v)
+				}
+			}
+			for what, v := range got {
+				assert.Equal(t, first[what].Floats(), v.Floats(), "%s, window %d", what, window)
+			}
+			in.Leave()
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
 func TestBlocksRefuseASecondOrder(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(3, 3))

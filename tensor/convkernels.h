@@ -1,5 +1,8 @@
 // The inner loops of convblock.cpp, which includes this file once for each kind of processor.
 
+// What is written is __restrict or in a loop that says so: else the compiler makes two forms of a loop, which round apart,
+// and where memory happens to lie decides between them.
+
 // EG_LANES channels at once; a remainder goes one by one through the same code with float in the vector's place.
 typedef float vec __attribute__((vector_size(4 * EG_LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * EG_LANES)));
@@ -91,7 +94,7 @@ template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, i
   return best;
 }
 
-template <class V, int Window> EG_INLINE void forward(const Image &im, const float *x, int64_t from, int64_t to, const float *mean, const float *a, const float *b, float *y) {
+template <class V, int Window> EG_INLINE void forward(const Image &im, const float *x, int64_t from, int64_t to, const float *mean, const float *a, const float *b, float *__restrict y) {
   const int64_t ch = im.channels, row = im.width * ch;
   for (int64_t i = 0; i < im.height / Window; i++)
     for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
@@ -104,7 +107,7 @@ template <class V, int Window> EG_INLINE void forward(const Image &im, const flo
     }
 }
 
-static void image_forward(const Image &im, const float *x, const float *mean, const float *a, const float *b, float *y) {
+static void image_forward(const Image &im, const float *x, const float *mean, const float *a, const float *b, float *__restrict y) {
   const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
   if (im.window == 2) {
     forward<vec, 2>(im, x, 0, whole, mean, a, b, y);
@@ -158,15 +161,17 @@ static void image_sums(const Image &im, const float *x, const float *g, const fl
 }
 
 // dx = a·g where g arrives, plus base + slope·(x - mean) everywhere: what the batch's statistics add.
-template <class V, int Window> EG_INLINE void backward(const Image &im, const float *x, const float *g, int64_t from, int64_t to, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *dx) {
+template <class V, int Window> EG_INLINE void backward(const Image &im, const float *x, const float *g, int64_t from, int64_t to, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *__restrict dx) {
   const int64_t ch = im.channels, row = im.width * ch, rows = im.height / Window, cols = im.width / Window;
   const auto rest = [&](int64_t p) __attribute__((always_inline)) {
+#pragma GCC ivdep
     for (int64_t c = from; c < to; c += Lanes<V>::width)
       store(dx + p + c, load<V>(base + c) + load<V>(slope + c) * (load<V>(x + p + c) - load<V>(mean + c)));
   };
   for (int64_t i = 0; i < rows; i++) {
     for (int64_t j = 0; j < cols; j++, g += ch) {
       const int64_t p = i * Window * row + j * Window * ch;
+#pragma GCC ivdep
       for (int64_t c = from; c < to; c += Lanes<V>::width) {
         typename Lanes<V>::Int which;
         const V av = load<V>(a + c), bs = load<V>(base + c), sl = load<V>(slope + c), m = load<V>(mean + c);
@@ -187,7 +192,7 @@ template <class V, int Window> EG_INLINE void backward(const Image &im, const fl
       rest(i * row + j * ch);
 }
 
-static void image_backward(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *dx) {
+static void image_backward(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *__restrict dx) {
   const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
   if (im.window == 2) {
     backward<vec, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
@@ -200,7 +205,7 @@ static void image_backward(const Image &im, const float *x, const float *g, cons
 
 // Adds to sum [taps] and square [taps, taps] (the half from the diagonal on) those of the image's patches, less a shift
 // that keeps the digits. patches is room for [taps, pixels].
-static void image_patches(const Image &im, int64_t planes, const float *padded, float shift, float *patches, double *sum, double *square) {
+static void image_patches(const Image &im, int64_t planes, const float *padded, float shift, float *__restrict patches, double *sum, double *square) {
   const int64_t taps = 9 * planes, pixels = im.height * im.width, pitch = im.width + 2, plane = pitch * (im.height + 2);
   for (int64_t t = 0; t < taps; t++)
     for (int64_t h = 0; h < im.height; h++) {

@@ -208,6 +208,7 @@ template <class F> static void ntm_activate(const NTMSizes &z, const F *e, F *ac
     act[heads + h] = 1 + softplus(bound(e[heads + h], by));
     act[2 * heads + h] = logistic(bound(e[2 * heads + h], by));
     F *s = act + 3 * heads + h * shifts;
+#pragma omp simd
     for (int64_t j = 0; j < shifts; j++)
       s[j] = bound(e[3 * heads + h * shifts + j], by);
     softmax(s, shifts);
@@ -348,6 +349,7 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
     }
     dgammas[h] = sum;
 
+#pragma omp simd
     for (int64_t i = 0; i < n; i++)
       cos[i] = p[i] + gate * (c[i] - p[i]);
     wrap(cos, n, reach, padded);
@@ -360,6 +362,7 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
       mean += move * dmove;
       axpy(move, d + j, g, n);
     }
+#pragma omp simd
     for (int64_t j = 0; j < shifts; j++)
       dmoves[h * shifts + j] = moves[h * shifts + j] * (dmoves[h * shifts + j] - mean);
 
@@ -378,13 +381,16 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
   }
   content_back_along(m, along, n, width, dm);
 
+#pragma omp simd
   for (int64_t i = 0; i < heads * width; i++)
     dkeys[i] *= 1 - keys[i] * keys[i];
+#pragma omp simd
   for (int64_t i = 0; i < z.writes * width; i++) {
     derase[i] *= erase[i] * (1 - erase[i]);
     dadd[i] *= 1 - add[i] * add[i];
   }
   if (z.clip >= 0)
+#pragma omp simd
     for (int64_t i = 0; i < z.emission(); i++)
       de[i] = std::abs(e[i]) <= F(z.clip) ? de[i] : F(0);
 }
@@ -433,6 +439,7 @@ template <class F> static void lrua_forward(const LRUASizes &z, const F *e, cons
 #pragma omp simd
   for (int64_t i = 0; i < keys; i++)
     a.keys[i] = hyperbolic(from.keys[i]);
+#pragma omp simd
   for (int64_t h = 0; h < z.heads; h++)
     a.gates[h] = logistic(from.gates[h]);
   if (z.add)
@@ -541,6 +548,7 @@ template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, 
   for (int64_t h = 0; h < (z.own_slots ? z.heads : 1); h++)
     for (int64_t v = 0; v < width; v++)
       dm[v * n + least[h]] = 0;
+#pragma omp simd
   for (int64_t i = 0; i < keys; i++) {
     d.keys[i] *= 1 - a.keys[i] * a.keys[i];
     if (z.add)

@@ -188,6 +188,16 @@ template <class F> struct Carry {
   }
 };
 
+// Clips v to ±by, where by is not zero.
+template <class F> void clip(F *v, int64_t n, double by) {
+  if (by == 0)
+    return;
+  const F b = F(by);
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    v[i] = v[i] < -b ? -b : v[i] > b ? b : v[i];
+}
+
 template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, Carry<F> &c) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width, reads = p.read;
   const F *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
@@ -239,6 +249,8 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     if (memory) {
       F *e = de.data_ptr<F>() + t * batch * p.emission;
       memory_backward<F>(p, t, dread.data(), e, carry);
+      clip(carry.m.data(), p.m.size, p.how.carried);
+      clip(carry.w.data(), p.w.size, p.how.carried);
       few(matrix<const F>(e, batch, p.emission, p.emission), weights<F>(p.we, 0, size), matrix<F>(top, batch, size, size), true);
     }
     for (int64_t k = n - 1; k >= 0; k--) {
@@ -253,8 +265,10 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
         each<F>(batch, 30 * l.size, 0, [&](int64_t i, F *) {
           kernels<F>().lstm_backward(l.size, act + i * 5 * l.size, cell + i * l.size, dy + i * l.size, c + i * l.size, g + i * wide, c + i * l.size);
         });
+        clip(c, l.out.size, p.how.carried);
         if (t)
           few(matrix<const F>(g, batch, wide, wide), weights<F>(l.wh, 0, l.size), matrix<F>(h, batch, l.size, l.size), false);
+        clip(h, l.out.size, p.how.carried);
       } else {
         const F *y = l.out.row<F>(t + 1);
         for (int64_t i = 0; i < l.out.size; i++)
@@ -266,6 +280,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
       else if (t && p.read)
         few(from, weights<F>(l.wi, p.inputs, p.read), matrix<F>(dread.data(), batch, p.read, p.read), false);
     }
+    clip(dread.data(), batch * p.read, p.how.carried);
   }
 
   // What all steps share, at once.
@@ -322,6 +337,17 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   return grads;
 }
 
+struct ClipGradient : torch::autograd::Function<ClipGradient> {
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, double by) {
+    ctx->saved_data["by"] = by;
+    return x.view_as(x);
+  }
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    const double by = ctx->saved_data["by"].toDouble();
+    return {grads[0].clamp(-by, by), Tensor()};
+  }
+};
+
 struct Unroll : torch::autograd::Function<Unroll> {
   static Tensor forward(AutogradContext *ctx, at::TensorList ts, const c10::intrusive_ptr<Tape> &tape) {
     Tape &p = *tape;
@@ -347,6 +373,10 @@ struct Unroll : torch::autograd::Function<Unroll> {
 };
 
 } // namespace
+
+extern "C" void *eg_clip_gradient(void *x, double by) {
+  return guarded<void *>(nullptr, [&] { return new Tensor(ClipGradient::apply(T(x), by)); });
+}
 
 extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) {
   return guarded<void *>(nullptr, [&] {

@@ -18,6 +18,9 @@ type Unrolled struct {
 	Feedforward bool
 	// Memory is what the controller drives; nil stands for none.
 	Memory *UnrolledMemory
+	// Carried bounds the elements of the gradient that each step hands to the one before it, as [ClipGradient] does; zero
+	// stands for no bound.
+	Carried float64
 }
 
 // UnrolledMemory is a memory for [Unroll]: its emitting layer, its first state and its settings.
@@ -40,7 +43,7 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 	for _, l := range n.Layers {
 		operands = append(operands, l...)
 	}
-	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), memory: C.EG_MEMORY_NONE}
+	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), memory: C.EG_MEMORY_NONE, carried: C.double(n.Carried)}
 	if m := n.Memory; m != nil {
 		operands = append(append(operands, m.Weight, m.Bias), m.State...)
 		if o := m.NTM; o != nil {
@@ -57,4 +60,10 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 	}
 	out := C.eg_unroll(&pointers[0], C.int(len(pointers)), &how)
 	return result(op, libtch.Ctensor(out), operands...)
+}
+
+// ClipGradient returns t, whose gradient is clipped elementwise to [-by, by] on its way back.
+func ClipGradient(t *Tensor, by float64) *Tensor {
+	const op = "ClipGradient"
+	return result(op, libtch.Ctensor(C.eg_clip_gradient(unsafe.Pointer(t.ptr(op)), C.double(by))), t)
 }

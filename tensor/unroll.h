@@ -15,10 +15,14 @@ struct eg_network {
   int64_t reads, writes, shift; // of NTM; reads are LRUA's heads
   double clip, decay;
   int add, strength, own_slots;
+  double carried; // bound of the gradient's elements that a step hands to the one before it; 0 for none
 };
 
 // tensors are x, the layers' parameters, the emitting layer's weight and bias and the memory's first state.
 void *eg_unroll(void **tensors, int n, const struct eg_network *how);
+
+// x, whose gradient is clipped elementwise to ±by.
+void *eg_clip_gradient(void *x, double by);
 
 #ifdef __cplusplus
 }

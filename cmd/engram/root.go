@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -16,11 +17,16 @@ import (
 
 // Exit codes.
 const (
-	exitOK          = 0
-	exitFailure     = 1
-	exitUsage       = 2
-	exitInterrupted = 130
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+	exitSignal  = 128 // and the number of the signal
 )
+
+// stopped is the cause of a context that a signal has cancelled.
+type stopped struct{ signal syscall.Signal }
+
+func (s stopped) Error() string { return s.signal.String() }
 
 // newRoot builds the whole command line. Commands read and write through cmd.InOrStdin, OutOrStdout and ErrOrStderr
 // only.
@@ -57,6 +63,9 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newResume(),
 		newEval(),
 		newCompare(),
+		newList(),
+		newShow(),
+		newValidate(),
 		newImport(),
 		newExport(),
 		newExplain(),
@@ -95,13 +104,21 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 			msg = saved.Error()
 		}
 		fmt.Fprintf(root.ErrOrStderr(), "engram: %s\n", msg)
-		return exitInterrupted
+		return exitSignal + int(signalOf(ctx))
 	case errors.As(err, &usage) || !errors.As(err, &run):
 		fmt.Fprintf(root.ErrOrStderr(), "engram: %v (see %s --help)\n", err, cmd.CommandPath())
 		return exitUsage
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "engram: %v\n", err)
 	return exitFailure
+}
+
+// signalOf is the signal that stopped a context, an interrupt where nothing says otherwise.
+func signalOf(ctx context.Context) syscall.Signal {
+	if s := (stopped{}); errors.As(context.Cause(ctx), &s) {
+		return s.signal
+	}
+	return syscall.SIGINT
 }
 
 // tagErrors makes a command's own errors tell themselves from cobra's.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -72,14 +73,17 @@ func TestFailureIsPrintedOnceWithoutUsage(t *testing.T) {
 	assert.Equal(t, "engram: no such file\n", stderr)
 }
 
+// The status is 128 and the signal's number, as of a process that the signal itself ends.
 func TestInterrupted(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	waits := &cobra.Command{Use: "waits", RunE: func(cmd *cobra.Command, _ []string) error {
-		cancel()
-		<-cmd.Context().Done()
-		return fmt.Errorf("training: %w", cmd.Context().Err())
-	}}
-	code, _, stderr := engram(ctx, []string{"waits"}, waits)
-	assert.Equal(t, exitInterrupted, code)
-	assert.Equal(t, "engram: interrupted\n", stderr)
+	for cause, status := range map[error]int{nil: 130, stopped{syscall.SIGINT}: 130, stopped{syscall.SIGTERM}: 143} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		waits := &cobra.Command{Use: "waits", RunE: func(cmd *cobra.Command, _ []string) error {
+			cancel(cause)
+			<-cmd.Context().Done()
+			return fmt.Errorf("training: %w", cmd.Context().Err())
+		}}
+		code, _, stderr := engram(ctx, []string{"waits"}, waits)
+		assert.Equal(t, status, code)
+		assert.Equal(t, "engram: interrupted\n", stderr)
+	}
 }

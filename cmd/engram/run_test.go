@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func TestInterruptedRunSaysHowToGoOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(1500*time.Millisecond, cancel)
 	code, out, stderr := engram(ctx, []string{"run", tinyFile(t), "--out", dir, "--set", "train.steps=100000", "--set", "validation.episodes=0"})
-	assert.Equal(t, exitInterrupted, code)
+	assert.Equal(t, exitSignal+int(syscall.SIGINT), code)
 	assert.Empty(t, out)
 	assert.Contains(t, stderr, "engram: interrupted; everything is saved, go on with: engram resume "+dir+"\n")
 	assert.FileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
