@@ -21,7 +21,7 @@ const (
 func Names() []string { return []string{NameOmniglot, NameStrokes, NameBabi, NameStories} }
 
 // ImageNames lists the data sets that are images.
-func ImageNames() []string { return []string{NameOmniglot, NameStrokes} }
+func ImageNames() []string { return []string{NameOmniglot, NameStrokes, NameImages} }
 
 // ErrNotFound is what Find's error wraps when a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")

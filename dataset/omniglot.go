@@ -130,7 +130,7 @@ func (o *Omniglot) part(background bool) []string {
 	return names
 }
 
-// Split gives a split by its name. The seed shuffles what SplitLake and SplitRandom shuffle; SplitVinyals is a list and
+// Split gives a split by its name. The seed shuffles what SplitLake, SplitLatin and SplitRandom shuffle; SplitVinyals is a list and
 // is read from splits/vinyals below the root.
 func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 	switch name {
@@ -138,6 +138,8 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 		return ReadVinyals(filepath.Join(o.root, "splits", "vinyals"))
 	case SplitLake:
 		return lakeSplit(o.Background(), o.Evaluation(), seed)
+	case SplitLatin:
+		return latinSplit(o.Background(), o.Evaluation(), seed)
 	case SplitKoch:
 		return kochSplit(o.Background(), o.Evaluation())
 	case SplitRandom:

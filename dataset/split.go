@@ -30,10 +30,15 @@ const (
 	// SplitRandom shuffles the 1623 sorted names by the seed: 1200 for training, of which the last 100 are held out as
 	// validation (as learn2learn does), then 423 for test.
 	SplitRandom = "random-1200"
+	// SplitLatin trains on the 26 letters of Latin alone, of the background set, and is SplitLake in validation, which leaves
+	// Latin out, and in test: a little data of one narrow kind.
+	SplitLatin = "latin"
 )
 
 // SplitNames lists the splits of Omniglot.
-func SplitNames() []string { return []string{SplitVinyals, SplitLake, SplitKoch, SplitRandom} }
+func SplitNames() []string {
+	return []string{SplitVinyals, SplitLake, SplitKoch, SplitRandom, SplitLatin}
+}
 
 // Split is three lists of class names, none of which is in two. The names are those of the characters, without
 // rotation.
@@ -196,6 +201,25 @@ func lakeSplit(background, evaluation []string, seed uint64) (Split, error) {
 		}
 	}
 	return s, nil
+}
+
+// latinSplit takes for training what SplitLake has in Latin, and the rest as it is.
+func latinSplit(background, evaluation []string, seed uint64) (Split, error) {
+	s, err := lakeSplit(background, evaluation, seed)
+	if err != nil {
+		return Split{}, err
+	}
+	latin := func(name string) bool { return alphabet(name) == "Latin" }
+	train := Split{Name: SplitLatin, Val: slices.DeleteFunc(s.Val, latin), Test: s.Test}
+	for _, name := range background {
+		if latin(name) {
+			train.Train = append(train.Train, name)
+		}
+	}
+	if train.Train == nil {
+		return Split{}, fmt.Errorf("dataset: the split %q trains on the alphabet Latin, and images_background has none: fetch the whole of Omniglot", SplitLatin)
+	}
+	return train, nil
 }
 
 // kochSplit shares out the evaluation set by whether Lake's runs draw from an alphabet.

@@ -165,6 +165,34 @@ func TestKochTestsOnTheAlphabetsOfLakesRuns(t *testing.T) {
 	assert.ErrorContains(t, err, "images_evaluation has no Atlantean")
 }
 
+// Latin alone is trained on; validation and test are those of the split lake, but for Latin.
+func TestLatinSplit(t *testing.T) {
+	var background []string
+	for _, a := range strings.Fields("A B C D E F G H I J K Latin") {
+		background = append(background, a+"/character01", a+"/character02")
+	}
+	evaluation := []string{"Y/character01"}
+	seen := false
+	for seed := range uint64(20) {
+		s, err := latinSplit(background, evaluation, seed)
+		require.NoError(t, err)
+		lake, err := lakeSplit(background, evaluation, seed)
+		require.NoError(t, err)
+		assert.Equal(t, SplitLatin, s.Name)
+		assert.Equal(t, []string{"Latin/character01", "Latin/character02"}, s.Train)
+		assert.Equal(t, evaluation, s.Test)
+		require.NoError(t, s.disjoint())
+		held := slices.Contains(lake.Val, "Latin/character01")
+		seen = seen || held
+		if !held {
+			assert.Equal(t, lake.Val, s.Val)
+		}
+	}
+	assert.True(t, seen, "a seed whose validation would have Latin is among these")
+	_, err := latinSplit(background[:4], evaluation, 1)
+	assert.ErrorContains(t, err, "images_background has none")
+}
+
 func TestAlphabets(t *testing.T) {
 	counts := []int{1, 1, 1, 1}
 	set, err := NewImages([]string{"B/1", "A/1", "B/2", "plain"}, counts, 1, 1, 1, make([]byte, 4))

@@ -36,7 +36,7 @@ func (c *Common) Validate() error {
 
 // Loop are the keys of train that every experiment file has.
 type Loop struct {
-	Batch int `yaml:"batch" min:"1" doc:"examples a step: episodes, or sequences"`
+	Batch int `yaml:"batch" min:"1" doc:"examples a step: episodes, sequences, or the images of a classifier"`
 	Steps int `yaml:"steps" min:"0" doc:"optimiser steps at most; 0 tests the network as it is made"`
 
 	Clip     Clip `yaml:"clip"`

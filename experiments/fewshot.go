@@ -64,7 +64,8 @@ type fewshotTest struct {
 	Within   bool   `yaml:"within_alphabet" doc:"the classes of an episode, or of a pair, are of one alphabet"`
 	Norm     string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
 
-	FineTune fineTune `yaml:"fine_tune"`
+	FineTune fineTune       `yaml:"fine_tune"`
+	Head     schema.Section `yaml:"head" doc:"how a transfer network is adapted to an episode, other than its own head says: linear, cosine or mean"`
 
 	Dataset  schema.Section `yaml:"dataset" doc:"another data set than the one trained on"`
 	Optional bool           `yaml:"optional" doc:"leave this test out where its data set is not on the machine"`
@@ -150,10 +151,13 @@ func newFewshotFile() *fewshotFile {
 // Validate implements schema.Validator.
 func (f *fewshotFile) Validate() error {
 	var names []string
-	for _, t := range f.Test {
+	for i, t := range f.Test {
 		name := t.String() + ", " + t.Norm
 		if t.FineTune.Steps > 0 {
 			name += fmt.Sprintf(", %d steps of fine-tuning at %g", t.FineTune.Steps, t.FineTune.Rate)
+		}
+		if t.Head.Kind() != "" {
+			name += fmt.Sprintf(", head %d", i) // what heads come to is known only once they are decoded
 		}
 		if kind := t.Dataset.Kind(); kind != "" {
 			name += " on " + kind
@@ -188,6 +192,13 @@ func (f *fewshotFile) plan() (work, error) {
 		if t.Kind == testVerification && f.Network.Kind() != "siamese" {
 			errs = append(errs, f.Network.Errorf("test.%d: %s classifies and tells no pairs apart; use siamese, or another kind of test", i, f.Network.Kind()))
 		}
+		if t.Head.Kind() != "" && f.Network.Kind() != "transfer" {
+			errs = append(errs, f.Test[i].Head.Errorf("only a transfer network gets a new head for each episode, and %s has none; leave it out", f.Network.Kind()))
+		}
+	}
+	if f.Network.Kind() == "transfer" {
+		transfer, err := planTransfer(w)
+		return transfer, schema.Join(append(errs, err)...)
 	}
 	if f.Network.Kind() == "siamese" {
 		siamese, err := planSiamese(w)
@@ -221,6 +232,11 @@ type fewshotWork struct {
 	passing    *episode.Sampler // of the stream; nil where there is none
 	net        fewshotLearner
 	params     *nn.Params
+
+	// adapted gives the network that a test measures and how it was adapted, where they differ from test to test; else nil.
+	adapted func(test int) (fewshotLearner, string)
+	// alone is set where the network is not trained on episodes.
+	alone bool
 }
 
 // evaluationSeed draws validation and test episodes. It is not the run's seed, so that every method and every seed is
@@ -237,8 +253,7 @@ func (w *fewshotWork) together(images int, norm nn.Norm) int {
 	if norm == nn.BatchStats && !w.adapts {
 		return 1
 	}
-	_, height, width := w.parts.Train.Shape()
-	return max(1, w.cores, evaluationPixels/(images*height*width))
+	return max(1, w.cores, evaluationPixels/(images*w.data.image.Height*w.data.image.Width))
 }
 
 func (w *fewshotWork) score() Score { return accuracy }
@@ -248,11 +263,13 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 		return err
 	}
 	t, v := w.file.Train, w.file.Validation
-	w.training, err = episode.New(w.parts.Train, episode.Spec{
-		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.rotation, Within: t.Within, Distort: dataset.Distortion(t.Distort),
-	}, seed, "train")
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
+	if !w.alone {
+		w.training, err = episode.New(w.parts.Train, episode.Spec{
+			Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.rotation, Within: t.Within, Distort: dataset.Distortion(t.Distort),
+		}, seed, "train")
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
 	}
 	if w.file.Stream != nil {
 		if err := w.loadStream(); err != nil {
@@ -272,8 +289,7 @@ func (w *fewshotWork) load(ctx context.Context, given string, seed uint64) (err 
 }
 
 func (w *fewshotWork) build(b *nn.Builder) (err error) {
-	var in imageShape
-	in.channels, in.height, in.width = w.parts.Train.Shape()
+	in := w.data.shape()
 	in.way, in.cores = w.file.Train.Way, w.cores
 	w.params = b.Params()
 	w.net, err = w.network(b, in)
@@ -306,11 +322,11 @@ func (e episodes) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
 func (w *fewshotWork) validates() bool { return w.validation != nil }
 
 func (w *fewshotWork) validate(ctx context.Context, on tensor.Device) ([]float64, error) {
-	return w.evaluate(ctx, w.validation, w.file.Validation.Episodes, normOf(w.file.Validation.Norm), fineTune{}, on, nil)
+	return w.evaluate(ctx, w.net, w.validation, w.file.Validation.Episodes, normOf(w.file.Validation.Norm), fineTune{}, on, nil)
 }
 
-// evaluate returns the accuracy of each of the first n episodes of a sampler, in [0, 1].
-func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device,
+// evaluate returns a network's accuracy in each of the first n episodes of a sampler, in [0, 1].
+func (w *fewshotWork) evaluate(ctx context.Context, net fewshotLearner, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device,
 	tell func(done int)) ([]float64, error) {
 	spec := s.Spec()
 	together := w.together(spec.Way*(spec.Shot+spec.Query), norm)
@@ -324,9 +340,9 @@ func (w *fewshotWork) evaluate(ctx context.Context, s *episode.Sampler, n int, n
 			tensor.NoGrad(func() {
 				task, pass := fewshot.NewTask(b, on), pass
 				if tune.Steps > 0 {
-					pass = fewshot.FineTune(pass, w.net, w.params, task, tune.Steps, tune.Rate)
+					pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
 				}
-				accuracies = append(accuracies, task.Accuracies(w.net.LogProbs(pass, task))...)
+				accuracies = append(accuracies, task.Accuracies(net.LogProbs(pass, task))...)
 			})
 			return nil
 		})
@@ -357,7 +373,7 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	}
 	t := w.file.Test[i]
 	if t.Kind == testLakeRuns {
-		return w.testLakeRuns(ctx, t, on, given, say)
+		return w.testLakeRuns(ctx, i, on, given, say)
 	}
 	data, set, err := w.tested(ctx, i, given, say)
 	if err != nil || set == nil {
@@ -370,13 +386,14 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
 	say.Testing(fmt.Sprintf("%s %s, %s", data.kind, t, t.Norm), t.Episodes)
-	accuracies, err := w.evaluate(ctx, sampler, t.Episodes, normOf(t.Norm), t.FineTune, on, say.Tested)
+	net, how := w.measured(i)
+	accuracies, err := w.evaluate(ctx, net, sampler, t.Episodes, normOf(t.Norm), t.FineTune, on, say.Tested)
 	if err != nil {
 		return nil, fmt.Errorf("test %s: %w", t, err)
 	}
 	protocol := results.Protocol{
 		Dataset: data.kind, Split: data.split, Rotations: string(data.rotation), Classes: set.Classes(),
-		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within,
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Adapted: how,
 	}
 	if net, ok := w.net.(adaptive); ok {
 		_, protocol.InnerSteps = net.Steps()
@@ -387,6 +404,14 @@ func (w *fewshotWork) test(ctx context.Context, i int, on tensor.Device, given s
 	f := w.figure(t, accuracies, protocol)
 	f.Scores = percentScores(accuracies, t.Way*t.Query, drawn(sampler, t.Episodes))
 	return []results.Figure{f}, nil
+}
+
+// measured gives the network that a test measures, and how it is adapted where that differs from test to test.
+func (w *fewshotWork) measured(test int) (fewshotLearner, string) {
+	if w.adapted != nil {
+		return w.adapted(test)
+	}
+	return w.net, ""
 }
 
 // tested gives what a test is measured on. Where its data set is not here and need not be, there is no set.
@@ -407,7 +432,7 @@ func (w *fewshotWork) tested(ctx context.Context, i int, given string, say Repor
 func (w *fewshotWork) figure(t fewshotTest, accuracies []float64, p results.Protocol) results.Figure {
 	mean, half := results.MeanInterval(accuracies)
 	p.Norm, p.TrainedOn, p.Precision = t.Norm, w.data.kind, "fp32"
-	if w.file.Train.Steps > 0 {
+	if w.file.Train.Steps > 0 && !w.alone {
 		p.TrainWay, p.TrainShot = w.file.Train.Way, w.file.Train.Shot
 	}
 	if told, ok := w.net.(interface{ Precision() string }); ok {

@@ -14,7 +14,9 @@ import (
 )
 
 // testLakeRuns measures a network on Lake's 20 one-shot runs, scaled to the images that it was trained on.
-func (w *fewshotWork) testLakeRuns(ctx context.Context, t fewshotTest, on tensor.Device, given string, say Reporter) ([]results.Figure, error) {
+func (w *fewshotWork) testLakeRuns(ctx context.Context, i int, on tensor.Device, given string, say Reporter) ([]results.Figure, error) {
+	t := w.file.Test[i]
+	net, how := w.measured(i)
 	channels, height, width := w.parts.Train.Shape()
 	if channels != 1 || height != width {
 		return nil, fmt.Errorf("test %s: its images are square and have one channel, those trained on are %d×%d×%d", t, channels, height, width)
@@ -42,7 +44,7 @@ func (w *fewshotWork) testLakeRuns(ctx context.Context, t fewshotTest, on tensor
 		err := tensor.Do(func() error {
 			tensor.NoGrad(func() {
 				task := lakeTask(some, int64(height), on)
-				accuracies = append(accuracies, task.Accuracies(w.net.LogProbs(&nn.Pass{Norm: normOf(t.Norm)}, task))...)
+				accuracies = append(accuracies, task.Accuracies(net.LogProbs(&nn.Pass{Norm: normOf(t.Norm)}, task))...)
 			})
 			return nil
 		})
@@ -53,7 +55,7 @@ func (w *fewshotWork) testLakeRuns(ctx context.Context, t fewshotTest, on tensor
 	}
 	f := w.figure(t, accuracies, results.Protocol{
 		Dataset: dataset.NameOmniglot, Split: w.data.split, Rotations: string(dataset.RotateNone),
-		Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true,
+		Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true, Adapted: how,
 	})
 	f.Scores = percentScores(accuracies, len(runs[0].Test), results.LakeRuns)
 	for i, a := range accuracies {

@@ -12,7 +12,7 @@ import (
 
 // netConfig is the configuration of a network that is an encoder and a memory.
 type netConfig struct {
-	Encoder schema.Section `yaml:"encoder" doc:"an image to an embedding: conv4, koch, or pixels for the image itself"`
+	Encoder schema.Section `yaml:"encoder" doc:"an image to an embedding: conv4, koch, resnet12, torchscript, or pixels for the image itself"`
 	Memory  schema.Section `yaml:"memory" doc:"what holds the support set: prototype, keyvalue, or bounded: lrua, ntm, dnc"`
 }
 

@@ -46,7 +46,11 @@ func newFile(data, network string) experimentFile {
 	if slices.Contains(sequenceTasks(), data) {
 		return newSequenceFile()
 	}
-	return newFewshotFile()
+	f := newFewshotFile()
+	if network == "transfer" {
+		f.Train.Batch = 64 // images, where other networks count episodes
+	}
+	return f
 }
 
 // imagesPlan is a data set that has been named but not loaded.
@@ -56,6 +60,7 @@ type imagesPlan struct {
 	rotation dataset.Rotation
 	// showsRuns is set where alphabets of Lake's runs are trained on.
 	showsRuns bool
+	image     dataset.ImageOptions // of its images, and what one from elsewhere is brought to
 	load      func(ctx context.Context, root string) (dataset.Parts, error)
 }
 
@@ -70,7 +75,7 @@ type strokesConfig struct {
 }
 
 type omniglotConfig struct {
-	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200"`
+	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200,latin"`
 	SplitSeed uint64           `yaml:"split_seed" doc:"of the splits that are shuffled"`
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
 	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
@@ -82,7 +87,7 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 	case dataset.NameStrokes:
 		c := strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}
 		err := s.Decode(&c)
-		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, false, func(context.Context, string) (dataset.Parts, error) {
+		return imagesPlan{s.Kind(), fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), c.Rotations, false, drawings(c.Size), func(context.Context, string) (dataset.Parts, error) {
 			set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
 				Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
 			})
@@ -98,8 +103,8 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 		if c.Drawers == "split" {
 			name += ", drawers split"
 		}
-		showsRuns := c.Split != dataset.SplitLake && c.Split != dataset.SplitKoch
-		return imagesPlan{s.Kind(), name, c.Rotations, showsRuns, func(ctx context.Context, given string) (dataset.Parts, error) {
+		showsRuns := c.Split == dataset.SplitVinyals || c.Split == dataset.SplitRandom
+		return imagesPlan{s.Kind(), name, c.Rotations, showsRuns, drawings(c.Size), func(ctx context.Context, given string) (dataset.Parts, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, given)
 			if err != nil {
 				return dataset.Parts{}, err
@@ -119,7 +124,10 @@ func planImages(s *schema.Section) (imagesPlan, error) {
 			return parts.ByDrawers()
 		}}, err
 	}
-	return imagesPlan{}, s.UnknownKind(append(dataset.Names(), sequenceTasks()...))
+	if s.Kind() == dataset.NameImages {
+		return planFolder(s)
+	}
+	return imagesPlan{}, s.UnknownKind(append(append(dataset.Names(), dataset.NameImages), sequenceTasks()...))
 }
 
 func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
@@ -137,7 +145,7 @@ func planFewshot(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 	case "ntm":
 		return nil, s.Errorf("ntm goes through sequences, and the data set has images; use one of %s, or another network", strings.Join(sequenceTasks(), ", "))
 	}
-	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "maml", "reptile", "mann"})
+	return nil, s.UnknownKind([]string{"protonet", "matchingnet", "relationnet", "siamese", "maml", "reptile", "transfer", "mann"})
 }
 
 type conv4Config struct {
@@ -176,12 +184,16 @@ func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Enco
 				Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == "bf16",
 			})
 		}, err
+	case "resnet12":
+		return planResNet12(s)
+	case "torchscript":
+		return planTorchScript(s)
 	case "pixels":
 		return func(_ *nn.Builder, in imageShape) (encoder.Encoder, error) {
 			return encoder.NewPixels(int64(in.channels), int64(in.height), int64(in.width)), nil
 		}, s.Decode(&struct{}{})
 	}
-	return nil, s.UnknownKind([]string{"conv4", "koch", "pixels"})
+	return nil, s.UnknownKind([]string{"conv4", "koch", "resnet12", "torchscript", "pixels"})
 }
 
 // memoryConfig is what every memory of a support set has.

@@ -117,6 +117,11 @@ func Evaluate(ctx context.Context, dir string, c *Config, o Options) ([]results.
 
 // prepare loads the data and builds the network: all that can fail before the run folder is made.
 func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
+	return assemble(c, o, func() error { return c.work.load(ctx, o.Data, c.Seed) })
+}
+
+// assemble builds the network once load has given it what it needs of the data.
+func assemble(c *Config, o Options, load func() error) (*run, error) {
 	r := &run{config: c, options: o, folder: folder(o.Out)}
 	var err error
 	if r.source, err = r.folder.source(); err != nil {
@@ -132,7 +137,7 @@ func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 	if w, ok := c.work.(sharing); ok && w.share(r.threads) {
 		tensor.SetThreads(1)
 	}
-	if err := c.work.load(ctx, o.Data, c.Seed); err != nil {
+	if err := load(); err != nil {
 		return nil, err
 	}
 	b := nn.NewBuilder(c.Seed, r.device)

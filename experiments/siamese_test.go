@@ -157,6 +157,12 @@ func TestLakesRuns(t *testing.T) {
 		}
 		assert.InDelta(t, 100-float64(wrong)/4, f.Value, 1e-9)
 	}
+
+	heads := parse(t, tinyTransfer, "dataset.size=20", "train.steps=2", "validation.episodes=0", "test=[{kind: lake-runs, head: mean}, {kind: lake-runs, head: {kind: mean, metric: cosine}}]")
+	r, err = experiments.Run(t.Context(), heads, experiments.Options{Out: t.TempDir()})
+	require.NoError(t, err)
+	assert.Equal(t, "nearest class mean, cosine", r.Figures[1].Protocol.Adapted)
+	assert.NotEqual(t, r.Figures[0].Errors, r.Figures[1].Errors, "each test by its own head")
 }
 
 // Where the runs are not on the machine, a test that is optional is left out.

@@ -121,12 +121,35 @@ func (b *Builder) Buffer(name string, init Init, shape ...int64) *Param {
 	return p
 }
 
-func (b *Builder) add(name string, init Init, shape []int64) *Param {
+// Given makes a parameter, or a buffer, of a copy of a tensor that is there already.
+func (b *Builder) Given(name string, value *tensor.Tensor, trained bool) *Param {
+	s := tensor.Enter()
+	defer s.Leave()
+	p := b.keep(b.named(name), value.Detach().Clone().To(value.DType()).On(b.device).Own())
+	if p.Buffer = !trained; trained {
+		p.value.RequireGrad()
+	}
+	return p
+}
+
+// named returns a name with what stands before it, and takes it.
+func (b *Builder) named(name string) string {
 	name = b.prefix + name
 	if b.names[name] {
 		panic(&tensor.Error{Op: "Param", Msg: fmt.Sprintf("two parameters are called %s", name)})
 	}
 	b.names[name] = true
+	return name
+}
+
+func (b *Builder) keep(name string, value *tensor.Tensor) *Param {
+	p := &Param{Name: name, value: value}
+	b.params.all = append(b.params.all, p)
+	return p
+}
+
+func (b *Builder) add(name string, init Init, shape []int64) *Param {
+	name = b.named(name)
 	n := int64(1)
 	for _, d := range shape {
 		n *= d
@@ -135,7 +158,5 @@ func (b *Builder) add(name string, init Init, shape []int64) *Param {
 	init(stream.New(b.seed, "init/"+name), shape, values)
 	s := tensor.Enter()
 	defer s.Leave()
-	p := &Param{Name: name, value: tensor.New(values, shape...).On(b.device).Own()}
-	b.params.all = append(b.params.all, p)
-	return p
+	return b.keep(name, tensor.New(values, shape...).On(b.device).Own())
 }

@@ -208,6 +208,17 @@ func (s *State) Names() []string {
 	return names
 }
 
+// Shape returns the shape of a tensor; ok is unset where there is none of the name.
+func (s *State) Shape(name string) (shape []int64, ok bool) {
+	view, ok := s.views[name]
+	if ok {
+		for _, d := range view.Shape() {
+			shape = append(shape, int64(d))
+		}
+	}
+	return shape, ok
+}
+
 // copyInto copies the state into tensors of the same names, types and shapes, or changes nothing and says all that does
 // not fit.
 func (s *State) copyInto(ts []Named) error {
@@ -215,14 +226,11 @@ func (s *State) copyInto(ts []Named) error {
 	known := map[string]bool{}
 	for _, t := range ts {
 		known[t.Name] = true
-		view, ok := s.views[t.Name]
+		view := s.views[t.Name]
+		shape, ok := s.Shape(t.Name)
 		if !ok {
 			errs = append(errs, fmt.Errorf("%s%s is missing from the file", s.prefix, t.Name))
 			continue
-		}
-		var shape []int64
-		for _, d := range view.Shape() {
-			shape = append(shape, int64(d))
 		}
 		if !slices.Equal(shape, t.Tensor.Shape()) {
 			errs = append(errs, fmt.Errorf("%s%s has the shape %v in the file, %v in the network", s.prefix, t.Name, shape, t.Tensor.Shape()))

@@ -33,11 +33,15 @@ func Compare(a, b *Result) []Comparison {
 				continue
 			}
 			differs := f.Protocol.differs(g.Protocol)
-			if best != nil && len(differs) >= fewest {
+			far := 2 * len(differs)
+			if f.Protocol.Adapted != g.Protocol.Adapted { // which is the method's own, but the same is better
+				far++
+			}
+			if best != nil && far >= fewest {
 				continue
 			}
-			best, fewest = &Comparison{A: f, B: g}, len(differs)
-			if fewest > 0 {
+			best, fewest = &Comparison{A: f, B: g}, far
+			if len(differs) > 0 {
 				best.Why = "the protocols differ: " + strings.Join(differs, ", ")
 			}
 		}
@@ -70,7 +74,7 @@ func (c *Comparison) pair() {
 	c.Difference, c.Interval = MeanInterval(differences)
 }
 
-// differs tells what makes two protocols two tests: every key but those of training, as result files call them.
+// differs tells what makes two protocols two tests: every key but those of training and adaptation, as result files call them.
 func (p Protocol) differs(q Protocol) []string {
 	a, b := p.keys(), q.keys()
 	names := slices.Collect(maps.Keys(a))
@@ -82,7 +86,7 @@ func (p Protocol) differs(q Protocol) []string {
 	slices.Sort(names)
 	var out []string
 	for _, name := range names {
-		if !strings.HasPrefix(name, "train") && a[name] != b[name] {
+		if !strings.HasPrefix(name, "train") && name != "adapted" && a[name] != b[name] {
 			out = append(out, fmt.Sprintf("%s %s, %s", name, or(a[name]), or(b[name])))
 		}
 	}
@@ -124,6 +128,11 @@ func differences(runs []Run) string {
 					test := c.A.Name + ", " + c.A.Protocol.Norm
 					if n := c.A.Protocol.FineTune; n > 0 {
 						test += fmt.Sprintf(", %d steps of fine-tuning", n)
+					}
+					for _, how := range slices.Compact([]string{c.A.Protocol.Adapted, c.B.Protocol.Adapted}) {
+						if how != "" {
+							test += ", " + how
+						}
 					}
 					fmt.Fprintf(&b, "| %s | %s | %s | %+.2f ± %.2f |\n", test, label(r), label(s), c.Difference, c.Interval)
 				}

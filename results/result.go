@@ -64,6 +64,8 @@ type Protocol struct {
 	// FineTune is how many steps of gradient descent, at FineTuneRate, adapted the network to each support set.
 	FineTune     int     `json:"fine_tune,omitempty"`
 	FineTuneRate float64 `json:"fine_tune_rate,omitempty"`
+	// Adapted is how a network that was pre-trained as a classifier was adapted to each support set.
+	Adapted string `json:"adapted,omitempty"`
 
 	// Of images that come one after another.
 	Labels   string  `json:"labels,omitempty"`   // one-hot or strings

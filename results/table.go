@@ -23,6 +23,7 @@ type publications struct {
 	Babi      []published
 	Lake      []publishedError
 	Sequences []publishedTask
+	Transfer  []transferScenario
 }
 
 // published is one method, of few-shot classification or of answering questions.
@@ -112,6 +113,7 @@ var documents = map[string]func([]Run) ([]byte, error){
 	"results/stream.svg":  StreamPlot,
 	"results/babi.md":     Babi,
 	"results/lake.md":     Lake,
+	"results/transfer.md": Transfer,
 }
 
 // Document is a generated file; its path is below the project's top folder.
@@ -245,9 +247,12 @@ func measuredOn(r *Result, data string) bool {
 type way struct {
 	rotations, norm string
 	fineTune        int
+	adapted         string
 }
 
-func (f *Figure) way() way { return way{f.Protocol.Rotations, f.Protocol.Norm, f.Protocol.FineTune} }
+func (f *Figure) way() way {
+	return way{f.Protocol.Rotations, f.Protocol.Norm, f.Protocol.FineTune, f.Protocol.Adapted}
+}
 
 // ways lists how a result was measured: first as published, where that is among them, and the others in their order.
 func (r *Result) ways(p published) []way {
@@ -257,8 +262,10 @@ func (r *Result) ways(p published) []way {
 			out = append(out, w)
 		}
 	}
-	if i := slices.Index(out, way{p.Rotations, p.Norm, 0}); i > 0 {
-		out = slices.Insert(slices.Delete(out, i, i+1), 0, way{p.Rotations, p.Norm, 0})
+	published := func(w way) bool { return w.rotations == p.Rotations && w.norm == p.Norm && w.fineTune == 0 }
+	if i := slices.IndexFunc(out, published); i > 0 {
+		w := out[i]
+		out = slices.Insert(slices.Delete(out, i, i+1), 0, w)
 	}
 	return out
 }
@@ -273,6 +280,9 @@ func (w way) beside(p published) (text string) {
 	}
 	if w.fineTune > 0 {
 		text += fmt.Sprintf(", %d steps of fine-tuning", w.fineTune)
+	}
+	if w.adapted != "" {
+		text += ": " + w.adapted
 	}
 	return text
 }
@@ -340,6 +350,9 @@ func (r *Result) protocols() string {
 		if w.fineTune > 0 {
 			text += fmt.Sprintf(", %d steps of fine-tuning at %s", w.fineTune, strings.Join(w.rates, ", "))
 		}
+	}
+	if p.Adapted != "" {
+		return text + "; trained as a classifier, " + p.Precision
 	}
 	return text + fmt.Sprintf("; trained %d-way %d-shot, %s", p.TrainWay, p.TrainShot, p.Precision)
 }

@@ -146,6 +146,14 @@ func (t *Tensor) Tanh() *Tensor { return unary("Tanh", libtch.AtgTanh, t) }
 // ReLU returns max(t, 0).
 func (t *Tensor) ReLU() *Tensor { return unary("ReLU", libtch.AtgRelu, t) }
 
+// LeakyReLU returns t where it is positive and slope · t elsewhere.
+func (t *Tensor) LeakyReLU(slope float64) *Tensor {
+	const op = "LeakyReLU"
+	var out libtch.Ctensor
+	libtch.AtgPrelu(&out, t.ptr(op), Full(slope, t.DType(), t.Device(), 1).ptr(op))
+	return result(op, out, t)
+}
+
 // Softplus returns log(1 + e^t).
 func (t *Tensor) Softplus() *Tensor { return unary("Softplus", libtch.AtgSoftplus, t) }
 

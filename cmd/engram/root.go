@@ -69,6 +69,7 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newImport(),
 		newExport(),
 		newExplain(),
+		newPredict(),
 		newTable(),
 		newData(),
 		newDoctor(),

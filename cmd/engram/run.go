@@ -182,6 +182,9 @@ func printResults(w io.Writer, all []*results.Result) error {
 			if p.FineTune > 0 {
 				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
 			}
+			if p.Adapted != "" {
+				protocol += ", " + p.Adapted
+			}
 			switch {
 			case p.Pairs > 0:
 				protocol = fmt.Sprintf("split %s, rotations %s, %s", p.Split, p.Rotations, p.Norm)

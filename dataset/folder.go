@@ -1,0 +1,359 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg" // the formats that an image folder is read in
+	_ "image/png"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/image/draw"
+)
+
+// NameImages is the kind of a folder of images, which an experiment file names by its root.
+const NameImages = "images"
+
+// Bounds on what an image of a user's may be.
+const (
+	maxPictureBytes  = 64 << 20
+	maxPictureSide   = 1 << 14
+	maxPicturePixels = 100 << 20
+	maxFolderBytes   = 4 << 30 // of all images together, once they are scaled
+)
+
+// Ink says what of an image is 1 to a network, and what 0.
+type Ink string
+
+// The kinds of ink.
+const (
+	InkDark  Ink = "dark"  // dark on light paper: black is 1, as in Omniglot; what is transparent is paper
+	InkLight Ink = "light" // light on dark paper, or a photograph: white is 1; what is transparent is black
+)
+
+// Fit says how an image that is not square becomes one.
+type Fit string
+
+// The ways of making an image square.
+const (
+	FitPad     Fit = "pad"     // with paper on both sides of its shorter side
+	FitCrop    Fit = "crop"    // by its middle
+	FitStretch Fit = "stretch" // out of proportion
+)
+
+// ImageOptions say what an image file is brought to. The zero value is what Omniglot's images are: 28×28 pixels, one channel,
+// dark ink, padded.
+type ImageOptions struct {
+	// Height and Width are the size in pixels; 0 means 28.
+	Height, Width int
+	// Colour keeps three channels, red, green and blue. Without it an image has one, its luma.
+	Colour bool
+	Ink    Ink
+	Fit    Fit
+}
+
+func (o ImageOptions) filled() (ImageOptions, error) {
+	if o.Height == 0 {
+		o.Height = 28
+	}
+	if o.Width == 0 {
+		o.Width = 28
+	}
+	if o.Ink == "" {
+		o.Ink = InkDark
+	}
+	if o.Fit == "" {
+		o.Fit = FitPad
+	}
+	switch {
+	case o.Height < 1 || o.Width < 1 || o.Height > maxPictureSide || o.Width > maxPictureSide:
+		return o, fmt.Errorf("dataset: images at %d×%d pixels: choose sides from 1 to %d", o.Height, o.Width, maxPictureSide)
+	case o.Ink != InkDark && o.Ink != InkLight:
+		return o, fmt.Errorf("dataset: unknown ink %q: use %s or %s", o.Ink, InkDark, InkLight)
+	case o.Fit != FitPad && o.Fit != FitCrop && o.Fit != FitStretch:
+		return o, fmt.Errorf("dataset: unknown fit %q: use %s, %s or %s", o.Fit, FitPad, FitCrop, FitStretch)
+	}
+	return o, nil
+}
+
+// Channels is 3 for colour and 1 without it.
+func (o ImageOptions) Channels() int {
+	if o.Colour {
+		return 3
+	}
+	return 1
+}
+
+// paper is what an image lies on.
+func (o ImageOptions) paper() color.Color {
+	if o.Ink == InkLight {
+		return color.Black
+	}
+	return color.White
+}
+
+// Folder is a Set of image files: a class is a folder that holds images, and bears its path below the root, with slashes.
+type Folder struct {
+	*Images
+	// Files are the images' paths, class after class in the order of the set, each class by name.
+	Files []string
+}
+
+// LoadFolder reads a folder with a folder a class, of PNG and JPEG files of any size, grey or colour; folders of classes may be
+// grouped in folders, as Omniglot's characters are by alphabet. Files and folders that begin with a dot are left out, and so
+// are files of other kinds. Images are scaled by a triangle filter as wide as the reduction, as LoadOmniglot scales, and turned
+// so that ink is 1. The error names the file or folder that is wrong, and wraps ctx's when ctx ends first.
+func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	classes, err := listClasses(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{}
+	var names []string
+	var counts []int
+	var pixels []byte
+	size := o.Channels() * o.Height * o.Width
+	for _, c := range classes {
+		names, counts = append(names, c.name), append(counts, len(c.files))
+		if (len(f.Files)+len(c.files))*size > maxFolderBytes {
+			return nil, fmt.Errorf("dataset: the images below %s at %d×%d pixels take more than %d bytes: choose a smaller size", root, o.Height, o.Width, maxFolderBytes)
+		}
+		for _, file := range c.files {
+			if err := ctx.Err(); err != nil {
+				return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
+			}
+			pixels, err = appendImage(pixels, file, o)
+			if err != nil {
+				return nil, err
+			}
+			f.Files = append(f.Files, file)
+		}
+	}
+	f.Images, err = NewImages(names, counts, o.Channels(), o.Height, o.Width, pixels)
+	return f, err
+}
+
+// folderClass is a folder that holds images.
+type folderClass struct {
+	name  string
+	files []string // sorted
+}
+
+// IsImage says whether a file goes by the name of a PNG or JPEG.
+func IsImage(name string) bool {
+	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(path.Ext(name)))
+}
+
+func listClasses(ctx context.Context, root string) ([]folderClass, error) {
+	info, err := os.Stat(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("dataset: %w: there is no folder %s", ErrNotFound, root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("dataset: %s is a file: give a folder with a folder a class", root)
+	}
+	files := map[string][]string{} // by folder
+	var folders []string
+	parents := map[string]bool{} // of folders
+	all := 0
+	err = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		if at != root && strings.HasPrefix(d.Name(), ".") || d.Name() == "__MACOSX" {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.IsDir() {
+			folders = append(folders, at)
+			if at != root {
+				parents[filepath.Dir(at)] = true
+			}
+			return nil
+		}
+		if info, err := os.Stat(at); err != nil || !info.Mode().IsRegular() || !IsImage(at) {
+			return err // a pipe or a device would never end
+		}
+		if all++; all > maxImages*10 {
+			return fmt.Errorf("it has more than %d images", maxImages*10)
+		}
+		files[filepath.Dir(at)] = append(files[filepath.Dir(at)], at)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
+	}
+	var classes []folderClass
+	for _, dir := range folders {
+		images := files[dir]
+		rel, err := filepath.Rel(root, dir)
+		if err != nil {
+			return nil, fmt.Errorf("dataset: %w", err)
+		}
+		switch {
+		case len(images) > 0 && dir == root:
+			return nil, fmt.Errorf("dataset: %s lies in no class: put it in a folder of %s that is named after its class", images[0], root)
+		case len(images) == 0 && !parents[dir]:
+			if dir == root {
+				return nil, fmt.Errorf("dataset: %s is empty: it needs a folder a class, with PNG or JPEG images", root)
+			}
+			return nil, fmt.Errorf("dataset: class %s has no images: put PNG or JPEG files in %s, or remove it", filepath.ToSlash(rel), dir)
+		case len(images) > 0:
+			slices.Sort(images)
+			classes = append(classes, folderClass{filepath.ToSlash(rel), images})
+		}
+	}
+	slices.SortFunc(classes, func(a, b folderClass) int { return strings.Compare(a.name, b.name) })
+	return classes, nil
+}
+
+// ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1.
+func ReadImage(file string, o ImageOptions) ([]float32, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	pixels, err := appendImage(nil, file, o)
+	if err != nil {
+		return nil, err
+	}
+	ink, out := inkTable(), make([]float32, len(pixels))
+	for i, v := range pixels {
+		out[i] = ink[v]
+	}
+	return out, nil
+}
+
+// appendImage appends the bytes of an image file, [channels, height, width].
+func appendImage(to []byte, file string, o ImageOptions) ([]byte, error) {
+	img, err := openImage(file)
+	if err != nil {
+		return nil, err
+	}
+	paper := image.NewUniform(o.paper())
+	var flat draw.Image = image.NewRGBA(img.Bounds())
+	if !o.Colour {
+		flat = image.NewGray(img.Bounds())
+	}
+	draw.Draw(flat, flat.Bounds(), paper, image.Point{}, draw.Src)
+	draw.Draw(flat, flat.Bounds(), img, img.Bounds().Min, draw.Over)
+
+	out := image.NewRGBA(image.Rect(0, 0, o.Width, o.Height))
+	draw.Draw(out, out.Bounds(), paper, image.Point{}, draw.Src)
+	from, into := o.place(flat.Bounds())
+	draw.BiLinear.Scale(out, into, flat, from, draw.Src, nil)
+	at := len(to)
+	to = slices.Grow(to, o.Channels()*o.Height*o.Width)
+	for c := range o.Channels() {
+		for i := c; i < len(out.Pix); i += 4 {
+			to = append(to, out.Pix[i])
+		}
+	}
+	if o.Ink == InkDark {
+		for i := range to[at:] {
+			to[at+i] = 255 - to[at+i]
+		}
+	}
+	return to, nil
+}
+
+// place says which part of an image is scaled into which part of the result.
+func (o ImageOptions) place(of image.Rectangle) (from, into image.Rectangle) {
+	from, into = of, image.Rect(0, 0, o.Width, o.Height)
+	w, h := of.Dx(), of.Dy()
+	switch wide := w*o.Height > h*o.Width; o.Fit {
+	case FitPad:
+		if wide {
+			inner := max(1, (h*o.Width+w/2)/w)
+			into.Min.Y = (o.Height - inner) / 2
+			into.Max.Y = into.Min.Y + inner
+		} else {
+			inner := max(1, (w*o.Height+h/2)/h)
+			into.Min.X = (o.Width - inner) / 2
+			into.Max.X = into.Min.X + inner
+		}
+	case FitCrop:
+		if wide {
+			inner := max(1, (h*o.Width+o.Height/2)/o.Height)
+			from.Min.X += (w - inner) / 2
+			from.Max.X = from.Min.X + inner
+		} else {
+			inner := max(1, (w*o.Height+o.Width/2)/o.Width)
+			from.Min.Y += (h - inner) / 2
+			from.Max.Y = from.Min.Y + inner
+		}
+	}
+	return from, into
+}
+
+func openImage(file string) (image.Image, error) {
+	if info, err := os.Stat(file); err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("dataset: %s is no file", file)
+	} else if info.Size() > maxPictureBytes {
+		return nil, fmt.Errorf("dataset: %s has %d bytes, and an image may have %d", file, info.Size(), maxPictureBytes)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	// The header first: what it claims is what the decoder allocates.
+	c, _, err := image.DecodeConfig(bytes.NewReader(b))
+	if err == nil && (c.Width < 1 || c.Height < 1 || c.Width > maxPictureSide || c.Height > maxPictureSide || c.Width*c.Height > maxPicturePixels) {
+		return nil, fmt.Errorf("dataset: %s is %d×%d pixels: a side may have 1 to %d and the whole %d", file, c.Width, c.Height, maxPictureSide, maxPicturePixels)
+	}
+	var img image.Image
+	if err == nil {
+		img, _, err = image.Decode(bytes.NewReader(b))
+	}
+	if errors.Is(err, image.ErrFormat) {
+		return nil, fmt.Errorf("dataset: %s is neither a PNG nor a JPEG image, whatever its name says: convert it or remove it", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %s is not a whole image: %w; save it again or remove it", file, noEOF(err))
+	}
+	return img, nil
+}
+
+// InkedEdges says whether the edge of most images of a set is more ink than paper: then they are probably drawn the other way
+// round than they were read.
+func InkedEdges(set Set) bool {
+	channels, height, width := set.Shape()
+	pixels := make([]float32, channels*height*width)
+	inked, all := 0, 0
+	for c := range set.Classes() {
+		for i := range set.Instances(c) {
+			set.Image(pixels, c, i, 0)
+			all++
+			var sum float32
+			n := 0
+			for k, v := range pixels {
+				if y, x := k/width%height, k%width; y == 0 || x == 0 || y == height-1 || x == width-1 {
+					sum, n = sum+v, n+1
+				}
+			}
+			if 2*sum > float32(n) {
+				inked++
+			}
+		}
+	}
+	return 2*inked > all
+}

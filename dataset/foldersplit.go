@@ -1,0 +1,165 @@
+package dataset
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/engram-go/engram/stream"
+)
+
+// ShareSplit shuffles the classes of a set by a seed and gives shares of them to training and validation and what is left to
+// test. A share that is not zero gets a class at least, and so does test.
+func ShareSplit(set Set, train, val float64, seed uint64) (Split, error) {
+	if !(train >= 0) || !(val >= 0) || train+val > 1 {
+		return Split{}, fmt.Errorf("dataset: shares of %g for training and %g for validation: they must not be negative, nor more than 1 together", train, val)
+	}
+	names := make([]string, set.Classes())
+	for i := range names {
+		names[i] = set.Class(i)
+	}
+	slices.Sort(names)
+	stream.New(seed, "split/share").Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	count := func(share float64) int {
+		n := int(math.Round(share * float64(len(names))))
+		if share > 0 {
+			n = max(n, 1)
+		}
+		return n
+	}
+	t, v := count(train), count(val)
+	if train+val < 1 && t+v >= len(names) { // rounding must not leave test without any
+		if t > v {
+			t--
+		} else {
+			v--
+		}
+	}
+	if t < 0 || v < 0 || t+v > len(names) || train > 0 && t == 0 || val > 0 && v == 0 {
+		return Split{}, fmt.Errorf("dataset: %d classes are too few to share out among training, validation and test: add classes, or leave one of the parts out", len(names))
+	}
+	return Split{Name: "share", Train: names[:t:t], Val: names[t : t+v : t+v], Test: names[t+v:]}, nil
+}
+
+// ListSplit reads the classes of each part from a file with a class a line, or from a CSV with a column named class or label, as
+// Ravi and Larochelle's lists for miniImageNet are. A file with an empty name has no classes.
+func ListSplit(train, val, test string) (Split, error) {
+	s := Split{Name: "lists"}
+	for _, part := range []struct {
+		file string
+		into *[]string
+	}{{train, &s.Train}, {val, &s.Val}, {test, &s.Test}} {
+		if part.file == "" {
+			continue
+		}
+		var err error
+		if strings.EqualFold(filepath.Ext(part.file), ".csv") {
+			err = readCSV(part.file, []string{"class|label"}, func(row []string) error {
+				if !slices.Contains(*part.into, row[0]) {
+					*part.into = append(*part.into, row[0])
+				}
+				return nil
+			})
+		} else {
+			*part.into, err = readLines(part.file)
+		}
+		if err != nil {
+			return Split{}, err
+		}
+		if len(*part.into) == 0 {
+			return Split{}, fmt.Errorf("dataset: %s names no class", part.file)
+		}
+	}
+	return s, s.disjoint()
+}
+
+// CSVSplit reads a CSV with the columns class (or label) and split, which says train, val or test.
+func CSVSplit(file string) (Split, error) {
+	s := Split{Name: "csv"}
+	parts := map[string]*[]string{"train": &s.Train, "val": &s.Val, "test": &s.Test}
+	err := readCSV(file, []string{"class|label", "split"}, func(row []string) error {
+		part, ok := parts[row[1]]
+		if !ok {
+			return fmt.Errorf("unknown split %q: use train, val or test", row[1])
+		}
+		if !slices.Contains(*part, row[0]) {
+			*part = append(*part, row[0])
+		}
+		return nil
+	})
+	if err != nil {
+		return Split{}, err
+	}
+	return s, s.disjoint()
+}
+
+func readLines(file string) ([]string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: opening a split list: %w", err)
+	}
+	var names []string
+	seen := map[string]bool{}
+	for i, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if seen[line] {
+			return nil, fmt.Errorf("dataset: %s, line %d: %q is listed twice", file, i+1, line)
+		}
+		seen[line] = true
+		names = append(names, line)
+	}
+	return names, nil
+}
+
+// readCSV calls each with the values of the named columns of every row; a column may go by one of several names.
+func readCSV(file string, columns []string, each func(row []string) error) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("dataset: opening a split list: %w", err)
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.TrimLeadingSpace = true
+	header, err := r.Read()
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("dataset: %s is empty: its first line names the columns", file)
+	}
+	if err != nil {
+		return fmt.Errorf("dataset: %s: %w", file, err)
+	}
+	at := make([]int, len(columns))
+	for i, c := range columns {
+		at[i] = slices.IndexFunc(header, func(name string) bool {
+			return slices.Contains(strings.Split(c, "|"), strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))))
+		})
+		if at[i] < 0 {
+			return fmt.Errorf("dataset: %s has no column %s: its first line names %s", file, strings.ReplaceAll(c, "|", " or "), strings.Join(header, ", "))
+		}
+	}
+	for {
+		row, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("dataset: %s: %w", file, err)
+		}
+		values := make([]string, len(at))
+		for i, k := range at {
+			values[i] = strings.TrimSpace(row[k])
+		}
+		if err := each(values); err != nil {
+			line, _ := r.FieldPos(0)
+			return fmt.Errorf("dataset: %s, line %d: %w", file, line, err)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package encoder
+
+import (
+	"fmt"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// resnet12Blocks is the number of residual blocks, of three convolutions each.
+const resnet12Blocks = 4
+
+// resnet12Slope is that of the leaky ReLU below zero.
+const resnet12Slope = .1
+
+// ResNet12Config are the settings of [NewResNet12]. Zero values stand for 1 channel, Lee et al.'s filters, no drop-out and
+// feature maps as they are.
+type ResNet12Config struct {
+	Channels      int64                 // of the images
+	Height, Width int64                 // of the images
+	Filters       [resnet12Blocks]int64 // 64, 160, 320, 640 (Lee et al. 2019); TADAM has 64, 128, 256, 512
+	// Pool takes the mean over positions at the end, as TADAM does; Lee et al. do not.
+	Pool bool
+	// Drop is the chance that a value of a block's maps is dropped in training. Lee et al. drop 0.1, in the last two blocks
+	// whole regions (DropBlock) and not single values as here.
+	Drop float64
+}
+
+// ResNet12 is the residual network of the few-shot literature: Oreshkin et al. 2018 (TADAM), section 4.1, and Lee et al. 2019
+// (MetaOptNet), section 4.1 and its code. A block is three 3×3 convolutions without bias, each with batch norm and the first
+// two with a leaky ReLU of slope 0.1 after it, a shortcut of a 1×1 convolution and batch norm, a leaky ReLU of their sum, and
+// 2×2 max pooling. Convolutions begin as He et al. 2015 have them.
+type ResNet12 struct {
+	blocks                  []*resnet12Block
+	channels, height, width int64 // of the maps
+	pool                    bool
+	drop                    float64
+}
+
+type resnet12Block struct {
+	convs [3]*nn.Param // [out, in, 3, 3]
+	norms [3]*nn.BatchNorm
+	short *nn.Param // [out, in, 1, 1]
+	norm  *nn.BatchNorm
+}
+
+// NewResNet12 makes the network. Images below 16×16 pixels, of which pooling would leave nothing, are an error.
+func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
+	if c.Channels == 0 {
+		c.Channels = 1
+	}
+	if c.Filters == [resnet12Blocks]int64{} {
+		c.Filters = [resnet12Blocks]int64{64, 160, 320, 640}
+	}
+	for i, n := range c.Filters {
+		if n < 1 {
+			return nil, fmt.Errorf("encoder: ResNet-12 with %d filters in block %d: each block needs at least one", n, i+1)
+		}
+	}
+	if c.Drop < 0 || c.Drop >= 1 {
+		return nil, fmt.Errorf("encoder: ResNet-12 that drops %g of its values: want at least 0 and below 1", c.Drop)
+	}
+	const least = 1 << resnet12Blocks
+	if c.Height < least || c.Width < least {
+		return nil, fmt.Errorf("encoder: ResNet-12 needs %d×%d pixels at least, not %d×%d", least, least, c.Height, c.Width)
+	}
+	e := &ResNet12{pool: c.Pool, drop: c.Drop, height: c.Height, width: c.Width}
+	in := c.Channels
+	for i, out := range c.Filters {
+		inner, block := b.In(fmt.Sprintf("block%d", i+1)), &resnet12Block{}
+		conv := func(b *nn.Builder, in, kernel int64) *nn.Param {
+			return b.Param("weight", nn.KaimingNormal, out, in, kernel, kernel)
+		}
+		for j := range block.convs {
+			width := out
+			if j == 0 {
+				width = in
+			}
+			block.convs[j] = conv(inner.In(fmt.Sprintf("conv%d", j+1)), width, 3)
+			block.norms[j] = nn.NewBatchNorm(inner.In(fmt.Sprintf("norm%d", j+1)), out)
+		}
+		short := inner.In("shortcut")
+		block.short, block.norm = conv(short.In("conv"), in, 1), nn.NewBatchNorm(short.In("norm"), out)
+		e.blocks = append(e.blocks, block)
+		in, e.height, e.width = out, e.height/2, e.width/2
+	}
+	e.channels = in
+	if c.Pool {
+		e.height, e.width = 1, 1
+	}
+	return e, nil
+}
+
+// Width implements [Encoder].
+func (e *ResNet12) Width() int64 { return e.channels * e.height * e.width }
+
+// Maps implements [Mapper].
+func (e *ResNet12) Maps() (channels, height, width int64) { return e.channels, e.height, e.width }
+
+// Forward maps images [n, channels, height, width] to embeddings [n, Width].
+func (e *ResNet12) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	x = x.ChannelsLast()
+	for _, b := range e.blocks {
+		x = nn.Dropout(p, b.forward(p, x), e.drop)
+	}
+	if e.pool {
+		return x.Mean(2, 3)
+	}
+	return x.Flatten(1, -1)
+}
+
+func (b *resnet12Block) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	y := x
+	for i, conv := range b.convs {
+		y = b.norms[i].Forward(p, tensor.Conv2d(y, p.Value(conv), nil, 1, 1, 1))
+		if i < len(b.convs)-1 {
+			y = y.LeakyReLU(resnet12Slope)
+		}
+	}
+	short := b.norm.Forward(p, tensor.Conv2d(x, p.Value(b.short), nil, 1, 0, 1))
+	return tensor.MaxPool2d(y.Add(short).LeakyReLU(resnet12Slope), 2)
+}
+
+var _ Mapper = (*ResNet12)(nil)

@@ -1,0 +1,88 @@
+package episode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/stream"
+)
+
+// Labelled draws single images with the numbers of their classes: what an ordinary classifier is trained on. Every class is
+// drawn as often, and every image of it; one image may be in a batch twice. It may be used from several goroutines.
+//
+// A batch is a pure function of a seed, the name of a stream and a step.
+type Labelled struct {
+	set                     dataset.Set
+	distort                 dataset.Distortion
+	seed                    uint64
+	stream                  string
+	channels, height, width int
+	room                    sync.Pool // of *[]float32
+}
+
+// NewLabelled makes a sampler of images, each bent by a map of its own. A rotation protocol that is drawn for each episode is
+// refused, and so is one that the set contradicts.
+func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Distortion, seed uint64, stream string) (*Labelled, error) {
+	if set == nil {
+		return nil, errors.New("episode: no set to draw from")
+	}
+	rotation, err := dataset.ParseRotation(string(rotation))
+	if err != nil {
+		return nil, fmt.Errorf("episode: %w", err)
+	}
+	if rotation.Drawn() {
+		return nil, fmt.Errorf("episode: rotation %q is drawn for an episode, and a classifier is trained without: use %q", rotation, dataset.RotateClasses)
+	}
+	if err := rotationError(set, rotation); err != nil {
+		return nil, err
+	}
+	if err := distort.Check(); err != nil {
+		return nil, fmt.Errorf("episode: %w", err)
+	}
+	if set.Classes() < 2 {
+		return nil, fmt.Errorf("episode: a classifier tells classes apart and the set has %d: it needs at least 2", set.Classes())
+	}
+	s := &Labelled{set: set, distort: distort, seed: seed, stream: stream}
+	s.channels, s.height, s.width = set.Shape()
+	s.room.New = func() any { return new([]float32) }
+	return s, nil
+}
+
+// LabelledBatch is images as flat arrays.
+type LabelledBatch struct {
+	Size                    int
+	Channels, Height, Width int
+	Images                  []float32 // [size, channels, height, width]
+	Labels                  []int64   // [size], classes of the set
+}
+
+// Fill makes b the batch of n images of a step; none if n is below 1. It uses b's memory again where it suffices. Different
+// batches may be filled at the same time.
+func (s *Labelled) Fill(b *LabelledBatch, step uint64, n int) {
+	n = max(n, 0)
+	size := s.channels * s.height * s.width
+	b.Size, b.Channels, b.Height, b.Width = n, s.channels, s.height, s.width
+	b.Images, b.Labels = resize(b.Images, n*size), resize(b.Labels, n)
+	room := s.room.Get().(*[]float32)
+	defer s.room.Put(room)
+	r := stream.New(s.seed, s.stream, step)
+	p := printer{set: s.set, distort: s.distort, room: room}
+	if p.distort != (dataset.Distortion{}) {
+		p.rand = r
+	}
+	for i := range n {
+		class := r.IntN(s.set.Classes())
+		p.image(b.Images[i*size:(i+1)*size], class, r.IntN(s.set.Instances(class)), 0)
+		b.Labels[i] = int64(class)
+	}
+}
+
+// Batches gives the batches of n images of the steps from first on, one after another and without end, as [Sampler.Batches]
+// does.
+func (s *Labelled) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*LabelledBatch] {
+	return prefetch(ctx, first, 1, depth, func(b *LabelledBatch, step uint64, _ int) { s.Fill(b, step, n) })
+}

@@ -1,0 +1,57 @@
+package episode
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/dataset"
+)
+
+func TestLabelled(t *testing.T) {
+	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 5, Val: 1, Test: 1, Instances: 3, Size: 8})
+	require.NoError(t, err)
+	s, err := NewLabelled(set, dataset.RotateNone, dataset.Distortion{}, 1, "train")
+	require.NoError(t, err)
+	seen, image := map[int64]int{}, make([]float32, 64)
+	step := uint64(3)
+	for b := range s.Batches(t.Context(), step, 40, 2) {
+		var again LabelledBatch
+		s.Fill(&again, step, 40)
+		assert.Equal(t, again, *b, "a batch depends on its step alone")
+		for i, label := range b.Labels {
+			seen[label]++
+			found := false
+			for k := range 3 {
+				set.Image(image, int(label), k, 0)
+				found = found || assert.ObjectsAreEqual(image, b.Images[64*i:64*i+64])
+			}
+			assert.True(t, found, "an image of its class")
+		}
+		if step++; step == 13 {
+			break
+		}
+	}
+	require.Len(t, seen, set.Classes())
+	for class, n := range seen {
+		assert.InDelta(t, 400./7, n, 30, "class %d", class)
+	}
+	bent, err := NewLabelled(set, dataset.RotateNone, dataset.Distortion{Rotate: 10, Chance: 1}, 1, "train")
+	require.NoError(t, err)
+	var a, b LabelledBatch
+	bent.Fill(&a, 0, 5)
+	bent.Fill(&b, 0, 5)
+	assert.Equal(t, a, b)
+	s.Fill(&b, 0, 5)
+	assert.NotEqual(t, a.Images, b.Images)
+
+	for want, rotation := range map[string]dataset.Rotation{"is drawn for an episode": dataset.RotateEpisode, "wants a set with a class for each rotation": dataset.RotateClasses} {
+		_, err = NewLabelled(set, rotation, dataset.Distortion{}, 1, "train")
+		assert.ErrorContains(t, err, want)
+	}
+	one, err := dataset.Subset(set, []int{0})
+	require.NoError(t, err)
+	_, err = NewLabelled(one, dataset.RotateNone, dataset.Distortion{}, 1, "train")
+	assert.ErrorContains(t, err, "the set has 1: it needs at least 2")
+}

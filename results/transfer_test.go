@@ -1,0 +1,68 @@
+package results_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/results"
+)
+
+func scenario(name string, values map[string]float64, steps int64) results.Run {
+	r := &results.Result{Name: name, Network: "transfer", Seed: 1, Training: results.Training{Steps: steps, Seconds: 120}}
+	for _, how := range []string{"linear head", "last 1 blocks"} {
+		if v, ok := values[how]; ok {
+			r.Figures = append(r.Figures, results.Figure{Name: "5-way 5-shot", Metric: "accuracy", Value: v, Interval: .5, Protocol: results.Protocol{
+				Dataset: "omniglot", Split: "lake", TrainedOn: "omniglot", Adapted: how, Classes: 659, Query: 10, Episodes: 200, Norm: "inductive", Precision: "fp32",
+			}})
+		}
+	}
+	return results.Run{Path: "runs/" + name, Result: r}
+}
+
+func TestTransferTable(t *testing.T) {
+	text, err := results.Transfer(nil)
+	require.NoError(t, err)
+	assert.Nil(t, text, "no file without runs")
+	text, err = results.Transfer([]results.Run{
+		scenario("transfer-none", map[string]float64{"linear head": 60, "last 1 blocks": 62}, 0),
+		scenario("transfer-omniglot", map[string]float64{"linear head": 98.2, "last 1 blocks": 97.5}, 9000),
+		scenario("transfer-latin", map[string]float64{"last 1 blocks": 90}, 9000),
+		scenario("elsewhere", map[string]float64{"linear head": 1}, 9000),
+	})
+	require.NoError(t, err)
+	assert.Contains(t, string(text), `
+| from → to | data | tasks | training classes | linear head | last 1 blocks | seed | training |
+|---|---|---|---|---|---|---|---|
+| Omniglot → its held-out alphabets | alike (the same pens and hands) | alike (thousands of characters) | omniglot | **98.20** ± 0.50 | **97.50** ± 0.50 | 1 | 9000 steps, 2 min |
+| Latin only → all other alphabets | alike (the same pens and hands) | unlike (26 letters of one alphabet) | omniglot | | **90.00** ± 0.50 | 1 | 9000 steps, 2 min |
+| nothing → Omniglot | none (a fresh encoder) | none | none | 60.00 ± 0.50 | **62.00** ± 0.50 | 1 | 0 steps, 2 min |
+`)
+	assert.NotContains(t, string(text), "elsewhere")
+}
+
+// A baseline stands in Omniglot's table by its way of adapting, and beside other methods on the same episodes.
+func TestBaselineInTheOmniglotTable(t *testing.T) {
+	r := sample()
+	r.Name, r.Network = "baseline-omniglot", "transfer"
+	p := r.Figures[0].Protocol
+	p.TrainWay, p.TrainShot, p.Adapted = 0, 0, "linear head from means"
+	r.Figures[0].Protocol = p
+	r.Figures[0].Scores = results.NewScores([]float64{90, 100}, 1, "x")
+	other := sample()
+	other.Figures[0].Scores = results.NewScores([]float64{80, 100}, 1, "x")
+	p.Adapted = "nearest class mean"
+	r.Figures = append(r.Figures, results.Figure{Name: "5-way 1-shot", Metric: "accuracy", Value: 90, Protocol: p, Scores: r.Figures[0].Scores})
+	text, err := results.Omniglot([]results.Run{{Path: "a", Result: r}, {Path: "b", Result: other}})
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "| Baseline: linear head from means | 86.0 |  | **98.77** ± 0.12 |")
+	assert.Contains(t, string(text), "| Baseline: nearest class mean |  |  | **90.00** ± 0.00 |")
+	assert.Contains(t, string(text), "; trained as a classifier, fp32 |")
+	assert.Contains(t, string(text), "| 5-way 1-shot, inductive, linear head from means | [baseline-omniglot](a), seed 3 | [protonet-omniglot](b), seed 3 | +5.00 ± ")
+	both := results.Compare(r, r)
+	require.Len(t, both, 2)
+	for _, c := range both {
+		assert.Equal(t, c.A, c.B, "each adaptation with itself")
+	}
+}
