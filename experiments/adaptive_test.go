@@ -14,8 +14,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// tinyMAML is an experiment that takes a second. Its filters are whole vectors of the processor: on others the last bits of
-// oneDNN's gradients depend on where in memory they lie.
+// tinyMAML is an experiment that takes a second.
 const tinyMAML = `
 name: tiny-maml
 network: {kind: maml, encoder: {kind: conv4, filters: 16, strided: true, mean: true}, test_steps: 3}
