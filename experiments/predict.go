@@ -24,11 +24,20 @@ type predictor interface {
 	learner() fewshotLearner
 	// norm is the mode of batch norm that the network is chosen under.
 	norm() string
+	// ways is the only number of classes that the network tells apart; 0 where it may be any.
+	ways() int
 }
 
 func (w *fewshotWork) images() dataset.ImageOptions { return w.data.image }
 func (w *fewshotWork) learner() fewshotLearner      { return w.net }
 func (w *fewshotWork) norm() string                 { return w.file.Validation.Norm }
+
+func (w *fewshotWork) ways() int {
+	if !w.adapts {
+		return 0
+	}
+	return w.file.Train.Way
+}
 
 // Prediction is what a network takes an image for.
 type Prediction struct {
@@ -84,6 +93,9 @@ func Predict(ctx context.Context, dir string, o PredictOptions) ([]Prediction, e
 	support, files, queries, err := readPredicted(ctx, o, image)
 	if err != nil {
 		return nil, err
+	}
+	if n := work.ways(); n > 0 && n != support.Classes() {
+		return nil, fmt.Errorf("support: %s has %d classes, and the %s network of %s was made for %d (train.way): give it as many, or take a run that was trained with %d", o.Support, support.Classes(), c.Network.Kind(), dir, n, support.Classes())
 	}
 	if image.Ink == dataset.InkDark && !image.Colour && dataset.InkedEdges(support) {
 		o.Reporter.Note("the edges of most support images are dark, and the network takes dark for ink; where they are drawn light on dark, give --ink light")

@@ -44,6 +44,7 @@ func TestPredictByEveryNetwork(t *testing.T) {
 		"{kind: matchingnet, context: full}": false, smallRelationnet: false, "{kind: siamese, encoder: {kind: conv4, filters: 8}}": false,
 		"{kind: transfer, encoder: {kind: conv4, filters: 8}, head: {kind: linear, epochs: 300, batch: 0, rate: 0.5, dampening: 0}}": false,
 		"{kind: transfer, encoder: {kind: conv4, filters: 8}, head: {kind: cosine, epochs: 3, blocks: 1}}":                           false,
+		"{kind: maml, encoder: {kind: conv4, filters: 16, strided: true}}":                                                           false,
 	} {
 		run := t.TempDir()
 		_, err := experiments.Run(t.Context(), config(t, "network="+network, "train.steps=8", "train.batch=1", "dataset={kind: strokes, train: 40, val: 10, test: 10, instances: 6, size: 16}"),
@@ -77,6 +78,17 @@ func TestPredictByEveryNetwork(t *testing.T) {
 		assert.NotEqual(t, got[0].Probability, other[0].Probability, network)
 	}
 	assert.Equal(t, before, tensor.Live())
+}
+
+// A network that was made for so many classes says so where the support set has others.
+func TestPredictByANetworkOfAFixedWay(t *testing.T) {
+	support, queries := shown(t)
+	run := t.TempDir()
+	text, err := config(t, "network={kind: maml, encoder: {kind: conv4, strided: true}}", "train.way=4", "validation.way=4", "test.0.way=4").Encode()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(run, "config.yaml"), text, 0o644))
+	_, err = experiments.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries})
+	assert.ErrorContains(t, err, "support: "+support+" has 5 classes, and the maml network of "+run+" was made for 4 (train.way)")
 }
 
 func TestPredictNotes(t *testing.T) {
