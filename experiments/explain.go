@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/engram-go/engram/dataset/babi"
@@ -79,7 +80,7 @@ func (x Explanation) Print(w io.Writer) error {
 
 // AttentionFigure draws the weights of the sentences at each hop, a story below the other.
 func AttentionFigure(all []Explanation) plot.Figure {
-	f := plot.Panels{Title: "Attention", X: "hop, from 0", Note: "* sentences that the answer follows from"}
+	f := plot.Panels{Title: "Attention", X: "hop", Note: "* sentences that the answer follows from"}
 	for _, x := range all {
 		p := plot.Panel{Name: x.said()}
 		for _, s := range x.Sentences {
@@ -90,6 +91,9 @@ func AttentionFigure(all []Explanation) plot.Figure {
 		f.Panels = append(f.Panels, p)
 	}
 	if len(all) > 0 {
+		for hop := range all[0].Empty {
+			f.Columns = append(f.Columns, strconv.Itoa(hop+1))
+		}
 		f.Title = fmt.Sprintf("Attention, task %d (%s)", all[0].Task, babi.TaskName(all[0].Task))
 	}
 	return f

@@ -14,10 +14,12 @@ import (
 
 // Panels are grids of cells, one below the other, over a common time that runs to the right.
 type Panels struct {
-	Title  string
-	X      string // what a column is: "step"
-	Note   string // in small letters at the foot
-	Panels []Panel
+	Title string
+	X     string // what a column is: "step"
+	// Columns name the columns; nil numbers them from 0.
+	Columns []string
+	Note    string // in small letters at the foot
+	Panels  []Panel
 }
 
 // Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and a pale blue where there is no number.
@@ -77,6 +79,9 @@ func (f Panels) size() (width, height vg.Length) {
 	columns := f.columns()
 	width = f.left() + vg.Length(columns)*cell(columnsRoom, columns)
 	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note))
+	for _, p := range f.Panels {
+		width = max(width, f.left()+style(9).Width(p.Name))
+	}
 	width = vg.Length(math.Ceil(float64(width))) + margin
 	height = margin + titleRoom + footRoom
 	for _, p := range f.Panels {
@@ -130,10 +135,17 @@ func (f Panels) draw(c draw.Canvas) error {
 
 	label := style(8)
 	label.XAlign, label.YAlign = draw.XCenter, draw.YTop
-	for i := 0; i < columns; i += every(side, 26) {
+	room, named := vg.Length(26), strconv.Itoa
+	if f.Columns != nil {
+		room, named = 0, func(i int) string { return f.Columns[i] }
+		for _, c := range f.Columns {
+			room = max(room, label.Width(c)+4)
+		}
+	}
+	for i := 0; i < columns; i += every(side, room) {
 		x := at.X + (vg.Length(i)+.5)*side
 		c.StrokeLine2(draw.LineStyle{Color: color.Gray{0x60}, Width: .5}, x, at.Y+gapRoom, x, at.Y+gapRoom-3)
-		c.FillText(label, vg.Point{X: x, Y: at.Y + gapRoom - 4}, strconv.Itoa(i))
+		c.FillText(label, vg.Point{X: x, Y: at.Y + gapRoom - 4}, named(i))
 	}
 	c.FillText(label, vg.Point{X: at.X + vg.Length(columns)*side/2, Y: at.Y - 7}, f.X)
 	note := style(8)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -179,6 +180,17 @@ func TestManyCellsAreSmallAndFewAreNamed(t *testing.T) {
 	f.Panels = slices.Repeat([]Panel{p}, 8)
 	_, height = f.size()
 	assert.Less(t, float64(height), 4*480., "many panels share the room of four")
+}
+
+// Columns that have names all show them where there is room, and a panel's name is not cut off.
+func TestNamedColumnsAndLongNames(t *testing.T) {
+	f := panels()
+	f.Columns = []string{"1", "2", "3"}
+	f.Panels[0].Name = strings.Repeat("where is the apple? ", 5)
+	texts := words(t, f)
+	assert.Subset(t, texts, f.Columns)
+	width, _ := f.size()
+	assert.Greater(t, float64(width), float64(f.left()+style(9).Width(f.Panels[0].Name)))
 }
 
 func TestPanelsWithoutCells(t *testing.T) {
