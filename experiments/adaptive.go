@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 
+	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/maml"
@@ -41,17 +42,12 @@ func planMAML(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner,
 	if err := s.Decode(&c); err != nil {
 		return nil, err
 	}
-	encode, err := planEncoder(&c.Encoder)
-	return func(b *nn.Builder, in imageShape) (fewshotLearner, error) {
-		e, err := encode(b.In("encoder"), in)
-		if err != nil {
-			return nil, err
-		}
+	return onEncoder(&c.Encoder, func(b *nn.Builder, e encoder.Encoder, in imageShape) fewshotLearner {
 		return maml.New(b, e, maml.Config{
 			Way: int64(in.way), Steps: c.Steps, TestSteps: c.TestSteps, Rate: c.Rate, LearnRates: c.Rates == "learned",
 			FirstOrder: c.Order == "first", HeadOnly: c.Inner == "head", Workers: in.cores,
-		}), nil
-	}, err
+		})
+	})
 }
 
 type reptileConfig struct {
@@ -68,16 +64,23 @@ func planReptile(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearn
 	if err := s.Decode(&c); err != nil {
 		return nil, err
 	}
-	encode, err := planEncoder(&c.Encoder)
+	return onEncoder(&c.Encoder, func(b *nn.Builder, e encoder.Encoder, in imageShape) fewshotLearner {
+		return reptile.New(b, e, reptile.Config{
+			Way: int64(in.way), Steps: c.Steps, TestSteps: c.TestSteps, Batch: c.Batch, TestBatch: c.TestBatch, Rate: c.Rate,
+			Workers: in.cores,
+		})
+	})
+}
+
+// onEncoder reads an encoder and plans the network that is made on it.
+func onEncoder(s *schema.Section, network func(*nn.Builder, encoder.Encoder, imageShape) fewshotLearner) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
+	encode, err := planEncoder(s)
 	return func(b *nn.Builder, in imageShape) (fewshotLearner, error) {
 		e, err := encode(b.In("encoder"), in)
 		if err != nil {
 			return nil, err
 		}
-		return reptile.New(b, e, reptile.Config{
-			Way: int64(in.way), Steps: c.Steps, TestSteps: c.TestSteps, Batch: c.Batch, TestBatch: c.TestBatch, Rate: c.Rate,
-			Workers: in.cores,
-		}), nil
+		return network(b, e, in), nil
 	}, err
 }
 

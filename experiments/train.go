@@ -16,14 +16,13 @@ import (
 // trainer is the training loop's state.
 type trainer struct {
 	*run
-	opt       nn.Optimizer
-	progress  progress
-	metrics   *metrics
-	started   time.Time // of this stretch
-	before    float64   // seconds of earlier stretches
-	saved     int64     // the step of the last checkpoint
-	validated int64     // and of the last validation before it
-	rate      float64   // examples a second, smoothed
+	opt      nn.Optimizer
+	progress progress
+	metrics  *metrics
+	started  time.Time // of this stretch
+	before   float64   // seconds of earlier stretches
+	saved    progress  // as of the last checkpoint
+	rate     float64   // examples a second, smoothed
 }
 
 // train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
@@ -51,7 +50,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: int64(r.config.loop.Steps),
 		Done: t.progress.Step, Batch: r.config.loop.Batch, Score: r.config.work.score(), Device: machine.Device, Threads: machine.Threads,
 	})
-	t.started, t.before, t.saved, t.validated = time.Now(), t.progress.Seconds, t.progress.Step, t.progress.Validated
+	t.started, t.before, t.saved = time.Now(), t.progress.Seconds, t.progress
 	ended, err := t.loop(ctx)
 	if err != nil {
 		return nil, err
@@ -169,8 +168,8 @@ func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 // last checkpoint is from before it.
 func (t *trainer) diverged(loss, norm float64) error {
 	good := "no checkpoint had been written yet"
-	if t.saved > 0 {
-		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", t.saved, t.folder.path(fileCheckpoint))
+	if t.saved.Step > 0 {
+		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", t.saved.Step, t.folder.path(fileCheckpoint))
 	}
 	return fmt.Errorf("step %d: training diverged (loss %g, gradient norm %g); %s; try a lower optimizer.rate, or train.clip.norm",
 		t.progress.Step+1, loss, norm, good)
@@ -224,13 +223,13 @@ func (t *trainer) validate(ctx context.Context) error {
 // save writes the checkpoint of the step at hand.
 func (t *trainer) save() error {
 	p := t.progress
-	if p.Step == t.saved && p.Step > 0 && t.validated == p.Validated {
+	if p.Step > 0 && p.Step == t.saved.Step && p.Validated == t.saved.Validated {
 		return nil
 	}
 	p.Seconds = t.seconds()
 	if err := t.folder.saveCheckpoint(t.params, t.opt, p, t.config.loop.Keep); err != nil {
 		return err
 	}
-	t.saved, t.validated = p.Step, p.Validated
+	t.saved = p
 	return nil
 }

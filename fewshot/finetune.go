@@ -1,7 +1,6 @@
 package fewshot
 
 import (
-	"maps"
 	"math/rand/v2"
 
 	"github.com/engram-go/engram/nn"
@@ -51,11 +50,7 @@ type Tuning struct {
 // Tune is [FineTune] of some of the parameters, each at its rate.
 func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.Pass {
 	own := &Task{Way: t.Way, Support: t.Support, SupportLabels: t.SupportLabels, Query: t.Support, QueryLabels: t.SupportLabels}
-	tuned := *p
-	tuned.With = maps.Clone(p.With)
-	if tuned.With == nil {
-		tuned.With = map[*nn.Param]*tensor.Tensor{}
-	}
+	tuned := p.Apart()
 	n := int(t.SupportLabels.Dim(1))
 	ours, speed := make([]bool, len(params)), make([]*tensor.Tensor, len(params))
 	var order []int
@@ -82,7 +77,7 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 					tuned.With[param.Param], ours[i] = values[i], true
 				}
 			}
-			loss, _ := net.Loss(&tuned, own)
+			loss, _ := net.Loss(tuned, own)
 			for i, g := range tensor.Grad(loss, values...) {
 				if g == nil {
 					continue
@@ -110,5 +105,5 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 	for _, v := range speed {
 		v.Free()
 	}
-	return &tuned
+	return tuned
 }

@@ -9,8 +9,6 @@
 package maml
 
 import (
-	"maps"
-
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
@@ -84,13 +82,9 @@ const (
 // adapt returns p with the adapted parameters moved by inner steps on the support set of a single task: θ' = θ - α∇L(θ), eq. 1
 // of Finn et al. 2017, again and again.
 func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
-	tuned := *p
-	tuned.With = maps.Clone(p.With)
-	if tuned.With == nil {
-		tuned.With = map[*nn.Param]*tensor.Tensor{}
-	}
+	tuned := p.Apart()
 	support, labels := t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1)
-	inner := tuned // with the same With
+	inner := *tuned // with the same With
 	inner.HigherOrder = h == secondOrder
 	classify := func() *tensor.Tensor { return n.Classify(&inner, support) }
 	if n.config.HeadOnly { // the embeddings stay, and are differentiated but once
@@ -137,7 +131,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
 			}
 		}()
 	}
-	return &tuned
+	return tuned
 }
 
 // order is how a training step adapts.
@@ -158,11 +152,7 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 	sums := make([]*tensor.Tensor, len(params)+1) // the loss comes last
 	var answers []*tensor.Tensor
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
-		first := *p
-		first.With = maps.Clone(p.With)
-		if first.With == nil {
-			first.With = map[*nn.Param]*tensor.Tensor{}
-		}
+		first := p.Apart()
 		leaves := make([]*tensor.Tensor, len(params))
 		for i, param := range params {
 			leaf := p.Value(param).Detach()
@@ -172,7 +162,7 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 			leaves[i] = leaf.RequireGrad()
 			first.With[param] = leaves[i]
 		}
-		logp := n.Ask(n.adapt(&first, own, n.config.Steps, n.order()), own)
+		logp := n.Ask(n.adapt(first, own, n.config.Steps, n.order()), own)
 		loss := own.NLL(logp).MulScalar(1 / tasks)
 		return append(tensor.Grad(loss, leaves...), loss.Detach(), logp.Detach())
 	}, func(_ int64, out []*tensor.Tensor) {

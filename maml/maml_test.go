@@ -367,15 +367,7 @@ func TestLearnsStrokes(t *testing.T) {
 			net, ps := build(t, 28, 8, c)
 			opt := nn.NewAdam(ps, nn.AdamConfig{})
 			t.Cleanup(opt.Free)
-			measure := func() (accuracy float64) {
-				scope := tensor.Enter()
-				defer scope.Leave()
-				task := fewshot.NewTask(test.Batch(0, 60), tensor.CPU)
-				for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
-					accuracy += a / 60
-				}
-				return accuracy
-			}
+			measure := func() float64 { return testkit.Accuracy(net, test.Batch(0, 60)) }
 			start := measure()
 			steps := 40
 			if c.FirstOrder {

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"maps"
 	"math/rand/v2"
 
 	"github.com/engram-go/engram/tensor"
@@ -41,4 +42,12 @@ func (p *Pass) Value(param *Param) *tensor.Tensor {
 		return t
 	}
 	return param.value
+}
+
+// Apart returns a copy of the pass whose With is its own and no nil map, to put tensors in.
+func (p *Pass) Apart() *Pass {
+	own := *p
+	own.With = map[*Param]*tensor.Tensor{}
+	maps.Copy(own.With, p.With)
+	return &own
 }

@@ -6,7 +6,6 @@
 package reptile
 
 import (
-	"maps"
 	"math/rand/v2"
 
 	"github.com/engram-go/engram/encoder"
@@ -83,15 +82,11 @@ type tuned struct {
 
 // pass is p with the values in the parameters' place.
 func (n *Net) pass(p *nn.Pass, values []*tensor.Tensor) *nn.Pass {
-	out := *p
-	out.With = maps.Clone(p.With)
-	if out.With == nil {
-		out.With = map[*nn.Param]*tensor.Tensor{}
-	}
+	out := p.Apart()
 	for i, param := range n.params {
 		out.With[param] = values[i]
 	}
-	return &out
+	return out
 }
 
 // train takes inner steps on the support set of a single task, whose images order deals out: once all have been seen they come

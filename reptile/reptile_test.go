@@ -177,15 +177,7 @@ func TestLearnsStrokes(t *testing.T) {
 	net, ps := build(t, 8, reptile.Config{Workers: 2, TestSteps: 20, Rate: 5e-3})
 	opt := nn.NewSGD(ps, nn.SGDConfig{})
 	t.Cleanup(opt.Free)
-	measure := func() (accuracy float64) {
-		scope := tensor.Enter()
-		defer scope.Leave()
-		task := fewshot.NewTask(test.Batch(0, 60), tensor.CPU)
-		for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
-			accuracy += a / 60
-		}
-		return accuracy
-	}
+	measure := func() float64 { return testkit.Accuracy(net, test.Batch(0, 60)) }
 	start := measure()
 	for step := range uint64(40) {
 		scope := tensor.Enter()

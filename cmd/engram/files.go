@@ -125,11 +125,7 @@ func newShow() *cobra.Command {
   engram show experiments/protonet-omniglot.yaml --set train.way=20`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			overrides, err := flags.overrides(cmd)
-			if err != nil {
-				return err
-			}
-			c, err := experiments.LoadConfig(args[0], overrides...)
+			c, err := flags.config(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -50,6 +50,15 @@ func (f *runFlags) overrides(cmd *cobra.Command) ([]schema.Override, error) {
 	return out, nil
 }
 
+// config reads an experiment file with the flags' changes.
+func (f *runFlags) config(cmd *cobra.Command, file string) (*experiments.Config, error) {
+	overrides, err := f.overrides(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return experiments.LoadConfig(file, overrides...)
+}
+
 // options makes a run's options; done ends what it shows.
 func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func()) {
 	tensor.KeepMemory()

@@ -25,11 +25,7 @@ engram export writes it out.`,
   engram import experiments/protonet-omniglot.yaml protonet.pt --map map.yaml`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			overrides, err := flags.overrides(cmd)
-			if err != nil {
-				return err
-			}
-			c, err := experiments.LoadConfig(args[0], overrides...)
+			c, err := flags.config(cmd, args[0])
 			if err != nil {
 				return err
 			}

@@ -165,6 +165,19 @@ func takesMemories(t *testing.T, build func(encoder.Encoder, memory.Associative)
 	}
 }
 
+// Accuracy is the mean accuracy of a network on the episodes of a batch.
+func Accuracy(net FewShot, b *episode.Batch) (accuracy float64) {
+	scope := tensor.Enter()
+	defer scope.Leave()
+	tensor.NoGrad(func() {
+		task := fewshot.NewTask(b, tensor.CPU)
+		for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
+			accuracy += a / float64(b.Episodes)
+		}
+	})
+	return accuracy
+}
+
 // LearnsStrokes trains a network for 28×28 images on invented characters for so many steps, and fails the test where it does
 // not come to know others.
 func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
@@ -184,17 +197,7 @@ func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
 	t.Cleanup(b.Params().Free)
 	net, opt := build(b), nn.NewAdam(b.Params(), nn.AdamConfig{})
 	t.Cleanup(opt.Free)
-	measure := func() (accuracy float64) {
-		scope := tensor.Enter()
-		defer scope.Leave()
-		tensor.NoGrad(func() {
-			task := fewshot.NewTask(test, tensor.CPU)
-			for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
-				accuracy += a / float64(test.Episodes)
-			}
-		})
-		return accuracy
-	}
+	measure := func() float64 { return Accuracy(net, test) }
 	start := measure()
 	for step := range steps {
 		scope := tensor.Enter()
