@@ -132,7 +132,7 @@ func open(ctx context.Context, source string, wanted func(string) (fileKey, bool
 		defer r.Close()
 		text, err := io.ReadAll(io.LimitReader(r, maxFileBytes+1))
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return &readError{name, err}
 		}
 		if len(text) > maxFileBytes {
 			return fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
@@ -152,12 +152,12 @@ func open(ctx context.Context, source string, wanted func(string) (fileKey, bool
 		defer r.Close()
 		for _, f := range r.File {
 			if err := take(f.Name, source+": "+f.Name, f.Open); err != nil {
-				return nil, err
+				return nil, damaged("zip", err)
 			}
 		}
 		return files, nil
 	case strings.HasSuffix(source, ".tar.gz"), strings.HasSuffix(source, ".tgz"):
-		return files, openTar(source, take)
+		return files, damaged("tar.gz", openTar(source, take))
 	}
 	root := os.DirFS(source)
 	return files, fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
@@ -176,22 +176,44 @@ func openTar(source string, take func(name, at string, read func() (io.ReadClose
 	defer f.Close()
 	unpacked, err := gzip.NewReader(f)
 	if err != nil {
-		return fmt.Errorf("it is not a tar.gz archive: %w", err)
+		return &readError{path.Base(filepath.ToSlash(source)), err}
 	}
 	r := tar.NewReader(unpacked)
+	last := "the first file"
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
-			return nil
+			// What follows the last file holds nothing but gzip's checksum of it all.
+			_, err = io.Copy(io.Discard, unpacked)
 		}
 		if err != nil {
-			return fmt.Errorf("it is cut off or not a tar.gz archive: %w", err)
+			return &readError{last, err}
 		}
-		if h.Typeflag != tar.TypeReg {
+		if h == nil {
+			return nil
+		}
+		if last = h.Name; h.Typeflag != tar.TypeReg {
 			continue
 		}
 		if err := take(h.Name, source+": "+h.Name, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }); err != nil {
 			return err
 		}
 	}
+}
+
+// readError is a file, or what follows it in an archive, that could not be read to its end.
+type readError struct {
+	name string
+	err  error
+}
+
+func (e *readError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *readError) Unwrap() error { return e.err }
+
+// damaged says of an archive whose bytes do not read what may have happened to it, wherever in it they stop.
+func damaged(kind string, err error) error {
+	if read := new(*readError); errors.As(err, read) {
+		return fmt.Errorf("it is cut off or not a %s archive: %w", kind, err)
+	}
+	return err
 }
