@@ -3,7 +3,6 @@ package experiments
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
@@ -79,35 +78,50 @@ type Config struct {
 	*Common
 	loop      *Loop
 	selection *Selection
-	file      any // the struct that was decoded, for Encode
-	work      work
-	optimizer func(ps *nn.Params) nn.Optimizer
-	rate      float64
-	schedule  nn.Schedule
+	// experiment is the file's own name, without what its matrix adds.
+	experiment string
+	file       any // the struct that was decoded, for Encode
+	work       work
+	optimizer  func(ps *nn.Params) nn.Optimizer
+	rate       float64
+	schedule   nn.Schedule
 }
 
 // Encode returns the resolved experiment file: every key with its value, as [ParseConfig] reads it back.
 func (c *Config) Encode() ([]byte, error) { return schema.Encode(c.file) }
 
-// LoadConfig reads and checks an experiment file, with --set overrides laid over it.
+// LoadConfig reads and checks an experiment file, with --set overrides laid over it. A file with a matrix is refused
+// unless the overrides leave one run of it; see [LoadMatrix].
 func LoadConfig(file string, overrides ...schema.Override) (*Config, error) {
-	text, err := os.ReadFile(file)
+	m, err := LoadMatrix(file, overrides...)
 	if err != nil {
-		return nil, fmt.Errorf("experiment file: %w", err)
+		return nil, err
 	}
-	return ParseConfig(file, text, overrides...)
+	return m.only()
 }
 
-// ParseConfig is [LoadConfig] for text that is at hand; file is the name that messages call it by.
+// ParseConfig is [LoadConfig] for text that is at hand and builds on no other file; file is the name that messages call it
+// by.
 func ParseConfig(file string, text []byte, overrides ...schema.Override) (*Config, error) {
-	into := newFile(schema.Peek(file, text, "dataset", overrides...), schema.Peek(file, text, "network", overrides...))
-	err := schema.Decode(file, text, into, overrides...)
+	m, err := expand(schema.Parse(file, text, nil), overrides)
+	if err != nil {
+		return nil, err
+	}
+	m.File = file
+	return m.only()
+}
+
+// resolve decodes and checks an experiment file.
+func resolve(doc *schema.Document) (*Config, error) {
+	into := newFile(doc.Kind("dataset"), doc.Kind("network"))
+	err := doc.Decode(into)
 	c := &Config{file: into}
 	// The sections are checked as well where the rest allows it, so that one run shows every mistake.
 	err = schema.Join(err, c.plan(into))
 	if err != nil {
 		return nil, err
 	}
+	c.experiment = c.Name
 	return c, nil
 }
 

@@ -18,10 +18,10 @@ func TestEveryExperimentFileIsValid(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		c, err := experiments.LoadConfig(file)
+		m, err := experiments.LoadMatrix(file)
 		if assert.NoError(t, err) {
-			assert.Equal(t, strings.TrimSuffix(file, ".yaml"), c.Name, "a file is called what its experiment is called")
-			assert.NotEmpty(t, c.About, "%s does not say what it reproduces", file)
+			assert.Equal(t, strings.TrimSuffix(file, ".yaml"), m.Name, "a file is called what its experiment is called")
+			assert.NotEmpty(t, m.Runs[0].Config.About, "%s does not say what it reproduces", file)
 		}
 	}
 }
@@ -71,9 +71,9 @@ func TestResolvedFileReadsBackTheSame(t *testing.T) {
 	files, err := filepath.Glob("*.yaml")
 	require.NoError(t, err)
 	for _, file := range files {
-		c, err := experiments.LoadConfig(file)
+		m, err := experiments.LoadMatrix(file)
 		require.NoError(t, err)
-		once, err := c.Encode()
+		once, err := m.Runs[0].Config.Encode()
 		require.NoError(t, err)
 		again, err := experiments.ParseConfig("resolved", once)
 		require.NoError(t, err, "%s", once)
@@ -101,4 +101,12 @@ func TestReadmeExperimentIsValid(t *testing.T) {
 	}
 	_, err = experiments.ParseConfig("README.md", []byte(text), overrides...)
 	assert.NoError(t, err)
+
+	_, rest, _ = strings.Cut(rest, "```yaml\n")
+	matrix, rest, _ := strings.Cut(rest, "```\n")
+	m, err := experiments.LoadMatrix(written(t, "mine-memories.yaml", matrix, "mine.yaml", text))
+	require.NoError(t, err)
+	assert.Len(t, m.Runs, 18)
+	assert.Contains(t, rest, "its 18 runs")
+	assert.Contains(t, rest, "`"+m.Runs[0].Config.Name+"`")
 }

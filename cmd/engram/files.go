@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -23,12 +25,20 @@ type listed struct {
 	Network string `json:"network"`
 	Data    string `json:"data"`
 	About   string `json:"about"`
+	Matrix  int    `json:"matrix,omitempty"`  // runs that the file stands for, where they are several
 	Runs    int    `json:"runs"`              // committed results
 	Seconds int    `json:"seconds,omitempty"` // of training, the mean over them
 }
 
-// cost tells what a run took where it was run.
+// cost tells what a run took where it was run, and of how many the file is.
 func (l listed) cost() string {
+	if l.Matrix > 0 {
+		runs, each := l.Matrix, l
+		if each.Matrix = 0; l.Runs > 0 {
+			return fmt.Sprintf("%d runs, %s each", runs, each.cost())
+		}
+		return fmt.Sprintf("%d runs, %s", runs, each.cost())
+	}
 	if l.Runs == 0 {
 		return "not yet run"
 	}
@@ -97,17 +107,12 @@ func list(folder string) ([]listed, error) {
 		case d.IsDir() || filepath.Ext(path) != ".yaml":
 			return nil
 		}
-		c, err := experiments.LoadConfig(path)
+		m, err := experiments.LoadMatrix(path)
 		if err != nil {
 			bad = append(bad, err)
 			return nil
 		}
-		l := listed{File: path, Network: c.Network.Kind(), Data: c.Dataset.Kind(), About: c.About, Runs: len(seconds[c.Name])}
-		if l.Runs > 0 {
-			mean, _ := results.MeanInterval(seconds[c.Name])
-			l.Seconds = int(mean)
-		}
-		all = append(all, l)
+		all = append(all, newListed(path, m, seconds))
 		return nil
 	})
 	if err == nil && len(all)+len(bad) == 0 {
@@ -116,20 +121,58 @@ func list(folder string) ([]listed, error) {
 	return all, errors.Join(err, errors.Join(bad...))
 }
 
+// newListed tells of a file whose runs have been read; seconds are those of training, by the name of an experiment.
+func newListed(file string, m *experiments.Matrix, seconds map[string][]float64) listed {
+	l := listed{File: file, About: m.Runs[0].Config.About}
+	if len(m.Runs) > 1 {
+		l.Matrix = len(m.Runs)
+	}
+	var networks, data, names []string
+	add := func(list *[]string, s string) {
+		if !slices.Contains(*list, s) {
+			*list = append(*list, s)
+		}
+	}
+	for _, r := range m.Runs {
+		add(&networks, r.Config.Network.Kind())
+		add(&data, r.Config.Dataset.Kind())
+		add(&names, r.Config.Name)
+	}
+	l.Network, l.Data = strings.Join(networks, ", "), strings.Join(data, ", ")
+	var took []float64
+	for _, name := range names {
+		took = append(took, seconds[name]...)
+	}
+	if l.Runs = len(took); l.Runs > 0 {
+		mean, _ := results.MeanInterval(took)
+		l.Seconds = int(mean)
+	}
+	return l
+}
+
 func newShow() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
 		Use:   "show FILE",
 		Short: "Print an experiment file with every key and its value, defaults too",
+		Long: `Show prints the file as a run would take it, with what it builds on. Of a file with a matrix it lists the runs: the
+folder of each below its sweep's, and what is set for it. A --set for each key of the matrix shows one of them whole.`,
 		Example: `  engram show experiments/protonet-omniglot.yaml
   engram show experiments/protonet-omniglot.yaml --set train.way=20`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := flags.config(cmd, args[0])
+			overrides, err := flags.overrides(cmd)
 			if err != nil {
 				return err
 			}
-			text, err := c.Encode()
+			m, err := experiments.LoadMatrix(args[0], overrides...)
+			if err != nil {
+				return err
+			}
+			if len(m.Runs) > 1 {
+				return printRuns(cmd.OutOrStdout(), m)
+			}
+			text, err := m.Runs[0].Config.Encode()
 			if err == nil {
 				_, err = cmd.OutOrStdout().Write(text)
 			}
@@ -140,23 +183,42 @@ func newShow() *cobra.Command {
 	return cmd
 }
 
+// printRuns prints a row for each run of a matrix.
+func printRuns(w io.Writer, m *experiments.Matrix) error {
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, "run\texperiment\tset")
+	for _, r := range m.Runs {
+		var set []string
+		for _, o := range r.Overrides {
+			set = append(set, o.String())
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Folder, r.Config.Name, strings.Join(set, "  "))
+	}
+	return tw.Flush()
+}
+
 func newValidate() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Check experiment files without running them",
-		Long: `Validate reads experiment files as run does, and tells of every mistake with its line. Data sets are not read, so that a
-class too few for an episode shows when the run begins.`,
+		Long: `Validate reads experiment files as run does, all runs of a matrix too, and tells of every mistake with its line. Data
+sets are not read, so that a class too few for an episode shows when the run begins.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			var bad []error
+			var good []string
 			for _, file := range files {
-				_, err := experiments.LoadConfig(file)
+				m, err := experiments.LoadMatrix(file)
 				bad = append(bad, err)
+				if err == nil && len(m.Runs) > 1 {
+					file = fmt.Sprintf("%s (%d runs)", file, len(m.Runs))
+				}
+				good = append(good, file)
 			}
 			if err := errors.Join(bad...); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "in order: %s\n", strings.Join(files, ", "))
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "in order: %s\n", strings.Join(good, ", "))
 			return err
 		},
 	}

@@ -34,7 +34,7 @@ func TestListShowsEveryExperimentAndItsCost(t *testing.T) {
 	}
 	code, out, stderr = engram(t.Context(), append([]string{"validate"}, files...))
 	require.Equal(t, exitOK, code, stderr)
-	assert.Equal(t, "in order: "+strings.Join(files, ", ")+"\n", out)
+	assert.Equal(t, "in order: "+strings.Join(files, ", ")+"\n", strings.Replace(out, " (12 runs)", "", 1))
 }
 
 func TestCosts(t *testing.T) {
@@ -42,6 +42,8 @@ func TestCosts(t *testing.T) {
 	assert.Equal(t, "59 s", listed{Runs: 1, Seconds: 59}.cost())
 	assert.Equal(t, "59 min", listed{Runs: 1, Seconds: 59 * 60}.cost())
 	assert.Equal(t, "1.5 h", listed{Runs: 1, Seconds: 90 * 60}.cost())
+	assert.Equal(t, "12 runs, not yet run", listed{Matrix: 12}.cost())
+	assert.Equal(t, "12 runs, 5 s each", listed{Matrix: 12, Runs: 3, Seconds: 5}.cost())
 }
 
 func TestListAndValidateTellOfWhatIsWrong(t *testing.T) {
@@ -73,4 +75,31 @@ func TestShowPrintsTheResolvedFile(t *testing.T) {
 	code, twice, stderr := engram(t.Context(), []string{"show", again})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Equal(t, out, twice)
+}
+
+// A file with a matrix is listed as its runs, and run once one of them is picked.
+func TestFilesWithAMatrix(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "x.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("base: "+tinyFile(t)+"\nname: x\nmatrix: {network: [protonet, matchingnet], train.way: [3, 4]}\n"), 0o644))
+	code, out, stderr := engram(t.Context(), []string{"validate", file})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, "in order: "+file+" (4 runs)\n", out)
+
+	code, out, stderr = engram(t.Context(), []string{"list", filepath.Dir(file)})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Regexp(t, `x.yaml +protonet, matchingnet +strokes +4 runs, not yet run`, out)
+
+	code, out, stderr = engram(t.Context(), []string{"show", file, "--seed", "2"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Len(t, strings.Split(strings.TrimSpace(out), "\n"), 5)
+	assert.Regexp(t, `network=matchingnet,way=4/seed-2 +x/network=matchingnet,way=4 +network=matchingnet  train.way=4  seed=2\n$`, out)
+
+	code, out, stderr = engram(t.Context(), []string{"show", file, "--set", "network=protonet", "--set", "train.way=4"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "name: \"x/network=protonet,way=4\"\n")
+
+	code, out, stderr = engram(t.Context(), []string{"run", file, "--set", "train.way=4"})
+	assert.Equal(t, exitFailure, code)
+	assert.Empty(t, out)
+	assert.Equal(t, "engram: "+file+" has a matrix of 2 runs: engram sweep "+file+" runs them, --set KEY=VALUE of each of network picks one\n", stderr)
 }

@@ -12,32 +12,37 @@ import (
 // Decode reads one YAML document into a struct that holds the defaults, after
 // the overrides have been laid over it in their order. The file's name is for
 // the messages alone. All problems are returned together as an [*Error]; the
-// struct is then partly filled and not to be used.
+// struct is then partly filled and not to be used. A file that builds on another
+// one or has a matrix is refused; see [Parse].
 func Decode(file string, text []byte, into any, overrides ...Override) error {
+	d := Parse(file, text, nil)
+	if len(d.axes) > 0 {
+		d.report.fail(d.axes[0].at, "matrix", "makes many files of one, and here one is wanted (leave it out)")
+	}
+	return d.Set(overrides...).Decode(into)
+}
+
+// Decode reads the document into a struct as the function [Decode] does. Its
+// matrix is left aside.
+func (d *Document) Decode(into any) error {
 	target, err := structPointer(into)
 	if err != nil {
 		return err
 	}
-	d := decoder{doc: newDocument(file), root: target.Type()}
-	root := d.doc.parse(text, 1, &d.report)
-	if root == nil {
-		return d.report.err()
+	dec := decoder{doc: d, report: d.report.clone(), root: target.Type()}
+	if d.root == nil {
+		return dec.report.err()
 	}
-	here := cursor{node: root, at: place{line: root.Line}}
-	switch formOf(root) {
+	here := cursor{node: d.root, at: place{file: d.file, line: d.root.Line}}
+	switch formOf(d.root) {
 	case formEmpty, formNull:
-		d.fail(here, "the file is empty (%s)", validList("keys", names(fieldsOf(target.Type()))))
-		return d.report.err()
+		dec.fail(here, "the file is empty (%s)", validList("keys", names(fieldsOf(target.Type()))))
 	case formMapping:
+		dec.decode(here, target, rule{})
 	default:
-		d.fail(here, "want a mapping of keys to values, got %s (%s)", describe(root), validList("keys", names(fieldsOf(target.Type()))))
-		return d.report.err()
+		dec.fail(here, "want a mapping of keys to values, got %s (%s)", describe(d.root), validList("keys", names(fieldsOf(target.Type()))))
 	}
-	for i := range overrides {
-		d.doc.apply(&overrides[i], root, &d.report)
-	}
-	d.decode(here, target, rule{})
-	return d.report.err()
+	return dec.report.err()
 }
 
 // structPointer checks that into can be filled at all.
@@ -55,7 +60,7 @@ func structPointer(into any) (reflect.Value, error) {
 
 // decoder fills values from nodes.
 type decoder struct {
-	doc    *document
+	doc    *Document
 	report report
 	root   reflect.Type
 	prefix string // the path of the root: a section's, or ""
@@ -80,7 +85,7 @@ func (d *decoder) fail(c cursor, format string, args ...any) {
 
 func (d *decoder) failErr(c cursor, err error, format string, args ...any) {
 	d.faults++
-	d.report.add(d.doc.problem(c.at, c.path, fmt.Sprintf(format, args...), err))
+	d.report.add(c.at.problem(c.path, fmt.Sprintf(format, args...), err))
 }
 
 func (d *decoder) mismatch(c cursor, want, mend string) {
@@ -95,6 +100,9 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 	if c.node.Kind == yaml.AliasNode {
 		d.faults++
 		return
+	}
+	if short := d.doc.notes[c.node].short; short != nil && v.Type() != sectionType() && !d.atSection(c) {
+		c.node = short
 	}
 	before := d.faults
 	switch t := v.Type(); {
@@ -134,6 +142,9 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 	d.validate(c, v)
 }
 
+// atSection tells the section that is being decoded from what lies below it.
+func (d *decoder) atSection(c cursor) bool { return d.kind != "" && c.path == d.prefix }
+
 func (d *decoder) fields(c cursor, v reflect.Value) {
 	fields := fieldsOf(v.Type())
 	byName := make(map[string]*field, len(fields))
@@ -148,12 +159,11 @@ func (d *decoder) fields(c cursor, v reflect.Value) {
 			continue
 		}
 		f := byName[key.Value]
-		inSection := d.kind != "" && c.path == d.prefix
 		switch {
 		case f != nil:
 			seen[f.name] = true
 			d.decode(d.under(c, key, value, f.name), v.FieldByIndex(f.index), f.rule)
-		case inSection && key.Value == "kind":
+		case d.atSection(c) && key.Value == "kind":
 		case key.Tag == "!!merge" || formOf(key) == formEmpty || formOf(key) == formNull:
 			d.faults++ // reported by parse
 		default:

@@ -11,7 +11,7 @@ import (
 func (d *decoder) slice(c cursor, v reflect.Value, r rule) {
 	t := v.Type()
 	switch form := formOf(c.node); {
-	case form == formMapping && d.doc.made[c.node]:
+	case form == formMapping && d.doc.notes[c.node].made:
 		d.patchSlice(c, v, r)
 	case form == formList:
 		out := reflect.Zero(t)
@@ -76,7 +76,7 @@ func (d *decoder) mapping(c cursor, v reflect.Value, r rule) {
 	}
 	t := v.Type()
 	out := reflect.MakeMap(t)
-	if d.doc.made[c.node] { // an override of one entry keeps the others
+	if d.doc.notes[c.node].made { // an override of one entry keeps the others
 		for _, k := range v.MapKeys() {
 			out.SetMapIndex(k, v.MapIndex(k))
 		}
@@ -89,7 +89,7 @@ func (d *decoder) mapping(c cursor, v reflect.Value, r rule) {
 		}
 		name := reflect.ValueOf(key.Value).Convert(t.Key())
 		e := fresh(t.Elem())
-		if old := out.MapIndex(name); old.IsValid() && d.doc.made[c.node] {
+		if old := out.MapIndex(name); old.IsValid() && d.doc.notes[c.node].made {
 			e.Set(old)
 		}
 		d.decode(d.under(c, key, value, key.Value), e, r.element())

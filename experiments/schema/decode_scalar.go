@@ -49,7 +49,7 @@ func wanted(t reflect.Type) string {
 func (d *decoder) scalar(c cursor, v reflect.Value, r rule) {
 	form, want := formOf(c.node), wanted(v.Type())
 	switch {
-	case form == formEmpty && v.Kind() == reflect.String && d.doc.origin[c.node] != nil:
+	case form == formEmpty && v.Kind() == reflect.String && d.doc.notes[c.node].over != nil:
 		v.SetString("") // --set name=
 	case form == formEmpty || form == formNull:
 		d.mismatch(c, want, "remove the key for the default")
@@ -57,7 +57,7 @@ func (d *decoder) scalar(c cursor, v reflect.Value, r rule) {
 		d.mismatch(c, want, "")
 	case v.Kind() == reflect.String:
 		// A file says what it means; a command line has no quotes to spare.
-		if form != formText && d.doc.origin[c.node] == nil {
+		if form != formText && d.doc.notes[c.node].over == nil {
 			d.mismatch(c, want, "put it in quotes: "+strconv.Quote(clip(c.node.Value, 40)))
 			return
 		}

@@ -3,6 +3,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -45,7 +46,7 @@ func (p Problem) Error() string {
 // Unwrap gives the error of the Validate or UnmarshalText method, if any.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Error holds all problems found: those of the file by line, then those of the
+// Error holds all problems found: those of each file by line, then those of the
 // overrides in their order.
 type Error struct {
 	Problems []Problem
@@ -128,6 +129,8 @@ func (r *report) add(p Problem) {
 	r.problems = append(r.problems, p)
 }
 
+func (r *report) clone() report { return report{slices.Clone(r.problems), r.dropped} }
+
 // full tells that further problems are only counted.
 func (r *report) full() bool { return len(r.problems) >= maxProblems }
 
@@ -136,10 +139,20 @@ func (r *report) err() error {
 		return nil
 	}
 	sorted := append([]Problem(nil), r.problems...)
+	files := map[string]int{} // in the order in which they are met
+	for _, p := range sorted {
+		if _, met := files[p.File]; !met {
+			files[p.File] = len(files)
+		}
+	}
+	files[""] = -1
 	sort.SliceStable(sorted, func(i, j int) bool {
 		a, b := sorted[i], sorted[j]
 		if (a.Override != "") != (b.Override != "") {
 			return b.Override != ""
+		}
+		if a.Override == "" && a.File != b.File {
+			return files[a.File] < files[b.File]
 		}
 		if a.Override == "" && a.Line != b.Line {
 			return a.Line < b.Line
@@ -149,21 +162,37 @@ func (r *report) err() error {
 	return &Error{Problems: sorted, Dropped: r.dropped}
 }
 
+// fail adds a problem at a place.
+func (r *report) fail(at place, path, format string, args ...any) {
+	r.add(at.problem(path, fmt.Sprintf(format, args...), nil))
+}
+
 // place is where a value was written.
 type place struct {
+	file string
 	line int
 	over *Override
 }
 
 // problem builds the Problem for a path at a place.
-func (d *document) problem(at place, path, text string, err error) Problem {
-	p := Problem{File: d.file, Line: at.line, Path: path, Text: text, Err: err, shown: path}
-	if at.over != nil {
-		p.File, p.Line, p.Override = "", 0, at.over.text
+func (at place) problem(path, text string, err error) Problem {
+	p := Problem{File: at.file, Line: at.line, Path: path, Text: text, Err: err, shown: path}
+	switch o := at.over; {
+	case o == nil:
+	case o.at.line > 0: // of a matrix
+		p.File, p.Line = o.at.file, o.at.line
+	default:
+		p.File, p.Line, p.Override = "", 0, o.text
 		// The override's own text names its path and all that lead to it.
-		if own := strings.Join(at.over.path, "."); own == path || path == "" || strings.HasPrefix(own, path+".") {
+		if own := o.Path(); own == path || path == "" || strings.HasPrefix(own, path+".") {
 			p.shown = ""
 		}
 	}
 	return p
+}
+
+// errorf is an error of one problem.
+func (at place) errorf(path, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Problems: []Problem{at.problem(path, err.Error(), err)}}
 }

@@ -15,10 +15,19 @@ type Override struct {
 	text  string
 	path  []string
 	value *yaml.Node
+	at    place // in a file, of a value of its matrix
 }
 
 // String returns the override as it was written.
 func (o Override) String() string { return o.text }
+
+// Path returns the key that is set, such as "train.way".
+func (o Override) Path() string { return strings.Join(o.path, ".") }
+
+// Errorf returns an error about the override, placed where it was written.
+func (o Override) Errorf(format string, args ...any) error {
+	return place{over: &o}.errorf(o.Path(), format, args...)
+}
 
 // ParseOverride reads PATH=VALUE. The value is YAML: 20, [1, 2], {way: 5}. A
 // number is taken as text where text is wanted, so that no quotes need to pass
@@ -36,11 +45,8 @@ func ParseOverride(text string) (Override, error) {
 	if !ok {
 		return fail("want PATH=VALUE, as in train.way=20")
 	}
-	o.path = strings.Split(strings.TrimSpace(path), ".")
-	for _, part := range o.path {
-		if part == "" || strings.ContainsAny(part, " \t\n") {
-			return fail("%s is not a path (want key.key, as in train.way=20)", quote(path))
-		}
+	if o.path, ok = splitPath(strings.TrimSpace(path)); !ok {
+		return fail("%s is not a path (want key.key, as in train.way=20)", quote(path))
 	}
 	if len(o.path) > maxDepth {
 		return fail("the path has more than %d parts", maxDepth)
@@ -50,8 +56,7 @@ func ParseOverride(text string) (Override, error) {
 		return o, nil
 	}
 	var r report
-	d := newDocument("")
-	root := d.parse([]byte(value), len(o.path)+1, &r)
+	root := r.parse("", []byte(value), len(o.path)+1)
 	if len(r.problems) > 0 {
 		return fail("%s", strings.Replace(r.problems[0].Text, "the file", "the value", 1))
 	}
@@ -63,6 +68,17 @@ func ParseOverride(text string) (Override, error) {
 	}
 	o.value = root
 	return o, nil
+}
+
+// splitPath takes a dotted path apart; ok is false where it is none.
+func splitPath(path string) (parts []string, ok bool) {
+	parts = strings.Split(path, ".")
+	for _, part := range parts {
+		if part == "" || strings.ContainsAny(part, " \t\n") {
+			return nil, false
+		}
+	}
+	return parts, true
 }
 
 func commented(n *yaml.Node) bool {
@@ -79,12 +95,16 @@ func commented(n *yaml.Node) bool {
 
 // apply lays the override over the tree. It knows no types: what does not fit
 // is found when the tree is decoded, and by its origin laid to the override.
-func (d *document) apply(o *Override, root *yaml.Node, r *report) {
+func (d *Document) apply(o *Override) {
 	if o.value == nil {
 		return
 	}
+	if key := o.path[0]; key == keyBase || key == keyMatrix {
+		d.report.fail(place{over: o}, key, "%s is the file's own and cannot be set", key)
+		return
+	}
 	value := d.own(o.value, o)
-	n := root
+	n := d.root
 	for i, part := range o.path {
 		var slot **yaml.Node
 		switch n.Kind {
@@ -92,16 +112,17 @@ func (d *document) apply(o *Override, root *yaml.Node, r *report) {
 			k := find(n, part)
 			if k < 0 {
 				key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: part}
-				d.origin[key] = o
+				d.notes[key] = note{over: o}
 				n.Content = append(n.Content, key, &yaml.Node{Kind: yaml.ScalarNode})
 				k = len(n.Content) - 2
 			}
+			d.keep(n.Content[k])
 			slot = &n.Content[k+1]
 		case yaml.SequenceNode:
 			k, ok := listIndex(part, len(n.Content))
 			if !ok {
 				path := strings.Join(o.path[:i], ".")
-				r.add(d.problem(place{over: o}, path, noElement(path, part, len(n.Content)), nil))
+				d.report.fail(place{over: o}, path, "%s", noElement(path, part, len(n.Content)))
 				return
 			}
 			slot = &n.Content[k]
@@ -120,27 +141,23 @@ func (d *document) apply(o *Override, root *yaml.Node, r *report) {
 // container makes sure that a path can lead through the node: what is no list
 // and no mapping becomes a mapping, in which a text becomes the kind, since
 // memory: keyvalue is short for memory: {kind: keyvalue}.
-func (d *document) container(n *yaml.Node, o *Override) *yaml.Node {
+func (d *Document) container(n *yaml.Node, o *Override) *yaml.Node {
 	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode {
 		return n
 	}
 	m := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
-	d.origin[m], d.made[m] = o, true
 	if formOf(n) == formText {
-		key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "kind", Line: n.Line}
-		if from := d.origin[n]; from != nil {
-			d.origin[key] = from
-		}
-		m.Content = append(m.Content, key, n)
+		m.Content = d.asKind(n)
 	}
+	d.notes[m] = note{over: o, made: true}
 	return m
 }
 
 // own copies the override's value, so that an Override can be used again, and
 // marks the copy as its.
-func (d *document) own(n *yaml.Node, o *Override) *yaml.Node {
+func (d *Document) own(n *yaml.Node, o *Override) *yaml.Node {
 	c := *n
-	d.origin[&c] = o
+	d.notes[&c] = note{over: o}
 	c.Content = make([]*yaml.Node, len(n.Content))
 	for i, child := range n.Content {
 		c.Content[i] = d.own(child, o)

@@ -17,38 +17,12 @@ const (
 	maxDepth = 64 // levels of lists and mappings
 )
 
-// document is a parsed file: its name, and which of its nodes came from an
-// override.
-type document struct {
-	file   string
-	origin map[*yaml.Node]*Override
-	made   map[*yaml.Node]bool // mappings that exist only because an override's path led through them
-}
-
-func newDocument(file string) *document {
-	return &document{file: file, origin: map[*yaml.Node]*Override{}, made: map[*yaml.Node]bool{}}
-}
-
-// place tells where a value was written; key may be nil.
-func (d *document) place(key, value *yaml.Node) place {
-	if o := d.origin[value]; o != nil {
-		return place{over: o}
-	}
-	if key != nil {
-		if o := d.origin[key]; o != nil {
-			return place{over: o}
-		}
-		return place{line: key.Line}
-	}
-	return place{line: value.Line}
-}
-
-// parse reads the text into one node tree and reports what no reader could
+// parse reads a file's text into one node tree and reports what no reader could
 // accept, the tree being depth levels down. It returns nil where there is no
 // tree to go on with; an empty tree is returned as such.
-func (d *document) parse(text []byte, depth int, r *report) *yaml.Node {
+func (r *report) parse(file string, text []byte, depth int) *yaml.Node {
 	fail := func(line int, format string, args ...any) *yaml.Node {
-		r.add(d.problem(place{line: line}, "", fmt.Sprintf(format, args...), nil))
+		r.fail(place{file: file, line: line}, "", format, args...)
 		return nil
 	}
 	if len(text) > maxBytes {
@@ -73,7 +47,7 @@ func (d *document) parse(text []byte, depth int, r *report) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Line: 1}
 	}
 	root := docs[0].Content[0]
-	if !d.walk(root, root, "", depth, r) {
+	if !r.walk(file, root, root, "", depth) {
 		return nil
 	}
 	return root
@@ -81,9 +55,9 @@ func (d *document) parse(text []byte, depth int, r *report) *yaml.Node {
 
 // walk reports anchors, aliases, tags, merge keys, duplicate keys and keys
 // that are not text. It returns false where the tree is too deep to go on.
-func (d *document) walk(n, at *yaml.Node, path string, depth int, r *report) bool {
+func (r *report) walk(file string, n, at *yaml.Node, path string, depth int) bool {
 	report := func(line int, path, format string, args ...any) {
-		r.add(d.problem(place{line: line}, path, fmt.Sprintf(format, args...), nil))
+		r.fail(place{file: file, line: line}, path, format, args...)
 	}
 	if depth > maxDepth && len(n.Content) > 0 {
 		report(n.Line, "", "nested more than %d levels deep", maxDepth)
@@ -102,7 +76,7 @@ func (d *document) walk(n, at *yaml.Node, path string, depth int, r *report) boo
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for i, c := range n.Content {
-			if !d.walk(c, c, join(path, strconv.Itoa(i)), depth+1, r) {
+			if !r.walk(file, c, c, join(path, strconv.Itoa(i)), depth+1) {
 				return false
 			}
 		}
@@ -112,7 +86,7 @@ func (d *document) walk(n, at *yaml.Node, path string, depth int, r *report) boo
 			key, value := n.Content[i], n.Content[i+1]
 			switch {
 			case key.Kind == yaml.AliasNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
-				if !d.walk(key, key, path, depth+1, r) {
+				if !r.walk(file, key, key, path, depth+1) {
 					return false
 				}
 			case key.Kind != yaml.ScalarNode:
@@ -132,7 +106,7 @@ func (d *document) walk(n, at *yaml.Node, path string, depth int, r *report) boo
 			if key.Kind == yaml.ScalarNode {
 				under = join(path, key.Value)
 			}
-			if !d.walk(value, key, under, depth+1, r) {
+			if !r.walk(file, value, key, under, depth+1) {
 				return false
 			}
 		}

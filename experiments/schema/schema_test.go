@@ -317,18 +317,18 @@ func TestDescribe(t *testing.T) {
 	assert.Nil(t, Describe(nil))
 }
 
-func TestPeek(t *testing.T) {
+func TestKindOfASection(t *testing.T) {
 	override := func(text string) Override {
 		o, err := ParseOverride(text)
 		require.NoError(t, err)
 		return o
 	}
-	assert.Equal(t, "copy", Peek("x", []byte("dataset: copy\n"), "dataset"))
-	assert.Equal(t, "copy", Peek("x", []byte("dataset: {kind: copy, bits: 8}\n"), "dataset"))
-	assert.Equal(t, "recall", Peek("x", []byte("dataset: copy\n"), "dataset", override("dataset.kind=recall")))
-	assert.Equal(t, "recall", Peek("x", []byte("name: a\n"), "dataset", override("dataset=recall")))
+	assert.Equal(t, "copy", Parse("x", []byte("dataset: copy\n"), nil).Kind("dataset"))
+	assert.Equal(t, "copy", Parse("x", []byte("dataset: {kind: copy, bits: 8}\n"), nil).Kind("dataset"))
+	assert.Equal(t, "recall", Parse("x", []byte("dataset: copy\n"), nil).Set(override("dataset.kind=recall")).Kind("dataset"))
+	assert.Equal(t, "recall", Parse("x", []byte("name: a\n"), nil).Set(override("dataset=recall")).Kind("dataset"))
 	for _, none := range []string{"", "name: a\n", "dataset: {bits: 8}\n", "dataset: [copy]\n", "dataset: {kind: 3}\n", "- a\n", "\tbroken: ["} {
-		assert.Empty(t, Peek("x", []byte(none), "dataset"), none)
+		assert.Empty(t, Parse("x", []byte(none), nil).Kind("dataset"), none)
 	}
 }
 

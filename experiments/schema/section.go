@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"fmt"
 	"reflect"
 	"strconv"
 
@@ -22,7 +21,7 @@ type Section struct {
 	value any // a struct, or a pointer to one: the defaults, later what was decoded
 	done  bool
 	node  *yaml.Node // the mapping in the file, if any
-	doc   *document
+	doc   *Document
 	path  string
 	at    place // the section
 	kindP place // its kind
@@ -92,7 +91,7 @@ func (s *Section) UnknownKind(valid []string) error {
 	if s.kind == "" {
 		text = "no kind is given; " + validList("kinds", valid)
 	}
-	p := s.document().problem(s.kindP, s.path, text, nil)
+	p := s.kindP.problem(s.path, text, nil)
 	p.Valid = valid
 	return &Error{Problems: []Problem{p}}
 }
@@ -100,16 +99,12 @@ func (s *Section) UnknownKind(valid []string) error {
 // Errorf returns an error at the section's line: for what only its user can
 // know, such as a kind that does not fit another section's.
 func (s *Section) Errorf(format string, args ...any) error {
-	return s.errorAt(s.at, fmt.Errorf(format, args...).Error())
+	return s.at.errorf(s.path, format, args...)
 }
 
-func (s *Section) errorAt(at place, text string) error {
-	return &Error{Problems: []Problem{s.document().problem(at, s.path, text, nil)}}
-}
-
-func (s *Section) document() *document {
+func (s *Section) document() *Document {
 	if s.doc == nil {
-		return newDocument("")
+		return &Document{}
 	}
 	return s.doc
 }
@@ -174,39 +169,12 @@ func (d *decoder) section(c cursor, v reflect.Value) {
 		s.kind, s.kindP = kind.Value, d.doc.place(c.node.Content[i], kind)
 		if s.kind == old.kind {
 			keep()
+		} else if old.kind != "" {
+			s.node = d.doc.withoutWeak(c.node)
 		}
 	default:
 		d.mismatch(c, want, "")
 		return
 	}
 	v.Set(reflect.ValueOf(s))
-}
-
-// Peek returns the kind that a file gives the section under a top-level key, or "": for choosing the struct that the
-// file is then decoded into. It reports no mistakes; [Decode] does.
-func Peek(file string, text []byte, key string, overrides ...Override) string {
-	d := newDocument(file)
-	var r report
-	root := d.parse(text, 1, &r)
-	if root == nil || formOf(root) != formMapping {
-		return ""
-	}
-	for i := range overrides {
-		d.apply(&overrides[i], root, &r)
-	}
-	i := find(root, key)
-	if i < 0 {
-		return ""
-	}
-	section := root.Content[i+1]
-	if formOf(section) == formMapping {
-		if i = find(section, "kind"); i < 0 {
-			return ""
-		}
-		section = section.Content[i+1]
-	}
-	if formOf(section) != formText {
-		return ""
-	}
-	return section.Value
 }

@@ -1,0 +1,163 @@
+package schema
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// An Axis is a key of a file's matrix and the values that it takes from run to
+// run, each as an override:
+//
+//	matrix:
+//	  train.way: [5, 20]
+//	  network.memory: [keyvalue, {kind: lrua, slots: 50}]
+type Axis struct {
+	Path   string
+	Values []Override
+	at     place
+}
+
+// Matrix returns the axes of the file's matrix in the file's order, nil where it has none. A matrix is merged with that of
+// a base key by key; matrix: null leaves it out.
+func (d *Document) Matrix() []Axis { return d.axes }
+
+// Errorf returns an error about the axis, placed where it is written.
+func (a Axis) Errorf(format string, args ...any) error {
+	return a.at.errorf(keyMatrix, "%s: %w", a.Path, fmt.Errorf(format, args...))
+}
+
+// readMatrix takes the matrix out of the tree.
+func (d *Document) readMatrix() {
+	key, value := take(d.root, keyMatrix)
+	if key == nil {
+		return
+	}
+	switch formOf(value) {
+	case formNull:
+		return
+	case formMapping:
+	default:
+		d.report.fail(d.place(key, value), keyMatrix, "want a mapping of keys to lists of values, as in {train.way: [5, 20]}, got %s", describe(value))
+		return
+	}
+	for i := 0; i+1 < len(value.Content); i += 2 {
+		if key := value.Content[i]; key.Kind == yaml.ScalarNode && formOf(key) != formEmpty && formOf(key) != formNull {
+			d.readAxis(key, value.Content[i+1])
+		}
+	}
+}
+
+func (d *Document) readAxis(key, values *yaml.Node) {
+	at := d.place(key, values)
+	fail := func(format string, args ...any) {
+		d.report.fail(at, keyMatrix, "%s: %s", clip(key.Value, 60), fmt.Sprintf(format, args...))
+	}
+	path, ok := splitPath(key.Value)
+	switch {
+	case !ok || len(path) > maxDepth:
+		fail("is not a path (want key.key, as in train.way)")
+		return
+	case path[0] == keyBase || path[0] == keyMatrix:
+		fail("is the file's own and cannot vary")
+		return
+	case formOf(values) == formMapping:
+		fail("want a list of values, got a mapping (a key within is written with a dot, as in train.way: [5, 20])")
+		return
+	case formOf(values) != formList && formOf(values) != formEmpty && formOf(values) != formNull:
+		fail("want a list of values, got %s (write [%s])", describe(values), clip(values.Value, 40))
+		return
+	case len(values.Content) == 0:
+		fail("has no values (give some, or leave the key out)")
+		return
+	}
+	axis := Axis{Path: key.Value, at: at}
+	for _, v := range values.Content {
+		if formOf(v) == formEmpty {
+			at := d.place(nil, v)
+			d.report.fail(at, keyMatrix, "%s: a value is missing (write null for none)", key.Value)
+			continue
+		}
+		o := Override{path: path, value: v, at: d.place(nil, v)}
+		if plain, err := raw(v); err == nil {
+			o.text = key.Value + "=" + flow(plain)
+		}
+		axis.Values = append(axis.Values, o)
+	}
+	if len(axis.Values) > 0 {
+		d.axes = append(d.axes, axis)
+	}
+}
+
+// Label is a short name of the override's value, for file names: a kind or a single value as it is, further keys and
+// elements after plus signs, as in "lrua+slots=50".
+func (o Override) Label() string {
+	var parts []string
+	var collect func(key string, n *yaml.Node)
+	collect = func(key string, n *yaml.Node) {
+		if key != "" && n.Kind != yaml.ScalarNode {
+			parts = append(parts, key)
+			key = ""
+		}
+		switch n.Kind {
+		case yaml.SequenceNode:
+			for _, c := range n.Content {
+				collect("", c)
+			}
+		case yaml.MappingNode:
+			if i := find(n, "kind"); i >= 0 {
+				collect("", n.Content[i+1])
+			}
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				if n.Content[i].Value != "kind" {
+					collect(n.Content[i].Value, n.Content[i+1])
+				}
+			}
+		default:
+			value := n.Value
+			if formOf(n) == formNumber {
+				value = canonical(value)
+			}
+			if key != "" {
+				value = key + "=" + value
+			}
+			parts = append(parts, value)
+		}
+	}
+	if o.value != nil {
+		collect("", o.value)
+	}
+	return Shorten(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("+-._=", r) {
+			return r
+		}
+		return '_'
+	}, strings.Join(parts, "+")), 60)
+}
+
+// canonical writes a number in one way, however it was written.
+func canonical(s string) string {
+	n, ok := scanNumber(s)
+	if !ok {
+		return s
+	}
+	if i, exact, _ := n.toInt(); exact {
+		return i.String()
+	}
+	f, bad := n.toFloat(64)
+	if bad != "" {
+		return s
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+// Shorten cuts an ASCII name that is longer than n, and ends it in a checksum of what it was.
+func Shorten(name string, n int) string {
+	if len(name) <= n {
+		return name
+	}
+	return fmt.Sprintf("%s~%.3x", name[:n-7], sha256.Sum256([]byte(name)))
+}
