@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/engram-go/engram/experiments/schema"
@@ -72,8 +73,32 @@ func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	return r.finish(ctx, false)
 }
 
-// Resume goes on with a run from its last checkpoint and ends with the result that it would have had uninterrupted. A
-// finished run is returned as it is.
+// Create makes the run folder of a run that is to be started later, by [Resume]. One that is there already is left as it is
+// where its configuration is the same, and refused where it is another.
+func Create(dir string, c *Config) error {
+	f := folder(dir)
+	want, err := c.Encode()
+	if err != nil {
+		return err
+	}
+	have, err := os.ReadFile(f.path(fileConfig))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		unlock, err := f.create(c)
+		if err == nil {
+			unlock()
+		}
+		return err
+	case err != nil:
+		return fmt.Errorf("run folder: %w", err)
+	case !bytes.Equal(have, want):
+		return fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", dir)
+	}
+	return nil
+}
+
+// Resume goes on with a run from its last checkpoint, or from its beginning where it has none, and ends with the result that
+// it would have had uninterrupted. A finished run is returned as it is.
 func Resume(ctx context.Context, dir string, o Options) (*results.Result, error) {
 	f := folder(dir)
 	if result, err := results.Read(f.path(fileResult)); err == nil {
@@ -123,6 +148,9 @@ func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 // assemble builds the network once load has given it what it needs of the data.
 func assemble(c *Config, o Options, load func() error) (*run, error) {
 	r := &run{config: c, options: o, folder: folder(o.Out)}
+	if err := r.folder.possible(); err != nil {
+		return nil, err
+	}
 	var err error
 	if r.source, err = r.folder.source(); err != nil {
 		return nil, err
@@ -150,9 +178,13 @@ func assemble(c *Config, o Options, load func() error) (*run, error) {
 }
 
 // finish trains, tests and writes the result.
-func (r *run) finish(ctx context.Context, resume bool) (*results.Result, error) {
+func (r *run) finish(ctx context.Context, resume bool) (_ *results.Result, err error) {
+	defer func() {
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			err = fmt.Errorf("%w; what was saved is intact: make room, then go on with: engram resume %s", err, string(r.folder))
+		}
+	}()
 	var training *results.Training
-	var err error
 	if r.source != nil {
 		training = r.imported()
 	} else if training, err = r.train(ctx, resume); err != nil {
@@ -202,11 +234,16 @@ func (r *run) saveModel() error {
 
 func (r *run) loadModel() error {
 	state, err := nn.Open(r.folder.path(fileModel))
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("model: %s holds no %s: its training has not come so far; go on with it by: engram resume %[1]s", string(r.folder), fileModel)
+	case errors.Is(err, nn.ErrDamaged):
+		return fmt.Errorf("model: %w; train again in another folder", err)
+	case err != nil:
 		return fmt.Errorf("model: %w", err)
 	}
 	if err := r.params.Load(state); err != nil {
-		return fmt.Errorf("model: %s: %w", r.folder.path(fileModel), err)
+		return fmt.Errorf("model: %s is of another network than the configuration beside it: %w", r.folder.path(fileModel), err)
 	}
 	return nil
 }

@@ -3,11 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"github.com/engram-go/engram/experiments"
 )
@@ -26,8 +24,7 @@ type progress struct {
 const quietTime = 15 * time.Second
 
 func newProgress(w io.Writer) *progress {
-	f, ok := w.(*os.File)
-	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	return &progress{w: w, terminal: isTerminal(w)}
 }
 
 // Starting implements experiments.Reporter.

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/tensor"
@@ -58,9 +61,11 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(err)
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(
 		newRun(),
 		newResume(),
+		newSweep(),
 		newEval(),
 		newCompare(),
 		newList(),
@@ -73,8 +78,24 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newTable(),
 		newData(),
 		newDoctor(),
+		newMan(),
 	)
+	complete(root)
 	return root
+}
+
+// flagError says what a flag wants in words, where the flag library repeats what Go's parser said.
+func flagError(_ *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	var number *strconv.NumError
+	if !errors.As(err, &value) || !errors.As(err, &number) {
+		return err
+	}
+	wants := map[string]string{"uint64": "a whole number of at least 0", "int": "a whole number", "float64": "a number"}[value.GetFlag().Value.Type()]
+	if wants == "" {
+		return err
+	}
+	return fmt.Errorf("--%s: want %s, got %q", value.GetFlag().Name, wants, value.GetValue())
 }
 
 // usageError is a mistake in the arguments that only a command itself can see; execute ends with status 2 for it.
@@ -96,6 +117,7 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	if err == nil {
 		return exitOK
 	}
+	mine := newStyle(isTerminal(root.ErrOrStderr()), os.Getenv).bad("engram:")
 	var usage usageError
 	var run runError
 	switch {
@@ -104,13 +126,16 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 		if saved := (*experiments.Interrupted)(nil); errors.As(err, &saved) {
 			msg = saved.Error()
 		}
-		fmt.Fprintf(root.ErrOrStderr(), "engram: %s\n", msg)
+		if saved := (*interruptedSweep)(nil); errors.As(err, &saved) {
+			msg = saved.Error()
+		}
+		fmt.Fprintf(root.ErrOrStderr(), "%s %s\n", mine, msg)
 		return exitSignal + int(signalOf(ctx))
 	case errors.As(err, &usage) || !errors.As(err, &run):
-		fmt.Fprintf(root.ErrOrStderr(), "engram: %v (see %s --help)\n", err, cmd.CommandPath())
+		fmt.Fprintf(root.ErrOrStderr(), "%s %v (see %s --help)\n", mine, err, cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "engram: %v\n", err)
+	fmt.Fprintf(root.ErrOrStderr(), "%s %v\n", mine, err)
 	return exitFailure
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,11 +23,13 @@ type runFlags struct {
 	seed  uint64
 	data  string
 	quiet bool
+	json  bool
 }
 
 func (f *runFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.data, "data", "", "folder to look for data sets in")
 	cmd.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print the result only")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the result as JSON, and on standard error how it goes on as a line of JSON a second")
 }
 
 func (f *runFlags) registerConfig(cmd *cobra.Command) {
@@ -65,7 +69,11 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 	v := readVersion()
 	o.Data = f.data
 	o.Build = results.Build{Commit: v.Revision, Modified: v.Modified, Go: v.Go, LibTorch: v.LibTorch}
-	if f.quiet {
+	switch {
+	case f.quiet:
+		return o, func() {}
+	case f.json:
+		o.Reporter = experiments.NewEventWriter(cmd.ErrOrStderr(), time.Second)
 		return o, func() {}
 	}
 	shown := newProgress(cmd.ErrOrStderr())
@@ -115,7 +123,7 @@ best model as safetensors, and result.json. Ctrl-C saves and says how to go on.`
 				}
 				results = append(results, r)
 			}
-			return printResults(cmd.OutOrStdout(), results)
+			return flags.print(cmd, results)
 		},
 	}
 	flags.register(cmd)
@@ -138,7 +146,7 @@ func newResume() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printResults(cmd.OutOrStdout(), []*results.Result{r})
+			return flags.print(cmd, []*results.Result{r})
 		},
 	}
 	flags.register(cmd)
@@ -168,12 +176,22 @@ func newEval() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printResults(cmd.OutOrStdout(), []*results.Result{{Name: c.Name, Seed: c.Seed, Figures: figures}})
+			return flags.print(cmd, []*results.Result{{Name: c.Name, Seed: c.Seed, Figures: figures}})
 		},
 	}
 	flags.register(cmd)
 	flags.registerConfig(cmd)
 	return cmd
+}
+
+// print prints results as the flags say.
+func (f *runFlags) print(cmd *cobra.Command, all []*results.Result) error {
+	if !f.json {
+		return printResults(cmd.OutOrStdout(), all)
+	}
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(all)
 }
 
 // printResults prints a row for each figure.

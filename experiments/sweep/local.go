@@ -1,0 +1,157 @@
+package sweep
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/engram-go/engram/experiments"
+)
+
+// fileLog is what the process of a run had to say, beside how far it was.
+const fileLog = "log.txt"
+
+// Local runs on this machine.
+type Local struct {
+	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [experiments.Event] on its
+	// standard error: engram resume --json.
+	Command []string
+	Workers int // processes at a time; at least one
+}
+
+// Run implements [Engine]. A cancelled context asks the processes for an orderly end and waits for it.
+func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
+	var mu sync.Mutex
+	tell := func(run int, s Status) {
+		mu.Lock()
+		defer mu.Unlock()
+		watch(run, s)
+	}
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range max(1, min(l.Workers, len(runs))) {
+		workers.Go(func() {
+			// The process is told when this one dies, which the kernel takes for the end of the thread that started it.
+			runtime.LockOSThread()
+			for i := range next {
+				tell(i, l.run(ctx, runs[i], func(s Status) { tell(i, s) }))
+			}
+		})
+	}
+	for i := range runs {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	workers.Wait()
+	return ctx.Err()
+}
+
+// run runs one run and returns how it ended.
+func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
+	if done, err := r.finished(); done || err != nil {
+		return ended(err)
+	}
+	tell(Status{State: Running})
+	log, err := os.OpenFile(filepath.Join(r.Folder, fileLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return ended(err)
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, l.Command[0], append(l.Command[1:], r.Folder)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	// In a group of its own, so that Ctrl-C reaches it by way of ctx alone: the second signal would kill it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return ended(err)
+	}
+	if err := cmd.Start(); err != nil {
+		return ended(err)
+	}
+	last, logErr := follow(said, log, tell)
+	err = cmd.Wait()
+	if done, _ := r.finished(); done {
+		return Status{State: Done}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return Status{State: Stopped}
+	case err == nil:
+		err = fmt.Errorf("it ended without a %s", fileResult)
+	case last != "":
+		err = errors.New(strings.TrimPrefix(last, "engram: "))
+	}
+	return ended(errors.Join(err, logErr))
+}
+
+// ended is the status of a run whose end was no other than by the error.
+func ended(err error) Status {
+	if err != nil {
+		return Status{State: Failed, Err: err}
+	}
+	return Status{State: Done}
+}
+
+// follow reads what a process says until it stops saying anything: events are told, other lines are logged, and the last error
+// among those is returned.
+func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err error) {
+	lines := bufio.NewReader(r)
+	status := Status{State: Running}
+	for {
+		line, readErr := lines.ReadBytes('\n')
+		var e experiments.Event
+		switch text := bytes.TrimSpace(line); {
+		case len(text) == 0:
+		case text[0] == '{' && json.Unmarshal(text, &e) == nil:
+			status.take(e)
+			tell(status)
+			if e.Event == experiments.EventNote {
+				_, logErr := fmt.Fprintln(log, e.Note)
+				err = errors.Join(err, logErr)
+			}
+		default:
+			// An error may have several lines, of which the first says whose it is.
+			if last == "" || bytes.HasPrefix(text, []byte("engram: ")) {
+				last = string(text)
+			} else {
+				last += "\n" + string(bytes.TrimRight(line, "\n"))
+			}
+			_, logErr := log.Write(line)
+			err = errors.Join(err, logErr)
+		}
+		if readErr != nil {
+			return last, err
+		}
+	}
+}
+
+// take brings a status up to an event.
+func (s *Status) take(e experiments.Event) {
+	switch e.Event {
+	case experiments.EventStarting, experiments.EventTesting:
+		s.Doing = ""
+		if e.Event == experiments.EventTesting {
+			s.Doing = "testing " + e.Name
+		}
+		s.Step, s.Steps = e.Done, e.All
+	case experiments.EventStep:
+		s.Step, s.Steps = e.Done, e.All
+		s.Doing = fmt.Sprintf("loss %.4f", e.Loss)
+	case experiments.EventTested:
+		s.Step, s.Steps = e.Done, e.All
+	}
+}

@@ -1,0 +1,398 @@
+package sweep
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/engram-go/engram/nn"
+)
+
+// Needs are what a job of a run asks Slurm for. What is left zero is not asked for.
+type Needs struct {
+	Partition string
+	Time      string // at most, as sbatch reads it: minutes, or D-HH:MM:SS
+	Memory    string // as sbatch reads it: 4G
+	CPUs      int    // 0 stands for 1
+	GPUs      int
+	AtOnce    int      // jobs at a time, at most
+	Extra     []string // further options of sbatch, such as --account=lab
+}
+
+// Slurm runs on a cluster, as elements of a job array.
+type Slurm struct {
+	// Command is as that of [Local]; both it and the run folders must be found under the same path on every node.
+	Command []string
+	// Dir is where job scripts and what jobs say are kept, and by which a sweep that is started again finds its jobs.
+	Dir   string
+	Name  string // of the jobs
+	Needs Needs
+	Poll  time.Duration // between looks at the queue; 0 stands for 10 seconds
+	// Tries is how many jobs in a row a run is given that bring it no further; 0 stands for 2. One that was further when it
+	// ended, because its time was over or its node died, is always given another.
+	Tries int
+	Note  func(line string) // is told what the user should see; may be nil
+}
+
+// The files of one submission, in a folder of Dir that is named by its number.
+const (
+	fileScript = "job.sh"
+	fileRuns   = "runs.txt" // the run folder of each element of the array, a line each
+	fileJob    = "job"      // the array's job number
+)
+
+// Script is the job script for the runs of submission number n.
+func (s *Slurm) Script(n, runs int) string {
+	dir := s.submission(n)
+	var b strings.Builder
+	option := func(format string, args ...any) { fmt.Fprintf(&b, "#SBATCH "+format+"\n", args...) }
+	b.WriteString("#!/bin/bash\n")
+	option("--job-name=%s", strings.Join(strings.Fields(s.Name), "-"))
+	array := fmt.Sprintf("0-%d", runs-1)
+	if s.Needs.AtOnce > 0 {
+		array += fmt.Sprintf("%%%d", s.Needs.AtOnce)
+	}
+	option("--array=%s", array)
+	option("--output=%s", quoteOption(filepath.Join(dir, "%a.log")))
+	option("--open-mode=append")
+	// What a pre-empted job, or one whose node has died, had done is in its checkpoint.
+	option("--requeue")
+	// Before the time is over the process is asked to save and end.
+	option("--signal=B:TERM@60")
+	option("--nodes=1")
+	option("--ntasks=1")
+	option("--cpus-per-task=%d", max(1, s.Needs.CPUs))
+	for _, o := range []struct{ name, value string }{{"partition", s.Needs.Partition}, {"time", s.Needs.Time}, {"mem", s.Needs.Memory}} {
+		if o.value != "" {
+			option("--%s=%s", o.name, o.value)
+		}
+	}
+	if s.Needs.GPUs > 0 {
+		option("--gpus=%d", s.Needs.GPUs)
+	}
+	for _, e := range s.Needs.Extra {
+		option("%s", e)
+	}
+	words := make([]string, len(s.Command))
+	for i, w := range s.Command {
+		words[i] = quote(w)
+	}
+	fmt.Fprintf(&b, `
+run=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" %s)
+exec %s "$run"
+`, quote(filepath.Join(dir, fileRuns)), strings.Join(words, " "))
+	return b.String()
+}
+
+// quote makes a word of a shell command of any text.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// quoteOption makes a value of a line of options of any text but quotation marks.
+func quoteOption(s string) string {
+	if strings.ContainsAny(s, " \t") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+func (s *Slurm) submission(n int) string { return filepath.Join(s.Dir, strconv.Itoa(n)) }
+
+// job is where a run is in the queue.
+type job struct {
+	submission int
+	array      string // the array's job number
+	element    int
+}
+
+// slurmRun is a run that has not been finished.
+type slurmRun struct {
+	number  int // among all
+	job     *job
+	missing int   // looks in a row at which its job was not in the queue
+	began   int64 // the step at which its job began
+	vain    int   // jobs in a row that brought it no further
+}
+
+// Run implements [Engine]. Jobs of an earlier Run that are still in the queue are followed, not submitted again. A cancelled
+// context leaves the jobs to themselves.
+func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
+	var open []*slurmRun
+	for i, r := range runs {
+		if strings.ContainsAny(r.Folder, "\n\"") {
+			return fmt.Errorf("slurm: %q cannot be the folder of a job: it has quotation marks or lines", r.Folder)
+		}
+		done, err := r.finished()
+		if done || err != nil {
+			watch(i, ended(err))
+			continue
+		}
+		open = append(open, &slurmRun{number: i})
+	}
+	if err := s.adopt(ctx, runs, open); err != nil {
+		return err
+	}
+	deaf := false
+	for first := true; len(open) > 0; first = false {
+		if !first {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(s.poll()):
+			}
+		}
+		queue, err := s.queue(ctx)
+		if err != nil {
+			// A controller that does not answer has lost nothing: its jobs go on.
+			if ctx.Err() != nil || first {
+				return errors.Join(ctx.Err(), err)
+			}
+			if !deaf {
+				s.note(fmt.Sprintf("%v; asking again until it answers", err))
+			}
+			deaf = true
+			continue
+		}
+		deaf = false
+		open = slices.DeleteFunc(open, func(r *slurmRun) bool {
+			status, over := s.look(r, runs[r.number], queue)
+			watch(r.number, status)
+			return over
+		})
+		if err := s.submit(ctx, runs, open); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Slurm) poll() time.Duration {
+	if s.Poll > 0 {
+		return s.Poll
+	}
+	return 10 * time.Second
+}
+
+func (s *Slurm) note(line string) {
+	if s.Note != nil {
+		s.Note(line)
+	}
+}
+
+// look tells how a run is, and whether it is over. One whose job has ended without a result loses its job, and so is
+// submitted again, unless it has had its tries.
+func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, over bool) {
+	if done, err := run.finished(); done || err != nil {
+		return ended(err), true
+	}
+	if r.job == nil {
+		return Status{}, false
+	}
+	log := filepath.Join(s.submission(r.job.submission), strconv.Itoa(r.job.element)+".log")
+	status, last := readLog(log)
+	at, queued := queue[job{array: r.job.array, element: r.job.element}]
+	switch {
+	case queued && at.running():
+		status.State, r.missing = Running, 0
+		return status, false
+	case queued:
+		r.missing = 0
+		return Status{Step: status.Step, Steps: status.Steps, Doing: at.why()}, false
+	}
+	// The folder may be on another machine, which takes a while to show what the node has written.
+	if r.missing++; r.missing < 3 {
+		status.State = Running
+		return status, false
+	}
+	r.missing = 0
+	if r.vain++; status.Step > r.began {
+		r.vain = 0
+	}
+	r.began = max(r.began, status.Step)
+	tries := s.Tries
+	if tries == 0 {
+		tries = 2
+	}
+	if r.vain < tries {
+		r.job = nil
+		return Status{Step: status.Step, Steps: status.Steps, Doing: "to be submitted again"}, false
+	}
+	err := fmt.Errorf("%d jobs in a row ended without bringing it further; see %s", r.vain, log)
+	if last != "" {
+		err = fmt.Errorf("%s (%w)", last, err)
+	}
+	status.State, status.Err = Failed, err
+	return status, true
+}
+
+// readLog reads the end of what a job has said.
+func readLog(path string) (status Status, last string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Status{}, ""
+	}
+	defer f.Close()
+	const tail = 16 << 10
+	if info, err := f.Stat(); err == nil && info.Size() > tail {
+		if _, err := f.Seek(-tail, io.SeekEnd); err != nil {
+			return Status{}, ""
+		}
+	}
+	last, _ = follow(f, io.Discard, func(s Status) { status = s })
+	return status, strings.TrimPrefix(last, "engram: ")
+}
+
+// adopt finds the jobs of an earlier sweep of these runs.
+func (s *Slurm) adopt(ctx context.Context, runs []Run, open []*slurmRun) error {
+	n, err := s.submissions()
+	if err != nil || n == 0 {
+		return err
+	}
+	queue, err := s.queue(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		array, err := os.ReadFile(filepath.Join(s.submission(i), fileJob))
+		if errors.Is(err, fs.ErrNotExist) { // it was not submitted
+			continue
+		}
+		folders, err2 := os.ReadFile(filepath.Join(s.submission(i), fileRuns))
+		if err := errors.Join(err, err2); err != nil {
+			return fmt.Errorf("slurm: %w", err)
+		}
+		for element, folder := range strings.Split(strings.TrimSpace(string(folders)), "\n") {
+			j := job{array: strings.TrimSpace(string(array)), element: element}
+			if _, queued := queue[j]; !queued {
+				continue
+			}
+			for _, r := range open {
+				if absolute(runs[r.number].Folder) == folder {
+					j.submission = i
+					r.job = &j
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// submissions counts the submissions in Dir.
+func (s *Slurm) submissions() (int, error) {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("slurm: %w", err)
+	}
+	return len(entries), nil
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// submit gives a job to every run that has none.
+func (s *Slurm) submit(ctx context.Context, runs []Run, open []*slurmRun) error {
+	var without []*slurmRun
+	var folders strings.Builder
+	for _, r := range open {
+		if r.job == nil {
+			without = append(without, r)
+			fmt.Fprintln(&folders, absolute(runs[r.number].Folder))
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	n, err := s.submissions()
+	if err != nil {
+		return err
+	}
+	dir := s.submission(n)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("slurm: %w", err)
+	}
+	for name, text := range map[string]string{fileRuns: folders.String(), fileScript: s.Script(n, len(without))} {
+		if err := nn.WriteFile(filepath.Join(dir, name), strings.NewReader(text)); err != nil {
+			return fmt.Errorf("slurm: %w", err)
+		}
+	}
+	out, err := command(ctx, "sbatch", "--parsable", filepath.Join(dir, fileScript))
+	if err != nil {
+		return err
+	}
+	array, _, _ := strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
+	if err := nn.WriteFile(filepath.Join(dir, fileJob), strings.NewReader(array+"\n")); err != nil {
+		return fmt.Errorf("slurm: job %s is submitted, but not noted: %w", array, err)
+	}
+	s.note(fmt.Sprintf("submitted %d runs as job array %s, see %s", len(without), array, dir))
+	for i, r := range without {
+		r.job = &job{n, array, i}
+	}
+	return nil
+}
+
+// place is what the queue says of a job.
+type place struct{ state, reason string }
+
+func (p place) running() bool { return p.state == "RUNNING" || p.state == "COMPLETING" }
+
+func (p place) why() string {
+	text := strings.ToLower(p.state)
+	if p.reason != "" && p.reason != "None" {
+		text += ": " + p.reason
+	}
+	return text
+}
+
+// queue asks for this user's jobs. Its keys have no submission.
+func (s *Slurm) queue(ctx context.Context) (map[job]place, error) {
+	out, err := command(ctx, "squeue", "--noheader", "--array", "--me", "--format=%F|%K|%T|%r")
+	if err != nil {
+		return nil, err
+	}
+	return parseQueue(out)
+}
+
+// parseQueue reads lines of array, element, state and reason.
+func parseQueue(text string) (map[job]place, error) {
+	queue := map[job]place{}
+	for line := range strings.Lines(text) {
+		fields := strings.SplitN(strings.TrimSpace(line), "|", 4)
+		if len(fields) != 4 {
+			return nil, fmt.Errorf("slurm: squeue says %q, where four fields were asked for", strings.TrimSpace(line))
+		}
+		element, err := strconv.Atoi(fields[1])
+		if err != nil { // not a job array's
+			continue
+		}
+		queue[job{array: fields[0], element: element}] = place{fields[2], fields[3]}
+	}
+	return queue, nil
+}
+
+// command runs one of Slurm's programs.
+func command(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", fmt.Errorf("slurm: %s is not on this machine: sweep where jobs can be submitted, or here without --on slurm", name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("slurm: %s: %w: %s", name, err, strings.TrimSpace(stderr.String()))
+	}
+	return string(out), nil
+}

@@ -1,0 +1,90 @@
+// Package sweep brings many runs to their end: here, as many at a time as fit the cores, or as jobs of Slurm.
+//
+// A run is a folder that [experiments.Create] has made. Every run is a process of its own, 'engram resume FOLDER', which begins
+// it, goes on with it, or finds it finished. So the folders alone tell how far a sweep is, and starting it again goes on with it,
+// whatever ended it.
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/engram-go/engram/results"
+)
+
+// State is how far a run is.
+type State int
+
+// The states of a run.
+const (
+	Waiting State = iota
+	Running
+	Done
+	Failed
+	Stopped // by the user, to be gone on with
+)
+
+// String names a state.
+func (s State) String() string {
+	return [...]string{"waiting", "running", "done", "failed", "stopped"}[s]
+}
+
+// Run is one of the runs of a sweep.
+type Run struct {
+	Name   string // what the user knows it by
+	Folder string
+}
+
+// Status is how a run goes on.
+type Status struct {
+	State State
+	// Step of Steps is done. Doing is a line about it, such as the loss.
+	Step, Steps int64
+	Doing       string
+	Err         error // why it failed
+}
+
+// Watcher is told how the runs go on, of a run by its number. It is called by one goroutine at a time.
+type Watcher func(run int, s Status)
+
+// Engine runs runs.
+type Engine interface {
+	// Run brings every run to its end and returns when none is left. A run that fails does not keep the others from theirs. The
+	// error is of the engine itself, or of the context.
+	Run(ctx context.Context, runs []Run, watch Watcher) error
+}
+
+// fileResult is of a finished run, as package experiments names it.
+const fileResult = "result.json"
+
+// finished tells whether a run has come to its end.
+func (r Run) finished() (bool, error) {
+	_, err := os.Stat(filepath.Join(r.Folder, fileResult))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Results reads what the finished ones of the runs came to.
+func Results(runs []Run) ([]*results.Result, error) {
+	var all []*results.Result
+	var bad []error
+	for _, r := range runs {
+		done, err := r.finished()
+		if done {
+			var result *results.Result
+			if result, err = results.Read(filepath.Join(r.Folder, fileResult)); err == nil {
+				all = append(all, result)
+			}
+		}
+		if err != nil {
+			bad = append(bad, fmt.Errorf("%s: %w", r.Name, err))
+		}
+	}
+	return all, errors.Join(bad...)
+}
