@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python build run test tables bench fmt lint clean
+.PHONY: help setup setup-python build run test fuzz tables bench fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -28,6 +28,12 @@ run: build ## train the quick-start experiments and print their table
 
 test: setup ## run all tests
 	@$(env) $(announce) go test ./...
+
+FUZZTIME ?= 30s
+
+fuzz: setup ## fuzz every parser, each for FUZZTIME (30s)
+	@$(env) grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z]*' . | sort | while IFS=: read -r file func; do \
+		go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME); done
 
 tables: build ## generate the result tables from the committed results
 	@bin/engram table

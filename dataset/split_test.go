@@ -226,3 +226,20 @@ func TestRandomSplit(t *testing.T) {
 	_, err = randomSplit(names[:10], 1)
 	assert.ErrorContains(t, err, "there are 10")
 }
+
+// Whatever a split's CSV says, its parts have no class in common and none twice.
+func FuzzCSVSplit(f *testing.F) {
+	f.Add("class,split\na,train\nb,val\nc,test\n")
+	f.Add("filename,label,split\n\"a,b\",x,test\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		file := filepath.Join(t.TempDir(), "split.csv")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+		s, err := CSVSplit(file)
+		if err != nil {
+			return
+		}
+		all := slices.Concat(s.Train, s.Val, s.Test)
+		slices.Sort(all)
+		assert.Len(t, slices.Compact(slices.Clone(all)), len(all), "%q", text)
+	})
+}

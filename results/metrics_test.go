@@ -2,6 +2,7 @@ package results_test
 
 import (
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -49,5 +50,24 @@ func FuzzDecodeMetrics(f *testing.F) {
 		if err == nil {
 			assert.Len(t, results.Smooth(m.Training, 2), len(m.Training))
 		}
+	})
+}
+
+// A result.json that is read is written back as it is, whatever lies beside it.
+func FuzzReadRuns(f *testing.F) {
+	f.Add([]byte(`{"name":"x","seed":1,"figures":[{"name":"5-way 1-shot","metric":"accuracy","value":1}]}`), []byte(`[{"name":"5-way 1-shot","scores":[1,0]}]`))
+	f.Add([]byte(`{"figures":[{}]}`), []byte(`[{"scores":null}]`))
+	f.Fuzz(func(t *testing.T, result, scores []byte) {
+		runs, err := results.ReadRuns(fstest.MapFS{"runs/x/seed-1/result.json": {Data: result}, "runs/x/seed-1/scores.json": {Data: scores}})
+		if err != nil {
+			return
+		}
+		text, err := runs[0].Encode()
+		require.NoError(t, err)
+		again, err := results.ReadRuns(fstest.MapFS{"runs/x/seed-1/result.json": {Data: text}})
+		require.NoError(t, err)
+		twice, err := again[0].Encode()
+		require.NoError(t, err)
+		assert.Equal(t, string(text), string(twice))
 	})
 }

@@ -1,0 +1,168 @@
+package experiments_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/cpu"
+	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/tensor"
+)
+
+// recorded is what the small version of an experiment came to where testdata/recorded.json was written.
+type recorded struct {
+	Losses  []float64 `json:"losses"`  // of the steps
+	Figures []float64 `json:"figures"` // the result's, in order
+}
+
+// records are those of all experiments, and the platform on which they are to the bit.
+type records struct {
+	Platform    string              `json:"platform"`
+	Experiments map[string]recorded `json:"experiments"`
+}
+
+const recordsFile = "testdata/recorded.json"
+
+// platform tells what decides how numbers are rounded: the processor with what it can do, and LibTorch.
+func platform() string {
+	return fmt.Sprintf("%s, %s, avx2 %t, avx512 %t, bf16 %t, amx %t, LibTorch %s", tensor.Processor(), runtime.GOARCH, cpu.X86.HasAVX2,
+		cpu.X86.HasAVX512F, cpu.X86.HasAVX512BF16, cpu.X86.HasAMXBF16, tensor.Version())
+}
+
+// Bounds on the distance from the records on another platform: of a loss relative to it, and of a figure in its own unit.
+const (
+	lossBound   = 0.02
+	figureBound = 25
+)
+
+// small are the overrides that make an experiment one of seconds, with all of its parts.
+func small(t *testing.T, c *experiments.Config) []string {
+	t.Helper()
+	text, err := c.Encode()
+	require.NoError(t, err)
+	var file struct {
+		Dataset struct {
+			Size int `yaml:"size"`
+		} `yaml:"dataset"`
+		Test []map[string]any `yaml:"test"`
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	each := func(key string) (out []string) {
+		for i := range file.Test {
+			out = append(out, fmt.Sprintf("test.%d.%s", i, key))
+		}
+		return out
+	}
+	sets := []string{"threads=1", "train.report=1"}
+	images := fmt.Sprintf("dataset={kind: strokes, train: 12, val: 8, test: 8, instances: 12, size: %d}", file.Dataset.Size)
+	switch network := c.Network.Kind(); {
+	case network == "memnet":
+		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1")
+	case network == "ntm":
+		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), each("sequences=2")...)
+	case network == "mann":
+		return append(sets, images, "train.way=5", "train.steps=2", "train.batch=2", "train.samples=3", "validation.episodes=2", "validation.every=2",
+			"test=[{way: 5, episodes: 3}]")
+	case network == "transfer":
+		sets = append(sets, "train.batch=8")
+	default:
+		sets = append(sets, "train.way=4", "train.shot=1", "train.query=2", "train.batch=1", "train.within_alphabet=false")
+	}
+	sets = append(sets, images, "train.steps=2", "validation.way=4", "validation.shot=1", "validation.query=2", "validation.episodes=2",
+		"validation.every=2", "test=[{way: 4, shot: 1, query: 2, episodes: 5}]")
+	if c.Network.Kind() != "transfer" {
+		sets = append(sets, "validation.within_alphabet=false")
+	}
+	if strings.Contains(string(text), "\nstream:") && !strings.Contains(string(text), "\nstream: null") {
+		sets = append(sets, "stream.classes=6", "stream.shot=2", "stream.asked=2", "stream.streams=2", "stream.slots=[8]")
+	}
+	return sets
+}
+
+// outcome runs the small version of an experiment and returns what it came to.
+func outcome(t *testing.T, file string, sets []string) recorded {
+	t.Helper()
+	c, err := experiments.LoadConfig(file, overrides(t, sets...)...)
+	require.NoError(t, err)
+	dir := filepath.Join(t.TempDir(), "run")
+	r, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+	require.NoError(t, err)
+	var out recorded
+	for _, f := range r.Figures {
+		out.Figures = append(out.Figures, f.Value)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+	require.NoError(t, err)
+	for line := range strings.Lines(string(text)) {
+		var m struct{ Loss *float64 }
+		require.NoError(t, json.Unmarshal([]byte(line), &m))
+		if m.Loss != nil {
+			out.Losses = append(out.Losses, *m.Loss)
+		}
+	}
+	return out
+}
+
+// Small versions of all experiment files come to the same bits when they are run twice, and to the recorded figures: to the bit
+// on the platform of the record, within bounds elsewhere. go test ./experiments -run Repeatable -update records anew.
+func TestEveryExperimentIsRepeatable(t *testing.T) {
+	files, err := filepath.Glob("*.yaml")
+	require.NoError(t, err)
+	text, err := os.ReadFile(recordsFile)
+	require.NoError(t, err)
+	var want records
+	require.NoError(t, json.Unmarshal(text, &want))
+	got := records{platform(), map[string]recorded{}}
+	for _, file := range files {
+		name := strings.TrimSuffix(file, ".yaml")
+		t.Run(name, func(t *testing.T) {
+			m, err := experiments.LoadMatrix(file)
+			require.NoError(t, err)
+			c := m.Runs[0].Config
+			if c.Network.Kind() == "matchingnet" && strings.Contains(name, "hausdorff") {
+				t.Skip("trains nothing; TestLakesRuns holds its figure to be exact")
+			}
+			sets := small(t, c)
+			for _, o := range m.Runs[0].Overrides { // of a matrix the first run
+				sets = append([]string{o.String()}, sets...)
+			}
+			first, second := outcome(t, file, sets), outcome(t, file, sets)
+			assert.Equal(t, first, second, "the second run differs from the first")
+			got.Experiments[name] = first
+			if *update {
+				return
+			}
+			record, ok := want.Experiments[name]
+			require.True(t, ok, "has no record: go test ./experiments -run Repeatable -update")
+			if got.Platform == want.Platform {
+				assert.Equal(t, record, first)
+				return
+			}
+			near(t, "loss", record.Losses, first.Losses, func(v float64) float64 { return lossBound * math.Abs(v) })
+			near(t, "figure", record.Figures, first.Figures, func(float64) float64 { return figureBound })
+		})
+	}
+	if *update {
+		text, err := json.MarshalIndent(got, "", "\t")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(recordsFile, append(text, '\n'), 0o644))
+	}
+}
+
+func near(t *testing.T, what string, want, got []float64, bound func(float64) float64) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i := range want {
+		assert.InDelta(t, want[i], got[i], bound(want[i]), "%s %d", what, i)
+	}
+}
