@@ -67,7 +67,7 @@ func (f folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress, keep
 	}
 	if err != nil {
 		_ = os.Remove(fresh)
-		return fmt.Errorf("checkpoint: %w; what was saved before it is intact", err)
+		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil
 }

@@ -32,6 +32,19 @@ type folder string
 
 func (f folder) path(name string) string { return filepath.Join(string(f), name) }
 
+// possible refuses a path that a file is in the way of.
+func (f folder) possible() error {
+	for path := filepath.Clean(string(f)); ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err == nil && !info.IsDir() {
+			return fmt.Errorf("run folder: %s is a file: choose another --out", path)
+		}
+		if err == nil || path == filepath.Dir(path) {
+			return nil
+		}
+	}
+}
+
 // vacant refuses a folder that holds a run.
 func (f folder) vacant() error {
 	if _, err := os.Stat(f.path(fileConfig)); err == nil {

@@ -126,6 +126,9 @@ func Save(path string, ts []Named, notes map[string]string) (err error) {
 // WriteFile writes a file so that it appears whole or not at all.
 func WriteFile(path string, from io.Reader) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if reason := (*fs.PathError)(nil); errors.As(err, &reason) {
+		return &fs.PathError{Op: "write", Path: path, Err: reason.Err} // the name that the user knows
+	}
 	if err != nil {
 		return err
 	}

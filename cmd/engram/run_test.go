@@ -82,7 +82,7 @@ func TestRunMistakes(t *testing.T) {
 		{[]string{"run", "none.yaml"}, exitFailure, "experiment file: open none.yaml"},
 		{[]string{"run", file, "--set", "train.wya=5"}, exitFailure, `--set train.wya=5: unknown key "wya"; did you mean "way"?`},
 		{[]string{"run", file, "--set", "train"}, exitUsage, `train`},
-		{[]string{"run", file, "--seed", "x"}, exitUsage, `invalid argument "x" for "--seed"`},
+		{[]string{"run", file, "--seed", "x"}, exitUsage, `--seed: want a whole number of at least 0, got "x"`},
 		{[]string{"run", file, file, "--out", "x"}, exitUsage, "--out is the folder of one run"},
 		{[]string{"run", file, "--data", "/nowhere", "--set", "dataset=omniglot"}, exitFailure, "/nowhere"},
 		{[]string{"resume", "/nowhere"}, exitFailure, "is not a run folder"},

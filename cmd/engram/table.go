@@ -21,6 +21,9 @@ func newTable() *cobra.Command {
 A run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Stat(filepath.Join(dir, "results", "runs")); err != nil {
+				return fmt.Errorf("table: there are no results in %s: %w; run it in the top folder of the project, or name that with --dir", dir, err)
+			}
 			runs, err := results.ReadRuns(os.DirFS(filepath.Join(dir, "results")))
 			if err != nil {
 				return err

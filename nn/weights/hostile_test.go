@@ -265,3 +265,18 @@ func FuzzPickle(f *testing.F) {
 	f.Add([]byte(whole(global("collections", "OrderedDict") + ")Rq\x00(" + text("w") + "Nu}b")))
 	f.Fuzz(func(t *testing.T, pickle []byte) { readAll(t, archive(string(pickle))) })
 }
+
+func FuzzReadMap(f *testing.F) {
+	f.Add([]byte("names:\n  a: b\nignore: [c]\n"))
+	f.Add([]byte("source: {file: x}\nnames: &a {b: *a}\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		path := filepath.Join(t.TempDir(), "map.yaml")
+		require.NoError(t, os.WriteFile(path, text, 0o644))
+		if m, err := weights.ReadMap(path); err == nil {
+			require.NoError(t, weights.WriteRecord(path, weights.Source{}, m))
+			again, err := weights.ReadMap(path)
+			require.NoError(t, err)
+			assert.Equal(t, m.Names, again.Names)
+		}
+	})
+}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -87,6 +89,8 @@ func ReadRecord(path string) (Source, error) {
 	return r.Source, nil
 }
 
+var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
 func readRecord(path string) (*record, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -96,7 +100,8 @@ func readRecord(path string) (*record, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	d.KnownFields(true)
 	if err := d.Decode(&r); err != nil {
-		return nil, fmt.Errorf("weights: map %s: %w; it has a mapping names, of Engram's names to the file's, and a list ignore", path, err)
+		text := strings.TrimPrefix(unknownField.ReplaceAllString(err.Error(), `unknown key "$1"`), "yaml: unmarshal errors:\n  ")
+		return nil, fmt.Errorf("weights: map %s: %s\nA map has a mapping names, of Engram's names to the file's, and a list ignore", path, text)
 	}
 	return &r, nil
 }
