@@ -36,23 +36,14 @@ func fileName(parts ...string) string {
 func Figures(runs []Run) *table.Table {
 	t := &table.Table{Name: "figures"}
 	t.Columns = table.Labels("experiment", "network", "seed", "figure", "metric", "unit", "value", "interval")
-	protocol := reflect.TypeFor[Protocol]()
-	for i := range protocol.NumField() {
-		key, _, _ := strings.Cut(protocol.Field(i).Tag.Get("json"), ",")
-		t.Columns = append(t.Columns, table.Labels(key)...)
-	}
+	t.Columns = append(t.Columns, table.Labels(ProtocolKeys()...)...)
 	t.Columns = append(t.Columns, table.Labels("steps", "best_step", "validation", "parameters", "seconds", "imported",
 		"commit", "modified", "go", "libtorch", "cpu", "cores", "threads", "device", "os", "path")...)
 	for _, r := range runs {
 		for _, f := range r.Figures {
 			row := values(r.Name, r.Network, r.Seed, f.Name, f.Metric, f.Unit(), f.Value, f.Interval)
-			p := reflect.ValueOf(f.Protocol)
-			for i := range p.NumField() {
-				if p.Field(i).IsZero() {
-					row = append(row, nil)
-					continue
-				}
-				row = append(row, values(p.Field(i).Interface())...)
+			for _, v := range f.Protocol.Values() {
+				row = append(row, table.Say(v))
 			}
 			tr, b, m := r.Training, r.Build, r.Machine
 			t.Add(append(row, values(tr.Steps, tr.BestStep, tr.Validation, tr.Parameters, tr.Seconds, tr.Imported,
@@ -65,12 +56,17 @@ func Figures(runs []Run) *table.Table {
 // values are cells for machines: numbers with all their digits.
 func values(all ...any) (row []table.Text) {
 	for _, v := range all {
-		if f, ok := v.(float64); ok {
-			v = strconv.FormatFloat(f, 'g', -1, 64)
-		}
-		row = append(row, table.Sayf("%v", v))
+		row = append(row, table.Say(digits(v)))
 	}
 	return row
+}
+
+// digits writes a value, a number with all its digits.
+func digits(v any) string {
+	if f, ok := v.(float64); ok {
+		return strconv.FormatFloat(f, 'g', -1, 64)
+	}
+	return fmt.Sprint(v)
 }
 
 // Published is a table for machines: every figure of published.yaml, a row each. A figure that is text, as read off a plot, is
@@ -154,4 +150,27 @@ func Provenance(runs []Run) *table.Table {
 			table.Sayf("%.0f", r.Training.Seconds/60), table.Sayf("%.8s", commit(r.Build)), table.Say(machine(r.Machine)))
 	}
 	return t
+}
+
+// ProtocolKeys are the names of what a figure can have been measured under, as result files have them; see [Protocol.Values].
+func ProtocolKeys() (keys []string) {
+	protocol := reflect.TypeFor[Protocol]()
+	for i := range protocol.NumField() {
+		key, _, _ := strings.Cut(protocol.Field(i).Tag.Get("json"), ",")
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// Values are what the protocol says of each of [ProtocolKeys]: nothing of what does not apply.
+func (p Protocol) Values() (values []string) {
+	fields := reflect.ValueOf(p)
+	for i := range fields.NumField() {
+		value := ""
+		if !fields.Field(i).IsZero() {
+			value = digits(fields.Field(i).Interface())
+		}
+		values = append(values, value)
+	}
+	return values
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -64,7 +66,7 @@ func readPublished() (*publications, error) {
 
 // A Run is a result and where it lies.
 type Run struct {
-	Path string // of its result.json, below the results folder
+	Path string // of its result.json: below the results folder, or as [ReadFolder] was told
 	*Result
 	metrics []byte // its metrics.jsonl; nil where there is none
 }
@@ -83,13 +85,26 @@ func (r Run) Metrics(score string) (*Metrics, error) {
 
 // ReadRuns reads every result.json below the folder runs of a results folder, in the order of their paths, and the
 // metrics.jsonl beside it.
-func ReadRuns(dir fs.FS) ([]Run, error) {
+func ReadRuns(dir fs.FS) ([]Run, error) { return readBelow(dir, "runs", "") }
+
+// ReadFolder reads every result.json in a folder and below it, as ReadRuns does.
+func ReadFolder(dir string) ([]Run, error) {
+	runs, err := readBelow(os.DirFS(dir), ".", dir)
+	if err == nil && len(runs) == 0 {
+		return nil, fmt.Errorf("results: %s holds no result.json; if its run was interrupted, go on with: engram resume %s", dir, dir)
+	}
+	return runs, err
+}
+
+// readBelow reads the runs below a folder; their paths go on from the place where that lies.
+func readBelow(dir fs.FS, root, place string) ([]Run, error) {
 	var runs []Run
-	err := fs.WalkDir(dir, "runs", func(p string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(dir, root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || path.Base(p) != "result.json" {
 			return err
 		}
-		r, err := read(dir, p, p)
+		shown := filepath.ToSlash(filepath.Join(place, p))
+		r, err := read(dir, p, shown)
 		if err != nil {
 			return err
 		}
@@ -97,7 +112,7 @@ func ReadRuns(dir fs.FS) ([]Run, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			metrics, err = nil, nil
 		}
-		runs = append(runs, Run{p, r, metrics})
+		runs = append(runs, Run{shown, r, metrics})
 		return err
 	})
 	if err != nil {

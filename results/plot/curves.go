@@ -3,6 +3,7 @@ package plot
 import (
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 
 	gonum "gonum.org/v1/plot"
@@ -25,8 +26,10 @@ type Line struct {
 	Name string
 	// X and Y are of the same length. Points that are no numbers are left out.
 	X, Y []float64
-	Pale bool // thin and pale: raw values behind smoothed ones
-	Dots bool // a dot at each point
+	// Low and High, where they are there, are the edges of a pale band around the line, of the same length.
+	Low, High []float64
+	Pale      bool // thin and pale: raw values behind smoothed ones
+	Dots      bool // a dot at each point
 }
 
 const curvesWidth, curvesHeight = 504, 324
@@ -48,13 +51,32 @@ func (f Curves) draw(c draw.Canvas) error {
 	colour := map[string]color.RGBA{}
 	positive := true
 	for _, l := range f.Lines {
-		points := l.points()
-		if len(points) == 0 {
+		if len(l.points()) == 0 {
 			continue
 		}
 		if _, known := colour[l.Name]; !known {
 			colour[l.Name] = colours[len(names)%len(colours)]
 			names = append(names, l.Name)
+		}
+		// Bands lie under all lines.
+		band := l.band()
+		if len(band) == 0 {
+			continue
+		}
+		for _, point := range band {
+			positive = positive && point.Y > 0
+		}
+		area, err := plotter.NewPolygon(band)
+		if err != nil {
+			return err
+		}
+		area.Color, area.LineStyle.Width = paler(colour[l.Name]), 0
+		p.Add(area)
+	}
+	for _, l := range f.Lines {
+		points := l.points()
+		if len(points) == 0 {
+			continue
 		}
 		for _, point := range points {
 			positive = positive && point.Y > 0
@@ -99,6 +121,19 @@ func (l Line) points() plotter.XYs {
 		}
 	}
 	return points
+}
+
+// band is the outline of the band: its lower edge to the right and its upper one back.
+func (l Line) band() (outline plotter.XYs) {
+	if l.Low == nil || l.High == nil {
+		return nil
+	}
+	edge := func(y []float64) plotter.XYs { return Line{X: l.X, Y: y}.points() }
+	outline = edge(l.Low)
+	for _, point := range slices.Backward(edge(l.High)) {
+		outline = append(outline, point)
+	}
+	return outline
 }
 
 func (l Line) add(p *gonum.Plot, points plotter.XYs, of color.RGBA) error {

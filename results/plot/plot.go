@@ -95,7 +95,13 @@ var colours = [...]color.RGBA{
 }
 
 // pale mixes a colour with white.
-func pale(c color.RGBA) color.RGBA {
-	mix := func(v uint8) uint8 { return uint8((int(v) + 2*255) / 3) }
+func pale(c color.RGBA) color.RGBA { return mixed(c, 2./3) }
+
+// paler is a colour of areas that lines lie on.
+func paler(c color.RGBA) color.RGBA { return mixed(c, .82) }
+
+// mixed is a colour with that share of white.
+func mixed(c color.RGBA, white float64) color.RGBA {
+	mix := func(v uint8) uint8 { return uint8(float64(v)*(1-white) + 255*white) }
 	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), c.A}
 }

@@ -99,6 +99,22 @@ func TestAxisIsLogarithmicOnlyWhereItHelps(t *testing.T) {
 	assert.Contains(t, of(50, 100), "80")
 }
 
+// A band lies under all lines, from the lower edge to the upper, and leaves out what is no number.
+func TestBand(t *testing.T) {
+	x := []float64{0, 1, 2}
+	svg, err := SVG(Curves{Lines: []Line{
+		{Name: "one", X: x, Y: []float64{5, 5, 5}},
+		{Name: "two", X: x, Y: []float64{2, 3, 4}, Low: []float64{1, math.NaN(), 3}, High: []float64{9, 9, 9}},
+	}})
+	require.NoError(t, err)
+	band := strings.Index(string(svg), "fill:#F7E2D1")
+	line := strings.Index(string(svg), "stroke:#0072B2;stroke-width:1.5")
+	require.Positive(t, band)
+	assert.Greater(t, line, band, "the other line too lies over it")
+	assert.Len(t, Line{X: x, Y: x, Low: []float64{1, math.NaN(), 3}, High: []float64{9, 9, 9}}.band(), 5)
+	assert.Nil(t, Line{X: x, Y: x}.band())
+}
+
 func TestOddCurves(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, l := range []Line{
