@@ -3,6 +3,7 @@ package experiments_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -233,6 +234,20 @@ func TestKilledRunResumes(t *testing.T) {
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	assert.Len(t, metrics(t, dir), 10)
+	assert.Equal(t, 1+10, events(t, dir), "a header, and an event a line")
+}
+
+// events counts the records of the file for TensorBoard, each of which is a length, a checksum, so many bytes, a checksum.
+func events(t *testing.T, dir string) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "events.out.tfevents.engram"))
+	require.NoError(t, err)
+	for len(text) > 0 {
+		size := 16 + binary.LittleEndian.Uint64(text)
+		require.LessOrEqual(t, size, uint64(len(text)))
+		text, n = text[size:], n+1
+	}
+	return n
 }
 
 func TestDivergenceStopsWithStepAndCheckpoint(t *testing.T) {
