@@ -538,7 +538,7 @@ func TestRunFolderHasItsPlots(t *testing.T) {
 		return out
 	}
 	_, names := plots(config(t))
-	assert.Equal(t, both("learning-curve"), names)
+	assert.Equal(t, both("embeddings", "episode", "learning-curve"), names)
 
 	for _, memory := range []string{"{kind: ntm, slots: 8, width: 6}", "{kind: lrua, slots: 8, width: 6, heads: 2}", "{kind: dnc, slots: 8, width: 6}"} {
 		_, names = plots(copyConfig(t, "network.memory="+memory, "train.steps=2"))

@@ -87,11 +87,14 @@ func (r Run) Metrics(score string) (*Metrics, error) {
 // metrics.jsonl beside it.
 func ReadRuns(dir fs.FS) ([]Run, error) { return readBelow(dir, "runs", "") }
 
+// ErrNoResult is the error of a folder without a result.
+var ErrNoResult = errors.New("there is no result.json")
+
 // ReadFolder reads every result.json in a folder and below it, as ReadRuns does.
 func ReadFolder(dir string) ([]Run, error) {
 	runs, err := readBelow(os.DirFS(dir), ".", dir)
 	if err == nil && len(runs) == 0 {
-		return nil, fmt.Errorf("results: %s holds no result.json; if its run was interrupted, go on with: engram resume %s", dir, dir)
+		return nil, fmt.Errorf("results: %s: %w; if its run was interrupted, go on with: engram resume %s", dir, ErrNoResult, dir)
 	}
 	return runs, err
 }

@@ -21,5 +21,5 @@ func TestReport(t *testing.T) {
 
 	code, _, stderr = engram(t.Context(), []string{"report", t.TempDir(), "--out", out})
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, stderr, "holds no result.json")
+	assert.Contains(t, stderr, "there is no result.json")
 }

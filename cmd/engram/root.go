@@ -70,6 +70,7 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newExport(),
 		newExplain(),
 		newPredict(),
+		newPlot(),
 		newTable(),
 		newReport(),
 		newData(),

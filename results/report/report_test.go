@@ -49,7 +49,7 @@ func TestReportOnSomeRuns(t *testing.T) {
 	assert.NotContains(t, string(text), "<dt>way</dt>", "what differs between figures is a column")
 
 	_, err = results.ReadFolder(t.TempDir())
-	assert.ErrorContains(t, err, "holds no result.json; if its run was interrupted, go on with: engram resume ")
+	assert.ErrorContains(t, err, "there is no result.json; if its run was interrupted, go on with: engram resume ")
 }
 
 // browser opens a file in a browser without a window, or skips the test where there is none. The requests are what it asked for.
