@@ -276,7 +276,7 @@ func omniglotTable(methods []published, runs []Run, all bool) *table.Table {
 	for _, f := range omniglotFigures {
 		t.Columns = append(t.Columns, table.Numbers(f+": paper", "re-runs", "Engram")...)
 	}
-	t.Columns = append(t.Columns, slices.Concat(table.Numbers("seed"), table.Labels("training"))...)
+	t.Columns = append(t.Columns, slices.Concat(table.Numbers("seed"), table.Proses("training"))...)
 	marked := false
 	for _, p := range methods {
 		for _, r := range runs {

@@ -51,14 +51,17 @@ func TestTeX(t *testing.T) {
 \toprule
 method &  & a\_b, \% \\
 \midrule
-a\textbar{}b \& \textquotedbl{}c\textquotedbl{} &  & \textbf{98.50}\,{\footnotesize $\pm$ 0.17} \\
+a\textbar{}b \& \textquotedbl{}c\textquotedbl{} &  & \textbf{98.50}\,$\pm$ 0.17 \\
 {}[run], seed 1 &  & two lines \\
 \bottomrule
 \end{tabularx}
 \par\smallskip{\footnotesize \dag{} elsewhere\par}
 `, string(sample().TeX("from here")))
-	narrow := &table.Table{Columns: append(table.Labels("a"), table.Numbers("b")...)}
-	assert.Contains(t, string(narrow.TeX("")), `\begin{tabular}{@{}lr@{}}`)
+	narrow := &table.Table{Columns: append(table.Labels("a"), table.Numbers("5-way: b")...)}
+	assert.Contains(t, string(narrow.TeX("")), `\begin{tabular}{@{}lr@{}}
+\toprule
+a & \begin{tabular}[b]{@{}r@{}}5-way:\\b\end{tabular} \\
+`)
 }
 
 func TestEscapeTeX(t *testing.T) {

@@ -26,7 +26,7 @@ func (t *Table) TeX(comment string) []byte {
 	row := func(cells []string) { b.WriteString(strings.Join(cells, " & ") + ` \\` + "\n") }
 	var cells []string
 	for _, c := range t.Columns {
-		cells = append(cells, EscapeTeX(c.Name))
+		cells = append(cells, c.heading())
 	}
 	row(cells)
 	b.WriteString("\\midrule\n")
@@ -48,6 +48,19 @@ func (t *Table) TeX(comment string) []byte {
 	return []byte(b.String())
 }
 
+// heading is what stands above the column: in two lines where it has two parts and the column would not break it.
+func (c Column) heading() string {
+	over, under, two := strings.Cut(c.Name, ": ")
+	if !two || c.Kind == Prose {
+		return EscapeTeX(c.Name)
+	}
+	side := "l"
+	if c.Kind == Number {
+		side = "r"
+	}
+	return `\begin{tabular}[b]{@{}` + side + `@{}}` + EscapeTeX(over) + `:\\` + EscapeTeX(under) + `\end{tabular}`
+}
+
 func (t Text) tex() string {
 	var b strings.Builder
 	for _, s := range t {
@@ -58,9 +71,8 @@ func (t Text) tex() string {
 		case Code:
 			text = `\texttt{` + text + `}`
 		case Aside:
-			text = `{\footnotesize ` + text + `}`
-			if strings.HasPrefix(s.Text, " ") {
-				text = `\,{\footnotesize ` + EscapeTeX(s.Text[1:]) + `}`
+			if strings.HasPrefix(s.Text, " ") { // it belongs to the number before it
+				text = `\,` + EscapeTeX(s.Text[1:])
 			}
 		}
 		b.WriteString(text)
