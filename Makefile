@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python build run test fuzz tables bench fmt lint clean
+.PHONY: help setup setup-python setup-paper setup-browser build run test fuzz tables paper bench fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -19,6 +19,12 @@ setup: ## install what is missing: g++, LibTorch, OpenBLAS
 
 setup-python: ## the same and PyTorch, for bench
 	@libtorch/install.sh --python
+
+setup-paper: ## the same and LaTeX, for paper
+	@libtorch/install.sh --paper
+
+setup-browser: ## the same and Chromium, in which a test reads the report
+	@libtorch/install.sh --browser
 
 build: setup ## build bin/engram
 	@$(env) $(announce) go build -buildvcs=auto -o bin/engram ./cmd/engram
@@ -38,6 +44,16 @@ fuzz: setup ## fuzz every parser, each for FUZZTIME (30s)
 tables: build ## generate the result tables from the committed results
 	@bin/engram table
 
+# LaTeX tells what is wrong in its log alone.
+paper: setup-paper ## build paper/engram.pdf from the committed tables and drawings
+	@mkdir -p paper/figures
+	@for svg in results/plots/*.svg results/stream.svg; do \
+		rsvg-convert --format=pdf --output=paper/figures/$$(basename $$svg .svg).pdf $$svg; done
+	@cd paper; latex() { pdflatex -interaction=nonstopmode -halt-on-error engram >engram.said || { tail -n 40 engram.said >&2; exit 1; }; }; \
+	latex; bibtex -terse engram; latex; latex; \
+	if grep -E 'undefined (references|citations)|Missing character' engram.log >&2; then exit 1; fi
+	@echo paper/engram.pdf
+
 bench: setup-python ## compare speed with PyTorch
 	@$(env) $(announce) go run ./bench
 
@@ -50,4 +66,5 @@ lint: setup ## check formatting, go vet, staticcheck
 	$(announce) go vet ./...; go tool staticcheck ./...
 
 clean: ## remove what was built here; Go's build cache stays
-	@rm -rf bin
+	@rm -rf bin paper/figures
+	@cd paper && find . -maxdepth 1 -name 'engram.*' ! -name engram.tex -delete

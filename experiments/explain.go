@@ -100,7 +100,7 @@ func AttentionFigure(all []Explanation) plot.Figure {
 }
 
 // show implements shower: the first story of each task.
-func (w *babiWork) show(ctx context.Context, _ tensor.Device) (plots []namedPlot, samples []byte, err error) {
+func (w *babiWork) show(ctx context.Context, _ tensor.Device) (plots []Plot, samples []byte, err error) {
 	var text bytes.Buffer
 	for _, g := range w.groups {
 		for _, task := range tasksOf(asked(g.test)) {
@@ -116,7 +116,7 @@ func (w *babiWork) show(ctx context.Context, _ tensor.Device) (plots []namedPlot
 					return plots, text.Bytes(), err
 				}
 			}
-			plots = append(plots, namedPlot{fmt.Sprintf("attention-task-%02d", task), AttentionFigure(all)})
+			plots = append(plots, Plot{fmt.Sprintf("attention-task-%02d", task), AttentionFigure(all)})
 		}
 	}
 	return plots, text.Bytes(), nil

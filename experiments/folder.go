@@ -6,11 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/experiments/tfevents"
 	"github.com/engram-go/engram/nn"
 )
 
@@ -91,40 +96,72 @@ func (f folder) config(overrides ...schema.Override) (*Config, error) {
 	return c, err
 }
 
-// metrics appends lines to metrics.jsonl.
-type metrics struct{ file *os.File }
+// metrics appends lines to metrics.jsonl, and the same to the file that TensorBoard reads.
+type metrics struct {
+	file, events *os.File
+	started      time.Time
+}
 
-// openMetrics opens the file of a run that has done the given steps; lines of later ones, left by a run that was killed
-// after its last checkpoint, are cut off.
-func (f folder) openMetrics(done int64) (*metrics, error) {
+// openMetrics opens the files of a run that has done the given steps; lines of later ones, left by a run that was killed
+// after its last checkpoint, are cut off. The events are those of the lines that stay, whatever was left of them.
+func (f folder) openMetrics(done int64) (_ *metrics, err error) {
 	text, err := os.ReadFile(f.path(fileMetrics))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	// The configuration is written when a run begins, and never again.
+	config, err := os.Stat(f.path(fileConfig))
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	m := &metrics{started: config.ModTime()}
 	var keep []byte
+	events := tfevents.AppendHeader(nil, m.started)
 	for line := range bytes.Lines(text) {
-		var m struct {
+		var at struct {
 			Step int64 `json:"step"`
 		}
-		if json.Unmarshal(line, &m) != nil || m.Step > done {
+		if json.Unmarshal(line, &at) != nil || at.Step > done {
 			break
 		}
 		keep = append(keep, line...)
+		if events, err = appendEvent(events, m.started, line); err != nil {
+			return nil, err
+		}
 	}
 	if err := nn.WriteFile(f.path(fileMetrics), bytes.NewReader(keep)); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	file, err := os.OpenFile(f.path(fileMetrics), os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+	defer func() {
+		if err != nil {
+			_ = m.close()
+			err = fmt.Errorf("metrics: %w", err)
+		}
+	}()
+	if m.file, err = os.OpenFile(f.path(fileMetrics), os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+		return nil, err
 	}
-	return &metrics{file}, nil
+	// It stays the same file, since a TensorBoard that watches it would not see another in its place.
+	if m.events, err = os.OpenFile(f.path(tfevents.FileName), os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
+		return nil, err
+	}
+	if _, err = m.events.Write(events); err == nil {
+		err = m.events.Truncate(int64(len(events)))
+	}
+	return m, err
 }
 
 func (m *metrics) line(v any) error {
 	text, err := json.Marshal(v)
-	if err == nil {
-		_, err = m.file.Write(append(text, '\n'))
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	event, err := appendEvent(nil, m.started, text)
+	if err != nil {
+		return err
+	}
+	if _, err = m.file.Write(append(text, '\n')); err == nil {
+		_, err = m.events.Write(event)
 	}
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -132,7 +169,39 @@ func (m *metrics) line(v any) error {
 	return nil
 }
 
-func (m *metrics) close() error { return m.file.Close() }
+func (m *metrics) close() error {
+	var errs []error
+	for _, f := range []*os.File{m.file, m.events} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// appendEvent appends what a line of metrics.jsonl says to events of a run that was started at a time: it comes as many
+// seconds of training later.
+func appendEvent(events []byte, started time.Time, line []byte) ([]byte, error) {
+	var values map[string]any
+	if err := json.Unmarshal(line, &values); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	group := "train/"
+	for name := range values {
+		if strings.HasPrefix(name, "validation_") {
+			group = "validation/"
+		}
+	}
+	var scalars []tfevents.Scalar
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if v, ok := values[name].(float64); ok && name != "step" && name != "seconds" {
+			scalars = append(scalars, tfevents.Scalar{Tag: group + strings.TrimPrefix(name, "validation_"), Value: float32(v)})
+		}
+	}
+	step, _ := values["step"].(float64)
+	seconds, _ := values["seconds"].(float64)
+	return tfevents.Append(events, started.Add(time.Duration(seconds*float64(time.Second))), int64(step), scalars...), nil
+}
 
 // round keeps a rate or a time readable in metrics.jsonl.
 func round(v float64) json.Number { return json.Number(strconv.FormatFloat(v, 'f', 3, 64)) }

@@ -3,6 +3,7 @@ package experiments_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -233,6 +234,20 @@ func TestKilledRunResumes(t *testing.T) {
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	assert.Len(t, metrics(t, dir), 10)
+	assert.Equal(t, 1+10, events(t, dir), "a header, and an event a line")
+}
+
+// events counts the records of the file for TensorBoard, each of which is a length, a checksum, so many bytes, a checksum.
+func events(t *testing.T, dir string) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "events.out.tfevents.engram"))
+	require.NoError(t, err)
+	for len(text) > 0 {
+		size := 16 + binary.LittleEndian.Uint64(text)
+		require.LessOrEqual(t, size, uint64(len(text)))
+		text, n = text[size:], n+1
+	}
+	return n
 }
 
 func TestDivergenceStopsWithStepAndCheckpoint(t *testing.T) {
@@ -523,7 +538,7 @@ func TestRunFolderHasItsPlots(t *testing.T) {
 		return out
 	}
 	_, names := plots(config(t))
-	assert.Equal(t, both("learning-curve"), names)
+	assert.Equal(t, both("embeddings", "episode", "learning-curve"), names)
 
 	for _, memory := range []string{"{kind: ntm, slots: 8, width: 6}", "{kind: lrua, slots: 8, width: 6, heads: 2}", "{kind: dnc, slots: 8, width: 6}"} {
 		_, names = plots(copyConfig(t, "network.memory="+memory, "train.steps=2"))

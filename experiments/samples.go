@@ -44,7 +44,7 @@ func (h *heads) add(w *tensor.Tensor) {
 }
 
 // show implements shower: a sample of each test.
-func (w *sequenceWork) show(ctx context.Context, on tensor.Device) (plots []namedPlot, samples []byte, err error) {
+func (w *sequenceWork) show(ctx context.Context, on tensor.Device) (plots []Plot, samples []byte, err error) {
 	var text bytes.Buffer
 	for _, t := range w.file.Test {
 		size := t.size()
@@ -62,9 +62,9 @@ func (w *sequenceWork) show(ctx context.Context, on tensor.Device) (plots []name
 		}
 		text.WriteByte('\n')
 		name := strings.NewReplacer(", ", "-", " ", "-").Replace(size.String())
-		plots = append(plots, namedPlot{"sample-" + name, w.panels(s, w.answerPanels(s))})
+		plots = append(plots, Plot{"sample-" + name, w.panels(s, w.answerPanels(s))})
 		if s.read != nil {
-			plots = append(plots, namedPlot{"memory-" + name, w.panels(s, w.memoryPanels(s))})
+			plots = append(plots, Plot{"memory-" + name, w.panels(s, w.memoryPanels(s))})
 		}
 	}
 	return plots, text.Bytes(), nil

@@ -3,6 +3,8 @@
 #
 #	libtorch/install.sh            what building and running need
 #	libtorch/install.sh --python   PyTorch too, for benchmarks and fixtures
+#	libtorch/install.sh --paper    LaTeX too, for the report in paper/
+#	libtorch/install.sh --browser  Chromium too, for the test of what engram report writes
 #
 # LibTorch is looked for in $LIBTORCH (an unpacked LibTorch), then among the distribution's packages, and is else
 # installed with apt-get, as root or through sudo.
@@ -17,11 +19,13 @@ die() {
 	exit 1
 }
 
-python=
+python= paper= browser=
 case ${1-} in
 '') ;;
 --python) python=yes ;;
-*) die "unknown argument $1; usage: libtorch/install.sh [--python]" ;;
+--paper) paper=yes ;;
+--browser) browser=yes ;;
+*) die "unknown argument $1; usage: libtorch/install.sh [--python | --paper | --browser]" ;;
 esac
 
 # Go fetches the toolchain that go.mod asks for by itself from 1.21 on; an older one cannot read go.mod's version.
@@ -74,6 +78,21 @@ have_python_torch() {
 	return 1
 }
 
+# The fonts of the drawings are Liberation's.
+have_latex() {
+	command -v pdflatex >/dev/null && command -v bibtex >/dev/null && command -v kpsewhich >/dev/null &&
+		[ -n "$(kpsewhich booktabs.sty)" ] && [ -n "$(kpsewhich lmodern.sty)" ]
+}
+have_drawing() { command -v rsvg-convert >/dev/null && command -v fc-list >/dev/null && [ -n "$(fc-list 'Liberation Sans')" ]; }
+
+have_browser() {
+	local name
+	for name in chromium chromium-browser google-chrome headless-shell; do
+		if command -v "$name" >/dev/null; then return 0; fi
+	done
+	return 1
+}
+
 # missing fills packages with what is to be installed.
 missing() {
 	packages=()
@@ -87,6 +106,13 @@ missing() {
 	fi
 	if [ -n "$python" ]; then
 		have_python_torch || packages+=(python3-torch)
+	fi
+	if [ -n "$paper" ]; then
+		have_latex || packages+=(texlive-latex-recommended lmodern)
+		have_drawing || packages+=(librsvg2-bin fontconfig fonts-liberation)
+	fi
+	if [ -n "$browser" ]; then
+		have_browser || packages+=(chromium)
 	fi
 }
 
@@ -191,5 +217,8 @@ if reference_blas; then
 fi
 if [ -n "$python" ]; then
 	have_python_torch || die "python3 still has no torch"
+fi
+if [ -n "$paper" ]; then
+	have_latex && have_drawing || die "there is still no pdflatex with booktabs and lmodern, or no rsvg-convert with Liberation Sans"
 fi
 say "done"

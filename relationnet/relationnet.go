@@ -43,6 +43,11 @@ func NewMemory(b *nn.Builder, e encoder.Encoder) *memory.Prototype {
 	return memory.NewPrototype(memory.PrototypeConfig{Metric: relation, Sum: true})
 }
 
+// Encode returns the embeddings of images [n, channels, height, width].
+func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
+	return n.Encoder.Forward(p, images)
+}
+
 // LogProbs returns the queries' log-probabilities [tasks, query, way]. Under [MSE] they are the relation scores scaled to
 // sum to one; the paper names the class of the highest score, which is the same one.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {

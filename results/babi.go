@@ -1,13 +1,14 @@
 package results
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
 	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/results/table"
 )
 
 // The metrics of questions about stories.
@@ -25,25 +26,21 @@ const (
 
 // Babi returns results/babi.md: the error on every bAbI task beside published ones, for each experiment the seed with the
 // lowest training error and what all of its seeds do.
-func Babi(runs []Run) ([]byte, error) {
+func Babi(runs []Run) (*table.Page, error) {
 	all, err := readPublished()
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	b.WriteString(generated + `
-# Memory Networks on bAbI
-
-Error in percent on the test questions of each task. "Chosen" is the seed with the lowest error on its training questions,
+	page := &table.Page{Name: "babi", Title: "Memory Networks on bAbI"}
+	page.Add(table.Say(`Error in percent on the test questions of each task. "Chosen" is the seed with the lowest error on its training questions,
 which is how the paper chooses among ten; it comes with the 95 % interval of the mean over test questions. "All seeds" is the
 mean and the standard deviation over the seeds, which no paper gives. A task has failed above 5 %. "Attention" is how often
 the sentence with the largest weight of all hops is one that the answer follows from, in the chosen run. The model of a run
-is the best on validation stories, which are taken out of the training file; test questions are touched once.
-
-The edition of the data stands below each table. ` + "`tasks_1-20_v1-2`" + ` is the authors' release, which all published figures
-are on. ` + "`tasks_1-20`" + ` comes from their generator as it is now: words, story lengths and the balance of answers differ
-from the release, so that figures on it and published ones are not of the same test.
-`)
+is the best on validation stories, which are taken out of the training file; test questions are touched once.`),
+		table.Say("The edition of the data stands below each table. ").With(table.Span{Text: "tasks_1-20_v1-2", Style: table.Code}).
+			And(" is the authors' release, which all published figures\nare on. ").With(table.Span{Text: "tasks_1-20", Style: table.Code}).
+			And(` comes from their generator as it is now: words, story lengths and the balance of answers differ
+from the release, so that figures on it and published ones are not of the same test.`))
 	var names []string
 	byName := map[string][]Run{}
 	for _, r := range runs {
@@ -62,11 +59,11 @@ from the release, so that figures on it and published ones are not of the same t
 				beside = p
 			}
 		}
-		if err := babiTable(&b, byName[name], beside); err != nil {
+		if err := babiParts(page, byName[name], beside); err != nil {
 			return nil, err
 		}
 	}
-	return b.Bytes(), nil
+	return page, nil
 }
 
 func (r *Result) babi() bool { return measuredOn(r, "babi") }
@@ -80,7 +77,7 @@ func (r *Result) value(name, metric string) (Figure, bool) {
 	return r.Figures[i], true
 }
 
-func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
+func babiParts(page *table.Page, runs []Run, published published) error {
 	chosen := runs[0]
 	least, _ := chosen.value(OnTraining, Error)
 	for _, r := range runs[1:] {
@@ -88,16 +85,16 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 			chosen, least = r, f
 		}
 	}
-	fmt.Fprintf(b, "\n## %s\n\n%s. `engram run experiments/%s.yaml --seed N`\n\n", chosen.Name, chosen.About, chosen.Name)
-	b.WriteString("| task | paper | re-runs | chosen | all seeds | attention |\n|---|---|---|---|---|---|\n")
-	row := func(f Figure, attention string) {
+	t := &table.Table{Name: fileName(chosen.Name), Columns: slices.Concat(table.Labels("task"),
+		table.Numbers("paper", "re-runs", "chosen", "all seeds", "attention"))}
+	add := func(f Figure, attention string) {
 		label := f.Name
 		if f.Name == AllTasks {
 			label = map[string]string{Error: "mean", Failed: "failed"}[f.Metric]
 		}
 		paper := ""
-		if beside.Paper != "" {
-			paper = one(beside, label)
+		if published.Paper != "" {
+			paper = one(published, label)
 		}
 		var over []float64
 		for _, r := range runs {
@@ -105,16 +102,16 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 				over = append(over, of.Value)
 			}
 		}
-		value := fmt.Sprintf("**%.1f** ± %.1f", f.Value, f.Interval)
+		value := ours(1, f.Value, f.Interval)
 		if f.Metric == Failed {
-			value = fmt.Sprintf("**%.0f**", f.Value)
+			value = table.Text{{Text: fmt.Sprintf("%.0f", f.Value), Style: table.Bold}}
 		}
-		spread := ""
+		spread := table.Say("")
 		if len(over) > 1 {
 			mean, std := stat.MeanStdDev(over, nil)
-			spread = fmt.Sprintf("%.1f ± %.1f", mean, std)
+			spread = table.Sayf("%.1f", mean).With(beside(1, std))
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", label, paper, join(beside.Figures[label].Reruns), value, spread, attention)
+		t.Add(table.Say(label), table.Say(paper), table.Say(join(published.Figures[label].Reruns)), value, spread, table.Say(attention))
 	}
 	for _, f := range chosen.Figures {
 		if f.Name == OnTraining || f.Metric == Attention {
@@ -124,7 +121,7 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 		if s, ok := chosen.value(f.Name, Attention); ok && f.Metric == Error {
 			attention = fmt.Sprintf("%.0f", s.Value)
 		}
-		row(f, attention)
+		add(f, attention)
 	}
 
 	var config struct {
@@ -137,30 +134,31 @@ func babiTable(b *bytes.Buffer, runs []Run, beside published) error {
 		return fmt.Errorf("results: %s: its config: %w", chosen.Path, err)
 	}
 	p := chosen.Figures[0].Protocol
-	fmt.Fprintf(b, "\nData: %s of %s. ", strings.TrimSuffix(p.Split, ", test"), p.Edition)
+	networks := "One network for all tasks."
 	if p.TrainNetworks == "task" {
-		b.WriteString("A network a task.")
-	} else {
-		b.WriteString("One network for all tasks.")
+		networks = "A network a task."
 	}
-	if beside.Paper != "" {
-		fmt.Fprintf(b, " Paper: %s.", beside.Paper)
+	data := fmt.Sprintf("Data: %s of %s. %s", strings.TrimSuffix(p.Split, ", test"), p.Edition, networks)
+	if published.Paper != "" {
+		data += fmt.Sprintf(" Paper: %s.", published.Paper)
 	}
-	if beside.Reruns != "" {
-		fmt.Fprintf(b, " Re-runs: %s.", beside.Reruns)
+	if published.Reruns != "" {
+		data += fmt.Sprintf(" Re-runs: %s.", published.Reruns)
 	}
-	b.WriteString("\n\n| seed | training error | mean error | failed | training | commit, machine |\n|---|---|---|---|---|---|\n")
+	seeds := &table.Table{Columns: slices.Concat(table.Labels("seed"), table.Numbers("training error", "mean error", "failed"), table.Labels("training", "commit, machine"))}
 	for _, r := range runs {
 		training, _ := r.value(OnTraining, Error)
 		mean, _ := r.value(AllTasks, Error)
 		failed, _ := r.value(AllTasks, Failed)
-		mark := ""
+		seed := table.Text{table.Linked(fmt.Sprint(r.Seed), r.Path)}
 		if r.Path == chosen.Path {
-			mark = ", chosen"
+			seed = seed.And(", chosen")
 		}
-		fmt.Fprintf(b, "| [%d](%s)%s | %.2f | %.1f | %.0f | %d parameters, %d epochs, %.0f min | %.12s, %s |\n", r.Seed, r.Path, mark,
-			training.Value, mean.Value, failed.Value, r.Training.Parameters, config.Train.Epochs, r.Training.Seconds/60, commit(r.Build), machine(r.Machine))
+		seeds.Add(seed, table.Sayf("%.2f", training.Value), table.Sayf("%.1f", mean.Value), table.Sayf("%.0f", failed.Value),
+			table.Sayf("%d parameters, %d epochs, %.0f min", r.Training.Parameters, config.Train.Epochs, r.Training.Seconds/60),
+			table.Sayf("%.12s, %s", commit(r.Build), machine(r.Machine)))
 	}
+	page.Add(table.Heading(chosen.Name), table.Sayf("%s. ", chosen.About).With(command(chosen.Name, " --seed N")), t, table.Say(data), seeds)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/engram-go/engram/results/table"
 )
 
 // Comparison is a test that two results both have.
@@ -113,11 +115,11 @@ func or(v any) string {
 	return fmt.Sprint(v)
 }
 
-// differences is the table of the paired differences between runs on few-shot episodes of Omniglot, empty where no two have
-// scores of the same test.
-func differences(runs []Run) string {
-	var b strings.Builder
-	label := func(r Run) string { return fmt.Sprintf("[%s](%s), seed %d", r.Name, r.Path, r.Seed) }
+// differences are the paired differences between runs on few-shot episodes of Omniglot, nothing where no two have scores of
+// the same test.
+func differences(runs []Run) []table.Part {
+	t := &table.Table{Name: "omniglot-differences", Columns: slices.Concat(table.Proses("test", "first", "second"), table.Numbers("difference"))}
+	label := func(r Run) table.Text { return r.link().Andf(", seed %d", r.Seed) }
 	for i, r := range runs {
 		for _, s := range runs[i+1:] {
 			if !measuredOn(r.Result, "omniglot") || !measuredOn(s.Result, "omniglot") {
@@ -134,14 +136,18 @@ func differences(runs []Run) string {
 							test += ", " + how
 						}
 					}
-					fmt.Fprintf(&b, "| %s | %s | %s | %+.2f ± %.2f |\n", test, label(r), label(s), c.Difference, c.Interval)
+					t.Add(table.Say(test), label(r), label(s), table.Sayf("%+.2f", c.Difference).With(beside(2, c.Interval)))
 				}
 			}
 		}
 	}
-	if b.Len() == 0 {
-		return ""
+	if t.Rows == nil {
+		return nil
 	}
-	return "\n## Paired differences\n\nBetween runs that were tested on the same episodes: the mean over the episodes of the first's accuracy less the\n" +
-		"second's, with its 95 % interval. Where that leaves out zero, the two differ.\n\n| test | first | second | difference |\n|---|---|---|---|\n" + b.String()
+	return []table.Part{
+		table.Heading("Paired differences"),
+		table.Say("Between runs that were tested on the same episodes: the mean over the episodes of the first's accuracy less the\n" +
+			"second's, with its 95 % interval. Where that leaves out zero, the two differ."),
+		t,
+	}
 }

@@ -1,12 +1,13 @@
 package results
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/results/table"
 )
 
 // publishedError is a method on Lake's runs. It is compared with the runs of a network, or with the runs of a name.
@@ -24,14 +25,17 @@ func (p *publishedError) covers(r Run) bool {
 }
 
 // Lake returns results/lake.md: errors on Lake's 20 one-shot runs, published and ours.
-func Lake(runs []Run) ([]byte, error) {
+func Lake(runs []Run) (*table.Page, error) {
 	all, err := readPublished()
 	if err != nil {
 		return nil, err
 	}
-	var table, notes bytes.Buffer
+	t := &table.Table{Name: "lake", Columns: slices.Concat(table.Proses("method"), table.Labels("trained on"),
+		table.Numbers("published", "Engram", "of 400", "seed"), table.Labels("training"))}
+	protocols := &table.Table{Columns: slices.Concat(table.Labels("experiment"), table.Proses("measured under", "errors of 20 in runs 1 to 20"),
+		table.Labels("commit", "machine"))}
 	listed := make(map[string]bool)
-	row := func(r Run, method, published string) error {
+	add := func(r Run, method, published string) error {
 		listed[r.Path] = true
 		f := r.lake()
 		trained, err := r.trainedOn()
@@ -42,18 +46,18 @@ func Lake(runs []Run) ([]byte, error) {
 		for i, e := range f.Errors {
 			wrong, each[i] = wrong+e, fmt.Sprint(e)
 		}
-		fmt.Fprintf(&table, "| %s: [%s](%s) | %s | %s | **%.1f** ± %.1f | %d | %d | %d steps, %.0f min |\n", method, r.Name, r.Path, trained,
-			published, 100-f.Value, f.Interval, wrong, r.Seed, r.Training.Steps, r.Training.Seconds/60)
-		fmt.Fprintf(&notes, "| [%s](%s) | batch norm %s, %s | %s | %.12s | %s |\n", r.Name, r.Path, f.Protocol.Norm, f.Protocol.Precision,
-			strings.Join(each, " "), commit(r.Build), machine(r.Machine))
+		t.Add(table.Sayf("%s: ", method).With(r.link()...), table.Say(trained), table.Say(published),
+			ours(1, 100-f.Value, f.Interval), table.Sayf("%d", wrong), table.Sayf("%d", r.Seed), r.trainedFor())
+		row := r.provenance(fmt.Sprintf("batch norm %s, %s", f.Protocol.Norm, f.Protocol.Precision))
+		protocols.Add(slices.Insert(row, 2, table.Say(strings.Join(each, " ")))...)
 		return nil
 	}
 	tested := slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return r.lake() == nil })
 	for _, p := range all.Lake {
-		fmt.Fprintf(&table, "| %s | %s | %.1f | | | | |\n", p.Method, p.Trained, p.Error)
+		t.Add(table.Say(p.Method), table.Say(p.Trained), table.Sayf("%.1f", p.Error), nil, nil, nil, nil)
 		for _, r := range tested {
 			if !listed[r.Path] && p.covers(r) {
-				if err := row(r, "↳ Engram", ""); err != nil {
+				if err := add(r, "↳ Engram", ""); err != nil {
 					return nil, err
 				}
 			}
@@ -61,33 +65,24 @@ func Lake(runs []Run) ([]byte, error) {
 	}
 	for _, r := range tested {
 		if !listed[r.Path] {
-			if err := row(r, r.Network+", Engram", "–"); err != nil {
+			if err := add(r, r.Network+", Engram", "–"); err != nil {
 				return nil, err
 			}
 		}
 	}
-	var b bytes.Buffer
-	b.WriteString(generated + `
-# One-shot classification within an alphabet: Lake's 20 runs
-
-Which of 20 characters of one alphabet, each shown once, is this one, drawn by another hand? Errors in percent of 400 trials,
+	page := &table.Page{Name: "lake", Title: "One-shot classification within an alphabet: Lake's 20 runs"}
+	page.Add(table.Say(`Which of 20 characters of one alphabet, each shown once, is this one, drawn by another hand? Errors in percent of 400 trials,
 20 in each of 20 runs; ours with the 95 % interval of the mean over the runs. A model is chosen on other alphabets; the runs
-are touched once.
-
-| method | trained on | published | Engram | of 400 | seed | training |
-|---|---|---|---|---|---|---|
-`)
-	b.Write(table.Bytes())
+are touched once.`), t)
 	if len(tested) > 0 {
-		b.WriteString("\n| experiment | measured under | errors of 20 in runs 1 to 20 | commit | machine |\n|---|---|---|---|---|\n")
-		b.Write(notes.Bytes())
+		page.Add(protocols)
 	}
 	var sources []string
 	for _, p := range all.Lake {
 		sources = append(sources, p.Method+": "+p.Paper)
 	}
-	b.WriteString("\nPublished: " + strings.Join(sources, "; ") + ".\n")
-	return b.Bytes(), nil
+	page.Add(table.Say("Published: " + strings.Join(sources, "; ") + "."))
+	return page, nil
 }
 
 // lake is the figure on Lake's runs, nil where there is none.

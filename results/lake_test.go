@@ -35,13 +35,13 @@ func TestLakeTable(t *testing.T) {
 		"| mystery, Engram: [b](runs/b) | omniglot koch | – |",
 		"| [a](runs/a) | batch norm inductive, fp32 | 0 0 0 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 25 | unknown |",
 	} {
-		assert.Contains(t, string(text), line)
+		assert.Contains(t, string(text.Markdown("")), line)
 	}
 
 	// They are no rows of the table on few-shot episodes.
 	text, err = results.Omniglot(runs)
 	require.NoError(t, err)
-	assert.NotContains(t, string(text), "runs/a")
+	assert.NotContains(t, string(text.Markdown("")), "runs/a")
 
 	_, err = results.Lake([]results.Run{lakeRun("a", "siamese", 1, "{")})
 	assert.ErrorContains(t, err, "its config")

@@ -1,11 +1,13 @@
 package results
 
 import (
-	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/results/table"
 )
 
 // The columns of Santoro et al. 2016, tables 1 and 2.
@@ -59,7 +61,7 @@ type mannRun struct {
 }
 
 // MANN returns results/mann.md: the paper's tables, published figures and re-runs beside ours.
-func MANN(runs []Run) ([]byte, error) {
+func MANN(runs []Run) (*table.Page, error) {
 	all, err := readPublished()
 	if err != nil {
 		return nil, err
@@ -76,48 +78,49 @@ func MANN(runs []Run) ([]byte, error) {
 		ours = append(ours, m)
 	}
 
-	var b bytes.Buffer
-	b.WriteString(generated + `
-# Memory-Augmented Neural Network: one-shot classification of Omniglot
-
-Accuracy in percent by which image of its class it is, over test episodes of classes that were never trained or selected on,
+	page := &table.Page{Name: "mann", Title: "Memory-Augmented Neural Network: one-shot classification of Omniglot"}
+	page.Add(table.Say(`Accuracy in percent by which image of its class it is, over test episodes of classes that were never trained or selected on,
 with the 95 % interval of the mean. A string is right where all its letters are. The model is the best on validation
 classes; test classes are touched once. Published figures: Santoro et al. 2016, tables 1 and 2, as third parties transcribe
-them.
-`)
-	for _, t := range mannTables {
-		rows := mannRows(all.MANN, ours, t.labels, t.way)
-		if len(rows) == 0 {
+them.`))
+	for _, m := range mannTables {
+		t := mannTable(all.MANN, ours, m.labels, m.way)
+		if t.Rows == nil {
 			continue
 		}
 		labels := "One-hot labels"
-		if t.labels == "strings" {
+		if m.labels == "strings" {
 			labels = "Labels of five letters"
 		}
-		fmt.Fprintf(&b, "\n## %s, %d classes\n\n| model | | %s |\n|---|---|%s\n%s",
-			labels, t.way, strings.Join(mannColumns[:], " | "), strings.Repeat("---|", len(mannColumns)), strings.Join(rows, ""))
+		page.Add(table.Heading(fmt.Sprintf("%s, %d classes", labels, m.way)), t)
 	}
-	if len(ours) > 0 {
-		b.WriteString("\n## Protocols\n\n| experiment | measured under | training | commit | machine |\n|---|---|---|---|---|\n")
+	if len(ours) == 0 {
+		return page, nil
 	}
+	protocols := &table.Table{Columns: slices.Concat(table.Labels("experiment"), table.Proses("measured under"), table.Labels("training", "commit", "machine"))}
 	for _, r := range ours {
 		p := r.Figures[0].Protocol
-		fmt.Fprintf(&b, "| [%s, seed %d](%s) | split %s, between alphabets, rotations: %s (%d test classes), %d test episodes, images as they are; trained on %d classes, images moved by up to %v pixels and %v degrees, %s | %d episodes, best at %d, %.0f min | %.12s | %s |\n",
-			r.Name, r.Seed, r.Path, p.Split, p.Rotations, p.Classes, p.Episodes, p.TrainWay, r.Train.Shift, r.Train.Turn, p.Precision,
-			r.Result.Training.Steps*r.Train.Batch, r.Result.Training.BestStep*r.Train.Batch, r.Result.Training.Seconds/60, commit(r.Build), machine(r.Machine))
+		row := r.provenance(fmt.Sprintf("split %s, between alphabets, rotations: %s (%d test classes), %d test episodes, images as they are; trained on %d classes, images moved by up to %v pixels and %v degrees, %s",
+			p.Split, p.Rotations, p.Classes, p.Episodes, p.TrainWay, r.Train.Shift, r.Train.Turn, p.Precision))
+		row[0] = table.Text{table.Linked(fmt.Sprintf("%s, seed %d", r.Name, r.Seed), r.Path)}
+		protocols.Add(slices.Insert(row, 2, table.Sayf("%d episodes, best at %d, %.0f min",
+			r.Result.Training.Steps*r.Train.Batch, r.Result.Training.BestStep*r.Train.Batch, r.Result.Training.Seconds/60))...)
 	}
-	return b.Bytes(), nil
+	page.Add(table.Heading("Protocols"), protocols)
+	return page, nil
 }
 
-// mannRows are the rows of one table: each published method with its re-runs and ours, and then what nobody has published.
-func mannRows(methods []published, ours []mannRun, labels string, way int) (rows []string) {
+// mannTable has a row for each published method, its re-runs and ours, and then what nobody has published.
+func mannTable(methods []published, runs []mannRun, labels string, way int) *table.Table {
+	t := &table.Table{Name: fileName("mann", labels, fmt.Sprint(way)), Columns: slices.Concat(table.Proses("model", ""), table.Numbers(mannColumns[:]...))}
 	told := map[string]bool{}
 	run := func(r mannRun, method string) {
-		cells, any, where := make([]string, len(mannInstances)), false, "Engram"
+		cells, any, where := make([]table.Text, len(mannInstances)), false, "Engram"
 		for i, k := range mannInstances {
+			cells[i] = table.Say("")
 			for _, f := range r.Figures {
 				if p := f.Protocol; p.Labels == labels && p.Way == way && p.Instance == k && p.Shift == 0 && p.Turn == 0 {
-					cells[i], any = fmt.Sprintf("**%.1f** ± %.1f", f.Value, f.Interval), true
+					cells[i], any = ours(1, f.Value, f.Interval), true
 					if p.TrainWay != way {
 						where = fmt.Sprintf("Engram, trained on %d classes", p.TrainWay)
 					}
@@ -125,7 +128,8 @@ func mannRows(methods []published, ours []mannRun, labels string, way int) (rows
 			}
 		}
 		if any {
-			rows = append(rows, fmt.Sprintf("| %s | %s, [seed %d](%s) | %s |\n", method, where, r.Seed, r.Path, strings.Join(cells, " | ")))
+			source := table.Sayf("%s, ", where).With(table.Linked(fmt.Sprintf("seed %d", r.Seed), r.Path))
+			t.Add(append([]table.Text{table.Say(method), source}, cells...)...)
 		}
 	}
 	for _, m := range methods {
@@ -133,25 +137,26 @@ func mannRows(methods []published, ours []mannRun, labels string, way int) (rows
 			continue
 		}
 		told[m.Method] = true
-		var paper, again []string
+		paper := []table.Text{table.Say(m.Method), table.Say("published")}
+		again := []table.Text{table.Say(m.Method), table.Sayf("re-run: %s", m.Reruns)}
 		for _, c := range mannColumns {
 			f := m.Figures[c]
-			paper, again = append(paper, fmt.Sprintf("%.1f", f.Published)), append(again, join(f.Reruns))
+			paper, again = append(paper, table.Sayf("%.1f", f.Published)), append(again, table.Say(join(f.Reruns)))
 		}
-		rows = append(rows, fmt.Sprintf("| %s | published | %s |\n", m.Method, strings.Join(paper, " | ")))
+		t.Add(paper...)
 		if m.Reruns != "" {
-			rows = append(rows, fmt.Sprintf("| %s | re-run: %s | %s |\n", m.Method, m.Reruns, strings.Join(again, " | ")))
+			t.Add(again...)
 		}
-		for _, r := range ours {
+		for _, r := range runs {
 			if r.method() == m.Method {
 				run(r, m.Method)
 			}
 		}
 	}
-	for _, r := range ours {
+	for _, r := range runs {
 		if method := r.method(); !told[method] {
 			run(r, method)
 		}
 	}
-	return rows
+	return t
 }

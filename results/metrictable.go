@@ -2,57 +2,58 @@ package results
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/results/table"
 )
 
 // metricFigures are the columns of the comparison of metrics.
 var metricFigures = [...]string{"5-way 1-shot", "20-way 1-shot", "5-way 5-shot", "20-way 5-shot"}
 
-// metricTable compares metrics on one network and the same episodes: the Prototypical networks on Omniglot that are no
-// published method's. It is empty where there are none.
-func metricTable(runs []Run) (string, error) {
+// metricParts compare metrics on one network and the same episodes: the Prototypical networks on Omniglot that are no
+// published method's. There are none where there are no such runs.
+func metricParts(runs []Run) ([]table.Part, error) {
 	methods, err := readPublished()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	headline := func(r *Result) bool {
-		for _, p := range methods.Omniglot {
-			if p.of(r) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(methods.Omniglot, func(p published) bool { return p.of(r) })
 	}
-	var rows, notes strings.Builder
+	t := &table.Table{Name: "omniglot-metrics", Columns: slices.Concat(table.Labels("metric"), table.Numbers(metricFigures[:]...),
+		table.Numbers("seed"), table.Labels("training"))}
+	protocols := &table.Table{Columns: protocolColumns()}
 	for _, r := range runs {
 		if r.Network != "protonet" || headline(r.Result) || !measuredOn(r.Result, "omniglot") {
 			continue
 		}
 		metric, err := r.metric()
 		if err != nil {
-			return "", fmt.Errorf("results: %s: its config: %w", r.Path, err)
+			return nil, fmt.Errorf("results: %s: its config: %w", r.Path, err)
 		}
-		fmt.Fprintf(&rows, "| %s |", metric)
+		row := []table.Text{table.Say(metric)}
 		for _, name := range metricFigures {
 			f := r.figure(name, r.Figures[0].way())
 			if f == nil {
-				rows.WriteString(" |")
+				row = append(row, nil)
 				continue
 			}
-			fmt.Fprintf(&rows, " %.2f ± %.2f |", f.Value, f.Interval)
+			row = append(row, table.Sayf("%.2f", f.Value).With(beside(2, f.Interval)))
 		}
-		fmt.Fprintf(&rows, " %d | %d steps, %.0f min |\n", r.Seed, r.Training.Steps, r.Training.Seconds/60)
-		fmt.Fprintf(&notes, "| [%s](%s) | %s | %.12s | %s |\n", r.Name, r.Path, r.protocols(), commit(r.Build), machine(r.Machine))
+		t.Add(append(row, table.Sayf("%d", r.Seed), r.trainedFor())...)
+		protocols.Add(r.provenance(r.protocols())...)
 	}
-	if rows.Len() == 0 {
-		return "", nil
+	if t.Rows == nil {
+		return nil, nil
 	}
-	return "\n## Metrics compared\n\nPrototypes under one metric and another: the same network, initialisation, training and test episodes. A figure\n" +
-		"here is not to be held against the table above, whose networks were trained for longer.\n\n| metric | " +
-		strings.Join(metricFigures[:], " | ") + " | seed | training |\n|---|" + strings.Repeat("---|", len(metricFigures)+2) + "\n" + rows.String() +
-		"\n| experiment | measured under | commit | machine |\n|---|---|---|---|\n" + notes.String(), nil
+	return []table.Part{
+		table.Heading("Metrics compared"),
+		table.Say("Prototypes under one metric and another: the same network, initialisation, training and test episodes. A figure\n" +
+			"here is not to be held against the table above, whose networks were trained for longer."),
+		t, protocols,
+	}, nil
 }
 
 // metric names what a result's memory compares by.

@@ -1,7 +1,6 @@
 package results
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/engram-go/engram/results/plot"
+	"github.com/engram-go/engram/results/table"
 )
 
 // The metrics of sequences of bits. Those that are not in bits a sequence are shares in percent.
@@ -136,106 +136,96 @@ func byExperiment(runs []*sequenceRun, models []publishedModel) (out []experimen
 }
 
 // NTM returns results/ntm.md: what the paper reports on its sequence tasks beside what our runs came to, every seed of them.
-func NTM(runs []Run) ([]byte, error) {
+func NTM(runs []Run) (*table.Page, error) {
 	all, err := readPublished()
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	b.WriteString(generated + `
-# Neural Turing Machine
-
-Beside the figures of Graves, Wayne and Danihelka 2014, which are of one run each and mostly read off the paper's plots:
+	page := &table.Page{Name: "ntm", Title: "Neural Turing Machine"}
+	page.Add(table.Say(`Beside the figures of Graves, Wayne and Danihelka 2014, which are of one run each and mostly read off the paper's plots:
 the cost of a sequence in bits (cross-entropy of the scored outputs), and the share of outputs on the wrong side of 1/2. A
 model is the best on validation sequences of all training sizes; it is tested on fresh sequences of each size. Sizes of
 training, and what departs from the paper, are said in the experiment file. A seed's figures are with the 95 % interval of
 the mean over sequences; medians are over all seeds, those that fail included. How many sequences it took is when the last
-of the seeds that count first got there on validation.
-`)
+of the seeds that count first got there on validation.`))
 	for _, task := range all.Sequences {
 		ours, err := sequenceRuns(runs, task.Task)
 		if err != nil {
 			return nil, err
 		}
-		if err := taskSection(&b, task, byExperiment(ours, task.Models)); err != nil {
+		if err := taskParts(page, task, byExperiment(ours, task.Models)); err != nil {
 			return nil, err
 		}
 	}
-	return b.Bytes(), nil
+	return page, nil
 }
 
-// taskSection writes what there is of a task: the models side by side, their curves, and the tests of every seed.
-func taskSection(b *bytes.Buffer, task publishedTask, ours []experiment) error {
-	fmt.Fprintf(b, "\n## %s\n\nGraves et al. 2014, %s.\n\n", task.Title, task.Paper)
-	columns := []string{"model", "paper", "experiment", "validation, median"}
+// taskParts adds what there is of a task: the models side by side, their curves, and the tests of every seed.
+func taskParts(page *table.Page, task publishedTask, ours []experiment) error {
+	t := &table.Table{Name: fileName("ntm", task.Task), Columns: table.Proses("model", "paper", "experiment", "validation, median")}
 	if task.Solved > 0 {
-		columns = append(columns, task.bound())
+		t.Columns = append(t.Columns, table.Proses(task.bound())...)
 	}
-	heading(b, append(columns, "training")...)
+	t.Columns = append(t.Columns, table.Proses("training")...)
+	// notRun adds models of the paper that we have not run.
+	notRun := func(models []publishedModel) {
+		for _, m := range models {
+			cells := []table.Text{table.Say(model(m.Memory, m.Controller)), table.Say(m.paper()), table.Say("not run")}
+			for len(cells) < len(t.Columns) {
+				cells = append(cells, table.Say(""))
+			}
+			t.Add(cells...)
+		}
+	}
 	drawn, missing := false, task.Models // in the table's order
 	for _, e := range ours {
 		if i := slices.IndexFunc(missing, func(m publishedModel) bool { return m.is(e.runs[0]) }); i >= 0 {
-			notRun(b, missing[:i], len(columns)+1)
+			notRun(missing[:i])
 			missing = missing[i+1:]
 		}
 		cells, err := e.summary(task)
 		if err != nil {
 			return err
 		}
-		row(b, cells...)
+		t.Add(cells...)
 		drawn = drawn || slices.ContainsFunc(e.runs, func(r *sequenceRun) bool { return r.metrics != nil })
 	}
-	notRun(b, missing, len(columns)+1)
+	notRun(missing)
+	page.Add(table.Heading(task.Title), table.Sayf("Graves et al. 2014, %s.", task.Paper), t)
 	if drawn {
-		fmt.Fprintf(b, "\n![Learning curves on %s](%s)\n", strings.ToLower(task.Title), curvesPath(task.Task))
+		page.Add(table.Image{Alt: "Learning curves on " + strings.ToLower(task.Title), Path: curvesPath(task.Task)})
 	}
 	for _, e := range ours {
-		e.seeds(b, task)
+		page.Add(e.seeds(task)...)
 	}
 	return nil
 }
 
-// notRun writes models of the paper that we have not run.
-func notRun(b *bytes.Buffer, models []publishedModel, columns int) {
-	for _, m := range models {
-		cells := make([]string, columns)
-		cells[0], cells[1], cells[2] = model(m.Memory, m.Controller), m.paper(), "not run"
-		row(b, cells...)
-	}
-}
-
-// heading begins a table.
-func heading(b *bytes.Buffer, columns ...string) {
-	row(b, columns...)
-	b.WriteString("|" + strings.Repeat("---|", len(columns)) + "\n")
-}
-
-func row(b *bytes.Buffer, cells ...string) {
-	b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-}
-
 // summary are the cells of an experiment in the table of models.
-func (e experiment) summary(task publishedTask) ([]string, error) {
-	cells := []string{e.model(), "", fmt.Sprintf("[%s](../experiments/%s.yaml)", e.name, e.name), fmt.Sprintf("%.3f bits", e.validation())}
+func (e experiment) summary(task publishedTask) ([]table.Text, error) {
+	validation := fmt.Sprintf("%.3f bits", e.validation())
 	if above := median(e.runs, (*sequenceRun).above); !math.IsNaN(above) {
-		cells[3] += fmt.Sprintf("; %.2f above the optimal estimator", above)
+		validation += fmt.Sprintf("; %.2f above the optimal estimator", above)
 	}
+	paper := ""
 	if m := e.published(task); m != nil {
-		cells[1] = m.paper()
+		paper = m.paper()
 	}
+	cells := []table.Text{table.Say(e.model()), table.Say(paper),
+		{table.Linked(e.name, "../experiments/"+e.name+".yaml")}, table.Say(validation)}
 	if task.Solved > 0 {
 		solved, err := e.solved(task)
 		if err != nil {
 			return nil, err
 		}
-		cells = append(cells, solved)
+		cells = append(cells, table.Say(solved))
 	}
 	var longest int64
 	for _, r := range e.runs {
 		longest = max(longest, r.seen(r.Training.Steps))
 	}
 	minutes := median(e.runs, func(r *sequenceRun) float64 { return r.Training.Seconds / 60 })
-	return append(cells, fmt.Sprintf("%d sequences, %.0f min", longest, minutes)), nil
+	return append(cells, table.Sayf("%d sequences, %.0f min", longest, minutes)), nil
 }
 
 func (m publishedModel) paper() string {
@@ -299,8 +289,8 @@ func (r *Result) excess() float64 {
 	return most
 }
 
-// seeds writes the tests of an experiment: what the paper has, the median, and every seed.
-func (e experiment) seeds(b *bytes.Buffer, task publishedTask) {
+// seeds are the tests of an experiment: what the paper has, the median, and every seed.
+func (e experiment) seeds(task publishedTask) []table.Part {
 	var tests []string
 	for _, r := range e.runs {
 		for _, f := range r.Figures {
@@ -309,29 +299,30 @@ func (e experiment) seeds(b *bytes.Buffer, task publishedTask) {
 			}
 		}
 	}
-	fmt.Fprintf(b, "\n**%s.** %s. `engram run experiments/%s.yaml --seed N`\n\n", e.name, e.runs[0].About, e.name)
-	heading(b, slices.Concat([]string{"seed", "validation"}, tests, []string{"training", "commit, machine"})...)
-	// line writes a row whose cells of tests come from a function.
-	line := func(seed, validation string, test func(name string) string, training, made string) {
-		cells := []string{seed, validation}
+	t := &table.Table{Columns: slices.Concat(table.Labels("seed", "validation"), table.Proses(tests...), table.Labels("training", "commit, machine"))}
+	// add adds a row whose cells of tests come from a function.
+	add := func(seed table.Text, validation string, test func(name string) string, training, made string) {
+		cells := []table.Text{seed, table.Say(validation)}
 		for _, name := range tests {
-			cells = append(cells, test(name))
+			cells = append(cells, table.Say(test(name)))
 		}
-		row(b, append(cells, training, made)...)
+		t.Add(append(cells, table.Say(training), table.Say(made))...)
 	}
 	if m := e.published(task); m != nil && len(m.Tests) > 0 {
-		line("paper", "", func(name string) string { return m.Tests[name] }, "", "")
+		add(table.Say("paper"), "", func(name string) string { return m.Tests[name] }, "", "")
 	}
 	if len(e.runs) > 1 {
-		line("median", fmt.Sprintf("%.3f bits", e.validation()), e.median, "", "")
+		add(table.Say("median"), fmt.Sprintf("%.3f bits", e.validation()), e.median, "", "")
 	}
 	for _, r := range e.runs {
-		line(fmt.Sprintf("[%d](%s)", r.Seed, r.Path),
+		add(table.Text{table.Linked(fmt.Sprint(r.Seed), r.Path)},
 			fmt.Sprintf("%.3f bits at %d", r.Training.Validation, r.seen(r.Training.BestStep)),
 			func(name string) string { return outcome(r.named(name)) },
 			fmt.Sprintf("%d sequences, %.0f min", r.seen(r.Training.Steps), r.Training.Seconds/60),
 			fmt.Sprintf("%.12s, %s", commit(r.Build), machine(r.Machine)))
 	}
+	about := table.Text{{Text: e.name + ".", Style: table.Bold}}.Andf(" %s. ", e.runs[0].About).With(command(e.name, " --seed N"))
+	return []table.Part{about, t}
 }
 
 // validation is the median cost of the best models.

@@ -1,34 +1,30 @@
 package results
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
 	"github.com/engram-go/engram/results/plot"
+	"github.com/engram-go/engram/results/table"
 )
 
 // Stream returns results/stream.md: what memories of several sizes hold of a stream that is longer than they are.
-func Stream(runs []Run) ([]byte, error) {
-	var b bytes.Buffer
-	b.WriteString(generated + `
-# A stream longer than the memory
-
-Labelled examples of many classes go by one after another, in random order, and are written to a memory as they come. The
+func Stream(runs []Run) (*table.Page, error) {
+	page := &table.Page{Name: "stream", Title: "A stream longer than the memory"}
+	page.Add(table.Say(`Labelled examples of many classes go by one after another, in random order, and are written to a memory as they come. The
 network's encoder is trained on other classes; only the memory learns these. At regular times, the last of them the end of
 the stream, it is asked about other examples of all classes seen so far. Accuracy in percent, with the 95 % interval of the
 mean over the streams, which are the same for all memories. A memory of so many slots holds so many examples; the rules by
 which it chooses what to lose are those of the papers (see package memory). keyvalue keeps every example, prototype one mean
-a class.
-`)
+a class.`))
 	plotted := false
 	for _, r := range runs {
 		if streamed(r.Result) {
-			streamTables(&b, r, !plotted)
+			streamParts(page, r, !plotted)
 			plotted = true
 		}
 	}
-	return b.Bytes(), nil
+	return page, nil
 }
 
 // streamed reports whether a result has figures of streams.
@@ -69,8 +65,9 @@ func StreamPlot(runs []Run) ([]byte, error) {
 	return plot.SVG(p)
 }
 
-// streamTables writes the tables of a run: a row a memory, a column a size, for each metric; before them the plot, where it is of this run.
-func streamTables(b *bytes.Buffer, r Run, plotted bool) {
+// streamParts adds the tables of a run: a row a memory, a column a size, for each metric; before them the plot, where it is of
+// this run.
+func streamParts(page *table.Page, r Run, plotted bool) {
 	var metrics, memories []string
 	var sizes []int64
 	var first *Figure
@@ -88,36 +85,36 @@ func streamTables(b *bytes.Buffer, r Run, plotted bool) {
 	}
 	slices.Sort(sizes)
 	p := first.Protocol
-	fmt.Fprintf(b, "\n## %s, seed %d\n\n%s. %d streams of %d examples, %d of each of %d classes; %d queries a class, asked %d times. `engram run experiments/%s.yaml`\n",
-		r.Name, r.Seed, r.About, p.Episodes, p.Way*p.Shot, p.Shot, p.Way, p.Query, p.Asked, r.Name)
+	page.Add(table.Heading(fmt.Sprintf("%s, seed %d", r.Name, r.Seed)),
+		table.Sayf("%s. %d streams of %d examples, %d of each of %d classes; %d queries a class, asked %d times. ",
+			r.About, p.Episodes, p.Way*p.Shot, p.Shot, p.Way, p.Query, p.Asked).With(command(r.Name, "")))
 	if plotted {
-		b.WriteString("\n![Accuracy at the end of the stream against slots](stream.svg)\n")
+		page.Add(table.Image{Alt: "Accuracy at the end of the stream against slots", Path: "stream.svg"})
 	}
 	for _, metric := range metrics {
-		fmt.Fprintf(b, "\n| %s | unbounded |", metric)
-		line := "\n|---|---|"
+		t := &table.Table{Name: fileName(r.Name, fmt.Sprint(r.Seed), metric), Columns: slices.Concat(table.Labels(metric), table.Numbers("unbounded"))}
 		for _, n := range sizes {
-			fmt.Fprintf(b, " %d slots |", n)
-			line += "---|"
+			t.Columns = append(t.Columns, table.Numbers(fmt.Sprintf("%d slots", n))...)
 		}
-		b.WriteString(line + "\n")
 		for _, memory := range memories {
-			fmt.Fprintf(b, "| %s |", memory)
+			row := []table.Text{table.Say(memory)}
 			for _, n := range append([]int64{0}, sizes...) {
 				i := slices.IndexFunc(r.Figures, func(f Figure) bool {
 					return f.Metric == metric && f.Protocol.Memory == memory && f.Protocol.Slots == n
 				})
 				if i < 0 {
-					b.WriteString(" |")
+					row = append(row, nil)
 					continue
 				}
-				fmt.Fprintf(b, " %s |", within(r.Figures[i].Value, r.Figures[i].Interval))
+				row = append(row, table.Say(within(r.Figures[i].Value, r.Figures[i].Interval)))
 			}
-			b.WriteString("\n")
+			t.Add(row...)
 		}
+		page.Add(t)
 	}
-	fmt.Fprintf(b, "\n[result](%s): split %s, rotations: %s (%d test classes), batch norm %s; trained %d-way %d-shot, %d steps, %.0f min; commit %.12s; %s.\n",
-		r.Path, p.Split, p.Rotations, p.Classes, p.Norm, p.TrainWay, p.TrainShot, r.Training.Steps, r.Training.Seconds/60, commit(r.Build), machine(r.Machine))
+	page.Add(table.Text{table.Linked("result", r.Path)}.Andf(
+		": split %s, rotations: %s (%d test classes), batch norm %s; trained %d-way %d-shot, %d steps, %.0f min; commit %.12s; %s.",
+		p.Split, p.Rotations, p.Classes, p.Norm, p.TrainWay, p.TrainShot, r.Training.Steps, r.Training.Seconds/60, commit(r.Build), machine(r.Machine)))
 }
 
 // with returns a list with a value in it once.

@@ -34,9 +34,9 @@ func TestStreamTables(t *testing.T) {
 		"| accuracy | unbounded | 16 slots | 64 slots |\n|---|---|---|---|\n| keyvalue | 90.0 ± 0.5 | | |\n| lrua | | 9.50 ± 0.50 | 50.0 ± 0.5 |\n",
 		"| accuracy while passing | unbounded |",
 	} {
-		assert.Contains(t, string(text), want)
+		assert.Contains(t, string(text.Markdown("")), want)
 	}
-	assert.NotContains(t, string(text), "## x")
+	assert.NotContains(t, string(text.Markdown("")), "## x")
 
 	plot, err := results.StreamPlot([]results.Run{{Path: "q", Result: sample()}, {Path: "p", Result: streamSample()}})
 	require.NoError(t, err)
@@ -51,5 +51,5 @@ func TestStreamTables(t *testing.T) {
 func TestStreamRunIsNotInTheOmniglotTable(t *testing.T) {
 	text, err := results.Omniglot([]results.Run{{Path: "p", Result: streamSample()}})
 	require.NoError(t, err)
-	assert.NotContains(t, string(text), "stream-x")
+	assert.NotContains(t, string(text.Markdown("")), "stream-x")
 }

@@ -1,10 +1,10 @@
 package results
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
-	"strings"
+
+	"github.com/engram-go/engram/results/table"
 )
 
 // transferScenario is what is carried over to what: how alike the data are, and how alike the tasks.
@@ -14,7 +14,7 @@ type transferScenario struct {
 
 // Transfer returns results/transfer.md: which of an encoder's layers to freeze, by how alike data and tasks are. It is nil
 // where no run is of a scenario.
-func Transfer(runs []Run) ([]byte, error) {
+func Transfer(runs []Run) (*table.Page, error) {
 	all, err := readPublished()
 	if err != nil {
 		return nil, err
@@ -44,18 +44,14 @@ func Transfer(runs []Run) ([]byte, error) {
 	if rows == nil {
 		return nil, nil
 	}
-	var b bytes.Buffer
-	b.WriteString(generated + `
-# What transfer learning carries over, and which layers to freeze
-
-An encoder is trained as a classifier in one place and gets a new head in another, for each episode from a few labelled images.
+	page := &table.Page{Name: "transfer", Title: "What transfer learning carries over, and which layers to freeze"}
+	page.Add(table.Say(`An encoder is trained as a classifier in one place and gets a new head in another, for each episode from a few labelled images.
 How much of it is tuned along with the head goes from nothing to all of it. Rows differ in what the encoder was trained on,
 columns in what is tuned; every figure is of the same episodes, of alphabets that no encoder has seen. Accuracy in percent with
-the 95 % interval of the mean; the best of a row, and what does not differ from it by more than the two intervals, is bold.
-`)
+the 95 % interval of the mean; the best of a row, and what does not differ from it by more than the two intervals, is bold.`))
 	for _, test := range tests {
-		fmt.Fprintf(&b, "\n## %s\n\n| from → to | data | tasks | training classes | %s | seed | training |\n|---|---|---|---|%s---|---|\n",
-			test, strings.Join(ways, " | "), strings.Repeat("---|", len(ways)))
+		t := &table.Table{Name: fileName("transfer", test), Columns: slices.Concat(table.Proses("from → to", "data", "tasks"), table.Labels("training classes"),
+			table.Numbers(ways...), table.Numbers("seed"), table.Labels("training"))}
 		for _, r := range rows {
 			best := Figure{}
 			for _, f := range r.Figures {
@@ -63,33 +59,36 @@ the 95 % interval of the mean; the best of a row, and what does not differ from 
 					best = f
 				}
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |", r.Title, r.Data, r.Tasks, r.trained())
+			row := []table.Text{table.Say(r.Title), table.Say(r.Data), table.Say(r.Tasks), table.Say(r.source())}
 			for _, way := range ways {
 				i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Name == test && f.Protocol.Adapted == way })
 				if i < 0 {
-					b.WriteString(" |")
+					row = append(row, nil)
 					continue
 				}
-				f, bold := r.Figures[i], ""
-				if best.Value-f.Value <= best.Interval+f.Interval {
-					bold = "**"
+				f := r.Figures[i]
+				cell := ours(2, f.Value, f.Interval)
+				if best.Value-f.Value > best.Interval+f.Interval {
+					cell[0].Style = table.Plain
 				}
-				fmt.Fprintf(&b, " %s%.2f%s ± %.2f |", bold, f.Value, bold, f.Interval)
+				row = append(row, cell)
 			}
-			fmt.Fprintf(&b, " %d | %d steps, %.0f min |\n", r.Seed, r.Training.Steps, r.Training.Seconds/60)
+			t.Add(append(row, table.Sayf("%d", r.Seed), r.trainedFor())...)
 		}
+		page.Add(table.Heading(test), t)
 	}
-	b.WriteString("\n| experiment | measured under | commit | machine |\n|---|---|---|---|\n")
+	protocols := &table.Table{Columns: protocolColumns()}
 	for _, r := range rows {
 		p := r.Figures[0].Protocol
-		fmt.Fprintf(&b, "| [%s](%s) | %s, split %s (%d test classes), batch norm %s, %d queries a class, %d episodes; %s | %.12s | %s |\n", r.Name, r.Path,
-			p.Dataset, p.Split, p.Classes, p.Norm, p.Query, p.Episodes, p.Precision, commit(r.Build), machine(r.Machine))
+		protocols.Add(r.provenance(fmt.Sprintf("%s, split %s (%d test classes), batch norm %s, %d queries a class, %d episodes; %s",
+			p.Dataset, p.Split, p.Classes, p.Norm, p.Query, p.Episodes, p.Precision))...)
 	}
-	return b.Bytes(), nil
+	page.Add(protocols)
+	return page, nil
 }
 
-// trained tells what a result's encoder was trained on.
-func (r *Result) trained() string {
+// source tells what a result's encoder was trained on.
+func (r *Result) source() string {
 	if r.Training.Steps == 0 {
 		return "none"
 	}

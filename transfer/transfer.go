@@ -107,6 +107,11 @@ func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.
 	return tensor.NLL(logp, labels), logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
 }
 
+// Encode returns the embeddings of images [n, channels, height, width].
+func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
+	return n.Encoder.Forward(p, images)
+}
+
 // LogProbs adapts to each task and returns the queries' log-probabilities [tasks, query, way]. What it adapts is a copy, of
 // which no gradient goes back to the network.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {

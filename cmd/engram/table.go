@@ -17,7 +17,9 @@ func newTable() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table",
 		Short: "Generate the result tables from result.json files",
-		Long: `Table reads every result.json below results/runs and writes the tables of results and the result table of README.md.
+		Long: `Table reads every result.json below results/runs and writes what is generated from them: the pages and drawings of results,
+results/csv/figures.csv with every figure and results/csv/published.csv with what they are held against, the tables of the
+paper, and the result table of README.md.
 A run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

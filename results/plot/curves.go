@@ -3,6 +3,7 @@ package plot
 import (
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 
 	gonum "gonum.org/v1/plot"
@@ -25,8 +26,10 @@ type Line struct {
 	Name string
 	// X and Y are of the same length. Points that are no numbers are left out.
 	X, Y []float64
-	Pale bool // thin and pale: raw values behind smoothed ones
-	Dots bool // a dot at each point
+	// Low and High, where they are there, are the edges of a sheer band around the line, of the same length.
+	Low, High []float64
+	Pale      bool // thin and pale: raw values behind smoothed ones
+	Dots      bool // a dot at each point
 }
 
 const curvesWidth, curvesHeight = 504, 324
@@ -34,27 +37,37 @@ const curvesWidth, curvesHeight = 504, 324
 func (Curves) size() (width, height vg.Length) { return curvesWidth, curvesHeight }
 
 func (f Curves) draw(c draw.Canvas) error {
-	p := gonum.New()
-	p.X.Label.Text = f.X
-	for _, axis := range []*gonum.Axis{&p.X, &p.Y} {
-		axis.Label.TextStyle.Font, axis.Tick.Label.Font = style(10).Font, style(9).Font
-		axis.Padding = 0
-	}
-	grid := plotter.NewGrid()
-	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xE4}, color.Gray{0xE4}
-	p.Add(grid)
-
+	p := newAxes(f.X)
 	var names []string
 	colour := map[string]color.RGBA{}
 	positive := true
 	for _, l := range f.Lines {
-		points := l.points()
-		if len(points) == 0 {
+		if len(l.points()) == 0 {
 			continue
 		}
 		if _, known := colour[l.Name]; !known {
 			colour[l.Name] = colours[len(names)%len(colours)]
 			names = append(names, l.Name)
+		}
+		// Bands lie under all lines.
+		band := l.band()
+		if len(band) == 0 {
+			continue
+		}
+		for _, point := range band {
+			positive = positive && point.Y > 0
+		}
+		area, err := plotter.NewPolygon(band)
+		if err != nil {
+			return err
+		}
+		area.Color, area.LineStyle.Width = sheer(colour[l.Name]), 0
+		p.Add(area)
+	}
+	for _, l := range f.Lines {
+		points := l.points()
+		if len(points) == 0 {
+			continue
 		}
 		for _, point := range points {
 			positive = positive && point.Y > 0
@@ -74,20 +87,39 @@ func (f Curves) draw(c draw.Canvas) error {
 		p.Y.Scale, p.Y.Tick.Marker = gonum.LogScale{}, gonum.TickerFunc(logTicks)
 	}
 
+	frame(c, p, f.Title, f.Y, names, colour)
+	return nil
+}
+
+// newAxes is a plot with a grid; what the vertical axis shows, frame writes.
+func newAxes(x string) *gonum.Plot {
+	p := gonum.New()
+	p.X.Label.Text = x
+	for _, axis := range []*gonum.Axis{&p.X, &p.Y} {
+		axis.Label.TextStyle.Font, axis.Tick.Label.Font = style(10).Font, style(9).Font
+		axis.Padding = 0
+	}
+	grid := plotter.NewGrid()
+	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xE4}, color.Gray{0xE4}
+	p.Add(grid)
+	return p
+}
+
+// frame draws a plot under a title and a legend.
+func frame(c draw.Canvas, p *gonum.Plot, name, y string, names []string, colour map[string]color.RGBA) {
 	c = draw.Crop(c, 10, -14, 8, -10)
 	title := bold(11)
 	title.YAlign = draw.YTop
-	c.FillText(title, vg.Point{X: c.Min.X, Y: c.Max.Y}, f.Title)
+	c.FillText(title, vg.Point{X: c.Min.X, Y: c.Max.Y}, name)
 	c.Max.Y -= 18
 	c.Max.Y -= legend(c, names, colour)
 
 	// The library leaves room for this label as if a logarithmic axis were a linear one.
 	label := style(10)
 	label.Rotation, label.XAlign, label.YAlign = math.Pi/2, draw.XCenter, draw.YTop
-	c.FillText(label, vg.Point{X: c.Min.X, Y: c.Center().Y}, f.Y)
+	c.FillText(label, vg.Point{X: c.Min.X, Y: c.Center().Y}, y)
 	c.Min.X += 16
 	p.Draw(c)
-	return nil
 }
 
 // points are those that are numbers.
@@ -99,6 +131,19 @@ func (l Line) points() plotter.XYs {
 		}
 	}
 	return points
+}
+
+// band is the outline of the band: its lower edge to the right and its upper one back.
+func (l Line) band() (outline plotter.XYs) {
+	if l.Low == nil || l.High == nil {
+		return nil
+	}
+	edge := func(y []float64) plotter.XYs { return Line{X: l.X, Y: y}.points() }
+	outline = edge(l.Low)
+	for _, point := range slices.Backward(edge(l.High)) {
+		outline = append(outline, point)
+	}
+	return outline
 }
 
 func (l Line) add(p *gonum.Plot, points plotter.XYs, of color.RGBA) error {

@@ -1,6 +1,6 @@
-// Package plot draws the figures of runs and of results: curves over a common axis, and panels of grey cells over a common
-// time. It takes plain slices and knows nothing of how the numbers came about. The same numbers give the same SVG, byte for
-// byte.
+// Package plot draws the figures of runs and of results: curves over a common axis, points in the plane, panels of grey cells
+// over a common time, and rows of pictures. It takes plain slices and knows nothing of how the numbers came about. The same
+// numbers give the same SVG, byte for byte.
 package plot
 
 import (
@@ -18,7 +18,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A Figure is what [SVG] and [PNG] draw: [Curves] or [Panels].
+// A Figure is what [SVG] and [PNG] draw: [Curves], [Points], [Panels] or [Pictures].
 type Figure interface {
 	// size is that of the canvas it wants.
 	size() (width, height vg.Length)
@@ -99,3 +99,6 @@ func pale(c color.RGBA) color.RGBA {
 	mix := func(v uint8) uint8 { return uint8((int(v) + 2*255) / 3) }
 	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), c.A}
 }
+
+// sheer is a colour that others are seen through.
+func sheer(c color.RGBA) color.Color { return color.NRGBA{c.R, c.G, c.B, 0x33} }

@@ -99,6 +99,22 @@ func TestAxisIsLogarithmicOnlyWhereItHelps(t *testing.T) {
 	assert.Contains(t, of(50, 100), "80")
 }
 
+// A band lies under all lines, from the lower edge to the upper, and leaves out what is no number.
+func TestBand(t *testing.T) {
+	x := []float64{0, 1, 2}
+	svg, err := SVG(Curves{Lines: []Line{
+		{Name: "one", X: x, Y: []float64{5, 5, 5}},
+		{Name: "two", X: x, Y: []float64{2, 3, 4}, Low: []float64{1, math.NaN(), 3}, High: []float64{9, 9, 9}},
+	}})
+	require.NoError(t, err)
+	band := strings.Index(string(svg), "fill-opacity:0.2")
+	line := strings.Index(string(svg), "stroke:#0072B2;stroke-width:1.5")
+	require.Positive(t, band)
+	assert.Greater(t, line, band, "the other line too lies over it")
+	assert.Len(t, Line{X: x, Y: x, Low: []float64{1, math.NaN(), 3}, High: []float64{9, 9, 9}}.band(), 5)
+	assert.Nil(t, Line{X: x, Y: x}.band())
+}
+
 func TestOddCurves(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for _, l := range []Line{
@@ -195,5 +211,49 @@ func TestNamedColumnsAndLongNames(t *testing.T) {
 
 func TestPanelsWithoutCells(t *testing.T) {
 	_, err := SVG(Panels{Title: "nothing", Panels: []Panel{{Name: "input"}}})
+	assert.ErrorIs(t, err, errEmpty)
+}
+
+func TestPoints(t *testing.T) {
+	f := Points{Title: "a & b", X: "first", Y: "second", Note: "rings: support", Groups: []Group{
+		{Name: "one", X: []float64{0}, Y: []float64{0}, Ring: true},
+		{Name: "one", X: []float64{1, math.NaN()}, Y: []float64{1, 1}},
+		{Name: "two", X: []float64{10, 11}, Y: []float64{2, 3}},
+	}}
+	svg, err := SVG(f)
+	require.NoError(t, err)
+	for _, want := range []string{"a &amp; b", ">second</text>", ">two</text>", "rings: support"} {
+		assert.Contains(t, string(svg), want)
+	}
+	assert.Equal(t, 1, strings.Count(string(svg), ">one</text>"), "once in the legend")
+	assert.Less(t, strings.LastIndex(string(svg), "fill:#0072B2"), strings.Index(string(svg), "stroke:#FFFFFF"), "rings lie over dots")
+	_, err = PNG(f)
+	require.NoError(t, err)
+	_, err = SVG(Points{Groups: []Group{{Name: "none"}}})
+	assert.ErrorIs(t, err, errEmpty)
+}
+
+func TestPictures(t *testing.T) {
+	black := image.NewGray(image.Rect(0, 0, 4, 4))
+	f := Pictures{Title: "title", Left: "support", Right: "queries", Note: "note", Rows: []PictureRow{
+		{Name: "1: a rather long name", Left: []Picture{{Image: black}}, Right: []Picture{{Image: black, Caption: "1, 98 %"}, {Image: black, Caption: "2, 60 %", Wrong: true}}},
+		{Name: "2: b", Left: []Picture{{Image: black}}},
+	}}
+	svg, err := SVG(f)
+	require.NoError(t, err)
+	assert.Equal(t, 4, strings.Count(string(svg), "<image "))
+	assert.Equal(t, 1, strings.Count(string(svg), "stroke:#D55E00"), "the one that is wrong")
+	assert.Contains(t, string(svg), ">1: a rather long name</text>")
+	text, err := PNG(f)
+	require.NoError(t, err)
+	drawn, err := png.Decode(bytes.NewReader(text))
+	require.NoError(t, err)
+	left, _ := f.at()
+	at := func(x, y vg.Length) color.Color {
+		return color.GrayModel.Convert(drawn.At(int(x*dpi/72), int(y*dpi/72)))
+	}
+	assert.Equal(t, color.Gray{0}, at(left+pictureSide/2, margin+titleRoom+nameRoom+pictureSide/2), "a picture is where it belongs")
+	assert.Equal(t, color.Gray{255}, at(left+pictureSide+pictureGap/2, margin+titleRoom+nameRoom+pictureSide/2))
+	_, err = SVG(Pictures{Rows: []PictureRow{{Name: "x"}}})
 	assert.ErrorIs(t, err, errEmpty)
 }

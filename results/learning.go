@@ -1,0 +1,116 @@
+package results
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/engram-go/engram/results/plot"
+)
+
+// learned are the scores that a run can learn by, as metrics.jsonl names them, and what an axis of each says.
+var learned = [...]struct {
+	score, axis string
+	factor      float64
+}{{"accuracy", "accuracy (%)", 100}, {Error, "error (%)", 100}, {Bits, "cost per sequence (bits)", 1}}
+
+// curvePoints is how many points a learning curve has at most: some two for each point of its width.
+const curvePoints = 250
+
+// LearningCurve draws how the runs of one experiment learned, a seed each. Of one run it shows the training batches as they
+// were, in short means, and smoothed, and the validations; of several the mean over them, with a band from the lowest to the
+// highest. There is nothing to draw, and ok is false, where no run has recorded how it learned.
+func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
+	for _, by := range learned {
+		var training, validation [][]Point
+		for _, r := range runs {
+			m, err := r.Metrics(by.score)
+			if err != nil {
+				return f, false, err
+			}
+			if m == nil || m.Training == nil && m.Validation == nil {
+				continue
+			}
+			training, validation = append(training, m.Training), append(validation, m.Validation)
+		}
+		if training == nil {
+			continue
+		}
+		var last int64
+		for _, points := range slices.Concat(training, validation) {
+			for _, p := range points {
+				last = max(last, p.Step)
+			}
+		}
+		steps, unit := Thousands(last)
+		f = plot.Curves{Title: title(runs), X: "steps" + unit, Y: by.axis}
+		if len(training) == 1 {
+			smooth := Smooth(training[0], len(training[0])/20)
+			raw := band("training", training, steps, by.factor)
+			raw.Pale = true
+			f.Lines = append(f.Lines, raw, band("training", [][]Point{smooth}, steps, by.factor))
+		} else {
+			for i := range training {
+				training[i] = Smooth(training[i], len(training[i])/20)
+			}
+			f.Lines = append(f.Lines, band("training", training, steps, by.factor))
+		}
+		v := band("validation", validation, steps, by.factor)
+		v.Dots = len(v.X) <= 50
+		f.Lines = append(f.Lines, v)
+		return f, true, nil
+	}
+	return f, false, nil
+}
+
+func title(runs []Run) string {
+	if len(runs) == 1 {
+		return fmt.Sprintf("%s, seed %d", runs[0].Name, runs[0].Seed)
+	}
+	return fmt.Sprintf("%s, mean and range of %d seeds", runs[0].Name, len(runs))
+}
+
+// band is the mean of curves, at each step of those that have it, and their range where there are several.
+func band(name string, curves [][]Point, steps, factor float64) plot.Line {
+	at := map[int64][]float64{}
+	for _, points := range curves {
+		for _, p := range points {
+			at[p.Step] = append(at[p.Step], factor*p.Score)
+		}
+	}
+	l := plot.Line{Name: name}
+	for _, step := range slices.Sorted(maps.Keys(at)) {
+		scores := at[step]
+		var sum float64
+		for _, s := range scores {
+			sum += s
+		}
+		l.X, l.Y = append(l.X, steps*float64(step)), append(l.Y, sum/float64(len(scores)))
+		if len(curves) > 1 {
+			l.Low, l.High = append(l.Low, slices.Min(scores)), append(l.High, slices.Max(scores))
+		}
+	}
+	return thinned(l, curvePoints)
+}
+
+// thinned is a line of at most n points, each for as many that come one after another: their mean and their range.
+func thinned(l plot.Line, n int) plot.Line {
+	each := (len(l.X) + n - 1) / n
+	if each <= 1 {
+		return l
+	}
+	out := l
+	out.X, out.Y, out.Low, out.High = nil, nil, nil, nil
+	for from := 0; from < len(l.X); from += each {
+		to := min(from+each, len(l.X))
+		var sum float64
+		for _, y := range l.Y[from:to] {
+			sum += y
+		}
+		out.X, out.Y = append(out.X, l.X[to-1]), append(out.Y, sum/float64(to-from))
+		if l.Low != nil {
+			out.Low, out.High = append(out.Low, slices.Min(l.Low[from:to])), append(out.High, slices.Max(l.High[from:to]))
+		}
+	}
+	return out
+}

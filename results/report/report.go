@@ -1,0 +1,362 @@
+// Package report writes what runs came to as one HTML file that needs nothing beside it: the pages of results, every run
+// with its figures, protocol, learning curve and configuration.
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/results/plot"
+	"github.com/engram-go/engram/results/table"
+)
+
+//go:embed report.html
+var page string
+
+//go:embed report.css
+var style string
+
+//go:embed report.js
+var script string
+
+// view is what the template shows.
+type view struct {
+	Style    template.CSS
+	Script   template.JS
+	Runs     *grid
+	Pages    []section
+	Settings []experiment
+	Count    string // of runs and figures
+}
+
+// section is a page of results. Its parts are headings, paragraphs, grids and drawings, of which each has one.
+type section struct {
+	ID, Title string
+	Parts     []part
+}
+
+type part struct {
+	Heading string
+	Text    []span
+	Grid    *grid
+	Drawing template.HTML
+}
+
+// span is a piece of text, in a file where only places in it are led to.
+type span struct {
+	Text  string
+	Class string // bold, code or aside
+	Link  template.URL
+}
+
+// grid is a table.
+type grid struct {
+	Columns []column
+	Rows    [][][]span
+	Notes   [][]span
+}
+
+// column has the words of its heading, which lines break between.
+type column struct {
+	Words []string
+	Class string
+}
+
+// experiment is the runs of one experiment file.
+type experiment struct {
+	Name, About string
+	Drawing     template.HTML
+	Runs        []run
+}
+
+// run is one of them with all that moved its figures.
+type run struct {
+	ID      string
+	Title   string
+	Head    string // its first figure
+	Drawing template.HTML
+	Figures *grid
+	Facts   []fact
+	Config  string
+}
+
+type fact struct{ Name, Value string }
+
+// HTML returns the report on runs.
+func HTML(runs []results.Run) ([]byte, error) {
+	t, err := template.New("report").Parse(page)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	w := writer{anchors: anchors(runs)}
+	v := view{Style: template.CSS(style), Script: template.JS(script), Runs: w.overview(runs)}
+	if v.Pages, err = w.pages(runs); err != nil {
+		return nil, err
+	}
+	figures := 0
+	for _, same := range byName(runs) {
+		e, err := w.experiment(same)
+		if err != nil {
+			return nil, err
+		}
+		v.Settings = append(v.Settings, e)
+		for _, r := range same {
+			figures += len(r.Figures)
+		}
+	}
+	v.Count = count(len(runs), "run") + ", " + count(figures, "figure")
+	var b bytes.Buffer
+	if err := t.Execute(&b, v); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func count(n int, of string) string {
+	if n != 1 {
+		of += "s"
+	}
+	return fmt.Sprintf("%d %s", n, of)
+}
+
+// writer writes with links to where runs stand.
+type writer struct{ anchors map[string]string } // by path
+
+// anchors are places for runs, each of its own.
+func anchors(runs []results.Run) map[string]string {
+	out, taken := map[string]string{}, map[string]bool{}
+	for _, r := range runs {
+		id := fmt.Sprintf("run-%s-%d", slug(r.Name), r.Seed)
+		for n := 2; taken[id]; n++ {
+			id = fmt.Sprintf("run-%s-%d-%d", slug(r.Name), r.Seed, n)
+		}
+		out[r.Path], taken[id] = id, true
+	}
+	return out
+}
+
+// slug is a name that can be part of an address.
+func slug(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, name)
+}
+
+func byName(runs []results.Run) (out [][]results.Run) {
+	for _, r := range runs {
+		i := slices.IndexFunc(out, func(same []results.Run) bool { return same[0].Name == r.Name })
+		if i < 0 {
+			i, out = len(out), append(out, nil)
+		}
+		out[i] = append(out[i], r)
+	}
+	return out
+}
+
+// pages are those on which the runs are.
+func (w writer) pages(runs []results.Run) (out []section, err error) {
+	drawings, err := results.Plots(runs)
+	if err != nil {
+		return nil, err
+	}
+	all, err := results.Pages(runs)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if !p.LinksTo(func(place string) bool { return w.anchors[place] != "" }) {
+			continue
+		}
+		s := section{ID: p.Name, Title: p.Title}
+		for _, of := range p.Parts {
+			switch of := of.(type) {
+			case table.Heading:
+				s.Parts = append(s.Parts, part{Heading: string(of)})
+			case table.Text:
+				s.Parts = append(s.Parts, part{Text: w.text(of)})
+			case *table.Table:
+				s.Parts = append(s.Parts, part{Grid: w.grid(of)})
+			case table.Image:
+				for _, d := range drawings {
+					if d.Path == "results/"+of.Path {
+						s.Parts = append(s.Parts, part{Drawing: inline(d.Text, of.Alt)})
+					}
+				}
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (w writer) text(t table.Text) (out []span) {
+	for _, s := range t {
+		o := span{Text: s.Text, Class: map[table.Style]string{table.Bold: "bold", table.Code: "code", table.Aside: "aside"}[s.Style]}
+		if id := w.anchors[s.Link]; id != "" {
+			o.Link = template.URL("#" + id)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+func (w writer) grid(t *table.Table) *grid {
+	g := &grid{}
+	for _, c := range t.Columns {
+		g.Columns = append(g.Columns, column{strings.Fields(c.Name), map[table.Kind]string{table.Number: "number", table.Prose: "prose"}[c.Kind]})
+	}
+	for _, r := range t.Rows {
+		var row [][]span
+		for _, cell := range r {
+			row = append(row, w.text(cell))
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	for _, n := range t.Notes {
+		g.Notes = append(g.Notes, w.text(n))
+	}
+	return g
+}
+
+// inline is an SVG as a part of HTML, as wide as there is room. It is our own drawing, whose text is escaped already.
+func inline(svg []byte, says string) template.HTML {
+	_, drawing, _ := strings.Cut(string(svg), "<svg ")
+	if i := strings.Index(drawing, "viewBox="); i >= 0 {
+		drawing = drawing[i:]
+	}
+	return template.HTML(`<svg role="img" aria-label="` + template.HTMLEscapeString(says) + `" ` + drawing)
+}
+
+func draw(runs []results.Run) (template.HTML, error) {
+	f, ok, err := results.LearningCurve(runs)
+	if err != nil || !ok {
+		return "", err
+	}
+	svg, err := plot.SVG(f)
+	if err != nil {
+		return "", fmt.Errorf("report: the learning curve of %s: %w", runs[0].Path, err)
+	}
+	return inline(svg, "Learning curve of "+f.Title), nil
+}
+
+// overview has a row a run.
+func (w writer) overview(runs []results.Run) *grid {
+	t := &table.Table{Columns: slices.Concat(table.Labels("experiment"), table.Numbers("seed"), table.Labels("network", "first test"),
+		table.Numbers("came to", "steps", "minutes"), table.Labels("commit", "machine"))}
+	for _, r := range runs {
+		test, value := table.Text(nil), table.Text(nil)
+		if len(r.Figures) > 0 {
+			f := &r.Figures[0]
+			test, value = table.Sayf("%s, %s", f.Name, f.Metric), outcome(f)
+		}
+		t.Add(table.Text{table.Linked(r.Name, r.Path)}, table.Sayf("%d", r.Seed), table.Say(r.Network), test, value,
+			table.Sayf("%d", r.Training.Steps), table.Sayf("%.0f", r.Training.Seconds/60), commit(r), machine(r))
+	}
+	return w.grid(t)
+}
+
+// outcome is a figure with its interval.
+func outcome(f *results.Figure) table.Text {
+	digits := 2
+	if f.Unit() == "tasks" {
+		return table.Sayf("%.0f tasks", f.Value)
+	}
+	if f.Unit() == "bits" && f.Value < .1 {
+		digits = 3
+	}
+	return table.Text{{Text: fmt.Sprintf("%.*f", digits, f.Value), Style: table.Bold},
+		{Text: fmt.Sprintf(" ± %.*f %s", digits, f.Interval, f.Unit()), Style: table.Aside}}
+}
+
+func commit(r results.Run) table.Text {
+	if r.Build.Commit == "" {
+		return table.Say("unknown")
+	}
+	t := table.Sayf("%.12s", r.Build.Commit)
+	if r.Build.Modified {
+		t = t.And(", modified")
+	}
+	return t
+}
+
+func machine(r results.Run) table.Text {
+	return table.Sayf("%s, threads: %d, %s", r.Machine.CPU, r.Machine.Threads, r.Machine.Device)
+}
+
+func (w writer) experiment(runs []results.Run) (e experiment, err error) {
+	e = experiment{Name: runs[0].Name, About: runs[0].About}
+	if len(runs) > 1 {
+		if e.Drawing, err = draw(runs); err != nil {
+			return e, err
+		}
+	}
+	for _, r := range runs {
+		one := run{ID: w.anchors[r.Path], Title: fmt.Sprintf("%s, seed %d", r.Name, r.Seed), Config: r.Config}
+		if one.Drawing, err = draw([]results.Run{r}); err != nil {
+			return e, err
+		}
+		if len(r.Figures) > 0 {
+			f := &r.Figures[0]
+			one.Head = f.Name + ": " + outcome(f).String()
+		}
+		shared, figures := protocol(r)
+		one.Figures = w.grid(figures)
+		t, b, m := r.Training, r.Build, r.Machine
+		one.Facts = slices.Concat(shared, []fact{
+			{"training", fmt.Sprintf("%d steps, the best at %d; %s", t.Steps, t.BestStep, t.Ended)},
+			{"validation", fmt.Sprintf("%.4g", t.Validation)},
+			{"parameters", fmt.Sprint(t.Parameters)},
+			{"time", fmt.Sprintf("%.1f minutes", t.Seconds/60)},
+			{"commit", commit(r).String()},
+			{"built with", fmt.Sprintf("%s, LibTorch %s", b.Go, b.LibTorch)},
+			{"machine", fmt.Sprintf("%s, %d cores, threads: %d, %s, %s", m.CPU, m.Cores, m.Threads, m.Device, m.OS)},
+			{"result", r.Path},
+		})
+		if t.Imported != "" {
+			one.Facts = append(one.Facts, fact{"imported from", t.Imported})
+		}
+		e.Runs = append(e.Runs, one)
+	}
+	return e, nil
+}
+
+// protocol is what all figures of a run were measured under, and the figures with what differs between them.
+func protocol(r results.Run) (shared []fact, figures *table.Table) {
+	figures = &table.Table{Columns: slices.Concat(table.Labels("test", "metric"), table.Numbers("came to"))}
+	keys := results.ProtocolKeys()
+	values := func(f results.Figure) []string { return f.Protocol.Values() }
+	var differs []int
+	for i, key := range keys {
+		one, same := "", true
+		for n, f := range r.Figures {
+			v := values(f)[i]
+			if n == 0 {
+				one = v
+			}
+			same = same && v == one
+		}
+		switch {
+		case !same:
+			differs = append(differs, i)
+			figures.Columns = append(figures.Columns, table.Labels(strings.ReplaceAll(key, "_", " "))...)
+		case one != "":
+			shared = append(shared, fact{strings.ReplaceAll(key, "_", " "), one})
+		}
+	}
+	for _, f := range r.Figures {
+		row := []table.Text{table.Say(f.Name), table.Say(f.Metric), outcome(&f)}
+		for _, i := range differs {
+			row = append(row, table.Say(values(f)[i]))
+		}
+		figures.Add(row...)
+	}
+	return shared, figures
+}
