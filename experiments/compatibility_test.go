@@ -18,7 +18,7 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 )
 
-var update = flag.Bool("update", false, "write results/compatibility.md anew")
+var update = flag.Bool("update", false, "write the files anew that tests generate")
 
 // The tiny experiments on which networks show that they learn with a memory.
 const (

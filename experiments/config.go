@@ -27,10 +27,14 @@ type Common struct {
 
 // Validate implements schema.Validator.
 func (c *Common) Validate() error {
-	if _, err := tensor.ParseDevice(c.Device); err != nil {
-		return schema.At("device", err)
+	var errs []error
+	if c.Network.Kind() == "" {
+		errs = append(errs, schema.At("network", errors.New("there is none to train; give its kind")))
 	}
-	return nil
+	if _, err := tensor.ParseDevice(c.Device); err != nil {
+		errs = append(errs, schema.At("device", err))
+	}
+	return errors.Join(errs...)
 }
 
 // Loop are the keys of train that every experiment file has.

@@ -137,7 +137,7 @@ func planMANN(s *schema.Section) (func(b *nn.Builder, in imageShape, length, let
 	if c.Encoder.Kind() == "none" {
 		encoderErr = c.Encoder.Decode(&struct{}{})
 	} else {
-		encode, encoderErr = planEncoder(&c.Encoder)
+		encode, encoderErr = planEncoder(&c.Encoder, "none")
 	}
 	control, err := planController(&c.Controller, &c.Memory, controllerConfig{Size: 200, Layers: 1})
 	return func(b *nn.Builder, in imageShape, length, letters int) (*mann.Net, error) {

@@ -164,7 +164,8 @@ type kochConfig struct {
 	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
 }
 
-func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Encoder, error), error) {
+// planEncoder reads an encoder; others are kinds that its caller has for itself.
+func planEncoder(s *schema.Section, others ...string) (func(*nn.Builder, imageShape) (encoder.Encoder, error), error) {
 	switch s.Kind() {
 	case "conv4":
 		c := conv4Config{Filters: 64, Pools: 4}
@@ -193,7 +194,7 @@ func planEncoder(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Enco
 			return encoder.NewPixels(int64(in.channels), int64(in.height), int64(in.width)), nil
 		}, s.Decode(&struct{}{})
 	}
-	return nil, s.UnknownKind([]string{"conv4", "koch", "resnet12", "torchscript", "pixels"})
+	return nil, s.UnknownKind(append([]string{"conv4", "koch", "resnet12", "torchscript", "pixels"}, others...))
 }
 
 // memoryConfig is what every memory of a support set has.

@@ -223,3 +223,22 @@ sets are not read, so that a class too few for an episode shows when the run beg
 		},
 	}
 }
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of experiment files, for editors",
+		Long: `Schema prints what experiments/experiment.schema.json holds: a JSON Schema by which an editor completes and checks keys
+as you write. With the YAML language server a file names it in its first line:
+
+  # yaml-language-server: $schema=experiments/experiment.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := experiments.JSONSchema()
+			if err == nil {
+				_, err = cmd.OutOrStdout().Write(text)
+			}
+			return err
+		},
+	}
+}

@@ -103,3 +103,11 @@ func TestFilesWithAMatrix(t *testing.T) {
 	assert.Empty(t, out)
 	assert.Equal(t, "engram: "+file+" has a matrix of 2 runs: engram sweep "+file+" runs them, --set KEY=VALUE of each of network picks one\n", stderr)
 }
+
+func TestSchemaPrintsTheCommittedFile(t *testing.T) {
+	want, err := os.ReadFile("../../experiments/experiment.schema.json")
+	require.NoError(t, err)
+	code, out, stderr := engram(t.Context(), []string{"schema"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.True(t, string(want) == out)
+}

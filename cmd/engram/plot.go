@@ -53,7 +53,7 @@ band from the lowest seed to the highest. A RUN is a run folder, or a folder wit
 				}
 				for _, p := range plots {
 					if out != "" && len(folders) > 1 {
-						p.Name = strings.NewReplacer("/", "-", "\\", "-").Replace(filepath.ToSlash(folder)) + "-" + p.Name
+						p.Name = fileName(strings.TrimLeft(filepath.ToSlash(folder), "./")) + "-" + p.Name
 					}
 					if err := say(p.Write(dir)); err != nil {
 						return fmt.Errorf("plot: %w", err)
@@ -106,6 +106,9 @@ func runFolders(args []string) (folders []string, err error) {
 	return folders, nil
 }
 
+// fileName makes a part of a file's name of a path or an experiment's name.
+func fileName(s string) string { return strings.NewReplacer("/", "-", "\\", "-").Replace(s) }
+
 // band is the learning curve of an experiment over seeds.
 type band struct {
 	experiments.Plot
@@ -140,7 +143,7 @@ func seedBands(folders []string) (out []band, err error) {
 			return nil, err
 		}
 		if ok {
-			out = append(out, band{experiments.Plot{Name: "learning-curve-" + name, Figure: f}, first[name]})
+			out = append(out, band{experiments.Plot{Name: "learning-curve-" + fileName(name), Figure: f}, first[name]})
 		}
 	}
 	return out, nil

@@ -71,6 +71,7 @@ func newRoot(in io.Reader, out, err io.Writer) *cobra.Command {
 		newList(),
 		newShow(),
 		newValidate(),
+		newSchema(),
 		newImport(),
 		newExport(),
 		newExplain(),

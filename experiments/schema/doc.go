@@ -29,6 +29,12 @@
 // A bare "key:" keeps the defaults of a struct; null sets a pointer to nil and
 // a Section to its zero value; both are errors elsewhere.
 //
+// # Files that build on files
+//
+// The keys base and matrix belong to the file, whatever it is decoded into. [Parse]
+// reads a file with those that it builds on, [Document.Matrix] gives the overrides
+// that make many of it. [JSONSchema] describes the structs to editors.
+//
 // # YAML
 //
 // Anchors, aliases, merge keys and tags are refused, so that a file says what

@@ -25,6 +25,7 @@ type Document struct {
 	axes   []Axis
 	report report
 	notes  map[*yaml.Node]note
+	survey *Survey
 }
 
 // note is what a node does not tell of itself.

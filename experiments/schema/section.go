@@ -62,8 +62,10 @@ func (s *Section) Decode(into any) error {
 	if c.node == nil {
 		c.node = &yaml.Node{Kind: yaml.MappingNode}
 	}
+	survey := s.document().survey
+	survey.decoding(s, target)
 	d.decode(c, target, rule{})
-	if err := d.report.err(); err != nil {
+	if err := d.report.err(); err != nil && survey == nil {
 		return err
 	}
 	s.Resolve(into)
@@ -87,6 +89,7 @@ func (s *Section) Resolved() any {
 // UnknownKind returns the error for a kind that is not among the valid ones,
 // at its line in the file and with the nearest valid kind.
 func (s *Section) UnknownKind(valid []string) error {
+	s.document().survey.kinds(s, valid)
 	text := unknown("kind", s.kind, valid)
 	if s.kind == "" {
 		text = "no kind is given; " + validList("kinds", valid)

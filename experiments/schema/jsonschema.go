@@ -1,0 +1,282 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// JSON is a schema, or a part of one, in the words of JSON Schema, draft 2020-12.
+type JSON map[string]any
+
+// JSONSchema describes the structs of an experiment file in JSON Schema.
+//
+// JSON has one null, where YAML tells null from a key with nothing after it: what accepts either accepts it here. What
+// Validate methods say is left out. Numbers such as 10_000 some readers of YAML take for a text, and then they do not fit.
+type JSONSchema struct {
+	// Partial leaves out what a file need not have because a base or a matrix gives it: required keys and defaults.
+	Partial bool
+	// Section describes what a section at a path holds; the Section is its default. A nil result leaves the key out, and
+	// required tells that it has to be given.
+	Section func(path string, s Section) (of JSON, required bool)
+}
+
+// Struct describes a struct, or a pointer to one, that holds its defaults and stands at a path of the file.
+func (j *JSONSchema) Struct(v any, path string) JSON {
+	rv := reflect.ValueOf(v)
+	if rv.Kind() == reflect.Pointer {
+		rv = rv.Elem()
+	}
+	return j.fields(rv, path)
+}
+
+func (j *JSONSchema) fields(v reflect.Value, path string) JSON {
+	properties := JSON{}
+	var required []string
+	for _, f := range fieldsOf(v.Type()) {
+		fv, at := v.FieldByIndex(f.index), join(path, f.name)
+		var of JSON
+		must := f.rule.required
+		if s, ok := fv.Interface().(Section); ok {
+			var asked bool
+			if of, asked = j.Section(at, s); of == nil {
+				continue
+			}
+			must = must || asked
+			if !j.Partial && !must && s.kind != "" {
+				of["default"] = s.kind
+			}
+		} else {
+			of = j.value(fv, f.rule, at)
+			if !j.Partial && !must && !plainStruct(fv.Type()) {
+				if d, ok := jsonDefault(fv); ok {
+					of["default"] = d
+				}
+			}
+		}
+		if f.doc != "" {
+			of["description"] = f.doc
+		}
+		properties[f.name] = of
+		if must && !j.Partial {
+			required = append(required, f.name)
+		}
+	}
+	out := JSON{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	if required != nil {
+		out["type"], out["required"] = "object", required
+	}
+	return out
+}
+
+func (j *JSONSchema) value(v reflect.Value, r rule, path string) JSON {
+	t := v.Type()
+	switch {
+	case t == sectionType():
+		of, _ := j.Section(path, Section{})
+		return of
+	case t.Kind() == reflect.Pointer:
+		e := fresh(t.Elem())
+		if !v.IsNil() {
+			e = v.Elem()
+		}
+		return JSON{"anyOf": []JSON{{"type": "null"}, j.value(e, r, path)}}
+	case readsText(t):
+		if r.enum != nil {
+			return JSON{"enum": r.enum}
+		}
+		return JSON{"type": []string{"string", "number", "boolean"}}
+	}
+	var out JSON
+	switch t.Kind() {
+	case reflect.Struct:
+		return j.fields(v, path)
+	case reflect.Slice:
+		out = JSON{"type": "array", "items": j.value(fresh(t.Elem()), r.element(), path+".0")}
+		bound(out, "minItems", r.minLen)
+		bound(out, "maxItems", r.maxLen)
+	case reflect.Map:
+		out = JSON{"type": "object", "additionalProperties": j.value(fresh(t.Elem()), r.element(), join(path, "0"))}
+		bound(out, "minProperties", r.minLen)
+		bound(out, "maxProperties", r.maxLen)
+	case reflect.String:
+		if r.enum != nil {
+			return JSON{"enum": r.enum}
+		}
+		out = JSON{"type": "string"}
+		bound(out, "minLength", r.minLen)
+		bound(out, "maxLength", r.maxLen)
+	case reflect.Bool:
+		out = JSON{"type": "boolean"}
+	default:
+		out = JSON{"type": "integer"}
+		if v.CanFloat() {
+			out["type"] = "number"
+		} else if lo, hi := limits(v); lo.Sign() == 0 || v.Type().Bits() < 64 {
+			out["minimum"], out["maximum"] = json.Number(lo.String()), json.Number(hi.String())
+		}
+		bound(out, "minimum", r.min)
+		bound(out, "maximum", r.max)
+		bound(out, "exclusiveMinimum", r.above)
+		bound(out, "exclusiveMaximum", r.below)
+		if r.enum != nil {
+			numbers := make([]json.Number, len(r.enum))
+			for i, e := range r.enum {
+				numbers[i] = json.Number(e)
+			}
+			out["enum"] = numbers
+		}
+	}
+	return out
+}
+
+func bound(of JSON, key, value string) {
+	if value != "" {
+		of[key] = json.Number(value)
+	}
+}
+
+// jsonDefault is a value in JSON; ok is false for one that JSON cannot hold.
+func jsonDefault(v reflect.Value) (out any, ok bool) {
+	n, err := encodeValue(v, "", 1)
+	if err != nil || n.Decode(&out) != nil {
+		return nil, false
+	}
+	_, err = json.Marshal(out)
+	return out, err == nil
+}
+
+// A Kind is one of those that a section may have.
+type Kind struct {
+	Name string
+	Keys JSON // what [JSONSchema.Struct] said of it
+}
+
+// OfKinds describes a section: its default kind may be left out, and a kind that needs no key may stand for its section.
+func (j *JSONSchema) OfKinds(kinds []Kind, def string) JSON {
+	var all, short []string
+	var rules []JSON
+	union := map[string][]any{}
+	for _, k := range kinds {
+		all = append(all, k.Name)
+		if k.Keys["required"] == nil || j.Partial {
+			short = append(short, k.Name)
+		}
+		properties, _ := k.Keys["properties"].(JSON)
+		for key, of := range properties {
+			if !slices.ContainsFunc(union[key], func(o any) bool { return Same(o, of) }) {
+				union[key] = append(union[key], of)
+			}
+		}
+		rule := JSON{"if": JSON{"type": "object", "required": []string{"kind"}, "properties": JSON{"kind": JSON{"const": k.Name}}}, "then": withKind(k.Keys)}
+		rules = append(rules, rule)
+		if k.Name == def && !j.Partial {
+			rules = append(rules, JSON{"if": JSON{"type": "object", "not": JSON{"required": []string{"kind"}}}, "then": withKind(k.Keys)})
+		}
+	}
+	out := JSON{"type": []string{"object", "string", "null"}, "properties": JSON{"kind": JSON{"enum": all}}}
+	switch {
+	case j.Partial: // the kind is the base's, and may be any
+		open := JSON{}
+		for key, of := range union {
+			if open[key] = of[0]; len(of) > 1 {
+				open[key] = JSON{"anyOf": of}
+			}
+		}
+		rules = append(rules, JSON{
+			"if":   JSON{"type": "object", "not": JSON{"required": []string{"kind"}}},
+			"then": JSON{"properties": open, "additionalProperties": false},
+		})
+	case def == "":
+		out["required"] = []string{"kind"}
+	}
+	plain := JSON{"if": JSON{"type": "string"}, "then": false}
+	if short != nil {
+		plain["then"] = JSON{"enum": short}
+	}
+	out["allOf"] = append([]JSON{plain}, rules...)
+	return out
+}
+
+// withKind lets the keys of a kind stand beside it.
+func withKind(keys JSON) JSON {
+	out := JSON{}
+	for key, of := range keys {
+		out[key] = of
+	}
+	properties := JSON{"kind": true}
+	if own, ok := keys["properties"].(JSON); ok {
+		for key, of := range own {
+			properties[key] = of
+		}
+	}
+	out["properties"] = properties
+	delete(out, "type")
+	return out
+}
+
+// Same tells parts of a schema that are alike.
+func Same(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// FileKeys are the keys that a file has for itself: base and matrix, which cannot vary the fixed keys.
+func FileKeys(fixed ...string) JSON {
+	for i, key := range fixed {
+		fixed[i] = regexp.QuoteMeta(key)
+	}
+	return JSON{
+		keyBase: JSON{
+			"type": "string", "minLength": 1,
+			"description": "the file that this one builds on, from where it lies: keys that are not written here are that one's",
+		},
+		keyMatrix: JSON{
+			"type":        []string{"object", "null"},
+			"description": "keys, as in train.way, and a list of values for each: every combination is a run",
+			"propertyNames": JSON{
+				"pattern": `^[^.\s]+(\.[^.\s]+)*$`,
+				"not":     JSON{"pattern": fmt.Sprintf(`^(%s)(\.|$)`, strings.Join(append(fixed, keyBase, keyMatrix), "|"))},
+			},
+			"additionalProperties": JSON{"type": "array", "minItems": 1},
+		},
+	}
+}
+
+// Definitions are parts of a schema that others refer to, each once.
+type Definitions struct {
+	of    JSON
+	names map[string]string // by text
+}
+
+// Refer returns a reference to a definition, which is made under the first of the names, or one with a number, that is free.
+func (d *Definitions) Refer(of JSON, names ...string) (JSON, error) {
+	text, err := json.Marshal(of)
+	if err != nil {
+		return nil, fmt.Errorf("schema: %w", err)
+	}
+	if d.of == nil {
+		d.of, d.names = JSON{}, map[string]string{}
+	}
+	name, ok := d.names[string(text)]
+	if !ok {
+		taken := func(name string) bool { return d.of[name] != nil }
+		if i := slices.IndexFunc(names, func(n string) bool { return !taken(n) }); i >= 0 {
+			name = names[i]
+		} else {
+			last := names[len(names)-1]
+			for i := 2; name == "" || taken(name); i++ {
+				name = fmt.Sprintf("%s-%d", last, i)
+			}
+		}
+		d.of[name], d.names[string(text)] = of, name
+	}
+	return JSON{"$ref": "#/$defs/" + name}, nil
+}
+
+// JSON returns the definitions by their names.
+func (d *Definitions) JSON() JSON { return d.of }
