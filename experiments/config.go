@@ -22,7 +22,19 @@ type Common struct {
 	Schedule  schema.Section `yaml:"schedule" doc:"of the learning rate: constant, step, linear or cosine"`
 
 	Device  string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto"`
+	Slurm   *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
 	Threads int    `yaml:"threads" min:"0" doc:"for one operation, or of methods that adapt to each task for as many tasks; 0 means all cores"`
+}
+
+// Slurm is what a job of a run asks Slurm for. What is left out is not asked for.
+type Slurm struct {
+	Partition string   `yaml:"partition" doc:"as sbatch has it"`
+	Time      string   `yaml:"time" doc:"of a job at most, as sbatch reads it: minutes, or D-HH:MM:SS in quotes; a run may take several jobs"`
+	Memory    string   `yaml:"memory" doc:"of a job, as sbatch reads it: 4G"`
+	CPUs      int      `yaml:"cpus" min:"0" doc:"cores of a job; 0 stands for threads"`
+	GPUs      int      `yaml:"gpus" min:"0"`
+	AtOnce    int      `yaml:"at_once" min:"0" doc:"jobs at a time at most; 0 for no bound"`
+	Sbatch    []string `yaml:"sbatch" doc:"further options of sbatch, such as --account=lab"`
 }
 
 // Validate implements schema.Validator.
@@ -85,6 +97,7 @@ type Config struct {
 	// experiment is the file's own name, without what its matrix adds.
 	experiment string
 	file       any // the struct that was decoded, for Encode
+	slurm      *Slurm
 	work       work
 	optimizer  func(ps *nn.Params) nn.Optimizer
 	rate       float64
@@ -139,6 +152,8 @@ type experimentFile interface {
 // plan reads the sections: all that can be checked before any work starts.
 func (c *Config) plan(file experimentFile) error {
 	c.Common, c.loop, c.selection = file.parts()
+	// Where a run is computed is not part of what it is.
+	c.slurm, c.Common.Slurm = c.Common.Slurm, nil
 	var err error
 	var errs []error
 	c.work, err = file.plan()

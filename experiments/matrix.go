@@ -21,6 +21,8 @@ type Matrix struct {
 	Name string   // of the experiment, as the file has it
 	Axes []string // the keys that differ between runs, in the file's order
 	Runs []MatrixRun
+	// Slurm is what the file says about jobs; its zero value asks for nothing.
+	Slurm Slurm
 }
 
 // MatrixRun is one run of a [Matrix].
@@ -99,6 +101,9 @@ func expand(doc *schema.Document, overrides []schema.Override) (*Matrix, error) 
 		return nil, err
 	}
 	m.Name = m.Runs[0].Config.experiment
+	if s := m.Runs[0].Config.slurm; s != nil {
+		m.Slurm = *s
+	}
 	for _, a := range axes {
 		if len(a.Values) > 1 {
 			m.Axes = append(m.Axes, a.Path)

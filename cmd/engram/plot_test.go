@@ -12,7 +12,8 @@ import (
 func TestPlot(t *testing.T) {
 	file, dir := tinyFile(t), t.TempDir()
 	for _, seed := range []string{"1", "2"} {
-		code, _, stderr := engram(t.Context(), []string{"run", file, "--out", filepath.Join(dir, seed), "-q", "--seed", seed, "--set", "threads=1"})
+		code, _, stderr := engram(t.Context(), []string{
+			"run", file, "--out", filepath.Join(dir, seed), "-q", "--seed", seed, "--set", "threads=1", "--set", "name=tiny/way=5"})
 		require.Equal(t, exitOK, code, stderr)
 	}
 	one := filepath.Join(dir, "1")
@@ -20,7 +21,7 @@ func TestPlot(t *testing.T) {
 	code, stdout, stderr := engram(t.Context(), []string{"plot", dir})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Empty(t, stderr)
-	for _, name := range []string{"1/plots/learning-curve.svg", "1/plots/episode.png", "1/plots/embeddings.svg", "plots/learning-curve-tiny.svg"} {
+	for _, name := range []string{"1/plots/learning-curve.svg", "1/plots/episode.png", "1/plots/embeddings.svg", "plots/learning-curve-tiny-way=5.svg"} {
 		assert.Contains(t, stdout, filepath.Join(dir, name)+"\n")
 		assert.FileExists(t, filepath.Join(dir, name))
 	}

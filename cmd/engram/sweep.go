@@ -21,7 +21,7 @@ type sweepFlags struct {
 	workers int
 	on      string
 	dryRun  bool
-	needs   sweep.Needs
+	needs   experiments.Slurm
 	poll    time.Duration
 }
 
@@ -72,7 +72,7 @@ under the same paths on every node. Ctrl-C leaves the jobs to themselves, and th
 	f.IntVar(&own.needs.CPUs, "cpus", 0, "of slurm: the cores of a job (default the file's threads)")
 	f.IntVar(&own.needs.GPUs, "gpus", 0, "of slurm: the GPUs of a job")
 	f.IntVar(&own.needs.AtOnce, "at-once", 0, "of slurm: jobs at a time, at most")
-	f.StringArrayVar(&own.needs.Extra, "sbatch", nil, "of slurm: a further option of sbatch, such as --account=lab; may be repeated")
+	f.StringArrayVar(&own.needs.Sbatch, "sbatch", nil, "of slurm: a further option of sbatch, such as --account=lab; may be repeated")
 	f.DurationVar(&own.poll, "poll", 10*time.Second, "of slurm: the time between two looks at the queue")
 	return cmd
 }
@@ -101,6 +101,7 @@ func (s *sweepFlags) run(cmd *cobra.Command, flags *runFlags, file string, overr
 	for _, r := range m.Runs {
 		runs = append(runs, sweep.Run{Name: r.Folder, Folder: filepath.Join(s.out, r.Folder)})
 	}
+	s.fill(cmd, m.Slurm)
 	engine, err := s.engine(cmd, flags, m.Name, threads)
 	if err != nil {
 		return err
@@ -160,6 +161,30 @@ func (s *sweepFlags) run(cmd *cobra.Command, flags *runFlags, file string, overr
 		return fmt.Errorf("%d of %d runs failed; the same command again tries them again:\n%w", len(failed), len(runs), err)
 	}
 	return nil
+}
+
+// fill takes what the flags leave open from the file.
+func (s *sweepFlags) fill(cmd *cobra.Command, file experiments.Slurm) {
+	given := cmd.Flags().Changed
+	for _, f := range []struct {
+		name string
+		into *string
+		file string
+	}{{"partition", &s.needs.Partition, file.Partition}, {"time", &s.needs.Time, file.Time}, {"memory", &s.needs.Memory, file.Memory}} {
+		if !given(f.name) {
+			*f.into = f.file
+		}
+	}
+	for _, f := range []struct {
+		name string
+		into *int
+		file int
+	}{{"cpus", &s.needs.CPUs, file.CPUs}, {"gpus", &s.needs.GPUs, file.GPUs}, {"at-once", &s.needs.AtOnce, file.AtOnce}} {
+		if !given(f.name) {
+			*f.into = f.file
+		}
+	}
+	s.needs.Sbatch = append(file.Sbatch, s.needs.Sbatch...)
 }
 
 // engine is what runs the runs.

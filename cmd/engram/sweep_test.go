@@ -43,6 +43,10 @@ func TestSweep(t *testing.T) {
 	assert.Contains(t, out, "#SBATCH --array=0-5\n")
 	assert.Contains(t, out, "#SBATCH --gpus=1\n")
 	assert.Contains(t, out, "#SBATCH --cpus-per-task=1\n")
+	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--dry-run", "--on", "slurm", "--time", "90", "--sbatch", "--exclusive",
+		"--set", "slurm={partition: gpu, time: '10', gpus: 2, sbatch: [--account=lab]}"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "#SBATCH --partition=gpu\n#SBATCH --time=90\n#SBATCH --gpus=2\n#SBATCH --account=lab\n#SBATCH --exclusive\n")
 
 	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--out", dir, "--workers", "2"})
 	assert.Equal(t, exitFailure, code)

@@ -15,19 +15,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/nn"
 )
-
-// Needs are what a job of a run asks Slurm for. What is left zero is not asked for.
-type Needs struct {
-	Partition string
-	Time      string // at most, as sbatch reads it: minutes, or D-HH:MM:SS
-	Memory    string // as sbatch reads it: 4G
-	CPUs      int    // 0 stands for 1
-	GPUs      int
-	AtOnce    int      // jobs at a time, at most
-	Extra     []string // further options of sbatch, such as --account=lab
-}
 
 // Slurm runs on a cluster, as elements of a job array.
 type Slurm struct {
@@ -36,7 +26,7 @@ type Slurm struct {
 	// Dir is where job scripts and what jobs say are kept, and by which a sweep that is started again finds its jobs.
 	Dir   string
 	Name  string // of the jobs
-	Needs Needs
+	Needs experiments.Slurm
 	Poll  time.Duration // between looks at the queue; 0 stands for 10 seconds
 	// Tries is how many jobs in a row a run is given that bring it no further; 0 stands for 2. One that was further when it
 	// ended, because its time was over or its node died, is always given another.
@@ -80,7 +70,7 @@ func (s *Slurm) Script(n, runs int) string {
 	if s.Needs.GPUs > 0 {
 		option("--gpus=%d", s.Needs.GPUs)
 	}
-	for _, e := range s.Needs.Extra {
+	for _, e := range s.Needs.Sbatch {
 		option("%s", e)
 	}
 	words := make([]string, len(s.Command))

@@ -5,13 +5,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/experiments/sweep"
 )
 
 func TestSlurmScript(t *testing.T) {
 	s := &sweep.Slurm{
 		Command: []string{"/opt/my lab/engram", "resume", "--json"}, Dir: "/home/o'hara/runs/x/slurm", Name: "way and shot",
-		Needs: sweep.Needs{Partition: "gpu", Time: "4:00:00", Memory: "4G", CPUs: 2, GPUs: 1, AtOnce: 8, Extra: []string{"--account=lab"}},
+		Needs: experiments.Slurm{Partition: "gpu", Time: "4:00:00", Memory: "4G", CPUs: 2, GPUs: 1, AtOnce: 8, Sbatch: []string{"--account=lab"}},
 	}
 	assert.Equal(t, `#!/bin/bash
 #SBATCH --job-name=way-and-shot
