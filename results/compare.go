@@ -10,6 +10,9 @@ import (
 	"github.com/engram-go/engram/results/table"
 )
 
+// differencesTable is the name of the table of paired differences.
+const differencesTable = "omniglot-differences"
+
 // Comparison is a test that two results both have.
 type Comparison struct {
 	A, B *Figure
@@ -118,7 +121,7 @@ func or(v any) string {
 // differences are the paired differences between runs on few-shot episodes of Omniglot, nothing where no two have scores of
 // the same test.
 func differences(runs []Run) []table.Part {
-	t := &table.Table{Name: "omniglot-differences", Columns: slices.Concat(table.Proses("test", "first", "second"), table.Numbers("difference"))}
+	t := &table.Table{Name: differencesTable, Columns: slices.Concat(table.Proses("test", "first", "second"), table.Numbers("difference"))}
 	label := func(r Run) table.Text { return r.link().Andf(", seed %d", r.Seed) }
 	for i, r := range runs {
 		for _, s := range runs[i+1:] {

@@ -12,21 +12,17 @@ import (
 // metricFigures are the columns of the comparison of metrics.
 var metricFigures = [...]string{"5-way 1-shot", "20-way 1-shot", "5-way 5-shot", "20-way 5-shot"}
 
-// metricParts compare metrics on one network and the same episodes: the Prototypical networks on Omniglot that are no
-// published method's. There are none where there are no such runs.
+// metricParts compare metrics on one network and the same episodes: the experiments that published.yaml lists under metrics. There are none where there are no such runs.
 func metricParts(runs []Run) ([]table.Part, error) {
 	methods, err := readPublished()
 	if err != nil {
 		return nil, err
 	}
-	headline := func(r *Result) bool {
-		return slices.ContainsFunc(methods.Omniglot, func(p published) bool { return p.of(r) })
-	}
 	t := &table.Table{Name: "omniglot-metrics", Columns: slices.Concat(table.Labels("metric"), table.Numbers(metricFigures[:]...),
 		table.Numbers("seed"), table.Labels("training"))}
 	protocols := &table.Table{Columns: protocolColumns()}
 	for _, r := range runs {
-		if r.Network != "protonet" || headline(r.Result) || !measuredOn(r.Result, "omniglot") {
+		if !slices.Contains(methods.Metrics, r.Name) || !measuredOn(r.Result, "omniglot") {
 			continue
 		}
 		metric, err := r.metric()

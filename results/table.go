@@ -28,6 +28,7 @@ type publications struct {
 	Lake      []publishedError
 	Sequences []publishedTask
 	Transfer  []transferScenario
+	Metrics   []string // experiments that compare metrics
 }
 
 // published is one method, of few-shot classification or of answering questions.
@@ -137,6 +138,9 @@ func Pages(runs []Run) (out []*table.Page, err error) {
 		if p != nil {
 			out = append(out, p)
 		}
+	}
+	if p := others(runs, out); p != nil {
+		out = append(out, p)
 	}
 	return out, nil
 }
