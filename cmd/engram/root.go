@@ -112,7 +112,13 @@ type runError struct{ error }
 func (e runError) Unwrap() error { return e.error }
 
 // execute runs the command line, prints its error, if any, once, and returns the exit code.
-func execute(ctx context.Context, root *cobra.Command, args []string) int {
+func execute(ctx context.Context, root *cobra.Command, args []string) (code int) {
+	defer func() {
+		if p := recover(); p != nil {
+			tellOfMistake(root.ErrOrStderr(), p, debug.Stack())
+			code = exitFailure
+		}
+	}()
 	tagErrors(root)
 	// A nil slice would make cobra read the process's own arguments.
 	root.SetArgs(append([]string{}, args...))
@@ -140,6 +146,22 @@ func execute(ctx context.Context, root *cobra.Command, args []string) int {
 	}
 	fmt.Fprintf(root.ErrOrStderr(), "%s %v\n", mine, err)
 	return exitFailure
+}
+
+// tellOfMistake says that the program itself is wrong, and leaves the trace where it can be sent from.
+func tellOfMistake(w io.Writer, p any, trace []byte) {
+	mine := newStyle(isTerminal(w), os.Getenv).bad("engram:")
+	fmt.Fprintf(w, "%s this is a mistake in engram, not yours: %v\n", mine, p)
+	f, err := os.CreateTemp("", "engram-trace-*.txt")
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%s\n%s\n%v\n\n%s", readVersion(), os.Args, p, trace)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		fmt.Fprintf(w, "the trace could not be kept (%v):\n%s", err, trace)
+		return
+	}
+	fmt.Fprintf(w, "Please report it with %s. What a run had saved is intact.\n", f.Name())
 }
 
 // signalOf is the signal that stopped a context, an interrupt where nothing says otherwise.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,6 +73,21 @@ func TestFailureIsPrintedOnceWithoutUsage(t *testing.T) {
 	assert.Equal(t, exitFailure, code)
 	assert.Empty(t, out)
 	assert.Equal(t, "engram: no such file\n", stderr)
+}
+
+// A mistake of the program's own reaches the user as words, and whoever mends it as a trace.
+func TestAMistakeInEngramItself(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	breaks := &cobra.Command{Use: "breaks", RunE: func(*cobra.Command, []string) error { panic("slots: index out of range") }}
+	code, _, stderr := engram(t.Context(), []string{"breaks"}, breaks)
+	assert.Equal(t, exitFailure, code)
+	assert.Regexp(t, `^engram: this is a mistake in engram, not yours: slots: index out of range\nPlease report it with (\S+)\. What a run had saved is intact\.\n$`, stderr)
+	files, err := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "engram-trace-*.txt"))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+	trace, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	assert.Contains(t, string(trace), "TestAMistakeInEngramItself")
 }
 
 // The status is 128 and the signal's number, as of a process that the signal itself ends.
