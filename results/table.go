@@ -70,6 +70,31 @@ type Run struct {
 	Path string // of its result.json: below the results folder, or as [ReadFolder] was told
 	*Result
 	metrics []byte // its metrics.jsonl; nil where there is none
+	// Drawings are those of its plots folder, but for the learning curve, which metrics are drawn to.
+	Drawings []Drawing
+}
+
+// Drawing is an SVG that a run has left.
+type Drawing struct {
+	Name string // of its file, without the ending
+	SVG  []byte
+}
+
+// drawings reads those of a run folder.
+func drawings(dir fs.FS, run string) (out []Drawing, err error) {
+	files, err := fs.Glob(dir, path.Join(run, "plots", "*.svg"))
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".svg")
+		if name == "learning-curve" {
+			continue
+		}
+		svg, err := fs.ReadFile(dir, file)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Drawing{name, svg})
+	}
+	return out, err
 }
 
 // Metrics returns how the run learned, by the score of that name; nil where nothing tells.
@@ -116,7 +141,11 @@ func readBelow(dir fs.FS, root, place string) ([]Run, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			metrics, err = nil, nil
 		}
-		runs = append(runs, Run{shown, r, metrics})
+		if err != nil {
+			return err
+		}
+		svgs, err := drawings(dir, path.Dir(p))
+		runs = append(runs, Run{shown, r, metrics, svgs})
 		return err
 	})
 	if err != nil {

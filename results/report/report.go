@@ -5,6 +5,7 @@ package report
 import (
 	"bytes"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"slices"
@@ -80,9 +81,16 @@ type run struct {
 	Title   string
 	Head    string // its first figure
 	Drawing template.HTML
+	Plots   []image
 	Figures *grid
 	Facts   []fact
 	Config  string
+}
+
+// image is a drawing that a run has left. It is shown as an image is, in which nothing can run.
+type image struct {
+	Name string
+	Data template.URL
 }
 
 type fact struct{ Name, Value string }
@@ -302,6 +310,10 @@ func (w writer) experiment(runs []results.Run) (e experiment, err error) {
 		one := run{ID: w.anchors[r.Path], Title: fmt.Sprintf("%s, seed %d", r.Name, r.Seed), Config: r.Config}
 		if one.Drawing, err = draw([]results.Run{r}); err != nil {
 			return e, err
+		}
+		for _, d := range r.Drawings {
+			data := "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG)
+			one.Plots = append(one.Plots, image{strings.ReplaceAll(d.Name, "-", " "), template.URL(data)})
 		}
 		if len(r.Figures) > 0 {
 			f := &r.Figures[0]

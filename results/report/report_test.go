@@ -52,6 +52,21 @@ func TestReportOnSomeRuns(t *testing.T) {
 	assert.ErrorContains(t, err, "there is no result.json; if its run was interrupted, go on with: engram resume ")
 }
 
+// A run folder's own drawings are in the report, as images.
+func TestReportHasARunsDrawings(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../runs/protonet-omniglot/seed-1")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "plots"), 0o755))
+	for _, name := range []string{"episode.svg", "learning-curve.svg"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "plots", name), []byte("<svg/>"), 0o644))
+	}
+	runs, err := results.ReadFolder(dir)
+	require.NoError(t, err)
+	text, err := report.HTML(runs)
+	require.NoError(t, err)
+	assert.Equal(t, 1, strings.Count(string(text), `<img src="data:image/svg&#43;xml;base64,PHN2Zy8&#43;" alt="episode"`), "the learning curve is drawn from the metrics")
+}
+
 // browser opens a file in a browser without a window, or skips the test where there is none. The requests are what it asked for.
 func browser(t *testing.T, path string) (ctx context.Context, requests func() []string) {
 	t.Helper()
