@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -276,7 +277,8 @@ func FuzzReadMap(f *testing.F) {
 			require.NoError(t, weights.WriteRecord(path, weights.Source{}, m))
 			again, err := weights.ReadMap(path)
 			require.NoError(t, err)
-			assert.Equal(t, m.Names, again.Names)
+			assert.True(t, maps.Equal(m.Names, again.Names), "%q: %v became %v", text, m.Names, again.Names)
+			assert.True(t, slices.Equal(m.Ignore, again.Ignore), "%q: %v became %v", text, m.Ignore, again.Ignore)
 		}
 	})
 }
