@@ -33,7 +33,7 @@ run: build ## train the quick-start experiments and print their table
 	@$(env) bin/engram run experiments/quickstart-protonet.yaml experiments/quickstart-matchingnet.yaml
 
 test: setup ## run all tests
-	@$(env) $(announce) go test ./...
+	@$(env) $(announce) go test -timeout 20m ./...
 
 FUZZTIME ?= 30s
 

@@ -54,6 +54,14 @@ func small(t *testing.T, c *experiments.Config) []string {
 		Dataset struct {
 			Size int `yaml:"size"`
 		} `yaml:"dataset"`
+		Network struct {
+			Encoder struct {
+				Kind string `yaml:"kind"`
+			} `yaml:"encoder"`
+			Controller struct {
+				Layers int `yaml:"layers"`
+			} `yaml:"controller"`
+		} `yaml:"network"`
 		Test []map[string]any `yaml:"test"`
 	}
 	require.NoError(t, yaml.Unmarshal(text, &file))
@@ -69,6 +77,9 @@ func small(t *testing.T, c *experiments.Config) []string {
 	case network == "memnet":
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1")
 	case network == "ntm":
+		if file.Network.Controller.Layers > 1 { // the baselines, of many units
+			sets = append(sets, "network.controller.size=32")
+		}
 		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), each("sequences=2")...)
 	case network == "mann":
 		return append(sets, images, "train.way=5", "train.steps=2", "train.batch=2", "train.samples=3", "validation.episodes=2", "validation.every=2",
@@ -80,6 +91,12 @@ func small(t *testing.T, c *experiments.Config) []string {
 	}
 	sets = append(sets, images, "train.steps=2", "validation.way=4", "validation.shot=1", "validation.query=2", "validation.episodes=2",
 		"validation.every=2", "test=[{way: 4, shot: 1, query: 2, episodes: 5}]")
+	if c.Network.Kind() == "reptile" {
+		sets = append(sets, "network.test_steps=3")
+	}
+	if file.Network.Encoder.Kind == "koch" { // has 39 million parameters
+		sets = append(sets, "train.steps=1", "validation.every=1", "train.way=2", "validation.way=2", "test=[{way: 2, shot: 1, query: 1, episodes: 2}]")
+	}
 	if c.Network.Kind() != "transfer" {
 		sets = append(sets, "validation.within_alphabet=false")
 	}

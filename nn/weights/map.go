@@ -101,7 +101,7 @@ func readRecord(path string) (*record, error) {
 	d.KnownFields(true)
 	if err := d.Decode(&r); err != nil {
 		text := strings.TrimPrefix(unknownField.ReplaceAllString(err.Error(), `unknown key "$1"`), "yaml: unmarshal errors:\n  ")
-		return nil, fmt.Errorf("weights: map %s: %s\nA map has a mapping names, of Engram's names to the file's, and a list ignore", path, text)
+		return nil, fmt.Errorf("weights: map %s: %s\nit has a mapping names, of Engram's names to the file's, and a list ignore", path, text)
 	}
 	return &r, nil
 }
