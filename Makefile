@@ -54,8 +54,9 @@ paper: setup-paper ## build paper/engram.pdf from the committed tables and drawi
 	if grep -E 'undefined (references|citations)|Missing character' engram.log >&2; then exit 1; fi
 	@echo paper/engram.pdf
 
-bench: setup-python ## compare speed with PyTorch
-	@$(env) $(announce) go run ./bench
+bench: setup-python build ## compare speed with PyTorch, and generate results/speed.md
+	@$(env) go build -buildvcs=auto -o bin/bench ./bench; bin/bench -json results/speed.json
+	@bin/engram table >/dev/null; echo results/speed.md
 
 fmt: ## format the Go files
 	@$(env) gofmt -w .

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -11,136 +10,255 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
+// options are the flags.
+type options struct {
+	rounds, threads int
+	only            string
+	scripts         string
+	out             string
+	keep, check     bool
+	alone           string
+}
+
 func main() {
-	rounds := flag.Int("rounds", 5, "measured rounds of each side, taken in turns")
-	threads := flag.Int("threads", 2, "threads that an operation may use")
-	only := flag.String("only", "", "names of the workloads to run, with commas between them (default: all)")
-	scripts := flag.String("scripts", "bench/torch", "folder of the PyTorch scripts")
-	out := flag.String("json", "", "file to write the figures to")
-	keep := flag.Bool("keep-memory", true, "tell glibc to keep freed memory, as training does")
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "measured rounds of each side, taken in turns")
+	flag.IntVar(&o.threads, "threads", 2, "threads that an operation may use")
+	flag.StringVar(&o.only, "only", "", "names of the workloads to run, with commas between them (default: all)")
+	flag.StringVar(&o.scripts, "scripts", "bench/torch", "folder of the PyTorch scripts")
+	flag.StringVar(&o.out, "json", "", "file to write the figures to")
+	flag.BoolVar(&o.keep, "keep-memory", true, "tell glibc to keep freed memory, as training does")
+	flag.BoolVar(&o.check, "check", false, "only see that both sides' results agree, in every form; measure nothing")
+	flag.StringVar(&o.alone, "alone", "", "measure a workload's memory, or the machine's ceilings, in this process and print it as JSON; bench starts itself so")
 	flag.Parse()
-	if *keep {
+	if o.keep {
 		tensor.KeepMemory()
 	}
-	if err := run(*rounds, *threads, *only, *scripts, *out); err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// row is what was measured of a workload. Seconds are of one step, round by round.
-type row struct {
-	Name      string    `json:"name"`
-	What      string    `json:"what"`
-	Engram    []float64 `json:"engram_seconds"`
-	Torch     []float64 `json:"pytorch_seconds"`
-	Ratio     float64   `json:"ratio"` // the median over the rounds of Engram's time over PyTorch's
-	RatioLow  float64   `json:"ratio_low"`
-	RatioHigh float64   `json:"ratio_high"`
-}
-
-type report struct {
-	CPU      string  `json:"cpu"`
-	Cores    int     `json:"cores"`
-	Threads  int     `json:"threads"`
-	Load     float64 `json:"load_before"` // processes that wanted a core in the minute before; -1 where unknown
-	LibTorch string  `json:"engram_libtorch"`
-	Torch    string  `json:"pytorch"`
-	Go       string  `json:"go"`
-	Rows     []row   `json:"rows"`
-}
-
-func run(rounds, threads int, only, scripts, out string) error {
-	if rounds < 1 || threads < 1 {
+func run(o options) error {
+	if o.rounds < 1 || o.threads < 1 {
 		return errors.New("-rounds and -threads are at least 1")
 	}
-	chosen := workloads
-	if only != "" {
-		names := strings.Split(only, ",")
-		chosen = nil
-		for _, w := range workloads {
-			if slices.Contains(names, w.name) {
-				chosen = append(chosen, w)
-			}
-		}
-		if len(chosen) == 0 {
-			return fmt.Errorf("-only %s names no workload", only)
-		}
+	tensor.SetThreads(o.threads)
+	if o.alone != "" {
+		return alone(os.Stdout, o.alone)
+	}
+	chosen, err := choose(o.only)
+	if err != nil {
+		return err
 	}
 	python, err := findPython()
 	if err != nil {
 		return err
 	}
-	tensor.SetThreads(threads)
-	r := report{CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: threads, Load: load(), LibTorch: tensor.Version(), Go: runtime.Version()}
+	m := meter{options: o, python: python}
+	if o.check {
+		for _, w := range chosen {
+			if err := m.check(w); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			fmt.Println(w.name, "agrees")
+		}
+		return nil
+	}
+	s := results.Speed{
+		Build: build(), CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: o.threads, Load: load(), Rounds: o.rounds,
+	}
+	if err := m.alone(ceilingsName, &s.Ceilings); err != nil {
+		return err
+	}
 	for _, w := range chosen {
-		row, version, err := measure(w, rounds, threads, python, scripts)
+		fmt.Fprintln(os.Stderr, w.name)
+		row, err := m.measure(w)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		r.Torch = version
-		r.Rows = append(r.Rows, row)
+		s.Rows = append(s.Rows, row)
 	}
-	show(os.Stdout, r)
-	if out == "" {
+	s.PyTorch = m.version
+	show(os.Stdout, s)
+	if o.out == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(r, "", "  ")
+	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, append(data, '\n'), 0o644)
+	return os.WriteFile(o.out, append(data, '\n'), 0o644)
 }
 
-// measure runs the rounds of one workload: Engram, PyTorch, Engram, PyTorch, ... after one round of each that warms up
-// and whose results must agree.
-func measure(w workload, rounds, threads int, python, scripts string) (r row, version string, err error) {
-	peer, version, err := start(w, threads, python, scripts)
-	if err != nil {
-		return r, "", err
+// choose returns the workloads that a list names; all for none.
+func choose(only string) ([]workload, error) {
+	if only == "" {
+		return workloads, nil
 	}
-	defer peer.stop()
-	defer tensor.Catch(&err)
-	scope := tensor.Enter()
-	defer scope.Leave()
-	tensor.SetThreads(threads) // which a workload may have changed
-	steps := w.setup()
+	var out []workload
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-only: there is no workload %q; README.md lists them", name)
+		}
+		out = append(out, workloads[i])
+	}
+	return out, nil
+}
 
+// meter measures workloads.
+type meter struct {
+	options
+	python  string
+	version string // of PyTorch, once a script has told it
+}
+
+// engram sets a workload up, in a scope that the caller leaves by the function that it is given.
+func (m *meter) engram(w workload) (steps func(int) []float64, leave func()) {
+	scope := tensor.Enter()
+	tensor.SetThreads(m.threads) // which a workload may have changed
+	return w.setup(), scope.Leave
+}
+
+// check compares the results of every form of PyTorch with Engram's.
+func (m *meter) check(w workload) (err error) {
+	defer tensor.Catch(&err)
+	steps, leave := m.engram(w)
+	defer leave()
+	n := min(w.steps, 2)
+	mine := steps(n)
+	forms := w.forms
+	if !slices.Contains(forms, "plain") {
+		forms = append([]string{"plain"}, forms...)
+	}
+	for _, form := range forms {
+		p, err := m.start(w, setting{form: form})
+		if err != nil {
+			return err
+		}
+		err = p.warm(mine, n, w.drift)
+		p.stop()
+		if err != nil {
+			return fmt.Errorf("PyTorch's form %s: %w", form, err)
+		}
+	}
+	return nil
+}
+
+// measure runs the rounds of one workload: Engram, plain PyTorch, the best PyTorch, Engram, ... after one round of
+// each that warms up and whose results must agree.
+func (m *meter) measure(w workload) (r results.SpeedRow, err error) {
+	defer tensor.Catch(&err)
+	r = results.SpeedRow{Name: w.name, What: w.what, GFLOP: w.operations / 1e9}
+	var memory struct{ Peak int64 }
+	if err := m.alone(w.name, &memory); err != nil {
+		return r, err
+	}
+	r.Engram.Peak = memory.Peak
+
+	steps, leave := m.engram(w)
+	defer leave()
 	mine := steps(w.steps)
-	_, theirs, err := peer.round(w.steps)
+	plain, err := m.start(w, setting{form: "plain"})
 	if err != nil {
-		return r, "", err
+		return r, err
 	}
-	if err := agree(mine, theirs, w.drift); err != nil {
-		return r, "", err
+	defer plain.stop()
+	if err := plain.warm(mine, w.steps, w.drift); err != nil {
+		return r, fmt.Errorf("plain PyTorch: %w", err)
 	}
-	r = row{Name: w.name, What: w.what}
-	var ratios []float64
-	for range rounds {
+	best, err := m.findBest(w, mine)
+	if err != nil {
+		return r, err
+	}
+	r.Plain = &results.Opponent{Form: plain.setting.String(), Floor: w.plain}
+	if best != nil {
+		defer best.stop()
+		r.Best = &results.Opponent{Form: best.setting.String(), Floor: w.best}
+	}
+	var ratios [2][]float64
+	for round := range m.rounds {
 		begin := time.Now()
 		steps(w.steps)
-		a := time.Since(begin).Seconds() / float64(w.steps)
-		b, _, err := peer.round(w.steps)
-		if err != nil {
-			return r, "", err
+		own := time.Since(begin).Seconds() / float64(w.steps)
+		r.Engram.Seconds = append(r.Engram.Seconds, own)
+		for i, side := range []struct {
+			*peer
+			row *results.Opponent
+		}{{plain, r.Plain}, {best, r.Best}} {
+			if side.row == nil {
+				continue
+			}
+			a, err := side.round(w.steps)
+			if err != nil {
+				return r, err
+			}
+			if round == 0 {
+				side.row.Peak = a.Peak
+			}
+			took := a.Seconds / float64(w.steps)
+			side.row.Seconds = append(side.row.Seconds, took)
+			ratios[i] = append(ratios[i], took/own)
 		}
-		b /= float64(w.steps)
-		r.Engram, r.Torch, ratios = append(r.Engram, a), append(r.Torch, b), append(ratios, a/b)
 	}
-	r.Ratio, r.RatioLow, r.RatioHigh = median(ratios), slices.Min(ratios), slices.Max(ratios)
-	return r, version, nil
+	r.Engram.Median = median(r.Engram.Seconds)
+	for i, o := range []*results.Opponent{r.Plain, r.Best} {
+		if o != nil {
+			o.Median, o.Times, o.TimesLow, o.TimesHigh = median(o.Seconds), median(ratios[i]), slices.Min(ratios[i]), slices.Max(ratios[i])
+		}
+	}
+	return r, nil
+}
+
+// findBest starts every form of a workload under every setting that may make it faster, and returns the one whose
+// round after the first is the shortest; nil where the workload has none.
+func (m *meter) findBest(w workload, mine []float64) (best *peer, err error) {
+	defer func() {
+		if err != nil && best != nil {
+			best.stop()
+		}
+	}()
+	least := math.Inf(1)
+	for _, form := range w.forms {
+		for _, oneBLAS := range []bool{false, true} {
+			p, err := m.start(w, setting{form, true, oneBLAS})
+			if err != nil {
+				return best, err
+			}
+			err = p.warm(mine, w.steps, w.drift)
+			var a answer
+			if err == nil {
+				a, err = p.round(w.steps)
+			}
+			if err != nil {
+				p.stop()
+				return best, fmt.Errorf("PyTorch, %s: %w", p.setting, err)
+			}
+			if a.Seconds >= least {
+				p.stop()
+				continue
+			}
+			if best != nil {
+				best.stop()
+			}
+			best, least = p, a.Seconds
+		}
+	}
+	return best, nil
 }
 
 // agree holds the two sides' results against each other, the first to 1e-4 and those after it to 1e-4 + drift: a ratio
@@ -161,87 +279,25 @@ func agree(mine, theirs []float64, drift float64) error {
 	return nil
 }
 
-// peer is a workload's PyTorch process.
-type peer struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
-}
-
-func start(w workload, threads int, python, scripts string) (*peer, string, error) {
-	cmd := exec.Command(python, append([]string{filepath.Join(scripts, w.torch), strconv.Itoa(threads)}, w.args...)...)
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
-	cmd.Env = append(cmd.Env, w.env...)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, "", err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, "", err
-	}
-	p := &peer{cmd, in, bufio.NewScanner(out)}
-	var hello struct {
-		Version string
-		Threads int
-	}
-	if err := p.read(&hello); err != nil {
-		p.stop()
-		return nil, "", err
-	}
-	if hello.Threads != threads {
-		p.stop()
-		return nil, "", fmt.Errorf("PyTorch uses %d threads, not %d", hello.Threads, threads)
-	}
-	return p, hello.Version, nil
-}
-
-func (p *peer) read(into any) error {
-	if !p.out.Scan() {
-		return errors.Join(errors.New("the PyTorch script ended early; its message is above"), p.out.Err())
-	}
-	return json.Unmarshal(p.out.Bytes(), into)
-}
-
-func (p *peer) round(steps int) (seconds float64, losses []float64, err error) {
-	if _, err := fmt.Fprintln(p.in, steps); err != nil {
-		return 0, nil, err
-	}
-	var answer struct {
-		Seconds float64
-		Losses  []float64
-	}
-	err = p.read(&answer)
-	return answer.Seconds, answer.Losses, err
-}
-
-func (p *peer) stop() {
-	p.in.Close()
-	p.cmd.Wait() // how the script ends after its last answer changes no figure
-}
-
-// findPython returns the first python3 that has torch: the one on the path may be another than the distribution's.
-func findPython() (string, error) {
-	for _, python := range []string{"python3", "/usr/bin/python3"} {
-		if exec.Command(python, "-c", "import torch, numpy").Run() == nil {
-			return python, nil
-		}
-	}
-	return "", errors.New("no python3 that has torch and numpy; install python3-torch and python3-numpy")
-}
-
-func show(w io.Writer, r report) {
-	fmt.Fprintf(w, "%s, %d cores, %d threads; load before: %.1f\n", r.CPU, r.Cores, r.Threads, r.Load)
-	fmt.Fprintf(w, "Engram on LibTorch %s (%s); PyTorch %s\n\n", r.LibTorch, r.Go, r.Torch)
+func show(w io.Writer, s results.Speed) {
+	fmt.Fprintf(w, "%s, %d cores, %d threads; load before: %.1f\n", s.CPU, s.Cores, s.Threads, s.Load)
+	fmt.Fprintf(w, "Engram on LibTorch %s (%s); PyTorch %s\n", s.LibTorch, s.Go, s.PyTorch)
+	fmt.Fprintf(w, "matrix product: %.0f GFLOP/s in fp32, %.0f in bf16; copy: %.0f GB/s\n\n", s.Ceilings.FP32, s.Ceilings.BF16, s.Ceilings.Copy)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "workload\tEngram\tPyTorch\tratio\tspread\twhat")
-	for _, row := range r.Rows {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.2f\t%.2f–%.2f\t%s\n", row.Name, pretty(median(row.Engram)), pretty(median(row.Torch)),
-			row.Ratio, row.RatioLow, row.RatioHigh, row.What)
+	fmt.Fprintln(t, "workload\tEngram\tplain\ttimes as fast\tbest\ttimes as fast\tMB\tplain\tbest\twhat")
+	for _, r := range s.Rows {
+		fmt.Fprintf(t, "%s\t%s", r.Name, pretty(r.Engram.Median))
+		peaks := fmt.Sprint(r.Engram.Peak / 1e6)
+		for _, o := range []*results.Opponent{r.Plain, r.Best} {
+			if o == nil {
+				fmt.Fprint(t, "\t\t")
+				peaks += "\t"
+				continue
+			}
+			fmt.Fprintf(t, "\t%s\t%.2f (%.2f–%.2f)", pretty(o.Median), o.Times, o.TimesLow, o.TimesHigh)
+			peaks += fmt.Sprintf("\t%d", o.Peak/1e6)
+		}
+		fmt.Fprintf(t, "\t%s\t%s\n", peaks, r.What)
 	}
 	t.Flush()
 }
@@ -260,6 +316,24 @@ func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
+}
+
+// build is what this program was built from.
+func build() results.Build {
+	b := results.Build{Go: runtime.Version(), LibTorch: tensor.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
 }
 
 func load() float64 {

@@ -1,14 +1,15 @@
 package main
 
-import "github.com/engram-go/engram/tensor"
+import (
+	"math"
 
-// uniform makes values in [0, 1) that depend on nothing but the salt and the index, so that PyTorch starts from the same:
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// numbers are values in [0, 1) that depend on nothing but the salt and the index, so that PyTorch starts from the same:
 // torch/common.py has the same function.
-func uniform(salt uint32, shape ...int64) *tensor.Tensor {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
+func numbers(salt uint32, n int64) []float32 {
 	v := make([]float32, n)
 	for i := range v {
 		x := uint32(i) + salt*1000003 + 1
@@ -16,5 +17,53 @@ func uniform(salt uint32, shape ...int64) *tensor.Tensor {
 		x = (x ^ x>>15) * 0x846ca68b
 		v[i] = float32((x^x>>16)>>8) / (1 << 24)
 	}
-	return tensor.New(v, shape...)
+	return v
+}
+
+// uniform makes a tensor of them.
+func uniform(salt uint32, shape ...int64) *tensor.Tensor {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return tensor.New(numbers(salt, n), shape...)
+}
+
+// words are numbers of words of a vocabulary.
+func words(salt uint32, vocabulary, n int64) []int64 {
+	out := make([]int64, n)
+	for i, v := range numbers(salt, n) {
+		out[i] = min(int64(v*float32(vocabulary)), vocabulary-1)
+	}
+	return out
+}
+
+// fill gives parameters first values in [-bound, bound), from a salt on.
+func fill(params []*nn.Param, bound float64, salt uint32) {
+	for i, p := range params {
+		p.Value().Assign(uniform(salt+uint32(i), p.Value().Shape()...).MulScalar(2).AddScalar(-1).MulScalar(bound))
+	}
+}
+
+// fillBlocks gives the convolutions of blocks, whose parameters are weight, bias, gain and bias of the norm, first
+// values that block in torch/common.py computes too. Gain and bias have theirs already.
+func fillBlocks(params []*nn.Param, salt uint32) {
+	for i := 0; i < len(params); i += 4 {
+		fan := int64(1)
+		for _, d := range params[i].Value().Shape()[1:] {
+			fan *= d
+		}
+		fill(params[i:i+2], 1/math.Sqrt(float64(fan)), salt+uint32(10*(i/4)))
+	}
+}
+
+// labels are so many of each of the classes, class after class.
+func labels(way, each int64) []int64 {
+	out := make([]int64, 0, way*each)
+	for i := range way {
+		for range each {
+			out = append(out, i)
+		}
+	}
+	return out
 }

@@ -1,27 +1,22 @@
 package main
 
-import (
-	"math"
-
-	"github.com/engram-go/engram/controller"
-	"github.com/engram-go/engram/encoder"
-	"github.com/engram-go/engram/fewshot"
-	"github.com/engram-go/engram/maml"
-	"github.com/engram-go/engram/memory"
-	"github.com/engram-go/engram/nn"
-	"github.com/engram-go/engram/ntm"
-	"github.com/engram-go/engram/protonet"
-	"github.com/engram-go/engram/tensor"
-)
+import "github.com/engram-go/engram/tensor"
 
 // A workload is a piece of work that both sides do.
 type workload struct {
 	name  string
 	what  string
 	torch string   // the script in torch/
-	args  []string // and its arguments
-	env   []string
-	steps int // of a round
+	args  []string // and its arguments, after threads and form
+	steps int      // of a round
+	// forms are those of the script that the best PyTorch is found among, each under several settings of its process;
+	// none where there is nothing to make better. What Engram is measured against besides is the form plain.
+	forms []string
+	// plain and best are how many times as fast as either Engram is to be at least; 0 where nothing was set.
+	plain, best float64
+	// operations are those of the convolutions and linear maps of a step, as Engram computes it; 0 where they are not
+	// what it takes.
+	operations float64
 	// drift is how far results after the first may be apart. Adam's first step is the gradient's sign, so a gradient of
 	// nearly zero moves its weight by a full step in a direction that rounding decides.
 	drift float64
@@ -30,21 +25,53 @@ type workload struct {
 	setup func() func(n int) []float64
 }
 
+// The forms of most scripts, and of those with one that takes all tasks at once.
+var (
+	twoForms   = []string{"plain", "best"}
+	threeForms = []string{"plain", "best", "grouped"}
+)
+
 var workloads = []workload{
 	{name: "add8", what: "adding two 8-float tensors, made, checked and freed", torch: "add8.py", steps: 20000, setup: add8},
 	{name: "chain10", what: "ten operations on [16, 32], forward and backward", torch: "chain10.py", steps: 1000, setup: chain10},
-	{name: "conv4", what: "a Conv-4 prototypical step, 400 images, against plain PyTorch", torch: "conv4.py", args: []string{"plain"}, steps: 3, drift: .01, setup: conv4},
-	{name: "conv4-best", what: "the same against PyTorch channels-last, glibc told to keep memory", torch: "conv4.py", args: []string{"best"},
-		env: []string{"MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=4000000000", "MALLOC_TOP_PAD_=67108864"}, steps: 3, drift: .01, setup: conv4},
-	{name: "maml", what: "a second-order MAML step, 5-way 1-shot, 32 tasks, its Omniglot network", torch: "maml.py", args: []string{"second", "32"}, steps: 2, drift: .02, setup: metaStep(false, 32)},
-	{name: "fomaml", what: "the same of first order", torch: "maml.py", args: []string{"first", "32"}, steps: 3, drift: .02, setup: metaStep(true, 32)},
-	{name: "maml-4", what: "the second-order step of 4 tasks", torch: "maml.py", args: []string{"second", "4"}, steps: 8, drift: .02, setup: metaStep(false, 4)},
-	{name: "ntm-1", what: "an NTM step on copy, 20 vectors, one sequence", torch: "ntm.py", args: []string{"1"}, env: oneBLAS, steps: 20, drift: .01, setup: copyNTM(1)},
-	{name: "ntm-16", what: "the same, 16 sequences", torch: "ntm.py", args: []string{"16"}, env: oneBLAS, steps: 10, drift: .01, setup: copyNTM(16)},
+	{name: "ntm-1", what: "an NTM step on copy, 20 vectors, one sequence", torch: "ntm.py", args: []string{"1"}, steps: 20, forms: twoForms,
+		plain: 10, best: 10, drift: .01, setup: copying(1, ntmMemory)},
+	{name: "ntm-16", what: "the same, 16 sequences", torch: "ntm.py", args: []string{"16"}, steps: 10, forms: twoForms,
+		plain: 6, best: 6, drift: .01, setup: copying(16, ntmMemory)},
+	{name: "mann-16", what: "a MANN step, 16 episodes of 5 classes with 10 images of 20×20 each, LSTM 200, LRUA 128×40, 4 heads", torch: "mann.py",
+		args: []string{"16"}, steps: 5, forms: twoForms, plain: 5, best: 5, drift: .01, setup: remembering(16)},
+	{name: "dnc-16", what: "a DNC step on copy, 20 vectors, 16 sequences, memory 128×20", torch: "dnc.py", args: []string{"16"}, steps: 3,
+		forms: []string{"plain"}, plain: 5, best: 5, drift: .01, setup: copying(16, dncMemory)},
+	{name: "conv4-5x1", what: "a Conv-4 prototypical step, 5-way 1-shot, 15 queries a class, 80 images", torch: "conv4.py",
+		args: []string{"5", "1", "15"}, steps: 10, forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(80)), drift: .01,
+		setup: prototypes(5, 1, 15)},
+	{name: "conv4-20x5", what: "the same, 20-way 5-shot, 15 queries a class, 400 images", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
+		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(400)), drift: .01, setup: prototypes(20, 5, 15)},
+	{name: "conv4-60x1", what: "the same, 60-way 1-shot, 5 queries a class, 360 images", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
+		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(360)), drift: .01, setup: prototypes(60, 1, 5)},
+	{name: "matching-fce", what: "a Matching network step with full context, 5 reads, 20-way 1-shot, 5 queries a class", torch: "matching.py",
+		args: []string{"20", "1", "5"}, steps: 5, forms: twoForms, plain: 3, best: 1.5, operations: matchingOperations(20, 1, 5), drift: .02,
+		setup: matching(20, 1, 5)},
+	{name: "relation", what: "a Relation network step, 20-way 1-shot, 5 queries a class, 2000 pairs", torch: "relation.py",
+		args: []string{"20", "1", "5"}, steps: 3, forms: twoForms, plain: 2, best: 1.2, operations: relationOperations(20, 1, 5), drift: .01,
+		setup: relation(20, 1, 5)},
+	{name: "siamese", what: "a step of Koch's Siamese network, batch norm, 8 pairs of 105×105", torch: "siamese.py", args: []string{"8"}, steps: 1,
+		forms: twoForms, plain: 2, best: 1.2, operations: kochOperations(8), drift: .02, setup: koch(8)},
+	{name: "maml", what: "a second-order MAML step, 5-way 1-shot, 32 tasks, its Omniglot network", torch: "maml.py", args: []string{"second", "32"},
+		steps: 2, forms: threeForms, plain: 3, best: 2, operations: metaOperations(false, 32), drift: .02, setup: metaStep(false, 32)},
+	{name: "fomaml", what: "the same of first order", torch: "maml.py", args: []string{"first", "32"}, steps: 3, forms: threeForms,
+		operations: metaOperations(true, 32), drift: .02, setup: metaStep(true, 32)},
+	{name: "maml-4", what: "the second-order step of 4 tasks", torch: "maml.py", args: []string{"second", "4"}, steps: 8, forms: threeForms,
+		plain: 3, best: 2, operations: metaOperations(false, 4), drift: .02, setup: metaStep(false, 4)},
+	{name: "reptile", what: "a meta-step of Reptile, 5 tasks, 5 inner steps on 10 images each, its Omniglot network", torch: "reptile.py",
+		args: []string{"5"}, steps: 3, forms: threeForms, plain: 2, best: 1.5, operations: reptileOperations(5), drift: .02, setup: reptileStep(5)},
+	{name: "memnet", what: "a Memory Network step, 32 questions on 50 sentences of 6 words, width 20, 3 hops", torch: "memnet.py", steps: 50,
+		forms: twoForms, plain: 2, best: 1.5, drift: .01, setup: answering},
+	{name: "sampling", what: "an episode drawn and put into tensors, 20-way 5-shot, 15 queries a class, from 20,000 images", torch: "sampling.py",
+		args: []string{"20", "5", "15"}, steps: 50, forms: []string{"best"}, plain: 20, best: 1, setup: sampling(20, 5, 15)},
+	{name: "evaluation", what: "an evaluation of a Prototypical network on Conv-4, 20-way 5-shot, 15 queries a class, inductive", torch: "conv4.py",
+		args: []string{"20", "5", "15", "evaluate"}, steps: 5, forms: twoForms, operations: evaluated(conv4(400)), setup: evaluation(20, 5, 15)},
 }
-
-// oneBLAS keeps OpenBLAS's threads out of the way of LibTorch's, which makes PyTorch's recurrent networks faster.
-var oneBLAS = []string{"OPENBLAS_NUM_THREADS=1"}
 
 func add8() func(int) []float64 {
 	x, y := uniform(1, 8), uniform(2, 8)
@@ -81,155 +108,5 @@ func chain10() func(int) []float64 {
 			step(i == n-1)
 		}
 		return out
-	}
-}
-
-const (
-	way, shot, query = 20, 5, 15
-	size, width      = 28, 64
-)
-
-// conv4 is a training step of a Prototypical network (Snell et al. 2017) as the runner takes it: four blocks, batch
-// statistics, the squared Euclidean distance of the queries to the means of the classes' shots, Adam.
-func conv4() func(int) []float64 {
-	b := nn.NewBuilder(0, tensor.CPU)
-	e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: size, Width: size, Filters: width})
-	if err != nil {
-		panic(err) // 28×28 images are not too small
-	}
-	net, params := protonet.New(e, nil), b.Params()
-	// The first values that torch/conv4.py computes too, in the order of its parameters.
-	for i, p := range params.Trained() {
-		block, kind := i/4, i%4
-		in := int64(width)
-		if block == 0 {
-			in = 1
-		}
-		if kind > 1 { // gain 1 and bias 0 they have already
-			continue
-		}
-		u := uniform(uint32(10*(block+1)+kind), p.Value().Shape()...)
-		p.Value().Assign(u.MulScalar(2).AddScalar(-1).MulScalar(1 / math.Sqrt(9*float64(in))))
-	}
-	opt := nn.NewAdam(params, nn.AdamConfig{})
-
-	const perClass = shot + query
-	kind := uniform(1, way, 1, size*size).Expand(way, perClass, size*size).Reshape(way*perClass, 1, size, size)
-	images := kind.MulScalar(.5).Add(uniform(2, way*perClass, 1, size, size).MulScalar(.5)).Reshape(1, way, perClass, 1, size, size)
-	labels := func(each int64) *tensor.Tensor {
-		names := make([]int64, 0, way*each)
-		for i := range int64(way) {
-			for range each {
-				names = append(names, i)
-			}
-		}
-		return tensor.New(names, 1, way*each)
-	}
-	task := &fewshot.Task{
-		Way:     way,
-		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, 1, size, size), SupportLabels: labels(shot),
-		Query: images.Narrow(2, shot, query).Reshape(1, way*query, 1, size, size), QueryLabels: labels(query),
-	}
-	step := func() float64 {
-		s := tensor.Enter()
-		defer s.Leave()
-		loss, _ := net.Loss(&nn.Pass{Training: true}, task)
-		opt.Step(tensor.Grad(loss, params.Tensors()...), 1e-3)
-		return loss.Float()
-	}
-	return repeated(step)
-}
-
-// metaStep is a training step of MAML on so many 5-way 1-shot tasks with a query a class (Finn et al. 2017, appendix A.1): the
-// strided network, one inner step at 0.4, Adam. As the runner has it, a task takes one thread, and as many are computed at once
-// as the workload has threads.
-func metaStep(first bool, tasks int64) func() func(int) []float64 {
-	return func() func(int) []float64 {
-		workers := tensor.Threads()
-		tensor.SetThreads(1)
-		const way = 5
-		b := nn.NewBuilder(0, tensor.CPU)
-		e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: size, Width: size, Filters: width, Strided: true, Mean: true})
-		if err != nil {
-			panic(err) // 28×28 images are not too small
-		}
-		net, params := maml.New(b, e, maml.Config{Way: way, FirstOrder: first, Workers: workers}), b.Params()
-		// The first values that torch/maml.py computes too, in the order of its parameters.
-		for i, p := range params.Trained() {
-			block, kind, bound := i/4, i%4, 1/math.Sqrt(width)
-			salt := uint32(50 + kind)
-			if block < 4 {
-				if kind > 1 { // gain 1 and bias 0 they have already
-					continue
-				}
-				if bound = 1. / 3; block > 0 {
-					bound /= math.Sqrt(width)
-				}
-				salt = uint32(10*(block+1) + kind)
-			}
-			p.Value().Assign(uniform(salt, p.Value().Shape()...).MulScalar(2).AddScalar(-1).MulScalar(bound))
-		}
-		opt := nn.NewAdam(params, nn.AdamConfig{})
-		images := uniform(1, tasks, 2*way, 1, size, size)
-		names := make([]int64, 0, tasks*way)
-		for i := range tasks * way {
-			names = append(names, i%way)
-		}
-		labels := tensor.New(names, tasks, way)
-		task := &fewshot.Task{
-			Way: way, Support: images.Narrow(1, 0, way), SupportLabels: labels, Query: images.Narrow(1, way, way), QueryLabels: labels,
-		}
-		return repeated(func() float64 {
-			s := tensor.Enter()
-			defer s.Leave()
-			grads, loss, _ := net.Gradients(&nn.Pass{Training: true}, task)
-			opt.Step(grads, 1e-3)
-			return loss.Float()
-		})
-	}
-}
-
-// copyNTM is a training step of a Neural Turing Machine on copy (Graves et al. 2014, section 4.1): an LSTM controller of 100
-// units, a memory of 128 slots of width 20, one head of each kind, Adam.
-func copyNTM(batch int64) func() func(int) []float64 {
-	const bits, length = 8, 20
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
-		net := ntm.New(b, ntm.Config{Outputs: bits, Config: controller.Config{
-			Inputs: bits + 1, Size: 100, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
-				return memory.NewNTM(b, memory.NTMConfig{Control: control})
-			},
-		}})
-		params := b.Params()
-		for i, p := range params.Trained() { // the first values that torch/ntm.py has too
-			p.Value().Assign(uniform(uint32(10+i), p.Value().Shape()...).MulScalar(.2).AddScalar(-.1))
-		}
-		opt := nn.NewAdam(params, nn.AdamConfig{})
-		vectors := uniform(1, length, batch, bits)
-		target := vectors.Gt(vectors.ZerosLike().AddScalar(.5)).To(tensor.Float32)
-		x := tensor.Cat(0,
-			tensor.Cat(2, target, tensor.Zeros(length, batch, 1)),
-			tensor.Cat(2, tensor.Zeros(1, batch, bits), tensor.Ones(1, batch, 1)),
-			tensor.Zeros(length, batch, bits+1))
-		step := func() float64 {
-			s := tensor.Enter()
-			defer s.Leave()
-			logits := net.Forward(&nn.Pass{Training: true}, x, nil).Narrow(0, length+1, length)
-			loss := tensor.BCEWithLogits(logits, target).MulScalar(1 / float64(batch))
-			opt.Step(tensor.Grad(loss, params.Tensors()...), 1e-3)
-			return loss.Float()
-		}
-		return repeated(step)
-	}
-}
-
-// repeated takes a step as many times as it is asked for, and returns their losses.
-func repeated(step func() float64) func(n int) []float64 {
-	return func(n int) []float64 {
-		losses := make([]float64, n)
-		for i := range losses {
-			losses[i] = step()
-		}
-		return losses
 	}
 }

@@ -21,7 +21,9 @@ func TestTablesAreUpToDate(t *testing.T) {
 	runs, err := results.ReadRuns(os.DirFS("."))
 	require.NoError(t, err)
 	require.NotEmpty(t, runs)
-	documents, err := results.Documents(runs)
+	speed, err := results.ReadSpeed(os.DirFS("."))
+	require.NoError(t, err)
+	documents, err := results.Documents(runs, speed)
 	require.NoError(t, err)
 	written := map[string]bool{}
 	for _, want := range documents {
@@ -233,14 +235,14 @@ func TestNTMTableWithoutMetricsOrNewFigures(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(text.Markdown("")), "| 1 of 1 seed |")
 	assert.NotContains(t, string(text.Markdown("")), "plots/copy.svg")
-	documents, err := results.Documents(runs)
+	documents, err := results.Documents(runs, nil)
 	require.NoError(t, err)
 	for _, d := range documents {
 		assert.NotContains(t, d.Path, "plots/")
 	}
 
 	old["runs/ntm-copy/seed-1/metrics.jsonl"] = &fstest.MapFile{Data: []byte("x\n")}
-	_, err = results.Documents(readAll(t, old))
+	_, err = results.Documents(readAll(t, old), nil)
 	assert.ErrorContains(t, err, "beside runs/ntm-copy/seed-1/result.json: metrics: line 1: ")
 }
 
@@ -277,7 +279,7 @@ func TestNGramsAreShownAboveTheOptimum(t *testing.T) {
 		"{\"step\":25,\"validation_bits\":138}\n{\"step\":50,\"validation_bits\":137}\n{\"step\":75,\"validation_bits\":136}\n")}
 	runs, text := table(recorded)
 	assert.Contains(t, text, "| 137.000 bits; 2.20 above the optimal estimator | 1 of 1 seed within 800 sequences |")
-	documents, err := results.Documents(runs)
+	documents, err := results.Documents(runs, nil)
 	require.NoError(t, err)
 	i := slices.IndexFunc(documents, func(d results.Document) bool { return d.Path == "results/plots/ngrams.svg" })
 	require.GreaterOrEqual(t, i, 0)

@@ -1,5 +1,3 @@
-import sys
-
 import common
 
 
@@ -14,4 +12,4 @@ def setup():
     return steps
 
 
-common.serve(int(sys.argv[1]), setup)
+common.serve(setup)

@@ -1,6 +1,8 @@
-"""What the workloads share: the same numbers as the Go side, and the talk with it.
+"""What the workloads share: the same numbers as the Go side, the talk with it, and Conv-4.
 
-A workload is a process that answers every line "N" on its input with the seconds that N steps took and their losses.
+A workload is a process, started with the number of threads, the form and the workload's own arguments, that answers
+every line "N" on its input with the seconds that N steps took, their losses and the most memory that it has held so
+far. The form plain is PyTorch as people write it, best the fastest plain PyTorch that we know to write.
 """
 import json
 import math
@@ -9,6 +11,10 @@ import time
 
 import numpy
 import torch
+from torch import nn
+
+FORM, ARGS = sys.argv[2], sys.argv[3:]
+BEST = FORM == "best"
 
 
 def uniform(salt, *shape):
@@ -22,11 +28,76 @@ def uniform(salt, *shape):
     return torch.from_numpy((x >> numpy.uint64(8)).astype(numpy.float32) / numpy.float32(1 << 24)).reshape(shape)
 
 
-def serve(threads, setup):
-    torch.set_num_threads(threads)
+def within(bound, salt, *shape):
+    """Values in [-bound, bound)."""
+    return (2 * uniform(salt, *shape) - 1) * bound
+
+
+def words(salt, vocabulary, *shape):
+    """Numbers of words."""
+    return (uniform(salt, *shape) * vocabulary).long().clamp(max=vocabulary - 1)
+
+
+def fill(parameters, bound, first):
+    """Gives parameters first values that the Go side's have too."""
+    with torch.no_grad():
+        for i, p in enumerate(parameters):
+            p.copy_(within(bound, first + i, *p.shape))
+
+
+def block(salt, channels, width=64, padding=1, pool=True, kernel=3):
+    conv = nn.Conv2d(channels, width, kernel, padding=padding)
+    bound = 1 / math.sqrt(kernel * kernel * channels)
+    with torch.no_grad():
+        conv.weight.copy_(within(bound, salt, *conv.weight.shape))
+        conv.bias.copy_(within(bound, salt + 1, width))
+    return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(), *([nn.MaxPool2d(2)] if pool else []))
+
+
+def episode(way, per_class, size=28):
+    """The images of an episode, [way, per_class, 1, size, size]."""
+    kind = uniform(1, way, 1, size, size).repeat_interleave(per_class, 0)
+    return (0.5 * kind + 0.5 * uniform(2, way * per_class, 1, size, size)).view(way, per_class, 1, size, size)
+
+
+def laid_out(x):
+    """Images or a network, channels last where the form says so."""
+    return x.to(memory_format=torch.channels_last) if BEST else x
+
+
+def repeated(step):
+    return lambda n: [step() for _ in range(n)]
+
+
+def trained(parameters, loss, rate=1e-3, clip=None):
+    """Steps of Adam on a loss."""
+    parameters = list(parameters)
+    adam = torch.optim.Adam(parameters, lr=rate, foreach=BEST)
+
+    def step():
+        value = loss()
+        adam.zero_grad(set_to_none=True)
+        value.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        adam.step()
+        return value.item()
+
+    return repeated(step)
+
+
+def peak():
+    """The most memory that the process has held, in bytes. getrusage would give its parent's, where that is more."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def serve(setup):
+    torch.set_num_threads(int(sys.argv[1]))
     steps = setup()
     print(json.dumps({"version": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
         start = time.perf_counter()
         losses = steps(int(line))
-        print(json.dumps({"seconds": time.perf_counter() - start, "losses": losses}), flush=True)
+        seconds = time.perf_counter() - start
+        print(json.dumps({"seconds": seconds, "losses": losses, "peak": peak()}), flush=True)

@@ -19,7 +19,8 @@ func newTable() *cobra.Command {
 		Short: "Generate the result tables from result.json files",
 		Long: `Table reads every result.json below results/runs and writes what is generated from them: the pages and drawings of results,
 results/csv/figures.csv with every figure and results/csv/published.csv with what they are held against, the tables of the
-paper, and the result table of README.md.
+paper, and the result table of README.md. Where there is a results/speed.json, as make bench writes it, results/speed.md is among
+the pages.
 A run becomes part of them when its folder lies there, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,7 +31,11 @@ A run becomes part of them when its folder lies there, as after: engram run FILE
 			if err != nil {
 				return err
 			}
-			documents, err := results.Documents(runs)
+			speed, err := results.ReadSpeed(os.DirFS(filepath.Join(dir, "results")))
+			if err != nil {
+				return err
+			}
+			documents, err := results.Documents(runs, speed)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/cpu"
+
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/tensor"
+)
+
+// ceilingsName is what -alone calls the machine's ceilings.
+const ceilingsName = "ceilings"
+
+// alone has this program measure in a process of its own, which nothing before it has left memory in.
+func (m *meter) alone(name string, into any) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, "-alone", name, "-threads", strconv.Itoa(m.threads), fmt.Sprintf("-keep-memory=%t", m.keep))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s in a process of its own: %w", name, err)
+	}
+	return json.Unmarshal(out, into)
+}
+
+// alone is what that process does: the ceilings, or two rounds of a workload and the memory that the process held at
+// most.
+func alone(w io.Writer, name string) (err error) {
+	defer tensor.Catch(&err)
+	scope := tensor.Enter()
+	defer scope.Leave()
+	if name == ceilingsName {
+		return json.NewEncoder(w).Encode(ceilings())
+	}
+	chosen, err := choose(name)
+	if err != nil {
+		return err
+	}
+	steps := chosen[0].setup()
+	for range 2 {
+		steps(chosen[0].steps)
+	}
+	return json.NewEncoder(w).Encode(struct{ Peak int64 }{peak()})
+}
+
+// peak is the most memory that this process has held, in bytes; 0 where the system does not tell. That of getrusage
+// would be its parent's, where that is more.
+func peak() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(status, []byte("VmHWM:"))
+	var kilobytes int64
+	if _, err := fmt.Sscan(string(rest), &kilobytes); err != nil {
+		return 0
+	}
+	return kilobytes * 1024
+}
+
+// ceilings measures what the machine can do at best: the fastest of some tries each, so that what else runs counts
+// least.
+func ceilings() (c results.Ceilings) {
+	const side, tries, copied = 2048, 6, 256 << 20
+	product := func(of tensor.DType) float64 {
+		a, b := uniform(1, side, side).To(of), uniform(2, side, side).To(of)
+		return 2 * side * side * side / fastest(tries, func() { a.MatMul(b) }) / 1e9
+	}
+	c.FP32 = product(tensor.Float32)
+	if cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16 {
+		c.BF16 = product(tensor.BFloat16)
+	}
+	from, to := tensor.Ones(copied/4), tensor.Zeros(copied/4)
+	c.Copy = 2 * copied / fastest(tries, func() { to.Assign(from) }) / 1e9
+	return c
+}
+
+// fastest is the least time that f took.
+func fastest(tries int, f func()) float64 {
+	var least time.Duration
+	for i := range tries {
+		scope := tensor.Enter()
+		begin := time.Now()
+		f()
+		took := time.Since(begin)
+		scope.Leave()
+		if i == 0 || took < least {
+			least = took
+		}
+	}
+	return least.Seconds()
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestUnequalWorkIsRefused(t *testing.T) {
+	assert.NoError(t, agree([]float64{1, 200}, []float64{1.00009, 201}, .01))
+	assert.ErrorContains(t, agree([]float64{1}, []float64{1.0002}, .01), "result 0 is 1 in Engram and 1.0002", "the drift is for later results")
+	assert.ErrorContains(t, agree([]float64{1, 1}, []float64{1, 1.02}, .01), "result 1")
+	assert.ErrorContains(t, agree([]float64{1}, []float64{math.NaN()}, 1), "result 0")
+	assert.ErrorContains(t, agree([]float64{1}, nil, 0), "1 results in Engram and 0")
+}
+
+// Every workload has a script and a line in the README, and is chosen by its name.
+func TestWorkloadsAreWhole(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	var names []string
+	for _, w := range workloads {
+		assert.FileExists(t, filepath.Join("torch", w.torch))
+		assert.Contains(t, string(readme), "`"+w.name+"`")
+		assert.Positive(t, w.steps, w.name)
+		assert.Equal(t, w.best > 0, w.plain > 0, "%s: the floors are set together", w.name)
+		assert.False(t, w.best > 0 && w.forms == nil, "%s has a floor and nothing to hold to it", w.name)
+		names = append(names, w.name)
+		got, err := choose(w.name)
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		assert.Equal(t, w.name, got[0].name)
+	}
+	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(names))), len(names), "names differ")
+	_, err = choose("add8,nonsense")
+	assert.ErrorContains(t, err, `no workload "nonsense"`)
+}
+
+// By hand, of one image: 28·28·9·64 products and as many sums in the first layer, and so on.
+func TestOperationsAreCounted(t *testing.T) {
+	o := conv4(1)
+	assert.InDelta(t, 2*28*28*9*64, o.first, 0)
+	assert.InDelta(t, 2*(14*14+7*7+3*3)*9*64*64, o.others, 0)
+	assert.InDelta(t, 2*o.first+3*o.others, trained(o), 0)
+	assert.InDelta(t, o.first+o.others, evaluated(o), 0)
+
+	inner := sided(5, 14, 7, 4, 2)
+	assert.InDelta(t, 4*inner.first+6*inner.others, metaOperations(true, 1), 0)
+	assert.InDelta(t, 6*inner.first+12*inner.others, metaOperations(false, 1), 0)
+	assert.InDelta(t, 2*metaOperations(false, 1), metaOperations(false, 2), 0)
+}
+
+func TestSettingsOfAProcess(t *testing.T) {
+	assert.Empty(t, setting{form: "plain"}.env())
+	assert.Equal(t, "plain", setting{form: "plain"}.String())
+	s := setting{form: "best", keep: true, oneBLAS: true}
+	assert.Equal(t, "best, memory kept, OpenBLAS on one thread", s.String())
+	assert.Contains(t, s.env(), "OPENBLAS_NUM_THREADS=1")
+	assert.Contains(t, strings.Join(s.env(), " "), "MALLOC_MMAP_MAX_=0")
+}
+
+// One workload on either side, where PyTorch is there.
+func TestBothSidesAgree(t *testing.T) {
+	python, err := findPython()
+	if err != nil {
+		t.Skip(err)
+	}
+	m := meter{options: options{rounds: 1, threads: 1, scripts: "torch"}, python: python}
+	for _, name := range []string{"add8", "chain10", "ntm-1", "memnet"} {
+		w, err := choose(name)
+		require.NoError(t, err)
+		assert.NoError(t, m.check(w[0]), name)
+	}
+	w := must(choose("chain10"))[0]
+	w.args, w.torch = nil, "add8.py"
+	assert.ErrorContains(t, m.check(w), "the work is not equal")
+}

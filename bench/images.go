@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/matchingnet"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/protonet"
+	"github.com/engram-go/engram/relationnet"
+	"github.com/engram-go/engram/siamese"
+	"github.com/engram-go/engram/tensor"
+)
+
+const size, width = 28, 64 // of images and of Conv-4
+
+// must takes what cannot fail with what the workloads give it; measure makes a panic an error.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// task is one episode: that of torch/common.py.
+func task(way, shot, query int64) *fewshot.Task {
+	each := shot + query
+	kind := uniform(1, way, 1, size*size).Expand(way, each, size*size).Reshape(way*each, 1, size, size)
+	images := kind.MulScalar(.5).Add(uniform(2, way*each, 1, size, size).MulScalar(.5)).Reshape(1, way, each, 1, size, size)
+	return &fewshot.Task{
+		Way:     way,
+		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, 1, size, size), SupportLabels: tensor.New(labels(way, shot), 1, way*shot),
+		Query: images.Narrow(2, shot, query).Reshape(1, way*query, 1, size, size), QueryLabels: tensor.New(labels(way, query), 1, way*query),
+	}
+}
+
+// newConv4 makes the encoder with the first values of torch/common.py.
+func newConv4(b *nn.Builder, c encoder.Conv4Config) encoder.Encoder {
+	c.Height, c.Width, c.Filters = size, size, width
+	e := must(encoder.NewConv4(b, c))
+	fillBlocks(b.Params().Trained(), 10)
+	return e
+}
+
+// learning is steps of Adam on a loss; those with a clip bound the norm of the gradient.
+func learning(params *nn.Params, rate, clip float64, loss func(p *nn.Pass) *tensor.Tensor) func(int) []float64 {
+	opt := nn.NewAdam(params, nn.AdamConfig{})
+	return repeated(func() float64 {
+		s := tensor.Enter()
+		defer s.Leave()
+		l := loss(&nn.Pass{Training: true})
+		grads := tensor.Grad(l, params.Tensors()...)
+		if clip > 0 {
+			grads = nn.ClipByNorm(grads, clip)
+		}
+		opt.Step(grads, rate)
+		return l.Float()
+	})
+}
+
+// repeated takes a step as many times as it is asked for, and returns their losses.
+func repeated(step func() float64) func(n int) []float64 {
+	return func(n int) []float64 {
+		losses := make([]float64, n)
+		for i := range losses {
+			losses[i] = step()
+		}
+		return losses
+	}
+}
+
+// prototypes is a training step of a Prototypical network (Snell et al. 2017) as the runner takes it: four blocks,
+// batch statistics, the squared Euclidean distance of the queries to the means of the classes' shots, Adam.
+func prototypes(way, shot, query int64) func() func(int) []float64 {
+	return func() func(int) []float64 {
+		b := nn.NewBuilder(0, tensor.CPU)
+		net, task := protonet.New(newConv4(b, encoder.Conv4Config{}), nil), task(way, shot, query)
+		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
+			loss, _ := net.Loss(p, task)
+			return loss
+		})
+	}
+}
+
+// evaluation is what the runner does with an episode of a test, by running statistics.
+func evaluation(way, shot, query int64) func() func(int) []float64 {
+	return func() func(int) []float64 {
+		b := nn.NewBuilder(0, tensor.CPU)
+		net, task := protonet.New(newConv4(b, encoder.Conv4Config{}), nil), task(way, shot, query)
+		return repeated(func() (loss float64) {
+			s := tensor.Enter()
+			defer s.Leave()
+			tensor.NoGrad(func() {
+				logp := net.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task)
+				task.Accuracies(logp)
+				loss = task.NLL(logp).Float()
+			})
+			return loss
+		})
+	}
+}
+
+// matching is a training step of a Matching network with full-context embeddings (Vinyals et al. 2016, appendix A).
+func matching(way, shot, query int64) func() func(int) []float64 {
+	return func() func(int) []float64 {
+		b := nn.NewBuilder(0, tensor.CPU)
+		net, task := matchingnet.New(newConv4(b, encoder.Conv4Config{}), nil), task(way, shot, query)
+		made := len(b.Params().Trained())
+		net.Context = matchingnet.NewContext(b.In("context"), width, matchingnet.DefaultReads)
+		fill(b.Params().Trained()[made:], 1./8, 50)
+		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
+			loss, _ := net.Loss(p, task)
+			return loss
+		})
+	}
+}
+
+// relation is a training step of a Relation network (Sung et al. 2018), its gradient clipped as in its experiment.
+func relation(way, shot, query int64) func() func(int) []float64 {
+	return func() func(int) []float64 {
+		b := nn.NewBuilder(0, tensor.CPU)
+		e, task := newConv4(b, encoder.Conv4Config{Pools: 2, Unpadded: 2}), task(way, shot, query)
+		made := len(b.Params().Trained())
+		net := relationnet.New(e, relationnet.NewMemory(b, e), relationnet.MSE)
+		params := b.Params().Trained()[made:]
+		fillBlocks(params[:8], 110)
+		fill(params[8:], 1./8, 50)
+		return learning(b.Params(), 1e-3, .5, func(p *nn.Pass) *tensor.Tensor {
+			loss, _ := net.Loss(p, task)
+			return loss
+		})
+	}
+}
+
+// koch is a training step of Koch's Siamese network (Koch et al. 2015) on so many pairs, with batch norm as in its
+// experiments.
+func koch(count int64) func() func(int) []float64 {
+	return func() func(int) []float64 {
+		b := nn.NewBuilder(0, tensor.CPU)
+		e := must(encoder.NewKoch(b, encoder.KochConfig{Normalize: true}))
+		params := b.Params().Trained()
+		fillBlocks(params[:16], 10)
+		fill(params[16:], 1/math.Sqrt(256*36), 50)
+		net := siamese.New(b, e, siamese.Config{})
+		same := make([]float32, count)
+		for i := range same {
+			same[i] = float32((i + 1) % 2)
+		}
+		images := uniform(1, 2*count, 1, 105, 105)
+		pairs := &siamese.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.New(same, count)}
+		return learning(b.Params(), 3e-4, 0, func(p *nn.Pass) *tensor.Tensor {
+			loss, _ := net.PairLoss(p, pairs)
+			return loss
+		})
+	}
+}
+
+// sampling draws episodes from images of equal sums, so that what is drawn shows in no result, and puts them into
+// tensors.
+func sampling(way, shot, query int) func() func(int) []float64 {
+	const classes, each, pixels = 1000, 20, size * size
+	return func() func(int) []float64 {
+		first := make([]byte, pixels)
+		for i, v := range numbers(1, pixels) {
+			first[i] = byte(256 * v)
+		}
+		names, counts, all := make([]string, classes), make([]int, classes), make([]byte, 0, classes*each*pixels)
+		for c := range classes {
+			names[c], counts[c] = fmt.Sprint(c), each
+			for i := range each {
+				by := pixels - (c*each+i)%pixels
+				all = append(append(all, first[by:]...), first[:by]...)
+			}
+		}
+		set := must(dataset.NewImages(names, counts, 1, size, size, all))
+		sampler := must(episode.New(set, episode.Spec{Way: way, Shot: shot, Query: query}, 1, "bench"))
+		batch, next := new(episode.Batch), uint64(0)
+		return func(n int) (out []float64) {
+			for i := range n {
+				s := tensor.Enter()
+				sampler.Fill(batch, next, 1)
+				next++
+				t := fewshot.NewTask(batch, tensor.CPU)
+				if i == n-1 {
+					sum := func(x *tensor.Tensor) float64 { return x.To(tensor.Float64).Sum().Float() }
+					out = []float64{float64(t.Support.Dim(1)), float64(t.Query.Dim(1)), sum(t.Support) + sum(t.Query), sum(t.SupportLabels), sum(t.QueryLabels)}
+				}
+				s.Leave()
+			}
+			return out
+		}
+	}
+}

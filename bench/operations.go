@@ -1,0 +1,67 @@
+package main
+
+// operations counts the additions and multiplications of what a network computes forward: of its first layer, whose
+// input has no gradient, and of the others. Convolutions and linear maps are counted, nothing else.
+type operations struct{ first, others float64 }
+
+// convolution is that of so many images to maps of a side.
+func convolution(images, side, in, out, kernel float64) float64 {
+	return linear(images*side*side, in*kernel*kernel, out)
+}
+
+func linear(rows, in, out float64) float64 { return 2 * rows * in * out }
+
+// trained is forward, and backward twice as much, once for the weights and once for the input.
+func trained(o operations) float64 { return 2*o.first + 3*o.others }
+
+func evaluated(o operations) float64 { return o.first + o.others }
+
+// sided is Conv-4 whose convolutions give maps of these sides.
+func sided(images float64, sides ...float64) operations {
+	o := operations{first: convolution(images, sides[0], 1, width, 3)}
+	for _, side := range sides[1:] {
+		o.others += convolution(images, side, width, width, 3)
+	}
+	return o
+}
+
+func conv4(images float64) operations { return sided(images, 28, 14, 7, 3) }
+
+func matchingOperations(way, shot, query float64) float64 {
+	o := conv4(way * (shot + query))
+	gates := func(rows, in float64) float64 { return linear(rows, in+width, 4*width) }
+	o.others += 2*gates(way*shot, width) + 5*gates(way*query, 2*width) // two directions; five reads
+	return trained(o)
+}
+
+// relationOperations has the relation's first convolution once for every map and not for every pair.
+func relationOperations(way, shot, query float64) float64 {
+	o := sided(way*(shot+query), 26, 11, 5, 5)
+	o.others += convolution(way*(1+query), 5, width, width, 3) + convolution(way*way*query, 2, width, width, 3)
+	return trained(o)
+}
+
+func kochOperations(pairs float64) float64 {
+	n := 2 * pairs
+	return trained(operations{
+		first: convolution(n, 96, 1, 64, 10),
+		others: convolution(n, 42, 64, 128, 7) + convolution(n, 18, 128, 128, 4) + convolution(n, 6, 128, 256, 4) +
+			linear(n, 256*6*6, 4096),
+	})
+}
+
+// metaOperations are those of an inner step and of the loss after it. Through the inner step goes a gradient of its
+// gradient: of each of the two products backward there are two more, and the inner step's forward is gone through
+// backward once more.
+func metaOperations(first bool, tasks float64) float64 {
+	o := sided(5*tasks, 14, 7, 4, 2)
+	if first {
+		return 2 * trained(o)
+	}
+	return 2*trained(o) + 2*o.first + 6*o.others
+}
+
+// reptileOperations are those of the inner steps and of the queries' answers.
+func reptileOperations(tasks float64) float64 {
+	return 5*trained(sided(10*tasks, 14, 7, 4, 2)) + evaluated(sided(5*tasks, 14, 7, 4, 2))
+}
