@@ -77,12 +77,34 @@ are touched once.`), t)
 	if len(tested) > 0 {
 		page.Add(protocols)
 	}
+	if t := verification(runs); t != nil {
+		page.Add(table.Heading("Verification"), table.Say("Are two drawings of one character or of two? Pairs told apart, in percent; half of them are of one character. Published is\n"+
+			"Koch et al. 2015, table 1: 93.4 with 150,000 training pairs and affine copies, 91.6 without copies, as third parties transcribe it."), t)
+	}
 	var sources []string
 	for _, p := range all.Lake {
 		sources = append(sources, p.Method+": "+p.Paper)
 	}
 	page.Add(table.Say("Published: " + strings.Join(sources, "; ") + "."))
 	return page, nil
+}
+
+// verification has a row for every run that told pairs apart, nil where none did.
+func verification(runs []Run) *table.Table {
+	t := &table.Table{Name: "verification", Columns: slices.Concat(table.Labels("experiment"), table.Proses("measured on"),
+		table.Numbers("pairs", "told apart", "seed"), table.Labels("training"))}
+	for _, r := range runs {
+		for _, f := range r.Figures {
+			if p := f.Protocol; p.Pairs > 0 {
+				t.Add(table.Text{table.Linked(r.Name, r.Path)}, table.Sayf("%s, %d test classes, split %s, batch norm %s, %s", p.Dataset, p.Classes, p.Split, p.Norm, p.Precision),
+					table.Sayf("%d", p.Pairs), ours(1, f.Value, f.Interval), table.Sayf("%d", r.Seed), r.trainedFor())
+			}
+		}
+	}
+	if t.Rows == nil {
+		return nil
+	}
+	return t
 }
 
 // lake is the figure on Lake's runs, nil where there is none.

@@ -46,3 +46,16 @@ func TestLakeTable(t *testing.T) {
 	_, err = results.Lake([]results.Run{lakeRun("a", "siamese", 1, "{")})
 	assert.ErrorContains(t, err, "its config")
 }
+
+// Pairs told apart have a table of their own below the one-shot runs.
+func TestVerificationTable(t *testing.T) {
+	r := sample()
+	r.Name, r.Figures[0].Name = "siamese", "verification"
+	r.Figures[0].Protocol.Pairs = 10000
+	page, err := results.Lake([]results.Run{{Path: "runs/s/result.json", Result: r}})
+	require.NoError(t, err)
+	assert.Contains(t, string(page.Markdown("")), "| [siamese](runs/s/result.json) | omniglot, 1692 test classes, split vinyals, batch norm inductive, fp32 | 10000 | **98.8** ± 0.1 | 3 | 9000 steps, 20 min |")
+	page, err = results.Lake(nil)
+	require.NoError(t, err)
+	assert.NotContains(t, string(page.Markdown("")), "Verification")
+}
