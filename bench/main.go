@@ -11,7 +11,6 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +78,7 @@ func run(o options) error {
 		return nil
 	}
 	s := results.Speed{
-		Build: build(), CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: o.threads, Load: load(), Rounds: o.rounds,
+		Build: results.ThisBuild(tensor.Version()), CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: o.threads, Load: load(), Rounds: o.rounds,
 	}
 	if err := m.alone(ceilingsName, &s.Ceilings); err != nil {
 		return err
@@ -316,24 +315,6 @@ func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
-}
-
-// build is what this program was built from.
-func build() results.Build {
-	b := results.Build{Go: runtime.Version(), LibTorch: tensor.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Commit = s.Value
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
-		}
-	}
-	return b
 }
 
 func load() float64 {

@@ -17,6 +17,7 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/experiments/tfevents"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 )
 
 // The files of a run folder.
@@ -25,7 +26,7 @@ const (
 	fileMetrics    = "metrics.jsonl"          // one line a report
 	fileCheckpoint = "checkpoint.safetensors" // all that training goes on from; checkpoint-1 and so on are older ones
 	fileModel      = "model.safetensors"      // the best model's parameters
-	fileResult     = "result.json"
+	fileResult     = results.FileName
 	fileSamples    = "samples.txt" // examples of what the network does, where the work has some to read
 	folderPlots    = "plots"
 	fileScores     = "scores.json" // of each test episode or sequence

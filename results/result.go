@@ -9,9 +9,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 
 	"gonum.org/v1/gonum/stat"
 )
+
+// FileName is the name of a run's result file.
+const FileName = "result.json"
 
 // Result is what a run came to: result.json of its folder, which tables are generated from.
 type Result struct {
@@ -107,6 +112,24 @@ type Build struct {
 	Modified bool   `json:"modified,omitempty"` // the working tree differed from the commit
 	Go       string `json:"go"`
 	LibTorch string `json:"libtorch"`
+}
+
+// ThisBuild is what the running program was built from, with a LibTorch.
+func ThisBuild(libTorch string) Build {
+	b := Build{Go: runtime.Version(), LibTorch: libTorch}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
 }
 
 // Machine is what the run ran on.

@@ -129,7 +129,7 @@ func ReadFolder(dir string) ([]Run, error) {
 func readBelow(dir fs.FS, root, place string) ([]Run, error) {
 	var runs []Run
 	err := fs.WalkDir(dir, root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Base(p) != "result.json" {
+		if err != nil || d.IsDir() || path.Base(p) != FileName {
 			return err
 		}
 		shown := filepath.ToSlash(filepath.Join(place, p))

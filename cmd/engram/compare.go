@@ -25,7 +25,7 @@ second's, with its 95 % interval. Where protocols differ it says in what.`,
 			var rs [2]*results.Result
 			for i, path := range args {
 				if info, err := os.Stat(path); err == nil && info.IsDir() {
-					path = filepath.Join(path, "result.json")
+					path = filepath.Join(path, results.FileName)
 				}
 				r, err := results.Read(path)
 				if err != nil {

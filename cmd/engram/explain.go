@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -50,9 +49,7 @@ sentence at each hop. A star marks the sentences that the answer follows from. -
 			}
 			w := cmd.OutOrStdout()
 			if asJSON {
-				e := json.NewEncoder(w)
-				e.SetIndent("", "  ")
-				return e.Encode(all)
+				return printJSON(w, all)
 			}
 			if len(all) == 0 {
 				_, err := fmt.Fprintf(w, "no story of task %d is answered wrongly\n", o.Task)

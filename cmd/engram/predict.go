@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -68,9 +67,7 @@ turned round; drawings that are light on dark need --ink light.`,
 			}
 			var b bytes.Buffer
 			if asJSON {
-				e := json.NewEncoder(&b)
-				e.SetIndent("", "  ")
-				err = e.Encode(all)
+				err = printJSON(&b, all)
 			} else {
 				for _, p := range all {
 					for _, c := range p.Probabilities[:min(top, len(p.Probabilities))] {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -197,22 +198,10 @@ type version struct {
 }
 
 func readVersion() version {
-	v := version{Engram: "devel", LibTorch: tensor.Version()}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	v.Go = info.GoVersion
-	if m := info.Main.Version; m != "" && m != "(devel)" {
-		v.Engram = m
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			v.Revision = s.Value
-		case "vcs.modified":
-			v.Modified = s.Value == "true"
-		}
+	b := results.ThisBuild(tensor.Version())
+	v := version{Engram: "devel", Revision: b.Commit, Modified: b.Modified, Go: b.Go, LibTorch: b.LibTorch}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v.Engram = info.Main.Version
 	}
 	return v
 }

@@ -66,9 +66,8 @@ func (f *runFlags) config(cmd *cobra.Command, file string) (*experiments.Config,
 // options makes a run's options; done ends what it shows.
 func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func()) {
 	tensor.KeepMemory()
-	v := readVersion()
 	o.Data = f.data
-	o.Build = results.Build{Commit: v.Revision, Modified: v.Modified, Go: v.Go, LibTorch: v.LibTorch}
+	o.Build = results.ThisBuild(tensor.Version())
 	switch {
 	case f.quiet:
 		return o, func() {}
@@ -189,9 +188,14 @@ func (f *runFlags) print(cmd *cobra.Command, all []*results.Result) error {
 	if !f.json {
 		return printResults(cmd.OutOrStdout(), all)
 	}
-	e := json.NewEncoder(cmd.OutOrStdout())
+	return printJSON(cmd.OutOrStdout(), all)
+}
+
+// printJSON prints what --json asks for.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(all)
+	return e.Encode(v)
 }
 
 // printResults prints a row for each figure.

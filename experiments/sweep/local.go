@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/results"
 )
 
 // fileLog is what the process of a run had to say, beside how far it was.
@@ -91,7 +92,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	case ctx.Err() != nil:
 		return Status{State: Stopped}
 	case err == nil:
-		err = fmt.Errorf("it ended without a %s", fileResult)
+		err = fmt.Errorf("it ended without a %s", results.FileName)
 	case last != "":
 		err = errors.New(strings.TrimPrefix(last, "engram: "))
 	}

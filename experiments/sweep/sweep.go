@@ -58,12 +58,9 @@ type Engine interface {
 	Run(ctx context.Context, runs []Run, watch Watcher) error
 }
 
-// fileResult is of a finished run, as package experiments names it.
-const fileResult = "result.json"
-
 // finished tells whether a run has come to its end.
 func (r Run) finished() (bool, error) {
-	_, err := os.Stat(filepath.Join(r.Folder, fileResult))
+	_, err := os.Stat(filepath.Join(r.Folder, results.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -78,7 +75,7 @@ func Results(runs []Run) ([]*results.Result, error) {
 		done, err := r.finished()
 		if done {
 			var result *results.Result
-			if result, err = results.Read(filepath.Join(r.Folder, fileResult)); err == nil {
+			if result, err = results.Read(filepath.Join(r.Folder, results.FileName)); err == nil {
 				all = append(all, result)
 			}
 		}
