@@ -138,4 +138,14 @@ func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return x.Flatten(1, -1)
 }
 
+// ConvNet returns the network by the batch's own statistics without its last layer, which is the caller's, and its parameters in
+// the order of the values that tensor.ConvNet takes. It reports false where there is no such network.
+func (e *Conv4) ConvNet() (net tensor.ConvNet, params []*nn.Param, ok bool) {
+	net.Mean, ok = e.mean, true
+	for _, b := range e.blocks {
+		ok = b.Onto(&net, &params) && ok
+	}
+	return net, params, ok
+}
+
 var _ Mapper = (*Conv4)(nil)

@@ -22,7 +22,7 @@ type KochConfig struct {
 	// paper's. Training is then many times shorter.
 	Normalize bool
 	// BFloat16 computes the convolutions in bfloat16, which processors with instructions for it do several times as fast;
-	// parameters, batch norm and the embedding stay float32.
+	// parameters, batch norm and the embedding stay float32. Processors without AVX-512 also sum in bfloat16, slowly.
 	BFloat16 bool
 }
 

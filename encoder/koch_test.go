@@ -11,6 +11,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/cpu"
 )
 
 func koch(t *testing.T, c encoder.KochConfig) (*encoder.Koch, *nn.Params) {
@@ -126,7 +127,11 @@ func TestKochInBFloat16(t *testing.T) {
 			dot += g.Mul(wants[i]).Sum().Float()
 			size, other = size+g.Square().Sum().Float(), other+wants[i].Square().Sum().Float()
 		}
-		assert.Greater(t, dot/math.Sqrt(size*other), .99, "the cosine of the gradients")
+		least := .99
+		if !cpu.X86.HasAVX512BW { // LibTorch then has no kernel that sums bfloat16 products in float32
+			least = .95
+		}
+		assert.Greater(t, dot/math.Sqrt(size*other), least, "the cosine of the gradients")
 	}
 }
 

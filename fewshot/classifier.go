@@ -20,6 +20,38 @@ func NewClassifier(b *nn.Builder, e encoder.Encoder, way int64) *Classifier {
 	return &Classifier{e, nn.NewLinear(b.In("head"), e.Width(), way)}
 }
 
+// Fused is a [Classifier] as a tensor.ConvNet, whose gradients take no graph.
+type Fused struct {
+	tensor.ConvNet
+	Params []*nn.Param // in the order of the network's values
+}
+
+// Values returns what a pass uses for the parameters, as constants.
+func (f *Fused) Values(p *nn.Pass) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(f.Params))
+	for i, param := range f.Params {
+		out[i] = p.Value(param).Detach()
+	}
+	return out
+}
+
+// Fused returns the classifier in a form that computes what [Classifier.Classify] and differentiation do in one operation, or nil
+// where its encoder, its device or its type has none.
+func (c *Classifier) Fused(p *nn.Pass, images *tensor.Tensor) *Fused {
+	e, ok := c.Encoder.(interface {
+		ConvNet() (tensor.ConvNet, []*nn.Param, bool)
+	})
+	if !ok {
+		return nil
+	}
+	net, params, ok := e.ConvNet()
+	f := &Fused{net, append(params, c.Head.Weight, c.Head.Bias)}
+	if !ok || !f.Fits(f.Values(p), images) {
+		return nil
+	}
+	return f
+}
+
 // Embed returns the embeddings [n, width] of images [n, channels, height, width] with the batch's own statistics, which move no
 // running ones.
 func (c *Classifier) Embed(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {

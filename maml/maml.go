@@ -9,6 +9,8 @@
 package maml
 
 import (
+	"slices"
+
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
@@ -151,7 +153,14 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 	tasks := float64(t.Support.Dim(0))
 	sums := make([]*tensor.Tensor, len(params)+1) // the loss comes last
 	var answers []*tensor.Tensor
+	fused := n.fused(p, t)
+	if p.Norm != nn.BatchStats {
+		fused = nil
+	}
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
+		if fused != nil {
+			return n.fusedGradients(fused, p, own, params, 1/tasks)
+		}
 		first := p.Apart()
 		leaves := make([]*tensor.Tensor, len(params))
 		for i, param := range params {
@@ -172,6 +181,53 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 	return sums[:len(params)], sums[len(params)], tensor.Cat(0, answers...)
 }
 
+// fused is the network in the form of one operation, nil where it has none: where not all of it is adapted too.
+func (n *Net) fused(p *nn.Pass, t *fewshot.Task) *fewshot.Fused {
+	if n.config.HeadOnly {
+		return nil
+	}
+	return n.Fused(p, t.Support.Flatten(0, 1))
+}
+
+// innerRates are those of the inner steps for a fused network's values.
+func (n *Net) innerRates(f *fewshot.Fused, p *nn.Pass) (out tensor.Rates) {
+	if n.rates == nil {
+		return tensor.Rates{All: n.config.Rate}
+	}
+	of := map[*nn.Param]*nn.Param{}
+	for i, param := range n.adapted {
+		of[param] = n.rates[i]
+	}
+	for _, param := range f.Params {
+		out.Each = append(out.Each, p.Value(of[param]).Detach())
+	}
+	return out
+}
+
+// fusedGradients are a task's share of what [Net.Gradients] sums, and its answers.
+func (n *Net) fusedGradients(f *fewshot.Fused, p *nn.Pass, t *fewshot.Task, params []*nn.Param, share float64) []*tensor.Tensor {
+	got := f.MetaGradient(f.Values(p), n.innerRates(f, p), t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1),
+		t.Query.Flatten(0, 1), t.QueryLabels.Flatten(0, 1), n.config.Steps, !n.config.FirstOrder)
+	of := map[*nn.Param]*tensor.Tensor{}
+	for i, param := range f.Params {
+		of[param] = got.Grads[i]
+	}
+	for i, param := range n.adapted {
+		if n.rates != nil {
+			if at := slices.Index(f.Params, param); at >= 0 {
+				of[n.rates[i]] = got.RateGrads[at]
+			}
+		}
+	}
+	out := make([]*tensor.Tensor, len(params), len(params)+2)
+	for i, param := range params {
+		if g := of[param]; g != nil {
+			out[i] = g.MulScalar(share)
+		}
+	}
+	return append(out, got.Loss.MulScalar(share), got.LogProbs.Unsqueeze(0))
+}
+
 // Loss returns the mean over the tasks of the adapted network's loss on the queries, with all that leads back to the first
 // values, and the queries' log-probabilities [tasks, query, way]. Of many tasks [Net.Gradients] is the lighter way to the
 // gradient.
@@ -190,9 +246,19 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 // test. Nothing of it leads back to the first values.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	n.Fits("LogProbs", t)
+	fused := n.fused(p, t)
 	var answers []*tensor.Tensor
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
-		tuned := n.adapt(p, own, n.config.TestSteps, forgotten)
+		var tuned *nn.Pass
+		if fused != nil {
+			tuned = p.Apart()
+			moved := fused.Descend(fused.Values(p), n.innerRates(fused, p), own.Support.Flatten(0, 1), own.SupportLabels.Flatten(0, 1), n.config.TestSteps)
+			for i, param := range fused.Params {
+				tuned.With[param] = moved[i]
+			}
+		} else {
+			tuned = n.adapt(p, own, n.config.TestSteps, forgotten)
+		}
 		var logp *tensor.Tensor
 		tensor.NoGrad(func() { logp = n.Ask(tuned, own) })
 		return []*tensor.Tensor{logp}

@@ -13,8 +13,7 @@ type ConvBlockConfig struct {
 
 // ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in
 // one pass where it can be, and in passes whose gradients are differentiated again ([Pass.HigherOrder]) by operations that can
-// be. With those and the batch's statistics the convolution's bias, which batch norm takes off again, is left out, and its
-// gradient is nil.
+// be.
 type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm
@@ -41,13 +40,6 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 // Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], height and width being less by
 // two where the block is unpadded, and divided by the stride, rounded up, where there is one.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	if p.HigherOrder && p.Norm == BatchStats && !p.Training && l.padded {
-		x = tensor.NormReLU(tensor.Conv3x3(x, p.Value(l.Conv.Weight), l.stride), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias), batchNormEps)
-		if l.window > 1 {
-			x = tensor.MaxPool2d(x, l.window)
-		}
-		return x
-	}
 	if !l.padded || l.stride > 1 {
 		if !p.HigherOrder && x.Rank() == 4 {
 			x = x.ChannelsLast()
@@ -61,6 +53,15 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	mean, variance, batch := l.Norm.statistics(p)
 	return block(x, p.Value(l.Conv.Weight), p.Value(l.Conv.Bias), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias),
 		mean, variance, batch, batchNormMomentum, batchNormEps, l.window)
+}
+
+// Onto adds the block as it is by the batch's own statistics to a network, and its parameters to those: weight, gain and bias.
+// The convolution's bias is left out, since batch norm takes it off again. It reports false where such a network cannot have
+// the block.
+func (l *ConvBlock) Onto(net *tensor.ConvNet, params *[]*Param) bool {
+	net.Stride, net.Window, net.Eps = append(net.Stride, l.stride), append(net.Window, l.window), batchNormEps
+	*params = append(*params, l.Conv.Weight, l.Norm.Gain, l.Norm.Bias)
+	return l.padded
 }
 
 // AfterConv is what Forward does after the convolution, for callers that have its result [batch, out, height, width] in

@@ -7,6 +7,7 @@ package reptile
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
@@ -104,6 +105,7 @@ func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *
 		zeros = append(zeros, value.ZerosLike())
 	}
 	own := n.pass(p, out.values)
+	fused := n.Fused(own, support)
 	done := int64(tensor.Values[float32](n.steps.Value())[0])
 	var hand []int64
 	next := func() []int64 {
@@ -128,12 +130,32 @@ func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *
 				dealt := tensor.New(next(), batch).On(support.Device())
 				x, y = support.IndexSelect(0, dealt), labels.IndexSelect(0, dealt)
 			}
-			loss := tensor.NLL(n.Classify(own, x), y)
-			tensor.Adam(out.values, tensor.Grad(loss, out.values...), zeros, out.squares, n.config.Rate, 0, beta2, eps, 0, false, done+k+1)
+			grads, loss := n.gradient(fused, own, x, y)
+			tensor.Adam(out.values, grads, zeros, out.squares, n.config.Rate, 0, beta2, eps, 0, false, done+k+1)
 			out.loss.Assign(out.loss.Add(loss.Detach().MulScalar(1 / float64(steps))))
 		}()
 	}
 	return out
+}
+
+// gradient is that of the loss on images x with labels y for each parameter, nil where there is none, and the loss.
+func (n *Net) gradient(fused *fewshot.Fused, p *nn.Pass, x, y *tensor.Tensor) (grads []*tensor.Tensor, loss *tensor.Tensor) {
+	values := make([]*tensor.Tensor, len(n.params))
+	for i, param := range n.params {
+		values[i] = p.Value(param)
+	}
+	if fused == nil {
+		loss = tensor.NLL(n.Classify(p, x), y)
+		return tensor.Grad(loss, values...), loss
+	}
+	got, loss := fused.Gradient(fused.Values(p), x, y)
+	grads = make([]*tensor.Tensor, len(n.params))
+	for i, param := range n.params {
+		if at := slices.Index(fused.Params, param); at >= 0 {
+			grads[i] = got[at]
+		}
+	}
+	return grads, loss
 }
 
 // Gradients returns what the first values are to be moved by, against its direction, for each trained parameter: their distance

@@ -2,6 +2,7 @@ package reptile_test
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -74,6 +75,10 @@ func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 		grads, loss, logp := net.Gradients(pass(step), task)
 		assert.InDelta(t, mean, loss.Float(), 1e-4)
 		for i, p := range ps.Trained() {
+			if strings.HasSuffix(p.Name, "conv.bias") { // batch norm takes it off again: its gradient is rounding, which Adam makes much of
+				assert.Zero(t, grads[i].Square().Sum().Float(), p.Name)
+				continue
+			}
 			want := p.Value().Sub(theirs.Trained()[i].Value()).Detach()
 			assert.InDeltaSlice(t, want.Floats(), grads[i].Floats(), 2e-3, "%s at %d", p.Name, step)
 		}

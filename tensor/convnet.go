@@ -1,0 +1,127 @@
+package tensor
+
+// #include "convnet.h"
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// ConvNet is a classifier of images whose gradients, and what descends by them, are computed without a graph and without an
+// operation's overhead: blocks of 3×3 convolution with padding 1 and without bias, batch norm by the batch's own statistics,
+// ReLU and max pooling, and a linear layer on the last maps, or on their mean over positions. Its loss is the mean negative
+// log-likelihood of the labels. It holds no values; methods take them as weight [out, in, 3, 3], gain and bias [out] of each
+// block, and weight [way, features] and bias [way] of the linear layer. What methods return takes no part in a graph.
+//
+// The twin of all of this is the network composed of operations, differentiated by [GradWith].
+type ConvNet struct {
+	Stride, Window []int64 // of each block's convolution and pooling
+	Mean           bool    // the linear layer's features are means over positions
+	Eps            float64 // of batch norm
+}
+
+// Rates are those of gradient descent: one for each value, in tensors like those, or one for all.
+type Rates struct {
+	Each []*Tensor
+	All  float64 // where Each is nil
+}
+
+// MetaGradient is what [ConvNet.MetaGradient] returns.
+type MetaGradient struct {
+	Grads     []*Tensor // for the values
+	RateGrads []*Tensor // for Rates.Each; nil where there are none
+	Loss      *Tensor   // of the queries
+	LogProbs  *Tensor   // of the queries, [query, way]
+}
+
+func (n ConvNet) c(op string, values []*Tensor) (C.struct_eg_convnet, []unsafe.Pointer) {
+	blocks := len(n.Stride)
+	if blocks > C.EG_CONVNET_BLOCKS || len(n.Window) != blocks || len(values) != 3*blocks+2 {
+		panic(&Error{Op: op, Msg: fmt.Sprintf("%d values for %d strides and %d windows, of %d at most", len(values), blocks, len(n.Window), C.EG_CONVNET_BLOCKS)})
+	}
+	out := C.struct_eg_convnet{blocks: C.int(blocks), mean: C.int(truth(n.Mean)), eps: C.double(n.Eps)}
+	for i := range blocks {
+		out.stride[i], out.window[i] = C.int64_t(n.Stride[i]), C.int64_t(n.Window[i])
+	}
+	return out, pointers(op, values)
+}
+
+func pointers(op string, ts []*Tensor) []unsafe.Pointer {
+	out := make([]unsafe.Pointer, len(ts))
+	for i, t := range ts {
+		out[i] = unsafe.Pointer(t.ptr(op))
+	}
+	return out
+}
+
+func adoptAll(op string, ps []unsafe.Pointer) []*Tensor {
+	out := make([]*Tensor, len(ps))
+	for i, p := range ps {
+		out[i] = adopt(op, libtch.Ctensor(p))
+	}
+	return out
+}
+
+// first is the address of a slice's elements, nil where there are none.
+func first(ps []unsafe.Pointer) *unsafe.Pointer {
+	if len(ps) == 0 {
+		return nil
+	}
+	return &ps[0]
+}
+
+// Fits reports whether the methods take these values and images x [batch, channels, height, width]: on the CPU, of one type,
+// float32 or float64, and of shapes that go together.
+func (n ConvNet) Fits(values []*Tensor, x *Tensor) bool {
+	const op = "ConvNet.Fits"
+	net, v := n.c(op, values)
+	return C.eg_convnet_fits(&net, &v[0], unsafe.Pointer(x.ptr(op))) != 0
+}
+
+// Gradient returns the gradient for each value of the loss on images x with labels [batch], and the loss.
+func (n ConvNet) Gradient(values []*Tensor, x, labels *Tensor) (grads []*Tensor, loss *Tensor) {
+	const op = "ConvNet.Gradient"
+	net, v := n.c(op, values)
+	got, l := make([]unsafe.Pointer, len(v)), make([]unsafe.Pointer, 1)
+	if C.eg_convnet_gradient(&net, &v[0], unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), &got[0], &l[0]) != 0 {
+		fail(op, x, labels)
+	}
+	return adoptAll(op, got), adoptAll(op, l)[0]
+}
+
+// Descend returns what steps of gradient descent on images x with labels [batch] make of the values.
+func (n ConvNet) Descend(values []*Tensor, rates Rates, x, labels *Tensor, steps int) []*Tensor {
+	const op = "ConvNet.Descend"
+	net, v := n.c(op, values)
+	got, each := make([]unsafe.Pointer, len(v)), pointers(op, rates.Each)
+	if C.eg_convnet_descend(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), C.int(steps), &got[0]) != 0 {
+		fail(op, x, labels)
+	}
+	return adoptAll(op, got)
+}
+
+// MetaGradient returns the gradient, for the values and the rates, of the loss on the queries of what [ConvNet.Descend] makes of
+// the values on the support set: Finn et al. 2017, eq. 1. Of the second order a step's part of it is a product with a Hessian,
+// taken as the change of the gradient in a direction (Pearlmutter 1994, Fast exact multiplication by the Hessian); of the
+// first the inner gradients are taken for constants.
+func (n ConvNet) MetaGradient(values []*Tensor, rates Rates, support, supportLabels, query, queryLabels *Tensor, steps int, second bool) MetaGradient {
+	const op = "ConvNet.MetaGradient"
+	net, v := n.c(op, values)
+	each := pointers(op, rates.Each)
+	grads, rateGrads, rest := make([]unsafe.Pointer, len(v)), make([]unsafe.Pointer, len(each)), make([]unsafe.Pointer, 2)
+	if C.eg_convnet_meta(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(support.ptr(op)), unsafe.Pointer(supportLabels.ptr(op)),
+		unsafe.Pointer(query.ptr(op)), unsafe.Pointer(queryLabels.ptr(op)), C.int(steps), C.int(truth(second)),
+		&grads[0], first(rateGrads), &rest[0], &rest[1]) != 0 {
+		fail(op, support, query)
+	}
+	out := MetaGradient{Grads: adoptAll(op, grads)}
+	if rates.Each != nil {
+		out.RateGrads = adoptAll(op, rateGrads)
+	}
+	answers := adoptAll(op, rest)
+	out.Loss, out.LogProbs = answers[0], answers[1]
+	return out
+}

@@ -1,0 +1,29 @@
+// Gradients of a convolutional classifier, and what descends by them, without a graph; convnet.go documents them.
+#ifndef ENGRAM_TENSOR_CONVNET_H
+#define ENGRAM_TENSOR_CONVNET_H
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EG_CONVNET_BLOCKS 16
+
+struct eg_convnet {
+  int blocks, mean;
+  int64_t stride[EG_CONVNET_BLOCKS], window[EG_CONVNET_BLOCKS];
+  double eps;
+};
+
+// values are weight, gain and bias of each block, and weight and bias of the linear layer; grads and moved are as many.
+int eg_convnet_fits(const struct eg_convnet *net, void **values, void *x);
+int eg_convnet_gradient(const struct eg_convnet *net, void **values, void *x, void *labels, void **grads, void **loss);
+
+// rates is NULL where rate is that of all values.
+int eg_convnet_descend(const struct eg_convnet *net, void **values, void **rates, double rate, void *x, void *labels, int steps, void **moved);
+int eg_convnet_meta(const struct eg_convnet *net, void **values, void **rates, double rate, void *support, void *support_labels,
+                    void *query, void *query_labels, int steps, int second, void **grads, void **rate_grads, void **loss, void **logp);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

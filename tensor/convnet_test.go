@@ -1,0 +1,232 @@
+package tensor_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/tensor"
+)
+
+// convNetCase is a network with values drawn for it, and images.
+type convNetCase struct {
+	name                   string
+	net                    tensor.ConvNet
+	way                    int64
+	shape                  [4]int64 // of the images
+	filters                []int64
+	values, rates          []*tensor.Tensor
+	x, labels, more, asked *tensor.Tensor // a support set and queries
+}
+
+func convNetCases() []*convNetCase {
+	const eps = 1e-5
+	net := func(mean bool, stride, window []int64) tensor.ConvNet {
+		return tensor.ConvNet{Stride: stride, Window: window, Mean: mean, Eps: eps}
+	}
+	return []*convNetCase{
+		{name: "strided", net: net(false, []int64{2, 2}, []int64{1, 1}), way: 3, shape: [4]int64{4, 1, 7, 6}, filters: []int64{5, 17}},
+		{name: "strided, mean", net: net(true, []int64{2, 2, 2}, []int64{1, 1, 1}), way: 5, shape: [4]int64{5, 1, 9, 10}, filters: []int64{8, 4, 6}},
+		{name: "pooled, cut edges", net: net(false, []int64{1, 1}, []int64{2, 2}), way: 4, shape: [4]int64{4, 2, 7, 9}, filters: []int64{6, 3}},
+		{name: "pooled by three, mean", net: net(true, []int64{1, 2}, []int64{3, 1}), way: 2, shape: [4]int64{3, 3, 11, 8}, filters: []int64{4, 70}},
+		{name: "a block, an image", net: net(false, []int64{1}, []int64{1}), way: 2, shape: [4]int64{1, 1, 4, 3}, filters: []int64{2}},
+		{name: "many channels", net: net(false, []int64{1}, []int64{1}), way: 2, shape: [4]int64{2, 1, 5, 5}, filters: []int64{130}},
+	}
+}
+
+func drawn(r *rand.Rand, shape ...int64) *tensor.Tensor {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	v := make([]float64, n)
+	for i := range v {
+		v[i] = r.NormFloat64()
+	}
+	return tensor.New(v, shape...)
+}
+
+func (c *convNetCase) draw() {
+	r := rand.New(rand.NewPCG(1, 2))
+	channels, height, width := c.shape[1], c.shape[2], c.shape[3]
+	value := func(t *tensor.Tensor) { c.values = append(c.values, t) }
+	for i, out := range c.filters {
+		value(drawn(r, out, channels, 3, 3).MulScalar(1 / math.Sqrt(float64(9*channels))))
+		value(drawn(r, out).MulScalar(.3).AddScalar(1))
+		value(drawn(r, out).MulScalar(.3))
+		height, width = ((height-1)/c.net.Stride[i]+1)/c.net.Window[i], ((width-1)/c.net.Stride[i]+1)/c.net.Window[i]
+		channels = out
+	}
+	features := channels
+	if !c.net.Mean {
+		features *= height * width
+	}
+	value(drawn(r, c.way, features).MulScalar(1 / math.Sqrt(float64(features))))
+	value(drawn(r, c.way).MulScalar(.3))
+	for _, v := range c.values {
+		c.rates = append(c.rates, drawn(r, v.Shape()...).MulScalar(.05).AddScalar(.2))
+	}
+	labels := func(n int64) *tensor.Tensor {
+		out := make([]int64, n)
+		for i := range out {
+			out[i] = r.Int64N(c.way)
+		}
+		return tensor.New(out, n)
+	}
+	c.x, c.labels = drawn(r, c.shape[:]...), labels(c.shape[0])
+	c.more, c.asked = drawn(r, c.shape[0]+2, c.shape[1], c.shape[2], c.shape[3]), labels(c.shape[0]+2)
+}
+
+// composed is the network of LibTorch's own operations: its log-probabilities.
+func (c *convNetCase) composed(values []*tensor.Tensor, x *tensor.Tensor) *tensor.Tensor {
+	for i := range c.filters {
+		x = tensor.Conv2d(x, values[3*i], nil, c.net.Stride[i], 1, 1)
+		x = tensor.BatchNorm(x, values[3*i+1], values[3*i+2], nil, nil, true, .1, c.net.Eps).ReLU()
+		if c.net.Window[i] > 1 {
+			x = tensor.MaxPool2d(x, c.net.Window[i])
+		}
+	}
+	if c.net.Mean {
+		x = x.Mean(2, 3)
+	} else {
+		x = x.Flatten(1, -1)
+	}
+	return x.MatMul(values[len(values)-2].Transpose(0, 1)).Add(values[len(values)-1]).LogSoftmax(-1)
+}
+
+func leaves(ts []*tensor.Tensor) (out []*tensor.Tensor) {
+	for _, x := range ts {
+		out = append(out, x.Detach().Clone().RequireGrad())
+	}
+	return out
+}
+
+func alike(t *testing.T, want, got []*tensor.Tensor, name string) {
+	t.Helper()
+	require.Len(t, got, len(want), name)
+	for i := range want {
+		require.Equal(t, want[i].Shape(), got[i].Shape(), "%s %d", name, i)
+		assert.InDeltaSlice(t, want[i].Floats(), got[i].Floats(), 1e-9, "%s %d", name, i)
+	}
+}
+
+func TestConvNetIsTheComposedNetwork(t *testing.T) {
+	for _, c := range convNetCases() {
+		t.Run(c.name, func(t *testing.T) {
+			testkit.Enter(t)
+			c.draw()
+			require.True(t, c.net.Fits(c.values, c.x))
+			at := leaves(c.values)
+			loss := tensor.NLL(c.composed(at, c.x), c.labels)
+			want := tensor.Grad(loss, at...)
+			got, l := c.net.Gradient(c.values, c.x, c.labels)
+			assert.InDelta(t, loss.Float(), l.Float(), 1e-12)
+			alike(t, want, got, "gradient")
+			for i := range got {
+				assert.False(t, got[i].RequiresGrad())
+			}
+			laid := make([]*tensor.Tensor, len(c.values)) // another layout of the same numbers
+			for i, v := range c.values {
+				laid[i] = v
+				if v.Rank() == 4 {
+					laid[i] = v.ChannelsLast()
+				}
+			}
+			again, _ := c.net.Gradient(laid, c.x.ChannelsLast(), c.labels)
+			alike(t, want, again, "gradient, channels last")
+		})
+	}
+}
+
+func TestConvNetDescendsAsTheComposedNetwork(t *testing.T) {
+	for _, c := range convNetCases() {
+		for _, each := range []bool{false, true} {
+			for _, second := range []bool{false, true} {
+				for _, steps := range []int{1, 3} {
+					t.Run(fmt.Sprintf("%s, rates %v, second %v, %d steps", c.name, each, second, steps), func(t *testing.T) {
+						testkit.Enter(t)
+						own := *c
+						own.values, own.rates = nil, nil
+						own.draw()
+						rates := tensor.Rates{All: .3}
+						by := leaves(own.rates)
+						if each {
+							rates = tensor.Rates{Each: own.rates}
+						}
+						first := leaves(own.values)
+						values := first
+						for range steps {
+							grads := tensor.GradWith([]*tensor.Tensor{tensor.NLL(own.composed(values, own.x), own.labels)}, values, tensor.GradOptions{Create: second})
+							var moved []*tensor.Tensor
+							for i, g := range grads {
+								if each {
+									g = g.Mul(by[i])
+								} else {
+									g = g.MulScalar(rates.All)
+								}
+								moved = append(moved, values[i].Sub(g))
+							}
+							values = moved
+						}
+						alike(t, values, own.net.Descend(own.values, rates, own.x, own.labels, steps), "values")
+						logp := own.composed(values, own.more)
+						loss := tensor.NLL(logp, own.asked)
+						wanted := first
+						if each {
+							wanted = append(append([]*tensor.Tensor{}, first...), by...)
+						}
+						want := tensor.Grad(loss, wanted...)
+						got := own.net.MetaGradient(own.values, rates, own.x, own.labels, own.more, own.asked, steps, second)
+						assert.InDelta(t, loss.Float(), got.Loss.Float(), 1e-12)
+						alike(t, []*tensor.Tensor{logp}, []*tensor.Tensor{got.LogProbs}, "answers")
+						alike(t, want, append(got.Grads, got.RateGrads...), "meta-gradient")
+					})
+				}
+			}
+		}
+	}
+}
+
+func TestConvNetInSinglePrecision(t *testing.T) {
+	testkit.Enter(t)
+	for _, c := range convNetCases() {
+		c.draw()
+		single := make([]*tensor.Tensor, len(c.values))
+		for i, v := range c.values {
+			single[i] = v.To(tensor.Float32)
+		}
+		rates := tensor.Rates{All: .3}
+		want := c.net.MetaGradient(c.values, rates, c.x, c.labels, c.more, c.asked, 1, true)
+		got := c.net.MetaGradient(single, rates, c.x.To(tensor.Float32), c.labels, c.more.To(tensor.Float32), c.asked, 1, true)
+		for i := range want.Grads {
+			difference := got.Grads[i].To(tensor.Float64).Sub(want.Grads[i]).Square().Sum().Float()
+			assert.Less(t, math.Sqrt(difference), 1e-3*(1+math.Sqrt(want.Grads[i].Square().Sum().Float())), "%s %d", c.name, i)
+		}
+	}
+}
+
+func TestConvNetRefuses(t *testing.T) {
+	testkit.Enter(t)
+	c := convNetCases()[0]
+	c.draw()
+	assert.False(t, c.net.Fits(c.values, c.x.To(tensor.Float32)))
+	assert.False(t, c.net.Fits(c.values, c.x.Narrow(2, 0, 1).Narrow(1, 0, 1)), "other maps for the linear layer")
+	refused := func(says string, f func()) {
+		t.Helper()
+		var err error
+		func() {
+			defer tensor.Catch(&err)
+			f()
+		}()
+		assert.ErrorContains(t, err, says)
+	}
+	refused("label 3 is none of 3 classes", func() { c.net.Gradient(c.values, c.x, tensor.New([]int64{0, 1, 2, 3}, 4)) })
+	refused("do not fit together", func() { c.net.Gradient(c.values, c.x.To(tensor.Float32), c.labels) })
+	refused("want a label (int64) for each image", func() { c.net.Descend(c.values, tensor.Rates{All: 1}, c.x, c.asked, 1) })
+	refused("7 values for 2 strides", func() { c.net.Gradient(c.values[1:], c.x, c.labels) })
+}
