@@ -77,10 +77,17 @@ func (m *DNC) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent].
+// Step implements [Recurrent]. It is one operation where it can be; see [tensor.DNCStep].
 func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, prev.(DNCState)
-	e := parts{from: clip(m.emit.Forward(p, control), c.Clip)}
+	emission := m.emit.Forward(p, control)
+	if fuses(p, emission, s.Memory) {
+		read, after := tensor.DNCStep(emission, s.parts(), m.options())
+		return read, DNCState{
+			Memory: after.Memory, Usage: after.Usage, Link: after.Link, Precedence: after.Precedence, Read: after.Read, Write: after.Write, mask: s.mask,
+		}
+	}
+	e := parts{from: clip(emission, c.Clip)}
 	readKeys := e.next(c.Reads, c.Width)
 	writeKey := e.next(1, c.Width)
 	add := e.next(1, c.Width)
@@ -103,4 +110,21 @@ func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
 }
 
-var _ Recurrent = (*DNC)(nil)
+func (s DNCState) parts() tensor.DNCParts {
+	return tensor.DNCParts{Memory: s.Memory, Usage: s.Usage, Link: s.Link, Precedence: s.Precedence, Read: s.Read, Write: s.Write}
+}
+
+func (m *DNC) options() tensor.DNCOptions {
+	return tensor.DNCOptions{Reads: m.config.Reads, Clip: m.config.Clip}
+}
+
+// Unroll implements [Unroller].
+func (m *DNC) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
+	s, o := m.Init(p, batch).(DNCState), m.options()
+	return &tensor.UnrolledMemory{
+		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), DNC: &o,
+		State: []*tensor.Tensor{s.Memory, s.Usage, s.Link, s.Precedence, s.Read, s.Write},
+	}, true
+}
+
+var _ Unroller = (*DNC)(nil)

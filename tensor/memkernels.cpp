@@ -13,6 +13,7 @@ namespace {
 
 constexpr double cosine_eps = 1e-12; // metric.Cosine's
 constexpr double smallest = 1e-30;   // memory.Sharpen's
+constexpr double usage_floor = 1e-6; // memory.Allocation's
 
 // Compiled for three kinds of processor, as convblock.cpp is; EG_BYTES is what a register holds.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -41,7 +42,7 @@ namespace plain {
 }
 
 #define EG_KERNELS(of) \
-  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F>, of::product<F> }
+  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F>, of::dnc_forward<F>, of::dnc_backward<F>, of::product<F> }
 
 template <class F> Kernels<F> choose() {
 #ifdef EG_X86

@@ -555,3 +555,308 @@ template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, 
       d.add[i] *= 1 - a.add[i] * a.add[i];
   }
 }
+
+// ---- DNC ----
+
+// What heads emit lies in the order of DNC.Step: read keys, write key, add and erase vectors, strengths, gates and read modes.
+template <class F> struct DNCEmission {
+  F *keys, *write_key, *add, *erase, *strengths, *free, *allocation, *write, *modes;
+  DNCEmission(const DNCSizes &z, F *e)
+      : keys(e), write_key(keys + z.reads * z.width), add(write_key + z.width), erase(add + z.width), strengths(erase + z.width), free(strengths + z.reads + 1), allocation(free + z.reads), write(allocation + 1), modes(write + 1) {}
+};
+
+// The slots by their usage, the least used first, of slots used equally the lower ones; what is used no more than nothing is
+// used equally. A slot is put among those before it: fewer moves than the link has elements.
+template <class F> EG_INLINE void least_used_first(const F *usage, int64_t n, int64_t *order, F *sorted) {
+  for (int64_t i = 0; i < n; i++) {
+    const F u = usage[i] > 0 ? usage[i] : F(0);
+    int64_t from = 0, to = i;
+    while (from < to) {
+      const int64_t middle = (from + to) / 2;
+      if (sorted[middle] <= u)
+        from = middle + 1;
+      else
+        to = middle;
+    }
+    memmove(sorted + from + 1, sorted + from, (i - from) * sizeof(F));
+    memmove(order + from + 1, order + from, (i - from) * sizeof(int64_t));
+    sorted[from] = u;
+    order[from] = i;
+  }
+}
+
+// The usage that an allocation is computed from.
+template <class F> EG_INLINE F floored(F usage) { return usage * F(1 - usage_floor) + F(usage_floor); }
+
+template <class F> static void dnc_forward(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, F *act, F *kept, int64_t *order, F *next, const DNCParts<F> &after, F *read, F *room) {
+  const int64_t n = z.slots, width = z.width, reads = z.reads, emission = z.emission();
+  const DNCEmission<F> a(z, act);
+  const F by = z.clip < 0 ? std::numeric_limits<F>::max() : F(z.clip);
+#pragma omp simd
+  for (int64_t i = 0; i < emission; i++)
+    act[i] = bound(e[i], by);
+  for (int64_t i = 0; i < width; i++)
+    a.erase[i] = logistic(a.erase[i]);
+  for (int64_t h = 0; h <= reads; h++)
+    a.strengths[h] = 1 + softplus(a.strengths[h]);
+  for (int64_t h = 0; h < reads + 2; h++)
+    a.free[h] = logistic(a.free[h]);
+  for (int64_t h = 0; h < reads; h++)
+    softmax(a.modes + 3 * h, 3);
+
+  F *usage = after.usage, *w = after.write;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    usage[i] = prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i];
+  for (int64_t h = 0; h < reads; h++) {
+    const F *r = prev.read + h * n, gate = a.free[h];
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      usage[i] *= 1 - gate * r[i];
+  }
+
+  F *lengths = room, *sorted = room + n, *content = kept;
+  least_used_first(usage, n, order, sorted);
+  inverse_lengths(m, n, width, lengths);
+  cosines(m, lengths, a.write_key, n, width, content);
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    content[i] *= a.strengths[reads];
+  softmax(content, n);
+  F all = 1;
+  for (int64_t j = 0; j < n; j++) {
+    const F s = floored(usage[order[j]]);
+    w[order[j]] = (1 - s) * all;
+    all *= s;
+  }
+  const F allocation = *a.allocation, gate = *a.write;
+  F sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++) {
+    w[i] = gate * (content[i] + (w[i] - content[i]) * allocation);
+    sum += w[i];
+  }
+  for (int64_t v = 0; v < width; v++) {
+    const F *row = m + v * n, gone = a.erase[v], added = a.add[v];
+    F *out = next + v * n;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      out[i] = row[i] * (1 - w[i] * gone) + w[i] * added;
+  }
+
+  F *back = kept + (1 + reads) * n, *ahead = back + reads * n;
+  std::fill_n(back, reads * n, F(0));
+  for (int64_t i = 0; i < n; i++) {
+    const F *from = prev.link + i * n, own = w[i];
+    F *to = after.link + i * n;
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+      to[j] = (1 - own - w[j]) * from[j] + own * prev.precedence[j];
+    to[i] = 0;
+    for (int64_t h = 0; h < reads; h++) {
+      const F *r = prev.read + h * n;
+      ahead[h * n + i] = dot(to, r, n);
+      axpy(r[i], to, back + h * n, n);
+    }
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    after.precedence[i] = prev.precedence[i] * (1 - sum) + w[i];
+
+  inverse_lengths(next, n, width, lengths);
+  for (int64_t h = 0; h < reads; h++) {
+    F *c = kept + (1 + h) * n, *r = after.read + h * n;
+    const F *b = back + h * n, *f = ahead + h * n, *mode = a.modes + 3 * h;
+    cosines(next, lengths, a.keys + h * width, n, width, c);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      c[i] *= a.strengths[h];
+    softmax(c, n);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      r[i] = mode[0] * b[i] + mode[1] * c[i] + mode[2] * f[i];
+    for (int64_t v = 0; v < width; v++)
+      read[h * width + v] = dot(r, next + v * n, n);
+  }
+}
+
+template <class F> EG_INLINE void copy_or_zero(const F *from, int64_t n, F *to) {
+  if (from)
+    std::copy_n(from, n, to);
+  else
+    std::fill_n(to, n, F(0));
+}
+
+// From the gradients of what was read, of the memory and of the rest of the state, each of which may be null, to those of the
+// emission and of the state before.
+template <class F> static void dnc_backward(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, const F *act, const F *kept, const int64_t *order, const F *next, const DNCParts<const F> &after, const F *dread, const F *dnext, const DNCParts<const F> &dafter, F *de, F *dm, const DNCParts<F> &dprev, F *room) {
+  const int64_t n = z.slots, width = z.width, reads = z.reads;
+  const DNCEmission<const F> a(z, act);
+  const DNCEmission<F> d(z, de);
+  const F *content = kept, *back = kept + (1 + reads) * n, *ahead = back + reads * n, *w = after.write;
+  F *lengths = room, *cos = lengths + n, *along = cos + n, *g = along + n, *dw = g + n, *row = dw + n, *dusage = row + n, *before = dusage + n;
+  F *dallocation = before + n, *allocated = dallocation + n, *rest = allocated + n;
+  F *dweights = rest + n, *dback = dweights + reads * n, *dahead = dback + reads * n; // [reads, slots] each
+  copy_or_zero(dafter.write, n, dw);
+  copy_or_zero(dafter.usage, n, dusage);
+  copy_or_zero(dafter.read, reads * n, dweights);
+
+  // What was read; dm is meanwhile the gradient of the memory after the step.
+  copy_or_zero(dnext, n * width, dm);
+  inverse_lengths(next, n, width, lengths);
+  std::fill_n(along, n, F(0));
+  for (int64_t h = 0; h < reads; h++) {
+    F *dr = dweights + h * n, *dmode = d.modes + 3 * h;
+    const F *mode = a.modes + 3 * h, *c = kept + (1 + h) * n;
+    for (int64_t v = 0; dread && v < width; v++) {
+      axpy(dread[h * width + v], next + v * n, dr, n);
+      axpy(dread[h * width + v], after.read + h * n, dm + v * n, n);
+    }
+    dmode[0] = dot(dr, back + h * n, n);
+    dmode[1] = dot(dr, c, n);
+    dmode[2] = dot(dr, ahead + h * n, n);
+    softmax_back(mode, dmode, 3);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      dback[h * n + i] = mode[0] * dr[i];
+      g[i] = mode[1] * dr[i];
+      dahead[h * n + i] = mode[2] * dr[i];
+    }
+    cosines(next, lengths, a.keys + h * width, n, width, cos);
+    content_back(next, lengths, a.keys + h * width, a.strengths[h], cos, c, g, n, width, d.keys + h * width, d.strengths + h, dm, along);
+  }
+  content_back_along(next, along, n, width, dm);
+
+  // Precedence and link.
+  F sum = 0, moved = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; i++)
+    sum += w[i];
+  if (dafter.precedence) {
+    moved = dot(dafter.precedence, prev.precedence, n);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      dprev.precedence[i] = dafter.precedence[i] * (1 - sum);
+      dw[i] += dafter.precedence[i] - moved;
+    }
+  } else {
+    std::fill_n(dprev.precedence, n, F(0));
+  }
+  std::fill_n(dprev.read, reads * n, F(0));
+  std::fill_n(rest, n, F(0)); // of w by columns
+  for (int64_t i = 0; i < n; i++) {
+    const F *link = prev.link + i * n, *made = after.link + i * n, own = w[i];
+    copy_or_zero(dafter.link ? dafter.link + i * n : nullptr, n, row);
+    for (int64_t h = 0; h < reads; h++) {
+      const F *r = prev.read + h * n, *db = dback + h * n, at = r[i], df = dahead[h * n + i];
+      F *dr = dprev.read + h * n, s = 0;
+#pragma omp simd reduction(+ : s)
+      for (int64_t j = 0; j < n; j++) {
+        row[j] += at * db[j] + df * r[j];
+        s += made[j] * db[j];
+        dr[j] += made[j] * df;
+      }
+      dr[i] += s;
+    }
+    row[i] = 0;
+    F *out = dprev.link + i * n, s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t j = 0; j < n; j++) {
+      s += row[j] * (prev.precedence[j] - link[j]);
+      rest[j] += row[j] * link[j];
+      dprev.precedence[j] += row[j] * own;
+      out[j] = row[j] * (1 - own - w[j]);
+    }
+    dw[i] += s;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    dw[i] -= rest[i];
+
+  // The memory.
+  for (int64_t v = 0; v < width; v++) {
+    const F *mv = m + v * n, gone = a.erase[v], added = a.add[v];
+    F *out = dm + v * n, derase = 0, dadd = 0;
+#pragma omp simd reduction(+ : derase, dadd)
+    for (int64_t i = 0; i < n; i++) {
+      const F gm = out[i];
+      derase -= gm * mv[i] * w[i];
+      dadd += gm * w[i];
+      dw[i] += gm * (added - mv[i] * gone);
+      out[i] = gm * (1 - w[i] * gone);
+    }
+    d.erase[v] = derase * gone * (1 - gone);
+    d.add[v] = dadd;
+  }
+
+  // The write weighting. before is what the slots used less leave of all.
+  F all = 1;
+  for (int64_t j = 0; j < n; j++) {
+    const F s = floored(after.usage[order[j]]);
+    before[j] = all;
+    allocated[order[j]] = (1 - s) * all;
+    all *= s;
+  }
+  const F allocation = *a.allocation, gate = *a.write;
+  F dgate = 0, dallocated = 0;
+#pragma omp simd reduction(+ : dgate, dallocated)
+  for (int64_t i = 0; i < n; i++) {
+    const F apart = allocated[i] - content[i], dboth = dw[i] * gate;
+    dgate += dw[i] * (content[i] + apart * allocation);
+    dallocated += dboth * apart;
+    dallocation[i] = dboth * allocation;
+    g[i] = dboth * (1 - allocation);
+  }
+  *d.write = dgate * gate * (1 - gate);
+  *d.allocation = dallocated * allocation * (1 - allocation);
+  inverse_lengths(m, n, width, lengths);
+  std::fill_n(along, n, F(0));
+  cosines(m, lengths, a.write_key, n, width, cos);
+  content_back(m, lengths, a.write_key, a.strengths[reads], cos, content, g, n, width, d.write_key, d.strengths + reads, dm, along);
+  content_back_along(m, along, n, width, dm);
+  F later = 0;
+  for (int64_t j = n - 1; j >= 0; j--) {
+    const int64_t i = order[j];
+    dusage[i] += F(1 - usage_floor) * (later / floored(after.usage[i]) - dallocation[i] * before[j]);
+    later += dallocation[i] * allocated[i];
+  }
+
+  // The usage.
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    g[i] = dusage[i];
+  for (int64_t h = 0; h < reads; h++) {
+    const F *r = prev.read + h * n, free = a.free[h];
+    F *dr = dprev.read + h * n, dfree = 0;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      row[i] = dusage[i] * (prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i]);
+    for (int64_t o = 0; o < reads; o++) {
+      if (o == h)
+        continue;
+      const F *ro = prev.read + o * n, fo = a.free[o];
+#pragma omp simd
+      for (int64_t i = 0; i < n; i++)
+        row[i] *= 1 - fo * ro[i];
+    }
+#pragma omp simd reduction(+ : dfree)
+    for (int64_t i = 0; i < n; i++) {
+      dfree -= row[i] * r[i];
+      dr[i] -= row[i] * free;
+      g[i] *= 1 - free * r[i];
+    }
+    d.free[h] = dfree * free * (1 - free);
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    dprev.usage[i] = g[i] * (1 - prev.write[i]);
+    dprev.write[i] = g[i] * (1 - prev.usage[i]);
+  }
+
+  for (int64_t h = 0; h <= reads; h++)
+    d.strengths[h] *= 1 - std::exp(1 - a.strengths[h]); // the logistic function of what 1 + softplus was taken of
+  if (z.clip >= 0)
+#pragma omp simd
+    for (int64_t i = 0; i < z.emission(); i++)
+      de[i] = std::abs(e[i]) <= F(z.clip) ? de[i] : F(0);
+}

@@ -30,6 +30,31 @@ struct LRUASizes {
   int64_t backward_work() const { return heads * slots * (8 * width + 30); }
 };
 
+struct DNCSizes {
+  int64_t slots, width, reads;
+  double clip;
+  int64_t emission() const { return (reads + 3) * width + 5 * reads + 3; }
+  // A state but for the memory, in the order of DNCParts; and what a step keeps of weightings for its gradient: contents of the
+  // write head and of the read heads, and what those read backward and forward.
+  int64_t state() const { return slots * (slots + 3 + reads); }
+  int64_t kept() const { return (1 + 3 * reads) * slots; }
+  int64_t forward_room() const { return 2 * slots; }
+  int64_t backward_room() const { return (11 + 3 * reads) * slots; }
+  int64_t forward_work() const { return slots * ((4 + 2 * reads) * slots + (reads + 2) * (4 * width + 60)); }
+  int64_t backward_work() const { return slots * ((8 + 6 * reads) * slots + (reads + 2) * (10 * width + 60)); }
+};
+
+// A state of a DNC but for the memory: link [slots, slots], usage, precedence and write weighting [slots], read weightings
+// [reads, slots].
+template <class F> struct DNCParts {
+  F *link, *usage, *precedence, *write, *read;
+  // The parts of one that lies in one piece.
+  static DNCParts of(const DNCSizes &z, F *at) {
+    F *usage = at + z.slots * z.slots;
+    return {at, usage, usage + z.slots, usage + 2 * z.slots, usage + 3 * z.slots};
+  }
+};
+
 template <class F> struct Kernels {
   void (*lstm_forward)(int64_t size, const F *gates, const F *cell, F *act, F *hidden, F *next);
   void (*lstm_backward)(int64_t size, const F *act, const F *cell, const F *dhidden, const F *dnext, F *dgates, F *dcell);
@@ -37,6 +62,8 @@ template <class F> struct Kernels {
   void (*ntm_backward)(const NTMSizes &z, const F *e, const F *m, const F *prev, const F *act, const F *content, const F *shifted, const F *w, const F *dread, const F *dweight, const F *dnext, F *de, F *dm, F *dprev, F *room);
   void (*lrua_forward)(const LRUASizes &z, const F *e, const F *m, const F *prev, const F *usage, F *act, int64_t *least, F *next, F *w, F *content, F *nextusage, F *read, F *room);
   void (*lrua_backward)(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *room);
+  void (*dnc_forward)(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, F *act, F *kept, int64_t *order, F *next, const DNCParts<F> &after, F *read, F *room);
+  void (*dnc_backward)(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, const F *act, const F *kept, const int64_t *order, const F *next, const DNCParts<const F> &after, const F *dread, const F *dnext, const DNCParts<const F> &dafter, F *de, F *dm, const DNCParts<F> &dprev, F *room);
   void (*product)(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep);
 };
 

@@ -127,6 +127,54 @@ struct LRUAStep : torch::autograd::Function<LRUAStep> {
   }
 };
 
+// ---- DNC ----
+
+// The parts of sequence i of a DNC's state; those that are not defined are null.
+template <class F> DNCParts<const F> parts_of(const Tensor &link, const Tensor &usage, const Tensor &precedence, const Tensor &write, const Tensor &read, int64_t i) {
+  return {at_row<F>(link, i), at_row<F>(usage, i), at_row<F>(precedence, i), at_row<F>(write, i), at_row<F>(read, i)};
+}
+
+struct DNCStep : torch::autograd::Function<DNCStep> {
+  static variable_list forward(AutogradContext *ctx, const Tensor &e, const Tensor &memory, const Tensor &usage0, const Tensor &link0, const Tensor &precedence0, const Tensor &read0, const Tensor &write0, double clip) {
+    ctx->set_materialize_grads(false);
+    const DNCSizes z{memory.size(1), memory.size(2), read0.size(1), clip};
+    const int64_t batch = e.size(0), n = z.slots;
+    const Tensor m = width_major(memory), usage = usage0.contiguous(), link = link0.contiguous(), precedence = precedence0.contiguous(), read = read0.contiguous(), write = write0.contiguous();
+    Tensor act = fresh(e, {batch, z.emission()}), kept = fresh(e, {batch, z.kept()}), order = at::empty({batch, n}, at::kLong);
+    Tensor next = new_memory(e, n, z.width), out = fresh(e, {batch, z.reads * z.width});
+    Tensor nlink = fresh(e, {batch, n, n}), nusage = fresh(e, {batch, 1, n}), nprecedence = fresh(e, {batch, 1, n}), nread = fresh(e, {batch, z.reads, n}), nwrite = fresh(e, {batch, 1, n});
+    EG_DISPATCH(e, [&] {
+      each<F>(batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *scratch) {
+        const DNCParts<F> after{row_of<F>(nlink, i), row_of<F>(nusage, i), row_of<F>(nprecedence, i), row_of<F>(nwrite, i), row_of<F>(nread, i)};
+        kernels<F>().dnc_forward(z, at_row<F>(e, i), at_row<F>(m, i), parts_of<F>(link, usage, precedence, write, read, i), row_of<F>(act, i), row_of<F>(kept, i), row_of<int64_t>(order, i), row_of<F>(next, i), after, row_of<F>(out, i), scratch);
+      });
+    });
+    ctx->save_for_backward({e, m, usage, link, precedence, read, write, act, kept, order, next, nusage, nlink, nprecedence, nread, nwrite});
+    ctx->saved_data["clip"] = clip;
+    return {out, next, nusage, nlink, nprecedence, nread, nwrite};
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list grads) {
+    refuse_second_order("DNCStep");
+    const auto s = ctx->get_saved_variables();
+    const Tensor &e = s[0], &m = s[1], &act = s[7], &kept = s[8], &order = s[9], &next = s[10];
+    const DNCSizes z{m.size(1), m.size(2), s[5].size(1), ctx->saved_data["clip"].toDouble()};
+    const int64_t batch = e.size(0), n = z.slots;
+    const Tensor dout = contiguous(grads[0]), dnext = grads[1].defined() ? width_major(grads[1]) : Tensor();
+    for (size_t i = 2; i < grads.size(); i++)
+      grads[i] = contiguous(grads[i]);
+    Tensor de = fresh(e, {batch, z.emission()}), dm = new_memory(e, n, z.width);
+    Tensor dusage = fresh(e, {batch, 1, n}), dlink = fresh(e, {batch, n, n}), dprecedence = fresh(e, {batch, 1, n}), dread = fresh(e, {batch, z.reads, n}), dwrite = fresh(e, {batch, 1, n});
+    EG_DISPATCH(e, [&] {
+      each<F>(batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *scratch) {
+        const DNCParts<F> before{row_of<F>(dlink, i), row_of<F>(dusage, i), row_of<F>(dprecedence, i), row_of<F>(dwrite, i), row_of<F>(dread, i)};
+        kernels<F>().dnc_backward(z, at_row<F>(e, i), at_row<F>(m, i), parts_of<F>(s[3], s[2], s[4], s[6], s[5], i), at_row<F>(act, i), at_row<F>(kept, i), at_row<int64_t>(order, i), at_row<F>(next, i), parts_of<F>(s[12], s[11], s[13], s[15], s[14], i), at_row<F>(dout, i), at_row<F>(dnext, i), parts_of<F>(grads[3], grads[2], grads[4], grads[6], grads[5], i), row_of<F>(de, i), row_of<F>(dm, i), before, scratch);
+      });
+    });
+    return {de, dm, dusage, dlink, dprecedence, dread, dwrite, Tensor()};
+  }
+};
+
 int give(const variable_list &outputs, void **out) {
   for (const Tensor &t : outputs)
     *out++ = new Tensor(t);
@@ -167,6 +215,21 @@ int eg_lrua_step(void *emission, void *memory, void *read, void *usage, double d
     want_shape(r, e, z.heads, z.slots, "want read weightings [batch, heads, slots]");
     want_shape(T(usage), e, 1, z.slots, "want a usage [batch, 1, slots]");
     return give(LRUAStep::apply(e.contiguous(), m, r, T(usage), decay, add != 0, strength != 0, own_slots != 0), out);
+  });
+}
+
+int eg_dnc_step(void **in, double clip, void **out) {
+  return guarded(-1, [&] {
+    const Tensor &e = T(in[0]), &m = T(in[1]), &read = T(in[5]);
+    want(m.dim() == 3 && e.dim() == 2 && read.dim() == 3 && e.size(0) == m.size(0) && e.scalar_type() == m.scalar_type(), "want a memory [batch, slots, width] of the emission's type");
+    const DNCSizes z{m.size(1), m.size(2), read.size(1), clip};
+    want(e.size(1) == z.emission(), "the emission is not as wide as these heads need");
+    want_shape(T(in[2]), e, 1, z.slots, "want a usage [batch, 1, slots]");
+    want_shape(T(in[3]), e, z.slots, z.slots, "want a link [batch, slots, slots]");
+    want_shape(T(in[4]), e, 1, z.slots, "want a precedence [batch, 1, slots]");
+    want_shape(read, e, z.reads, z.slots, "want read weightings [batch, reads, slots]");
+    want_shape(T(in[6]), e, 1, z.slots, "want a write weighting [batch, 1, slots]");
+    return give(DNCStep::apply(e.contiguous(), m, T(in[2]), T(in[3]), T(in[4]), read, T(in[6]), clip), out);
   });
 }
 

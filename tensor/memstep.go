@@ -74,6 +74,38 @@ func LRUAStep(emission, memory, read, usage *Tensor, o LRUAOptions) LRUAResult {
 	return LRUAResult{all[0], all[1], all[2], all[3], all[4]}
 }
 
+// DNCOptions are the settings of a [DNCStep]; see memory.DNCConfig. A negative clip is none.
+type DNCOptions struct {
+	Reads int64
+	Clip  float64
+}
+
+// DNCParts is the state that a [DNCStep] goes from, or to.
+type DNCParts struct {
+	Memory     *Tensor // [batch, slots, width]
+	Usage      *Tensor // [batch, 1, slots]
+	Link       *Tensor // [batch, slots, slots]
+	Precedence *Tensor // [batch, 1, slots]
+	Read       *Tensor // the read weightings, [batch, reads, slots]
+	Write      *Tensor // the write weighting, [batch, 1, slots]
+}
+
+func (p DNCParts) all() []*Tensor {
+	return []*Tensor{p.Memory, p.Usage, p.Link, p.Precedence, p.Read, p.Write}
+}
+
+// DNCStep is the step of memory.DNC behind its linear map: from the heads' emission and the state before to what is read
+// [batch, reads·width] and the state after.
+func DNCStep(emission *Tensor, prev DNCParts, o DNCOptions) (read *Tensor, next DNCParts) {
+	const op = "DNCStep"
+	operands := append([]*Tensor{emission}, prev.all()...)
+	in := pointers(op, operands)
+	var out [7]unsafe.Pointer
+	ok := C.eg_dnc_step(&in[0], C.double(o.Clip), &out[0])
+	all := several(op, out[:], ok == 0, operands...)
+	return all[0], DNCParts{Memory: all[1], Usage: all[2], Link: all[3], Precedence: all[4], Read: all[5], Write: all[6]}
+}
+
 // several gives an operation's outputs to the innermost scope, or panics where LibTorch gave none.
 func several(op string, out []unsafe.Pointer, ok bool, operands ...*Tensor) []*Tensor {
 	if !ok {

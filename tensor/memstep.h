@@ -13,6 +13,8 @@ int eg_ntm_step(void *emission, void *memory, void *weightings, int64_t reads, i
                 void **out);
 int eg_lrua_step(void *emission, void *memory, void *read, void *usage, double decay, int add, int strength, int own_slots,
                  void **out);
+// in are emission, memory, usage, link, precedence, read and write weightings.
+int eg_dnc_step(void **in, double clip, void **out);
 
 #ifdef __cplusplus
 }

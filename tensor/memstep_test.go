@@ -39,6 +39,12 @@ func TestStepsRefuseWhatDoesNotFit(t *testing.T) {
 		"a usage a slot short": func() {
 			tensor.LRUAStep(tensor.Zeros(2, 2*4), m, w, tensor.Zeros(2, 1, 4), tensor.LRUAOptions{Decay: .9})
 		},
+		"a link that is not square": func() {
+			one := tensor.Zeros(2, 1, 5)
+			tensor.DNCStep(tensor.Zeros(2, 4*3+5+3), tensor.DNCParts{
+				Memory: m, Usage: one, Link: tensor.Zeros(2, 5, 4), Precedence: one, Read: one, Write: one,
+			}, tensor.DNCOptions{Reads: 1, Clip: 20})
+		},
 		"a layer without room for what is read": unroll(ff(1), memory(m, w)),
 		"a memory of another batch":             unroll(ff(4), memory(tensor.Zeros(1, 5, 3), w)),
 		"weightings a slot short":               unroll(ff(4), memory(m, tensor.Zeros(2, 2, 4))),

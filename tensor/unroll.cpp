@@ -50,11 +50,12 @@ struct Tape : torch::CustomClassHolder {
   std::vector<Layer> layers;
   // Of the memory.
   int64_t slots = 0, width = 0, emission = 0;
-  Steps e, act, content, shifted, w, m, usage, least;
+  Steps e, act, content, shifted, w, m, usage, least; // of DNC w is the state but for the memory, content what a step keeps and least its order
   Tensor hidden;
   int64_t size() const { return layers.back().size; }
   int64_t out() const { return size() + read; }
   NTMSizes ntm() const { return {slots, width, how.reads, how.writes, how.shift, how.clip}; }
+  DNCSizes dnc() const { return {slots, width, how.reads, how.clip}; }
   LRUASizes lrua() const { return {slots, width, how.reads, how.decay, how.add != 0, how.strength != 0, how.own_slots != 0}; }
 };
 
@@ -74,12 +75,21 @@ template <class F> void start(const Tensor &first, const Steps &steps) { std::co
 
 template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width;
-  F *e = p.e.row<F>(t), *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1);
+  F *e = p.e.row<F>(t), *act = p.act.row<F>(t), *content = p.how.memory == EG_MEMORY_DNC ? nullptr : p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1);
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
     F *shifted = p.shifted.row<F>(t), *prev = p.w.row<F>(t);
     each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
       kernels<F>().ntm_forward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, hidden + i * p.out() + p.size(), next + i * msize, room);
+    });
+    return;
+  }
+  if (p.how.memory == EG_MEMORY_DNC) {
+    const DNCSizes z = p.dnc();
+    F *prev = p.w.row<F>(t), *kept = p.content.row<F>(t);
+    int64_t *order = p.least.row<int64_t>(t);
+    each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
+      kernels<F>().dnc_forward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, kept + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<F>::of(z, w + i * heads_slots), hidden + i * p.out() + p.size(), room);
     });
     return;
   }
@@ -164,13 +174,21 @@ template <class F> void clip(F *v, int64_t n, double by) {
 
 template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, Carry<F> &c) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width, reads = p.read;
-  const F *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
+  const F *act = p.act.row<F>(t), *content = p.how.memory == EG_MEMORY_DNC ? nullptr : p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
   const auto carried = [&](const std::vector<F> &v, int64_t at) { return c.any ? v.data() + at : nullptr; };
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
     const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *prev = p.w.row<F>(t), *shifted = p.shifted.row<F>(t);
     each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
       kernels<F>().ntm_backward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, dread + i * reads, carried(c.w, i * heads_slots), carried(c.m, i * msize), de + i * p.emission, c.other_m.data() + i * msize, c.other_w.data() + i * heads_slots, room);
+    });
+  } else if (p.how.memory == EG_MEMORY_DNC) {
+    const DNCSizes z = p.dnc();
+    const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1), *prev = p.w.row<F>(t), *kept = p.content.row<F>(t);
+    const int64_t *order = p.least.row<int64_t>(t);
+    each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
+      const auto dafter = c.any ? DNCParts<const F>::of(z, c.w.data() + i * heads_slots) : DNCParts<const F>{};
+      kernels<F>().dnc_backward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, kept + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<const F>::of(z, w + i * heads_slots), dread + i * reads, carried(c.m, i * msize), dafter, de + i * p.emission, c.other_m.data() + i * msize, DNCParts<F>::of(z, c.other_w.data() + i * heads_slots), room);
     });
   } else {
     const LRUASizes z = p.lrua();
@@ -294,7 +312,18 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     grads.push_back(de.sum(at::IntArrayRef{0, 1}));
     const auto first = [&](std::vector<F> &v, at::IntArrayRef shape) { return at::from_blob(v.data(), shape, x.options().requires_grad(false)).clone(); };
     grads.push_back(first(carry.m, {batch, p.width, p.slots}).transpose(1, 2));
-    grads.push_back(first(carry.w, {batch, p.w.size / batch / p.slots, p.slots}));
+    const Tensor rest = first(carry.w, {batch, p.w.size / batch / p.slots, p.slots});
+    if (p.how.memory == EG_MEMORY_DNC) {
+      const int64_t n = p.slots;
+      const auto part = [&](int64_t from, int64_t rows) { grads.push_back(rest.narrow(1, from, rows)); };
+      part(n, 1);              // usage
+      part(0, n);              // link
+      part(n + 1, 1);          // precedence
+      part(n + 3, p.how.reads); // read and
+      part(n + 2, 1);          // write weightings
+    } else {
+      grads.push_back(rest);
+    }
     if (p.how.memory == EG_MEMORY_LRUA)
       grads.push_back(Tensor()); // usage
   }
@@ -387,35 +416,47 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
     p.read = 0;
     if (how->memory != EG_MEMORY_NONE) {
       p.we = take(), p.be = take();
-      const Tensor m = take(), w = take();
+      const Tensor m = take();
       want(m.dim() == 3 && m.size(0) == p.batch, "want a memory [batch, slots, width]");
       p.slots = m.size(1), p.width = m.size(2);
-      const bool lrua = how->memory == EG_MEMORY_LRUA;
-      const int64_t heads = lrua ? how->reads : how->reads + how->writes;
+      const bool lrua = how->memory == EG_MEMORY_LRUA, dnc = how->memory == EG_MEMORY_DNC;
       p.we_turned = p.we.t().contiguous();
-      p.emission = lrua ? p.lrua().emission() : p.ntm().emission();
+      p.emission = lrua ? p.lrua().emission() : dnc ? p.dnc().emission() : p.ntm().emission();
       p.read = how->reads * p.width;
       want(p.we.dim() == 2 && p.we.size(0) == p.emission && p.be.numel() == p.emission && p.we.size(1) == p.size(), "the emitting layer is not as wide as these heads need");
-      want_shape(w, m, heads, p.slots, "want weightings [batch, heads, slots]");
-      want(lrua ? heads <= p.slots : how->shift <= p.slots, "there are too few slots for these heads");
       p.e = Steps(p.x, steps, p.batch * p.emission);
       p.act = Steps(p.x, steps, p.batch * p.emission);
-      p.content = Steps(p.x, states, p.batch * heads * p.slots);
-      p.w = Steps(p.x, states, p.batch * heads * p.slots);
       p.m = Steps(p.x, states, p.batch * p.slots * p.width);
       const Tensor turned = m.transpose(1, 2).contiguous();
-      EG_DISPATCH(m, [&] {
-        start<F>(turned, p.m);
-        start<F>(w, lrua ? p.content : p.w);
-      });
-      if (lrua) {
-        const Tensor usage = take();
-        want_shape(usage, m, 1, p.slots, "want a usage [batch, 1, slots]");
-        p.usage = Steps(p.x, states, p.batch * p.slots);
-        p.least = Steps(p.x, steps, p.batch * heads, at::kLong);
-        EG_DISPATCH(m, [&] { start<F>(usage, p.usage); });
+      const auto begin = [&](const Tensor &first, const Steps &rows) { EG_DISPATCH(m, [&] { start<F>(first, rows); }); };
+      begin(turned, p.m);
+      if (dnc) {
+        const Tensor usage = take(), link = take(), precedence = take(), read = take(), write = take();
+        for (const Tensor &t : {usage, precedence, write})
+          want_shape(t, m, 1, p.slots, "want usage, precedence and write weighting [batch, 1, slots]");
+        want_shape(link, m, p.slots, p.slots, "want a link [batch, slots, slots]");
+        want_shape(read, m, how->reads, p.slots, "want read weightings [batch, reads, slots]");
+        p.content = Steps(p.x, steps, p.batch * p.dnc().kept());
+        p.least = Steps(p.x, steps, p.batch * p.slots, at::kLong);
+        p.w = Steps(p.x, states, p.batch * p.dnc().state());
+        begin(at::cat({link, usage, precedence, write, read}, 1), p.w);
       } else {
-        p.shifted = Steps(p.x, steps, p.batch * heads * p.slots);
+        const Tensor w = take();
+        const int64_t heads = lrua ? how->reads : how->reads + how->writes;
+        want_shape(w, m, heads, p.slots, "want weightings [batch, heads, slots]");
+        want(lrua ? heads <= p.slots : how->shift <= p.slots, "there are too few slots for these heads");
+        p.content = Steps(p.x, states, p.batch * heads * p.slots);
+        p.w = Steps(p.x, states, p.batch * heads * p.slots);
+        begin(w, lrua ? p.content : p.w);
+        if (lrua) {
+          const Tensor usage = take();
+          want_shape(usage, m, 1, p.slots, "want a usage [batch, 1, slots]");
+          p.usage = Steps(p.x, states, p.batch * p.slots);
+          p.least = Steps(p.x, steps, p.batch * heads, at::kLong);
+          begin(usage, p.usage);
+        } else {
+          p.shifted = Steps(p.x, steps, p.batch * heads * p.slots);
+        }
       }
     }
     want(next == ts.size(), "there are more tensors than the network has");

@@ -27,10 +27,11 @@ type Unrolled struct {
 type UnrolledMemory struct {
 	Weight, Bias *Tensor // of the layer that the heads' emission comes from, [emission, size] and [emission]
 	State        []*Tensor
-	// NTM or LRUA says how the state goes on: as [NTMStep] from memory and weightings, or as [LRUAStep] from memory, read
-	// weightings and usage.
+	// NTM, LRUA or DNC says how the state goes on: as [NTMStep] from memory and weightings, as [LRUAStep] from memory, read
+	// weightings and usage, or as [DNCStep] from the parts of its state in their order.
 	NTM  *NTMOptions
 	LRUA *LRUAOptions
+	DNC  *DNCOptions
 }
 
 // Unroll runs a network over x [time, batch, inputs] from a controller's state of zeros, having read zeros, and returns the
@@ -46,19 +47,19 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), memory: C.EG_MEMORY_NONE, carried: C.double(n.Carried)}
 	if m := n.Memory; m != nil {
 		operands = append(append(operands, m.Weight, m.Bias), m.State...)
-		if o := m.NTM; o != nil {
+		switch ntm, lrua, dnc := m.NTM, m.LRUA, m.DNC; {
+		case ntm != nil:
 			how.memory = C.EG_MEMORY_NTM
-			how.reads, how.writes, how.shift, how.clip = C.int64_t(o.Reads), C.int64_t(o.Writes), C.int64_t(o.Shift), C.double(o.Clip)
-		} else {
-			how.memory, how.reads, how.decay = C.EG_MEMORY_LRUA, C.int64_t(m.State[1].Dim(1)), C.double(m.LRUA.Decay)
-			how.add, how.strength, how.own_slots = C.int(truth(m.LRUA.Add)), C.int(truth(m.LRUA.Strength)), C.int(truth(m.LRUA.OwnSlots))
+			how.reads, how.writes, how.shift, how.clip = C.int64_t(ntm.Reads), C.int64_t(ntm.Writes), C.int64_t(ntm.Shift), C.double(ntm.Clip)
+		case lrua != nil:
+			how.memory, how.reads, how.decay = C.EG_MEMORY_LRUA, C.int64_t(m.State[1].Dim(1)), C.double(lrua.Decay)
+			how.add, how.strength, how.own_slots = C.int(truth(lrua.Add)), C.int(truth(lrua.Strength)), C.int(truth(lrua.OwnSlots))
+		default:
+			how.memory, how.reads, how.clip = C.EG_MEMORY_DNC, C.int64_t(dnc.Reads), C.double(dnc.Clip)
 		}
 	}
-	pointers := make([]unsafe.Pointer, len(operands))
-	for i, t := range operands {
-		pointers[i] = unsafe.Pointer(t.ptr(op))
-	}
-	out := C.eg_unroll(&pointers[0], C.int(len(pointers)), &how)
+	in := pointers(op, operands)
+	out := C.eg_unroll(&in[0], C.int(len(in)), &how)
 	return result(op, libtch.Ctensor(out), operands...)
 }
 

@@ -6,13 +6,13 @@
 extern "C" {
 #endif
 
-enum { EG_MEMORY_NONE, EG_MEMORY_NTM, EG_MEMORY_LRUA };
+enum { EG_MEMORY_NONE, EG_MEMORY_NTM, EG_MEMORY_LRUA, EG_MEMORY_DNC };
 
 struct eg_network {
   int lstm; // or feedforward layers
   int layers;
   int memory;
-  int64_t reads, writes, shift; // of NTM; reads are LRUA's heads
+  int64_t reads, writes, shift; // of NTM; reads are LRUA's heads, and DNC has reads alone
   double clip, decay;
   int add, strength, own_slots;
   double carried; // bound of the gradient's elements that a step hands to the one before it; 0 for none
