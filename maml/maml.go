@@ -145,8 +145,9 @@ func (n *Net) order() how {
 }
 
 // Gradients returns the gradient of [Net.Loss] for each trained parameter, in the order of nn.Params.Trained and nil where there
-// is none, the loss itself and the queries' log-probabilities [tasks, query, way]. A task's graph is freed before the next
-// one's is made, so that memory does not grow with their number.
+// is none, the loss itself and the queries' log-probabilities [tasks, query, way]. What a task takes is freed before the next
+// one begins, so that memory does not grow with their number. Where [fewshot.Classifier.Fused] has the network a task's gradient is
+// one operation; Loss, differentiated, is its twin.
 func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, loss, logp *tensor.Tensor) {
 	n.Fits("Gradients", t)
 	params := n.trained()
