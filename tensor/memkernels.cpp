@@ -42,7 +42,7 @@ namespace plain {
 }
 
 #define EG_KERNELS(of) \
-  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F>, of::dnc_forward<F>, of::dnc_backward<F>, of::product<F> }
+  { of::lstm_forward<F>, of::lstm_backward<F>, of::ntm_forward<F>, of::ntm_backward<F>, of::lrua_forward<F>, of::lrua_backward<F>, of::dnc_forward<F>, of::dnc_backward<F>, of::panels<F>, of::product<F> }
 
 template <class F> Kernels<F> choose() {
 #ifdef EG_X86

@@ -145,12 +145,25 @@ template <class F> EG_INLINE void content_back_along(const F *m, const F *along,
       dm[v * slots + i] -= m[v * slots + i] * along[i];
 }
 
-// ---- small matrix products ----
+// ---- products of a few rows with a matrix that stays ----
 
-// Rows rows of c, as many columns as four vectors hold: c = a·b + keep·c for a [rows, inner] and b [inner, columns].
-template <class F, int Rows> EG_INLINE void product_panel(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t inner, bool keep) {
+// What the sums of a panel take of the registers that there are: 32 of AVX-512, else 16.
+constexpr int panel_vectors = EG_BYTES == 64 ? 4 : 2, panel_rows = EG_BYTES == 64 ? 4 : 6;
+template <class F> constexpr int64_t panel_columns = panel_vectors * EG_BYTES / int64_t(sizeof(F));
+
+// Puts b [inner, cols] in panels of so many columns, each [inner, columns] in one piece; the last has the columns that are left.
+template <class F> static void panels(const F *b, int64_t bstep, int64_t inner, int64_t cols, F *out) {
+  for (int64_t j = 0; j < cols; j += panel_columns<F>) {
+    const int64_t n = cols - j < panel_columns<F> ? cols - j : panel_columns<F>;
+    for (int64_t k = 0; k < inner; k++, out += n)
+      std::copy_n(b + k * bstep + j, n, out);
+  }
+}
+
+// Rows rows of c: c = a·b + keep·c for a [rows, inner] and a whole panel b.
+template <class F, int Rows> EG_INLINE void product_panel(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t inner, bool keep) {
   typedef F V __attribute__((vector_size(EG_BYTES)));
-  constexpr int lanes = EG_BYTES / sizeof(F), wide = 4;
+  constexpr int lanes = EG_BYTES / sizeof(F), wide = panel_vectors;
   V sum[Rows][wide];
   for (int r = 0; r < Rows; r++)
     for (int v = 0; v < wide; v++) {
@@ -160,7 +173,7 @@ template <class F, int Rows> EG_INLINE void product_panel(const F *a, int64_t as
     }
   for (int64_t k = 0; k < inner; k++) {
     V row[wide];
-    memcpy(row, b + k * bstep, sizeof row);
+    memcpy(row, b + k * wide * lanes, sizeof row);
     for (int r = 0; r < Rows; r++)
       for (int v = 0; v < wide; v++)
         sum[r][v] += a[r * astep + k] * row[v];
@@ -170,17 +183,21 @@ template <class F, int Rows> EG_INLINE void product_panel(const F *a, int64_t as
       memcpy(c + r * cstep + v * lanes, &sum[r][v], sizeof(V));
 }
 
-// c = a·b + keep·c for a [rows, inner], b [inner, cols] and c [rows, cols], row-major; each step is the distance between
-// rows. BLAS copies b into an order of its own at every call, which for a few rows costs more than the product.
-template <class F> static void product(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep) {
-  constexpr int64_t panel = 4 * EG_BYTES / sizeof(F);
+// c = a·b + keep·c for a [rows, inner], b [inner, cols] as panels has put it, and c [rows, cols], the first and the last
+// row-major; each step is the distance between rows. BLAS copies b into an order of its own at every call, which for a few rows
+// costs more than the product.
+template <class F> static void product(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep) {
+  constexpr int64_t panel = panel_columns<F>;
   int64_t j = 0;
-  for (; j + panel <= cols; j += panel) {
+  for (; j + panel <= cols; j += panel, b += panel * inner) {
     int64_t i = 0;
-    for (; i + 4 <= rows; i += 4)
-      product_panel<F, 4>(a + i * astep, astep, b + j, bstep, c + i * cstep + j, cstep, inner, keep);
+    for (; i + panel_rows <= rows; i += panel_rows)
+      product_panel<F, panel_rows>(a + i * astep, astep, b, c + i * cstep + j, cstep, inner, keep);
+    if (panel_rows > 4)
+      for (; i + 4 <= rows; i += 4)
+        product_panel<F, 4>(a + i * astep, astep, b, c + i * cstep + j, cstep, inner, keep);
     for (; i < rows; i++)
-      product_panel<F, 1>(a + i * astep, astep, b + j, bstep, c + i * cstep + j, cstep, inner, keep);
+      product_panel<F, 1>(a + i * astep, astep, b, c + i * cstep + j, cstep, inner, keep);
   }
   if (j == cols)
     return;
@@ -189,7 +206,7 @@ template <class F> static void product(const F *a, int64_t astep, const F *b, in
     if (!keep)
       std::fill_n(out, cols - j, F(0));
     for (int64_t k = 0; k < inner; k++)
-      axpy(a[i * astep + k], b + k * bstep + j, out, cols - j);
+      axpy(a[i * astep + k], b + k * (cols - j), out, cols - j);
   }
 }
 

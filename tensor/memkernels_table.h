@@ -64,7 +64,8 @@ template <class F> struct Kernels {
   void (*lrua_backward)(const LRUASizes &z, const F *prev, const F *act, const int64_t *least, const F *next, const F *w, const F *content, const F *dread, const F *dnext, const F *dcontent, const F *dwrite, F *de, F *dm, F *dprev, F *room);
   void (*dnc_forward)(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, F *act, F *kept, int64_t *order, F *next, const DNCParts<F> &after, F *read, F *room);
   void (*dnc_backward)(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, const F *act, const F *kept, const int64_t *order, const F *next, const DNCParts<const F> &after, const F *dread, const F *dnext, const DNCParts<const F> &dafter, F *de, F *dm, const DNCParts<F> &dprev, F *room);
-  void (*product)(const F *a, int64_t astep, const F *b, int64_t bstep, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep);
+  void (*panels)(const F *b, int64_t bstep, int64_t inner, int64_t cols, F *out);
+  void (*product)(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep);
 };
 
 template <class F> const Kernels<F> &kernels();

@@ -16,9 +16,20 @@ using namespace engram;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// A matrix that every step multiplies by, [inner, cols], as the kernels want it.
+struct Panels {
+  Tensor t;
+  int64_t inner = 0, cols = 0;
+  Panels() = default;
+  explicit Panels(const Tensor &of) : t(fresh(of, {of.numel()})), inner(of.size(0)), cols(of.size(1)) {
+    const Tensor rows = of.contiguous();
+    EG_DISPATCH(of, [&] { kernels<F>().panels(rows.data_ptr<F>(), cols, inner, cols, t.data_ptr<F>()); });
+  }
+};
+
 // c = a·b + keep·c for a few rows, step by step.
-template <class F> void few(Matrix<const F> a, Matrix<const F> b, Matrix<F> c, bool keep) {
-  kernels<F>().product(a.at, a.step, b.at, b.step, c.at, c.step, c.rows, a.cols, c.cols, keep);
+template <class F> void few(Matrix<const F> a, const Panels &b, Matrix<F> c, bool keep) {
+  kernels<F>().product(a.at, a.step, b.t.data_ptr<F>(), c.at, c.step, c.rows, b.inner, b.cols, keep);
 }
 
 // ---- the tape ----
@@ -36,7 +47,8 @@ struct Steps {
 struct Layer {
   int64_t in, size;
   Tensor wi, wh, b; // of a feedforward layer wh is absent; b is the sum of an LSTM's biases
-  Tensor wi_turned, wh_turned; // [in, gates] and [size, gates]: what forward multiplies by
+  // What a step multiplies by, forward and backward: in of what comes from the layer below, or of what was read.
+  Panels in_ahead, hidden_ahead, in_back, hidden_back;
   Steps out;        // [time+1, batch·size]; of step t at t+1
   Steps gates;      // before the non-linearities
   Steps act, cell;  // LSTM's; cells are counted like out
@@ -46,7 +58,8 @@ struct Tape : torch::CustomClassHolder {
   eg_network how;
   bool keep; // for backward
   int64_t time, batch, inputs, read;
-  Tensor x, we, be, we_turned;
+  Tensor x, we, be;
+  Panels emit_ahead, emit_back;
   std::vector<Layer> layers;
   // Of the memory.
   int64_t slots = 0, width = 0, emission = 0;
@@ -61,8 +74,6 @@ struct Tape : torch::CustomClassHolder {
 
 template <class F> Matrix<F> matrix(F *at, int64_t rows, int64_t cols, int64_t step) { return {at, rows, cols, step}; }
 template <class F> Matrix<const F> weights(const Tensor &w, int64_t from, int64_t cols) { return {w.data_ptr<F>() + from, w.size(0), cols, w.size(1)}; }
-
-template <class F> Matrix<const F> rows_from(const Tensor &w, int64_t from) { return {w.data_ptr<F>() + from * w.size(1), w.size(0) - from, w.size(1), w.size(1)}; }
 
 template <class F> void put_bias(F *to, int64_t rows, const Tensor &b) {
   const F *from = b.data_ptr<F>();
@@ -120,9 +131,9 @@ template <class F> void forward(Tape &p) {
       const auto into = matrix<F>(gates, batch, wide, wide);
       if (k > 0) {
         put_bias(gates, batch, l.b);
-        few(matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), batch, l.in, l.in), weights<F>(l.wi_turned, 0, wide), into, true);
+        few(matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), batch, l.in, l.in), l.in_ahead, into, true);
       } else if (before && p.read) {
-        few(matrix<const F>(before + size, batch, p.read, out), rows_from<F>(l.wi_turned, p.inputs), into, true);
+        few(matrix<const F>(before + size, batch, p.read, out), l.in_ahead, into, true);
       }
       F *y = l.out.row<F>(t + 1);
       if (!p.how.lstm) {
@@ -131,7 +142,7 @@ template <class F> void forward(Tape &p) {
         continue;
       }
       if (t)
-        few(matrix<const F>(l.out.row<F>(t), batch, l.size, l.size), weights<F>(l.wh_turned, 0, wide), into, true);
+        few(matrix<const F>(l.out.row<F>(t), batch, l.size, l.size), l.hidden_ahead, into, true);
       F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t), *next = l.cell.row<F>(t + 1);
       each<F>(batch, 50 * l.size, 0, [&](int64_t i, F *) {
         kernels<F>().lstm_forward(l.size, gates + i * wide, cell + i * l.size, act + i * 5 * l.size, y + i * l.size, next + i * l.size);
@@ -145,7 +156,7 @@ template <class F> void forward(Tape &p) {
       continue;
     F *e = p.e.row<F>(t);
     put_bias(e, batch, p.be);
-    few(matrix<const F>(top, batch, size, size), weights<F>(p.we_turned, 0, p.emission), matrix<F>(e, batch, p.emission, p.emission), true);
+    few(matrix<const F>(top, batch, size, size), p.emit_ahead, matrix<F>(e, batch, p.emission, p.emission), true);
     memory_forward<F>(p, t, now);
   }
 }
@@ -233,7 +244,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
       memory_backward<F>(p, t, dread.data(), e, carry);
       clip(carry.m.data(), p.m.size, p.how.carried);
       clip(carry.w.data(), p.w.size, p.how.carried);
-      few(matrix<const F>(e, batch, p.emission, p.emission), weights<F>(p.we, 0, size), matrix<F>(top, batch, size, size), true);
+      few(matrix<const F>(e, batch, p.emission, p.emission), p.emit_back, matrix<F>(top, batch, size, size), true);
     }
     for (int64_t k = n - 1; k >= 0; k--) {
       const Layer &l = p.layers[k];
@@ -249,7 +260,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
         });
         clip(c, l.out.size, p.how.carried);
         if (t)
-          few(matrix<const F>(g, batch, wide, wide), weights<F>(l.wh, 0, l.size), matrix<F>(h, batch, l.size, l.size), false);
+          few(matrix<const F>(g, batch, wide, wide), l.hidden_back, matrix<F>(h, batch, l.size, l.size), false);
         clip(h, l.out.size, p.how.carried);
       } else {
         const F *y = l.out.row<F>(t + 1);
@@ -258,9 +269,9 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
       }
       const auto from = matrix<const F>(g, batch, wide, wide);
       if (k > 0)
-        few(from, weights<F>(l.wi, 0, l.in), matrix<F>(above[k - 1].data(), batch, l.in, l.in), false);
+        few(from, l.in_back, matrix<F>(above[k - 1].data(), batch, l.in, l.in), false);
       else if (t && p.read)
-        few(from, weights<F>(l.wi, p.inputs, p.read), matrix<F>(dread.data(), batch, p.read, p.read), false);
+        few(from, l.in_back, matrix<F>(dread.data(), batch, p.read, p.read), false);
     }
     clip(dread.data(), batch * p.read, p.how.carried);
   }
@@ -420,10 +431,12 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
       want(m.dim() == 3 && m.size(0) == p.batch, "want a memory [batch, slots, width]");
       p.slots = m.size(1), p.width = m.size(2);
       const bool lrua = how->memory == EG_MEMORY_LRUA, dnc = how->memory == EG_MEMORY_DNC;
-      p.we_turned = p.we.t().contiguous();
       p.emission = lrua ? p.lrua().emission() : dnc ? p.dnc().emission() : p.ntm().emission();
       p.read = how->reads * p.width;
       want(p.we.dim() == 2 && p.we.size(0) == p.emission && p.be.numel() == p.emission && p.we.size(1) == p.size(), "the emitting layer is not as wide as these heads need");
+      p.emit_ahead = Panels(p.we.t());
+      if (p.keep)
+        p.emit_back = Panels(p.we);
       p.e = Steps(p.x, steps, p.batch * p.emission);
       p.act = Steps(p.x, steps, p.batch * p.emission);
       p.m = Steps(p.x, states, p.batch * p.slots * p.width);
@@ -464,10 +477,16 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
     for (Layer &l : p.layers) {
       const bool first = &l == &p.layers[0];
       l.gates = Steps(p.x, first ? p.time : 1, p.batch * l.b.numel());
-      l.wi_turned = l.wi.t().contiguous();
+      const int64_t from = first ? p.inputs : 0; // the inputs go through the first layer at once
+      const Tensor own = l.wi.narrow(1, from, l.in - from);
+      l.in_ahead = Panels(own.t());
+      if (p.keep)
+        l.in_back = Panels(own);
       l.out = Steps(p.x, states, p.batch * l.size);
       if (how->lstm) {
-        l.wh_turned = l.wh.t().contiguous();
+        l.hidden_ahead = Panels(l.wh.t());
+        if (p.keep)
+          l.hidden_back = Panels(l.wh);
         l.act = Steps(p.x, steps, p.batch * 5 * l.size);
         l.cell = Steps(p.x, states, p.batch * l.size);
         l.cell.t.select(0, 0).zero_();
