@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -72,9 +73,9 @@ func (c *Comparison) pair() {
 		c.Why = "the same protocol, but other examples were drawn, by another version of the program"
 		return
 	}
-	differences := make([]float64, len(a.Values))
-	for i := range differences {
-		differences[i] = float64(a.Values[i])/a.Per - float64(b.Values[i])/b.Per
+	differences := a.values()
+	for i, v := range b.values() {
+		differences[i] -= v
 	}
 	c.Difference, c.Interval = MeanInterval(differences)
 }
@@ -118,30 +119,69 @@ func or(v any) string {
 	return fmt.Sprint(v)
 }
 
+// An entrant is a figure of a run that has the scores of its episodes.
+type entrant struct {
+	run    Run
+	figure *Figure
+	mean   float64 // of the scores
+}
+
+// groups puts the figures of runs on few-shot episodes of Omniglot together that are of the same test and the same episodes,
+// the best first. One that stands alone is left out.
+func groups(runs []Run) [][]entrant {
+	var out [][]entrant
+	for _, r := range runs {
+		if !measuredOn(r.Result, "omniglot") {
+			continue
+		}
+		for i := range r.Result.Figures {
+			f := &r.Result.Figures[i]
+			if f.Scores == nil || f.Protocol.Shot == 0 {
+				continue
+			}
+			at := slices.IndexFunc(out, func(g []entrant) bool {
+				first := g[0].figure
+				c := Comparison{A: f, B: first}
+				if first.Name != f.Name || first.Metric != f.Metric || len(first.Protocol.differs(f.Protocol)) > 0 {
+					return false
+				}
+				c.pair()
+				return c.Why == ""
+			})
+			if at < 0 {
+				at, out = len(out), append(out, nil)
+			}
+			mean, _ := MeanInterval(f.Scores.values())
+			out[at] = append(out[at], entrant{r, f, mean})
+		}
+	}
+	out = slices.DeleteFunc(out, func(g []entrant) bool { return len(g) < 2 })
+	for _, g := range out {
+		slices.SortStableFunc(g, func(a, b entrant) int { return cmp.Compare(b.mean, a.mean) })
+	}
+	return out
+}
+
 // differences are the paired differences between runs on few-shot episodes of Omniglot, nothing where no two have scores of
 // the same test.
 func differences(runs []Run) []table.Part {
-	t := &table.Table{Name: differencesTable, Columns: slices.Concat(table.Proses("test", "first", "second"), table.Numbers("difference"))}
-	label := func(r Run) table.Text { return r.link().Andf(", seed %d", r.Seed) }
-	for i, r := range runs {
-		for _, s := range runs[i+1:] {
-			if !measuredOn(r.Result, "omniglot") || !measuredOn(s.Result, "omniglot") {
-				continue
+	t := &table.Table{Name: differencesTable, Columns: slices.Concat(table.Proses("test", "run", "adaptation"), table.Numbers("accuracy", "less the best", "less the one above"))}
+	for _, g := range groups(runs) {
+		for i, e := range g {
+			p := e.figure.Protocol
+			test := e.figure.Name + ", " + p.Norm
+			if n := p.FineTune; n > 0 {
+				test += fmt.Sprintf(", %d steps of fine-tuning", n)
 			}
-			for _, c := range Compare(r.Result, s.Result) {
-				if c.Why == "" && c.A.Protocol.Shot > 0 {
-					test := c.A.Name + ", " + c.A.Protocol.Norm
-					if n := c.A.Protocol.FineTune; n > 0 {
-						test += fmt.Sprintf(", %d steps of fine-tuning", n)
-					}
-					for _, how := range slices.Compact([]string{c.A.Protocol.Adapted, c.B.Protocol.Adapted}) {
-						if how != "" {
-							test += ", " + how
-						}
-					}
-					t.Add(table.Say(test), label(r), label(s), table.Sayf("%+.2f", c.Difference).With(beside(2, c.Interval)))
+			less := func(j int) table.Text {
+				if i == 0 {
+					return table.Say("")
 				}
+				c := Comparison{A: e.figure, B: g[j].figure}
+				c.pair()
+				return table.Sayf("%+.2f", c.Difference).With(beside(2, c.Interval))
 			}
+			t.Add(table.Say(test), e.run.link().Andf(", seed %d", e.run.Seed), table.Say(p.Adapted), table.Sayf("%.2f", e.mean), less(0), less(max(i-1, 0)))
 		}
 	}
 	if t.Rows == nil {
@@ -149,8 +189,9 @@ func differences(runs []Run) []table.Part {
 	}
 	return []table.Part{
 		table.Heading("Paired differences"),
-		table.Say("Between runs that were tested on the same episodes: the mean over the episodes of the first's accuracy less the\n" +
-			"second's, with its 95 % interval. Where that leaves out zero, the two differ."),
+		table.Say("Runs that were tested on the same episodes, the best of each test first: the mean over the episodes of a run's accuracy less\n" +
+			"the best one's, and less that of the run above it, with its 95 % interval. Where that leaves out zero, the two differ. For any\n" +
+			"other two, `engram compare`."),
 		t,
 	}
 }

@@ -107,14 +107,21 @@ func TestNewScoresRoundsToItsUnit(t *testing.T) {
 
 func TestPairedDifferencesOnOmniglot(t *testing.T) {
 	runs := []results.Run{
-		{Path: "a", Result: scored("a", 75, 60, 45, 72)}, {Path: "b", Result: scored("b", 72, 57, 45, 66)}, {Path: "c", Result: sample()},
+		{Path: "b", Result: scored("b", 72, 57, 45, 66)}, {Path: "a", Result: scored("a", 75, 60, 45, 72)}, {Path: "c", Result: sample()},
+		{Path: "d", Result: scored("d", 72, 57, 45, 69)}, {Path: "other", Result: scored("other", 72, 57, 45)},
 	}
 	text, err := results.Omniglot(runs)
 	require.NoError(t, err)
-	assert.Contains(t, string(text.Markdown("")), "| 5-way 1-shot, inductive | [a](a), seed 3 | [b](b), seed 3 | +4.00 ± 3.20 |\n")
-	assert.Equal(t, 1, strings.Count(string(text.Markdown("")), "[a](a), seed 3"), "only runs with scores")
+	// The best first, other episodes and runs without scores left out.
+	_, got, _ := strings.Cut(string(text.Markdown("")), "| less the one above |\n")
+	assert.Contains(t, got, `
+| 5-way 1-shot, inductive | [a](a), seed 3 |  | 84.00 |  |  |
+| 5-way 1-shot, inductive | [d](d), seed 3 |  | 81.00 | -3.00 ± 1.96 | -3.00 ± 1.96 |
+| 5-way 1-shot, inductive | [b](b), seed 3 |  | 80.00 | -4.00 ± 3.20 | -1.00 ± 1.96 |
+`)
+	assert.Equal(t, 3, strings.Count(got, "\n| 5"), got)
 
-	text, err = results.Omniglot(runs[1:])
+	text, err = results.Omniglot(runs[2:3])
 	require.NoError(t, err)
 	assert.NotContains(t, string(text.Markdown("")), "Paired differences")
 }

@@ -21,6 +21,15 @@ type Scores struct {
 	On string `json:"on"`
 }
 
+// values are the scores in the figure's own unit.
+func (s *Scores) values() []float64 {
+	out := make([]float64, len(s.Values))
+	for i, v := range s.Values {
+		out[i] = float64(v) / s.Per
+	}
+	return out
+}
+
 // NewScores rounds values in the unit of their figure to multiples of 1/per. It is nil where one is not finite.
 func NewScores(values []float64, per float64, on string) *Scores {
 	s := &Scores{Per: per, On: on}
