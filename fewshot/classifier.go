@@ -35,6 +35,15 @@ func (f *Fused) Values(p *nn.Pass) []*tensor.Tensor {
 	return out
 }
 
+// By returns what belongs to the network's values, in their order, by the parameter that it belongs to.
+func (f *Fused) By(ts []*tensor.Tensor) map[*nn.Param]*tensor.Tensor {
+	out := make(map[*nn.Param]*tensor.Tensor, len(ts))
+	for i, t := range ts {
+		out[f.Params[i]] = t
+	}
+	return out
+}
+
 // Fused returns the classifier in a form that computes what [Classifier.Classify] and differentiation do in one operation, or nil
 // where its encoder, its device or its type has none.
 func (c *Classifier) Fused(p *nn.Pass, images *tensor.Tensor) *Fused {

@@ -9,7 +9,7 @@
 package maml
 
 import (
-	"slices"
+	"maps"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
@@ -86,6 +86,12 @@ const (
 func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
 	tuned := p.Apart()
 	support, labels := t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1)
+	if h == forgotten {
+		if f := n.fused(p, t); f != nil {
+			maps.Copy(tuned.With, f.By(f.Descend(f.Values(p), n.innerRates(f, p), support, labels, steps)))
+			return tuned
+		}
+	}
 	inner := *tuned // with the same With
 	inner.HigherOrder = h == secondOrder
 	classify := func() *tensor.Tensor { return n.Classify(&inner, support) }
@@ -154,9 +160,9 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 	tasks := float64(t.Support.Dim(0))
 	sums := make([]*tensor.Tensor, len(params)+1) // the loss comes last
 	var answers []*tensor.Tensor
-	fused := n.fused(p, t)
-	if p.Norm != nn.BatchStats {
-		fused = nil
+	var fused *fewshot.Fused
+	if p.Norm == nn.BatchStats {
+		fused = n.fused(p, t)
 	}
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
 		if fused != nil {
@@ -209,16 +215,9 @@ func (n *Net) innerRates(f *fewshot.Fused, p *nn.Pass) (out tensor.Rates) {
 func (n *Net) fusedGradients(f *fewshot.Fused, p *nn.Pass, t *fewshot.Task, params []*nn.Param, share float64) []*tensor.Tensor {
 	got := f.MetaGradient(f.Values(p), n.innerRates(f, p), t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1),
 		t.Query.Flatten(0, 1), t.QueryLabels.Flatten(0, 1), n.config.Steps, !n.config.FirstOrder)
-	of := map[*nn.Param]*tensor.Tensor{}
-	for i, param := range f.Params {
-		of[param] = got.Grads[i]
-	}
-	for i, param := range n.adapted {
-		if n.rates != nil {
-			if at := slices.Index(f.Params, param); at >= 0 {
-				of[n.rates[i]] = got.RateGrads[at]
-			}
-		}
+	of, rates := f.By(got.Grads), f.By(got.RateGrads)
+	for i, rate := range n.rates {
+		of[rate] = rates[n.adapted[i]]
 	}
 	out := make([]*tensor.Tensor, len(params), len(params)+2)
 	for i, param := range params {
@@ -247,19 +246,9 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 // test. Nothing of it leads back to the first values.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	n.Fits("LogProbs", t)
-	fused := n.fused(p, t)
 	var answers []*tensor.Tensor
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
-		var tuned *nn.Pass
-		if fused != nil {
-			tuned = p.Apart()
-			moved := fused.Descend(fused.Values(p), n.innerRates(fused, p), own.Support.Flatten(0, 1), own.SupportLabels.Flatten(0, 1), n.config.TestSteps)
-			for i, param := range fused.Params {
-				tuned.With[param] = moved[i]
-			}
-		} else {
-			tuned = n.adapt(p, own, n.config.TestSteps, forgotten)
-		}
+		tuned := n.adapt(p, own, n.config.TestSteps, forgotten)
 		var logp *tensor.Tensor
 		tensor.NoGrad(func() { logp = n.Ask(tuned, own) })
 		return []*tensor.Tensor{logp}

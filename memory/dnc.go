@@ -123,7 +123,7 @@ func (m *DNC) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
 	s, o := m.Init(p, batch).(DNCState), m.options()
 	return &tensor.UnrolledMemory{
 		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), DNC: &o,
-		State: []*tensor.Tensor{s.Memory, s.Usage, s.Link, s.Precedence, s.Read, s.Write},
+		State: s.parts().All(),
 	}, true
 }
 

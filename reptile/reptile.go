@@ -7,7 +7,6 @@ package reptile
 
 import (
 	"math/rand/v2"
-	"slices"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
@@ -130,7 +129,7 @@ func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *
 				dealt := tensor.New(next(), batch).On(support.Device())
 				x, y = support.IndexSelect(0, dealt), labels.IndexSelect(0, dealt)
 			}
-			grads, loss := n.gradient(fused, own, x, y)
+			grads, loss := n.gradient(fused, own, out.values, x, y)
 			tensor.Adam(out.values, grads, zeros, out.squares, n.config.Rate, 0, beta2, eps, 0, false, done+k+1)
 			out.loss.Assign(out.loss.Add(loss.Detach().MulScalar(1 / float64(steps))))
 		}()
@@ -138,22 +137,17 @@ func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *
 	return out
 }
 
-// gradient is that of the loss on images x with labels y for each parameter, nil where there is none, and the loss.
-func (n *Net) gradient(fused *fewshot.Fused, p *nn.Pass, x, y *tensor.Tensor) (grads []*tensor.Tensor, loss *tensor.Tensor) {
-	values := make([]*tensor.Tensor, len(n.params))
-	for i, param := range n.params {
-		values[i] = p.Value(param)
-	}
+// gradient is that of the loss on images x with labels y for each parameter, whose values p uses, nil where there is none, and
+// the loss.
+func (n *Net) gradient(fused *fewshot.Fused, p *nn.Pass, values []*tensor.Tensor, x, y *tensor.Tensor) (grads []*tensor.Tensor, loss *tensor.Tensor) {
 	if fused == nil {
 		loss = tensor.NLL(n.Classify(p, x), y)
 		return tensor.Grad(loss, values...), loss
 	}
 	got, loss := fused.Gradient(fused.Values(p), x, y)
-	grads = make([]*tensor.Tensor, len(n.params))
-	for i, param := range n.params {
-		if at := slices.Index(fused.Params, param); at >= 0 {
-			grads[i] = got[at]
-		}
+	of := fused.By(got)
+	for _, param := range n.params {
+		grads = append(grads, of[param])
 	}
 	return grads, loss
 }

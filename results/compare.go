@@ -69,7 +69,7 @@ func (c *Comparison) pair() {
 	case a == nil || b == nil:
 		c.Why = "the scores were not kept"
 		return
-	case a.On != b.On || len(a.Values) != len(b.Values):
+	case !a.pairs(b):
 		c.Why = "the same protocol, but other examples were drawn, by another version of the program"
 		return
 	}
@@ -141,12 +141,7 @@ func groups(runs []Run) [][]entrant {
 			}
 			at := slices.IndexFunc(out, func(g []entrant) bool {
 				first := g[0].figure
-				c := Comparison{A: f, B: first}
-				if first.Name != f.Name || first.Metric != f.Metric || len(first.Protocol.differs(f.Protocol)) > 0 {
-					return false
-				}
-				c.pair()
-				return c.Why == ""
+				return first.Name == f.Name && first.Metric == f.Metric && first.Scores.pairs(f.Scores) && len(first.Protocol.differs(f.Protocol)) == 0
 			})
 			if at < 0 {
 				at, out = len(out), append(out, nil)

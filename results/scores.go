@@ -21,6 +21,9 @@ type Scores struct {
 	On string `json:"on"`
 }
 
+// pairs reports whether two scores are of the same examples.
+func (s *Scores) pairs(o *Scores) bool { return s.On == o.On && len(s.Values) == len(o.Values) }
+
 // values are the scores in the figure's own unit.
 func (s *Scores) values() []float64 {
 	out := make([]float64, len(s.Values))

@@ -3,6 +3,7 @@
 #include "../libtorch/compat_end.h"
 #include "convblock.h"
 #include "guard.h"
+#include "processor.h"
 
 #include <ATen/Parallel.h>
 #include <algorithm>
@@ -33,8 +34,7 @@ struct Image {
 // The kernels are compiled for three kinds of processor. That it is the whole file and not a function by target_clones
 // has a reason: GCC takes a vector apart for the oldest processor before it makes the clones; nor does it compare vectors that are wider
 // than the processor's but value by value, so EG_LANES is what one register holds.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define EG_X86
+#ifdef EG_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")
 namespace avx512 {
@@ -74,10 +74,9 @@ struct Kernels {
 // The kernels for this machine's processor.
 const Kernels kernels = [] {
 #ifdef EG_X86
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+  if (engram::has_avx512())
     return Kernels EG_KERNELS(avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (engram::has_avx2())
     return Kernels EG_KERNELS(avx2);
 #endif
   return Kernels EG_KERNELS(plain);

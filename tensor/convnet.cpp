@@ -4,6 +4,7 @@
 #include "convnet.h"
 #include "guard.h"
 #include "memtensor.h"
+#include "processor.h"
 #include "product.h"
 
 #include <cmath>
@@ -18,8 +19,7 @@ namespace {
 
 using namespace engram;
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define EG_X86
+#ifdef EG_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
 namespace avx512 {
@@ -58,16 +58,15 @@ template <class S> struct Kernels {
 template <class S>
 const Kernels<S> kernels = [] {
 #ifdef EG_X86
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+  if (engram::has_avx512())
     return Kernels<S> EG_KERNELS(avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (engram::has_avx2())
     return Kernels<S> EG_KERNELS(avx2);
 #endif
   return Kernels<S> EG_KERNELS(plain);
 }();
 
-// Numbers that begin as what was there.
+// Room for numbers, which is not cleared, and is kept for the next that need it.
 template <class S> class Numbers {
   std::unique_ptr<S[]> at;
   int64_t count = 0;

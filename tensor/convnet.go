@@ -6,8 +6,6 @@ import "C"
 import (
 	"fmt"
 	"unsafe"
-
-	"github.com/sugarme/gotch/libtch"
 )
 
 // ConvNet is a classifier of images whose gradients, and what descends by them, are computed without a graph and without an
@@ -32,7 +30,7 @@ type Rates struct {
 // MetaGradient is what [ConvNet.MetaGradient] returns.
 type MetaGradient struct {
 	Grads     []*Tensor // for the values
-	RateGrads []*Tensor // for Rates.Each; nil where there are none
+	RateGrads []*Tensor // for Rates.Each
 	Loss      *Tensor   // of the queries
 	LogProbs  *Tensor   // of the queries, [query, way]
 }
@@ -57,14 +55,6 @@ func pointers(op string, ts []*Tensor) []unsafe.Pointer {
 	return out
 }
 
-func adoptAll(op string, ps []unsafe.Pointer) []*Tensor {
-	out := make([]*Tensor, len(ps))
-	for i, p := range ps {
-		out[i] = adopt(op, libtch.Ctensor(p))
-	}
-	return out
-}
-
 // first is the address of a slice's elements, nil where there are none.
 func first(ps []unsafe.Pointer) *unsafe.Pointer {
 	if len(ps) == 0 {
@@ -85,11 +75,10 @@ func (n ConvNet) Fits(values []*Tensor, x *Tensor) bool {
 func (n ConvNet) Gradient(values []*Tensor, x, labels *Tensor) (grads []*Tensor, loss *Tensor) {
 	const op = "ConvNet.Gradient"
 	net, v := n.c(op, values)
-	got, l := make([]unsafe.Pointer, len(v)), make([]unsafe.Pointer, 1)
-	if C.eg_convnet_gradient(&net, &v[0], unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), &got[0], &l[0]) != 0 {
-		fail(op, x, labels)
-	}
-	return adoptAll(op, got), adoptAll(op, l)[0]
+	got := make([]unsafe.Pointer, len(v)+1)
+	ok := C.eg_convnet_gradient(&net, &v[0], unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), &got[0], &got[len(v)])
+	all := several(op, got, ok == 0, x, labels)
+	return all[:len(v)], all[len(v)]
 }
 
 // Descend returns what steps of gradient descent on images x with labels [batch] make of the values.
@@ -97,10 +86,8 @@ func (n ConvNet) Descend(values []*Tensor, rates Rates, x, labels *Tensor, steps
 	const op = "ConvNet.Descend"
 	net, v := n.c(op, values)
 	got, each := make([]unsafe.Pointer, len(v)), pointers(op, rates.Each)
-	if C.eg_convnet_descend(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), C.int(steps), &got[0]) != 0 {
-		fail(op, x, labels)
-	}
-	return adoptAll(op, got)
+	ok := C.eg_convnet_descend(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), C.int(steps), &got[0])
+	return several(op, got, ok == 0, x, labels)
 }
 
 // MetaGradient returns the gradient, for the values and the rates, of the loss on the queries of what [ConvNet.Descend] makes of
@@ -112,16 +99,9 @@ func (n ConvNet) MetaGradient(values []*Tensor, rates Rates, support, supportLab
 	net, v := n.c(op, values)
 	each := pointers(op, rates.Each)
 	grads, rateGrads, rest := make([]unsafe.Pointer, len(v)), make([]unsafe.Pointer, len(each)), make([]unsafe.Pointer, 2)
-	if C.eg_convnet_meta(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(support.ptr(op)), unsafe.Pointer(supportLabels.ptr(op)),
+	ok := C.eg_convnet_meta(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(support.ptr(op)), unsafe.Pointer(supportLabels.ptr(op)),
 		unsafe.Pointer(query.ptr(op)), unsafe.Pointer(queryLabels.ptr(op)), C.int(steps), C.int(truth(second)),
-		&grads[0], first(rateGrads), &rest[0], &rest[1]) != 0 {
-		fail(op, support, query)
-	}
-	out := MetaGradient{Grads: adoptAll(op, grads)}
-	if rates.Each != nil {
-		out.RateGrads = adoptAll(op, rateGrads)
-	}
-	answers := adoptAll(op, rest)
-	out.Loss, out.LogProbs = answers[0], answers[1]
-	return out
+		&grads[0], first(rateGrads), &rest[0], &rest[1]) == 0
+	answers := several(op, rest, ok, support, query)
+	return MetaGradient{several(op, grads, ok), several(op, rateGrads, ok), answers[0], answers[1]}
 }

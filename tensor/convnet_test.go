@@ -39,26 +39,14 @@ func convNetCases() []*convNetCase {
 	}
 }
 
-func drawn(r *rand.Rand, shape ...int64) *tensor.Tensor {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	v := make([]float64, n)
-	for i := range v {
-		v[i] = r.NormFloat64()
-	}
-	return tensor.New(v, shape...)
-}
-
 func (c *convNetCase) draw() {
 	r := rand.New(rand.NewPCG(1, 2))
 	channels, height, width := c.shape[1], c.shape[2], c.shape[3]
 	value := func(t *tensor.Tensor) { c.values = append(c.values, t) }
 	for i, out := range c.filters {
-		value(drawn(r, out, channels, 3, 3).MulScalar(1 / math.Sqrt(float64(9*channels))))
-		value(drawn(r, out).MulScalar(.3).AddScalar(1))
-		value(drawn(r, out).MulScalar(.3))
+		value(testkit.Normal(r, out, channels, 3, 3).MulScalar(1 / math.Sqrt(float64(9*channels))))
+		value(testkit.Normal(r, out).MulScalar(.3).AddScalar(1))
+		value(testkit.Normal(r, out).MulScalar(.3))
 		height, width = ((height-1)/c.net.Stride[i]+1)/c.net.Window[i], ((width-1)/c.net.Stride[i]+1)/c.net.Window[i]
 		channels = out
 	}
@@ -66,10 +54,10 @@ func (c *convNetCase) draw() {
 	if !c.net.Mean {
 		features *= height * width
 	}
-	value(drawn(r, c.way, features).MulScalar(1 / math.Sqrt(float64(features))))
-	value(drawn(r, c.way).MulScalar(.3))
+	value(testkit.Normal(r, c.way, features).MulScalar(1 / math.Sqrt(float64(features))))
+	value(testkit.Normal(r, c.way).MulScalar(.3))
 	for _, v := range c.values {
-		c.rates = append(c.rates, drawn(r, v.Shape()...).MulScalar(.05).AddScalar(.2))
+		c.rates = append(c.rates, testkit.Normal(r, v.Shape()...).MulScalar(.05).AddScalar(.2))
 	}
 	labels := func(n int64) *tensor.Tensor {
 		out := make([]int64, n)
@@ -78,8 +66,8 @@ func (c *convNetCase) draw() {
 		}
 		return tensor.New(out, n)
 	}
-	c.x, c.labels = drawn(r, c.shape[:]...), labels(c.shape[0])
-	c.more, c.asked = drawn(r, c.shape[0]+2, c.shape[1], c.shape[2], c.shape[3]), labels(c.shape[0]+2)
+	c.x, c.labels = testkit.Normal(r, c.shape[:]...), labels(c.shape[0])
+	c.more, c.asked = testkit.Normal(r, c.shape[0]+2, c.shape[1], c.shape[2], c.shape[3]), labels(c.shape[0]+2)
 }
 
 // composed is the network of LibTorch's own operations: its log-probabilities.

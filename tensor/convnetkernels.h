@@ -3,36 +3,36 @@
 
 constexpr int64_t tile = 64, run = 16;
 
-// Mean and 1/σ of each channel.
-template <class S> static void moments(const S *__restrict y, int64_t rows, int64_t ch, double eps, S *__restrict mean, S *__restrict inv) {
-  double total[tile];
+// Sums over the rows of two numbers that each element has: add(index, channel, first, second) adds an element's to its channel's
+// sums, and done(channel, first, second) takes them.
+template <class S, class Add, class Done> static inline __attribute__((always_inline)) void column_sums(int64_t rows, int64_t ch, const Add &add, const Done &done) {
   for (int64_t c = 0; c < ch; c += tile) {
     const int64_t n = c + tile < ch ? tile : ch - c;
-    for (int pass = 0; pass < 2; pass++) {
-      for (int64_t k = 0; k < n; k++)
-        total[k] = 0;
-      for (int64_t r0 = 0; r0 < rows; r0 += run) {
-        S part[tile] = {};
-        const int64_t end = r0 + run < rows ? r0 + run : rows;
-        for (int64_t r = r0; r < end; r++) {
-          const S *__restrict at = y + r * ch + c;
-          if (pass == 0)
-            for (int64_t k = 0; k < n; k++)
-              part[k] += at[k];
-          else
-            for (int64_t k = 0; k < n; k++)
-              part[k] += (at[k] - mean[c + k]) * (at[k] - mean[c + k]);
-        }
+    double first[tile] = {}, second[tile] = {};
+    for (int64_t from = 0; from < rows; from += run) {
+      S part_first[tile] = {}, part_second[tile] = {};
+      const int64_t end = from + run < rows ? from + run : rows;
+      for (int64_t r = from; r < end; r++)
         for (int64_t k = 0; k < n; k++)
-          total[k] += part[k];
+          add(r * ch + c + k, c + k, part_first[k], part_second[k]);
+      for (int64_t k = 0; k < n; k++) {
+        first[k] += part_first[k];
+        second[k] += part_second[k];
       }
-      for (int64_t k = 0; k < n; k++)
-        if (pass == 0)
-          mean[c + k] = S(total[k] / double(rows));
-        else
-          inv[c + k] = S(1 / std::sqrt(total[k] / double(rows) + eps));
     }
+    for (int64_t k = 0; k < n; k++)
+      done(c + k, first[k], second[k]);
   }
+}
+
+// Mean and 1/σ of each channel.
+template <class S> static void moments(const S *__restrict y, int64_t rows, int64_t ch, double eps, S *__restrict mean, S *__restrict inv) {
+  column_sums<S>(
+      rows, ch, [=](int64_t at, int64_t, S &first, S &) { first += y[at]; },
+      [=](int64_t c, double first, double) { mean[c] = S(first / double(rows)); });
+  column_sums<S>(
+      rows, ch, [=](int64_t at, int64_t c, S &first, S &) { first += (y[at] - mean[c]) * (y[at] - mean[c]); },
+      [=](int64_t c, double first, double) { inv[c] = S(1 / std::sqrt(first / double(rows) + eps)); });
 }
 
 // y becomes x̂, what is left of it after batch norm without gain and bias; z is what ReLU passes of x̂·gain + bias.
@@ -47,30 +47,17 @@ template <class S> static void normalise(S *__restrict y, int64_t rows, int64_t 
 
 // Sums over the rows of G and of G·x̂, G being what passes ReLU of the gradient g.
 template <class S> static void sums(const S *__restrict x, const S *__restrict g, int64_t rows, int64_t ch, const S *__restrict gain, const S *__restrict bias, S *__restrict sum, S *__restrict product) {
-  for (int64_t c = 0; c < ch; c += tile) {
-    const int64_t n = c + tile < ch ? tile : ch - c;
-    double total[tile] = {}, total_product[tile] = {};
-    for (int64_t r0 = 0; r0 < rows; r0 += run) {
-      S part[tile] = {}, part_product[tile] = {};
-      const int64_t end = r0 + run < rows ? r0 + run : rows;
-      for (int64_t r = r0; r < end; r++) {
-        const S *__restrict xs = x + r * ch + c, *__restrict gs = g + r * ch + c;
-        for (int64_t k = 0; k < n; k++) {
-          const S v = gs[k], passed = xs[k] * gain[c + k] + bias[c + k] > 0 ? v : S(0);
-          part[k] += passed;
-          part_product[k] += passed * xs[k];
-        }
-      }
-      for (int64_t k = 0; k < n; k++) {
-        total[k] += part[k];
-        total_product[k] += part_product[k];
-      }
-    }
-    for (int64_t k = 0; k < n; k++) {
-      sum[c + k] = S(total[k]);
-      product[c + k] = S(total_product[k]);
-    }
-  }
+  column_sums<S>(
+      rows, ch,
+      [=](int64_t at, int64_t c, S &first, S &second) {
+        const S v = g[at], passed = x[at] * gain[c] + bias[c] > 0 ? v : S(0);
+        first += passed;
+        second += passed * x[at];
+      },
+      [=](int64_t c, double first, double second) {
+        sum[c] = S(first);
+        product[c] = S(second);
+      });
 }
 
 // dy = gain/σ·(G - mean(G) - x̂·mean(G·x̂)).
@@ -87,29 +74,16 @@ template <class S> static void backward(const S *__restrict x, const S *__restri
 
 // Means over the rows of ẏ and of x̂·ẏ.
 template <class S> static void change_means(const S *__restrict x, const S *__restrict dot, int64_t rows, int64_t ch, S *__restrict mean, S *__restrict product) {
-  for (int64_t c = 0; c < ch; c += tile) {
-    const int64_t n = c + tile < ch ? tile : ch - c;
-    double total[tile] = {}, total_product[tile] = {};
-    for (int64_t r0 = 0; r0 < rows; r0 += run) {
-      S part[tile] = {}, part_product[tile] = {};
-      const int64_t end = r0 + run < rows ? r0 + run : rows;
-      for (int64_t r = r0; r < end; r++) {
-        const S *__restrict xs = x + r * ch + c, *__restrict ds = dot + r * ch + c;
-        for (int64_t k = 0; k < n; k++) {
-          part[k] += ds[k];
-          part_product[k] += ds[k] * xs[k];
-        }
-      }
-      for (int64_t k = 0; k < n; k++) {
-        total[k] += part[k];
-        total_product[k] += part_product[k];
-      }
-    }
-    for (int64_t k = 0; k < n; k++) {
-      mean[c + k] = S(total[k] / double(rows));
-      product[c + k] = S(total_product[k] / double(rows));
-    }
-  }
+  column_sums<S>(
+      rows, ch,
+      [=](int64_t at, int64_t, S &first, S &second) {
+        first += dot[at];
+        second += dot[at] * x[at];
+      },
+      [=](int64_t c, double first, double second) {
+        mean[c] = S(first / double(rows));
+        product[c] = S(second / double(rows));
+      });
 }
 
 // ẏ becomes the change of x̂, 1/σ·(ẏ - mean(ẏ) - x̂·mean(x̂·ẏ)); zdot is that of z.
@@ -127,32 +101,18 @@ static void change_normalise(const S *__restrict x, S *__restrict dot, int64_t r
 // Sums over the rows of Ġ and of the change of G·x̂; dot is the change of x̂.
 template <class S>
 static void change_sums(const S *__restrict x, const S *__restrict dot, const S *__restrict g, const S *__restrict gdot, int64_t rows, int64_t ch, const S *__restrict gain, const S *__restrict bias, S *__restrict sum, S *__restrict product) {
-  for (int64_t c = 0; c < ch; c += tile) {
-    const int64_t n = c + tile < ch ? tile : ch - c;
-    double total[tile] = {}, total_product[tile] = {};
-    for (int64_t r0 = 0; r0 < rows; r0 += run) {
-      S part[tile] = {}, part_product[tile] = {};
-      const int64_t end = r0 + run < rows ? r0 + run : rows;
-      for (int64_t r = r0; r < end; r++) {
-        const int64_t at = r * ch + c;
-        const S *__restrict xs = x + at, *__restrict ds = dot + at, *__restrict gs = g + at, *__restrict gds = gdot + at;
-        for (int64_t k = 0; k < n; k++) {
-          const S v = gds[k], both = v * xs[k] + gs[k] * ds[k];
-          const bool on = xs[k] * gain[c + k] + bias[c + k] > 0;
-          part[k] += on ? v : S(0);
-          part_product[k] += on ? both : S(0);
-        }
-      }
-      for (int64_t k = 0; k < n; k++) {
-        total[k] += part[k];
-        total_product[k] += part_product[k];
-      }
-    }
-    for (int64_t k = 0; k < n; k++) {
-      sum[c + k] = S(total[k]);
-      product[c + k] = S(total_product[k]);
-    }
-  }
+  column_sums<S>(
+      rows, ch,
+      [=](int64_t at, int64_t c, S &first, S &second) {
+        const S v = gdot[at], both = v * x[at] + g[at] * dot[at];
+        const bool on = x[at] * gain[c] + bias[c] > 0;
+        first += on ? v : S(0);
+        second += on ? both : S(0);
+      },
+      [=](int64_t c, double first, double second) {
+        sum[c] = S(first);
+        product[c] = S(second);
+      });
 }
 
 // The change of backward's dy. factor is gain/σ and factor_dot its change; the sums are those of sums and of change_sums.

@@ -1,4 +1,5 @@
 #include "memkernels_table.h"
+#include "processor.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,8 +17,7 @@ constexpr double smallest = 1e-30;   // memory.Sharpen's
 constexpr double usage_floor = 1e-6; // memory.Allocation's
 
 // Compiled for three kinds of processor, as convblock.cpp is; EG_BYTES is what a register holds.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define EG_X86
+#ifdef EG_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
 namespace avx512 {
@@ -46,10 +46,9 @@ namespace plain {
 
 template <class F> Kernels<F> choose() {
 #ifdef EG_X86
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+  if (engram::has_avx512())
     return Kernels<F> EG_KERNELS(avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (engram::has_avx2())
     return Kernels<F> EG_KERNELS(avx2);
 #endif
   return Kernels<F> EG_KERNELS(plain);

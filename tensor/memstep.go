@@ -90,7 +90,8 @@ type DNCParts struct {
 	Write      *Tensor // the write weighting, [batch, 1, slots]
 }
 
-func (p DNCParts) all() []*Tensor {
+// All returns the parts in their order.
+func (p DNCParts) All() []*Tensor {
 	return []*Tensor{p.Memory, p.Usage, p.Link, p.Precedence, p.Read, p.Write}
 }
 
@@ -98,7 +99,7 @@ func (p DNCParts) all() []*Tensor {
 // [batch, reads·width] and the state after.
 func DNCStep(emission *Tensor, prev DNCParts, o DNCOptions) (read *Tensor, next DNCParts) {
 	const op = "DNCStep"
-	operands := append([]*Tensor{emission}, prev.all()...)
+	operands := append([]*Tensor{emission}, prev.All()...)
 	in := pointers(op, operands)
 	var out [7]unsafe.Pointer
 	ok := C.eg_dnc_step(&in[0], C.double(o.Clip), &out[0])

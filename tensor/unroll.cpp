@@ -86,7 +86,7 @@ template <class F> void start(const Tensor &first, const Steps &steps) { std::co
 
 template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width;
-  F *e = p.e.row<F>(t), *act = p.act.row<F>(t), *content = p.how.memory == EG_MEMORY_DNC ? nullptr : p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1);
+  F *e = p.e.row<F>(t), *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1);
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
     F *shifted = p.shifted.row<F>(t), *prev = p.w.row<F>(t);
@@ -97,10 +97,10 @@ template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
   }
   if (p.how.memory == EG_MEMORY_DNC) {
     const DNCSizes z = p.dnc();
-    F *prev = p.w.row<F>(t), *kept = p.content.row<F>(t);
+    F *prev = p.w.row<F>(t);
     int64_t *order = p.least.row<int64_t>(t);
     each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
-      kernels<F>().dnc_forward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, kept + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<F>::of(z, w + i * heads_slots), hidden + i * p.out() + p.size(), room);
+      kernels<F>().dnc_forward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, content + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<F>::of(z, w + i * heads_slots), hidden + i * p.out() + p.size(), room);
     });
     return;
   }
@@ -185,7 +185,7 @@ template <class F> void clip(F *v, int64_t n, double by) {
 
 template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, Carry<F> &c) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width, reads = p.read;
-  const F *act = p.act.row<F>(t), *content = p.how.memory == EG_MEMORY_DNC ? nullptr : p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
+  const F *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
   const auto carried = [&](const std::vector<F> &v, int64_t at) { return c.any ? v.data() + at : nullptr; };
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
@@ -195,11 +195,11 @@ template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread
     });
   } else if (p.how.memory == EG_MEMORY_DNC) {
     const DNCSizes z = p.dnc();
-    const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1), *prev = p.w.row<F>(t), *kept = p.content.row<F>(t);
+    const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1), *prev = p.w.row<F>(t);
     const int64_t *order = p.least.row<int64_t>(t);
     each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
       const auto dafter = c.any ? DNCParts<const F>::of(z, c.w.data() + i * heads_slots) : DNCParts<const F>{};
-      kernels<F>().dnc_backward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, kept + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<const F>::of(z, w + i * heads_slots), dread + i * reads, carried(c.m, i * msize), dafter, de + i * p.emission, c.other_m.data() + i * msize, DNCParts<F>::of(z, c.other_w.data() + i * heads_slots), room);
+      kernels<F>().dnc_backward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, content + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<const F>::of(z, w + i * heads_slots), dread + i * reads, carried(c.m, i * msize), dafter, de + i * p.emission, c.other_m.data() + i * msize, DNCParts<F>::of(z, c.other_w.data() + i * heads_slots), room);
     });
   } else {
     const LRUASizes z = p.lrua();
@@ -327,11 +327,11 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     if (p.how.memory == EG_MEMORY_DNC) {
       const int64_t n = p.slots;
       const auto part = [&](int64_t from, int64_t rows) { grads.push_back(rest.narrow(1, from, rows)); };
-      part(n, 1);              // usage
-      part(0, n);              // link
-      part(n + 1, 1);          // precedence
+      part(n, 1);               // usage
+      part(0, n);               // link
+      part(n + 1, 1);           // precedence
       part(n + 3, p.how.reads); // read and
-      part(n + 2, 1);          // write weightings
+      part(n + 2, 1);           // write weightings
     } else {
       grads.push_back(rest);
     }
@@ -449,7 +449,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how) 
           want_shape(t, m, 1, p.slots, "want usage, precedence and write weighting [batch, 1, slots]");
         want_shape(link, m, p.slots, p.slots, "want a link [batch, slots, slots]");
         want_shape(read, m, how->reads, p.slots, "want read weightings [batch, reads, slots]");
-        p.content = Steps(p.x, steps, p.batch * p.dnc().kept());
+        p.content = Steps(p.x, states, p.batch * p.dnc().kept());
         p.least = Steps(p.x, steps, p.batch * p.slots, at::kLong);
         p.w = Steps(p.x, states, p.batch * p.dnc().state());
         begin(at::cat({link, usage, precedence, write, read}, 1), p.w);

@@ -1,0 +1,22 @@
+// For which kinds of processor kernels are compiled, and which of them this machine has; internal to this package's C++.
+#ifndef ENGRAM_TENSOR_PROCESSOR_H
+#define ENGRAM_TENSOR_PROCESSOR_H
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define EG_X86
+
+namespace engram {
+
+// What the kernels under "avx512" and "avx2" are compiled with.
+inline bool has_avx512() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+inline bool has_avx2() {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+} // namespace engram
+#endif
+#endif
