@@ -13,11 +13,12 @@ import (
 )
 
 func TestUnequalWorkIsRefused(t *testing.T) {
-	assert.NoError(t, agree([]float64{1, 200}, []float64{1.00009, 201}, .01))
-	assert.ErrorContains(t, agree([]float64{1}, []float64{1.0002}, .01), "result 0 is 1 in Engram and 1.0002", "the drift is for later results")
-	assert.ErrorContains(t, agree([]float64{1, 1}, []float64{1, 1.02}, .01), "result 1")
-	assert.ErrorContains(t, agree([]float64{1}, []float64{math.NaN()}, 1), "result 0")
-	assert.ErrorContains(t, agree([]float64{1}, nil, 0), "1 results in Engram and 0")
+	assert.NoError(t, agree([]float64{1, 200}, []float64{1.00009, 201}, workload{drift: .01}))
+	assert.ErrorContains(t, agree([]float64{1}, []float64{1.0002}, workload{drift: .01}), "result 0 is 1 in Engram and 1.0002", "the drift is for later results")
+	assert.ErrorContains(t, agree([]float64{1, 1}, []float64{1, 1.02}, workload{drift: .01}), "result 1")
+	assert.NoError(t, agree([]float64{1}, []float64{1.02}, workload{bf16: true}), "bfloat16 has few digits")
+	assert.ErrorContains(t, agree([]float64{1}, []float64{math.NaN()}, workload{drift: 1}), "result 0")
+	assert.ErrorContains(t, agree([]float64{1}, nil, workload{}), "1 results in Engram and 0")
 }
 
 // Every workload has a script and a line in the README, and is chosen by its name.

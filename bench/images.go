@@ -74,11 +74,12 @@ func repeated(step func() float64) func(n int) []float64 {
 }
 
 // prototypes is a training step of a Prototypical network (Snell et al. 2017) as the runner takes it: four blocks,
-// batch statistics, the squared Euclidean distance of the queries to the means of the classes' shots, Adam.
-func prototypes(way, shot, query int64) func() func(int) []float64 {
+// batch statistics, the squared Euclidean distance of the queries to the means of the classes' shots, Adam; in bfloat16 where
+// it is asked for and faster.
+func prototypes(way, shot, query int64, auto bool) func() func(int) []float64 {
 	return func() func(int) []float64 {
 		b := nn.NewBuilder(0, tensor.CPU)
-		net, task := protonet.New(newConv4(b, encoder.Conv4Config{}), nil), task(way, shot, query)
+		net, task := protonet.New(newConv4(b, encoder.Conv4Config{BFloat16: auto && encoder.BFloat16Pays()}), nil), task(way, shot, query)
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.Loss(p, task)
 			return loss

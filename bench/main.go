@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
@@ -149,7 +150,7 @@ func (m *meter) check(w workload) (err error) {
 		if err != nil {
 			return err
 		}
-		err = p.warm(mine, n, w.drift)
+		err = p.warm(mine, n, w)
 		p.stop()
 		if err != nil {
 			return fmt.Errorf("PyTorch's form %s: %w", form, err)
@@ -162,7 +163,7 @@ func (m *meter) check(w workload) (err error) {
 // each that warms up and whose results must agree.
 func (m *meter) measure(w workload) (r results.SpeedRow, err error) {
 	defer tensor.Catch(&err)
-	r = results.SpeedRow{Name: w.name, What: w.what, GFLOP: w.operations / 1e9}
+	r = results.SpeedRow{Name: w.name, What: w.what, GFLOP: w.operations / 1e9, BF16: w.bf16 && encoder.BFloat16Pays()}
 	var memory struct{ Peak int64 }
 	if err := m.alone(w.name, &memory); err != nil {
 		return r, err
@@ -177,7 +178,7 @@ func (m *meter) measure(w workload) (r results.SpeedRow, err error) {
 		return r, err
 	}
 	defer plain.stop()
-	if err := plain.warm(mine, w.steps, w.drift); err != nil {
+	if err := plain.warm(mine, w.steps, w); err != nil {
 		return r, fmt.Errorf("plain PyTorch: %w", err)
 	}
 	best, err := m.findBest(w, mine)
@@ -238,7 +239,7 @@ func (m *meter) findBest(w workload, mine []float64) (best *peer, err error) {
 			if err != nil {
 				return best, err
 			}
-			err = p.warm(mine, w.steps, w.drift)
+			err = p.warm(mine, w.steps, w)
 			var a answer
 			if err == nil {
 				a, err = p.round(w.steps)
@@ -260,16 +261,16 @@ func (m *meter) findBest(w workload, mine []float64) (best *peer, err error) {
 	return best, nil
 }
 
-// agree holds the two sides' results against each other, the first to 1e-4 and those after it to 1e-4 + drift: a ratio
-// between unequal work means nothing.
-func agree(mine, theirs []float64, drift float64) error {
+// agree holds the two sides' results against each other, the first to w.tolerance() and those after it to that and w.drift: a
+// ratio between unequal work means nothing.
+func agree(mine, theirs []float64, w workload) error {
 	if len(mine) != len(theirs) {
 		return fmt.Errorf("the work is not equal: %d results in Engram and %d in PyTorch", len(mine), len(theirs))
 	}
 	for i, a := range mine {
-		tolerance := 1e-4
+		tolerance := w.tolerance()
 		if i > 0 {
-			tolerance += drift
+			tolerance += w.drift
 		}
 		if b := theirs[i]; !(math.Abs(a-b) <= tolerance*max(1, math.Abs(b))) {
 			return fmt.Errorf("the work is not equal: result %d is %g in Engram and %g in PyTorch", i, a, b)

@@ -104,12 +104,12 @@ func (p *peer) round(steps int) (a answer, err error) {
 }
 
 // warm takes the first steps, which must come to what Engram's did.
-func (p *peer) warm(mine []float64, steps int, drift float64) error {
+func (p *peer) warm(mine []float64, steps int, w workload) error {
 	a, err := p.round(steps)
 	if err != nil {
 		return err
 	}
-	return agree(mine, a.Losses, drift)
+	return agree(mine, a.Losses, w)
 }
 
 func (p *peer) stop() {

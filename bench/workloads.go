@@ -17,18 +17,30 @@ type workload struct {
 	// operations are those of the convolutions and linear maps of a step, as Engram computes it; 0 where they are not
 	// what it takes.
 	operations float64
+	// bf16 workloads convolve in bfloat16 where that is faster (precision: auto), and are held to PyTorch's autocast.
+	bf16 bool
 	// drift is how far results after the first may be apart. Adam's first step is the gradient's sign, so a gradient of
-	// nearly zero moves its weight by a full step in a direction that rounding decides.
+	// nearly zero moves its weight by a full step in a direction that rounding decides. In bfloat16 most do, so that only the
+	// first result says much.
 	drift float64
 	// setup runs in a scope that stays open; the function that it returns does n steps and returns what they computed,
 	// for comparison.
 	setup func() func(n int) []float64
 }
 
+// tolerance is how far first results may be apart: rounding in float32, or that of bfloat16, whose digits are 2⁻⁸ apart.
+func (w workload) tolerance() float64 {
+	if w.bf16 {
+		return .05
+	}
+	return 1e-4
+}
+
 // The forms of most scripts, and of those with one that takes all tasks at once.
 var (
 	twoForms   = []string{"plain", "best"}
 	threeForms = []string{"plain", "best", "grouped"}
+	halfForms  = []string{"autocast", "autocast-best"}
 )
 
 var workloads = []workload{
@@ -44,11 +56,18 @@ var workloads = []workload{
 		forms: []string{"plain"}, plain: 5, best: 5, drift: .01, setup: copying(16, dncMemory)},
 	{name: "conv4-5x1", what: "a Conv-4 prototypical step, 5-way 1-shot, 15 queries a class, 80 images", torch: "conv4.py",
 		args: []string{"5", "1", "15"}, steps: 10, forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(80)), drift: .01,
-		setup: prototypes(5, 1, 15)},
+		setup: prototypes(5, 1, 15, false)},
 	{name: "conv4-20x5", what: "the same, 20-way 5-shot, 15 queries a class, 400 images", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
-		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(400)), drift: .01, setup: prototypes(20, 5, 15)},
+		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(400)), drift: .01, setup: prototypes(20, 5, 15, false)},
 	{name: "conv4-60x1", what: "the same, 60-way 1-shot, 5 queries a class, 360 images", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
-		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(360)), drift: .01, setup: prototypes(60, 1, 5)},
+		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(360)), drift: .01, setup: prototypes(60, 1, 5, false)},
+	{name: "conv4-5x1-auto", what: "conv4-5x1 in the precision that is faster on this machine", torch: "conv4.py",
+		args: []string{"5", "1", "15"}, steps: 10, forms: halfForms, plain: 5, best: 1.6, operations: trained(conv4(80)), bf16: true, drift: 1,
+		setup: prototypes(5, 1, 15, true)},
+	{name: "conv4-20x5-auto", what: "conv4-20x5 in that", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
+		forms: halfForms, plain: 5, best: 1.6, operations: trained(conv4(400)), bf16: true, drift: 1, setup: prototypes(20, 5, 15, true)},
+	{name: "conv4-60x1-auto", what: "conv4-60x1 in that", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
+		forms: halfForms, plain: 5, best: 1.6, operations: trained(conv4(360)), bf16: true, drift: 1, setup: prototypes(60, 1, 5, true)},
 	{name: "matching-fce", what: "a Matching network step with full context, 5 reads, 20-way 1-shot, 5 queries a class", torch: "matching.py",
 		args: []string{"20", "1", "5"}, steps: 5, forms: twoForms, plain: 3, best: 1.5, operations: matchingOperations(20, 1, 5), drift: .02,
 		setup: matching(20, 1, 5)},

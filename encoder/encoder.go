@@ -41,6 +41,10 @@ type Conv4Config struct {
 	Unpadded      int64 // how many of the blocks do without padding, from the first on
 	Strided       bool  // convolutions of stride 2 take the place of pooling, in as many blocks as would pool
 	Mean          bool  // an embedding is the mean of its maps over their positions
+	// BFloat16 computes the convolutions, and keeps what goes from block to block, in bfloat16, which processors with
+	// instructions for it do several times as fast; parameters, batch norm and embeddings stay float32. Passes whose gradients are
+	// differentiated again are float32 throughout.
+	BFloat16 bool
 }
 
 // Conv4 is the four-block convolutional network that few-shot methods are compared on: Vinyals et al. 2016, section 4.1,
@@ -54,7 +58,7 @@ type Conv4Config struct {
 type Conv4 struct {
 	blocks                  []*nn.ConvBlock
 	channels, height, width int64 // of the maps
-	mean                    bool
+	mean, half              bool
 }
 
 const conv4Blocks = 4
@@ -81,7 +85,7 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 		return nil, fmt.Errorf("encoder: Conv-4 with pooling in %d blocks and no padding in %d needs %d×%d pixels at least, not %d×%d",
 			c.Pools, c.Unpadded, least, least, c.Height, c.Width)
 	}
-	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width, mean: c.Mean}
+	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width, mean: c.Mean, half: c.BFloat16}
 	in := c.Channels
 	for i := range int64(conv4Blocks) {
 		block := nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 1, Unpadded: i < c.Unpadded}
@@ -124,14 +128,22 @@ func (c Conv4Config) leastSide() int64 {
 // Width implements [Encoder].
 func (e *Conv4) Width() int64 { return e.channels * e.height * e.width }
 
+// Precision says what the network computes in.
+func (e *Conv4) Precision() string { return precision(e.half) }
+
 // Maps implements [Mapper].
 func (e *Conv4) Maps() (channels, height, width int64) { return e.channels, e.height, e.width }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	given := x.DType()
+	if e.half && !p.HigherOrder {
+		x = x.To(tensor.BFloat16)
+	}
 	for _, b := range e.blocks {
 		x = b.Forward(p, x)
 	}
+	x = x.To(given)
 	if e.mean {
 		return x.Mean(2, 3)
 	}
@@ -141,7 +153,7 @@ func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 // ConvNet returns the network by the batch's own statistics without its last layer, which is the caller's, and its parameters in
 // the order of the values that tensor.ConvNet takes. It reports false where there is no such network.
 func (e *Conv4) ConvNet() (net tensor.ConvNet, params []*nn.Param, ok bool) {
-	net.Mean, ok = e.mean, true
+	net.Mean, ok = e.mean, !e.half
 	for _, b := range e.blocks {
 		ok = b.Onto(&net, &params) && ok
 	}

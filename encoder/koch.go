@@ -96,12 +96,7 @@ func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
 func (e *Koch) Width() int64 { return e.out.Bias.Value().Dim(0) }
 
 // Precision says what the network computes in.
-func (e *Koch) Precision() string {
-	if e.half {
-		return "bf16 convolutions"
-	}
-	return "fp32"
-}
+func (e *Koch) Precision() string { return precision(e.half) }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width], each number between 0 and 1.
 func (e *Koch) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
@@ -118,7 +113,7 @@ func (l *kochLayer) forward(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Ten
 	}
 	x = tensor.Conv2d(x.ChannelsLast(), weight, bias, 1, 0, 1)
 	if l.norm != nil {
-		return l.norm.ReLUPool(p, x.To(tensor.Float32), l.window)
+		return l.norm.ReLUPool(p, x, l.window)
 	}
 	if l.window > 1 {
 		x = tensor.MaxPool2d(x, l.window)

@@ -11,7 +11,6 @@ import (
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/cpu"
 )
 
 func koch(t *testing.T, c encoder.KochConfig) (*encoder.Koch, *nn.Params) {
@@ -102,36 +101,6 @@ func TestKochIsThePlainComposition(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-// In bfloat16 values are near those of float32, and so are gradients; parameters and embeddings stay float32.
-func TestKochInBFloat16(t *testing.T) {
-	for _, normalize := range []bool{false, true} {
-		testkit.Enter(t)
-		c := small()
-		c.Normalize = normalize
-		whole, ps := koch(t, c)
-		c.BFloat16 = true
-		half, twin := koch(t, c)
-		assert.Equal(t, "bf16 convolutions", half.Precision())
-		x := images(1, 5, 2, 33, 35)
-		want, got := whole.Forward(&nn.Pass{Training: true}, x), half.Forward(&nn.Pass{Training: true}, x)
-		assert.Equal(t, tensor.Float32, got.DType())
-		near(t, want, got, .02, 0, "embeddings")
-		weights := images(99, want.Shape()...).AddScalar(-.5)
-		wants := tensor.Grad(want.Mul(weights).Sum(), ps.Tensors()...)
-		var dot, size, other float64
-		for i, g := range tensor.Grad(got.Mul(weights).Sum(), twin.Tensors()...) {
-			require.Equal(t, tensor.Float32, g.DType())
-			dot += g.Mul(wants[i]).Sum().Float()
-			size, other = size+g.Square().Sum().Float(), other+wants[i].Square().Sum().Float()
-		}
-		least := .99
-		if !cpu.X86.HasAVX512BW { // LibTorch then has no kernel that sums bfloat16 products in float32
-			least = .95
-		}
-		assert.Greater(t, dot/math.Sqrt(size*other), least, "the cosine of the gradients")
 	}
 }
 

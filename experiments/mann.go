@@ -300,7 +300,7 @@ func (w *mannWork) test(ctx context.Context, i int, on tensor.Device, _ string, 
 			Protocol: results.Protocol{
 				Dataset: w.data.kind, Split: w.data.split, Rotations: string(w.data.rotation), Classes: w.parts.Test.Classes(),
 				Way: t.Way, Episodes: t.Episodes, Instance: k, Samples: t.Samples, Labels: w.file.Labels.Kind(), Shift: t.Shift, Turn: t.Turn,
-				TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, Precision: "fp32",
+				TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, Precision: w.net.Precision(),
 			},
 			Scores: percentScores(instances[k-1], t.Way, drawn),
 		})

@@ -102,7 +102,7 @@ func planMatchingnet(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotL
 }
 
 func planRelationnet(s *schema.Section) (func(*nn.Builder, imageShape) (fewshotLearner, error), error) {
-	paper := conv4Config{Filters: 64, Pools: 2, Unpadded: 2} // 28×28 images to maps of 5×5
+	paper := conv4Config{Filters: 64, Pools: 2, Unpadded: 2, Precision: encoder.FP32} // 28×28 images to maps of 5×5
 	c := relationnetConfig{
 		netConfig{Encoder: schema.NewSection("conv4", paper), Memory: schema.NewSection("prototype", nil)}, "mse",
 	}

@@ -154,6 +154,8 @@ type conv4Config struct {
 	Unpadded int64 `yaml:"unpadded" min:"0" max:"4" doc:"how many of the blocks do without padding, from the first on"`
 	Strided  bool  `yaml:"strided" doc:"convolutions of stride 2 in the place of pooling"`
 	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
+
+	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of what goes from block to block; auto is bf16 where this machine is faster so, and the result says which"`
 }
 
 type kochConfig struct {
@@ -168,12 +170,13 @@ type kochConfig struct {
 func planEncoder(s *schema.Section, others ...string) (func(*nn.Builder, imageShape) (encoder.Encoder, error), error) {
 	switch s.Kind() {
 	case "conv4":
-		c := conv4Config{Filters: 64, Pools: 4}
+		c := conv4Config{Filters: 64, Pools: 4, Precision: encoder.FP32}
 		err := s.Decode(&c)
 		return func(b *nn.Builder, in imageShape) (encoder.Encoder, error) {
 			return encoder.NewConv4(b, encoder.Conv4Config{
 				Channels: int64(in.channels), Height: int64(in.height), Width: int64(in.width),
 				Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
+				BFloat16: c.Precision == "bf16" || c.Precision == "auto" && encoder.BFloat16Pays(),
 			})
 		}, err
 	case "koch":

@@ -32,10 +32,5 @@ func (n *Net) Loss(p *nn.Pass, t *Task) (loss, logp *tensor.Tensor) {
 	return t.NLL(logp), logp
 }
 
-// Precision says what the network computes in: what its encoder tells, or fp32.
-func (n *Net) Precision() string {
-	if e, ok := n.Encoder.(interface{ Precision() string }); ok {
-		return e.Precision()
-	}
-	return "fp32"
-}
+// Precision says what the network computes in.
+func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }

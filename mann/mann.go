@@ -34,6 +34,9 @@ type Net struct {
 	out        *nn.Linear
 }
 
+// Precision says what the network's encoder computes in; all else is in float32.
+func (n *Net) Precision() string { return encoder.Precision(n.config.Encoder) }
+
 // New makes a network.
 func New(b *nn.Builder, c Config) *Net {
 	if c.Length == 0 {

@@ -13,7 +13,8 @@ type ConvBlockConfig struct {
 
 // ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in
 // one pass where it can be, and in passes whose gradients are differentiated again ([Pass.HigherOrder]) by operations that can
-// be.
+// be. Its convolution and its result are of the type of what it is given, float32 or bfloat16; its parameters and batch norm are
+// float32.
 type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm

@@ -52,9 +52,10 @@ func NewConv2d(b *Builder, c Conv2dConfig) *Conv2d {
 	}
 }
 
-// Forward maps x [batch, in, height, width] to [batch, out, height', width'].
+// Forward maps x [batch, in, height, width] to [batch, out, height', width'], in the type of x.
 func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	return tensor.Conv2d(x, p.Value(l.Weight), p.Value(l.Bias), l.config.Stride, l.config.Padding, l.config.Groups)
+	t := x.DType()
+	return tensor.Conv2d(x, p.Value(l.Weight).To(t), p.Value(l.Bias).To(t), l.config.Stride, l.config.Padding, l.config.Groups)
 }
 
 // BatchNorm normalises each channel over batch and positions, then scales and shifts it: Ioffe and Szegedy 2015,

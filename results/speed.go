@@ -37,6 +37,7 @@ type SpeedRow struct {
 	Name   string    `json:"name"`
 	What   string    `json:"what"`
 	GFLOP  float64   `json:"gflop,omitempty"` // of a step's convolutions and linear maps; 0 where it takes others
+	BF16   bool      `json:"bf16,omitempty"`  // the convolutions are in bfloat16, so that its ceiling is the bound
 	Engram Timing    `json:"engram"`
 	Plain  *Opponent `json:"plain,omitempty"`
 	Best   *Opponent `json:"best,omitempty"`
@@ -92,15 +93,18 @@ a process of its own each, after two rounds. `, s.Threads, s.Rounds).With(
 	if of.BF16 > 0 {
 		ceilings += fmt.Sprintf("%.0f of bfloat16 ones, ", of.BF16)
 	}
-	page.Add(table.Sayf("%s%.0f GB/s in a copy, read and written.\nThe share of the bound is that of the first, by the operations of a step's "+
-		"convolutions and linear maps, where those are what a\nstep takes.", ceilings, of.Copy))
+	page.Add(table.Sayf("%s%.0f GB/s in a copy, read and written.\nThe share of the bound is that of the product of the row's precision, by the operations of a step's "+
+		"convolutions and linear\nmaps, where those are what a step takes.", ceilings, of.Copy))
 
 	t := &table.Table{Name: "speed", Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "times as fast",
 		"best, ms", "times as fast as the best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("held"))}
 	for _, r := range s.Rows {
-		share := table.Text(nil)
-		if r.GFLOP > 0 && of.FP32 > 0 && r.Engram.Median > 0 {
-			share = table.Sayf("%.0f %%", 100*r.GFLOP/r.Engram.Median/of.FP32)
+		share, ceiling := table.Text(nil), of.FP32
+		if r.BF16 {
+			ceiling = of.BF16
+		}
+		if r.GFLOP > 0 && ceiling > 0 && r.Engram.Median > 0 {
+			share = table.Sayf("%.0f %%", 100*r.GFLOP/r.Engram.Median/ceiling)
 		}
 		row := []table.Text{table.Say(r.Name), {{Text: milliseconds(r.Engram.Median), Style: table.Bold}}}
 		var peaks, floors []table.Text

@@ -22,6 +22,9 @@ using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// The elements of images, blocks' outputs and their gradients are float or bfloat; all else is float.
+using bfloat = uint16_t;
+
 constexpr int dead = 4; // the code of a window whose largest value ReLU cut off
 
 // One image's part of a block: x [height, width, channels], y and g [height/window, width/window, channels].
@@ -58,28 +61,28 @@ namespace plain {
 #undef EG_LANES
 }
 
-struct Kernels {
-  decltype(&plain::image_moments) moments;
-  decltype(&plain::image_forward) forward;
-  decltype(&plain::image_sums) sums;
-  decltype(&plain::image_backward) backward;
+template <class E> struct Kernels {
+  decltype(&plain::image_moments<E>) moments;
+  decltype(&plain::image_forward<E>) forward;
+  decltype(&plain::image_sums<E>) sums;
+  decltype(&plain::image_backward<E>) backward;
   decltype(&plain::image_patches) patches;
-  decltype(&plain::image_conv_forward) conv_forward;
-  decltype(&plain::image_conv_sums) conv_sums;
+  decltype(&plain::image_conv_forward<E>) conv_forward;
+  decltype(&plain::image_conv_sums<E>) conv_sums;
 };
 
 #define EG_KERNELS(of) \
-  { of::image_moments, of::image_forward, of::image_sums, of::image_backward, of::image_patches, of::image_conv_forward, of::image_conv_sums }
+  { of::image_moments<E>, of::image_forward<E>, of::image_sums<E>, of::image_backward<E>, of::image_patches, of::image_conv_forward<E>, of::image_conv_sums<E> }
 
 // The kernels for this machine's processor.
-const Kernels kernels = [] {
+template <class E> const Kernels<E> kernels = [] {
 #ifdef EG_X86
   if (engram::has_avx512())
-    return Kernels EG_KERNELS(avx512);
+    return Kernels<E> EG_KERNELS(avx512);
   if (engram::has_avx2())
-    return Kernels EG_KERNELS(avx2);
+    return Kernels<E> EG_KERNELS(avx2);
 #endif
-  return Kernels EG_KERNELS(plain);
+  return Kernels<E> EG_KERNELS(plain);
 }();
 
 // ---- batch norm, ReLU and max pooling ----
@@ -92,6 +95,9 @@ int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 14) / std::max<i
 Tensor operand(void *t) { return t ? T(t) : at::empty({0}, at::kFloat); }
 bool present(const Tensor &t) { return t.numel() > 0; }
 float *data(const Tensor &t) { return present(t) ? t.data_ptr<float>() : nullptr; }
+float number(float v) { return v; }
+float number(bfloat v) { return plain::load<float>(&v); }
+template <class E> E *elements(const Tensor &t) { return static_cast<E *>(t.data_ptr()); }
 
 // The affine map that batch norm comes to: (x - mean)·a + b. Subtracting first keeps the digits of a channel that is far
 // from zero.
@@ -146,17 +152,17 @@ Tensor pack(const Norm &n) {
   return t;
 }
 
-struct NormReLUPool : torch::autograd::Function<NormReLUPool> {
+template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<E>> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &gain, const Tensor &bias, const Tensor &mean, const Tensor &variance, bool batch_stats, double momentum, double eps, int64_t window) {
     const Image im{x.size(2), x.size(3), x.size(1), window};
     const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch, count = batch * im.pixels();
-    const float *px = x.data_ptr<float>();
+    const E *px = elements<E>(x);
     std::vector<double> m(ch), v(ch);
     if (batch_stats) {
       std::vector<float> part(2 * batch * ch);
       at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
         for (int64_t n = from; n < to; n++)
-          kernels.moments(px + n * size, im.pixels(), ch, &part[n * ch], &part[(batch + n) * ch]);
+          kernels<E>.moments(px + n * size, im.pixels(), ch, &part[n * ch], &part[(batch + n) * ch]);
       });
       for (int64_t n = 0; n < batch; n++)
         for (int64_t c = 0; c < ch; c++)
@@ -177,10 +183,10 @@ struct NormReLUPool : torch::autograd::Function<NormReLUPool> {
     }
     const Norm norm = normalise(m, v, data(gain), data(bias), eps);
     Tensor y = channels_last_like(x, {batch, ch, im.height / window, im.width / window});
-    float *py = y.data_ptr<float>();
+    E *py = elements<E>(y);
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        kernels.forward(im, px + n * size, norm.mean.data(), norm.a.data(), norm.b.data(), py + n * im.out() * ch);
+        kernels<E>.forward(im, px + n * size, norm.mean.data(), norm.a.data(), norm.b.data(), py + n * im.out() * ch);
     });
     ctx->save_for_backward({x, pack(norm)});
     ctx->saved_data["batch_stats"] = batch_stats;
@@ -196,13 +202,13 @@ struct NormReLUPool : torch::autograd::Function<NormReLUPool> {
     const Image im{x.size(2), x.size(3), x.size(1), ctx->saved_data["window"].toInt()};
     const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch, count = batch * im.pixels();
     const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const float *px = x.data_ptr<float>(), *pg = grad.data_ptr<float>();
+    const E *px = elements<E>(x), *pg = elements<E>(grad);
     const float *a = saved[1].data_ptr<float>(), *b = a + ch, *mean = b + ch, *invstd = mean + ch;
 
     std::vector<float> part(2 * batch * ch);
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        kernels.sums(im, px + n * size, pg + n * im.out() * ch, a, b, mean, &part[n * ch], &part[(batch + n) * ch]);
+        kernels<E>.sums(im, px + n * size, pg + n * im.out() * ch, a, b, mean, &part[n * ch], &part[(batch + n) * ch]);
     });
     std::vector<double> plain(ch), product(ch);
     for (int64_t n = 0; n < batch; n++)
@@ -223,10 +229,10 @@ struct NormReLUPool : torch::autograd::Function<NormReLUPool> {
           slope[c] = -a[c] * double(invstd[c]) * invstd[c] * product[c] / count;
         }
       dx = channels_last_like(x, x.sizes());
-      float *out = dx.data_ptr<float>();
+      E *out = elements<E>(dx);
       at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
         for (int64_t n = from; n < to; n++)
-          kernels.backward(im, px + n * size, pg + n * im.out() * ch, a, b, mean, base.data(), slope.data(), out + n * size);
+          kernels<E>.backward(im, px + n * size, pg + n * im.out() * ch, a, b, mean, base.data(), slope.data(), out + n * size);
       });
     }
     if (!ctx->needs_input_grad(1))
@@ -248,12 +254,13 @@ constexpr int64_t max_planes = 4; // input channels for which this pays
 constexpr int64_t group = 8;      // images whose sums are added in float
 
 // One padded image: planes of (height+2)·(width+2).
-void pad(const Image &im, int64_t planes, const float *x, float *padded) {
+template <class E> void pad(const Image &im, int64_t planes, const E *x, float *padded) {
   const int64_t pitch = im.width + 2, plane = pitch * (im.height + 2);
   std::fill(padded, padded + planes * plane, 0.f);
   for (int64_t i = 0; i < planes; i++)
     for (int64_t h = 0; h < im.height; h++)
-      std::copy_n(x + (i * im.height + h) * im.width, im.width, padded + i * plane + (h + 1) * pitch + 1);
+      for (int64_t w = 0; w < im.width; w++)
+        padded[i * plane + (h + 1) * pitch + w + 1] = number(x[(i * im.height + h) * im.width + w]);
 }
 
 // Mean [taps] and, summed over the patches, covariance [taps, taps] of the patches of a batch.
@@ -261,11 +268,11 @@ struct Patches {
   std::vector<double> mean, covariance;
 };
 
-Patches patch_moments(const Image &im, int64_t batch, int64_t planes, const float *x) {
+template <class E> Patches patch_moments(const Image &im, int64_t batch, int64_t planes, const E *x) {
   const int64_t taps = 9 * planes, size = planes * im.pixels(), groups = (batch + group - 1) / group;
   float shift = 0;
   for (int64_t k = 0; k < size; k++)
-    shift += x[k] / float(size);
+    shift += number(x[k]) / float(size);
   if (!std::isfinite(shift))
     shift = 0;
   std::vector<double> part(groups * taps * (taps + 1));
@@ -274,7 +281,7 @@ Patches patch_moments(const Image &im, int64_t batch, int64_t planes, const floa
     for (int64_t n = from * group; n < std::min(to * group, batch); n++) {
       double *sum = &part[n / group * taps * (taps + 1)];
       pad(im, planes, x + n * size, padded.data());
-      kernels.patches(im, planes, padded.data(), shift, room.data(), sum, sum + taps);
+      kernels<E>.patches(im, planes, padded.data(), shift, room.data(), sum, sum + taps);
     }
   });
   for (int64_t i = 1; i < groups; i++)
@@ -291,12 +298,13 @@ Patches patch_moments(const Image &im, int64_t batch, int64_t planes, const floa
   return o;
 }
 
-struct ImageConvBlock : torch::autograd::Function<ImageConvBlock> {
+template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBlock<E>> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &w, const Tensor &b, const Tensor &gain, const Tensor &bias, const Tensor &mean, const Tensor &variance, bool batch_stats, double momentum, double eps, int64_t window) {
     const Image im{x.size(2), x.size(3), w.size(0), window};
     const int64_t batch = x.size(0), planes = x.size(1), ch = im.channels, taps = 9 * planes, size = planes * im.pixels();
     const double count = double(batch) * im.pixels();
-    const float *px = x.data_ptr<float>(), *pw = w.data_ptr<float>(), *pb = data(b);
+    const E *px = elements<E>(x);
+    const float *pw = w.data_ptr<float>(), *pb = data(b);
     std::vector<double> m(ch), v(ch);
     Tensor moments = at::empty({0}, at::kDouble);
     if (batch_stats) {
@@ -332,13 +340,13 @@ struct ImageConvBlock : torch::autograd::Function<ImageConvBlock> {
     }
     Tensor y = channels_last_like(x, {batch, ch, im.height / window, im.width / window});
     Tensor code = at::empty({batch * im.out() * ch}, at::kByte);
-    float *py = y.data_ptr<float>();
+    E *py = elements<E>(y);
     uint8_t *pc = code.data_ptr<uint8_t>();
     at::parallel_for(0, batch, grain(im.pixels() * ch), [&](int64_t from, int64_t to) {
       std::vector<float> padded(planes * (im.height + 2) * (im.width + 2));
       for (int64_t n = from; n < to; n++) {
         pad(im, planes, px + n * size, padded.data());
-        kernels.conv_forward(im, planes, padded.data(), weights.data(), rest.data(), py + n * im.out() * ch, pc + n * im.out() * ch);
+        kernels<E>.conv_forward(im, planes, padded.data(), weights.data(), rest.data(), py + n * im.out() * ch, pc + n * im.out() * ch);
       }
     });
     ctx->save_for_backward({x, w, b, pack(norm), code, moments});
@@ -355,7 +363,8 @@ struct ImageConvBlock : torch::autograd::Function<ImageConvBlock> {
     const double count = double(batch) * im.pixels();
     const int64_t groups = (batch + group - 1) / group;
     const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const float *px = x.data_ptr<float>(), *pw = w.data_ptr<float>(), *pb = data(b), *pg = grad.data_ptr<float>();
+    const E *px = elements<E>(x), *pg = elements<E>(grad);
+    const float *pw = w.data_ptr<float>(), *pb = data(b);
     const float *a = saved[3].data_ptr<float>(), *mean = a + 2 * ch, *invstd = a + 3 * ch;
     const uint8_t *pc = code.data_ptr<uint8_t>();
 
@@ -365,7 +374,7 @@ struct ImageConvBlock : torch::autograd::Function<ImageConvBlock> {
       for (int64_t n = from * group; n < std::min(to * group, batch); n++) {
         float *plain = &part[n / group * (taps + 1) * ch];
         pad(im, planes, px + n * size, padded.data());
-        kernels.conv_sums(im, planes, padded.data(), pg + n * im.out() * ch, pc + n * im.out() * ch, plain, plain + ch);
+        kernels<E>.conv_sums(im, planes, padded.data(), pg + n * im.out() * ch, pc + n * im.out() * ch, plain, plain + ch);
       }
     });
     std::vector<double> sum((taps + 1) * ch);
@@ -412,8 +421,13 @@ bool vector_of(void *t, int64_t n) {
   return v.device().is_cpu() && v.scalar_type() == at::kFloat && v.dim() == 1 && v.size(0) == n && v.is_contiguous();
 }
 
+bool is_bfloat(const Tensor &x) { return x.scalar_type() == at::kBFloat16; }
+
+// Gives f a value of the type of x's elements.
+template <class F> Tensor by_elements(const Tensor &x, F f) { return is_bfloat(x) ? f(bfloat()) : f(float()); }
+
 bool image_like(const Tensor &x) {
-  return x.device().is_cpu() && x.layout() == at::kStrided && x.scalar_type() == at::kFloat && x.dim() == 4 && x.numel() > 0;
+  return x.device().is_cpu() && x.layout() == at::kStrided && (x.scalar_type() == at::kFloat || is_bfloat(x)) && x.dim() == 4 && x.numel() > 0;
 }
 
 bool norm_fits(int64_t channels, void *gain, void *bias, void *mean, void *variance, int batch_stats) {
@@ -433,18 +447,22 @@ int eg_norm_relu_pool_fits(void *x, void *gain, void *bias, void *mean, void *va
 
 void *eg_norm_relu_pool(void *x, void *gain, void *bias, void *mean, void *variance, int batch_stats, double momentum, double eps, int64_t window) {
   return guarded<void *>(nullptr, [&] {
-    return new Tensor(NormReLUPool::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), operand(gain), operand(bias), operand(mean), operand(variance), bool(batch_stats), momentum, eps, window));
+    return new Tensor(by_elements(T(x), [&](auto e) {
+      return NormReLUPool<decltype(e)>::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), operand(gain), operand(bias), operand(mean), operand(variance), bool(batch_stats), momentum, eps, window);
+    }));
   });
 }
 
 int eg_image_conv_block_fits(void *x, void *w, void *b, void *gain, void *bias, void *mean, void *variance, int batch_stats, int64_t window) {
   const Tensor &t = T(x), &k = T(w);
-  return image_like(t) && image_like(k) && !t.requires_grad() && t.size(1) <= max_planes && k.size(1) == t.size(1) && k.size(2) == 3 && k.size(3) == 3 && window_fits(t, window) && vector_of(b, k.size(0)) && norm_fits(k.size(0), gain, bias, mean, variance, batch_stats);
+  return image_like(t) && image_like(k) && !is_bfloat(k) && !t.requires_grad() && t.size(1) <= max_planes && k.size(1) == t.size(1) && k.size(2) == 3 && k.size(3) == 3 && window_fits(t, window) && vector_of(b, k.size(0)) && norm_fits(k.size(0), gain, bias, mean, variance, batch_stats);
 }
 
 void *eg_image_conv_block(void *x, void *w, void *b, void *gain, void *bias, void *mean, void *variance, int batch_stats, double momentum, double eps, int64_t window) {
   return guarded<void *>(nullptr, [&] {
-    return new Tensor(ImageConvBlock::apply(T(x).contiguous(), T(w).contiguous(), operand(b), operand(gain), operand(bias), operand(mean), operand(variance), bool(batch_stats), momentum, eps, window));
+    return new Tensor(by_elements(T(x), [&](auto e) {
+      return ImageConvBlock<decltype(e)>::apply(T(x).contiguous(), T(w).contiguous(), operand(b), operand(gain), operand(bias), operand(mean), operand(variance), bool(batch_stats), momentum, eps, window);
+    }));
   });
 }
 

@@ -14,9 +14,11 @@ import (
 // incomplete window at the edge is left out, though it counts in the statistics. As in BatchNorm, gain and bias
 // [channels] may be nil, and so may the running mean and variance where batchStats is set.
 //
-// On the CPU in float32 it passes over memory three times forward and twice back, where the composition does some ten
-// times, and saves nothing but x; it is fastest where x is [Tensor.ChannelsLast], and its result is. Elsewhere it is
-// [NormReLUPoolPlain]. It has no second-order gradient: where gradients are differentiated again, as in MAML, use the
+// Where x is BFloat16, so is the result, and so is x's gradient; all else is float32, and it is computed in float32.
+//
+// On the CPU it passes over memory three times forward and twice back, where the composition does some ten
+// times, and saves nothing but x; it is fastest where x is [Tensor.ChannelsLast], and its result is. Elsewhere, and for
+// other types, it is [NormReLUPoolPlain]. It has no second-order gradient: where gradients are differentiated again, as in MAML, use the
 // plain form, whose values are the same up to rounding.
 func NormReLUPool(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
 	const op = "NormReLUPool"
@@ -31,18 +33,25 @@ func NormReLUPool(x, gain, bias, mean, variance *Tensor, batchStats bool, moment
 
 // NormReLUPoolPlain is [NormReLUPool] operation by operation, on any device, of any type and differentiable twice.
 func NormReLUPoolPlain(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
-	y := BatchNorm(x, gain, bias, mean, variance, batchStats, momentum, eps).ReLU()
+	y := x
+	if x.DType() == BFloat16 {
+		y = x.To(Float32)
+	}
+	y = BatchNorm(y, gain, bias, mean, variance, batchStats, momentum, eps).ReLU()
 	if window > 1 {
 		y = MaxPool2d(y, window)
 	}
-	return y
+	return y.To(x.DType())
 }
 
 // ConvNormReLUPool is a block of Conv-4: a 3×3 convolution of x [batch, in, height, width] with w [out, in, 3, 3] and
 // b [out], which may be nil, padded to keep the size, and then [NormReLUPool].
 //
-// Where x is an image of at most four channels that no gradient is wanted for, on the CPU in float32, the convolution is
-// part of the pass: its output, the network's largest tensor, is computed in registers and never stored. What holds of
+// Where x is BFloat16, the convolution takes w and b, which are float32, rounded to it, and what holds of NormReLUPool there
+// holds here.
+//
+// Where x is an image of at most four channels that no gradient is wanted for, on the CPU, the convolution is part of the pass,
+// whose weights are not rounded: its output, the network's largest tensor, is computed in registers and never stored. What holds of
 // second-order gradients there holds here; the plain form is [ConvNormReLUPoolPlain].
 func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
 	const op = "ConvNormReLUPool"
@@ -53,7 +62,7 @@ func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bo
 		if x.Rank() == 4 {
 			x = x.ChannelsLast()
 		}
-		return NormReLUPool(Conv2d(x, w, b, 1, 1, 1), gain, bias, mean, variance, batchStats, momentum, eps, window)
+		return NormReLUPool(convOf(x, w, b), gain, bias, mean, variance, batchStats, momentum, eps, window)
 	}
 	out := C.eg_image_conv_block(in, cw, cb, ng, nb, m, v, batch, C.double(momentum), C.double(eps), C.int64_t(window))
 	return result(op, libtch.Ctensor(out), x, w, b, gain, bias)
@@ -61,5 +70,13 @@ func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bo
 
 // ConvNormReLUPoolPlain is [ConvNormReLUPool] operation by operation.
 func ConvNormReLUPoolPlain(x, w, b, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
-	return NormReLUPoolPlain(Conv2d(x, w, b, 1, 1, 1), gain, bias, mean, variance, batchStats, momentum, eps, window)
+	return NormReLUPoolPlain(convOf(x, w, b), gain, bias, mean, variance, batchStats, momentum, eps, window)
+}
+
+// convOf is a block's convolution in the type of x.
+func convOf(x, w, b *Tensor) *Tensor {
+	if b != nil {
+		b = b.To(x.DType())
+	}
+	return Conv2d(x, w.To(x.DType()), b, 1, 1, 1)
 }

@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-// Operands that may be absent are NULL.
+// Operands that may be absent are NULL. x is float or bfloat16, all others float.
 
 // Whether eg_norm_relu_pool takes these operands.
 int eg_norm_relu_pool_fits(void *x, void *gain, void *bias, void *mean, void *variance, int batch_stats, int64_t window);

@@ -78,6 +78,60 @@ func TestNormReLUPoolIsItsPlainTwin(t *testing.T) {
 	}
 }
 
+// In bfloat16 a block is its twin up to the rounding of what it returns, which is half of one part in 2⁷; sums are not rounded.
+func TestNormReLUPoolInBFloat16IsItsPlainTwin(t *testing.T) {
+	for i, shape := range [][]int64{{5, 64, 14, 14}, {3, 80, 3, 3}, {4, 1, 6, 5}, {7, 19, 7, 9}} {
+		for _, batchStats := range []bool{true, false} {
+			for _, window := range []int64{1, 2} {
+				balanced(t, func() {
+					half := func(f normReLUPool) normReLUPool {
+						return func(x, gain, bias, mean, variance *tensor.Tensor, batchStats bool, momentum, eps float64, window int64) *tensor.Tensor {
+							y := f(x.To(tensor.BFloat16), gain, bias, mean, variance, batchStats, momentum, eps, window)
+							assert.Equal(t, tensor.BFloat16, y.DType())
+							return y
+						}
+					}
+					want := runBlock(half(tensor.NormReLUPoolPlain), uint64(i), shape, batchStats, window)
+					got := runBlock(half(tensor.NormReLUPool), uint64(i), shape, batchStats, window)
+					for name := range want {
+						tolerance := 1e-4
+						if name == "y" || name == "dx" {
+							tolerance = 1. / 128
+						}
+						near(t, want[name].To(tensor.Float32), got[name].To(tensor.Float32), tolerance, fmt.Sprint(name, shape, batchStats, window))
+					}
+				})
+			}
+		}
+	}
+}
+
+// A block in bfloat16 is near one in float32, whether its convolution is a part of the pass or not.
+func TestConvNormReLUPoolInBFloat16(t *testing.T) {
+	for i, shape := range [][]int64{{8, 1, 28, 28}, {3, 3, 14, 13}, {8, 64, 14, 14}} {
+		for _, batchStats := range []bool{true, false} {
+			balanced(t, func() {
+				half := func(x, w, b, gain, bias, mean, variance *tensor.Tensor, batchStats bool, momentum, eps float64, window int64) *tensor.Tensor {
+					y := tensor.ConvNormReLUPool(x.To(tensor.BFloat16), w, b, gain, bias, mean, variance, batchStats, momentum, eps, window)
+					assert.Equal(t, tensor.BFloat16, y.DType())
+					return y.To(tensor.Float32)
+				}
+				want := runConvBlock(tensor.ConvNormReLUPool, uint64(i), shape, 64, batchStats, 2, true)
+				got := runConvBlock(half, uint64(i), shape, 64, batchStats, 2, true)
+				for name := range want {
+					if name == "db" && batchStats {
+						continue // zero but for rounding
+					}
+					w, g := want[name], got[name]
+					require.Equal(t, tensor.Float32, g.DType(), name)
+					alike := w.Mul(g).Sum().Float() / math.Sqrt(w.Square().Sum().Float()*g.Square().Sum().Float())
+					assert.Greater(t, alike, .99, "the cosine of %s, %v, %v", name, shape, batchStats)
+				}
+			})
+		}
+	}
+}
+
 // A contiguous x, other types and absent operands give the twin's values too.
 func TestNormReLUPoolTakesWhatItsTwinTakes(t *testing.T) {
 	balanced(t, func() {
@@ -126,12 +180,16 @@ func TestNormReLUPoolOfAConstantChannel(t *testing.T) {
 // A value that is not a number must reach the trainer's guard and not vanish in a maximum.
 func TestNormReLUPoolKeepsNaN(t *testing.T) {
 	balanced(t, func() {
-		x := tensor.New([]float32{1, float32(math.NaN()), 3, 4}, 1, 1, 2, 2)
-		assert.False(t, tensor.NormReLUPool(x, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
-		assert.False(t, tensor.NormReLUPool(x, nil, nil, tensor.Zeros(1), tensor.Ones(1), false, .1, 1e-5, 2).Finite())
-		w := tensor.Ones(4, 1, 3, 3)
-		assert.False(t, tensor.ConvNormReLUPool(x, w, nil, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
-		assert.False(t, tensor.ConvNormReLUPool(x, w, nil, nil, nil, tensor.Zeros(4), tensor.Ones(4), false, .1, 1e-5, 2).Finite())
+		for _, x := range []*tensor.Tensor{
+			tensor.New([]float32{1, float32(math.NaN()), 3, 4}, 1, 1, 2, 2),
+			tensor.New([]float32{1, math.Float32frombits(0xffffffff), 3, 4}, 1, 1, 2, 2).To(tensor.BFloat16), // whose rounding would overflow
+		} {
+			assert.False(t, tensor.NormReLUPool(x, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
+			assert.False(t, tensor.NormReLUPool(x, nil, nil, tensor.Zeros(1), tensor.Ones(1), false, .1, 1e-5, 2).Finite())
+			w := tensor.Ones(4, 1, 3, 3)
+			assert.False(t, tensor.ConvNormReLUPool(x, w, nil, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
+			assert.False(t, tensor.ConvNormReLUPool(x, w, nil, nil, nil, tensor.Zeros(4), tensor.Ones(4), false, .1, 1e-5, 2).Finite())
+		}
 	})
 }
 
@@ -202,7 +260,10 @@ func TestBlocksRepeat(t *testing.T) {
 			tensor.SetThreads(threads)
 			norm := runBlock(tensor.NormReLUPool, 7, []int64{30, 64, 14, 14}, true, 2)
 			conv := runConvBlock(tensor.ConvNormReLUPool, 7, []int64{30, 1, 28, 28}, 64, true, 2, true)
-			for _, run := range []map[string]*tensor.Tensor{norm, conv} {
+			half := runBlock(func(x, gain, bias, mean, variance *tensor.Tensor, batchStats bool, momentum, eps float64, window int64) *tensor.Tensor {
+				return tensor.NormReLUPool(x.To(tensor.BFloat16), gain, bias, mean, variance, batchStats, momentum, eps, window)
+			}, 7, []int64{30, 64, 14, 14}, true, 2)
+			for _, run := range []map[string]*tensor.Tensor{norm, conv, half} {
 				for _, name := range []string{"y", "mean", "variance", "dx", "dw", "dgain", "dbias"} {
 					if v, ok := run[name]; ok {
 						sums = append(sums, v.Floats()...)

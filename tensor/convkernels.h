@@ -6,17 +6,27 @@
 // EG_LANES channels at once; a remainder goes one by one through the same code with float in the vector's place.
 typedef float vec __attribute__((vector_size(4 * EG_LANES)));
 typedef int32_t ivec __attribute__((vector_size(4 * EG_LANES)));
+typedef uint32_t uvec __attribute__((vector_size(4 * EG_LANES)));
+typedef uint16_t hvec __attribute__((vector_size(2 * EG_LANES)));
 
 template <class V> struct Lanes;
 template <> struct Lanes<float> {
   static constexpr int width = 1;
   using Int = int32_t;
+  using Bits = uint32_t;
+  using Half = uint16_t;
+  static EG_INLINE Bits widen(const Half &h) { return h; }
+  static EG_INLINE Half narrow(const Bits &v) { return Half(v); }
   static EG_INLINE Int codes(const uint8_t *p) { return *p; }
   static EG_INLINE void codes(uint8_t *p, const Int &v) { *p = uint8_t(v); }
 };
 template <> struct Lanes<vec> {
   static constexpr int width = EG_LANES;
   using Int = ivec;
+  using Bits = uvec;
+  using Half = hvec;
+  static EG_INLINE Bits widen(const Half &h) { return __builtin_convertvector(h, uvec); }
+  static EG_INLINE Half narrow(const Bits &v) { return __builtin_convertvector(v, hvec); }
   static EG_INLINE Int codes(const uint8_t *p) {
     int32_t lane[width];
     for (int k = 0; k < width; k++)
@@ -40,9 +50,28 @@ template <class V> EG_INLINE V load(const float *p) {
 }
 template <class V> EG_INLINE void store(float *p, const V &v) { memcpy(p, &v, sizeof v); }
 
+// A bfloat is the upper half of a float; it is rounded to the nearest, of two as near to the even one, and a NaN stays one.
+template <class V> EG_INLINE V load(const bfloat *p) {
+  typename Lanes<V>::Half h;
+  memcpy(&h, p, sizeof h);
+  const typename Lanes<V>::Bits u = Lanes<V>::widen(h) << 16;
+  V v;
+  memcpy(&v, &u, sizeof v);
+  return v;
+}
+template <class V> EG_INLINE void store(bfloat *p, const V &v) {
+  using Bits = typename Lanes<V>::Bits;
+  Bits u;
+  memcpy(&u, &v, sizeof u);
+  const Bits rounded = (u + (Bits{} + 0x7fff) + ((u >> 16) & 1)) >> 16;
+  u = v != v ? Bits{} + 0x7fc0 : rounded;
+  const typename Lanes<V>::Half h = Lanes<V>::narrow(u);
+  memcpy(p, &h, sizeof h);
+}
+
 // Block·width channels at c: their means and sums of squared deviations over one image. Deviations are taken from the
 // first pixel and then from the mean, so that a channel far from zero loses no digits and a constant one has none.
-template <class V, int Block> EG_INLINE void moments(const float *x, int64_t pixels, int64_t channels, int64_t c, float *mean, float *square) {
+template <class V, int Block, class E> EG_INLINE void moments(const E *x, int64_t pixels, int64_t channels, int64_t c, float *mean, float *square) {
   constexpr int n = Lanes<V>::width;
   V first[Block], sum[Block], sq[Block];
   for (int k = 0; k < Block; k++)
@@ -61,7 +90,7 @@ template <class V, int Block> EG_INLINE void moments(const float *x, int64_t pix
     store(mean + c + k * n, first[k]), store(square + c + k * n, sq[k]);
 }
 
-static void image_moments(const float *x, int64_t pixels, int64_t channels, float *mean, float *square) {
+template <class E> static void image_moments(const E *x, int64_t pixels, int64_t channels, float *mean, float *square) {
   int64_t c = 0;
   for (; c + 4 * EG_LANES <= channels; c += 4 * EG_LANES)
     moments<vec, 4>(x, pixels, channels, c, mean, square);
@@ -83,7 +112,7 @@ template <class V> EG_INLINE void larger(const V &v, int k, V &best, typename La
 
 // The largest of a window's values after the affine map, and which of them it was: the first of equals, and a NaN before
 // all others, as PyTorch has it. x points at the window's first value.
-template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, int64_t channels, const V &m, const V &a, const V &b, typename Lanes<V>::Int &which) {
+template <class V, int Window, class E> EG_INLINE V winner(const E *x, int64_t row, int64_t channels, const V &m, const V &a, const V &b, typename Lanes<V>::Int &which) {
   V best = (load<V>(x) - m) * a + b;
   which = typename Lanes<V>::Int{};
   for (int k = 1; k < Window * Window; k++) {
@@ -94,11 +123,11 @@ template <class V, int Window> EG_INLINE V winner(const float *x, int64_t row, i
   return best;
 }
 
-template <class V, int Window> EG_INLINE void forward(const Image &im, const float *x, int64_t from, int64_t to, const float *mean, const float *a, const float *b, float *__restrict y) {
+template <class V, int Window, class E> EG_INLINE void forward(const Image &im, const E *x, int64_t from, int64_t to, const float *mean, const float *a, const float *b, E *__restrict y) {
   const int64_t ch = im.channels, row = im.width * ch;
   for (int64_t i = 0; i < im.height / Window; i++)
     for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
-      const float *px = x + i * Window * row + j * Window * ch;
+      const E *px = x + i * Window * row + j * Window * ch;
       for (int64_t c = from; c < to; c += Lanes<V>::width) {
         typename Lanes<V>::Int which;
         V best = winner<V, Window>(px + c, row, ch, load<V>(mean + c), load<V>(a + c), load<V>(b + c), which);
@@ -107,7 +136,7 @@ template <class V, int Window> EG_INLINE void forward(const Image &im, const flo
     }
 }
 
-static void image_forward(const Image &im, const float *x, const float *mean, const float *a, const float *b, float *__restrict y) {
+template <class E> static void image_forward(const Image &im, const E *x, const float *mean, const float *a, const float *b, E *__restrict y) {
   const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
   if (im.window == 2) {
     forward<vec, 2>(im, x, 0, whole, mean, a, b, y);
@@ -119,7 +148,7 @@ static void image_forward(const Image &im, const float *x, const float *mean, co
 }
 
 // Sums over one image of the gradient that passes ReLU and pooling, and of its product with x - mean.
-template <class V, int Window, int Block> EG_INLINE void sums(const Image &im, const float *x, const float *g, int64_t c, const float *a, const float *b, const float *mean, float *plain, float *product) {
+template <class V, int Window, int Block, class E> EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const float *a, const float *b, const float *mean, float *plain, float *product) {
   constexpr int n = Lanes<V>::width;
   const int64_t ch = im.channels, row = im.width * ch;
   V s[Block], p[Block];
@@ -127,7 +156,7 @@ template <class V, int Window, int Block> EG_INLINE void sums(const Image &im, c
     s[k] = p[k] = V{};
   for (int64_t i = 0; i < im.height / Window; i++)
     for (int64_t j = 0; j < im.width / Window; j++, g += ch) {
-      const float *px = x + i * Window * row + j * Window * ch;
+      const E *px = x + i * Window * row + j * Window * ch;
       for (int k = 0; k < Block; k++) {
         const int64_t at = c + k * n;
         typename Lanes<V>::Int which;
@@ -143,7 +172,7 @@ template <class V, int Window, int Block> EG_INLINE void sums(const Image &im, c
     store(plain + c + k * n, s[k]), store(product + c + k * n, p[k]);
 }
 
-template <int Window> EG_INLINE void all_sums(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
+template <int Window, class E> EG_INLINE void all_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
   int64_t c = 0;
   for (; c + 4 * EG_LANES <= im.channels; c += 4 * EG_LANES)
     sums<vec, Window, 4>(im, x, g, c, a, b, mean, plain, product);
@@ -153,7 +182,7 @@ template <int Window> EG_INLINE void all_sums(const Image &im, const float *x, c
     sums<float, Window, 1>(im, x, g, c, a, b, mean, plain, product);
 }
 
-static void image_sums(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
+template <class E> static void image_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
   if (im.window == 2)
     all_sums<2>(im, x, g, a, b, mean, plain, product);
   else
@@ -161,7 +190,7 @@ static void image_sums(const Image &im, const float *x, const float *g, const fl
 }
 
 // dx = a·g where g arrives, plus base + slope·(x - mean) everywhere: what the batch's statistics add.
-template <class V, int Window> EG_INLINE void backward(const Image &im, const float *x, const float *g, int64_t from, int64_t to, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *__restrict dx) {
+template <class V, int Window, class E> EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, int64_t to, const float *a, const float *b, const float *mean, const float *base, const float *slope, E *__restrict dx) {
   const int64_t ch = im.channels, row = im.width * ch, rows = im.height / Window, cols = im.width / Window;
   const auto rest = [&](int64_t p) __attribute__((always_inline)) {
 #pragma GCC ivdep
@@ -192,7 +221,7 @@ template <class V, int Window> EG_INLINE void backward(const Image &im, const fl
       rest(i * row + j * ch);
 }
 
-static void image_backward(const Image &im, const float *x, const float *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, float *__restrict dx) {
+template <class E> static void image_backward(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, E *__restrict dx) {
   const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
   if (im.window == 2) {
     backward<vec, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
@@ -233,7 +262,7 @@ static void image_patches(const Image &im, int64_t planes, const float *padded, 
 }
 
 // weights [taps, channels] carry batch norm's scale and b the rest of its map.
-template <class V, int Window, bool One> EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, int64_t c, float *y, uint8_t *code) {
+template <class V, int Window, bool One, class E> EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, int64_t c, E *y, uint8_t *code) {
   using Int = typename Lanes<V>::Int;
   const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
   const V bv = load<V>(b + c);
@@ -265,7 +294,7 @@ template <class V, int Window, bool One> EG_INLINE void conv_forward(const Image
     }
 }
 
-template <int Window, bool One> EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, float *y, uint8_t *code) {
+template <int Window, bool One, class E> EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, E *y, uint8_t *code) {
   int64_t c = 0;
   for (; c + EG_LANES <= im.channels; c += EG_LANES)
     conv_forward<vec, Window, One>(im, planes, padded, weights, b, c, y, code);
@@ -273,7 +302,7 @@ template <int Window, bool One> EG_INLINE void all_conv_forward(const Image &im,
     conv_forward<float, Window, One>(im, planes, padded, weights, b, c, y, code);
 }
 
-static void image_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, float *y, uint8_t *code) {
+template <class E> static void image_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, E *y, uint8_t *code) {
   if (im.window == 2 && planes == 1)
     all_conv_forward<2, true>(im, planes, padded, weights, b, y, code);
   else if (im.window == 2)
@@ -286,7 +315,7 @@ static void image_conv_forward(const Image &im, int64_t planes, const float *pad
 
 // Adds to plain [channels] the gradients that pass ReLU and pooling, and to product [taps, channels] their products with
 // the patches that they meet.
-template <class V, int Window> EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, const float *g, const uint8_t *code, int64_t c, float *plain, float *product) {
+template <class V, int Window, class E> EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code, int64_t c, float *plain, float *product) {
   const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
   for (int64_t k = 0; k < planes; k++) {
     V acc[9], s = V{};
@@ -314,7 +343,7 @@ template <class V, int Window> EG_INLINE void conv_sums(const Image &im, int64_t
   }
 }
 
-static void image_conv_sums(const Image &im, int64_t planes, const float *padded, const float *g, const uint8_t *code, float *plain, float *product) {
+template <class E> static void image_conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code, float *plain, float *product) {
   int64_t c = 0;
   if (im.window == 2) {
     for (; c + EG_LANES <= im.channels; c += EG_LANES)

@@ -80,6 +80,9 @@ func (n *Net) Adapted(a Adaptation) *Net {
 	return &other
 }
 
+// Precision says what the network computes in.
+func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }
+
 // Blocks is the number of the encoder's blocks that can be tuned.
 func (n *Net) Blocks() int { return len(n.blocks) }
 

@@ -2,7 +2,8 @@
 
 A workload is a process, started with the number of threads, the form and the workload's own arguments, that answers
 every line "N" on its input with the seconds that N steps took, their losses and the most memory that it has held so
-far. The form plain is PyTorch as people write it, best the fastest plain PyTorch that we know to write.
+far. The form plain is PyTorch as people write it, best the fastest plain PyTorch that we know to write; autocast and
+autocast-best are these under PyTorch's autocast.
 """
 import json
 import math
@@ -14,7 +15,8 @@ import torch
 from torch import nn
 
 FORM, ARGS = sys.argv[2], sys.argv[3:]
-BEST = FORM == "best"
+BEST = FORM in ("best", "autocast-best")
+AUTOCAST = FORM.startswith("autocast")  # to bfloat16
 
 
 def uniform(salt, *shape):
@@ -75,7 +77,8 @@ def trained(parameters, loss, rate=1e-3, clip=None):
     adam = torch.optim.Adam(parameters, lr=rate, foreach=BEST)
 
     def step():
-        value = loss()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=AUTOCAST):
+            value = loss()
         adam.zero_grad(set_to_none=True)
         value.backward()
         if clip:

@@ -13,7 +13,7 @@ def setup():
     labels = torch.arange(WAY).repeat_interleave(QUERY)
 
     def loss():
-        z = net(x).flatten(1).reshape(WAY, SHOT + QUERY, 64)
+        z = net(x).float().flatten(1).reshape(WAY, SHOT + QUERY, 64)
         prototypes, queries = z[:, :SHOT].mean(1), z[:, SHOT:].reshape(-1, 64)
         if common.BEST:
             distance = queries.square().sum(1, keepdim=True) + prototypes.square().sum(1) - 2 * queries @ prototypes.t()

@@ -1,0 +1,82 @@
+package encoder_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/cpu"
+)
+
+// In bfloat16 values are near those of float32, and so are gradients; parameters and embeddings stay float32.
+func TestBFloat16(t *testing.T) {
+	kochNet := func(normalize bool) func(*testing.T, bool) (encoder.Encoder, *nn.Params) {
+		return func(t *testing.T, half bool) (encoder.Encoder, *nn.Params) {
+			c := small()
+			c.Normalize, c.BFloat16 = normalize, half
+			return koch(t, c)
+		}
+	}
+	conv4Net := func(c encoder.Conv4Config) func(*testing.T, bool) (encoder.Encoder, *nn.Params) {
+		return func(t *testing.T, half bool) (encoder.Encoder, *nn.Params) {
+			c.Channels, c.Height, c.Width, c.BFloat16 = 2, 33, 35, half
+			return conv4(t, c)
+		}
+	}
+	for name, network := range map[string]func(*testing.T, bool) (encoder.Encoder, *nn.Params){
+		"koch": kochNet(false), "koch, normalised": kochNet(true),
+		"conv4":           conv4Net(encoder.Conv4Config{}),
+		"conv4, strided":  conv4Net(encoder.Conv4Config{Strided: true, Mean: true}),
+		"conv4, unpadded": conv4Net(encoder.Conv4Config{Pools: 2, Unpadded: 2}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.Enter(t)
+			whole, ps := network(t, false)
+			half, twin := network(t, true)
+			assert.Equal(t, "fp32", encoder.Precision(whole))
+			assert.Equal(t, "bf16 convolutions", encoder.Precision(half))
+			x := images(1, 5, 2, 33, 35)
+			want, got := whole.Forward(&nn.Pass{Training: true}, x), half.Forward(&nn.Pass{Training: true}, x)
+			assert.Equal(t, tensor.Float32, got.DType())
+			alike := func(a, b *tensor.Tensor) (dot, of, other float64) {
+				return a.Mul(b).Sum().Float(), a.Square().Sum().Float(), b.Square().Sum().Float()
+			}
+			dot, of, other := alike(want, got)
+			assert.Greater(t, dot/math.Sqrt(of*other), .999, "the cosine of the embeddings")
+			weights := images(99, want.Shape()...).AddScalar(-.5)
+			wants := tensor.Grad(want.Mul(weights).Sum(), ps.Tensors()...)
+			dot, of, other = 0, 0, 0
+			for i, g := range tensor.Grad(got.Mul(weights).Sum(), twin.Tensors()...) {
+				require.Equal(t, tensor.Float32, g.DType())
+				d, a, b := alike(wants[i], g)
+				dot, of, other = dot+d, of+a, other+b
+			}
+			least := .98
+			if !cpu.X86.HasAVX512BW { // LibTorch then has no kernel that sums bfloat16 products in float32
+				least = .95
+			}
+			assert.Greater(t, dot/math.Sqrt(of*other), least, "the cosine of the gradients")
+		})
+	}
+}
+
+// Gradients that are differentiated again are float32's.
+func TestBFloat16LeavesHigherOrdersAlone(t *testing.T) {
+	testkit.Enter(t)
+	whole, _ := conv4(t, encoder.Conv4Config{Height: 20, Width: 20})
+	half, _ := conv4(t, encoder.Conv4Config{Height: 20, Width: 20, BFloat16: true})
+	x := images(1, 3, 1, 20, 20)
+	p := &nn.Pass{HigherOrder: true, Norm: nn.BatchStats}
+	assert.Equal(t, whole.Forward(p, x).Floats(), half.Forward(p, x).Floats())
+}
+
+func TestPrecisionOfOtherEncoders(t *testing.T) {
+	testkit.Enter(t)
+	assert.Equal(t, encoder.FP32, encoder.Precision(encoder.NewPixels(1, 2, 2)))
+	assert.Equal(t, encoder.FP32, encoder.Precision(nil))
+}
