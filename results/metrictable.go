@@ -29,6 +29,9 @@ func metricParts(runs []Run) ([]table.Part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("results: %s: its config: %w", r.Path, err)
 		}
+		if p := r.Figures[0].Protocol.Precision; p != "fp32" {
+			metric += ", " + p
+		}
 		row := []table.Text{table.Say(metric)}
 		for _, name := range metricFigures {
 			f := r.figure(name, r.Figures[0].way())
@@ -46,8 +49,8 @@ func metricParts(runs []Run) ([]table.Part, error) {
 	}
 	return []table.Part{
 		table.Heading("Metrics compared"),
-		table.Say("Prototypes under one metric and another: the same network, initialisation, training and test episodes. A figure\n" +
-			"here is not to be held against the table above, whose networks were trained for longer."),
+		table.Say("Prototypes under one metric and another, in float32 where no precision is named: the same network, initialisation,\n" +
+			"training and test episodes. A figure here is not to be held against the table above, whose networks were trained for longer."),
 		t, protocols,
 	}, nil
 }
