@@ -28,21 +28,28 @@ func TestBFloat16(t *testing.T) {
 			return conv4(t, c)
 		}
 	}
-	for name, network := range map[string]func(*testing.T, bool) (encoder.Encoder, *nn.Params){
-		"koch": kochNet(false), "koch, normalised": kochNet(true),
-		"conv4":           conv4Net(encoder.Conv4Config{}),
-		"conv4, strided":  conv4Net(encoder.Conv4Config{Strided: true, Mean: true}),
-		"conv4, unpadded": conv4Net(encoder.Conv4Config{Pools: 2, Unpadded: 2}),
+	// The embeddings may be apart by off of the largest, and the cosine of the gradients is to be least: a batch norm in each of
+	// four blocks, after few images, makes more of rounding.
+	for name, c := range map[string]struct {
+		network    func(*testing.T, bool) (encoder.Encoder, *nn.Params)
+		off, least float64
+	}{
+		"koch":             {kochNet(false), .02, .99},
+		"koch, normalised": {kochNet(true), .02, .99},
+		"conv4":            {conv4Net(encoder.Conv4Config{}), .05, .98},
+		"conv4, strided":   {conv4Net(encoder.Conv4Config{Strided: true, Mean: true}), .05, .98},
+		"conv4, unpadded":  {conv4Net(encoder.Conv4Config{Pools: 2, Unpadded: 2}), .05, .98},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.Enter(t)
-			whole, ps := network(t, false)
-			half, twin := network(t, true)
+			whole, ps := c.network(t, false)
+			half, twin := c.network(t, true)
 			assert.Equal(t, "fp32", encoder.Precision(whole))
 			assert.Equal(t, "bf16 convolutions", encoder.Precision(half))
 			x := images(1, 5, 2, 33, 35)
 			want, got := whole.Forward(&nn.Pass{Training: true}, x), half.Forward(&nn.Pass{Training: true}, x)
 			assert.Equal(t, tensor.Float32, got.DType())
+			near(t, want, got, c.off, 0, "embeddings")
 			alike := func(a, b *tensor.Tensor) (dot, of, other float64) {
 				return a.Mul(b).Sum().Float(), a.Square().Sum().Float(), b.Square().Sum().Float()
 			}
@@ -56,7 +63,7 @@ func TestBFloat16(t *testing.T) {
 				d, a, b := alike(wants[i], g)
 				dot, of, other = dot+d, of+a, other+b
 			}
-			least := .98
+			least := c.least
 			if !cpu.X86.HasAVX512BW { // LibTorch then has no kernel that sums bfloat16 products in float32
 				least = .95
 			}
