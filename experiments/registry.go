@@ -180,7 +180,7 @@ func planEncoder(s *schema.Section, others ...string) (func(*nn.Builder, imageSh
 			})
 		}, err
 	case "koch":
-		c := kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: "fp32"}
+		c := kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: encoder.FP32}
 		err := s.Decode(&c)
 		return func(b *nn.Builder, in imageShape) (encoder.Encoder, error) {
 			return encoder.NewKoch(b, encoder.KochConfig{
