@@ -89,12 +89,30 @@ func (n *Net) pass(p *nn.Pass, values []*tensor.Tensor) *nn.Pass {
 	return out
 }
 
-// train takes inner steps on the support set of a single task, whose images order deals out: once all have been seen they come
-// again in another order, as in the paper's code.
+// deal returns the numbers of the images of each step: once all have been seen they come again in another order, as in the
+// paper's code.
+func deal(images, batch int64, steps int, order *rand.Rand) [][]int64 {
+	out := make([][]int64, steps)
+	var hand []int
+	for k := range out {
+		for range min(batch, images) {
+			if len(hand) == 0 {
+				hand = order.Perm(int(images))
+			}
+			out[k] = append(out[k], int64(hand[0]))
+			hand = hand[1:]
+		}
+	}
+	return out
+}
+
+// train takes inner steps on the support set of a single task, whose images order deals out.
 func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *rand.Rand) tuned {
 	support, labels := t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1)
-	images := support.Dim(0)
-	batch = min(batch, images)
+	adam := tensor.AdamSteps{Rate: n.config.Rate, Beta2: beta2, Eps: eps, Done: int64(tensor.Values[float32](n.steps.Value())[0]), Dealt: deal(support.Dim(0), batch, steps, order)}
+	if fused := n.Fused(p, support); fused != nil {
+		return n.trainFused(fused, p, adam, support, labels)
+	}
 	var out tuned
 	var zeros []*tensor.Tensor // the first moment, which a beta1 of 0 leaves no use for
 	for i, param := range n.params {
@@ -104,52 +122,40 @@ func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *
 		zeros = append(zeros, value.ZerosLike())
 	}
 	own := n.pass(p, out.values)
-	fused := n.Fused(own, support)
-	done := int64(tensor.Values[float32](n.steps.Value())[0])
-	var hand []int64
-	next := func() []int64 {
-		dealt := make([]int64, batch)
-		for i := range dealt {
-			if len(hand) == 0 {
-				for _, v := range order.Perm(int(images)) {
-					hand = append(hand, int64(v))
-				}
-			}
-			dealt[i], hand = hand[0], hand[1:]
-		}
-		return dealt
-	}
 	out.loss = tensor.Scalar(0)
-	for k := range int64(steps) {
+	for k, dealt := range adam.Dealt {
 		func() {
 			scope := tensor.Enter()
 			defer scope.Leave()
-			x, y := support, labels
-			if batch < images {
-				dealt := tensor.New(next(), batch).On(support.Device())
-				x, y = support.IndexSelect(0, dealt), labels.IndexSelect(0, dealt)
-			}
-			grads, loss := n.gradient(fused, own, out.values, x, y)
-			tensor.Adam(out.values, grads, zeros, out.squares, n.config.Rate, 0, beta2, eps, 0, false, done+k+1)
+			these := tensor.New(dealt, int64(len(dealt))).On(support.Device())
+			loss := tensor.NLL(n.Classify(own, support.IndexSelect(0, these)), labels.IndexSelect(0, these))
+			tensor.Adam(out.values, tensor.Grad(loss, out.values...), zeros, out.squares, adam.Rate, 0, adam.Beta2, adam.Eps, 0, false, adam.Done+int64(k)+1)
 			out.loss.Assign(out.loss.Add(loss.Detach().MulScalar(1 / float64(steps))))
 		}()
 	}
 	return out
 }
 
-// gradient is that of the loss on images x with labels y for each parameter, whose values p uses, nil where there is none, and
-// the loss.
-func (n *Net) gradient(fused *fewshot.Fused, p *nn.Pass, values []*tensor.Tensor, x, y *tensor.Tensor) (grads []*tensor.Tensor, loss *tensor.Tensor) {
-	if fused == nil {
-		loss = tensor.NLL(n.Classify(p, x), y)
-		return tensor.Grad(loss, values...), loss
+// trainFused is train in one operation. Parameters that the fused network has no use for stay as they are.
+func (n *Net) trainFused(f *fewshot.Fused, p *nn.Pass, adam tensor.AdamSteps, support, labels *tensor.Tensor) (out tuned) {
+	squares := make(map[*nn.Param]*tensor.Tensor, len(n.params))
+	for i, param := range n.params {
+		squares[param] = p.Value(n.squares[i]).Detach()
 	}
-	got, loss := fused.Gradient(fused.Values(p), x, y)
-	of := fused.By(got)
+	var own []*tensor.Tensor
+	for _, param := range f.Params {
+		own = append(own, squares[param])
+	}
+	values, squared, loss := f.Adam(f.Values(p), own, adam, support, labels)
+	out.loss = loss
+	to, squaredTo := f.By(values), f.By(squared)
 	for _, param := range n.params {
-		grads = append(grads, of[param])
+		if to[param] == nil {
+			to[param], squaredTo[param] = p.Value(param).Detach().Clone(), squares[param].Clone()
+		}
+		out.values, out.squares = append(out.values, to[param]), append(out.squares, squaredTo[param])
 	}
-	return grads, loss
+	return out
 }
 
 // Gradients returns what the first values are to be moved by, against its direction, for each trained parameter: their distance

@@ -1,12 +1,14 @@
 #include <torch/torch.h>
 
 #include "../libtorch/compat_end.h"
+#include "adam.h"
 #include "convnet.h"
 #include "guard.h"
 #include "memtensor.h"
 #include "processor.h"
 #include "product.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -102,42 +104,49 @@ struct Block {
   int64_t out_rows(int64_t n) const { return n * out_height() * out_width(); }
 };
 
-// Calls f(pixel's offset in the map, or -1 beyond its edge) for the nine taps of every pixel of the convolution.
-template <class F> void each_tap(const Block &b, int64_t n, const F &f) {
+// Calls f(first pixel's offset in the map, or -1 beyond its edge; pixels) for the runs of pixels that the nine taps of every pixel
+// of the convolution are, one after the other.
+template <class F> void each_run(const Block &b, int64_t n, const F &f) {
   const int64_t oh = b.conv_height(), ow = b.conv_width();
   for (int64_t image = 0; image < n; image++)
     for (int64_t i = 0; i < oh; i++)
       for (int64_t j = 0; j < ow; j++)
-        for (int64_t u = 0; u < side; u++)
-          for (int64_t v = 0; v < side; v++) {
-            const int64_t r = i * b.stride + u - 1, c = j * b.stride + v - 1;
-            f(r < 0 || r >= b.height || c < 0 || c >= b.width ? -1 : ((image * b.height + r) * b.width + c) * b.in);
+        for (int64_t u = 0; u < side; u++) {
+          const int64_t r = i * b.stride + u - 1, c = j * b.stride - 1;
+          if (r < 0 || r >= b.height) {
+            f(-1, side);
+            continue;
           }
+          const int64_t from = std::max<int64_t>(c, 0), to = std::min(c + side, b.width);
+          if (from > c)
+            f(-1, from - c);
+          f(((image * b.height + r) * b.width + from) * b.in, to - from);
+          if (to < c + side)
+            f(-1, c + side - to);
+        }
 }
 
 template <class S> void unfold(const Block &b, int64_t n, const S *x, S *out) {
-  each_tap(b, n, [&, ch = b.in](int64_t at) {
+  each_run(b, n, [&, ch = b.in](int64_t at, int64_t pixels) {
     if (at < 0)
-      std::memset(out, 0, ch * sizeof(S));
-    else if (ch == 1)
-      *out = x[at];
+      std::fill_n(out, pixels * ch, S(0));
     else
-      std::memcpy(out, x + at, ch * sizeof(S));
-    out += ch;
+      std::copy_n(x + at, pixels * ch, out);
+    out += pixels * ch;
   });
 }
 
 // Adds the patches up where they came from.
 template <class S> void fold(const Block &b, int64_t n, const S *in, S *x) {
   std::memset(x, 0, n * b.height * b.width * b.in * sizeof(S));
-  each_tap(b, n, [&, ch = b.in](int64_t at) {
+  each_run(b, n, [&, ch = b.in](int64_t at, int64_t pixels) {
     if (at >= 0) {
       S *__restrict to = x + at;
       const S *__restrict from = in;
-      for (int64_t k = 0; k < ch; k++)
+      for (int64_t k = 0; k < pixels * ch; k++)
         to[k] += from[k];
     }
-    in += ch;
+    in += pixels * ch;
   });
 }
 
@@ -206,6 +215,22 @@ template <class S> struct Tape {
   double loss = 0;
 };
 
+// Images, the channels of a pixel side by side, and their labels.
+template <class S> struct Examples {
+  const S *images;
+  const int64_t *labels;
+  int64_t count;
+};
+
+// Examples of tensors, which it holds.
+template <class S> class Laid {
+  Tensor images, labels;
+
+public:
+  Laid(const Tensor &x, const Tensor &y) : images(x.contiguous(at::MemoryFormat::ChannelsLast)), labels(y.contiguous()) {}
+  operator Examples<S>() const { return {images.data_ptr<S>(), labels.data_ptr<int64_t>(), images.size(0)}; }
+};
+
 template <class S> class Net {
 public:
   Net(const eg_convnet &of, void **values, const Tensor &x) : mean(of.mean), eps(of.eps) {
@@ -264,9 +289,9 @@ public:
       values[i] = new Tensor(made[i]);
   }
 
-  // The log-probabilities of images x and the mean loss, and, times share, its gradient for the parameters.
-  void gradient(const std::vector<S> &theta, const Tensor &x, const Tensor &labels, double share, Tape<S> &tape, std::vector<S> &grads) {
-    forward(theta, x, labels, share, tape);
+  // The log-probabilities of images and the mean loss, and its gradient for the parameters.
+  void gradient(const std::vector<S> &theta, const Examples<S> &of, Tape<S> &tape, std::vector<S> &grads) {
+    forward(theta, of, tape);
     grads.resize(size);
     const int64_t n = tape.images;
     linear_backward(tape, tape.dlogits.get(), grads.data());
@@ -370,12 +395,11 @@ private:
     Numbers<S> patches, x, mean, product, sum, total, factor, factor_dot, dy;
   };
 
-  void forward(const std::vector<S> &theta, const Tensor &images, const Tensor &names, double share, Tape<S> &tape) {
-    const Tensor x = images.contiguous(at::MemoryFormat::ChannelsLast), labels = names.contiguous();
-    const int64_t n = x.size(0);
+  void forward(const std::vector<S> &theta, const Examples<S> &of, Tape<S> &tape) {
+    const int64_t n = of.count;
     tape.images = n;
     tape.blocks.resize(blocks.size());
-    const S *in = x.data_ptr<S>();
+    const S *in = of.images;
     for (size_t i = 0; i < blocks.size(); i++) {
       const Block &b = blocks[i];
       Kept<S> &k = tape.blocks[i];
@@ -404,12 +428,12 @@ private:
       for (int64_t c = 0; c < way; c++)
         sum += std::exp(double(l[c] - most));
       const S log_sum = most + S(std::log(sum));
-      const int64_t label = labels.data_ptr<int64_t>()[r];
+      const int64_t label = of.labels[r];
       if (label < 0 || label >= way)
         throw std::out_of_range("label " + std::to_string(label) + " is none of " + std::to_string(way) + " classes");
       for (int64_t c = 0; c < way; c++) {
         l[c] -= log_sum;
-        d[r * way + c] = S((std::exp(double(l[c])) - (c == label)) * share / double(n));
+        d[r * way + c] = S((std::exp(double(l[c])) - (c == label)) / double(n));
       }
       tape.loss -= double(l[label]) / double(n);
     }
@@ -535,7 +559,7 @@ int eg_convnet_gradient(const eg_convnet *how, void **values, void *x, void *lab
       Net<F> net(*how, values, T(x));
       Tape<F> tape;
       std::vector<F> got;
-      net.gradient(net.pack(values), T(x), T(labels), 1, tape, got);
+      net.gradient(net.pack(values), Laid<F>(T(x), T(labels)), tape, got);
       net.unpack(got, grads);
       *loss = new Tensor(number(tape.loss, T(x)));
     });
@@ -548,13 +572,47 @@ int eg_convnet_descend(const eg_convnet *how, void **values, void **rates, doubl
     want_images(how, values, T(x), T(labels));
     EG_DISPATCH(T(x), [&] {
       Net<F> net(*how, values, T(x));
+      const Laid<F> all(T(x), T(labels));
       Tape<F> tape;
       std::vector<F> theta = net.pack(values), by = rates ? net.pack(rates) : std::vector<F>(), got;
       for (int i = 0; i < steps; i++) {
-        net.gradient(theta, T(x), T(labels), 1, tape, got);
+        net.gradient(theta, all, tape, got);
         theta = moved(theta, got, by, rate);
       }
       net.unpack(theta, to);
+    });
+    return 0;
+  });
+}
+
+int eg_convnet_adam(const eg_convnet *how, void **values, void **squares, const struct eg_adam_steps *by, void *x, void *labels, void **to, void **squares_to, void **loss) {
+  return guarded(-1, [&] {
+    want_images(how, values, T(x), T(labels));
+    want(eg_convnet_fits(how, squares, x), "the squares are not as the values");
+    for (int64_t i = 0; i < by->steps * by->batch; i++)
+      want(by->dealt[i] >= 0 && by->dealt[i] < T(x).size(0), "an image is dealt out that is not there");
+    EG_DISPATCH(T(x), [&] {
+      Net<F> net(*how, values, T(x));
+      const Laid<F> laid(T(x), T(labels));
+      const Examples<F> all = laid;
+      const int64_t pixels = T(x).numel() / all.count;
+      Tape<F> tape;
+      std::vector<F> theta = net.pack(values), v = net.pack(squares), got, images(by->batch * pixels);
+      std::vector<int64_t> names(by->batch);
+      double total = 0;
+      for (int64_t i = 0; i < by->steps; i++) {
+        for (int64_t k = 0; k < by->batch; k++) {
+          const int64_t one = by->dealt[i * by->batch + k];
+          std::copy_n(all.images + one * pixels, pixels, images.data() + k * pixels);
+          names[k] = all.labels[one];
+        }
+        net.gradient(theta, {images.data(), names.data(), by->batch}, tape, got);
+        adam<F>(theta.data(), nullptr, v.data(), got.data(), int64_t(theta.size()), AdamStep<F>(by->rate, 0, by->beta2, by->eps, 0, false, by->done + i + 1));
+        total += tape.loss / double(by->steps);
+      }
+      net.unpack(theta, to);
+      net.unpack(v, squares_to);
+      *loss = new Tensor(number(total, T(x)));
     });
     return 0;
   });
@@ -569,13 +627,14 @@ int eg_convnet_meta(const eg_convnet *how, void **values, void **rates, double r
       const std::vector<F> by = rates ? net.pack(rates) : std::vector<F>();
       std::vector<std::vector<F>> theta{net.pack(values)}, inner(steps);
       std::vector<Tape<F>> tapes(second ? steps : 1); // of inner steps
+      const Laid<F> given(T(support), T(support_labels));
       for (int i = 0; i < steps; i++) {
-        net.gradient(theta[i], T(support), T(support_labels), 1, tapes[second ? i : 0], inner[i]);
+        net.gradient(theta[i], given, tapes[second ? i : 0], inner[i]);
         theta.push_back(moved(theta[i], inner[i], by, rate));
       }
       Tape<F> asked;
       std::vector<F> back, along, product, rate_back(rates ? net.count() : 0);
-      net.gradient(theta[steps], T(query), T(query_labels), 1, asked, back);
+      net.gradient(theta[steps], Laid<F>(T(query), T(query_labels)), asked, back);
       // The gradient for the values before a step is (I - H·diag(α)) times that for those after it.
       for (int i = steps - 1; i >= 0; i--) {
         for (size_t k = 0; k < rate_back.size(); k++)

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 )
 
@@ -88,6 +89,41 @@ func (n ConvNet) Descend(values []*Tensor, rates Rates, x, labels *Tensor, steps
 	got, each := make([]unsafe.Pointer, len(v)), pointers(op, rates.Each)
 	ok := C.eg_convnet_descend(&net, &v[0], first(each), C.double(rates.All), unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), C.int(steps), &got[0])
 	return several(op, got, ok == 0, x, labels)
+}
+
+// AdamSteps are steps of Adam whose beta1 is 0, so that no first moment is kept.
+type AdamSteps struct {
+	Rate, Beta2, Eps float64
+	Done             int64     // steps that made the squares
+	Dealt            [][]int64 // the numbers of each step's images, the same many for each
+}
+
+// Adam returns what steps of Adam on images x with labels [batch] make of the values and of the running squares of their
+// gradients, which are as the values, and the mean of the steps' losses.
+func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor) (moved, squared []*Tensor, loss *Tensor) {
+	const op = "ConvNet.Adam"
+	net, v := n.c(op, values)
+	_, q := n.c(op, squares)
+	by := C.struct_eg_adam_steps{rate: C.double(s.Rate), beta2: C.double(s.Beta2), eps: C.double(s.Eps), done: C.int64_t(s.Done), steps: C.int64_t(len(s.Dealt))}
+	var dealt []int64
+	for _, step := range s.Dealt {
+		if len(step) == 0 || len(step) != len(s.Dealt[0]) {
+			panic(&Error{Op: op, Msg: fmt.Sprintf("a step on %d images and one on %d", len(s.Dealt[0]), len(step))})
+		}
+		dealt = append(dealt, step...)
+	}
+	if len(dealt) == 0 {
+		panic(&Error{Op: op, Msg: "no steps"})
+	}
+	by.batch = C.int64_t(len(s.Dealt[0]))
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(&dealt[0])
+	by.dealt = (*C.int64_t)(&dealt[0])
+	got := make([]unsafe.Pointer, 2*len(v)+1)
+	ok := C.eg_convnet_adam(&net, &v[0], &q[0], &by, unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), &got[0], &got[len(v)], &got[2*len(v)])
+	all := several(op, got, ok == 0, x, labels)
+	return all[:len(v)], all[len(v) : 2*len(v)], all[2*len(v)]
 }
 
 // MetaGradient returns the gradient, for the values and the rates, of the loss on the queries of what [ConvNet.Descend] makes of

@@ -20,6 +20,15 @@ int eg_convnet_gradient(const struct eg_convnet *net, void **values, void *x, vo
 
 // rates is NULL where rate is that of all values.
 int eg_convnet_descend(const struct eg_convnet *net, void **values, void **rates, double rate, void *x, void *labels, int steps, void **moved);
+
+// Steps of Adam whose beta1 is 0, each on batch images, whose numbers are dealt; done steps made the squares.
+struct eg_adam_steps {
+  double rate, beta2, eps;
+  int64_t done, steps, batch;
+  const int64_t *dealt; // [steps, batch]
+};
+int eg_convnet_adam(const struct eg_convnet *net, void **values, void **squares, const struct eg_adam_steps *by, void *x, void *labels, void **moved, void **squares_moved, void **loss);
+
 int eg_convnet_meta(const struct eg_convnet *net, void **values, void **rates, double rate, void *support, void *support_labels,
                     void *query, void *query_labels, int steps, int second, void **grads, void **rate_grads, void **loss, void **logp);
 

@@ -188,47 +188,4 @@ int eg_assign(void *to, void *from) {
   });
 }
 
-
-
-int eg_adam(void **params, void **grads, void **m, void **v, int n, double lr, double beta1, double beta2, double eps,
-            double decay, int decoupled, int64_t step) {
-  return guarded(-1, [&] {
-    at::NoGradGuard guard;
-    const double c1 = 1 - std::pow(beta1, double(step)), c2 = std::sqrt(1 - std::pow(beta2, double(step)));
-    for (int i = 0; i < n; i++) {
-      if (!grads[i])
-        continue;
-      at::Tensor &p = T(params[i]), &mi = T(m[i]), &vi = T(v[i]);
-      at::Tensor g = T(grads[i]);
-      const bool lean = p.scalar_type() == at::kFloat && p.device().is_cpu() && p.is_contiguous() && mi.is_contiguous() && vi.is_contiguous();
-      if (!lean) {
-        if (decay != 0) {
-          if (decoupled)
-            p.mul_(1 - lr * decay);
-          else
-            g = g.add(p, decay);
-        }
-        mi.mul_(beta1).add_(g, 1 - beta1);
-        vi.mul_(beta2).addcmul_(g, g, 1 - beta2);
-        p.addcdiv_(mi, vi.sqrt().div_(c2).add_(eps), -lr / c1);
-        continue;
-      }
-      g = g.contiguous();
-      float *pp = p.data_ptr<float>(), *pm = mi.data_ptr<float>(), *pv = vi.data_ptr<float>();
-      const float *pg = g.data_ptr<float>();
-      const float b1 = beta1, b2 = beta2, a1 = 1 - beta1, a2 = 1 - beta2, rate = lr / c1, inv = 1 / c2, e = eps;
-      const float l2 = decoupled ? 0 : decay, shrink = decoupled ? 1 - lr * decay : 1;
-      at::parallel_for(0, p.numel(), 1 << 15, [&](int64_t from, int64_t to) {
-        for (int64_t k = from; k < to; k++) {
-          const float x = pp[k] * shrink, gk = pg[k] + l2 * pp[k];
-          pm[k] = b1 * pm[k] + a1 * gk;
-          pv[k] = b2 * pv[k] + a2 * gk * gk;
-          pp[k] = x - rate * pm[k] / (std::sqrt(pv[k]) * inv + e);
-        }
-      });
-    }
-    return 0;
-  });
-}
-
 } // extern "C"

@@ -36,10 +36,6 @@ void *eg_empty(const int64_t *shape, int rank, int dtype, int device);
 void *eg_channels_last(void *tensor);
 int eg_assign(void *to, void *from);
 
-// One Adam step over all parameters in place; see nn.Adam.
-int eg_adam(void **params, void **grads, void **m, void **v, int n, double lr, double beta1, double beta2, double eps,
-            double decay, int decoupled, int64_t step);
-
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,6 @@
 package tensor
 
+// #include "adam.h"
 // #include "engram.h"
 import "C"
 

@@ -20,10 +20,9 @@ template <class F> struct Matrix {
   }
 };
 
-using sgemm_fn = void (*)(int, int, int, int, int, int, float, const float *, int, const float *, int, float, float *, int);
-
-// BLAS's own product, where LibTorch stands on a BLAS that shows it.
-inline const sgemm_fn sgemm = reinterpret_cast<sgemm_fn>(dlsym(RTLD_DEFAULT, "cblas_sgemm"));
+// c = α·a·b + β·c of row-major matrices, a [m, k], b [k, n] and c [m, n], with the distances between rows, either factor turned
+// where it says so: oneDNN's product, else BLAS's own. False where LibTorch shows neither.
+bool product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
 enum Turn { AsIs, Turned };
 
@@ -33,13 +32,10 @@ inline void multiply(Turn ta, Matrix<const double> a, Turn tb, Matrix<const doub
   at::addmm_out(out, out, a.tensor(ta), b.tensor(tb), keep ? 1 : 0, 1);
 }
 inline void multiply(Turn ta, Matrix<const float> a, Turn tb, Matrix<const float> b, Matrix<float> c, bool keep) {
-  if (!sgemm) {
-    at::Tensor out = c.tensor(false);
-    at::addmm_out(out, out, a.tensor(ta), b.tensor(tb), keep ? 1 : 0, 1);
+  if (product(ta, tb, c.rows, c.cols, ta ? a.rows : a.cols, 1, a.at, a.step, b.at, b.step, keep ? 1 : 0, c.at, c.step))
     return;
-  }
-  constexpr int row_major = 101, as_is = 111, turned = 112; // cblas.h
-  sgemm(row_major, ta ? turned : as_is, tb ? turned : as_is, int(c.rows), int(c.cols), int(ta ? a.rows : a.cols), 1, a.at, int(a.step), b.at, int(b.step), keep ? 1 : 0, c.at, int(c.step));
+  at::Tensor out = c.tensor(false);
+  at::addmm_out(out, out, a.tensor(ta), b.tensor(tb), keep ? 1 : 0, 1);
 }
 
 } // namespace engram

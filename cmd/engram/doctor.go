@@ -59,6 +59,7 @@ type report struct {
 	Version  version   `json:"version"`
 	LibTorch libTorch  `json:"libtorch"`
 	BLAS     blas      `json:"blas"`
+	Products blas      `json:"products"` // of float32 matrices
 	CPU      processor `json:"cpu"`
 	Memory   memory    `json:"memory"`
 	CUDA     cuda      `json:"cuda"`
@@ -134,10 +135,15 @@ func diagnose(data string) *report {
 			"use one of these if something fails; make setup says how")
 	}
 
-	// OpenBLAS may be loaded for LAPACK alone, so it counts only where it serves the product itself.
-	serves := realPath(cmp.Or(tensor.Library("sgemm_"), tensor.Library("cblas_sgemm")))
+	// OpenBLAS may be loaded for LAPACK alone, so it counts only where it serves the product itself. Engram answers sgemm_, the
+	// product of float32 matrices, itself.
+	serves := realPath(cmp.Or(tensor.Library("dgemm_"), tensor.Library("cblas_sgemm")))
 	r.BLAS = nameBLAS(serves, serves != "" && serves == realPath(tensor.Library("openblas_get_config")))
-	switch r.BLAS.Name {
+	r.Products = r.BLAS
+	if file := realPath(tensor.Library("dnnl_sgemm")); file != "" {
+		r.Products = blas{"oneDNN", file}
+	}
+	switch r.Products.Name {
 	case referenceBLAS:
 		r.advise("warning", "BLAS", "the reference BLAS serves matrix products, many times slower than OpenBLAS",
 			"apt-get install libopenblas0-pthread")
@@ -321,6 +327,7 @@ func (r *report) print(w io.Writer) error {
 	}
 	row("LibTorch", r.LibTorch.Version, r.LibTorch.File, works)
 	row("BLAS", r.BLAS.Name, r.BLAS.File)
+	row("Products", r.Products.Name, "of float32 matrices", r.Products.File)
 	row("Processor", r.CPU.Model, count(r.CPU.Cores, "core"), "LibTorch uses "+count(r.CPU.Threads, "thread"))
 	lacks := ""
 	if len(r.CPU.Lacks) > 0 {
