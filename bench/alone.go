@@ -73,13 +73,17 @@ func peak() int64 {
 // least.
 func ceilings() (c results.Ceilings) {
 	const side, tries, copied = 2048, 6, 256 << 20
-	product := func(of tensor.DType) float64 {
+	const images, channels, pixels = 64, 64, 56 // of a side
+	arithmetic := func(of tensor.DType) float64 {
 		a, b := uniform(1, side, side).To(of), uniform(2, side, side).To(of)
-		return 2 * side * side * side / fastest(tries, func() { a.MatMul(b) }) / 1e9
+		product := 2 * side * side * side / fastest(tries, func() { a.MatMul(b) })
+		x, w := uniform(1, images, channels, pixels, pixels).To(of).ChannelsLast(), uniform(2, channels, channels, 3, 3).To(of)
+		convolution := 2 * 9 * images * channels * channels * pixels * pixels / fastest(tries, func() { tensor.Conv2d(x, w, nil, 1, 1, 1) })
+		return max(product, convolution) / 1e9
 	}
-	c.FP32 = product(tensor.Float32)
+	c.FP32 = arithmetic(tensor.Float32)
 	if cpu.X86.HasAVX512BF16 || cpu.X86.HasAMXBF16 {
-		c.BF16 = product(tensor.BFloat16)
+		c.BF16 = arithmetic(tensor.BFloat16)
 	}
 	from, to := tensor.Ones(copied/4), tensor.Zeros(copied/4)
 	c.Copy = 2 * copied / fastest(tries, func() { to.Assign(from) }) / 1e9

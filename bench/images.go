@@ -79,7 +79,7 @@ func repeated(step func() float64) func(n int) []float64 {
 func prototypes(way, shot, query int64, auto bool) func() func(int) []float64 {
 	return func() func(int) []float64 {
 		b := nn.NewBuilder(0, tensor.CPU)
-		net, task := protonet.New(newConv4(b, encoder.Conv4Config{BFloat16: auto && encoder.BFloat16Pays()}), nil), task(way, shot, query)
+		net, task := protonet.New(newConv4(b, encoder.Conv4Config{BFloat16: auto && bfloat16Pays()}), nil), task(way, shot, query)
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.Loss(p, task)
 			return loss

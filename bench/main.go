@@ -17,7 +17,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
@@ -163,7 +162,7 @@ func (m *meter) check(w workload) (err error) {
 // each that warms up and whose results must agree.
 func (m *meter) measure(w workload) (r results.SpeedRow, err error) {
 	defer tensor.Catch(&err)
-	r = results.SpeedRow{Name: w.name, What: w.what, GFLOP: w.operations / 1e9, BF16: w.bf16 && encoder.BFloat16Pays()}
+	r = results.SpeedRow{Name: w.name, What: w.what, GFLOP: w.operations / 1e9, BF16: w.bf16 && bfloat16Pays()}
 	var memory struct{ Peak int64 }
 	if err := m.alone(w.name, &memory); err != nil {
 		return r, err
@@ -282,7 +281,7 @@ func agree(mine, theirs []float64, w workload) error {
 func show(w io.Writer, s results.Speed) {
 	fmt.Fprintf(w, "%s, %d cores, %d threads; load before: %.1f\n", s.CPU, s.Cores, s.Threads, s.Load)
 	fmt.Fprintf(w, "Engram on LibTorch %s (%s); PyTorch %s\n", s.LibTorch, s.Go, s.PyTorch)
-	fmt.Fprintf(w, "matrix product: %.0f GFLOP/s in fp32, %.0f in bf16; copy: %.0f GB/s\n\n", s.Ceilings.FP32, s.Ceilings.BF16, s.Ceilings.Copy)
+	fmt.Fprintf(w, "ceiling: %.0f GFLOP/s in fp32, %.0f in bf16; copy: %.0f GB/s\n\n", s.Ceilings.FP32, s.Ceilings.BF16, s.Ceilings.Copy)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "workload\tEngram\tplain\ttimes as fast\tbest\ttimes as fast\tMB\tplain\tbest\twhat")
 	for _, r := range s.Rows {

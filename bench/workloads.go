@@ -1,6 +1,11 @@
 package main
 
-import "github.com/engram-go/engram/tensor"
+import (
+	"sync"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/tensor"
+)
 
 // A workload is a piece of work that both sides do.
 type workload struct {
@@ -42,6 +47,9 @@ var (
 	threeForms = []string{"plain", "best", "grouped"}
 	halfForms  = []string{"autocast", "autocast-best"}
 )
+
+// bfloat16Pays is asked once, so that a row and what it measures agree.
+var bfloat16Pays = sync.OnceValue(encoder.BFloat16Pays)
 
 var workloads = []workload{
 	{name: "add8", what: "adding two 8-float tensors, made, checked and freed", torch: "add8.py", steps: 20000, setup: add8},

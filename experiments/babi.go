@@ -568,7 +568,7 @@ func (w *babiWork) test(ctx context.Context, _ int, _ tensor.Device, _ string, s
 	var figures []results.Figure
 	figure := func(name, metric, split string, questions int, value, half float64) {
 		figures = append(figures, results.Figure{Name: name, Metric: metric, Value: value, Interval: half, Protocol: results.Protocol{
-			Dataset: w.data.kind, Split: w.data.split + ", " + split, TrainedOn: w.data.kind, Precision: "fp32",
+			Dataset: w.data.kind, Split: w.data.split + ", " + split, TrainedOn: w.data.kind, Precision: encoder.FP32,
 			Questions: questions, TrainNetworks: w.file.Train.Networks, Edition: w.edition,
 		}})
 	}

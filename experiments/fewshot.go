@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
@@ -431,7 +432,7 @@ func (w *fewshotWork) tested(ctx context.Context, i int, given string, say Repor
 // figure is the mean of what a test came to, under what the protocol says of the test and what is known of the training.
 func (w *fewshotWork) figure(t fewshotTest, accuracies []float64, p results.Protocol) results.Figure {
 	mean, half := results.MeanInterval(accuracies)
-	p.Norm, p.TrainedOn, p.Precision = t.Norm, w.data.kind, "fp32"
+	p.Norm, p.TrainedOn, p.Precision = t.Norm, w.data.kind, encoder.FP32
 	if w.file.Train.Steps > 0 && !w.alone {
 		p.TrainWay, p.TrainShot = w.file.Train.Way, w.file.Train.Shot
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/engram-go/engram/dataset/sequence"
+	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
@@ -287,7 +288,7 @@ func (w *sequenceWork) test(ctx context.Context, i int, on tensor.Device, _ stri
 	for _, metric := range m.metrics {
 		mean, half := results.MeanInterval(m.values[metric])
 		figures = append(figures, results.Figure{Name: name, Metric: metric, Value: mean, Interval: half, Protocol: results.Protocol{
-			Dataset: w.file.Dataset.Kind(), Split: "fresh sequences", TrainedOn: w.file.Dataset.Kind(), Sequences: t.Sequences, Precision: "fp32",
+			Dataset: w.file.Dataset.Kind(), Split: "fresh sequences", TrainedOn: w.file.Dataset.Kind(), Sequences: t.Sequences, Precision: encoder.FP32,
 		}, Scores: results.NewScores(m.values[metric], 1000, fmt.Sprintf("%016x", shown.Sum64()))})
 	}
 	return figures, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/memory"
@@ -287,7 +288,7 @@ func (w *fewshotWork) streamFigures(h held, shares [][]float64, checksum string)
 			Protocol: results.Protocol{
 				Dataset: w.data.kind, Split: w.data.split, Rotations: string(w.data.rotation), Classes: w.parts.Test.Classes(),
 				Way: t.Classes, Shot: t.Shot, Query: t.Query, Episodes: t.Streams, Norm: normInductive, Memory: h.kind, Slots: h.slots, Asked: t.Asked,
-				TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, TrainShot: w.file.Train.Shot, Precision: "fp32",
+				TrainedOn: w.data.kind, TrainWay: w.file.Train.Way, TrainShot: w.file.Train.Shot, Precision: encoder.FP32,
 			},
 		}
 	}

@@ -27,8 +27,8 @@ type Speed struct {
 
 // Ceilings are what the machine can do at best with as many threads.
 type Ceilings struct {
-	FP32 float64 `json:"fp32_gflops"`           // a large product of float32 matrices, 10⁹ operations a second
-	BF16 float64 `json:"bf16_gflops,omitempty"` // the same of bfloat16; 0 where the processor has none
+	FP32 float64 `json:"fp32_gflops"`           // a large product or convolution in float32, the faster: 10⁹ operations a second
+	BF16 float64 `json:"bf16_gflops,omitempty"` // the same in bfloat16; 0 where the processor has none
 	Copy float64 `json:"copy_gb_per_second"`    // a large copy, bytes read and bytes written together
 }
 
@@ -89,12 +89,12 @@ a process of its own each, after two rounds. `, s.Threads, s.Rounds).With(
 		table.Linked("What each workload is", "../bench/README.md")).And("; `make bench` measures anew."))
 
 	of := s.Ceilings
-	ceilings := fmt.Sprintf("The machine's ceilings in the same run: %.0f GFLOP/s in a product of float32 matrices, ", of.FP32)
+	ceilings := fmt.Sprintf("The machine's ceilings in the same run: %.0f GFLOP/s in float32, ", of.FP32)
 	if of.BF16 > 0 {
-		ceilings += fmt.Sprintf("%.0f of bfloat16 ones, ", of.BF16)
+		ceilings += fmt.Sprintf("%.0f in bfloat16, ", of.BF16)
 	}
-	page.Add(table.Sayf("%s%.0f GB/s in a copy, read and written.\nThe share of the bound is that of the product of the row's precision, by the operations of a step's "+
-		"convolutions and linear\nmaps, where those are what a step takes.", ceilings, of.Copy))
+	page.Add(table.Sayf("%s%.0f GB/s in a copy, read and written.\nOf arithmetic it is a large product of matrices or a large convolution, the faster. The share of the bound is that of the ceiling in the\n"+
+		"row's precision, by the operations of a step's convolutions and linear maps, where those are what a step takes.", ceilings, of.Copy))
 
 	t := &table.Table{Name: "speed", Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "times as fast",
 		"best, ms", "times as fast as the best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("held"))}

@@ -39,7 +39,7 @@ func TestSpeedPage(t *testing.T) {
 	text := string(speed(t).Page().Markdown(""))
 	for _, want := range []string{
 		"with 2 threads", "3 rounds of them",
-		"100 GFLOP/s in a product of float32 matrices, 250 of bfloat16 ones, 18 GB/s in a copy",
+		"100 GFLOP/s in float32, 250 in bfloat16, 18 GB/s in a copy",
 		"| add8 | **0.002** | 0.002 | 1.00 (0.67–2.00) | | | 100 | 90 | | |  | not: memory |\n",
 		"| conv4 | **125** | 400 | 3.20 (2.00–4.00) | 100 | 0.80 (0.50–1.00) | 300 | 400 | 400 | 40 % | 2.5×, 1.3× | not: best |\n",
 		"| ntm-1 | **10.0** | 100 | 10.00 (10.00–10.00) | | | | | | | 10× | yes |\n", // of memory nothing is known

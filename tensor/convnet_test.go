@@ -180,6 +180,36 @@ func TestConvNetDescendsAsTheComposedNetwork(t *testing.T) {
 	}
 }
 
+// Images are dealt out unevenly, so that each counts as often as it was dealt and where it was.
+func TestConvNetStepsOfAdamAreTheComposedNetworks(t *testing.T) {
+	for _, c := range convNetCases() {
+		t.Run(c.name, func(t *testing.T) {
+			testkit.Enter(t)
+			c.draw()
+			steps := tensor.AdamSteps{Rate: .01, Beta2: .9, Eps: 1e-3, Done: 2, Dealt: [][]int64{{2, 0}, {1, 1}, {0, 2}}}
+			at, given := leaves(c.values), leaves(c.values)
+			var first, zeros, want []*tensor.Tensor
+			for i, v := range at {
+				first = append(first, c.values[i].Square())
+				want = append(want, first[i].Clone())
+				zeros = append(zeros, v.Detach().ZerosLike())
+			}
+			var mean float64
+			for k, dealt := range steps.Dealt {
+				these := tensor.New(dealt, 2)
+				loss := tensor.NLL(c.composed(at, c.more.IndexSelect(0, these)), c.asked.IndexSelect(0, these))
+				mean += loss.Float() / 3
+				tensor.Adam(at, tensor.Grad(loss, at...), zeros, want, steps.Rate, 0, steps.Beta2, steps.Eps, 0, false, steps.Done+int64(k)+1)
+			}
+			moved, squared, loss := c.net.Adam(c.values, first, steps, c.more, c.asked)
+			assert.InDelta(t, mean, loss.Float(), 1e-12)
+			alike(t, at, moved, "values")
+			alike(t, want, squared, "squares")
+			alike(t, given, c.values, "what was given")
+		})
+	}
+}
+
 func TestConvNetInSinglePrecision(t *testing.T) {
 	testkit.Enter(t)
 	for _, c := range convNetCases() {
@@ -216,5 +246,13 @@ func TestConvNetRefuses(t *testing.T) {
 	refused("label 3 is none of 3 classes", func() { c.net.Gradient(c.values, c.x, tensor.New([]int64{0, 1, 2, 3}, 4)) })
 	refused("do not fit together", func() { c.net.Gradient(c.values, c.x.To(tensor.Float32), c.labels) })
 	refused("want a label (int64) for each image", func() { c.net.Descend(c.values, tensor.Rates{All: 1}, c.x, c.asked, 1) })
+	adam := func(says string, squares []*tensor.Tensor, dealt ...[]int64) {
+		refused(says, func() { c.net.Adam(c.values, squares, tensor.AdamSteps{Rate: 1, Dealt: dealt}, c.x, c.labels) })
+	}
+	adam("no steps", c.values)
+	adam("a step on 1 images and one on 2", c.values, []int64{0}, []int64{0, 1})
+	adam("an image is dealt out that is not there", c.values, []int64{0, 4})
+	adam("an image is dealt out that is not there", c.values, []int64{-1})
+	adam("the squares are not as the values", append([]*tensor.Tensor{c.values[1]}, c.values[1:]...), []int64{0})
 	refused("7 values for 2 strides", func() { c.net.Gradient(c.values[1:], c.x, c.labels) })
 }
