@@ -11,22 +11,23 @@ import (
 // torch/common.py has the same function.
 func numbers(salt uint32, n int64) []float32 {
 	v := make([]float32, n)
+	number(salt, v)
+	return v
+}
+
+// number writes them.
+func number(salt uint32, v []float32) {
 	for i := range v {
 		x := uint32(i) + salt*1000003 + 1
 		x = (x ^ x>>16) * 0x7feb352d
 		x = (x ^ x>>15) * 0x846ca68b
 		v[i] = float32((x^x>>16)>>8) / (1 << 24)
 	}
-	return v
 }
 
 // uniform makes a tensor of them.
 func uniform(salt uint32, shape ...int64) *tensor.Tensor {
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	return tensor.New(numbers(salt, n), shape...)
+	return tensor.Made(func(v []float32) { number(salt, v) }, shape...)
 }
 
 // words are numbers of words of a vocabulary.
@@ -41,7 +42,14 @@ func words(salt uint32, vocabulary, n int64) []int64 {
 // fill gives parameters first values in [-bound, bound), from a salt on.
 func fill(params []*nn.Param, bound float64, salt uint32) {
 	for i, p := range params {
-		p.Value().Assign(uniform(salt+uint32(i), p.Value().Shape()...).MulScalar(2).AddScalar(-1).MulScalar(bound))
+		s := tensor.Enter() // what is left of large ones would count as the workload's memory
+		p.Value().Assign(tensor.Made(func(values []float32) {
+			number(salt+uint32(i), values)
+			for k, v := range values {
+				values[k] = (2*v - 1) * float32(bound)
+			}
+		}, p.Value().Shape()...))
+		s.Leave()
 	}
 }
 

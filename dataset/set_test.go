@@ -40,6 +40,13 @@ func TestImagesLieClassAfterClass(t *testing.T) {
 	assert.Equal(t, []float32{0, 0.2}, imageOf(set, 0, 0, 0))
 	assert.Equal(t, []float32{0.8, 1}, imageOf(set, 1, 1, 0), "ink is exactly 1")
 	assert.Equal(t, []float32{1, 0.8}, imageOf(set, 1, 1, 2), "two quarters need no square")
+	ramp, want := make([]byte, 19), make([]float32, 19)
+	for i := range ramp {
+		ramp[i], want[i] = byte(13*i), float32(13*i)/255
+	}
+	long, err := NewImages([]string{"x"}, []int{1}, 1, 1, 19, ramp)
+	require.NoError(t, err)
+	assert.Equal(t, want, imageOf(long, 0, 0, 0))
 	assert.Panics(t, func() { imageOf(set, 0, 1, 0) }, "the next class's image must not answer")
 	assert.Panics(t, func() { imageOf(set, 0, -1, 0) })
 	assert.Error(t, SquareError(set))

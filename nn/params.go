@@ -150,13 +150,8 @@ func (b *Builder) keep(name string, value *tensor.Tensor) *Param {
 
 func (b *Builder) add(name string, init Init, shape []int64) *Param {
 	name = b.named(name)
-	n := int64(1)
-	for _, d := range shape {
-		n *= d
-	}
-	values := make([]float32, n)
-	init(stream.New(b.seed, "init/"+name), shape, values)
 	s := tensor.Enter()
 	defer s.Leave()
-	return b.keep(name, tensor.New(values, shape...).On(b.device).Own())
+	value := tensor.Made(func(values []float32) { init(stream.New(b.seed, "init/"+name), shape, values) }, shape...)
+	return b.keep(name, value.On(b.device).Own())
 }

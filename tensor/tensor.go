@@ -161,6 +161,18 @@ func New[E Element](data []E, shape ...int64) *Tensor {
 	return t
 }
 
+// Made makes a tensor of what f writes over the zeros that it is given, which are the tensor's own memory: a second copy of
+// the values is never made.
+func Made[E Element](f func(values []E), shape ...int64) *Tensor {
+	t := Empty(dtypeOf[E](), CPU, shape...)
+	if n := t.Numel(); n > 0 {
+		values := unsafe.Slice((*E)(libtch.AtDataPtr(t.ptr("Made"))), n)
+		clear(values)
+		f(values)
+	}
+	return t
+}
+
 // Scalar makes a tensor without dimensions.
 func Scalar(v float32) *Tensor { return New([]float32{v}) }
 

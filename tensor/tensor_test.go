@@ -37,6 +37,19 @@ func TestValuesRoundTrip(t *testing.T) {
 	})
 }
 
+func TestMadeIsWhatWasWritten(t *testing.T) {
+	balanced(t, func() {
+		got := tensor.Made(func(v []int64) {
+			assert.Equal(t, make([]int64, 6), v)
+			v[4] = 7
+		}, 2, 3)
+		assert.Equal(t, []int64{2, 3}, got.Shape())
+		assert.Equal(t, []int64{0, 0, 0, 0, 7, 0}, tensor.Values[int64](got))
+		assert.Equal(t, []int64{0, 3}, tensor.Made(func([]float32) { t.Error("there is nothing to write") }, 0, 3).Shape())
+		assert.Equal(t, 2.0, tensor.Made(func(v []float32) { v[0] = 2 }).Float())
+	})
+}
+
 func TestScopeFreesKeepsAndOwns(t *testing.T) {
 	before := tensor.Live()
 	outer := tensor.Enter()
