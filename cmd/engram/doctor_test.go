@@ -17,7 +17,7 @@ func TestDoctorText(t *testing.T) {
 	assert.Equal(t, exitOK, code)
 	assert.Empty(t, stderr)
 	assert.NotContains(t, out, "\x1b", "escape sequences")
-	for _, name := range []string{"Engram ", "LibTorch ", "BLAS ", "Processor ", "Memory ", "CUDA ", "Data "} {
+	for _, name := range []string{"Engram ", "LibTorch ", "BLAS ", "Products ", "Processor ", "Memory ", "CUDA ", "Data "} {
 		assert.Contains(t, out, name)
 	}
 	// The second column starts at the same place in each row.
