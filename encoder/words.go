@@ -44,21 +44,27 @@ func (e WordEncoding) element(k, d int64) float32 {
 	return float32(k) / float32(d)
 }
 
-// Sentences are sentences as [WordEncoding.Embed] takes them.
+// Sentences are sentences as [Sentences.Embed] takes them.
 type Sentences struct {
 	encoding WordEncoding
-	words    int64
-	indices  *tensor.Tensor // of a table that holds A over c ∘ A
-	weights  *tensor.Tensor // a and b, one an index
+	timed    bool
+	indices  *tensor.Tensor // of a table that holds A over c ∘ A over the vectors of times
+	weights  *tensor.Tensor // a, b and 1, one an index
 	offsets  *tensor.Tensor // where each sentence begins
 }
 
 // Sentences lays out sentences, each the numbers of its words in a vocabulary of so many words. A negative number is a word
-// without a vector, which keeps its place. The length of the longest sentence is that of the data, not of those at hand;
-// only [ReleasedPositionEncoding] asks for it.
-func (e WordEncoding) Sentences(sentences [][]int, words int64, longest int, on tensor.Device) Sentences {
+// without a vector, which keeps its place. Times are the sentences' own, whose vectors their words' are added to: section 4.1,
+// temporal encoding; nil where they have none, and negative for one that has none. The length of the longest sentence is that of
+// the data, not of those at hand; only [ReleasedPositionEncoding] asks for it.
+func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, longest int, on tensor.Device) Sentences {
 	var indices []int64
 	var weights []float32
+	add := func(index int64, weight float32) { indices, weights = append(indices, index), append(weights, weight) }
+	whole := words // the rows of the table that words take
+	if e != BagOfWords {
+		whole *= 2
+	}
 	offsets := make([]int64, len(sentences))
 	for i, s := range sentences {
 		offsets[i] = int64(len(indices))
@@ -70,30 +76,39 @@ func (e WordEncoding) Sentences(sentences [][]int, words int64, longest int, on 
 				continue
 			}
 			a, b := e.word(j+1, len(s), longest)
-			indices, weights = append(indices, int64(w)), append(weights, a)
+			add(int64(w), a)
 			if e != BagOfWords {
-				indices, weights = append(indices, int64(w)+words), append(weights, b)
+				add(int64(w)+words, b)
 			}
+		}
+		if times != nil && times[i] >= 0 {
+			add(whole+int64(times[i]), 1)
 		}
 	}
 	n := int64(len(indices))
-	return Sentences{e, words, tensor.New(indices, n).On(on), tensor.New(weights, n).On(on), tensor.New(offsets, int64(len(offsets))).On(on)}
+	return Sentences{e, times != nil, tensor.New(indices, n).On(on), tensor.New(weights, n).On(on), tensor.New(offsets, int64(len(offsets))).On(on)}
 }
 
 // Embed returns the vectors of the sentences under tables of word vectors [words, width], one table's beside another's:
-// [sentences, tables·width].
-func (s Sentences) Embed(tables ...*tensor.Tensor) *tensor.Tensor {
+// [sentences, tables·width]. Beside each table lies one of the vectors of times, [times, width], where the sentences have them.
+func (s Sentences) Embed(tables, times []*tensor.Tensor) *tensor.Tensor {
 	table, width := tables[0], tables[0].Dim(1)
 	if len(tables) > 1 {
 		table = tensor.Cat(1, tables...)
 	}
+	parts := []*tensor.Tensor{table}
 	if s.encoding != BagOfWords {
 		c := make([]float32, table.Dim(1))
 		for i := range c {
 			c[i] = s.encoding.element(int64(i)%width+1, width)
 		}
-		elements := tensor.New(c, int64(len(c))).To(table.DType()).On(table.Device())
-		table = tensor.Cat(0, table, table.Mul(elements))
+		parts = append(parts, table.Mul(tensor.New(c, int64(len(c))).To(table.DType()).On(table.Device())))
+	}
+	if s.timed {
+		parts = append(parts, tensor.Cat(1, times...))
+	}
+	if len(parts) > 1 {
+		table = tensor.Cat(0, parts...)
 	}
 	return tensor.EmbeddingBag(table, s.indices, s.offsets, s.weights.To(table.DType()))
 }

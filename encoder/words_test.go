@@ -71,7 +71,7 @@ func TestEmbedIsThePlainLoop(t *testing.T) {
 			a, at := table(r, width)
 			b, bt := table(r, width)
 			for d, tolerance := range map[tensor.DType]float64{tensor.Float64: 1e-6, tensor.Float32: 1e-5} {
-				got := e.Sentences(sentences, vocabulary, longest, tensor.CPU).Embed(at.To(d), bt.To(d))
+				got := e.Sentences(sentences, nil, vocabulary, longest, tensor.CPU).Embed([]*tensor.Tensor{at.To(d), bt.To(d)}, nil)
 				require.Equal(t, []int64{int64(len(sentences)), int64(2 * width)}, got.Shape())
 				for i, s := range sentences {
 					want := append(summed(e, s, a), summed(e, s, b)...)
@@ -82,10 +82,25 @@ func TestEmbedIsThePlainLoop(t *testing.T) {
 	})
 }
 
+// A time's vector is added to those of the words; a sentence without words and without a time is zero.
+func TestTimesAreAdded(t *testing.T) {
+	encodings(t, func(t *testing.T, e encoder.WordEncoding, r *rand.Rand) {
+		_, a := table(r, 3)
+		_, b := table(r, 3)
+		ta, tb := tensor.New([]float64{1, 2, 3, 4, 5, 6}, 2, 3), tensor.New([]float64{7, 8, 9, 10, 11, 12}, 2, 3)
+		said := [][]int{{3, 1}, {}, {2}, nil}
+		plain := e.Sentences(said, nil, vocabulary, longest, tensor.CPU).Embed([]*tensor.Tensor{a, b}, nil)
+		timed := e.Sentences(said, []int{1, 0, -1, -1}, vocabulary, longest, tensor.CPU).Embed([]*tensor.Tensor{a, b}, []*tensor.Tensor{ta, tb})
+		want := []float64{4, 5, 6, 10, 11, 12, 1, 2, 3, 7, 8, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+		assert.InDeltaSlice(t, want, timed.Sub(plain).Floats(), 1e-6)
+		assert.Equal(t, make([]float64, 6), timed.Select(0, 3).Floats())
+	})
+}
+
 func TestOrderOfWords(t *testing.T) {
 	encodings(t, func(t *testing.T, e encoder.WordEncoding, r *rand.Rand) {
 		_, a := table(r, 5)
-		v := e.Sentences([][]int{{1, 2, 3}, {3, 2, 1}}, vocabulary, longest, tensor.CPU).Embed(a)
+		v := e.Sentences([][]int{{1, 2, 3}, {3, 2, 1}}, nil, vocabulary, longest, tensor.CPU).Embed([]*tensor.Tensor{a}, nil)
 		same := v.Select(0, 0).Sub(v.Select(0, 1)).Abs().Sum().Float() < 1e-6
 		assert.Equal(t, e == encoder.BagOfWords, same)
 	})
@@ -95,8 +110,8 @@ func TestGradientOfTablesIsThatOfFiniteDifferences(t *testing.T) {
 	const h = 1e-6
 	encodings(t, func(t *testing.T, e encoder.WordEncoding, r *rand.Rand) {
 		_, a := table(r, 3)
-		s := e.Sentences(sentences, vocabulary, longest, tensor.CPU)
-		loss := func(a *tensor.Tensor) *tensor.Tensor { return s.Embed(a).Square().Sum() }
+		s := e.Sentences(sentences, nil, vocabulary, longest, tensor.CPU)
+		loss := func(a *tensor.Tensor) *tensor.Tensor { return s.Embed([]*tensor.Tensor{a}, nil).Square().Sum() }
 		a.RequireGrad()
 		got, values := tensor.Grad(loss(a), a)[0].Floats(), a.Detach().Floats()
 		for i, v := range values {
@@ -114,7 +129,7 @@ func TestGradientOfTablesIsThatOfFiniteDifferences(t *testing.T) {
 func TestWordOutsideTheVocabulary(t *testing.T) {
 	testkit.Enter(t)
 	err := tensor.Do(func() error {
-		encoder.BagOfWords.Sentences([][]int{{vocabulary}}, vocabulary, longest, tensor.CPU)
+		encoder.BagOfWords.Sentences([][]int{{vocabulary}}, nil, vocabulary, longest, tensor.CPU)
 		return nil
 	})
 	assert.EqualError(t, err, "tensor: Sentences: word 7 of a vocabulary of 7")

@@ -133,9 +133,9 @@ func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, atten
 	batch, slots := int64(len(stories)), int64(c.Slots)
 	like := p.Value(n.asks)
 	on := like.Device()
-	facts, times, at := n.arrange(p, stories)
 
-	// All sentences of all stories by all tables at once, and after them the one of empty slots, [sentences+1, tables·width].
+	// The sentences of all slots by all tables at once.
+	facts, times := n.arrange(p, stories)
 	var words, moments []*tensor.Tensor
 	for i, t := range n.tables {
 		words = append(words, p.Value(t))
@@ -143,24 +143,18 @@ func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, atten
 			moments = append(moments, p.Value(n.times[i]))
 		}
 	}
-	sentences := c.Encoding.Sentences(facts, c.Words, c.Longest, on).Embed(words...)
-	if !c.Timeless {
-		when := tensor.New(times, int64(len(times))).On(on)
-		sentences = sentences.Add(tensor.Cat(1, moments...).IndexSelect(0, when))
-	}
-	sentences = tensor.Cat(0, sentences, tensor.Full(0, like.DType(), on, 1, sentences.Dim(1)))
-	all := sentences.IndexSelect(0, tensor.New(at, batch*slots).On(on)).Reshape(batch, slots, -1)
+	sentences := c.Encoding.Sentences(facts, times, c.Words, c.Longest, on).Embed(words, moments)
+	by := sentences.Reshape(batch, slots, -1).Split(2, len(n.tables))
 	var states []memory.State
 	for hop := range c.Hops {
-		from := int64(hop*n.step) * c.Width
-		states = append(states, memory.KeyValueState{Keys: all.Narrow(2, from, c.Width), Values: all.Narrow(2, from+c.Width, c.Width)})
+		states = append(states, memory.KeyValueState{Keys: by[hop*n.step], Values: by[hop*n.step+1]})
 	}
 
 	var questions [][]int
 	for _, s := range stories {
 		questions = append(questions, s.Question)
 	}
-	query := c.Encoding.Sentences(questions, c.Words, c.Longest, on).Embed(like).Unsqueeze(1)
+	query := c.Encoding.Sentences(questions, nil, c.Words, c.Longest, on).Embed([]*tensor.Tensor{like}, nil).Unsqueeze(1)
 	reader := memory.Hops{Memory: memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Linear: n.Linear()}), Next: n.next}
 	query, attention = reader.Read(p, states, query)
 	for i, a := range attention {
@@ -181,41 +175,37 @@ func (n *Net) next(p *nn.Pass, _ int, query, read *tensor.Tensor) *tensor.Tensor
 	return query
 }
 
-// arrange lists the sentences of all stories and the time of each, and for every slot of every story which of them is in it;
-// an empty slot's is one after the last.
-func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times, at []int64) {
-	at = make([]int64, 0, len(stories)*n.config.Slots)
+// arrange lists what is in every slot of every story, and the times of the sentences, nil if they have none. An empty slot has a
+// sentence without words and without a time, whose vector is zero.
+func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times []int) {
 	for _, s := range stories {
 		kept := s.Facts[max(0, len(s.Facts)-n.config.Slots):]
-		for i := range n.config.Slots {
-			if i < len(kept) {
-				at = append(at, int64(len(facts)+i))
-			} else {
-				at = append(at, -1)
+		facts = append(facts, kept...)
+		if !n.config.Timeless {
+			times = append(times, n.moments(p, len(kept))...)
+		}
+		for range n.config.Slots - len(kept) {
+			facts = append(facts, nil)
+			if !n.config.Timeless {
+				times = append(times, -1)
 			}
 		}
-		facts, times = append(facts, kept...), append(times, n.moments(p, len(kept))...)
 	}
-	for i := range at {
-		if at[i] < 0 {
-			at[i] = int64(len(facts))
-		}
-	}
-	return facts, times, at
+	return facts, times
 }
 
 // moments returns the times of the sentences of a story, counted back from the question. With noise some times in between
 // belong to no sentence; the last ones may then be alike.
-func (n *Net) moments(p *nn.Pass, sentences int) []int64 {
-	times := make([]int64, sentences)
+func (n *Net) moments(p *nn.Pass, sentences int) []int {
+	times := make([]int, sentences)
 	for i := range times {
-		times[i] = int64(sentences - 1 - i)
+		times[i] = sentences - 1 - i
 	}
 	if n.config.Noise == 0 || !p.Training || sentences == 0 {
 		return times
 	}
 	for i, t := range someOf(p.Rand, sentences, n.config.Noise) {
-		times[i] = min(int64(t), int64(n.config.Slots)-1)
+		times[i] = min(t, n.config.Slots-1)
 	}
 	return times
 }

@@ -66,6 +66,9 @@ func (m *KeyValue) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) St
 // Read implements [Associative].
 func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
 	kv := s.(KeyValueState)
+	if _, dot := m.config.Metric.(metric.Dot); dot && kv.Keys != nil && !p.HigherOrder && tensor.FusesSteps(queries) {
+		return tensor.Attend(queries, kv.Keys, kv.Values, m.config.Scale, !m.config.Linear)
+	}
 	attention = m.scores(p, kv, queries)
 	if !m.config.Linear {
 		attention = attention.Softmax(-1)

@@ -17,37 +17,14 @@ namespace {
 inline float root(float v) { return __builtin_sqrtf(v); }
 inline double root(double v) { return __builtin_sqrt(v); }
 
-#ifdef EG_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
-namespace avx512 {
-#include "adamkernels.h"
-}
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi2")
-namespace avx2 {
-#include "adamkernels.h"
-}
-#pragma GCC pop_options
-#endif
-namespace plain {
-#include "adamkernels.h"
-}
+#define EG_KERNELS_FILE "adamkernels.h"
+#include "perprocessor.h"
 
 template <class S> using move_fn = void (*)(S *, S *, S *, const S *, int64_t, const AdamStep<S> &);
 
 // The loop for this machine's processor.
-template <class S, bool kept>
-const move_fn<S> mover = [] {
-#ifdef EG_X86
-  if (has_avx512())
-    return move_fn<S>(avx512::move<S, kept>);
-  if (has_avx2())
-    return move_fn<S>(avx2::move<S, kept>);
-#endif
-  return move_fn<S>(plain::move<S, kept>);
-}();
+#define EG_MOVE(of) move_fn<S>(of::move<S, kept>)
+template <class S, bool kept> const move_fn<S> mover = EG_CHOOSE(EG_MOVE);
 
 } // namespace
 
@@ -81,16 +58,14 @@ extern "C" int eg_adam(void **params, void **grads, void **m, void **v, int n, d
         engram::adam(p.data_ptr<float>(), mi.data_ptr<float>(), vi.data_ptr<float>(), g.contiguous().data_ptr<float>(), p.numel(), engram::AdamStep<float>(lr, beta1, beta2, eps, decay, decoupled, step));
         continue;
       }
-      const double c1 = 1 - std::pow(beta1, double(step)), c2 = std::sqrt(1 - std::pow(beta2, double(step)));
-      if (decay != 0) {
-        if (decoupled)
-          p.mul_(1 - lr * decay);
-        else
-          g = g.add(p, decay);
-      }
-      mi.mul_(beta1).add_(g, 1 - beta1);
-      vi.mul_(beta2).addcmul_(g, g, 1 - beta2);
-      p.addcdiv_(mi, vi.sqrt().div_(c2).add_(eps), -lr / c1);
+      const engram::AdamStep<double> by(lr, beta1, beta2, eps, decay, decoupled, step);
+      if (by.l2 != 0)
+        g = g.add(p, by.l2);
+      if (by.shrink != 1)
+        p.mul_(by.shrink);
+      mi.mul_(by.b1).add_(g, by.a1);
+      vi.mul_(by.b2).addcmul_(g, g, by.a2);
+      p.addcdiv_(mi, vi.sqrt().mul_(by.inv).add_(by.eps), -by.rate);
     }
     return 0;
   });

@@ -34,32 +34,8 @@ struct Image {
   int64_t out() const { return (height / window) * (width / window); }
 };
 
-// The kernels are compiled for three kinds of processor. That it is the whole file and not a function by target_clones
-// has a reason: GCC takes a vector apart for the oldest processor before it makes the clones; nor does it compare vectors that are wider
-// than the processor's but value by value, so EG_LANES is what one register holds.
-#ifdef EG_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")
-namespace avx512 {
-#define EG_LANES 16
-#include "convkernels.h"
-#undef EG_LANES
-}
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi2")
-namespace avx2 {
-#define EG_LANES 8
-#include "convkernels.h"
-#undef EG_LANES
-}
-#pragma GCC pop_options
-#endif
-namespace plain {
-#define EG_LANES 4
-#include "convkernels.h"
-#undef EG_LANES
-}
+#define EG_KERNELS_FILE "convkernels.h"
+#include "perprocessor.h"
 
 template <class E> struct Kernels {
   decltype(&plain::image_moments<E>) moments;
@@ -72,18 +48,10 @@ template <class E> struct Kernels {
 };
 
 #define EG_KERNELS(of) \
-  { of::image_moments<E>, of::image_forward<E>, of::image_sums<E>, of::image_backward<E>, of::image_patches, of::image_conv_forward<E>, of::image_conv_sums<E> }
+  Kernels<E> { of::image_moments<E>, of::image_forward<E>, of::image_sums<E>, of::image_backward<E>, of::image_patches, of::image_conv_forward<E>, of::image_conv_sums<E> }
 
 // The kernels for this machine's processor.
-template <class E> const Kernels<E> kernels = [] {
-#ifdef EG_X86
-  if (engram::has_avx512())
-    return Kernels<E> EG_KERNELS(avx512);
-  if (engram::has_avx2())
-    return Kernels<E> EG_KERNELS(avx2);
-#endif
-  return Kernels<E> EG_KERNELS(plain);
-}();
+template <class E> const Kernels<E> kernels = EG_CHOOSE(EG_KERNELS);
 
 // ---- batch norm, ReLU and max pooling ----
 

@@ -3,11 +3,13 @@
 // What is written is __restrict or in a loop that says so: else the compiler makes two forms of a loop, which round apart,
 // and where memory happens to lie decides between them.
 
-// EG_LANES channels at once; a remainder goes one by one through the same code with float in the vector's place.
-typedef float vec __attribute__((vector_size(4 * EG_LANES)));
-typedef int32_t ivec __attribute__((vector_size(4 * EG_LANES)));
-typedef uint32_t uvec __attribute__((vector_size(4 * EG_LANES)));
-typedef uint16_t hvec __attribute__((vector_size(2 * EG_LANES)));
+constexpr int lanes = EG_BYTES / sizeof(float);
+
+// So many channels at once; a remainder goes one by one through the same code with float in the vector's place.
+typedef float vec __attribute__((vector_size(EG_BYTES)));
+typedef int32_t ivec __attribute__((vector_size(EG_BYTES)));
+typedef uint32_t uvec __attribute__((vector_size(EG_BYTES)));
+typedef uint16_t hvec __attribute__((vector_size(EG_BYTES / 2)));
 
 template <class V> struct Lanes;
 template <> struct Lanes<float> {
@@ -21,7 +23,7 @@ template <> struct Lanes<float> {
   static EG_INLINE void codes(uint8_t *p, const Int &v) { *p = uint8_t(v); }
 };
 template <> struct Lanes<vec> {
-  static constexpr int width = EG_LANES;
+  static constexpr int width = lanes;
   using Int = ivec;
   using Bits = uvec;
   using Half = hvec;
@@ -92,9 +94,9 @@ template <class V, int Block, class E> EG_INLINE void moments(const E *x, int64_
 
 template <class E> static void image_moments(const E *x, int64_t pixels, int64_t channels, float *mean, float *square) {
   int64_t c = 0;
-  for (; c + 4 * EG_LANES <= channels; c += 4 * EG_LANES)
+  for (; c + 4 * lanes <= channels; c += 4 * lanes)
     moments<vec, 4>(x, pixels, channels, c, mean, square);
-  for (; c + EG_LANES <= channels; c += EG_LANES)
+  for (; c + lanes <= channels; c += lanes)
     moments<vec, 1>(x, pixels, channels, c, mean, square);
   for (; c < channels; c++)
     moments<float, 1>(x, pixels, channels, c, mean, square);
@@ -137,7 +139,7 @@ template <class V, int Window, class E> EG_INLINE void forward(const Image &im, 
 }
 
 template <class E> static void image_forward(const Image &im, const E *x, const float *mean, const float *a, const float *b, E *__restrict y) {
-  const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
+  const int64_t whole = im.channels & ~int64_t(lanes - 1);
   if (im.window == 2) {
     forward<vec, 2>(im, x, 0, whole, mean, a, b, y);
     forward<float, 2>(im, x, whole, im.channels, mean, a, b, y);
@@ -174,9 +176,9 @@ template <class V, int Window, int Block, class E> EG_INLINE void sums(const Ima
 
 template <int Window, class E> EG_INLINE void all_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean, float *plain, float *product) {
   int64_t c = 0;
-  for (; c + 4 * EG_LANES <= im.channels; c += 4 * EG_LANES)
+  for (; c + 4 * lanes <= im.channels; c += 4 * lanes)
     sums<vec, Window, 4>(im, x, g, c, a, b, mean, plain, product);
-  for (; c + EG_LANES <= im.channels; c += EG_LANES)
+  for (; c + lanes <= im.channels; c += lanes)
     sums<vec, Window, 1>(im, x, g, c, a, b, mean, plain, product);
   for (; c < im.channels; c++)
     sums<float, Window, 1>(im, x, g, c, a, b, mean, plain, product);
@@ -222,7 +224,7 @@ template <class V, int Window, class E> EG_INLINE void backward(const Image &im,
 }
 
 template <class E> static void image_backward(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean, const float *base, const float *slope, E *__restrict dx) {
-  const int64_t whole = im.channels & ~int64_t(EG_LANES - 1);
+  const int64_t whole = im.channels & ~int64_t(lanes - 1);
   if (im.window == 2) {
     backward<vec, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
     backward<float, 2>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
@@ -296,7 +298,7 @@ template <class V, int Window, bool One, class E> EG_INLINE void conv_forward(co
 
 template <int Window, bool One, class E> EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b, E *y, uint8_t *code) {
   int64_t c = 0;
-  for (; c + EG_LANES <= im.channels; c += EG_LANES)
+  for (; c + lanes <= im.channels; c += lanes)
     conv_forward<vec, Window, One>(im, planes, padded, weights, b, c, y, code);
   for (; c < im.channels; c++)
     conv_forward<float, Window, One>(im, planes, padded, weights, b, c, y, code);
@@ -346,12 +348,12 @@ template <class V, int Window, class E> EG_INLINE void conv_sums(const Image &im
 template <class E> static void image_conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code, float *plain, float *product) {
   int64_t c = 0;
   if (im.window == 2) {
-    for (; c + EG_LANES <= im.channels; c += EG_LANES)
+    for (; c + lanes <= im.channels; c += lanes)
       conv_sums<vec, 2>(im, planes, padded, g, code, c, plain, product);
     for (; c < im.channels; c++)
       conv_sums<float, 2>(im, planes, padded, g, code, c, plain, product);
   } else {
-    for (; c + EG_LANES <= im.channels; c += EG_LANES)
+    for (; c + lanes <= im.channels; c += lanes)
       conv_sums<vec, 1>(im, planes, padded, g, code, c, plain, product);
     for (; c < im.channels; c++)
       conv_sums<float, 1>(im, planes, padded, g, code, c, plain, product);

@@ -21,23 +21,8 @@ namespace {
 
 using namespace engram;
 
-#ifdef EG_X86
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
-namespace avx512 {
-#include "convnetkernels.h"
-}
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,bmi2")
-namespace avx2 {
-#include "convnetkernels.h"
-}
-#pragma GCC pop_options
-#endif
-namespace plain {
-#include "convnetkernels.h"
-}
+#define EG_KERNELS_FILE "convnetkernels.h"
+#include "perprocessor.h"
 
 template <class S> struct Kernels {
   decltype(&plain::moments<S>) moments;
@@ -50,23 +35,11 @@ template <class S> struct Kernels {
   decltype(&plain::change_backward<S>) change_backward;
 };
 
-#define EG_KERNELS(of)                                                                                                                              \
-  {                                                                                                                                                 \
-    of::moments<S>, of::normalise<S>, of::sums<S>, of::backward<S>, of::change_means<S>, of::change_normalise<S>, of::change_sums<S>,               \
-        of::change_backward<S>                                                                                                                      \
-  }
+#define EG_KERNELS(of) \
+  Kernels<S> { of::moments<S>, of::normalise<S>, of::sums<S>, of::backward<S>, of::change_means<S>, of::change_normalise<S>, of::change_sums<S>, of::change_backward<S> }
 
 // The kernels for this machine's processor.
-template <class S>
-const Kernels<S> kernels = [] {
-#ifdef EG_X86
-  if (engram::has_avx512())
-    return Kernels<S> EG_KERNELS(avx512);
-  if (engram::has_avx2())
-    return Kernels<S> EG_KERNELS(avx2);
-#endif
-  return Kernels<S> EG_KERNELS(plain);
-}();
+template <class S> const Kernels<S> kernels = EG_CHOOSE(EG_KERNELS);
 
 // Room for numbers, which is not cleared, and is kept for the next that need it.
 template <class S> class Numbers {
@@ -550,21 +523,6 @@ int eg_convnet_fits(const eg_convnet *net, void **values, void *images) {
   }
   const Tensor &head = T(values[3 * net->blocks]);
   return head.dim() == 2 && head.size(0) > 0 && numbers(head, x, {head.size(0), net->mean ? channels : channels * height * width}) && numbers(T(values[3 * net->blocks + 1]), x, {head.size(0)});
-}
-
-int eg_convnet_gradient(const eg_convnet *how, void **values, void *x, void *labels, void **grads, void **loss) {
-  return guarded(-1, [&] {
-    want_images(how, values, T(x), T(labels));
-    EG_DISPATCH(T(x), [&] {
-      Net<F> net(*how, values, T(x));
-      Tape<F> tape;
-      std::vector<F> got;
-      net.gradient(net.pack(values), Laid<F>(T(x), T(labels)), tape, got);
-      net.unpack(got, grads);
-      *loss = new Tensor(number(tape.loss, T(x)));
-    });
-    return 0;
-  });
 }
 
 int eg_convnet_descend(const eg_convnet *how, void **values, void **rates, double rate, void *x, void *labels, int steps, void **to) {

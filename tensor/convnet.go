@@ -72,16 +72,6 @@ func (n ConvNet) Fits(values []*Tensor, x *Tensor) bool {
 	return C.eg_convnet_fits(&net, &v[0], unsafe.Pointer(x.ptr(op))) != 0
 }
 
-// Gradient returns the gradient for each value of the loss on images x with labels [batch], and the loss.
-func (n ConvNet) Gradient(values []*Tensor, x, labels *Tensor) (grads []*Tensor, loss *Tensor) {
-	const op = "ConvNet.Gradient"
-	net, v := n.c(op, values)
-	got := make([]unsafe.Pointer, len(v)+1)
-	ok := C.eg_convnet_gradient(&net, &v[0], unsafe.Pointer(x.ptr(op)), unsafe.Pointer(labels.ptr(op)), &got[0], &got[len(v)])
-	all := several(op, got, ok == 0, x, labels)
-	return all[:len(v)], all[len(v)]
-}
-
 // Descend returns what steps of gradient descent on images x with labels [batch] make of the values.
 func (n ConvNet) Descend(values []*Tensor, rates Rates, x, labels *Tensor, steps int) []*Tensor {
 	const op = "ConvNet.Descend"
@@ -129,7 +119,7 @@ func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor)
 // MetaGradient returns the gradient, for the values and the rates, of the loss on the queries of what [ConvNet.Descend] makes of
 // the values on the support set: Finn et al. 2017, eq. 1. Of the second order a step's part of it is a product with a Hessian,
 // taken as the change of the gradient in a direction (Pearlmutter 1994, Fast exact multiplication by the Hessian); of the
-// first the inner gradients are taken for constants.
+// first the inner gradients are taken for constants. After no step it is the gradient of the values themselves.
 func (n ConvNet) MetaGradient(values []*Tensor, rates Rates, support, supportLabels, query, queryLabels *Tensor, steps int, second bool) MetaGradient {
 	const op = "ConvNet.MetaGradient"
 	net, v := n.c(op, values)

@@ -16,7 +16,6 @@ struct eg_convnet {
 
 // values are weight, gain and bias of each block, and weight and bias of the linear layer; grads and moved are as many.
 int eg_convnet_fits(const struct eg_convnet *net, void **values, void *x);
-int eg_convnet_gradient(const struct eg_convnet *net, void **values, void *x, void *labels, void **grads, void **loss);
 
 // rates is NULL where rate is that of all values.
 int eg_convnet_descend(const struct eg_convnet *net, void **values, void **rates, double rate, void *x, void *labels, int steps, void **moved);

@@ -112,11 +112,14 @@ func TestConvNetIsTheComposedNetwork(t *testing.T) {
 			at := leaves(c.values)
 			loss := tensor.NLL(c.composed(at, c.x), c.labels)
 			want := tensor.Grad(loss, at...)
-			got, l := c.net.Gradient(c.values, c.x, c.labels)
-			assert.InDelta(t, loss.Float(), l.Float(), 1e-12)
-			alike(t, want, got, "gradient")
-			for i := range got {
-				assert.False(t, got[i].RequiresGrad())
+			gradient := func(values []*tensor.Tensor, x *tensor.Tensor) tensor.MetaGradient {
+				return c.net.MetaGradient(values, tensor.Rates{}, x, c.labels, x, c.labels, 0, false)
+			}
+			got := gradient(c.values, c.x)
+			assert.InDelta(t, loss.Float(), got.Loss.Float(), 1e-12)
+			alike(t, want, got.Grads, "gradient")
+			for _, g := range got.Grads {
+				assert.False(t, g.RequiresGrad())
 			}
 			laid := make([]*tensor.Tensor, len(c.values)) // another layout of the same numbers
 			for i, v := range c.values {
@@ -125,8 +128,7 @@ func TestConvNetIsTheComposedNetwork(t *testing.T) {
 					laid[i] = v.ChannelsLast()
 				}
 			}
-			again, _ := c.net.Gradient(laid, c.x.ChannelsLast(), c.labels)
-			alike(t, want, again, "gradient, channels last")
+			alike(t, want, gradient(laid, c.x.ChannelsLast()).Grads, "gradient, channels last")
 		})
 	}
 }
@@ -243,8 +245,8 @@ func TestConvNetRefuses(t *testing.T) {
 		}()
 		assert.ErrorContains(t, err, says)
 	}
-	refused("label 3 is none of 3 classes", func() { c.net.Gradient(c.values, c.x, tensor.New([]int64{0, 1, 2, 3}, 4)) })
-	refused("do not fit together", func() { c.net.Gradient(c.values, c.x.To(tensor.Float32), c.labels) })
+	refused("label 3 is none of 3 classes", func() { c.net.Descend(c.values, tensor.Rates{All: 1}, c.x, tensor.New([]int64{0, 1, 2, 3}, 4), 1) })
+	refused("do not fit together", func() { c.net.Descend(c.values, tensor.Rates{All: 1}, c.x.To(tensor.Float32), c.labels, 1) })
 	refused("want a label (int64) for each image", func() { c.net.Descend(c.values, tensor.Rates{All: 1}, c.x, c.asked, 1) })
 	adam := func(says string, squares []*tensor.Tensor, dealt ...[]int64) {
 		refused(says, func() { c.net.Adam(c.values, squares, tensor.AdamSteps{Rate: 1, Dealt: dealt}, c.x, c.labels) })
@@ -254,5 +256,5 @@ func TestConvNetRefuses(t *testing.T) {
 	adam("an image is dealt out that is not there", c.values, []int64{0, 4})
 	adam("an image is dealt out that is not there", c.values, []int64{-1})
 	adam("the squares are not as the values", append([]*tensor.Tensor{c.values[1]}, c.values[1:]...), []int64{0})
-	refused("7 values for 2 strides", func() { c.net.Gradient(c.values[1:], c.x, c.labels) })
+	refused("7 values for 2 strides", func() { c.net.Descend(c.values[1:], tensor.Rates{All: 1}, c.x, c.labels, 1) })
 }

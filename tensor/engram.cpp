@@ -177,6 +177,17 @@ void *eg_channels_last(void *tensor) {
   return guarded<void *>(nullptr, [&] { return new at::Tensor(T(tensor).contiguous(at::MemoryFormat::ChannelsLast)); });
 }
 
+int eg_split(void *tensor, int64_t dim, int n, void **parts) {
+  return guarded(-1, [&] {
+    const at::Tensor &t = T(tensor);
+    const int64_t size = t.size(dim);
+    if (n < 1 || size < n || size % n != 0)
+      throw std::invalid_argument("cannot be split into " + std::to_string(n) + " equal parts");
+    for (const at::Tensor &part : t.split(size / n, dim))
+      *parts++ = new at::Tensor(part);
+    return 0;
+  });
+}
 
 int eg_assign(void *to, void *from) {
   return guarded(-1, [&] {

@@ -34,6 +34,8 @@ int eg_copy_from(void *tensor, const void *data, int64_t bytes);
 int eg_copy_to(void *tensor, void *data, int64_t bytes);
 void *eg_empty(const int64_t *shape, int rank, int dtype, int device);
 void *eg_channels_last(void *tensor);
+// Views of n equal parts along a dimension.
+int eg_split(void *tensor, int64_t dim, int n, void **parts);
 int eg_assign(void *to, void *from);
 
 #ifdef __cplusplus

@@ -62,20 +62,6 @@ func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) 
 	return result(op, out[0], x, h, c), result(op, out[1]), result(op, out[2])
 }
 
-// EmbeddingBag returns a sum of weighted rows of a table [rows, width] for each bag, [bags, width]: bag i is the indices
-// [n] (int64) from offsets[i] on to the next bag's, each with its weight [n]. A bag may be empty. No gradient goes to the
-// weights.
-func EmbeddingBag(table, indices, offsets, weights *Tensor) *Tensor {
-	const op, sum = "EmbeddingBag", 0
-	var out [4]libtch.Ctensor
-	libtch.AtgEmbeddingBag(&out[0], table.ptr(op), indices.ptr(op), offsets.ptr(op), 0, sum, 0, weights.ptr(op), 0)
-	bags := result(op, out[0], table, indices, offsets, weights)
-	for _, c := range out[1:] { // which only its mean and maximum have a use for
-		libtch.AtFree(c)
-	}
-	return bags
-}
-
 // NLL returns the mean of -logp[i][label[i]] for logp [n, classes] and labels [n] (int64).
 func NLL(logp, labels *Tensor) *Tensor {
 	var out libtch.Ctensor

@@ -1,4 +1,4 @@
-// The inner loops of memories and of the LSTM. memkernels.cpp includes this file once for each kind of processor. All work on one sequence of a
+// The inner loops of memories, of the LSTM and of lookups. memkernels.cpp includes this file once for each kind of processor. All work on one sequence of a
 // batch, in float or double. A memory lies width-major, [width][slots], so that every loop over slots, the longest there
 // is, runs over neighbours.
 
@@ -876,4 +876,62 @@ template <class F> static void dnc_backward(const DNCSizes &z, const F *e, const
 #pragma omp simd
     for (int64_t i = 0; i < z.emission(); i++)
       de[i] = std::abs(e[i]) <= F(z.clip) ? de[i] : F(0);
+}
+
+// ---- lookups ----
+
+// The sums of bags from..to, into out [bags, cols].
+template <class F> static void bags_forward(const Bags &z, const F *table, const F *weights, int64_t from, int64_t to, F *out) {
+  for (int64_t bag = from; bag < to; bag++) {
+    F *sum = out + bag * z.cols;
+    std::fill_n(sum, z.cols, F(0));
+    for (int64_t i = z.offsets[bag]; i < z.end(bag); i++)
+      axpy(weights[i], table + z.indices[i] * z.cols, sum, z.cols);
+  }
+}
+
+// Adds to columns from..to of dtable the gradient for the table. All bags are taken by one thread for a column, in order, so that
+// sums do not depend on the threads.
+template <class F> static void bags_backward(const Bags &z, const F *weights, const F *dout, int64_t from, int64_t to, F *dtable) {
+  for (int64_t bag = 0; bag < z.bags; bag++)
+    for (int64_t i = z.offsets[bag]; i < z.end(bag); i++)
+      axpy(weights[i], dout + bag * z.cols + from, dtable + z.indices[i] * z.cols + from, to - from);
+}
+
+// Reads of one task's slots, keys k and values v, whose rows lie kstep and vstep apart, by queries q [queries, key].
+template <class F> static void attend_forward(const AttendSizes &z, const F *q, const F *k, int64_t kstep, const F *v, int64_t vstep, F *attention, F *read) {
+  for (int64_t n = 0; n < z.queries; n++, q += z.key, attention += z.slots, read += z.value) {
+    for (int64_t i = 0; i < z.slots; i++)
+      attention[i] = F(z.scale) * dot(q, k + i * kstep, z.key);
+    if (z.softmax)
+      softmax(attention, z.slots);
+    std::fill_n(read, z.value, F(0));
+    for (int64_t i = 0; i < z.slots; i++)
+      axpy(attention[i], v + i * vstep, read, z.value);
+  }
+}
+
+// From the gradients of attention and read, each of which may be null, to those of queries, keys and values, whose rows lie in one
+// piece.
+template <class F> static void attend_backward(const AttendSizes &z, const F *q, const F *k, int64_t kstep, const F *v, int64_t vstep, const F *attention, const F *dattention, const F *dread, F *dq, F *dk, F *dv, F *room) {
+  std::fill_n(dq, z.queries * z.key, F(0));
+  std::fill_n(dk, z.slots * z.key, F(0));
+  std::fill_n(dv, z.slots * z.value, F(0));
+  for (int64_t n = 0; n < z.queries; n++, q += z.key, dq += z.key, attention += z.slots) {
+    if (dattention)
+      std::copy_n(dattention + n * z.slots, z.slots, room);
+    else
+      std::fill_n(room, z.slots, F(0));
+    for (int64_t i = 0; dread && i < z.slots; i++) {
+      room[i] += dot(dread + n * z.value, v + i * vstep, z.value);
+      axpy(attention[i], dread + n * z.value, dv + i * z.value, z.value);
+    }
+    if (z.softmax)
+      softmax_back(attention, room, z.slots);
+    for (int64_t i = 0; i < z.slots; i++) {
+      const F d = F(z.scale) * room[i];
+      axpy(d, k + i * kstep, dq, z.key);
+      axpy(d, q, dk + i * z.key, z.key);
+    }
+  }
 }

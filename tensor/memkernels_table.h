@@ -1,4 +1,4 @@
-// The steps of memories and of the LSTM for one sequence of a batch; memkernels.h has them, memkernels.cpp chooses those for
+// The steps of memories and of the LSTM for one sequence of a batch, and lookups; memkernels.h has them, memkernels.cpp chooses those for
 // this machine's processor. Internal to this package's C++.
 #ifndef ENGRAM_TENSOR_MEMKERNELS_TABLE_H
 #define ENGRAM_TENSOR_MEMKERNELS_TABLE_H
@@ -55,6 +55,21 @@ template <class F> struct DNCParts {
   }
 };
 
+// Bags of rows of a table [rows, cols]: bag i is the indices from offsets[i] on, up to the next bag's.
+struct Bags {
+  int64_t rows, cols, bags, count;
+  const int64_t *indices, *offsets;
+  int64_t end(int64_t bag) const { return bag + 1 < bags ? offsets[bag + 1] : count; }
+};
+
+struct AttendSizes {
+  int64_t queries, slots, key, value;
+  double scale;
+  bool softmax;
+  int64_t forward_work() const { return queries * slots * (key + value + 20); }
+  int64_t backward_work() const { return 2 * forward_work(); }
+};
+
 template <class F> struct Kernels {
   void (*lstm_forward)(int64_t size, const F *gates, const F *cell, F *act, F *hidden, F *next);
   void (*lstm_backward)(int64_t size, const F *act, const F *cell, const F *dhidden, const F *dnext, F *dgates, F *dcell);
@@ -66,6 +81,10 @@ template <class F> struct Kernels {
   void (*dnc_backward)(const DNCSizes &z, const F *e, const F *m, const DNCParts<const F> &prev, const F *act, const F *kept, const int64_t *order, const F *next, const DNCParts<const F> &after, const F *dread, const F *dnext, const DNCParts<const F> &dafter, F *de, F *dm, const DNCParts<F> &dprev, F *room);
   void (*panels)(const F *b, int64_t bstep, int64_t inner, int64_t cols, F *out);
   void (*product)(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t rows, int64_t inner, int64_t cols, bool keep);
+  void (*bags_forward)(const Bags &z, const F *table, const F *weights, int64_t from, int64_t to, F *out);
+  void (*bags_backward)(const Bags &z, const F *weights, const F *dout, int64_t from, int64_t to, F *dtable);
+  void (*attend_forward)(const AttendSizes &z, const F *q, const F *k, int64_t kstep, const F *v, int64_t vstep, F *attention, F *read);
+  void (*attend_backward)(const AttendSizes &z, const F *q, const F *k, int64_t kstep, const F *v, int64_t vstep, const F *attention, const F *dattention, const F *dread, F *dq, F *dk, F *dv, F *room);
 };
 
 template <class F> const Kernels<F> &kernels();

@@ -349,6 +349,14 @@ func (t *Tensor) Narrow(dim int, start, length int64) *Tensor {
 	return result("Narrow", out, t)
 }
 
+// Split returns n equal parts of a dimension, without copying. Their gradient is put together at once, which for so many calls of
+// [Tensor.Narrow] takes as many passes over all of it.
+func (t *Tensor) Split(dim, n int) []*Tensor {
+	out := make([]unsafe.Pointer, max(n, 1))
+	ok := C.eg_split(unsafe.Pointer(t.ptr("Split")), C.int64_t(dim), C.int(n), &out[0])
+	return several("Split", out, ok == 0, t)
+}
+
 // Select returns one element of a dimension, which it removes, without copying.
 func (t *Tensor) Select(dim int, index int64) *Tensor {
 	var out libtch.Ctensor

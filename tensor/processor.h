@@ -7,7 +7,7 @@
 
 namespace engram {
 
-// What the kernels under "avx512" and "avx2" are compiled with.
+// What perprocessor.h compiles for.
 inline bool has_avx512() {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -18,5 +18,10 @@ inline bool has_avx2() {
 }
 
 } // namespace engram
+
+// What this machine's processor takes of the same thing from each namespace of perprocessor.h: of(namespace) names it.
+#define EG_CHOOSE(of) (engram::has_avx512() ? of(avx512) : engram::has_avx2() ? of(avx2) : of(plain))
+#else
+#define EG_CHOOSE(of) of(plain)
 #endif
 #endif

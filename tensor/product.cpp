@@ -15,10 +15,14 @@ template <class F> F find(void *in, const char *name) { return reinterpret_cast<
 const dnnl_fn dnnl = find<dnnl_fn>(RTLD_DEFAULT, "dnnl_sgemm");
 const cblas_fn cblas = find<cblas_fn>(RTLD_DEFAULT, "cblas_sgemm");
 
+bool by_onednn(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
+  return dnnl && m > 0 && n > 0 && k > 0 && dnnl(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == 0;
+}
+
 } // namespace
 
 bool product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-  if (dnnl && m > 0 && n > 0 && k > 0 && dnnl(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) == 0)
+  if (by_onednn(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc))
     return true;
   if (!cblas)
     return false;
@@ -35,7 +39,7 @@ bool product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, con
 extern "C" void sgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha, const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c, const int *ldc) {
   const auto turned = [](char t) { return t != 'n' && t != 'N'; };
   using namespace engram;
-  if (dnnl && *m > 0 && *n > 0 && *k > 0 && dnnl(turned(*tb) ? 'T' : 'N', turned(*ta) ? 'T' : 'N', *n, *m, *k, *alpha, b, *ldb, a, *lda, *beta, c, *ldc) == 0)
+  if (by_onednn(turned(*tb), turned(*ta), *n, *m, *k, *alpha, b, *ldb, a, *lda, *beta, c, *ldc))
     return;
   static const auto next = find<fortran_fn>(RTLD_NEXT, "sgemm_");
   next(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
