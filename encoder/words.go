@@ -58,8 +58,11 @@ type Sentences struct {
 // temporal encoding; nil where they have none, and negative for one that has none. The length of the longest sentence is that of
 // the data, not of those at hand; only [ReleasedPositionEncoding] asks for it.
 func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, longest int, on tensor.Device) Sentences {
-	var indices []int64
-	var weights []float32
+	most := len(sentences)
+	for _, s := range sentences {
+		most += 2 * len(s)
+	}
+	indices, weights := make([]int64, 0, most), make([]float32, 0, most)
 	add := func(index int64, weight float32) { indices, weights = append(indices, index), append(weights, weight) }
 	whole := words // the rows of the table that words take
 	if e != BagOfWords {

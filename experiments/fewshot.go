@@ -64,6 +64,7 @@ type fewshotTest struct {
 	Pairs    int    `yaml:"pairs" min:"2" doc:"of a verification, half of them of the same class"`
 	Within   bool   `yaml:"within_alphabet" doc:"the classes of an episode, or of a pair, are of one alphabet"`
 	Norm     string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
+	Classes  string `yaml:"classes" enum:"test,validation" doc:"those of the split to test on; validation, to choose a test's own settings without the test classes"`
 
 	FineTune fineTune       `yaml:"fine_tune"`
 	Head     schema.Section `yaml:"head" doc:"how a transfer network is adapted to an episode, other than its own head says: linear, cosine or mean"`
@@ -80,7 +81,7 @@ type fineTune struct {
 
 // SetDefaults gives a test the values of the keys that a file leaves out.
 func (t *fewshotTest) SetDefaults() {
-	*t = fewshotTest{Kind: testEpisodes, Query: 15, Episodes: 1000, Pairs: 10_000, Norm: normInductive, FineTune: fineTune{Rate: 1e-2}}
+	*t = fewshotTest{Kind: testEpisodes, Query: 15, Episodes: 1000, Pairs: 10_000, Norm: normInductive, Classes: classesOfTest, FineTune: fineTune{Rate: 1e-2}}
 }
 
 // The kinds of test.
@@ -88,6 +89,12 @@ const (
 	testEpisodes     = "episodes"
 	testLakeRuns     = "lake-runs"
 	testVerification = "verification"
+)
+
+// The classes that a test may be made on.
+const (
+	classesOfTest       = "test"
+	classesOfValidation = "validation"
 )
 
 // The names of batch norm's modes.
@@ -115,11 +122,17 @@ func (t fewshotTest) String() string {
 	if t.Within {
 		name += " within alphabets"
 	}
+	if t.Classes == classesOfValidation {
+		name += " of validation classes"
+	}
 	return name
 }
 
 // Validate implements schema.Validator.
 func (t fewshotTest) Validate() error {
+	if t.Kind == testLakeRuns && t.Classes == classesOfValidation {
+		return schema.At("classes", errors.New("Lake's runs have their own characters, none of which are for validation; leave it out"))
+	}
 	if t.Kind != testEpisodes {
 		if t.FineTune.Steps > 0 {
 			return schema.At("fine_tune.steps", fmt.Errorf("only a test on episodes is fine-tuned, not %s", t.Kind))
@@ -417,16 +430,27 @@ func (w *fewshotWork) measured(test int) (fewshotLearner, string) {
 
 // tested gives what a test is measured on. Where its data set is not here and need not be, there is no set.
 func (w *fewshotWork) tested(ctx context.Context, i int, given string, say Reporter) (imagesPlan, dataset.Set, error) {
-	t, own := w.file.Test[i], w.testData[i]
-	if own.load == nil {
-		return w.data, w.parts.Test, nil
+	t, data, parts := w.file.Test[i], w.testData[i], w.parts
+	if data.load == nil {
+		data = w.data
+	} else {
+		var err error
+		parts, err = data.load(ctx, given)
+		if t.Optional && errors.Is(err, dataset.ErrNotFound) {
+			say.Note(fmt.Sprintf("%s on %s left out: the data set is not here (engram data fetch %s)", t, data.kind, data.kind))
+			return data, nil, nil
+		}
+		if err != nil {
+			return data, nil, err
+		}
 	}
-	parts, err := own.load(ctx, given)
-	if t.Optional && errors.Is(err, dataset.ErrNotFound) {
-		say.Note(fmt.Sprintf("%s on %s left out: the data set is not here (engram data fetch %s)", t, own.kind, own.kind))
-		return own, nil, nil
+	if t.Classes == classesOfTest {
+		return data, parts.Test, nil
 	}
-	return own, parts.Test, err
+	if parts.Val == nil || parts.Val.Classes() == 0 {
+		return data, nil, fmt.Errorf("test.%d: classes: the split %s of %s has none for validation", i, data.split, data.kind)
+	}
+	return data, parts.Val, nil
 }
 
 // figure is the mean of what a test came to, under what the protocol says of the test and what is known of the training.

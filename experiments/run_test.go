@@ -324,6 +324,24 @@ func TestFineTunedTest(t *testing.T) {
 	}
 }
 
+// A test may be made on the validation classes, so that its own settings are chosen without the test classes.
+func TestTestOnValidationClasses(t *testing.T) {
+	test := "{way: 5, shot: 1, query: 3, episodes: 20%s}"
+	tests := "test=[" + fmt.Sprintf(test, "") + ", " + fmt.Sprintf(test, ", classes: validation") + "]"
+	r := run(t, t.TempDir(), "dataset={kind: strokes, train: 12, val: 8, test: 6, size: 28}", tests)
+	assert.Equal(t, "5-way 1-shot", r.Figures[0].Name)
+	assert.Equal(t, 6, r.Figures[0].Protocol.Classes)
+	assert.Equal(t, "5-way 1-shot of validation classes", r.Figures[1].Name)
+	assert.Equal(t, 8, r.Figures[1].Protocol.Classes)
+
+	_, err := experiments.Run(t.Context(), parse(t, tiny, "dataset={kind: images, root: ../examples/letters/support, size: 28, rotations: classes, split: {kind: share, train: 0.5, val: 0}}",
+		"train.way=2", "train.shot=1", "train.query=1", "validation.episodes=0", "test=[{way: 2, shot: 1, query: 1, episodes: 4}, {way: 2, shot: 1, query: 1, episodes: 4, classes: validation}]"), experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "test.1: classes: the split")
+	assert.ErrorContains(t, err, "of images has none for validation")
+	_, err = experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: protonet\ndataset: {kind: omniglot, split: lake}\ntest:\n  - {kind: lake-runs, classes: validation}\n"))
+	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: Lake's runs have their own characters")
+}
+
 func TestTestOnADataSetThatIsNotHere(t *testing.T) {
 	t.Setenv("ENGRAM_DATA", t.TempDir())
 	t.Setenv("ENGRAM_CACHE", t.TempDir())

@@ -178,6 +178,7 @@ func (n *Net) next(p *nn.Pass, _ int, query, read *tensor.Tensor) *tensor.Tensor
 // arrange lists what is in every slot of every story, and the times of the sentences, nil if they have none. An empty slot has a
 // sentence without words and without a time, whose vector is zero.
 func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times []int) {
+	facts = make([][]int, 0, len(stories)*n.config.Slots)
 	for _, s := range stories {
 		kept := s.Facts[max(0, len(s.Facts)-n.config.Slots):]
 		facts = append(facts, kept...)

@@ -87,8 +87,10 @@ func TestLookupsRefuseWhatDoesNotFit(t *testing.T) {
 		"a weight for each index":              bag([]int64{0, 1}, []int64{0}, 3),
 		"the offsets fall":                     bag([]int64{0, 1}, []int64{2, 1}, 2),
 		"go beyond the indices":                bag([]int64{0, 1}, []int64{3}, 2),
-		"want a table [rows, width]":           func() { tensor.EmbeddingBag(tensor.Zeros(3), tensor.New([]int64{0}, 1), tensor.New([]int64{0}, 1), tensor.Zeros(1)) },
-		"want queries [batch, queries, key]":   func() { tensor.Attend(tensor.Zeros(2, 1, 4), tensor.Zeros(2, 5, 3), tensor.Zeros(2, 5, 3), 1, true) },
+		"want a table [rows, width]": func() {
+			tensor.EmbeddingBag(tensor.Zeros(3), tensor.New([]int64{0}, 1), tensor.New([]int64{0}, 1), tensor.Zeros(1))
+		},
+		"want queries [batch, queries, key]": func() { tensor.Attend(tensor.Zeros(2, 1, 4), tensor.Zeros(2, 5, 3), tensor.Zeros(2, 5, 3), 1, true) },
 		"of one type": func() {
 			tensor.Attend(tensor.Zeros(2, 1, 3), tensor.Zeros(2, 5, 3).To(tensor.Float64), tensor.Zeros(2, 5, 3), 1, true)
 		},

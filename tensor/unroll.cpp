@@ -27,9 +27,13 @@ struct Panels {
   }
 };
 
-// c = a·b + keep·c for a few rows, step by step.
+// c = a·b + keep·c for a few rows, step by step. Threads take whole panels.
 template <class F> void few(Matrix<const F> a, const Panels &b, Matrix<F> c, bool keep) {
-  kernels<F>().product(a.at, a.step, b.t.data_ptr<F>(), c.at, c.step, c.rows, b.inner, b.cols, keep);
+  constexpr int64_t together = 64; // columns; every kind of processor has so many in whole panels
+  at::parallel_for(0, (b.cols + together - 1) / together, grain(c.rows * b.inner * together), [&](int64_t from, int64_t to) {
+    const int64_t first = from * together, last = std::min(to * together, b.cols);
+    kernels<F>().product(a.at, a.step, b.t.data_ptr<F>() + first * b.inner, c.at + first, c.step, c.rows, b.inner, last - first, keep);
+  });
 }
 
 // ---- the tape ----
