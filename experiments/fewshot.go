@@ -131,7 +131,7 @@ func (t fewshotTest) String() string {
 // Validate implements schema.Validator.
 func (t fewshotTest) Validate() error {
 	if t.Kind == testLakeRuns && t.Classes == classesOfValidation {
-		return schema.At("classes", errors.New("Lake's runs have their own characters, none of which are for validation; leave it out"))
+		return schema.At("classes", errors.New("the characters of Lake's runs are their own, and none are for validation; leave it out"))
 	}
 	if t.Kind != testEpisodes {
 		if t.FineTune.Steps > 0 {

@@ -339,7 +339,7 @@ func TestTestOnValidationClasses(t *testing.T) {
 	assert.ErrorContains(t, err, "test.1: classes: the split")
 	assert.ErrorContains(t, err, "of images has none for validation")
 	_, err = experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: protonet\ndataset: {kind: omniglot, split: lake}\ntest:\n  - {kind: lake-runs, classes: validation}\n"))
-	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: Lake's runs have their own characters")
+	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: the characters of Lake's runs are their own")
 }
 
 func TestTestOnADataSetThatIsNotHere(t *testing.T) {
