@@ -78,12 +78,12 @@ func (w *fewshotWork) show(ctx context.Context, on tensor.Device) (plots []Plot,
 	return append(plots, Plot{"embeddings", points}), nil, nil
 }
 
-// shownTest is the test whose like is shown: of those on episodes of the run's own data, without fine-tuning, the one with
-// the fewest classes; -1 where there is none.
+// shownTest is the test whose like is shown: of those on episodes of the test classes of the run's own data, without
+// fine-tuning, the one with the fewest classes; -1 where there is none.
 func (w *fewshotWork) shownTest() int {
 	best := -1
 	for i, t := range w.file.Test {
-		if t.Kind == testEpisodes && t.FineTune.Steps == 0 && w.testData[i].load == nil && (best < 0 || t.Way < w.file.Test[best].Way) {
+		if t.Kind == testEpisodes && t.Classes == classesOfTest && t.FineTune.Steps == 0 && w.testData[i].load == nil && (best < 0 || t.Way < w.file.Test[best].Way) {
 			best = i
 		}
 	}

@@ -334,6 +334,15 @@ func TestTestOnValidationClasses(t *testing.T) {
 	assert.Equal(t, "5-way 1-shot of validation classes", r.Figures[1].Name)
 	assert.Equal(t, 8, r.Figures[1].Protocol.Classes)
 
+	// A run that has no other test shows no episode of test classes either.
+	shown := func(test string) string {
+		dir := t.TempDir()
+		run(t, dir, "test=["+test+"]")
+		return filepath.Join(dir, "plots", "episode.svg")
+	}
+	assert.FileExists(t, shown(fmt.Sprintf(test, "")))
+	assert.NoFileExists(t, shown(fmt.Sprintf(test, ", classes: validation")))
+
 	_, err := experiments.Run(t.Context(), parse(t, tiny, "dataset={kind: images, root: ../examples/letters/support, size: 28, rotations: classes, split: {kind: share, train: 0.5, val: 0}}",
 		"train.way=2", "train.shot=1", "train.query=1", "validation.episodes=0", "test=[{way: 2, shot: 1, query: 1, episodes: 4}, {way: 2, shot: 1, query: 1, episodes: 4, classes: validation}]"), experiments.Options{Out: t.TempDir()})
 	assert.ErrorContains(t, err, "test.1: classes: the split")
