@@ -95,7 +95,7 @@ var workloads = []workload{
 	{name: "memnet", what: "a Memory Network step, 32 questions on 50 sentences of 6 words, width 20, 3 hops", torch: "memnet.py", steps: 50,
 		forms: twoForms, plain: 2, best: 1.5, drift: .01, setup: answering},
 	{name: "sampling", what: "an episode drawn and put into tensors, 20-way 5-shot, 15 queries a class, from 20,000 images", torch: "sampling.py",
-		args: []string{"20", "5", "15"}, steps: 50, forms: []string{"best"}, plain: 20, best: 1, setup: sampling(20, 5, 15)},
+		args: []string{"20", "5", "15"}, steps: 300, forms: []string{"best"}, plain: 20, best: 1, setup: sampling(20, 5, 15)},
 	{name: "evaluation", what: "an evaluation of a Prototypical network on Conv-4, 20-way 5-shot, 15 queries a class, inductive", torch: "conv4.py",
 		args: []string{"20", "5", "15", "evaluate"}, steps: 5, forms: twoForms, operations: evaluated(conv4(400)), setup: evaluation(20, 5, 15)},
 }

@@ -107,11 +107,10 @@ func (e *Koch) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 func (l *kochLayer) forward(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Tensor {
-	weight, bias := p.Value(l.weight), p.Value(l.bias)
 	if half {
-		x, weight, bias = x.To(tensor.BFloat16), weight.To(tensor.BFloat16), bias.To(tensor.BFloat16)
+		x = x.To(tensor.BFloat16)
 	}
-	x = tensor.Conv2d(x.ChannelsLast(), weight, bias, 1, 0, 1)
+	x = nn.Convolve(p, x.ChannelsLast(), l.weight, l.bias, nn.Conv2dConfig{})
 	if l.norm != nil {
 		return l.norm.ReLUPool(p, x, l.window)
 	}

@@ -112,12 +112,12 @@ func (e *ResNet12) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 func (b *resnet12Block) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	y := x
 	for i, conv := range b.convs {
-		y = b.norms[i].Forward(p, tensor.Conv2d(y, p.Value(conv), nil, 1, 1, 1))
+		y = b.norms[i].Forward(p, nn.Convolve(p, y, conv, nil, nn.Conv2dConfig{Padding: 1}))
 		if i < len(b.convs)-1 {
 			y = y.LeakyReLU(resnet12Slope)
 		}
 	}
-	short := b.norm.Forward(p, tensor.Conv2d(x, p.Value(b.short), nil, 1, 0, 1))
+	short := b.norm.Forward(p, nn.Convolve(p, x, b.short, nil, nn.Conv2dConfig{}))
 	return tensor.MaxPool2d(y.Add(short).LeakyReLU(resnet12Slope), 2)
 }
 

@@ -54,8 +54,22 @@ func NewConv2d(b *Builder, c Conv2dConfig) *Conv2d {
 
 // Forward maps x [batch, in, height, width] to [batch, out, height', width'], in the type of x.
 func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	t := x.DType()
-	return tensor.Conv2d(x, p.Value(l.Weight).To(t), p.Value(l.Bias).To(t), l.config.Stride, l.config.Padding, l.config.Groups)
+	return Convolve(p, x, l.Weight, l.Bias, l.config)
+}
+
+// Convolve is a [Conv2d] of parameters that are kept elsewhere, and of the settings Stride, Padding and Groups: by tiles
+// ([tensor.TileConv2d]) where that can be, is faster and the pass's gradients are not differentiated again
+// ([Pass.HigherOrder]). bias may be nil.
+func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *tensor.Tensor {
+	w, stride, groups := p.Value(weight).To(x.DType()), max(c.Stride, 1), max(c.Groups, 1)
+	var b *tensor.Tensor
+	if bias != nil {
+		b = p.Value(bias).To(x.DType())
+	}
+	if stride == 1 && groups == 1 && !p.HigherOrder {
+		return tensor.TileConv2d(x, w, b, c.Padding)
+	}
+	return tensor.Conv2d(x, w, b, stride, c.Padding, groups)
 }
 
 // BatchNorm normalises each channel over batch and positions, then scales and shifts it: Ioffe and Szegedy 2015,

@@ -17,6 +17,7 @@
 namespace {
 
 using engram::guarded;
+using engram::refuse_second_order;
 using engram::T;
 using at::Tensor;
 using torch::autograd::AutogradContext;
@@ -100,11 +101,6 @@ void follow(const Tensor &running_mean, const Tensor &running_variance, const st
 void given(const Tensor &t, std::vector<double> &out) {
   const float *p = t.data_ptr<float>();
   out.assign(p, p + t.numel());
-}
-
-void refuse_second_order(const char *op) {
-  if (at::GradMode::is_enabled())
-    throw std::runtime_error(std::string(op) + " has no second-order gradient; where gradients are to be differentiated, compose it of Conv2d, BatchNorm, ReLU and MaxPool2d");
 }
 
 Tensor channels_last_like(const Tensor &t, at::IntArrayRef shape) { return at::empty(shape, t.options().requires_grad(false), at::MemoryFormat::ChannelsLast); }

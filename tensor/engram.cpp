@@ -147,9 +147,11 @@ int eg_copy_from(void *tensor, const void *data, int64_t bytes) {
     at::Tensor &t = T(tensor);
     if (int64_t(t.nbytes()) != bytes)
       throw std::invalid_argument("the data has " + std::to_string(bytes) + " bytes, the tensor " + std::to_string(t.nbytes()));
-    if (t.device().is_cpu() && t.is_contiguous())
-      memcpy(t.data_ptr(), data, bytes);
-    else
+    if (t.device().is_cpu() && t.is_contiguous()) {
+      const auto from = static_cast<const char *>(data);
+      const auto to = static_cast<char *>(t.data_ptr());
+      at::parallel_for(0, bytes, 1 << 18, [&](int64_t a, int64_t b) { memcpy(to + a, from + a, b - a); });
+    } else
       t.copy_(at::from_blob(const_cast<void *>(data), t.sizes(), t.options().device(at::kCPU).requires_grad(false)));
     return 0;
   });
@@ -183,9 +185,7 @@ int eg_split(void *tensor, int64_t dim, int n, void **parts) {
     const int64_t size = t.size(dim);
     if (n < 1 || size < n || size % n != 0)
       throw std::invalid_argument("cannot be split into " + std::to_string(n) + " equal parts");
-    for (const at::Tensor &part : t.split(size / n, dim))
-      *parts++ = new at::Tensor(part);
-    return 0;
+    return engram::give(t.split(size / n, dim), parts);
   });
 }
 

@@ -2,9 +2,12 @@
 #ifndef ENGRAM_TENSOR_GUARD_H
 #define ENGRAM_TENSOR_GUARD_H
 #include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
 #include <exception>
+#include <stdexcept>
+#include <string>
 
 namespace engram {
 
@@ -25,6 +28,18 @@ template <class R, class F> R guarded(R failed, F f) {
     set_error("unknown C++ exception");
   }
   return failed;
+}
+
+// Hands tensors out one by one; 0, as the C functions say that all went well.
+template <class Tensors> int give(const Tensors &tensors, void **out) {
+  for (const at::Tensor &t : tensors)
+    *out++ = new at::Tensor(t);
+  return 0;
+}
+
+inline void refuse_second_order(const char *op) {
+  if (at::GradMode::is_enabled())
+    throw std::runtime_error(std::string(op) + " has no second-order gradient; set Pass.HigherOrder where gradients are to be differentiated");
 }
 
 } // namespace engram

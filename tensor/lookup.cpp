@@ -107,10 +107,7 @@ int eg_attend(void *queries, void *keys, void *values, double scale, int softmax
     const Tensor &q = T(queries), &k = T(keys), &v = T(values);
     want(q.dim() == 3 && k.dim() == 3 && v.dim() == 3 && q.size(0) == k.size(0) && k.size(0) == v.size(0) && q.size(2) == k.size(2) && k.size(1) == v.size(1) && k.size(1) > 0, "want queries [batch, queries, key], keys [batch, slots, key] and values [batch, slots, value]");
     want(q.scalar_type() == k.scalar_type() && k.scalar_type() == v.scalar_type() && q.device().is_cpu() && k.device().is_cpu() && v.device().is_cpu(), "want queries, keys and values of one type on the CPU");
-    const auto got = Attend::apply(q, k, v, scale, softmax != 0);
-    out[0] = new Tensor(got[0]);
-    out[1] = new Tensor(got[1]);
-    return 0;
+    return give(Attend::apply(q, k, v, scale, softmax != 0), out);
   });
 }
 

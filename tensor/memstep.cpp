@@ -175,12 +175,6 @@ struct DNCStep : torch::autograd::Function<DNCStep> {
   }
 };
 
-int give(const variable_list &outputs, void **out) {
-  for (const Tensor &t : outputs)
-    *out++ = new Tensor(t);
-  return 0;
-}
-
 } // namespace
 
 extern "C" {

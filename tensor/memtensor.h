@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "guard.h"
+
 #include <algorithm>
 #include <stdexcept>
 #include <vector>
@@ -14,11 +16,6 @@ using at::Tensor;
 
 // As many sequences a task as make it worth a thread, for sequences of so many multiplications.
 inline int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 17) / std::max<int64_t>(work, 1)); }
-
-inline void refuse_second_order(const char *op) {
-  if (at::GradMode::is_enabled())
-    throw std::runtime_error(std::string(op) + " has no second-order gradient; set Pass.HigherOrder where gradients are to be differentiated");
-}
 
 inline void want(bool ok, const char *what) {
   if (!ok)

@@ -1,0 +1,142 @@
+package tensor_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/engram-go/engram/tensor"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+type convolution struct{ images, in, height, width, out, kernel, padding int64 }
+
+// tiled are convolutions that go by tiles: full ones and ones that reach beyond the edges, one block of images and several.
+var tiled = []convolution{
+	{8, 64, 14, 14, 64, 3, 1}, {3, 64, 12, 11, 80, 3, 1}, {40, 64, 13, 11, 64, 3, 0}, {20, 112, 6, 5, 48, 3, 2},
+	{16, 128, 21, 21, 128, 4, 0}, {8, 64, 24, 31, 96, 5, 2}, {4, 32, 30, 30, 48, 7, 0}, {5, 64, 21, 18, 64, 7, 3}, {2, 16, 40, 44, 32, 10, 0},
+}
+
+// run convolves and differentiates: the result, and the gradients of x, w and b.
+func (c convolution) run(f func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor, bias bool) map[string]*tensor.Tensor {
+	r := rand.New(rand.NewPCG(7, uint64(c.kernel)))
+	x := normal(r, .3, 1, c.images, c.in, c.height, c.width).ChannelsLast().RequireGrad()
+	w := normal(r, 0, .1, c.out, c.in, c.kernel, c.kernel).RequireGrad()
+	inputs := []*tensor.Tensor{x, w}
+	var b *tensor.Tensor
+	if bias {
+		b = normal(r, 0, 1, c.out).RequireGrad()
+		inputs = append(inputs, b)
+	}
+	y := f(x, w, b, c.padding)
+	g := tensor.Grad(y.Mul(normal(r, 0, 1, y.Shape()...)).Sum(), inputs...)
+	got := map[string]*tensor.Tensor{"y": y, "dx": g[0], "dw": g[1]}
+	if bias {
+		got["db"] = g[2]
+	}
+	return got
+}
+
+func direct(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+	return tensor.Conv2d(x, w, b, 1, padding, 1)
+}
+
+// byTiles is TileConv2d, and says where it fell back on Conv2d, whose gradients have gradients.
+func byTiles(t *testing.T) func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+	return func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+		err := tensor.Do(func() error {
+			y := tensor.TileConv2d(x, w, b, padding)
+			tensor.GradWith([]*tensor.Tensor{y.Square().Sum()}, []*tensor.Tensor{x}, tensor.GradOptions{Create: true})
+			return nil
+		})
+		require.ErrorContains(t, err, "TileConv2d has no second-order gradient")
+		return tensor.TileConv2d(x, w, b, padding)
+	}
+}
+
+func TestTileConv2dIsConv2d(t *testing.T) {
+	for _, c := range tiled {
+		for _, bias := range []bool{true, false} {
+			t.Run(fmt.Sprint(c, bias), func(t *testing.T) {
+				balanced(t, func() {
+					want, got := c.run(direct, bias), c.run(byTiles(t), bias)
+					tolerance := 4e-6
+					if c.kernel == 3 {
+						tolerance = 2e-5 // of Winograd's transforms
+					}
+					require.Len(t, got, len(want))
+					for name := range want {
+						near(t, want[name], got[name], tolerance, name)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Both ways stay as near to the convolution in float64 as is said of them.
+func TestTileConv2dRoundsAsItSays(t *testing.T) {
+	for _, c := range []convolution{{16, 64, 48, 48, 128, 7, 0}, {80, 64, 14, 14, 64, 3, 1}} {
+		balanced(t, func() {
+			bound := 5e-7
+			if c.kernel == 3 {
+				bound = 1e-5
+			}
+			got := c.run(byTiles(t), true)["y"]
+			want := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+				return direct(x.To(tensor.Float64), w.To(tensor.Float64), b.To(tensor.Float64), padding)
+			}, true)["y"]
+			near(t, want, got, bound, fmt.Sprint(c))
+		})
+	}
+}
+
+// The values are the same on any number of threads.
+func TestTileConv2dDoesNotDependOnThreads(t *testing.T) {
+	defer tensor.SetThreads(tensor.Threads())
+	for _, c := range tiled {
+		balanced(t, func() {
+			var first map[string]*tensor.Tensor
+			for _, threads := range []int{1, 2, 3} {
+				tensor.SetThreads(threads)
+				s := tensor.Enter()
+				got := c.run(tensor.TileConv2d, true)
+				for _, v := range got {
+					s.Keep(v)
+				}
+				s.Leave()
+				if first == nil {
+					first = got
+				}
+				for _, name := range []string{"y", "dx", "dw"} {
+					assert.Equal(t, first[name].Floats(), got[name].Floats(), "%s of %v on %d threads", name, c, threads)
+				}
+			}
+		})
+	}
+}
+
+// What tiles do not pay for, or cannot take, is Conv2d to the last bit, its errors included.
+func TestTileConv2dElsewhereIsConv2d(t *testing.T) {
+	for _, c := range []convolution{{8, 1, 28, 28, 64, 3, 1}, {8, 63, 14, 14, 64, 3, 1}, {8, 64, 14, 14, 60, 3, 1}, {2, 64, 14, 14, 64, 1, 0}, {1, 64, 2, 2, 64, 3, 1}, {4, 128, 9, 9, 256, 4, 0}} {
+		balanced(t, func() {
+			want, got := c.run(direct, true), c.run(tensor.TileConv2d, true)
+			for name := range want {
+				assert.Equal(t, want[name].Floats(), got[name].Floats(), "%s of %v", name, c)
+			}
+		})
+	}
+	for _, d := range []tensor.DType{tensor.BFloat16, tensor.Float64} {
+		balanced(t, func() {
+			r := rand.New(rand.NewPCG(1, 1))
+			x, w := normal(r, 0, 1, 8, 64, 14, 14).To(d), normal(r, 0, 1, 64, 64, 3, 3).To(d)
+			assert.Equal(t, tensor.Conv2d(x, w, nil, 1, 1, 1).Floats(), tensor.TileConv2d(x, w, nil, 1).Floats())
+		})
+	}
+	err := tensor.Do(func() error {
+		tensor.TileConv2d(tensor.Ones(8, 64, 14, 14), tensor.Ones(64, 32, 3, 3), nil, 1)
+		return nil
+	})
+	assert.ErrorContains(t, err, "Conv2d")
+}
