@@ -51,9 +51,14 @@ type drawers struct {
 
 func (s *drawers) Instances(int) int { return s.n }
 func (s *drawers) rotated() bool     { return Rotated(s.Set) }
-func (s *drawers) Image(dst []float32, class, instance, quarter int) {
+func (s *drawers) whole() Set        { return s.Set }
+func (s *drawers) in(class, instance, quarter int) (int, int, int) {
 	if instance < 0 || instance >= s.n {
 		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.n)) // as a slice does
 	}
-	s.Set.Image(dst, class, s.first+instance, quarter)
+	return class, s.first + instance, quarter
+}
+func (s *drawers) Image(dst []float32, class, instance, quarter int) {
+	class, instance, quarter = s.in(class, instance, quarter)
+	s.Set.Image(dst, class, instance, quarter)
 }

@@ -90,6 +90,11 @@ func (s *turned) Class(i int) string                   { return fmt.Sprintf("%s/
 func (s *turned) Instances(class int) int              { return s.set.Instances(class / 4) }
 func (s *turned) Shape() (channels, height, width int) { return s.set.Shape() }
 func (s *turned) rotated() bool                        { return true }
+func (s *turned) whole() Set                           { return s.set }
+func (s *turned) in(class, inst, turn int) (int, int, int) {
+	return class / 4, inst, turn + class%4
+}
 func (s *turned) Image(dst []float32, class, inst, turn int) {
-	s.set.Image(dst, class/4, inst, turn+class%4)
+	class, inst, turn = s.in(class, inst, turn)
+	s.set.Image(dst, class, inst, turn)
 }

@@ -3,7 +3,7 @@
 // A Set is a number of classes with some images each. There are four: Omniglot, read from its author's archives; Folder, a
 // folder of image files a class; the built-in Strokes, drawn by a programme, which need no file; and Images, which is any set
 // held in memory. Select, Split.Parts and Turn make sets of sets: a share of the classes, or every class in four rotations.
-// Package episode draws few-shot episodes from a Set.
+// All of these hold bytes, and Bytes reads them as such. Package episode draws few-shot episodes from a Set.
 package dataset
 
 import (
@@ -96,50 +96,22 @@ func (s *Images) Shape() (channels, height, width int) { return s.channels, s.he
 
 // Image implements Set.
 func (s *Images) Image(dst []float32, class, instance, quarter int) {
+	expand(dst, s.stored(class, instance), s.ink, s.channels, s.height, s.width, quarter)
+}
+
+func (s *Images) bytes(dst []byte, class, instance, quarter int) {
+	turn(dst, s.stored(class, instance), s.channels, s.height, s.width, quarter)
+}
+
+// stored is the memory of an image.
+func (s *Images) stored(class, instance int) []byte {
 	n := s.Instances(class)
 	if uint(instance) >= uint(n) {
 		instance = len(s.pixels) // out of range: the next class's image must not answer for this one's
 	}
 	size := s.channels * s.height * s.width
 	at := (s.start[class] + instance) * size
-	expand(dst, s.pixels[at:at+size], s.ink, s.channels, s.height, s.width, quarter)
-}
-
-// expand writes the bytes of an image as values, turned counter-clockwise by quarter times 90 degrees.
-func expand(dst []float32, src []byte, ink *[256]float32, channels, height, width, quarter int) {
-	dst = dst[:len(src)]
-	first, down, right := 0, 0, 0 // where the turned image's first pixel lies, and a step down and right from there
-	switch quarter & 3 {
-	case 0:
-		for len(src) >= 8 && len(dst) >= 8 { // eight at a time, without bounds to check, in a third of the time
-			from, to := (*[8]byte)(src), (*[8]float32)(dst)
-			to[0], to[1], to[2], to[3] = ink[from[0]], ink[from[1]], ink[from[2]], ink[from[3]]
-			to[4], to[5], to[6], to[7] = ink[from[4]], ink[from[5]], ink[from[6]], ink[from[7]]
-			src, dst = src[8:], dst[8:]
-		}
-		for i, v := range src {
-			dst[i] = ink[v]
-		}
-		return
-	case 1:
-		first, down, right = width-1, -1, width
-	case 2:
-		first, down, right = height*width-1, -width, -1
-	case 3:
-		first, down, right = (height-1)*width, 1, -width
-	}
-	plane := height * width
-	for c := range channels {
-		from, to := src[c*plane:(c+1)*plane], dst[c*plane:(c+1)*plane]
-		for y := range height {
-			at := first + y*down
-			row := to[y*width : (y+1)*width]
-			for x := range row {
-				row[x] = ink[from[at]]
-				at += right
-			}
-		}
-	}
+	return s.pixels[at : at+size]
 }
 
 // SquareError is nil when the images of a set are square, and so may be turned by 90 degrees.
@@ -217,6 +189,11 @@ func (s *subset) Class(i int) string                   { return s.set.Class(s.cl
 func (s *subset) Instances(class int) int              { return s.set.Instances(s.classes[class]) }
 func (s *subset) Shape() (channels, height, width int) { return s.set.Shape() }
 func (s *subset) rotated() bool                        { return Rotated(s.set) }
+func (s *subset) whole() Set                           { return s.set }
+func (s *subset) in(class, inst, turn int) (int, int, int) {
+	return s.classes[class], inst, turn
+}
 func (s *subset) Image(dst []float32, class, inst, turn int) {
-	s.set.Image(dst, s.classes[class], inst, turn)
+	class, inst, turn = s.in(class, inst, turn)
+	s.set.Image(dst, class, inst, turn)
 }

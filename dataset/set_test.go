@@ -94,6 +94,65 @@ func TestQuartersTurnCounterClockwise(t *testing.T) {
 	assert.Equal(t, imageOf(set, 0, 1, 3), imageOf(set, 0, 1, -1))
 }
 
+// own is a set that has images of its own, over one of this package.
+type own struct{ *Images }
+
+func (s own) Image(dst []float32, _, _, _ int) { clear(dst) }
+
+// withParts is a set of at least 4 classes of 3 images, and sets made of it.
+func withParts(t *testing.T, set Set) []Set {
+	t.Helper()
+	some, err := Subset(set, []int{3, 1})
+	require.NoError(t, err)
+	last, err := Drawers(some, 1, 2)
+	require.NoError(t, err)
+	turned, err := Turn(last)
+	require.NoError(t, err)
+	part, err := Subset(turned, []int{6, 1, 3})
+	require.NoError(t, err)
+	return []Set{set, some, last, turned, part}
+}
+
+// Bytes writes what Image does, of every kind of set and turned by any number of quarters.
+func TestBytesAreTheValues(t *testing.T) {
+	set := numbered(t, 4, 3, 2, 5)
+	drawn := func(cache int) Set {
+		return strokes(t, 1, StrokesOptions{Train: 4, Instances: 3, Size: 9, CacheBytes: cache})
+	}
+	for name, whole := range map[string]Set{
+		"images": set, "omniglot": &Omniglot{Images: set}, "folder": &Folder{Images: set}, "strokes": drawn(-1), "strokes that are kept": drawn(0),
+	} {
+		for k, s := range withParts(t, whole) {
+			write := Bytes(s)
+			require.NotNil(t, write, "%s %d", name, k)
+			channels, height, width := s.Shape()
+			size := channels * height * width
+			for class := range s.Classes() {
+				for instance := range s.Instances(class) {
+					for quarter := -1; quarter < 5; quarter++ {
+						dst := make([]byte, size+1)
+						write(dst, class, instance, quarter)
+						assert.Zero(t, dst[size], "no more than the image")
+						got := make([]float32, size)
+						for i := range got {
+							got[i] = float32(dst[i]) / 255
+						}
+						require.Equal(t, imageOf(s, class, instance, quarter), got, "%s %d: class %d, image %d, %d quarters", name, k, class, instance, quarter)
+					}
+				}
+			}
+			assert.Panics(t, func() { write(make([]byte, size), 0, s.Instances(0), 0) }, "%s %d", name, k)
+			assert.Panics(t, func() { write(make([]byte, size), 0, -1, 0) }, "%s %d", name, k)
+			assert.Panics(t, func() { write(make([]byte, size-1), 0, 0, 0) }, "%s %d: an image has no room", name, k)
+		}
+	}
+	for name, whole := range map[string]Set{"of another package": struct{ Set }{set}, "with images of its own": own{set}} {
+		for k, s := range withParts(t, whole) {
+			assert.Nil(t, Bytes(s), "%s %d", name, k)
+		}
+	}
+}
+
 func TestSubsetAndSelect(t *testing.T) {
 	set := numbered(t, 4, 2, 1, 3)
 	some, err := Select(set, []string{"d", "b"})

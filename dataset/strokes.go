@@ -107,22 +107,30 @@ func (s *Strokes) Split() Split {
 
 // Image implements Set.
 func (s *Strokes) Image(dst []float32, class, instance, quarter int) {
+	s.drawn(class, instance, func(pixels []byte) { expand(dst, pixels, s.ink, 1, s.options.Size, s.options.Size, quarter) })
+}
+
+func (s *Strokes) bytes(dst []byte, class, instance, quarter int) {
+	s.drawn(class, instance, func(pixels []byte) { turn(dst, pixels, 1, s.options.Size, s.options.Size, quarter) })
+}
+
+// drawn lends f the pixels of an image.
+func (s *Strokes) drawn(class, instance int, f func(pixels []byte)) {
 	if instance < 0 || instance >= s.options.Instances {
 		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.options.Instances)) // as a slice does
 	}
-	size := s.options.Size
 	var kept *atomic.Pointer[[]byte]
 	if s.cache != nil {
 		kept = &s.cache[class*s.options.Instances+instance]
 		if b := kept.Load(); b != nil {
-			expand(dst, *b, s.ink, 1, size, size, quarter)
+			f(*b)
 			return
 		}
 	}
 	p := s.pens.Get().(*pen)
 	defer s.pens.Put(p)
 	p.write(&s.classes[class], stream.New(s.seed, "strokes/instance", uint64(class), uint64(instance)))
-	expand(dst, p.pixels, s.ink, 1, size, size, quarter)
+	f(p.pixels)
 	if kept != nil && s.room.Add(-1) >= 0 {
 		b := append([]byte(nil), p.pixels...)
 		kept.Store(&b) // another goroutine may have stored the same bytes meanwhile

@@ -2,7 +2,6 @@ package episode
 
 import (
 	"math/rand/v2"
-	"slices"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/stream"
@@ -14,11 +13,11 @@ type Batch struct {
 	Episodes                int
 	Way, Shot, Query        int // Query is a class's
 	Channels, Height, Width int
-	Support                 []float32 // [episodes, way*shot, channels, height, width]
-	SupportLabels           []int64   // [episodes, way*shot], in [0, way)
-	QueryImages             []float32 // [episodes, way*query, channels, height, width]
-	QueryLabels             []int64   // [episodes, way*query], in [0, way)
-	Classes                 []int     // [episodes, way], the classes of the set by label
+	Support                 Pixels  // [episodes, way*shot, channels, height, width]
+	SupportLabels           []int64 // [episodes, way*shot], in [0, way)
+	QueryImages             Pixels  // [episodes, way*query, channels, height, width]
+	QueryLabels             []int64 // [episodes, way*query], in [0, way)
+	Classes                 []int   // [episodes, way], the classes of the set by label
 }
 
 // Batch makes a batch of the episodes of the n steps from first on; none if n is below 1.
@@ -37,9 +36,9 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	b.First, b.Episodes = first, n
 	b.Way, b.Shot, b.Query = s.spec.Way, s.spec.Shot, s.spec.Query
 	b.Channels, b.Height, b.Width = s.channels, s.height, s.width
-	b.Support = resize(b.Support, n*support*image)
+	b.Support.resize(n*support*image, s.bytes != nil)
 	b.SupportLabels = resize(b.SupportLabels, n*support)
-	b.QueryImages = resize(b.QueryImages, n*query*image)
+	b.QueryImages.resize(n*query*image, s.bytes != nil)
 	b.QueryLabels = resize(b.QueryLabels, n*query)
 	b.Classes = resize(b.Classes, n*s.spec.Way)
 
@@ -49,18 +48,19 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	for i := range n {
 		s.draw(e, &w.pick, first+uint64(i))
 		copy(b.Classes[i*s.spec.Way:], e.Classes)
-		p := printer{set: s.set, distort: s.spec.Distort, room: &w.image}
+		p := printer{set: s.set, bytes: s.bytes, distort: s.spec.Distort, room: &w.image}
 		if p.distort != (dataset.Distortion{}) {
 			p.rand = stream.New(s.seed, s.stream+"/distortion", first+uint64(i))
 		}
-		p.items(b.Support[i*support*image:], b.SupportLabels[i*support:], e.Support)
-		p.items(b.QueryImages[i*query*image:], b.QueryLabels[i*query:], e.Query)
+		p.items(b.Support.Slice(i*support*image, (i+1)*support*image), b.SupportLabels[i*support:], e.Support)
+		p.items(b.QueryImages.Slice(i*query*image, (i+1)*query*image), b.QueryLabels[i*query:], e.Query)
 	}
 }
 
 // printer copies images of a set, each bent by a map of its own.
 type printer struct {
 	set     dataset.Set
+	bytes   func(dst []byte, class, instance, quarter int) // nil where images are written as values
 	distort dataset.Distortion
 	rand    *rand.Rand // nil where images stay as they are
 	room    *[]float32 // for an image before it is bent
@@ -77,16 +77,16 @@ func (p *printer) image(dst []float32, class, instance, quarter int) {
 	p.distort.Draw(p.rand).Apply(dst, *p.room, channels, height, width)
 }
 
-func (p *printer) items(dst []float32, labels []int64, items []Item) {
+func (p *printer) items(dst Pixels, labels []int64, items []Item) {
 	channels, height, width := p.set.Shape()
 	size := channels * height * width
 	for i, item := range items {
-		p.image(dst[i*size:(i+1)*size:(i+1)*size], item.Class, item.Instance, item.Quarter)
+		to := dst.Slice(i*size, (i+1)*size)
+		if p.bytes != nil {
+			p.bytes(to.Bytes, item.Class, item.Instance, item.Quarter)
+		} else {
+			p.image(to.Values, item.Class, item.Instance, item.Quarter)
+		}
 		labels[i] = int64(item.Label)
 	}
-}
-
-// resize gives a slice a length, without keeping its values.
-func resize[T any](s []T, n int) []T {
-	return slices.Grow(s[:0], n)[:n]
 }

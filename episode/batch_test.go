@@ -13,25 +13,33 @@ import (
 	"github.com/engram-go/engram/dataset"
 )
 
+// foreign is a set of another package, which holds no bytes that this one knows of.
+type foreign struct{ dataset.Set }
+
 func TestBatchIsItsEpisodes(t *testing.T) {
-	set := tagged(t, 20, 6, 3)
+	for _, set := range []dataset.Set{tagged(t, 20, 6, 3), foreign{tagged(t, 20, 6, 3)}} {
+		testBatchIsItsEpisodes(t, set)
+	}
+}
+
+func testBatchIsItsEpisodes(t *testing.T, set dataset.Set) {
 	s := sampler(t, set, Spec{Way: 4, Shot: 2, Query: 3, Rotation: dataset.RotatePerClass}, 1, "train")
 	b := s.Batch(10, 3)
 	assert.Equal(t, []int{10, 3, 4, 2, 3, 1, 3, 3}, []int{int(b.First), b.Episodes, b.Way, b.Shot, b.Query, b.Channels, b.Height, b.Width})
-	require.Len(t, b.Support, 3*4*2*9)
-	require.Len(t, b.QueryImages, 3*4*3*9)
+	require.Equal(t, 3*4*2*9, b.Support.Len())
+	require.Equal(t, 3*4*3*9, b.QueryImages.Len())
 	image := make([]float32, 9)
 	for i := range 3 {
 		e := s.Episode(10 + uint64(i))
 		assert.Equal(t, e.Classes, b.Classes[i*4:(i+1)*4])
 		for j, item := range e.Support {
 			set.Image(image, item.Class, item.Instance, item.Quarter)
-			assert.Equal(t, image, b.Support[(i*8+j)*9:(i*8+j+1)*9])
+			assert.Equal(t, image, b.Support.Slice((i*8+j)*9, (i*8+j+1)*9).Floats())
 			assert.EqualValues(t, item.Label, b.SupportLabels[i*8+j])
 		}
 		for j, item := range e.Query {
 			set.Image(image, item.Class, item.Instance, item.Quarter)
-			assert.Equal(t, image, b.QueryImages[(i*12+j)*9:(i*12+j+1)*9])
+			assert.Equal(t, image, b.QueryImages.Slice((i*12+j)*9, (i*12+j+1)*9).Floats())
 			assert.EqualValues(t, item.Label, b.QueryLabels[i*12+j])
 		}
 	}
@@ -41,19 +49,97 @@ func TestFillUsesMemoryAgain(t *testing.T) {
 	set := tagged(t, 20, 6, 3)
 	s := sampler(t, set, Spec{Way: 4, Shot: 2, Query: 3}, 1, "train")
 	b := s.Batch(0, 4)
-	before := &b.Support[0]
+	before := &b.Support.Bytes[0]
 	s.Fill(b, 7, 2)
 	assert.Equal(t, s.Batch(7, 2), b, "nothing of the former batch is left")
-	assert.Same(t, before, &b.Support[0])
+	assert.Same(t, before, &b.Support.Bytes[0])
 	allocs := testing.AllocsPerRun(20, func() { s.Fill(b, 9, 4) })
 	assert.LessOrEqual(t, allocs, 4*6., "a generator an episode and no images")
 	s.Fill(b, 0, -1)
 	assert.Zero(t, b.Episodes)
-	assert.Empty(t, b.Support)
+	assert.Zero(t, b.Support.Len())
+
+	values := sampler(t, foreign{set}, s.Spec(), 1, "train")
+	c := values.Batch(0, 4)
+	first := &c.Support.Values[0]
+	values.Fill(c, 7, 2)
+	assert.Same(t, first, &c.Support.Values[0])
+	allocs = testing.AllocsPerRun(20, func() { values.Fill(c, 9, 4) })
+	assert.LessOrEqual(t, allocs, 4*6.)
+	s.Fill(c, 7, 2)
+	assert.Empty(t, c.Support.Values, "nor of one that held values")
+	assert.Equal(t, s.Batch(7, 2).Support.Bytes, c.Support.Bytes)
 
 	support := sampler(t, set, Spec{Way: 4, Shot: 2}, 1, "train").Batch(0, 2)
-	assert.Empty(t, support.QueryImages)
-	assert.Len(t, support.Support, 2*8*9)
+	assert.Zero(t, support.QueryImages.Len())
+	assert.Equal(t, 2*8*9, support.Support.Len())
+}
+
+// A batch holds bytes where the set does and images stay as they are; its values do not tell.
+func TestBatchOfBytesIsThatOfValues(t *testing.T) {
+	drawn, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Instances: 6, Size: 9})
+	require.NoError(t, err)
+	turn := func(set dataset.Set) dataset.Set {
+		turned, err := dataset.Turn(set)
+		require.NoError(t, err)
+		return turned
+	}
+	part := func(set dataset.Set) dataset.Set {
+		some, err := dataset.Subset(turn(set), []int{7, 2, 4, 9, 1})
+		require.NoError(t, err)
+		some, err = dataset.Drawers(some, 2, 4)
+		require.NoError(t, err)
+		return some
+	}
+	for _, c := range []struct {
+		of    func(dataset.Set) dataset.Set
+		spec  Spec
+		bytes bool
+	}{
+		{nil, Spec{}, true},
+		{nil, Spec{Rotation: dataset.RotateEpisode}, true},
+		{nil, Spec{Rotation: dataset.RotatePerClass}, true},
+		{turn, Spec{Rotation: dataset.RotateClasses}, true},
+		{part, Spec{Rotation: dataset.RotateClasses}, true},
+		{nil, Spec{Distort: dataset.Distortion{Rotate: 10, Shift: 1, Chance: .5}}, false},
+	} {
+		c.spec.Way, c.spec.Shot, c.spec.Query = 5, 1, 2
+		batch := func(set dataset.Set) *Batch {
+			if c.of != nil {
+				set = c.of(set)
+			}
+			return sampler(t, set, c.spec, 1, "train").Batch(3, 4)
+		}
+		got, want := batch(drawn), batch(foreign{drawn})
+		for _, p := range []Pixels{got.Support, got.QueryImages} {
+			require.Equal(t, c.bytes, len(p.Bytes) > 0, "%+v", c.spec)
+			require.Equal(t, c.bytes, len(p.Values) == 0, "%+v", c.spec)
+		}
+		require.Empty(t, want.Support.Bytes)
+		require.Empty(t, want.QueryImages.Bytes)
+		for _, b := range []*Batch{got, want} {
+			b.Support, b.QueryImages = Pixels{Values: b.Support.Floats()}, Pixels{Values: b.QueryImages.Floats()}
+		}
+		assert.Equal(t, want, got, "%+v", c.spec)
+	}
+}
+
+func TestPixels(t *testing.T) {
+	all := make([]byte, 256)
+	values := make([]float32, 256)
+	for i := range all {
+		all[i], values[i] = byte(i), float32(float64(i)/255)
+	}
+	for _, p := range []Pixels{{Bytes: all}, {Values: values}} {
+		assert.Equal(t, 256, p.Len())
+		assert.Equal(t, values, p.Floats())
+		some := p.Slice(3, 7)
+		assert.Equal(t, 4, some.Len())
+		assert.Equal(t, values[3:7], some.Floats())
+		some.Floats()[0] = 2
+		assert.Equal(t, values[3:7], some.Floats(), "a copy")
+	}
+	assert.Zero(t, Pixels{}.Slice(0, 0).Len())
 }
 
 func TestBatchesFromManyGoroutines(t *testing.T) {

@@ -48,6 +48,7 @@ type Episode struct {
 // Sampler draws episodes from a set. It may be used from several goroutines.
 type Sampler struct {
 	set                     dataset.Set
+	bytes                   func(dst []byte, class, instance, quarter int) // dataset.Bytes where no image is bent, else nil
 	spec                    Spec
 	seed                    uint64
 	stream                  string
@@ -108,6 +109,9 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 			return nil, fmt.Errorf("episode: %d-way episodes within an alphabet need one of %d classes but the largest has %d: lower the way",
 				spec.Way, spec.Way, largest)
 		}
+	}
+	if spec.Distort == (dataset.Distortion{}) {
+		s.bytes = dataset.Bytes(set)
 	}
 	s.channels, s.height, s.width = set.Shape()
 	s.scratch.New = func() any { return new(scratch) }

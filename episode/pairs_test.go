@@ -70,16 +70,16 @@ func TestEpisodesAreDistorted(t *testing.T) {
 	assert.Equal(t, plain.Classes, bent.Classes)
 	assert.Equal(t, plain.QueryLabels, bent.QueryLabels)
 	assert.Equal(t, bent, s.Batch(5, 2), "drawn again it is the same")
-	assert.Equal(t, bent.Support[3*256:], s.Batch(6, 1).Support, "whatever it is drawn beside")
+	assert.Equal(t, bent.Support.Values[3*256:], s.Batch(6, 1).Support.Values, "whatever it is drawn beside")
 	for i := range 6 {
-		assert.NotEqual(t, plain.Support[i*256:(i+1)*256], bent.Support[i*256:(i+1)*256])
+		assert.NotEqual(t, plain.Support.Slice(i*256, (i+1)*256).Floats(), bent.Support.Slice(i*256, (i+1)*256).Floats())
 	}
 
 	// The same image everywhere: copies differ.
 	one, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 1, Instances: 2, Size: 16})
 	require.NoError(t, err)
 	b := sampler(t, one, Spec{Way: 1, Shot: 1, Distort: spec.Distort}, 1, "train").Batch(0, 2)
-	assert.NotEqual(t, b.Support[:256], b.Support[256:])
+	assert.NotEqual(t, b.Support.Values[:256], b.Support.Values[256:])
 
 	spec.Distort.Shear = 2
 	_, err = New(set, spec, 1, "train")

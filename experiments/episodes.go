@@ -122,11 +122,11 @@ func (w *fewshotWork) pictures(b *episode.Batch, chances []float64) plot.Picture
 	for label, name := range w.classNames(b) {
 		row := plot.PictureRow{Name: name}
 		for i := label * b.Shot; i < (label+1)*b.Shot; i++ {
-			row.Left = append(row.Left, plot.Picture{Image: w.picture(b.Support[i*size : (i+1)*size])})
+			row.Left = append(row.Left, plot.Picture{Image: w.picture(b.Support.Slice(i*size, (i+1)*size).Floats())})
 		}
 		for i := label * b.Query; i < (label+1)*b.Query; i++ {
 			told := chances[i*b.Way : (i+1)*b.Way]
-			p := plot.Picture{Image: w.picture(b.QueryImages[i*size : (i+1)*size])}
+			p := plot.Picture{Image: w.picture(b.QueryImages.Slice(i*size, (i+1)*size).Floats())}
 			most := slices.Max(told)
 			taken := slices.Index(told, most)
 			p.Caption, p.Wrong = fmt.Sprintf("%d, %.0f %%", taken+1, 100*most), taken != label

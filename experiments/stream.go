@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
@@ -144,14 +145,14 @@ func (w *fewshotWork) streams(ctx context.Context, on tensor.Device) (*passing, 
 	t, s, encode := w.file.Stream, w.passing, w.net.(imageEncoder)
 	out := &passing{classes: t.Classes, examples: t.Classes * t.Shot, streams: t.Streams}
 	var keys, values, queries []*tensor.Tensor
-	embed := func(images []float32, n int) *tensor.Tensor {
+	embed := func(images episode.Pixels, n int) *tensor.Tensor {
 		channels, height, width := s.Set().Shape()
 		size := channels * height * width
 		var parts []*tensor.Tensor
 		for at, together := 0, w.together(1, nn.RunningStats); at < n; at += together {
 			m := min(together, n-at)
 			parts = append(parts, tensor.Eval(func() *tensor.Tensor {
-				x := tensor.New(images[at*size:(at+m)*size], int64(m), int64(channels), int64(height), int64(width)).On(on)
+				x := fewshot.Images(images.Slice(at*size, (at+m)*size), on, int64(m), int64(channels), int64(height), int64(width))
 				return encode.Encode(&nn.Pass{Norm: nn.RunningStats}, x)
 			}))
 		}

@@ -24,9 +24,9 @@ func NewTask(b *episode.Batch, on tensor.Device) *Task {
 	support, query := int64(b.Way*b.Shot), int64(b.Way*b.Query)
 	return &Task{
 		Way:           int64(b.Way),
-		Support:       tensor.New(b.Support, n, support, c, h, w).On(on),
+		Support:       Images(b.Support, on, n, support, c, h, w),
 		SupportLabels: tensor.New(b.SupportLabels, n, support).On(on),
-		Query:         tensor.New(b.QueryImages, n, query, c, h, w).On(on),
+		Query:         Images(b.QueryImages, on, n, query, c, h, w),
 		QueryLabels:   tensor.New(b.QueryLabels, n, query).On(on),
 	}
 }

@@ -3,6 +3,7 @@ package fewshot_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/engram-go/engram/dataset"
@@ -34,22 +35,28 @@ func (e flatten) Width() int64                                        { return e
 
 func TestNewTaskHoldsTheBatch(t *testing.T) {
 	testkit.Enter(t)
-	b := batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 5)
-	task := fewshot.NewTask(b, tensor.CPU)
-	assert.Equal(t, int64(4), task.Way)
-	assert.Equal(t, []int64{5, 8, 1, 16, 16}, task.Support.Shape())
-	assert.Equal(t, []int64{5, 12, 1, 16, 16}, task.Query.Shape())
-	assert.Equal(t, []int64{5, 8}, task.SupportLabels.Shape())
-	assert.Equal(t, []int64{5, 12}, task.QueryLabels.Shape())
-	assert.Equal(t, b.Support, tensor.Values[float32](task.Support))
-	assert.Equal(t, b.QueryImages, tensor.Values[float32](task.Query))
-	assert.Equal(t, b.SupportLabels, tensor.Values[int64](task.SupportLabels))
-	assert.Equal(t, b.QueryLabels, tensor.Values[int64](task.QueryLabels))
+	ofBytes := batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 5)
+	support, query := ofBytes.Support.Floats(), ofBytes.QueryImages.Floats()
+	ofValues := *ofBytes
+	ofValues.Support, ofValues.QueryImages = episode.Pixels{Values: slices.Clone(support)}, episode.Pixels{Values: query}
+	require.NotEmpty(t, ofBytes.Support.Bytes)
+	for _, b := range []*episode.Batch{ofBytes, &ofValues} {
+		task := fewshot.NewTask(b, tensor.CPU)
+		assert.Equal(t, int64(4), task.Way)
+		assert.Equal(t, []int64{5, 8, 1, 16, 16}, task.Support.Shape())
+		assert.Equal(t, []int64{5, 12, 1, 16, 16}, task.Query.Shape())
+		assert.Equal(t, []int64{5, 8}, task.SupportLabels.Shape())
+		assert.Equal(t, []int64{5, 12}, task.QueryLabels.Shape())
+		assert.Equal(t, support, tensor.Values[float32](task.Support))
+		assert.Equal(t, query, tensor.Values[float32](task.Query))
+		assert.Equal(t, b.SupportLabels, tensor.Values[int64](task.SupportLabels))
+		assert.Equal(t, b.QueryLabels, tensor.Values[int64](task.QueryLabels))
 
-	// The batch's memory is used again for the next one; the task must not feel it.
-	was := task.Support.Floats()
-	clear(b.Support)
-	assert.Equal(t, was, task.Support.Floats())
+		// The batch's memory is used again for the next one; the task must not feel it.
+		clear(b.Support.Bytes)
+		clear(b.Support.Values)
+		assert.Equal(t, support, tensor.Values[float32](task.Support))
+	}
 }
 
 func TestEmbedSplitsSupportFromQueries(t *testing.T) {

@@ -1,0 +1,43 @@
+package fewshot_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/tensor"
+)
+
+// A byte becomes the float that is nearest to v/255, wherever it lies in whatever number of bytes.
+func TestBytesBecomeTheNearestValues(t *testing.T) {
+	testkit.Enter(t)
+	for n := range 300 {
+		bytes, want := make([]byte, n), make([]float32, n)
+		for i := range bytes {
+			bytes[i] = byte(i + 255*n)
+			want[i] = float32(bytes[i]) / 255
+		}
+		for _, p := range []episode.Pixels{{Bytes: bytes}, {Values: want}} {
+			x := fewshot.Images(p, tensor.CPU, 1, int64(n))
+			require.Equal(t, []int64{1, int64(n)}, x.Shape())
+			for i, v := range tensor.Values[float32](x) {
+				require.Equal(t, math.Float32bits(want[i]), math.Float32bits(v), "byte %d, %d of %d", bytes[i], i, n)
+			}
+		}
+	}
+}
+
+func TestImagesOfAnotherNumber(t *testing.T) {
+	testkit.Enter(t)
+	for _, p := range []episode.Pixels{{Bytes: make([]byte, 6)}, {Values: make([]float32, 6)}} {
+		for _, shape := range [][]int64{{2, 2}, {2, 4}, {0, 6}} {
+			assert.Panics(t, func() { fewshot.Images(p, tensor.CPU, shape...) })
+		}
+		assert.Equal(t, []int64{2, 3}, fewshot.Images(p, tensor.CPU, 2, 3).Shape())
+	}
+}
