@@ -57,19 +57,22 @@ func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return Convolve(p, x, l.Weight, l.Bias, l.config)
 }
 
-// Convolve is a [Conv2d] of parameters that are kept elsewhere, and of the settings Stride, Padding and Groups: by tiles
-// ([tensor.TileConv2d]) where that can be, is faster and the pass's gradients are not differentiated again
-// ([Pass.HigherOrder]). bias may be nil.
+// Convolve is a [Conv2d] of parameters that are kept elsewhere, and of the settings Stride, Padding and Groups: by faster ways
+// ([tensor.Conv2dOnce]) where there are such and the pass's gradients are not differentiated again ([Pass.HigherOrder]). bias
+// may be nil.
 func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *tensor.Tensor {
-	w, stride, groups := p.Value(weight).To(x.DType()), max(c.Stride, 1), max(c.Groups, 1)
+	w, stride, groups := p.Value(weight), max(c.Stride, 1), max(c.Groups, 1)
 	var b *tensor.Tensor
 	if bias != nil {
-		b = p.Value(bias).To(x.DType())
+		b = p.Value(bias)
 	}
 	if stride == 1 && groups == 1 && !p.HigherOrder {
-		return tensor.TileConv2d(x, w, b, c.Padding)
+		return tensor.Conv2dOnce(x, w, b, c.Padding)
 	}
-	return tensor.Conv2d(x, w, b, stride, c.Padding, groups)
+	if b != nil {
+		b = b.To(x.DType())
+	}
+	return tensor.Conv2d(x, w.To(x.DType()), b, stride, c.Padding, groups)
 }
 
 // BatchNorm normalises each channel over batch and positions, then scales and shifts it: Ioffe and Szegedy 2015,

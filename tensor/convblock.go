@@ -52,7 +52,7 @@ func NormReLUPoolPlain(x, gain, bias, mean, variance *Tensor, batchStats bool, m
 //
 // Where x is an image of at most four channels that no gradient is wanted for, on the CPU, the convolution is part of the pass,
 // whose weights are not rounded: its output, the network's largest tensor, is computed in registers and never stored. What holds of
-// second-order gradients there holds here; the plain form is [ConvNormReLUPoolPlain]. Elsewhere it is [TileConv2d].
+// second-order gradients there holds here; the plain form is [ConvNormReLUPoolPlain]. Elsewhere it is [Conv2dOnce].
 func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
 	const op = "ConvNormReLUPool"
 	in, cw, cb := unsafe.Pointer(x.ptr(op)), unsafe.Pointer(w.ptr(op)), unsafe.Pointer(b.optional(op))
@@ -62,7 +62,7 @@ func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bo
 		if x.Rank() == 4 {
 			x = x.ChannelsLast()
 		}
-		return NormReLUPool(convOf(TileConv2d, x, w, b), gain, bias, mean, variance, batchStats, momentum, eps, window)
+		return NormReLUPool(Conv2dOnce(x, w, b, 1), gain, bias, mean, variance, batchStats, momentum, eps, window)
 	}
 	out := C.eg_image_conv_block(in, cw, cb, ng, nb, m, v, batch, C.double(momentum), C.double(eps), C.int64_t(window))
 	return result(op, libtch.Ctensor(out), x, w, b, gain, bias)
@@ -70,14 +70,8 @@ func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bo
 
 // ConvNormReLUPoolPlain is [ConvNormReLUPool] operation by operation.
 func ConvNormReLUPoolPlain(x, w, b, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
-	plain := func(x, w, b *Tensor, padding int64) *Tensor { return Conv2d(x, w, b, 1, padding, 1) }
-	return NormReLUPoolPlain(convOf(plain, x, w, b), gain, bias, mean, variance, batchStats, momentum, eps, window)
-}
-
-// convOf is a block's convolution in the type of x.
-func convOf(convolve func(x, w, b *Tensor, padding int64) *Tensor, x, w, b *Tensor) *Tensor {
 	if b != nil {
 		b = b.To(x.DType())
 	}
-	return convolve(x, w.To(x.DType()), b, 1)
+	return NormReLUPoolPlain(Conv2d(x, w.To(x.DType()), b, 1, 1, 1), gain, bias, mean, variance, batchStats, momentum, eps, window)
 }

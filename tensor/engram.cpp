@@ -147,11 +147,9 @@ int eg_copy_from(void *tensor, const void *data, int64_t bytes) {
     at::Tensor &t = T(tensor);
     if (int64_t(t.nbytes()) != bytes)
       throw std::invalid_argument("the data has " + std::to_string(bytes) + " bytes, the tensor " + std::to_string(t.nbytes()));
-    if (t.device().is_cpu() && t.is_contiguous()) {
-      const auto from = static_cast<const char *>(data);
-      const auto to = static_cast<char *>(t.data_ptr());
-      at::parallel_for(0, bytes, 1 << 18, [&](int64_t a, int64_t b) { memcpy(to + a, from + a, b - a); });
-    } else
+    if (t.device().is_cpu() && t.is_contiguous())
+      memcpy(t.data_ptr(), data, bytes);
+    else
       t.copy_(at::from_blob(const_cast<void *>(data), t.sizes(), t.options().device(at::kCPU).requires_grad(false)));
     return 0;
   });

@@ -30,6 +30,8 @@ const char *eg_version(void);
 // The file that the symbol was loaded from, or NULL; the caller frees it.
 char *eg_library(const char *symbol);
 
+// Writes n bytes v as v/255, each the float nearest to it.
+void eg_of_bytes(float *out, const uint8_t *in, int64_t n);
 int eg_copy_from(void *tensor, const void *data, int64_t bytes);
 int eg_copy_to(void *tensor, void *data, int64_t bytes);
 void *eg_empty(const int64_t *shape, int rank, int dtype, int device);

@@ -173,6 +173,19 @@ func Made[E Element](f func(values []E), shape ...int64) *Tensor {
 	return t
 }
 
+// OfBytes makes a float32 tensor of a shape of v/255 for each byte v, on the CPU. It panics where their sizes differ.
+func OfBytes(data []byte, shape ...int64) *Tensor {
+	const op = "OfBytes"
+	if int64(len(data)) != count(shape) {
+		panic(&Error{Op: op, Msg: fmt.Sprintf("%d bytes do not fill the shape %v", len(data), shape)})
+	}
+	t := Empty(Float32, CPU, shape...)
+	if len(data) > 0 {
+		C.eg_of_bytes((*C.float)(libtch.AtDataPtr(t.ptr(op))), (*C.uint8_t)(unsafe.Pointer(&data[0])), C.int64_t(len(data)))
+	}
+	return t
+}
+
 // Scalar makes a tensor without dimensions.
 func Scalar(v float32) *Tensor { return New([]float32{v}) }
 

@@ -378,7 +378,7 @@ struct TileConv : torch::autograd::Function<TileConv> {
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
-    engram::refuse_second_order("TileConv2d");
+    engram::refuse_second_order("Conv2dOnce");
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1];
     const Sizes s = sizes(x, w, ctx->saved_data["padding"].toInt());

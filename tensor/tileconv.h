@@ -1,4 +1,4 @@
-// Convolutions by tiles; tileconv.go documents them.
+// Convolutions by tiles; conv.go documents them.
 #ifndef ENGRAM_TENSOR_TILECONV_H
 #define ENGRAM_TENSOR_TILECONV_H
 #include <stdint.h>

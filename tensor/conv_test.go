@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/cpu"
 )
 
 type convolution struct{ images, in, height, width, out, kernel, padding int64 }
@@ -42,25 +43,25 @@ func direct(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 	return tensor.Conv2d(x, w, b, 1, padding, 1)
 }
 
-// byTiles is TileConv2d, and says where it fell back on Conv2d, whose gradients have gradients.
-func byTiles(t *testing.T) func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+// once is Conv2dOnce, and says where it fell back on Conv2d, whose gradients have gradients.
+func once(t *testing.T) func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 	return func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 		err := tensor.Do(func() error {
-			y := tensor.TileConv2d(x, w, b, padding)
+			y := tensor.Conv2dOnce(x, w, b, padding)
 			tensor.GradWith([]*tensor.Tensor{y.Square().Sum()}, []*tensor.Tensor{x}, tensor.GradOptions{Create: true})
 			return nil
 		})
-		require.ErrorContains(t, err, "TileConv2d has no second-order gradient")
-		return tensor.TileConv2d(x, w, b, padding)
+		require.ErrorContains(t, err, "Conv2dOnce has no second-order gradient")
+		return tensor.Conv2dOnce(x, w, b, padding)
 	}
 }
 
-func TestTileConv2dIsConv2d(t *testing.T) {
+func TestConv2dOnceIsConv2d(t *testing.T) {
 	for _, c := range tiled {
 		for _, bias := range []bool{true, false} {
 			t.Run(fmt.Sprint(c, bias), func(t *testing.T) {
 				balanced(t, func() {
-					want, got := c.run(direct, bias), c.run(byTiles(t), bias)
+					want, got := c.run(direct, bias), c.run(once(t), bias)
 					tolerance := 4e-6
 					if c.kernel == 3 {
 						tolerance = 2e-5 // of Winograd's transforms
@@ -76,14 +77,14 @@ func TestTileConv2dIsConv2d(t *testing.T) {
 }
 
 // Both ways stay as near to the convolution in float64 as is said of them.
-func TestTileConv2dRoundsAsItSays(t *testing.T) {
+func TestConv2dOnceRoundsAsItSays(t *testing.T) {
 	for _, c := range []convolution{{16, 64, 48, 48, 128, 7, 0}, {80, 64, 14, 14, 64, 3, 1}} {
 		balanced(t, func() {
 			bound := 5e-7
 			if c.kernel == 3 {
 				bound = 1e-5
 			}
-			got := c.run(byTiles(t), true)["y"]
+			got := c.run(once(t), true)["y"]
 			want := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 				return direct(x.To(tensor.Float64), w.To(tensor.Float64), b.To(tensor.Float64), padding)
 			}, true)["y"]
@@ -93,7 +94,7 @@ func TestTileConv2dRoundsAsItSays(t *testing.T) {
 }
 
 // The values are the same on any number of threads.
-func TestTileConv2dDoesNotDependOnThreads(t *testing.T) {
+func TestConv2dOnceDoesNotDependOnThreads(t *testing.T) {
 	defer tensor.SetThreads(tensor.Threads())
 	for _, c := range tiled {
 		balanced(t, func() {
@@ -101,7 +102,7 @@ func TestTileConv2dDoesNotDependOnThreads(t *testing.T) {
 			for _, threads := range []int{1, 2, 3} {
 				tensor.SetThreads(threads)
 				s := tensor.Enter()
-				got := c.run(tensor.TileConv2d, true)
+				got := c.run(tensor.Conv2dOnce, true)
 				for _, v := range got {
 					s.Keep(v)
 				}
@@ -117,11 +118,43 @@ func TestTileConv2dDoesNotDependOnThreads(t *testing.T) {
 	}
 }
 
+// In bfloat16 the gradients of w and b are those of what was convolved, exact but for the rounding of float32 where the
+// processor has matrices, and rounded to bfloat16 elsewhere; results and the gradient of x are Conv2d's.
+func TestConv2dOnceInBFloat16(t *testing.T) {
+	half := func(x *tensor.Tensor) *tensor.Tensor { return x.To(tensor.BFloat16) }
+	for _, c := range []convolution{{80, 64, 14, 14, 64, 3, 1}, {9, 32, 7, 5, 96, 3, 1}, {1, 64, 3, 3, 32, 3, 1}, {5, 64, 13, 10, 32, 3, 0}, {3, 32, 12, 15, 64, 7, 2}, {2, 128, 9, 9, 256, 4, 0}, {4, 64, 4, 4, 64, 1, 0}} {
+		for _, bias := range []bool{true, false} {
+			balanced(t, func() {
+				got := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+					return tensor.Conv2dOnce(half(x), w, b, padding).To(tensor.Float32)
+				}, bias)
+				rounded := func(x *tensor.Tensor) *tensor.Tensor { return half(x).To(tensor.Float32) }
+				kept := func(x *tensor.Tensor) *tensor.Tensor { // rounded, its gradient not
+					return x.Add(rounded(x.Detach()).Sub(x.Detach()))
+				}
+				want := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+					if b != nil {
+						b = kept(b)
+					}
+					return rounded(direct(rounded(x), kept(w), b, padding))
+				}, bias)
+				for name := range want {
+					tolerance := 1. / 100
+					if cpu.X86.HasAMXBF16 && (name == "dw" || name == "db") {
+						tolerance = 1e-5
+					}
+					near(t, want[name], got[name], tolerance, fmt.Sprint(name, c, bias))
+				}
+			})
+		}
+	}
+}
+
 // What tiles do not pay for, or cannot take, is Conv2d to the last bit, its errors included.
-func TestTileConv2dElsewhereIsConv2d(t *testing.T) {
+func TestConv2dOnceElsewhereIsConv2d(t *testing.T) {
 	for _, c := range []convolution{{8, 1, 28, 28, 64, 3, 1}, {8, 63, 14, 14, 64, 3, 1}, {8, 64, 14, 14, 60, 3, 1}, {2, 64, 14, 14, 64, 1, 0}, {1, 64, 2, 2, 64, 3, 1}, {4, 128, 9, 9, 256, 4, 0}} {
 		balanced(t, func() {
-			want, got := c.run(direct, true), c.run(tensor.TileConv2d, true)
+			want, got := c.run(direct, true), c.run(tensor.Conv2dOnce, true)
 			for name := range want {
 				assert.Equal(t, want[name].Floats(), got[name].Floats(), "%s of %v", name, c)
 			}
@@ -130,12 +163,12 @@ func TestTileConv2dElsewhereIsConv2d(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.BFloat16, tensor.Float64} {
 		balanced(t, func() {
 			r := rand.New(rand.NewPCG(1, 1))
-			x, w := normal(r, 0, 1, 8, 64, 14, 14).To(d), normal(r, 0, 1, 64, 64, 3, 3).To(d)
-			assert.Equal(t, tensor.Conv2d(x, w, nil, 1, 1, 1).Floats(), tensor.TileConv2d(x, w, nil, 1).Floats())
+			x, w, b := normal(r, 0, 1, 8, 64, 14, 14).To(d), normal(r, 0, 1, 64, 64, 3, 3), normal(r, 0, 1, 64)
+			assert.Equal(t, tensor.Conv2d(x, w.To(d), b.To(d), 1, 1, 1).Floats(), tensor.Conv2dOnce(x, w, b, 1).Floats())
 		})
 	}
 	err := tensor.Do(func() error {
-		tensor.TileConv2d(tensor.Ones(8, 64, 14, 14), tensor.Ones(64, 32, 3, 3), nil, 1)
+		tensor.Conv2dOnce(tensor.Ones(8, 64, 14, 14), tensor.Ones(64, 32, 3, 3), nil, 1)
 		return nil
 	})
 	assert.ErrorContains(t, err, "Conv2d")

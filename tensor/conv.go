@@ -1,0 +1,44 @@
+package tensor
+
+// #include "halfconv.h"
+// #include "tileconv.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/sugarme/gotch/libtch"
+)
+
+// Conv2dOnce is [Conv2d] with stride 1 and one group, of x [batch, in, height, width] with w [out, in, kernel, kernel] and b
+// [out], which may be nil, both rounded to the type of x, by faster ways whose gradients have none themselves. On the CPU these
+// are:
+//
+// In float32, where kernels and images are large enough, a fraction of the multiplications: the output is cut into tiles, and
+// the convolution of a tile is a product of transforms. Kernels of three go by the minimal filtering of Winograd (Lavin and Gray
+// 2016, section 4.1: F(4×4, 3×3), a quarter of the multiplications), larger ones by the discrete Fourier transform (Mathieu et
+// al. 2014, in tiles: 7×7 in a tenth). The size of the tiles follows from the sizes of the operands alone. Of the largest value
+// of the result, rounding takes some 6 parts in 10⁶ by Winograd's way, 4 in 10⁷ by Fourier's, and 1 or 2 in 10⁶ in Conv2d.
+//
+// In bfloat16 with float32 w and b, on processors that have matrices of it (AMX): the gradients of w and b are summed in float32
+// and never rounded, where Conv2d rounds them to bfloat16, and come in half the time.
+//
+// Elsewhere it is Conv2d: for few channels or numbers of channels that are no multiple of 16 (in bfloat16 of 32), small images,
+// other types and other devices. It is fastest where x is [Tensor.ChannelsLast]; so is its result.
+func Conv2dOnce(x, w, b *Tensor, padding int64) *Tensor {
+	const op = "Conv2dOnce"
+	at := func(t *Tensor) unsafe.Pointer { return unsafe.Pointer(t.optional(op)) }
+	x.ptr(op)
+	w.ptr(op)
+	if C.eg_half_conv_fits(at(x), at(w), at(b), C.int64_t(padding)) != 0 {
+		return result(op, libtch.Ctensor(C.eg_half_conv(at(x), at(w), at(b), C.int64_t(padding))), x, w, b)
+	}
+	w = w.To(x.DType())
+	if b != nil {
+		b = b.To(x.DType())
+	}
+	if C.eg_tile_conv_fits(at(x), at(w), at(b), C.int64_t(padding)) != 0 {
+		return result(op, libtch.Ctensor(C.eg_tile_conv(at(x), at(w), at(b), C.int64_t(padding))), x, w, b)
+	}
+	return Conv2d(x, w, b, 1, padding, 1)
+}
