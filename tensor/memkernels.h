@@ -37,18 +37,98 @@ EG_INLINE float logarithm(float x) {
 }
 EG_INLINE double logarithm(double x) { return std::log(x); }
 
+// One by the root of a positive normal number, likewise: a guess from its bits and Newton's steps.
+EG_INLINE float inverse_root(float x) {
+  float y = __builtin_bit_cast(float, 0x5f3759df - (__builtin_bit_cast(int32_t, x) >> 1));
+  for (int i = 0; i < 3; i++)
+    y *= 1.5f - .5f * x * y * y;
+  return y;
+}
+EG_INLINE double inverse_root(double x) { return 1 / std::sqrt(x); }
+
 template <class F> EG_INLINE F logistic(F x) { return F(1) / (F(1) + power(-x)); }
 template <class F> EG_INLINE F hyperbolic(F x) { return F(1) - F(2) / (F(1) + power(F(2) * x)); }
 template <class F> EG_INLINE F softplus(F x) { return std::max(x, F(0)) + std::log1p(std::exp(-std::abs(x))); }
 template <class F> EG_INLINE F bound(F x, F by) { return x < -by ? -by : x > by ? by : x; }
 
+// ---- vectors, and sums of them ----
+
+template <class F> constexpr int lanes = EG_BYTES / sizeof(F);
+
+// All of a vector, or where it is said to be a part its first n values and for the others fill.
+template <bool Part, class V, class F> EG_INLINE void load(const F *from, int64_t n, V &v, F fill = 0) {
+  if (!Part) {
+    memcpy(&v, from, sizeof(V));
+    return;
+  }
+  F all[lanes<F>];
+#pragma omp simd
+  for (int l = 0; l < lanes<F>; l++)
+    all[l] = l < n ? from[l] : fill;
+  memcpy(&v, all, sizeof(V));
+}
+
+template <bool Part, class V, class F> EG_INLINE void store(const V &v, int64_t n, F *to) {
+  if (!Part) {
+    memcpy(to, &v, sizeof(V));
+    return;
+  }
+  F all[lanes<F>];
+  memcpy(all, &v, sizeof(V));
+#pragma omp simd
+  for (int l = 0; l < lanes<F>; l++)
+    if (l < n)
+      to[l] = all[l];
+}
+
+// A vector's values in pairs, of which each takes the place of the other, so many places away.
+template <int Away, class V, size_t... L> EG_INLINE V swapped(V v, std::index_sequence<L...>) {
+#ifdef __clang__
+  return __builtin_shufflevector(v, v, int(L ^ Away)...);
+#else
+  return __builtin_shuffle(v, decltype(v < v){int(L ^ Away)...});
+#endif
+}
+
+// The sum, or the largest, of a vector's values: by halves, as one after the other they would wait for each other.
+template <class F, int Away = lanes<F> / 2, class V> EG_INLINE F total(V v) {
+  if constexpr (Away == 0)
+    return v[0];
+  else
+    return total<F, Away / 2>(v + swapped<Away>(v, std::make_index_sequence<lanes<F>>()));
+}
+template <class F, int Away = lanes<F> / 2, class V> EG_INLINE F largest(V v) {
+  if constexpr (Away == 0) {
+    return v[0];
+  } else {
+    const V other = swapped<Away>(v, std::make_index_sequence<lanes<F>>());
+    return largest<F, Away / 2>(v > other ? v : other);
+  }
+}
+
 // Σ a·b
 template <class F> EG_INLINE F dot(const F *a, const F *b, int64_t n) {
-  F s = 0;
-#pragma omp simd reduction(+ : s)
-  for (int64_t i = 0; i < n; i++)
-    s += a[i] * b[i];
-  return s;
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  V sum{}, x, y;
+  int64_t i = 0;
+  for (; i + lanes<F> <= n; i += lanes<F>) {
+    load<false>(a + i, 0, x);
+    load<false>(b + i, 0, y);
+    sum += x * y;
+  }
+  if (i < n) {
+    load<true>(a + i, n - i, x);
+    load<true>(b + i, n - i, y);
+    sum += x * y;
+  }
+  return total<F>(sum);
+}
+
+template <class F> EG_INLINE void copy_or_zero(const F *from, int64_t n, F *to) {
+  if (from)
+    std::copy_n(from, n, to);
+  else
+    std::fill_n(to, n, F(0));
 }
 
 // y += a·x
@@ -60,16 +140,30 @@ template <class F> EG_INLINE void axpy(F a, const F *x, F *y, int64_t n) {
 
 // x becomes its own softmax.
 template <class F> EG_INLINE void softmax(F *x, int64_t n) {
-  F top = x[0], sum = 0;
-#pragma omp simd reduction(max : top)
-  for (int64_t i = 0; i < n; i++)
-    top = x[i] > top ? x[i] : top;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < n; i++) {
-    x[i] = power(x[i] - top);
-    sum += x[i];
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  V most = V{} + x[0], sum{}, v;
+  int64_t i = 0;
+  for (; i + lanes<F> <= n; i += lanes<F>) {
+    load<false>(x + i, 0, v);
+    most = v > most ? v : most;
   }
-  const F scale = F(1) / sum;
+  if (i < n) {
+    load<true>(x + i, n - i, v, x[0]);
+    most = v > most ? v : most;
+  }
+  const F top = largest<F>(most);
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    x[i] = power(x[i] - top);
+  for (i = 0; i + lanes<F> <= n; i += lanes<F>) {
+    load<false>(x + i, 0, v);
+    sum += v;
+  }
+  if (i < n) {
+    load<true>(x + i, n - i, v);
+    sum += v;
+  }
+  const F scale = F(1) / total<F>(sum);
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     x[i] *= scale;
@@ -83,73 +177,260 @@ template <class F> EG_INLINE void softmax_back(const F *w, F *g, int64_t n) {
     g[i] = w[i] * (g[i] - mean);
 }
 
+// What the sums of a product take of the registers that there are: 32 of AVX-512, else 16.
+constexpr int panel_vectors = EG_BYTES == 64 ? 4 : 2, panel_rows = EG_BYTES == 64 ? 4 : 6;
+
+// ---- products of heads with a memory ----
+//
+// All heads at once: what is loaded of the memory serves every head, and the sums stay in registers, which GCC grants only
+// loops that it is told to unroll.
+
+// What mix multiplies by: at[t·term + r·row] for term t and row r.
+template <class F> struct Map {
+  const F *at;
+  int64_t term, row;
+};
+
+// What mix adds to: base, or nothing where it is null, less m·along where that is not.
+template <class F> struct Start {
+  const F *base, *m, *along;
+};
+
+// So many rows of mix from row top on, of them so many vectors from slot c on.
+template <class F, int Rows, int Vectors, bool Part> EG_INLINE void mix_block(Map<F> map, int64_t top, int64_t terms, const F *in, Start<F> start, F *out, int64_t n, int64_t c) {
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  const int64_t first = top * n + c, left = n - c;
+  const F *at = map.at + top * map.row;
+  V sum[Rows][Vectors];
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++) {
+      sum[r][v] = V{};
+      if (start.base)
+        load<Part>(start.base + first + r * n + v * lanes<F>, left, sum[r][v]);
+    }
+  if (start.along) {
+    V along[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++)
+      load<Part>(start.along + c + v * lanes<F>, left, along[v]);
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; v++) {
+        V m;
+        load<Part>(start.m + first + r * n + v * lanes<F>, left, m);
+        sum[r][v] -= m * along[v];
+      }
+  }
+  for (int64_t t = 0; t < terms; t++) {
+    V x[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++)
+      load<Part>(in + t * n + c + v * lanes<F>, left, x[v]);
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; v++)
+        sum[r][v] += at[t * map.term + r * map.row] * x[v];
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++)
+      store<Part>(sum[r][v], left, out + first + r * n + v * lanes<F>);
+}
+
+template <class F, int Rows> EG_INLINE void mix_rows(Map<F> map, int64_t r, int64_t terms, const F *in, Start<F> start, F *out, int64_t n) {
+  int64_t c = 0;
+  for (; c + panel_vectors * lanes<F> <= n; c += panel_vectors * lanes<F>)
+    mix_block<F, Rows, panel_vectors, false>(map, r, terms, in, start, out, n, c);
+  for (; c + lanes<F> <= n; c += lanes<F>)
+    mix_block<F, Rows, 1, false>(map, r, terms, in, start, out, n, c);
+  if (c < n)
+    mix_block<F, Rows, 1, true>(map, r, terms, in, start, out, n, c);
+}
+
+// out[r] = start[r] + Σ map(t, r)·in[t] for rows of n slots. start.base may be out.
+template <class F> static void mix(Map<F> map, int64_t rows, int64_t terms, const F *in, Start<F> start, F *out, int64_t n) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4)
+    mix_rows<F, 4>(map, r, terms, in, start, out, n);
+  if (r + 2 <= rows)
+    mix_rows<F, 2>(map, r, terms, in, start, out, n), r += 2;
+  if (r < rows)
+    mix_rows<F, 1>(map, r, terms, in, start, out, n);
+}
+
+// Of the places in a vector the lower half, or the upper one (Half is 1), of each Group of places, from a and b in turn by so
+// many places as Block.
+template <int Group, int Block, int Half, class V, size_t... L> EG_INLINE V interleave(V a, V b, std::index_sequence<L...>) {
+  constexpr int n = sizeof...(L);
+#define EG_PLACE int(L / Group * Group + Half * Group / 2 + L % Group / (2 * Block) * Block + L % Block + L / Block % 2 * n)...
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, EG_PLACE);
+#else
+  return __builtin_shuffle(a, b, decltype(a < b){EG_PLACE});
+#endif
+#undef EG_PLACE
+}
+
+// The sums of so many vectors' values, each as often as there are so many places in a vector. Values are brought together
+// within 16 bytes first, which is what processors do fastest.
+template <class F, int Count, class V> EG_INLINE V totals(const V *of) {
+  if constexpr (Count == 1) {
+    return *of;
+  } else {
+    constexpr int block = Count / 2, near = 16 / sizeof(F), group = block < near ? near : lanes<F>;
+    constexpr auto places = std::make_index_sequence<lanes<F>>();
+    const V a = totals<F, block>(of), b = totals<F, block>(of + block);
+    return interleave<group, block, 0>(a, b, places) + interleave<group, block, 1>(a, b, places);
+  }
+}
+
+template <bool Part, class F, int Rows, int Cols, class V> EG_INLINE void dots_step(const F *a, const F *b, int64_t n, int64_t left, V *sum) {
+  V y[Cols];
+#pragma GCC unroll 4
+  for (int c = 0; c < Cols; c++)
+    load<Part>(b + c * n, left, y[c]);
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; r++) {
+    V x;
+    load<Part>(a + r * n, left, x);
+#pragma GCC unroll 4
+    for (int c = 0; c < Cols; c++)
+      sum[r * Cols + c] += x * y[c];
+  }
+}
+
+template <class F, int Rows, int Cols> EG_INLINE void dots_block(const F *a, const F *b, int64_t n, F *out, int64_t step, bool add) {
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  constexpr int groups = (Rows * Cols + lanes<F> - 1) / lanes<F>;
+  V sum[groups * lanes<F>];
+#pragma GCC unroll 16
+  for (int i = 0; i < groups * lanes<F>; i++)
+    sum[i] = V{};
+  int64_t i = 0;
+  for (; i + lanes<F> <= n; i += lanes<F>)
+    dots_step<false, F, Rows, Cols>(a + i, b + i, n, 0, sum);
+  if (i < n)
+    dots_step<true, F, Rows, Cols>(a + i, b + i, n, n - i, sum);
+  F all[groups * lanes<F>];
+#pragma GCC unroll 4
+  for (int g = 0; g < groups; g++) {
+    const V t = totals<F, lanes<F>>(sum + g * lanes<F>);
+    memcpy(all + g * lanes<F>, &t, sizeof(V));
+  }
+  for (int r = 0; r < Rows; r++)
+    for (int c = 0; c < Cols; c++)
+      out[r * step + c] = all[r * Cols + c] + (add ? out[r * step + c] : F(0));
+}
+
+template <class F, int Rows> EG_INLINE void dots_rows(const F *a, const F *b, int64_t cols, int64_t n, F *out, bool add) {
+  int64_t c = 0;
+  for (; c + panel_vectors <= cols; c += panel_vectors)
+    dots_block<F, Rows, panel_vectors>(a, b + c * n, n, out + c, cols, add);
+  for (; c < cols; c++)
+    dots_block<F, Rows, 1>(a, b + c * n, n, out + c, cols, add);
+}
+
+// out [rows, cols] = the products of each of a's rows of n slots with each of b's, and what is there where it says add.
+template <class F> static void dots(const F *a, int64_t rows, const F *b, int64_t cols, int64_t n, F *out, bool add) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4)
+    dots_rows<F, 4>(a + r * n, b, cols, n, out + r * cols, add);
+  if (r + 2 <= rows)
+    dots_rows<F, 2>(a + r * n, b, cols, n, out + r * cols, add), r += 2;
+  if (r < rows)
+    dots_rows<F, 1>(a + r * n, b, cols, n, out + r * cols, add);
+}
+
+// What heads read, [heads, width], of a memory by weightings [heads, slots].
+template <class F> EG_INLINE void read_by(const F *w, int64_t heads, const F *m, int64_t slots, int64_t width, F *read) { dots(w, heads, m, width, slots, read, false); }
+
+// out [width, slots] = start + Σ vector·weighting over the heads, of vectors [heads, width] and weightings [heads, slots].
+template <class F> EG_INLINE void write_by(const F *vectors, const F *w, int64_t heads, Start<F> start, int64_t slots, int64_t width, F *out) {
+  mix(Map<F>{vectors, width, 1}, width, heads, w, start, out, slots);
+}
+
+// out [heads, slots] = base + the products of vectors [heads, width] with a memory's rows; base may be null.
+template <class F> EG_INLINE void against(const F *vectors, int64_t heads, const F *m, const F *base, int64_t slots, int64_t width, F *out) {
+  mix(Map<F>{vectors, 1, width}, heads, width, m, Start<F>{base, nullptr, nullptr}, out, slots);
+}
+
+template <class F, int Vectors, bool Part> EG_INLINE void squares(const F *m, int64_t slots, int64_t width, int64_t c, F *out) {
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  V sum[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; v++)
+    sum[v] = V{} + F(cosine_eps);
+  for (int64_t r = 0; r < width; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; v++) {
+      V x;
+      load<Part>(m + r * slots + c + v * lanes<F>, slots - c, x);
+      sum[v] += x * x;
+    }
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; v++)
+    store<Part>(sum[v], slots - c, out + c + v * lanes<F>);
+}
+
 // The inverse lengths [slots] of a memory's rows; metric.Cosine has the same eps.
 template <class F> EG_INLINE void inverse_lengths(const F *m, int64_t slots, int64_t width, F *out) {
-  std::fill_n(out, slots, F(cosine_eps));
-  for (int64_t v = 0; v < width; v++) {
-    const F *row = m + v * slots;
+  int64_t c = 0;
+  for (; c + 4 * lanes<F> <= slots; c += 4 * lanes<F>)
+    squares<F, 4, false>(m, slots, width, c, out);
+  for (; c + lanes<F> <= slots; c += lanes<F>)
+    squares<F, 1, false>(m, slots, width, c, out);
+  if (c < slots)
+    squares<F, 1, true>(m, slots, width, c, out);
+#pragma omp simd
+  for (int64_t i = 0; i < slots; i++)
+    out[i] = inverse_root(out[i]);
+}
+
+template <class F> EG_INLINE F inverse_length(const F *key, int64_t width) { return inverse_root(dot(key, key, width) + F(cosine_eps)); }
+
+// The cosines [heads, slots] of keys [heads, width] with the rows of a memory.
+template <class F> EG_INLINE void cosines(const F *m, const F *lengths, const F *keys, int64_t heads, int64_t slots, int64_t width, F *out) {
+  against(keys, heads, m, static_cast<const F *>(nullptr), slots, width, out);
+  for (int64_t h = 0; h < heads; h++, out += slots) {
+    const F own = inverse_length(keys + h * width, width);
 #pragma omp simd
     for (int64_t i = 0; i < slots; i++)
-      out[i] += row[i] * row[i];
+      out[i] *= own * lengths[i];
   }
-#pragma omp simd
-  for (int64_t i = 0; i < slots; i++)
-    out[i] = F(1) / std::sqrt(out[i]);
 }
 
-template <class F> EG_INLINE F inverse_length(const F *key, int64_t width) { return F(1) / std::sqrt(dot(key, key, width) + F(cosine_eps)); }
-
-// The cosines [slots] of a key with the rows of a memory.
-template <class F> EG_INLINE void cosines(const F *m, const F *lengths, const F *key, int64_t slots, int64_t width, F *out) {
-  std::fill_n(out, slots, F(0));
-  for (int64_t v = 0; v < width; v++)
-    axpy(key[v], m + v * slots, out, slots);
-  const F own = inverse_length(key, width);
+// Content addressing backward: from the gradients dw of the weightings w (which it uses up) to those of keys and strengths, which
+// are one where they are null, and adds to dm that of the memory. cos are the cosines; along is room for a row of slots.
+template <class F> EG_INLINE void content_back(const F *m, const F *lengths, const F *keys, const F *strengths, const F *cos, const F *w, F *dw, int64_t heads, int64_t slots, int64_t width, F *dkeys, F *dstrengths, F *dm, F *along) {
+  std::fill_n(along, slots, F(0)); // the factors of the part that lies along the memory's own rows
+  for (int64_t h = 0; h < heads; h++) {
+    const F *c = cos + h * slots, strength = strengths ? strengths[h] : F(1), own = inverse_length(keys + h * width, width);
+    F *g = dw + h * slots;
+    softmax_back(w + h * slots, g, slots);
+    dstrengths[h] = dot(g, c, slots);
 #pragma omp simd
-  for (int64_t i = 0; i < slots; i++)
-    out[i] *= own * lengths[i];
-}
-
-// Content addressing backward, for one head: from the gradient dw of the weighting w (which it uses up) to those of key
-// and strength, and adds to dm that of the memory, but for the part along its own rows, whose factors it adds to along.
-// cos are the cosines.
-template <class F> EG_INLINE void content_back(const F *m, const F *lengths, const F *key, F strength, const F *cos, const F *w, F *dw, int64_t slots, int64_t width, F *dkey, F *dstrength, F *dm, F *along) {
-  softmax_back(w, dw, slots);
-  *dstrength = dot(dw, cos, slots);
-  const F own = inverse_length(key, width), turned = strength * *dstrength * own * own;
-#pragma omp simd
-  for (int64_t i = 0; i < slots; i++) {
-    const F d = strength * dw[i] * lengths[i];
-    along[i] += d * cos[i] * lengths[i];
-    dw[i] = d * own;
-  }
-  for (int64_t v = 0; v < width; v++) {
-    const F *row = m + v * slots;
-    F *out = dm + v * slots;
-    const F k = key[v];
-    F s = 0;
-#pragma omp simd reduction(+ : s)
     for (int64_t i = 0; i < slots; i++) {
-      s += dw[i] * row[i];
-      out[i] += dw[i] * k;
+      const F d = strength * g[i] * lengths[i];
+      along[i] += d * c[i] * lengths[i];
+      g[i] = d * own;
     }
-    dkey[v] = s - k * turned;
   }
-}
-
-// dm -= m·along, the rest of content addressing's gradient for the memory.
-template <class F> EG_INLINE void content_back_along(const F *m, const F *along, int64_t slots, int64_t width, F *dm) {
-  for (int64_t v = 0; v < width; v++)
-#pragma omp simd
-    for (int64_t i = 0; i < slots; i++)
-      dm[v * slots + i] -= m[v * slots + i] * along[i];
+  read_by(dw, heads, m, slots, width, dkeys);
+  for (int64_t h = 0; h < heads; h++) {
+    const F own = inverse_length(keys + h * width, width);
+    axpy(-(strengths ? strengths[h] : F(1)) * dstrengths[h] * own * own, keys + h * width, dkeys + h * width, width);
+  }
+  write_by(keys, dw, heads, Start<F>{dm, m, along}, slots, width, dm);
 }
 
 // ---- products of a few rows with a matrix that stays ----
 
-// What the sums of a panel take of the registers that there are: 32 of AVX-512, else 16.
-constexpr int panel_vectors = EG_BYTES == 64 ? 4 : 2, panel_rows = EG_BYTES == 64 ? 4 : 6;
-template <class F> constexpr int64_t panel_columns = panel_vectors * EG_BYTES / int64_t(sizeof(F));
+template <class F> constexpr int64_t panel_columns = panel_vectors * lanes<F>;
 
 // Puts b [inner, cols] in panels of so many columns, each [inner, columns] in one piece; the last has the columns that are left.
 template <class F> static void panels(const F *b, int64_t bstep, int64_t inner, int64_t cols, F *out) {
@@ -163,24 +444,24 @@ template <class F> static void panels(const F *b, int64_t bstep, int64_t inner, 
 // Rows rows of c: c = a·b + keep·c for a [rows, inner] and a whole panel b.
 template <class F, int Rows> EG_INLINE void product_panel(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t inner, bool keep) {
   typedef F V __attribute__((vector_size(EG_BYTES)));
-  constexpr int lanes = EG_BYTES / sizeof(F), wide = panel_vectors;
+  constexpr int wide = panel_vectors;
   V sum[Rows][wide];
   for (int r = 0; r < Rows; r++)
     for (int v = 0; v < wide; v++) {
       sum[r][v] = V{};
       if (keep)
-        memcpy(&sum[r][v], c + r * cstep + v * lanes, sizeof(V));
+        memcpy(&sum[r][v], c + r * cstep + v * lanes<F>, sizeof(V));
     }
   for (int64_t k = 0; k < inner; k++) {
     V row[wide];
-    memcpy(row, b + k * wide * lanes, sizeof row);
+    memcpy(row, b + k * wide * lanes<F>, sizeof row);
     for (int r = 0; r < Rows; r++)
       for (int v = 0; v < wide; v++)
         sum[r][v] += a[r * astep + k] * row[v];
   }
   for (int r = 0; r < Rows; r++)
     for (int v = 0; v < wide; v++)
-      memcpy(c + r * cstep + v * lanes, &sum[r][v], sizeof(V));
+      memcpy(c + r * cstep + v * lanes<F>, &sum[r][v], sizeof(V));
 }
 
 // c = a·b + keep·c for a [rows, inner], b [inner, cols] as panels has put it, and c [rows, cols], the first and the last
@@ -253,10 +534,10 @@ template <class F> static void ntm_forward(const NTMSizes &z, const F *e, const 
   const F *erase = moves + heads * shifts, *add = erase + z.writes * width;
   F *lengths = room, *padded = room + n;
   inverse_lengths(m, n, width, lengths);
+  cosines(m, lengths, keys, heads, n, width, content);
   for (int64_t h = 0; h < heads; h++) {
     F *c = content + h * n, *s = shifted + h * n, *out = w + h * n;
     const F *p = prev + h * n;
-    cosines(m, lengths, keys + h * width, n, width, c);
     const F strength = strengths[h], gate = gates[h], gamma = gammas[h];
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
@@ -274,9 +555,7 @@ template <class F> static void ntm_forward(const NTMSizes &z, const F *e, const 
       out[i] = gamma * logarithm(s[i] + F(smallest));
     softmax(out, n);
   }
-  for (int64_t h = 0; h < z.reads; h++)
-    for (int64_t v = 0; v < width; v++)
-      read[h * width + v] = dot(w + h * n, m + v * n, n);
+  read_by(w, z.reads, m, n, width, read);
   const F *writing = w + z.reads * n;
   for (int64_t v = 0; v < width; v++) {
     F *row = next + v * n;
@@ -300,7 +579,7 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
   const F *erase = moves + heads * shifts, *add = erase + z.writes * width;
   F *dkeys = de, *dstrengths = dkeys + heads * width, *dgammas = dstrengths + heads, *dgates = dgammas + heads, *dmoves = dgates + heads;
   F *derase = dmoves + heads * shifts, *dadd = derase + z.writes * width;
-  F *lengths = room, *cos = lengths + n, *along = cos + n, *padded = along + n, *d = padded + n + 2 * reach, *dw = d + n + 2 * reach;
+  F *lengths = room, *others = lengths + n, *along = others + n, *padded = along + n, *d = padded + n + 2 * reach, *dw = d + n + 2 * reach, *cos = dw + heads * n;
 
   if (dweight)
     std::copy_n(dweight, heads * n, dw);
@@ -317,7 +596,7 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
     for (int64_t h = 0; h < z.writes; h++) {
       const F *ww = writing + h * n, gone = erase[h * width + v], added = add[h * width + v];
       F *dww = dwriting + h * n, gone_sum = 0, added_sum = 0;
-      F *others = cos; // g·m times what the other heads leave
+      // g·m times what the other heads leave
 #pragma omp simd
       for (int64_t i = 0; i < n; i++)
         others[i] = g[i] * row[i];
@@ -346,14 +625,11 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
         out[i] *= 1 - ww[i] * gone;
     }
   }
-  for (int64_t h = 0; dread && h < z.reads; h++)
-    for (int64_t v = 0; v < width; v++) {
-      axpy(dread[h * width + v], m + v * n, dw + h * n, n);
-      axpy(dread[h * width + v], w + h * n, dm + v * n, n);
-    }
+  if (dread) {
+    against(dread, z.reads, m, dw, n, width, dw);
+    write_by(dread, w, z.reads, Start<F>{dm}, n, width, dm);
+  }
 
-  inverse_lengths(m, n, width, lengths);
-  std::fill_n(along, n, F(0));
   for (int64_t h = 0; h < heads; h++) {
     const F *c = content + h * n, *s = shifted + h * n, *p = prev + h * n, gate = gates[h], gamma = gammas[h];
     F *g = dw + h * n, *dp = dprev + h * n, sum = 0;
@@ -368,8 +644,8 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
 
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      cos[i] = p[i] + gate * (c[i] - p[i]);
-    wrap(cos, n, reach, padded);
+      others[i] = p[i] + gate * (c[i] - p[i]);
+    wrap(others, n, reach, padded);
     wrap(g, n, reach, d);
     std::fill_n(g, n, F(0));
     F mean = 0;
@@ -391,12 +667,13 @@ template <class F> static void ntm_backward(const NTMSizes &z, const F *e, const
       g[i] *= gate;
     }
     dgates[h] = sum * gate * (1 - gate);
-    cosines(m, lengths, keys + h * width, n, width, cos);
-    content_back(m, lengths, keys + h * width, strengths[h], cos, c, g, n, width, dkeys + h * width, dstrengths + h, dm, along);
-    dstrengths[h] *= 1 - std::exp(-strengths[h]); // the logistic function of what it was the softplus of
     dgammas[h] *= 1 - std::exp(1 - gamma);
   }
-  content_back_along(m, along, n, width, dm);
+  inverse_lengths(m, n, width, lengths);
+  cosines(m, lengths, keys, heads, n, width, cos);
+  content_back(m, lengths, keys, strengths, cos, content, dw, heads, n, width, dkeys, dstrengths, dm, along);
+  for (int64_t h = 0; h < heads; h++)
+    dstrengths[h] *= 1 - std::exp(-strengths[h]); // the logistic function of what it was the softplus of
 
 #pragma omp simd
   for (int64_t i = 0; i < heads * width; i++)
@@ -468,17 +745,17 @@ template <class F> static void lrua_forward(const LRUASizes &z, const F *e, cons
       a.strengths[h] = softplus(from.strengths[h]);
 
   // The least used slots, the least first; of slots used equally the lower ones come first.
-  for (int64_t h = 0; h < z.heads; h++) {
-    int64_t best = -1;
-    for (int64_t i = 0; i < n; i++)
-      if ((best < 0 || usage[i] < usage[best]) && std::find(least, least + h, i) == least + h)
-        best = i;
-    least[h] = best;
+  F most = 0; // of the least used, that used most
+  for (int64_t i = 0; i < n; i++) {
+    if (i >= z.heads && !(usage[i] < most))
+      continue;
+    const int64_t last = i < z.heads ? i : z.heads - 1;
+    int64_t h = last;
+    for (; h > 0 && usage[i] < usage[least[h - 1]]; h--)
+      least[h] = least[h - 1];
+    least[h] = i;
+    most = usage[least[last]];
   }
-  std::copy_n(m, n * width, next);
-  for (int64_t h = 0; h < (z.own_slots ? z.heads : 1); h++)
-    for (int64_t v = 0; v < width; v++)
-      next[v * n + least[h]] = 0;
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     nextusage[i] = F(z.decay) * usage[i];
@@ -492,23 +769,30 @@ template <class F> static void lrua_forward(const LRUASizes &z, const F *e, cons
       if (!z.own_slots || o == h)
         out[least[o]] = 1 + (p[least[o]] - 1) * gate;
     axpy(F(1), out, nextusage, n);
-    for (int64_t v = 0; v < width; v++)
-      axpy(a.add[h * width + v], out, next + v * n, n);
   }
-  F *lengths = room;
+  write_by(a.add, w, z.heads, Start<F>{m}, n, width, next);
+  // Of a wiped slot there is only what is written.
+  const int64_t wiped = z.wiped();
+  F *lengths = room, *onto = lengths + n, *written = onto + wiped * z.heads;
+  for (int64_t o = 0; o < wiped; o++)
+    for (int64_t h = 0; h < z.heads; h++)
+      onto[o * z.heads + h] = w[h * n + least[o]];
+  mix(Map<F>{onto, 1, z.heads}, wiped, z.heads, a.add, Start<F>{}, written, width);
+  for (int64_t o = 0; o < wiped; o++)
+    for (int64_t v = 0; v < width; v++)
+      next[v * n + least[o]] = written[o * width + v];
   inverse_lengths(next, n, width, lengths);
+  cosines(next, lengths, a.keys, z.heads, n, width, content);
   for (int64_t h = 0; h < z.heads; h++) {
     F *c = content + h * n;
-    cosines(next, lengths, a.keys + h * width, n, width, c);
     if (z.strength)
 #pragma omp simd
       for (int64_t i = 0; i < n; i++)
         c[i] *= a.strengths[h];
     softmax(c, n);
     axpy(F(1), c, nextusage, n);
-    for (int64_t v = 0; v < width; v++)
-      read[h * width + v] = dot(c, next + v * n, n);
   }
+  read_by(content, z.heads, next, n, width, read);
 }
 
 // From the gradients of what was read, of the memory, of the read and of the write weightings, each of which may be null,
@@ -517,42 +801,24 @@ template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, 
   const int64_t n = z.slots, width = z.width, keys = z.heads * width;
   const LRUAParts<const F> a(z, act);
   const LRUAParts<F> d(z, de);
-  F *lengths = room, *cos = lengths + n, *along = cos + n, *g = along + n;
-  std::fill_n(de, z.emission(), F(0));
-  if (dnext)
-    std::copy_n(dnext, n * width, dm);
-  else
-    std::fill_n(dm, n * width, F(0));
-  inverse_lengths(next, n, width, lengths);
-  std::fill_n(along, n, F(0));
-  for (int64_t h = 0; h < z.heads; h++) {
-    const F *c = content + h * n;
-    if (dcontent)
-      std::copy_n(dcontent + h * n, n, g);
-    else
-      std::fill_n(g, n, F(0));
-    for (int64_t v = 0; dread && v < width; v++) {
-      axpy(dread[h * width + v], next + v * n, g, n);
-      axpy(dread[h * width + v], c, dm + v * n, n);
-    }
-    cosines(next, lengths, a.keys + h * width, n, width, cos);
-    F dstrength;
-    content_back(next, lengths, a.keys + h * width, z.strength ? a.strengths[h] : F(1), cos, c, g, n, width, d.keys + h * width, &dstrength, dm, along);
-    if (z.strength)
-      d.strengths[h] = dstrength * (1 - std::exp(-a.strengths[h]));
+  F *lengths = room, *along = lengths + n, *g = along + n, *cos = g + z.heads * n, *dstrengths = cos + z.heads * n;
+  if (dread) {
+    against(dread, z.heads, next, dcontent, n, width, g);
+    write_by(dread, content, z.heads, Start<F>{dnext}, n, width, dm);
+  } else {
+    copy_or_zero(dcontent, z.heads * n, g);
+    copy_or_zero(dnext, n * width, dm);
   }
-  content_back_along(next, along, n, width, dm);
+  inverse_lengths(next, n, width, lengths);
+  cosines(next, lengths, a.keys, z.heads, n, width, cos);
+  content_back(next, lengths, a.keys, a.strengths, cos, content, g, z.heads, n, width, d.keys, dstrengths, dm, along);
+  for (int64_t h = 0; z.strength && h < z.heads; h++)
+    d.strengths[h] = dstrengths[h] * (1 - std::exp(-a.strengths[h]));
+  dots(w, z.heads, dm, width, n, d.add, !z.add);
+  against(a.add, z.heads, dm, dwrite, n, width, dprev);
   for (int64_t h = 0; h < z.heads; h++) {
-    const F *ww = w + h * n, *p = prev + h * n, gate = a.gates[h];
-    F *dp = dprev + h * n;
-    if (dwrite)
-      std::copy_n(dwrite + h * n, n, g);
-    else
-      std::fill_n(g, n, F(0));
-    for (int64_t v = 0; v < width; v++) {
-      d.add[h * width + v] += dot(ww, dm + v * n, n);
-      axpy(a.add[h * width + v], dm + v * n, g, n);
-    }
+    const F *p = prev + h * n, gate = a.gates[h];
+    F *g = dprev + h * n;
     F sum = dot(g, p, n);
     for (int64_t o = 0; o < z.heads; o++)
       if (!z.own_slots || o == h)
@@ -560,11 +826,11 @@ template <class F> static void lrua_backward(const LRUASizes &z, const F *prev, 
     d.gates[h] = sum * gate * (1 - gate);
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      dp[i] = g[i] * gate;
+      g[i] *= gate;
   }
-  for (int64_t h = 0; h < (z.own_slots ? z.heads : 1); h++)
+  for (int64_t o = 0; o < z.wiped(); o++)
     for (int64_t v = 0; v < width; v++)
-      dm[v * n + least[h]] = 0;
+      dm[v * n + least[o]] = 0;
 #pragma omp simd
   for (int64_t i = 0; i < keys; i++) {
     d.keys[i] *= 1 - a.keys[i] * a.keys[i];
@@ -635,7 +901,7 @@ template <class F> static void dnc_forward(const DNCSizes &z, const F *e, const 
   F *lengths = room, *sorted = room + n, *content = kept;
   least_used_first(usage, n, order, sorted);
   inverse_lengths(m, n, width, lengths);
-  cosines(m, lengths, a.write_key, n, width, content);
+  cosines(m, lengths, a.write_key, 1, n, width, content);
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     content[i] *= a.strengths[reads];
@@ -681,10 +947,10 @@ template <class F> static void dnc_forward(const DNCSizes &z, const F *e, const 
     after.precedence[i] = prev.precedence[i] * (1 - sum) + w[i];
 
   inverse_lengths(next, n, width, lengths);
+  cosines(next, lengths, a.keys, reads, n, width, kept + n);
   for (int64_t h = 0; h < reads; h++) {
     F *c = kept + (1 + h) * n, *r = after.read + h * n;
     const F *b = back + h * n, *f = ahead + h * n, *mode = a.modes + 3 * h;
-    cosines(next, lengths, a.keys + h * width, n, width, c);
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
       c[i] *= a.strengths[h];
@@ -692,16 +958,8 @@ template <class F> static void dnc_forward(const DNCSizes &z, const F *e, const 
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
       r[i] = mode[0] * b[i] + mode[1] * c[i] + mode[2] * f[i];
-    for (int64_t v = 0; v < width; v++)
-      read[h * width + v] = dot(r, next + v * n, n);
   }
-}
-
-template <class F> EG_INLINE void copy_or_zero(const F *from, int64_t n, F *to) {
-  if (from)
-    std::copy_n(from, n, to);
-  else
-    std::fill_n(to, n, F(0));
+  read_by(after.read, reads, next, n, width, read);
 }
 
 // From the gradients of what was read, of the memory and of the rest of the state, each of which may be null, to those of the
@@ -711,24 +969,24 @@ template <class F> static void dnc_backward(const DNCSizes &z, const F *e, const
   const DNCEmission<const F> a(z, act);
   const DNCEmission<F> d(z, de);
   const F *content = kept, *back = kept + (1 + reads) * n, *ahead = back + reads * n, *w = after.write;
-  F *lengths = room, *cos = lengths + n, *along = cos + n, *g = along + n, *dw = g + n, *row = dw + n, *dusage = row + n, *before = dusage + n;
+  F *lengths = room, *along = lengths + n, *g = along + n, *dw = g + n, *row = dw + n, *dusage = row + n, *before = dusage + n;
   F *dallocation = before + n, *allocated = dallocation + n, *rest = allocated + n;
-  F *dweights = rest + n, *dback = dweights + reads * n, *dahead = dback + reads * n; // [reads, slots] each
+  // [reads, slots] each
+  F *dweights = rest + n, *dback = dweights + reads * n, *dahead = dback + reads * n, *dcontent = dahead + reads * n, *cos = dcontent + reads * n;
   copy_or_zero(dafter.write, n, dw);
   copy_or_zero(dafter.usage, n, dusage);
   copy_or_zero(dafter.read, reads * n, dweights);
 
   // What was read; dm is meanwhile the gradient of the memory after the step.
-  copy_or_zero(dnext, n * width, dm);
-  inverse_lengths(next, n, width, lengths);
-  std::fill_n(along, n, F(0));
+  if (dread) {
+    against(dread, reads, next, dweights, n, width, dweights);
+    write_by(dread, after.read, reads, Start<F>{dnext}, n, width, dm);
+  } else {
+    copy_or_zero(dnext, n * width, dm);
+  }
   for (int64_t h = 0; h < reads; h++) {
     F *dr = dweights + h * n, *dmode = d.modes + 3 * h;
     const F *mode = a.modes + 3 * h, *c = kept + (1 + h) * n;
-    for (int64_t v = 0; dread && v < width; v++) {
-      axpy(dread[h * width + v], next + v * n, dr, n);
-      axpy(dread[h * width + v], after.read + h * n, dm + v * n, n);
-    }
     dmode[0] = dot(dr, back + h * n, n);
     dmode[1] = dot(dr, c, n);
     dmode[2] = dot(dr, ahead + h * n, n);
@@ -736,13 +994,13 @@ template <class F> static void dnc_backward(const DNCSizes &z, const F *e, const
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
       dback[h * n + i] = mode[0] * dr[i];
-      g[i] = mode[1] * dr[i];
+      dcontent[h * n + i] = mode[1] * dr[i];
       dahead[h * n + i] = mode[2] * dr[i];
     }
-    cosines(next, lengths, a.keys + h * width, n, width, cos);
-    content_back(next, lengths, a.keys + h * width, a.strengths[h], cos, c, g, n, width, d.keys + h * width, d.strengths + h, dm, along);
   }
-  content_back_along(next, along, n, width, dm);
+  inverse_lengths(next, n, width, lengths);
+  cosines(next, lengths, a.keys, reads, n, width, cos);
+  content_back(next, lengths, a.keys, a.strengths, cos, kept + n, dcontent, reads, n, width, d.keys, d.strengths, dm, along);
 
   // Precedence and link.
   F sum = 0, moved = 0;
@@ -827,10 +1085,8 @@ template <class F> static void dnc_backward(const DNCSizes &z, const F *e, const
   *d.write = dgate * gate * (1 - gate);
   *d.allocation = dallocated * allocation * (1 - allocation);
   inverse_lengths(m, n, width, lengths);
-  std::fill_n(along, n, F(0));
-  cosines(m, lengths, a.write_key, n, width, cos);
-  content_back(m, lengths, a.write_key, a.strengths[reads], cos, content, g, n, width, d.write_key, d.strengths + reads, dm, along);
-  content_back_along(m, along, n, width, dm);
+  cosines(m, lengths, a.write_key, 1, n, width, cos);
+  content_back(m, lengths, a.write_key, a.strengths + reads, cos, content, g, 1, n, width, d.write_key, d.strengths + reads, dm, along);
   F later = 0;
   for (int64_t j = n - 1; j >= 0; j--) {
     const int64_t i = order[j];

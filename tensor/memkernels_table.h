@@ -2,6 +2,7 @@
 // this machine's processor. Internal to this package's C++.
 #ifndef ENGRAM_TENSOR_MEMKERNELS_TABLE_H
 #define ENGRAM_TENSOR_MEMKERNELS_TABLE_H
+#include <algorithm>
 #include <cstdint>
 
 namespace engram {
@@ -14,7 +15,7 @@ struct NTMSizes {
   int64_t emission() const { return heads() * (width + 3 + shifts()) + 2 * writes * width; }
   // What the kernels need of room, and about how many multiplications a sequence is.
   int64_t forward_room() const { return 2 * slots + 2 * shift; }
-  int64_t backward_room() const { return (5 + heads()) * slots + 4 * shift; }
+  int64_t backward_room() const { return (5 + 2 * heads()) * slots + 4 * shift; }
   int64_t forward_work() const { return heads() * slots * (3 * width + 60); }
   int64_t backward_work() const { return heads() * slots * (8 * width + 60); }
 };
@@ -24,8 +25,9 @@ struct LRUASizes {
   double decay;
   bool add, strength, own_slots;
   int64_t emission() const { return heads * (width + 1 + (add ? width : 0) + (strength ? 1 : 0)); }
-  int64_t forward_room() const { return slots; }
-  int64_t backward_room() const { return 4 * slots; }
+  int64_t wiped() const { return own_slots ? heads : 1; }
+  int64_t forward_room() const { return slots + wiped() * (heads + width); }
+  int64_t backward_room() const { return (2 + 2 * heads) * slots + heads; }
   int64_t forward_work() const { return heads * slots * (3 * width + 30); }
   int64_t backward_work() const { return heads * slots * (8 * width + 30); }
 };
@@ -39,7 +41,7 @@ struct DNCSizes {
   int64_t state() const { return slots * (slots + 3 + reads); }
   int64_t kept() const { return (1 + 3 * reads) * slots; }
   int64_t forward_room() const { return 2 * slots; }
-  int64_t backward_room() const { return (11 + 3 * reads) * slots; }
+  int64_t backward_room() const { return (10 + 3 * reads + 2 * std::max<int64_t>(reads, 1)) * slots; }
   int64_t forward_work() const { return slots * ((4 + 2 * reads) * slots + (reads + 2) * (4 * width + 60)); }
   int64_t backward_work() const { return slots * ((8 + 6 * reads) * slots + (reads + 2) * (10 * width + 60)); }
 };

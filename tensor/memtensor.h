@@ -7,6 +7,7 @@
 #include "guard.h"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -40,12 +41,16 @@ template <class F> F *row_of(const Tensor &t, int64_t i) { return t.data_ptr<F>(
 
 inline Tensor contiguous(const Tensor &t) { return t.defined() ? t.contiguous() : t; }
 
-// Runs f(sequence, scratch) for every sequence of a batch.
+// Runs f(sequence, scratch) for every sequence of a batch. The scratch begins where a vector does.
 template <class F, class Body> void each(int64_t batch, int64_t work, int64_t scratch, const Body &f) {
   at::parallel_for(0, batch, grain(work), [&](int64_t from, int64_t to) {
-    std::vector<F> room(scratch);
+    constexpr size_t vector = 64;
+    std::vector<F> room(scratch + vector / sizeof(F));
+    void *at = room.data();
+    size_t size = room.size() * sizeof(F);
+    std::align(vector, scratch * sizeof(F), at, size);
     for (int64_t i = from; i < to; i++)
-      f(i, room.data());
+      f(i, static_cast<F *>(at));
   });
 }
 

@@ -165,16 +165,9 @@ template <class F> void forward(Tape &p) {
   }
 }
 
-// The gradients that go from a step of the memory to the one before it.
-template <class F> struct Carry {
-  std::vector<F> m, w, other_m, other_w;
-  bool any = false;
-  Carry(int64_t memory, int64_t weights) : m(memory), w(weights), other_m(memory), other_w(weights) {}
-  void turn() {
-    m.swap(other_m);
-    w.swap(other_w);
-    any = true;
-  }
+// The gradients that go from a step of the memory to the one before it; a step's own are its row.
+struct Carry {
+  Steps m, w;
 };
 
 // Clips v to ±by, where by is not zero.
@@ -187,33 +180,34 @@ template <class F> void clip(F *v, int64_t n, double by) {
     v[i] = v[i] < -b ? -b : v[i] > b ? b : v[i];
 }
 
-template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, Carry<F> &c) {
+template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, const Carry &c) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width, reads = p.read;
   const F *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
-  const auto carried = [&](const std::vector<F> &v, int64_t at) { return c.any ? v.data() + at : nullptr; };
+  const auto carried = [&](const Steps &of, int64_t at) { return t + 1 < p.time ? of.row<F>(t + 1) + at : nullptr; };
+  F *dm = c.m.row<F>(t), *dw = c.w.row<F>(t);
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
     const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *prev = p.w.row<F>(t), *shifted = p.shifted.row<F>(t);
     each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
-      kernels<F>().ntm_backward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, dread + i * reads, carried(c.w, i * heads_slots), carried(c.m, i * msize), de + i * p.emission, c.other_m.data() + i * msize, c.other_w.data() + i * heads_slots, room);
+      kernels<F>().ntm_backward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, dread + i * reads, carried(c.w, i * heads_slots), carried(c.m, i * msize), de + i * p.emission, dm + i * msize, dw + i * heads_slots, room);
     });
   } else if (p.how.memory == EG_MEMORY_DNC) {
     const DNCSizes z = p.dnc();
     const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1), *prev = p.w.row<F>(t);
     const int64_t *order = p.least.row<int64_t>(t);
     each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
-      const auto dafter = c.any ? DNCParts<const F>::of(z, c.w.data() + i * heads_slots) : DNCParts<const F>{};
-      kernels<F>().dnc_backward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, content + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<const F>::of(z, w + i * heads_slots), dread + i * reads, carried(c.m, i * msize), dafter, de + i * p.emission, c.other_m.data() + i * msize, DNCParts<F>::of(z, c.other_w.data() + i * heads_slots), room);
+      const F *after = carried(c.w, i * heads_slots);
+      const auto dafter = after ? DNCParts<const F>::of(z, after) : DNCParts<const F>{};
+      kernels<F>().dnc_backward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, content + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<const F>::of(z, w + i * heads_slots), dread + i * reads, carried(c.m, i * msize), dafter, de + i * p.emission, dm + i * msize, DNCParts<F>::of(z, dw + i * heads_slots), room);
     });
   } else {
     const LRUASizes z = p.lrua();
     const F *prev = p.content.row<F>(t), *next = p.m.row<F>(t + 1);
     const int64_t *least = p.least.row<int64_t>(t);
     each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
-      kernels<F>().lrua_backward(z, prev + i * heads_slots, act + i * p.emission, least + i * z.heads, next + i * msize, w + i * heads_slots, content + i * heads_slots, dread + i * reads, carried(c.m, i * msize), carried(c.w, i * heads_slots), static_cast<const F *>(nullptr), de + i * p.emission, c.other_m.data() + i * msize, c.other_w.data() + i * heads_slots, room);
+      kernels<F>().lrua_backward(z, prev + i * heads_slots, act + i * p.emission, least + i * z.heads, next + i * msize, w + i * heads_slots, content + i * heads_slots, dread + i * reads, carried(c.m, i * msize), carried(c.w, i * heads_slots), static_cast<const F *>(nullptr), de + i * p.emission, dm + i * msize, dw + i * heads_slots, room);
     });
   }
-  c.turn();
 }
 
 // From the gradient of the outputs [time, batch, out] to those of all that eg_unroll takes, in its order; that of x where it
@@ -233,7 +227,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     above.emplace_back(l.out.size, F(0));
   }
   std::vector<F> dread(batch * p.read, F(0));
-  Carry<F> carry(memory ? p.m.size : 0, memory ? p.w.size : 0);
+  const Carry carry{memory ? Steps(x, 2, p.m.size) : Steps(), memory ? Steps(x, 2, p.w.size) : Steps()};
 
   for (int64_t t = time - 1; t >= 0; t--) {
     const F *d = dout + t * batch * out;
@@ -246,8 +240,8 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     if (memory) {
       F *e = de.data_ptr<F>() + t * batch * p.emission;
       memory_backward<F>(p, t, dread.data(), e, carry);
-      clip(carry.m.data(), p.m.size, p.how.carried);
-      clip(carry.w.data(), p.w.size, p.how.carried);
+      clip(carry.m.row<F>(t), p.m.size, p.how.carried);
+      clip(carry.w.row<F>(t), p.w.size, p.how.carried);
       few(matrix<const F>(e, batch, p.emission, p.emission), p.emit_back, matrix<F>(top, batch, size, size), true);
     }
     for (int64_t k = n - 1; k >= 0; k--) {
@@ -325,7 +319,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     multiply(Turned, matrix<const F>(de.data_ptr<F>(), rows, p.emission, p.emission), AsIs, matrix<const F>(p.layers.back().out.row<F>(1), rows, size, size), matrix<F>(dwe.data_ptr<F>(), p.emission, size, size), false);
     grads.push_back(dwe);
     grads.push_back(de.sum(at::IntArrayRef{0, 1}));
-    const auto first = [&](std::vector<F> &v, at::IntArrayRef shape) { return at::from_blob(v.data(), shape, x.options().requires_grad(false)).clone(); };
+    const auto first = [&](const Steps &of, at::IntArrayRef shape) { return of.t.select(0, 0).view(shape).clone(); };
     grads.push_back(first(carry.m, {batch, p.width, p.slots}).transpose(1, 2));
     const Tensor rest = first(carry.w, {batch, p.w.size / batch / p.slots, p.slots});
     if (p.how.memory == EG_MEMORY_DNC) {
