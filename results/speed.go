@@ -94,7 +94,7 @@ a process of its own each, after two rounds. `, s.Threads, s.Rounds).With(
 		ceilings += fmt.Sprintf("%.0f in bfloat16, ", of.BF16)
 	}
 	page.Add(table.Sayf("%s%.0f GB/s in a copy, read and written.\nThe share of the bound is that of the ceiling in the row's precision, by the operations of a step's "+
-		"convolutions and linear\nmaps, where those are what a step takes.", ceilings, of.Copy))
+		"convolutions and linear\nmaps, where those are what a step takes: as many as their definition has, so that ways that take fewer may be above it.", ceilings, of.Copy))
 
 	t := &table.Table{Name: "speed", Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "times as fast",
 		"best, ms", "times as fast as the best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("held"))}
