@@ -10,7 +10,8 @@
 #include <cstring>
 #include <vector>
 
-#ifdef EG_X86
+#if defined(EG_X86) && defined(__linux__) && __GNUC__ >= 11
+#define EG_MATRICES
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
@@ -28,23 +29,23 @@ using torch::autograd::variable_list;
 using bfloat = uint16_t;
 
 // The gradient of a convolution's weights is a product over all positions of all images, of the input, shifted by a tap of the
-// kernel, with the gradient of the output. oneDNN takes three times as long for it as for the convolution, since the
-// processor's matrices (AMX) want the positions in a row. Here an image is laid out once for all taps, its rows one after another
+// kernel, with the gradient of the output. oneDNN takes three times as long for it as for the convolution, as the processor's matrices (AMX) want the positions in a row. Here an image is laid out once for all taps, its rows one after another
 // with the padding between them, and a tap is a distance along that row.
 struct Sizes {
   int64_t images, in, height, width, out, kernel, padding;
   int64_t out_height() const { return height + 2 * padding - kernel + 1; }
   int64_t out_width() const { return width + 2 * padding - kernel + 1; }
+  static constexpr int64_t step = 32; // positions of a matrix
+  static int64_t whole(int64_t n) { return (n + step - 1) / step * step; }
   int64_t pitch() const { return width + 2 * padding; }
-  int64_t positions() const { return (out_height() * pitch() + step - 1) / step * step; }                   // of the output's gradient
-  int64_t reach() const { return (positions() + (kernel - 1) * (pitch() + 1) + step - 1) / step * step; }   // of the input
-  static constexpr int64_t step = 32;                                                                       // positions of a matrix
+  int64_t positions() const { return whole(out_height() * pitch()); } // of the output's gradient
+  int64_t reach() const { return whole(positions() + (kernel - 1) * (pitch() + 1)); } // of the input
 };
 
-constexpr int64_t side = 16;         // of a matrix: rows, and columns of float
-constexpr int64_t pair = 2 * side;   // channels are multiples of it: two matrices, so that each is used twice when it is loaded
+constexpr int64_t side = 16;       // of a matrix: rows, and columns of float
+constexpr int64_t pair = 2 * side; // what channels are a multiple of: two matrices, each of which is used twice when it is loaded
 
-#ifdef EG_X86
+#ifdef EG_MATRICES
 #pragma GCC push_options
 #pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
 

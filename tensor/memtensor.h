@@ -41,9 +41,9 @@ template <class F> F *row_of(const Tensor &t, int64_t i) { return t.data_ptr<F>(
 
 inline Tensor contiguous(const Tensor &t) { return t.defined() ? t.contiguous() : t; }
 
-// Runs f(sequence, scratch) for every sequence of a batch. The scratch begins where a vector does.
-template <class F, class Body> void each(int64_t batch, int64_t work, int64_t scratch, const Body &f) {
-  at::parallel_for(0, batch, grain(work), [&](int64_t from, int64_t to) {
+// Runs f(sequence, scratch) for every sequence from first on and before last. The scratch begins where a vector does.
+template <class F, class Body> void each(int64_t first, int64_t last, int64_t work, int64_t scratch, const Body &f) {
+  at::parallel_for(first, last, grain(work), [&](int64_t from, int64_t to) {
     constexpr size_t vector = 64;
     std::vector<F> room(scratch + vector / sizeof(F));
     void *at = room.data();
@@ -53,6 +53,7 @@ template <class F, class Body> void each(int64_t batch, int64_t work, int64_t sc
       f(i, static_cast<F *>(at));
   });
 }
+template <class F, class Body> void each(int64_t batch, int64_t work, int64_t scratch, const Body &f) { each<F>(0, batch, work, scratch, f); }
 
 #define EG_DISPATCH(t, ...) \
   if ((t).scalar_type() == at::kDouble) { using F = double; __VA_ARGS__(); } else { using F = float; __VA_ARGS__(); }

@@ -85,16 +85,32 @@ template <class F> void put_bias(F *to, int64_t rows, const Tensor &b) {
     std::copy_n(from, b.numel(), to + i * b.numel());
 }
 
+// Some of a batch's sequences. A thread takes its own through all steps, so that it waits for no other; where there are fewer
+// sequences than threads they are one share, and threads meet within the steps instead.
+struct Share {
+  int64_t from, to;
+  int64_t rows() const { return to - from; }
+};
+
+template <class Body> void in_shares(const Tape &p, const Body &f) {
+  if (p.batch < at::get_num_threads())
+    return f(Share{0, p.batch});
+  at::parallel_for(0, p.batch, 1, [&](int64_t from, int64_t to) { f(Share{from, to}); });
+}
+
+// The rows of a share in a matrix whose rows are a batch's sequences.
+template <class F> Matrix<F> matrix(F *at, Share s, int64_t cols, int64_t step) { return {at + s.from * step, s.rows(), cols, step}; }
+
 // The first state, in the shape [batch, ...] that the tape has it in, to a step's row.
 template <class F> void start(const Tensor &first, const Steps &steps) { std::copy_n(first.data_ptr<F>(), steps.size, steps.row<F>(0)); }
 
-template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
+template <class F> void memory_forward(const Tape &p, Share s, int64_t t, F *hidden) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width;
   F *e = p.e.row<F>(t), *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1);
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
     F *shifted = p.shifted.row<F>(t), *prev = p.w.row<F>(t);
-    each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
+    each<F>(s.from, s.to, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
       kernels<F>().ntm_forward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, hidden + i * p.out() + p.size(), next + i * msize, room);
     });
     return;
@@ -103,7 +119,7 @@ template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
     const DNCSizes z = p.dnc();
     F *prev = p.w.row<F>(t);
     int64_t *order = p.least.row<int64_t>(t);
-    each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
+    each<F>(s.from, s.to, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
       kernels<F>().dnc_forward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, content + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<F>::of(z, w + i * heads_slots), hidden + i * p.out() + p.size(), room);
     });
     return;
@@ -111,60 +127,65 @@ template <class F> void memory_forward(Tape &p, int64_t t, F *hidden) {
   const LRUASizes z = p.lrua();
   F *prev = p.content.row<F>(t), *usage = p.usage.row<F>(t), *nextusage = p.usage.row<F>(t + 1);
   int64_t *least = p.least.row<int64_t>(t);
-  each<F>(p.batch, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
+  each<F>(s.from, s.to, z.forward_work(), z.forward_room(), [&](int64_t i, F *room) {
     kernels<F>().lrua_forward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, usage + i * p.slots, act + i * p.emission, least + i * z.heads, next + i * msize, w + i * heads_slots, content + i * heads_slots, nextusage + i * p.slots, hidden + i * p.out() + p.size(), room);
   });
 }
 
-template <class F> void forward(Tape &p) {
+// A step of a share, but for the inputs' part of the first layer; hidden is [time, batch, out].
+template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidden) {
   const int64_t batch = p.batch, size = p.size(), out = p.out();
+  const F *before = t ? hidden + (t - 1) * batch * out : nullptr; // [batch, out]
+  for (size_t k = 0; k < p.layers.size(); k++) {
+    const Layer &l = p.layers[k];
+    F *gates = l.gates.row<F>(t);
+    const int64_t wide = l.b.numel();
+    const auto into = matrix<F>(gates, s, wide, wide);
+    if (k > 0) {
+      put_bias(into.at, s.rows(), l.b);
+      few(matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), s, l.in, l.in), l.in_ahead, into, true);
+    } else if (before && p.read) {
+      few(matrix<const F>(before + size, s, p.read, out), l.in_ahead, into, true);
+    }
+    F *y = l.out.row<F>(t + 1);
+    if (!p.how.lstm) {
+      for (int64_t i = s.from * l.size; i < s.to * l.size; i++)
+        y[i] = std::tanh(gates[i]);
+      continue;
+    }
+    if (t)
+      few(matrix<const F>(l.out.row<F>(t), s, l.size, l.size), l.hidden_ahead, into, true);
+    F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t), *next = l.cell.row<F>(t + 1);
+    each<F>(s.from, s.to, 50 * l.size, 0, [&](int64_t i, F *) {
+      kernels<F>().lstm_forward(l.size, gates + i * wide, cell + i * l.size, act + i * 5 * l.size, y + i * l.size, next + i * l.size);
+    });
+  }
+  const F *top = p.layers.back().out.row<F>(t + 1);
+  F *now = hidden + t * batch * out;
+  for (int64_t i = s.from; i < s.to; i++)
+    std::copy_n(top + i * size, size, now + i * out);
+  if (p.how.memory == EG_MEMORY_NONE)
+    return;
+  const auto e = matrix<F>(p.e.row<F>(t), s, p.emission, p.emission);
+  put_bias(e.at, s.rows(), p.be);
+  few(matrix<const F>(top, s, size, size), p.emit_ahead, e, true);
+  memory_forward<F>(p, s, t, now);
+}
+
+template <class F> void forward(Tape &p) {
   F *hidden = p.hidden.data_ptr<F>();
   {
     // The inputs go through the first layer at once: they wait for nothing.
     const Layer &l = p.layers[0];
-    const int64_t wide = l.b.numel(), rows = p.time * batch;
+    const int64_t wide = l.b.numel(), rows = p.time * p.batch;
     put_bias(l.gates.row<F>(0), rows, l.b);
     multiply(AsIs, matrix<const F>(p.x.data_ptr<F>(), rows, p.inputs, p.inputs), Turned, weights<F>(l.wi, 0, p.inputs), matrix<F>(l.gates.row<F>(0), rows, wide, wide), true);
   }
-  for (int64_t t = 0; t < p.time; t++) {
-    const F *before = t ? hidden + (t - 1) * batch * out : nullptr; // [batch, out]
-    for (size_t k = 0; k < p.layers.size(); k++) {
-      Layer &l = p.layers[k];
-      F *gates = l.gates.row<F>(t);
-      const int64_t wide = l.b.numel();
-      const auto into = matrix<F>(gates, batch, wide, wide);
-      if (k > 0) {
-        put_bias(gates, batch, l.b);
-        few(matrix<const F>(p.layers[k - 1].out.row<F>(t + 1), batch, l.in, l.in), l.in_ahead, into, true);
-      } else if (before && p.read) {
-        few(matrix<const F>(before + size, batch, p.read, out), l.in_ahead, into, true);
-      }
-      F *y = l.out.row<F>(t + 1);
-      if (!p.how.lstm) {
-        for (int64_t i = 0; i < l.out.size; i++)
-          y[i] = std::tanh(gates[i]);
-        continue;
-      }
-      if (t)
-        few(matrix<const F>(l.out.row<F>(t), batch, l.size, l.size), l.hidden_ahead, into, true);
-      F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t), *next = l.cell.row<F>(t + 1);
-      each<F>(batch, 50 * l.size, 0, [&](int64_t i, F *) {
-        kernels<F>().lstm_forward(l.size, gates + i * wide, cell + i * l.size, act + i * 5 * l.size, y + i * l.size, next + i * l.size);
-      });
-    }
-    const F *top = p.layers.back().out.row<F>(t + 1);
-    F *now = hidden + t * batch * out;
-    for (int64_t i = 0; i < batch; i++)
-      std::copy_n(top + i * size, size, now + i * out);
-    if (p.how.memory == EG_MEMORY_NONE)
-      continue;
-    F *e = p.e.row<F>(t);
-    put_bias(e, batch, p.be);
-    few(matrix<const F>(top, batch, size, size), p.emit_ahead, matrix<F>(e, batch, p.emission, p.emission), true);
-    memory_forward<F>(p, t, now);
-  }
+  in_shares(p, [&](Share s) {
+    for (int64_t t = 0; t < p.time; t++)
+      forward_step<F>(p, s, t, hidden);
+  });
 }
-
 // The gradients that go from a step of the memory to the one before it; a step's own are its row.
 struct Carry {
   Steps m, w;
@@ -180,7 +201,7 @@ template <class F> void clip(F *v, int64_t n, double by) {
     v[i] = v[i] < -b ? -b : v[i] > b ? b : v[i];
 }
 
-template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread, F *de, const Carry &c) {
+template <class F> void memory_backward(const Tape &p, Share s, int64_t t, const F *dread, F *de, const Carry &c) {
   const int64_t heads_slots = p.w.size / p.batch, msize = p.slots * p.width, reads = p.read;
   const F *act = p.act.row<F>(t), *content = p.content.row<F>(t + 1), *w = p.w.row<F>(t + 1);
   const auto carried = [&](const Steps &of, int64_t at) { return t + 1 < p.time ? of.row<F>(t + 1) + at : nullptr; };
@@ -188,14 +209,14 @@ template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread
   if (p.how.memory == EG_MEMORY_NTM) {
     const NTMSizes z = p.ntm();
     const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *prev = p.w.row<F>(t), *shifted = p.shifted.row<F>(t);
-    each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
+    each<F>(s.from, s.to, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
       kernels<F>().ntm_backward(z, e + i * p.emission, m + i * msize, prev + i * heads_slots, act + i * p.emission, content + i * heads_slots, shifted + i * heads_slots, w + i * heads_slots, dread + i * reads, carried(c.w, i * heads_slots), carried(c.m, i * msize), de + i * p.emission, dm + i * msize, dw + i * heads_slots, room);
     });
   } else if (p.how.memory == EG_MEMORY_DNC) {
     const DNCSizes z = p.dnc();
     const F *e = p.e.row<F>(t), *m = p.m.row<F>(t), *next = p.m.row<F>(t + 1), *prev = p.w.row<F>(t);
     const int64_t *order = p.least.row<int64_t>(t);
-    each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
+    each<F>(s.from, s.to, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
       const F *after = carried(c.w, i * heads_slots);
       const auto dafter = after ? DNCParts<const F>::of(z, after) : DNCParts<const F>{};
       kernels<F>().dnc_backward(z, e + i * p.emission, m + i * msize, DNCParts<const F>::of(z, prev + i * heads_slots), act + i * p.emission, content + i * z.kept(), order + i * p.slots, next + i * msize, DNCParts<const F>::of(z, w + i * heads_slots), dread + i * reads, carried(c.m, i * msize), dafter, de + i * p.emission, dm + i * msize, DNCParts<F>::of(z, dw + i * heads_slots), room);
@@ -204,7 +225,7 @@ template <class F> void memory_backward(const Tape &p, int64_t t, const F *dread
     const LRUASizes z = p.lrua();
     const F *prev = p.content.row<F>(t), *next = p.m.row<F>(t + 1);
     const int64_t *least = p.least.row<int64_t>(t);
-    each<F>(p.batch, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
+    each<F>(s.from, s.to, z.backward_work(), z.backward_room(), [&](int64_t i, F *room) {
       kernels<F>().lrua_backward(z, prev + i * heads_slots, act + i * p.emission, least + i * z.heads, next + i * msize, w + i * heads_slots, content + i * heads_slots, dread + i * reads, carried(c.m, i * msize), carried(c.w, i * heads_slots), static_cast<const F *>(nullptr), de + i * p.emission, dm + i * msize, dw + i * heads_slots, room);
     });
   }
@@ -229,50 +250,54 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   std::vector<F> dread(batch * p.read, F(0));
   const Carry carry{memory ? Steps(x, 2, p.m.size) : Steps(), memory ? Steps(x, 2, p.w.size) : Steps()};
 
-  for (int64_t t = time - 1; t >= 0; t--) {
-    const F *d = dout + t * batch * out;
-    F *top = above[n - 1].data();
-    for (int64_t i = 0; i < batch; i++) {
-      std::copy_n(d + i * out, size, top + i * size);
-      for (int64_t k = 0; k < p.read; k++)
-        dread[i * p.read + k] += d[i * out + size + k];
-    }
-    if (memory) {
-      F *e = de.data_ptr<F>() + t * batch * p.emission;
-      memory_backward<F>(p, t, dread.data(), e, carry);
-      clip(carry.m.row<F>(t), p.m.size, p.how.carried);
-      clip(carry.w.row<F>(t), p.w.size, p.how.carried);
-      few(matrix<const F>(e, batch, p.emission, p.emission), p.emit_back, matrix<F>(top, batch, size, size), true);
-    }
-    for (int64_t k = n - 1; k >= 0; k--) {
-      const Layer &l = p.layers[k];
-      const int64_t wide = l.b.numel();
-      F *g = dgates[k].data_ptr<F>() + t * batch * wide, *dy = above[k].data();
-      if (p.how.lstm) {
-        const F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t);
-        F *h = dh[k].data(), *c = dc[k].data();
-        for (int64_t i = 0; i < l.out.size; i++)
-          dy[i] += h[i];
-        each<F>(batch, 30 * l.size, 0, [&](int64_t i, F *) {
-          kernels<F>().lstm_backward(l.size, act + i * 5 * l.size, cell + i * l.size, dy + i * l.size, c + i * l.size, g + i * wide, c + i * l.size);
-        });
-        clip(c, l.out.size, p.how.carried);
-        if (t)
-          few(matrix<const F>(g, batch, wide, wide), l.hidden_back, matrix<F>(h, batch, l.size, l.size), false);
-        clip(h, l.out.size, p.how.carried);
-      } else {
-        const F *y = l.out.row<F>(t + 1);
-        for (int64_t i = 0; i < l.out.size; i++)
-          g[i] = dy[i] * (1 - y[i] * y[i]);
+  // A share's part of a row of the batch.
+  const auto clip_share = [&](F *row, Share s, int64_t columns) { clip(row + s.from * columns, s.rows() * columns, p.how.carried); };
+  in_shares(p, [&](Share s) {
+    for (int64_t t = time - 1; t >= 0; t--) {
+      const F *d = dout + t * batch * out;
+      F *top = above[n - 1].data();
+      for (int64_t i = s.from; i < s.to; i++) {
+        std::copy_n(d + i * out, size, top + i * size);
+        for (int64_t k = 0; k < p.read; k++)
+          dread[i * p.read + k] += d[i * out + size + k];
       }
-      const auto from = matrix<const F>(g, batch, wide, wide);
-      if (k > 0)
-        few(from, l.in_back, matrix<F>(above[k - 1].data(), batch, l.in, l.in), false);
-      else if (t && p.read)
-        few(from, l.in_back, matrix<F>(dread.data(), batch, p.read, p.read), false);
+      if (memory) {
+        F *e = de.data_ptr<F>() + t * batch * p.emission;
+        memory_backward<F>(p, s, t, dread.data(), e, carry);
+        clip_share(carry.m.row<F>(t), s, p.m.size / batch);
+        clip_share(carry.w.row<F>(t), s, p.w.size / batch);
+        few(matrix<const F>(e, s, p.emission, p.emission), p.emit_back, matrix<F>(top, s, size, size), true);
+      }
+      for (int64_t k = n - 1; k >= 0; k--) {
+        const Layer &l = p.layers[k];
+        const int64_t wide = l.b.numel(), first = s.from * l.size, last = s.to * l.size;
+        F *g = dgates[k].data_ptr<F>() + t * batch * wide, *dy = above[k].data();
+        const auto from = matrix<const F>(g, s, wide, wide);
+        if (p.how.lstm) {
+          const F *act = l.act.row<F>(t), *cell = l.cell.row<F>(t);
+          F *h = dh[k].data(), *c = dc[k].data();
+          for (int64_t i = first; i < last; i++)
+            dy[i] += h[i];
+          each<F>(s.from, s.to, 30 * l.size, 0, [&](int64_t i, F *) {
+            kernels<F>().lstm_backward(l.size, act + i * 5 * l.size, cell + i * l.size, dy + i * l.size, c + i * l.size, g + i * wide, c + i * l.size);
+          });
+          clip_share(c, s, l.size);
+          if (t)
+            few(from, l.hidden_back, matrix<F>(h, s, l.size, l.size), false);
+          clip_share(h, s, l.size);
+        } else {
+          const F *y = l.out.row<F>(t + 1);
+          for (int64_t i = first; i < last; i++)
+            g[i] = dy[i] * (1 - y[i] * y[i]);
+        }
+        if (k > 0)
+          few(from, l.in_back, matrix<F>(above[k - 1].data(), s, l.in, l.in), false);
+        else if (t && p.read)
+          few(from, l.in_back, matrix<F>(dread.data(), s, p.read, p.read), false);
+      }
+      clip_share(dread.data(), s, p.read);
     }
-    clip(dread.data(), batch * p.read, p.how.carried);
-  }
+  });
 
   // What all steps share, at once.
   variable_list grads;
