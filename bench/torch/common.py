@@ -74,7 +74,7 @@ def repeated(step):
 def trained(parameters, loss, rate=1e-3, clip=None):
     """Steps of Adam on a loss."""
     parameters = list(parameters)
-    adam = torch.optim.Adam(parameters, lr=rate, foreach=BEST)
+    adam = torch.optim.Adam(parameters, lr=rate, foreach=BEST or FORM == "fourier")
 
     def step():
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=AUTOCAST):
