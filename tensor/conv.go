@@ -21,7 +21,7 @@ import (
 // of the result, rounding takes some 6 parts in 10⁶ by Winograd's way, 4 in 10⁷ by Fourier's, and 1 or 2 in 10⁶ in Conv2d.
 //
 // In bfloat16 with float32 w and b, on processors that have matrices of it (AMX): the gradients of w and b are summed in float32
-// and never rounded, where Conv2d rounds them to bfloat16, and come in half the time.
+// and never rounded, where Conv2d rounds them to bfloat16.
 //
 // Elsewhere it is Conv2d: for few channels or numbers of channels that are no multiple of 16 (in bfloat16 of 32), small images,
 // other types and other devices. It is fastest where x is [Tensor.ChannelsLast]; so is its result.
