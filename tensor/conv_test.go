@@ -62,7 +62,7 @@ func TestConv2dOnceIsConv2d(t *testing.T) {
 			t.Run(fmt.Sprint(c, bias), func(t *testing.T) {
 				balanced(t, func() {
 					want, got := c.run(direct, bias), c.run(once(t), bias)
-					tolerance := 4e-6
+					tolerance := 1e-5 // what the direct way may round by on another processor
 					if c.kernel == 3 {
 						tolerance = 2e-5 // of Winograd's transforms
 					}
