@@ -1,7 +1,6 @@
 package tensor
 
-// #include "halfconv.h"
-// #include "tileconv.h"
+// #include "conv.h"
 import "C"
 
 import (

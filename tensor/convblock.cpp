@@ -2,7 +2,7 @@
 
 #include "../libtorch/compat_end.h"
 #include "convblock.h"
-#include "guard.h"
+#include "convsizes.h"
 #include "processor.h"
 
 #include <ATen/Parallel.h>
@@ -390,9 +390,7 @@ bool is_bfloat(const Tensor &x) { return x.scalar_type() == at::kBFloat16; }
 // Gives f a value of the type of x's elements.
 template <class F> Tensor by_elements(const Tensor &x, F f) { return is_bfloat(x) ? f(bfloat()) : f(float()); }
 
-bool image_like(const Tensor &x) {
-  return x.device().is_cpu() && x.layout() == at::kStrided && (x.scalar_type() == at::kFloat || is_bfloat(x)) && x.dim() == 4 && x.numel() > 0;
-}
+bool image_like(const Tensor &x) { return engram::holds(x, at::kFloat, 4) || engram::holds(x, at::kBFloat16, 4); }
 
 bool norm_fits(int64_t channels, void *gain, void *bias, void *mean, void *variance, int batch_stats) {
   return vector_of(gain, channels) && vector_of(bias, channels) && vector_of(mean, channels) && vector_of(variance, channels) && (batch_stats || (mean && variance));

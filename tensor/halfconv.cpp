@@ -1,8 +1,8 @@
 #include <torch/torch.h>
 
 #include "../libtorch/compat_end.h"
-#include "guard.h"
-#include "halfconv.h"
+#include "conv.h"
+#include "convsizes.h"
 #include "processor.h"
 
 #include <ATen/Parallel.h>
@@ -20,8 +20,6 @@
 
 namespace {
 
-using engram::guarded;
-using engram::T;
 using at::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -29,12 +27,10 @@ using torch::autograd::variable_list;
 using bfloat = uint16_t;
 
 // The gradient of a convolution's weights is a product over all positions of all images, of the input, shifted by a tap of the
-// kernel, with the gradient of the output. oneDNN takes three times as long for it as for the convolution, as the processor's matrices (AMX) want the positions in a row. Here an image is laid out once for all taps, its rows one after another
-// with the padding between them, and a tap is a distance along that row.
-struct Sizes {
-  int64_t images, in, height, width, out, kernel, padding;
-  int64_t out_height() const { return height + 2 * padding - kernel + 1; }
-  int64_t out_width() const { return width + 2 * padding - kernel + 1; }
+// kernel, with the gradient of the output. The processor's matrices (AMX) want the positions in a row. Here an image is laid out
+// once for all taps, its rows one after another with the padding between them, and a tap is a distance along that row.
+struct Sizes : engram::ConvSizes {
+  using ConvSizes::ConvSizes;
   static constexpr int64_t step = 32; // positions of a matrix
   static int64_t whole(int64_t n) { return (n + step - 1) / step * step; }
   int64_t pitch() const { return width + 2 * padding; }
@@ -229,8 +225,6 @@ void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *d
       db[o] += all[k * sums + weights + o];
 }
 
-Sizes sizes(const Tensor &x, const Tensor &w, int64_t padding) { return {x.size(0), x.size(1), x.size(2), x.size(3), w.size(0), w.size(2), padding}; }
-
 struct HalfConv : torch::autograd::Function<HalfConv> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &w, const Tensor &b, int64_t padding) {
     const Tensor half = w.to(at::kBFloat16);
@@ -244,7 +238,7 @@ struct HalfConv : torch::autograd::Function<HalfConv> {
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1];
     const int64_t padding = ctx->saved_data["padding"].toInt();
-    const Sizes s = sizes(x, w, padding);
+    const Sizes s(x, w, padding);
     const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
     Tensor dx, dw, db;
     if (ctx->needs_input_grad(0))
@@ -258,25 +252,15 @@ struct HalfConv : torch::autograd::Function<HalfConv> {
   }
 };
 
-bool fits(const Tensor &t, at::ScalarType type, int64_t dims) { return t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == type && t.dim() == dims && t.numel() > 0; }
-
 } // namespace
 
 extern "C" {
 
 int eg_half_conv_fits(void *x, void *w, void *b, int64_t padding) {
-  const Tensor &t = T(x), &k = T(w);
-  if (!fits(t, at::kBFloat16, 4) || !fits(k, at::kFloat, 4) || (b && (!fits(T(b), at::kFloat, 1) || T(b).size(0) != k.size(0))) || padding < 0)
-    return 0;
-  const Sizes s = sizes(t, k, padding);
   static const bool matrices = has_matrices();
-  return k.size(1) == s.in && k.size(3) == s.kernel && s.in % pair == 0 && s.out % pair == 0 && s.out_height() > 0 && s.out_width() > 0 && matrices;
+  return matrices && engram::convolves(x, at::kBFloat16, w, b, padding, pair);
 }
 
-void *eg_half_conv(void *x, void *w, void *b, int64_t padding) {
-  return guarded<void *>(nullptr, [&] {
-    return new Tensor(HalfConv::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), T(w).contiguous(), b ? T(b).contiguous() : at::empty({0}, at::kFloat), padding));
-  });
-}
+void *eg_half_conv(void *x, void *w, void *b, int64_t padding) { return engram::convolved<HalfConv>(x, w, b, padding); }
 
 } // extern "C"

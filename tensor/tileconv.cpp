@@ -1,10 +1,10 @@
 #include <torch/torch.h>
 
 #include "../libtorch/compat_end.h"
-#include "guard.h"
+#include "conv.h"
+#include "convsizes.h"
 #include "processor.h"
 #include "product.h"
-#include "tileconv.h"
 
 #include <ATen/Parallel.h>
 #include <algorithm>
@@ -17,9 +17,8 @@
 
 namespace {
 
-using engram::guarded;
-using engram::T;
 using at::Tensor;
+using Sizes = engram::ConvSizes;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -117,13 +116,6 @@ Transform fourier(int64_t tile, int64_t side, double sign, bool weighted, const 
 }
 
 Transform real(const Matrix2 &m) { return transform(m[0].size(), 1, m.size(), m.size(), m, {m}); }
-
-// The sizes of a convolution.
-struct Sizes {
-  int64_t images, in, height, width, out, kernel, padding;
-  int64_t out_height() const { return height + 2 * padding - kernel + 1; }
-  int64_t out_width() const { return width + 2 * padding - kernel + 1; }
-};
 
 // How it is cut.
 struct Plan {
@@ -365,11 +357,9 @@ public:
   }
 };
 
-Sizes sizes(const Tensor &x, const Tensor &w, int64_t padding) { return {x.size(0), x.size(1), x.size(2), x.size(3), w.size(0), w.size(2), padding}; }
-
 struct TileConv : torch::autograd::Function<TileConv> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &w, const Tensor &b, int64_t padding) {
-    const Sizes s = sizes(x, w, padding);
+    const Sizes s(x, w, padding);
     Tensor y = at::empty({s.images, s.out, s.out_height(), s.out_width()}, x.options().requires_grad(false), at::MemoryFormat::ChannelsLast);
     Tiles(s, choose(s)).forward(x.data_ptr<float>(), w, b.numel() ? b.data_ptr<float>() : nullptr, y.data_ptr<float>());
     ctx->save_for_backward({x, w});
@@ -381,7 +371,7 @@ struct TileConv : torch::autograd::Function<TileConv> {
     engram::refuse_second_order("Conv2dOnce");
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1];
-    const Sizes s = sizes(x, w, ctx->saved_data["padding"].toInt());
+    const Sizes s(x, w, ctx->saved_data["padding"].toInt());
     const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
     Tensor dx, dw, db;
     if (ctx->needs_input_grad(0))
@@ -395,24 +385,17 @@ struct TileConv : torch::autograd::Function<TileConv> {
   }
 };
 
-bool floats(const Tensor &t, int64_t dims) { return t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == at::kFloat && t.dim() == dims && t.numel() > 0; }
-
 } // namespace
 
 extern "C" {
 
 int eg_tile_conv_fits(void *x, void *w, void *b, int64_t padding) {
-  const Tensor &t = T(x), &k = T(w);
-  if (!floats(t, 4) || !floats(k, 4) || (b && (!floats(T(b), 1) || T(b).size(0) != k.size(0))) || padding < 0)
+  if (!engram::convolves(x, at::kFloat, w, b, padding, channel_step))
     return 0;
-  const Sizes s = sizes(t, k, padding);
-  return k.size(1) == s.in && k.size(3) == s.kernel && s.kernel > 2 && s.in % channel_step == 0 && s.out % channel_step == 0 && s.out_height() > 0 && s.out_width() > 0 && choose(s).tile > 0;
+  const Sizes s(engram::T(x), engram::T(w), padding);
+  return s.kernel > 2 && choose(s).tile > 0;
 }
 
-void *eg_tile_conv(void *x, void *w, void *b, int64_t padding) {
-  return guarded<void *>(nullptr, [&] {
-    return new Tensor(TileConv::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), T(w).contiguous(), b ? T(b).contiguous() : at::empty({0}, at::kFloat), padding));
-  });
-}
+void *eg_tile_conv(void *x, void *w, void *b, int64_t padding) { return engram::convolved<TileConv>(x, w, b, padding); }
 
 } // extern "C"
