@@ -79,7 +79,7 @@ var withoutMemory = []string{"transfer", "maml", "reptile"}
 // kinds are the valid ones that the registry names for a section, given a file in which it has none of them.
 func kinds(t *testing.T, text, section string) []string {
 	t.Helper()
-	_, err := experiments.ParseConfig("x.yaml", []byte(text))
+	_, err := tool.Parse("x.yaml", []byte(text))
 	var mistakes *schema.Error
 	require.True(t, errors.As(err, &mistakes), "%v", err)
 	for _, p := range mistakes.Problems {
@@ -126,7 +126,7 @@ func TestCompatibility(t *testing.T) {
 	var b bytes.Buffer
 	// pair puts down whether a network goes with a memory or a metric, and tries it.
 	pair := func(network, with, text string) (refusal string) {
-		c, err := experiments.ParseConfig("x.yaml", []byte(text))
+		c, err := tool.Parse("x.yaml", []byte(text))
 		if err == nil {
 			b.WriteString(" learns |")
 			t.Run(network+" on "+with, func(t *testing.T) { learnsTiny(t, c) })
@@ -174,7 +174,7 @@ func TestCompatibility(t *testing.T) {
 // learnsTiny trains and sees the loss of the last steps below that of the first ones.
 func learnsTiny(t *testing.T, c *experiments.Config) {
 	dir := t.TempDir()
-	_, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+	_, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
 	require.NoError(t, err)
 	var first, last float64
 	lines := metrics(t, dir)

@@ -27,7 +27,7 @@ test: [{way: 3, samples: 4, episodes: 60}, {way: 2, samples: 2, episodes: 20, sh
 func TestMANNTrainsResumesAndReports(t *testing.T) {
 	before := tensor.Live()
 	whole := t.TempDir()
-	want, err := experiments.Run(t.Context(), parse(t, tinyMANN), experiments.Options{Out: whole})
+	want, err := tool.Run(t.Context(), parse(t, tinyMANN), experiments.Options{Out: whole})
 	require.NoError(t, err)
 	var names []string
 	for _, f := range want.Figures {
@@ -72,7 +72,7 @@ func TestEveryMANN(t *testing.T) {
 		dir := t.TempDir()
 		sets = append(sets, "train.steps=30", "train.report=1", "train.batch=8", "optimizer.rate=1e-2", "validation.episodes=0",
 			"test=[{way: 2, samples: 2, episodes: 2}]")
-		_, err := experiments.Run(t.Context(), parse(t, tinyMANN, sets...), experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), parse(t, tinyMANN, sets...), experiments.Options{Out: dir})
 		require.NoError(t, err, sets)
 		var first, last float64
 		for _, m := range metrics(t, dir) {
@@ -114,7 +114,7 @@ func TestMANNMistakes(t *testing.T) {
 		"name: x\nnetwork: {kind: mann, encoder: {kind: none, n: 1}}\ntest: [{way: 5}]\n":    `x.yaml:2: network.encoder: unknown key "n" for kind "none"`,
 		good + "test: [{way: 5, turn: -1}]\n":                                                "x.yaml:3: test.0.turn: must be at least 0",
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -129,7 +129,7 @@ func TestImpossibleMANNEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"network.encoder={kind: conv4, filters: 4}|dataset.size=15": "needs 16×16 pixels at least",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
-		_, err := experiments.Run(t.Context(), parse(t, tinyMANN, strings.Split(set, "|")...), experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), parse(t, tinyMANN, strings.Split(set, "|")...), experiments.Options{Out: dir})
 		assert.ErrorContains(t, err, want, set)
 		assert.NoDirExists(t, dir)
 	}
