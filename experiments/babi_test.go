@@ -152,7 +152,7 @@ func TestExplain(t *testing.T) {
 	assert.ErrorContains(t, err, "there is no task 3 among the run's: choose one of [1 2]")
 	run(t, filepath.Join(dir, "other"))
 	_, err = tool.Explain(t.Context(), filepath.Join(dir, "other"), experiments.ExplainOptions{Task: 1, Count: 1})
-	assert.ErrorContains(t, err, "it reads no stories")
+	assert.ErrorContains(t, err, "protonet reads no stories")
 }
 
 // babiFolder writes task 1 in the released layout, whose test file has a story with unknown words, one with an unknown answer,
@@ -219,10 +219,10 @@ validation: {share: 0.1}
 func TestMistakesInStoryFiles(t *testing.T) {
 	const good = "name: x\nnetwork: memnet\n"
 	for text, want := range map[string]string{
-		good + "dataset: omniglot\n":                                                       `x.yaml:3: dataset: memnet answers questions about stories, and "omniglot" has none; use babi or stories`,
-		"name: x\nnetwork: protonet\ndataset: babi\n":                                      `x.yaml:2: network: unknown kind "protonet"`,
+		good + "dataset: omniglot\n":                                                       `x.yaml:2: network: memnet learns from stories, and omniglot holds images; use one of stories, babi, or another network`,
+		"name: x\nnetwork: protonet\ndataset: babi\n":                                      `x.yaml:2: network: protonet learns from images, and babi holds stories; use one of strokes, omniglot, images, or another network`,
 		good + "dataset: {kind: babi, tasks: [21]}\n":                                      `x.yaml:3: dataset.tasks.0: must be at most 20`,
-		good + "dataset: {kind: babi, tasks: [2, 1, 2]}\n":                                 `x.yaml:3: dataset: tasks: one is named twice`,
+		good + "dataset: {kind: babi, tasks: [2, 1, 2]}\n":                                 `x.yaml:3: dataset.tasks: one is named twice`,
 		good + "train: {epochs: 5, linear_start: {epochs: 5}}\n":                           `x.yaml:3: train.linear_start.epochs: leaves none of the 5 epochs`,
 		good + "train: {linear_start: {epochs: 2, patience: 1}}\nvalidation: {share: 0}\n": `x.yaml:3: train.linear_start.patience: needs validation.share, which is 0`,
 		good + "train: {steps: 5}\n":                                                       `x.yaml:3: train: unknown key "steps"`,

@@ -89,6 +89,9 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	file := kind.New(t.parts)
 	err := doc.With(t.parts).Decode(file)
 	s := file.Sections()
+	if all := kinds.Networks(t.parts); s.Network.Kind() != "" && !slices.Contains(all, s.Network.Kind()) {
+		err = schema.Join(without(err, s.Network.Path()), s.Network.UnknownKind(all))
+	}
 	if mismatch := kind.Mismatch(t.parts, s.Network, s.Dataset); mismatch != nil {
 		return nil, schema.Join(mismatch, without(err, s.Dataset.Path()))
 	}

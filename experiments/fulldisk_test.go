@@ -48,7 +48,7 @@ func TestAFullDiskCostsNothing(t *testing.T) {
 	for step := int64(1); step <= want.Training.Steps; step++ {
 		_, err := tool.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir, Reporter: filler{t: t, dir: disk, step: step}})
 		require.ErrorIs(t, err, syscall.ENOSPC, "step %d", step)
-		assert.ErrorContains(t, err, "no space left on device; what was saved is intact: make room, then go on with: engram resume "+dir)
+		assert.ErrorContains(t, err, "no space left on device; what was saved is intact: make room, then continue with: engram resume "+dir)
 		require.NoError(t, os.Remove(filepath.Join(disk, "ballast")))
 		_, err = tool.Resume(t.Context(), dir, experiments.Options{})
 		require.NoError(t, err)

@@ -149,7 +149,6 @@ func TestJSONSchemaRefusesWhatIsNot(t *testing.T) {
 		"name: x\nnetwork: {kind: protonet, memory: {metric: cosin}}\ntest: [{way: 5, shot: 1}]\n",
 		"name: x\nnetwork: {kind: protonet, memory: {slots: 5}}\ntest: [{way: 5, shot: 1}]\n",
 		"name: x\nnetwork: {kind: protonet, context: full}\ntest: [{way: 5, shot: 1}]\n",
-		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, head: mean}]\n",
 		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: copy}]\n",
 		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: {split: lake}}]\n",
 		"name: x\nnetwork: transfer\ntest: [{way: 5, shot: 1, head: {kind: mean, epochs: 3}}]\n",

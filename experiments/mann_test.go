@@ -101,12 +101,12 @@ func TestMANNMistakes(t *testing.T) {
 	const good = "name: x\nnetwork: mann\n"
 	for text, want := range map[string]string{
 		"name: x\nnetwork: man\ntest: [{way: 5, shot: 1}]\n":                                 `x.yaml:2: network: unknown kind "man"; did you mean "mann"?`,
-		good + "dataset: copy\ntest: [{way: 5}]\n":                                           "x.yaml:3: dataset: mann is shown images, and copy has none; use one of omniglot, strokes, images, or another network",
+		good + "dataset: copy\ntest: [{way: 5}]\n":                                           "x.yaml:2: network: mann learns from images, and copy holds sequences; use one of strokes, omniglot, images, or another network",
 		good + "test: [{way: 5}]\nlabels: onehot\n":                                          `x.yaml:4: labels: unknown kind "onehot"; did you mean "one-hot"?`,
 		good + "test: [{way: 5}]\nlabels: {kind: one-hot, length: 5}\n":                      `x.yaml:4: labels: unknown key "length" for kind "one-hot"`,
 		good + "test: [{way: 5}]\nlabels: {kind: strings, length: 0}\n":                      "x.yaml:4: labels.length: must be at least 1",
-		good + "test: [{way: 5}, {way: 6}]\n":                                                "x.yaml:3: test.1.way: one-hot labels of 5 classes do not name 6: raise train.way, or use labels: strings",
-		good + "test: [{way: 5}, {way: 5, episodes: 7}]\n":                                   "x.yaml:3: test.1: the same test as an earlier one: 5 classes of 10 images",
+		good + "test: [{way: 5}, {way: 6}]\n":                                                "labels: test.1.way: one-hot labels of 5 classes do not name 6: raise train.way, or use other labels",
+		good + "test: [{way: 5}, {way: 5}]\n":                                                "x.yaml:3: test.1: the same test as an earlier one: 5 classes",
 		good + "test: [{way: 5}]\ntrain: {shot: 1}\n":                                        `x.yaml:4: train: unknown key "shot"`,
 		"name: x\nnetwork: {kind: mann, encoder: conv5}\ntest: [{way: 5}]\n":                 `x.yaml:2: network.encoder: unknown kind "conv5"; did you mean "conv4"?`,
 		"name: x\nnetwork: {kind: mann, memory: {kind: lrua, reads: 4}}\ntest: [{way: 5}]\n": `x.yaml:2: network.memory: unknown key "reads" for kind "lrua"`,

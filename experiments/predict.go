@@ -63,19 +63,36 @@ func (t *Tool) Open(dir string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(dir, c, Options{})
+	m, err := newModel(dir, c)
+	if err == nil {
+		err = m.open(c, Options{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
-func open(dir string, c *Config, o Options) (*Model, error) {
+func newModel(dir string, c *Config) (*Model, error) {
 	work, ok := c.Work.(kinds.Predictor)
 	if !ok {
 		return nil, fmt.Errorf("%s: %s does not classify images by labelled examples; use a run of a few-shot network such as protonet", dir, c.Network)
 	}
-	m, err := runner.Open(dir, c.Config, o)
-	if err != nil {
-		return nil, err
+	return &Model{dir: dir, network: c.Network, work: work}, nil
+}
+
+func (m *Model) open(c *Config, o Options) (err error) {
+	m.model, err = runner.Open(m.dir, c.Config, o)
+	return err
+}
+
+// fits refuses a support set of another number of classes than the network's, where that is fixed.
+func (m *Model) fits(support dataset.Set) error {
+	if n := m.work.Ways(); n > 0 && n != support.Classes() {
+		return fmt.Errorf("support: it has %d classes, and the %s network of %s was made for %d (train.way): give it as many, or use a run that was trained with %d",
+			support.Classes(), m.network, m.dir, n, support.Classes())
 	}
-	return &Model{dir, c.Network, work, m}, nil
+	return nil
 }
 
 // Close frees the network.
@@ -100,11 +117,10 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	if o.Reporter == nil {
 		o.Reporter = Silent{}
 	}
-	m, err := open(dir, c, Options{Reporter: o.Reporter})
+	m, err := newModel(dir, c)
 	if err != nil {
 		return nil, err
 	}
-	defer m.Close()
 	image := m.Images()
 	if o.Ink != "" {
 		image.Ink = o.Ink
@@ -119,6 +135,13 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	if image.Ink == dataset.InkDark && !image.Colour && dataset.InkedEdges(support) {
 		o.Reporter.Note("the edges of most support images are dark, and the network takes dark for ink; where they are drawn light on dark, give --ink light")
 	}
+	if err := m.fits(support); err != nil {
+		return nil, err
+	}
+	if err := m.open(c, Options{Reporter: o.Reporter}); err != nil {
+		return nil, err
+	}
+	defer m.Close()
 	chances, err := m.Classify(ctx, support, queries, o.Norm)
 	if err != nil {
 		return nil, err
@@ -182,9 +205,8 @@ func readPredicted(ctx context.Context, o PredictOptions, image dataset.ImageOpt
 // dataset.ReadImage gives them. norm is the mode of batch norm, inductive or transductive; empty stands for the one that the
 // run validates under.
 func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]float32, norm string) ([][]float64, error) {
-	if n := m.work.Ways(); n > 0 && n != support.Classes() {
-		return nil, fmt.Errorf("support: it has %d classes, and the %s network of %s was made for %d (train.way): give it as many, or use a run that was trained with %d",
-			support.Classes(), m.network, m.dir, n, support.Classes())
+	if err := m.fits(support); err != nil {
+		return nil, err
 	}
 	if norm == "" {
 		norm = m.work.Norm()

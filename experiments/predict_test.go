@@ -88,7 +88,7 @@ func TestPredictByANetworkOfAFixedWay(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(run, "config.yaml"), text, 0o644))
 	_, err = tool.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries})
-	assert.ErrorContains(t, err, "support: "+support+" has 5 classes, and the maml network of "+run+" was made for 4 (train.way)")
+	assert.ErrorContains(t, err, "support: it has 5 classes, and the maml network of "+run+" was made for 4 (train.way)")
 }
 
 func TestPredictNotes(t *testing.T) {

@@ -256,7 +256,7 @@ func TestDivergenceStopsWithStepAndCheckpoint(t *testing.T) {
 	assert.Regexp(t, `^step \d+: training diverged \(loss .*\); the last good checkpoint is of step \d+, in .*checkpoint\.safetensors; try a lower optimizer\.rate`, err.Error())
 
 	_, err = tool.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}"), experiments.Options{Out: t.TempDir()})
-	assert.ErrorContains(t, err, "no checkpoint had been written yet")
+	assert.ErrorContains(t, err, "no checkpoint had been written")
 }
 
 func TestEarlyStopKeepsTheBestModel(t *testing.T) {
@@ -344,17 +344,17 @@ func TestTestOnValidationClasses(t *testing.T) {
 
 	_, err := tool.Run(t.Context(), parse(t, tiny, "dataset={kind: images, root: ../examples/letters/support, size: 28, rotations: classes, split: {kind: share, train: 0.5, val: 0}}",
 		"train.way=2", "train.shot=1", "train.query=1", "validation.episodes=0", "test=[{way: 2, shot: 1, query: 1, episodes: 4}, {way: 2, shot: 1, query: 1, episodes: 4, classes: validation}]"), experiments.Options{Out: t.TempDir()})
-	assert.ErrorContains(t, err, "test.1: classes: the split")
-	assert.ErrorContains(t, err, "of images has none for validation")
+	assert.ErrorContains(t, err, "test.1, 2-way 1-shot of validation classes: the split")
+	assert.ErrorContains(t, err, "has no classes for validation")
 	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: protonet\ndataset: {kind: omniglot, split: lake}\ntest:\n  - {kind: lake-runs, classes: validation}\n"))
-	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: the characters of Lake's runs are their own")
+	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: Lake's runs have characters of their own")
 }
 
 func TestTestOnADataSetThatIsNotHere(t *testing.T) {
 	t.Setenv("ENGRAM_DATA", t.TempDir())
 	t.Setenv("ENGRAM_CACHE", t.TempDir())
 	t.Chdir(t.TempDir())
-	other := "test=[{way: 5, shot: 1, query: 3, episodes: 20}, {way: 5, shot: 1, dataset: omniglot, optional: %v}]"
+	other := "test=[{way: 5, shot: 1, query: 3, episodes: 20}, {way: 5, shot: 1, dataset: {kind: omniglot, size: 16}, optional: %v}]"
 	notes := &notes{}
 	r, err := tool.Run(t.Context(), config(t, fmt.Sprintf(other, true)), experiments.Options{Out: t.TempDir(), Reporter: notes})
 	require.NoError(t, err)
@@ -376,7 +376,7 @@ func TestFolderErrors(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir)
 	_, err := tool.Run(t.Context(), config(t), experiments.Options{Out: dir})
-	assert.EqualError(t, err, dir+" holds a run already: go on with it by 'engram resume "+dir+"', or choose another --out")
+	assert.EqualError(t, err, dir+" holds a run already: continue it with 'engram resume "+dir+"', or choose another --out")
 
 	_, err = tool.Resume(t.Context(), t.TempDir(), experiments.Options{})
 	assert.ErrorContains(t, err, "is not a run folder: it holds no config.yaml")
@@ -408,7 +408,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 		sameOutcome(t, want, got)
 		require.Len(t, said.lines, 1)
 		assert.Contains(t, said.lines[0], last)
-		assert.Contains(t, said.lines[0], "; going on from the checkpoint before it, of step 8")
+		assert.Contains(t, said.lines[0], "; continuing from the checkpoint before it, of step 8")
 		if damaged != nil {
 			assert.Contains(t, said.lines[0], how)
 		}
@@ -424,7 +424,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 	require.NoError(t, os.WriteFile(last, whole[:100], 0o644))
 	require.NoError(t, os.WriteFile(before, whole[:100], 0o644))
 	_, err = tool.Resume(t.Context(), dir, experiments.Options{})
-	assert.ErrorContains(t, err, "checkpoint: none is whole, so the run cannot go on; start it anew in another folder: nn: "+last+" is damaged")
+	assert.ErrorContains(t, err, "checkpoint: all are damaged, so the run cannot continue; start it again in another folder: nn: "+last+" is damaged")
 	assert.ErrorContains(t, err, before+" is damaged")
 }
 
@@ -434,9 +434,9 @@ func TestARunFolderIsOfOneProcess(t *testing.T) {
 	defer cancel()
 	second := func(int64) {
 		_, err := tool.Resume(t.Context(), dir, experiments.Options{})
-		assert.ErrorContains(t, err, fmt.Sprintf("%s is being worked on by another process (process %d on ", dir, os.Getpid()))
+		assert.ErrorContains(t, err, fmt.Sprintf("another process works on %s (process %d on ", dir, os.Getpid()))
 		_, err = tool.Run(t.Context(), config(t), experiments.Options{Out: dir})
-		assert.ErrorContains(t, err, dir+" is being worked on by another process")
+		assert.ErrorContains(t, err, "another process works on "+dir)
 		cancel()
 	}
 	_, err := tool.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stepper{step: second}})
@@ -640,14 +640,14 @@ func TestEveryControllerMemoryAndTask(t *testing.T) {
 
 func TestNetworkAndDataMustFit(t *testing.T) {
 	for text, want := range map[string]string{
-		"name: x\ndataset: omniglot\nnetwork: ntm\ntest: [{way: 5, shot: 1}]\n":                             "x.yaml:3: network: ntm goes through sequences, and the data set has images; use one of copy,",
-		"name: x\ndataset: copy\nnetwork: protonet\ntest: [{length: 5}]\n":                                  `x.yaml:3: network: unknown kind "protonet"`,
+		"name: x\ndataset: omniglot\nnetwork: ntm\ntest: [{way: 5, shot: 1}]\n":                             "x.yaml:3: network: ntm learns from sequences, and omniglot holds images; use one of copy,",
+		"name: x\ndataset: copy\nnetwork: protonet\ntest: [{length: 5}]\n":                                  "x.yaml:3: network: protonet learns from images, and copy holds sequences; use one of strokes,",
 		"name: x\ndataset: copy\nnetwork: ntm\ntest: [{items: 5}]\n":                                        "x.yaml:2: dataset: test.0: ",
 		"name: x\ndataset: {kind: copy, min_length: 9, max_length: 3}\nnetwork: ntm\ntest: [{length: 5}]\n": "x.yaml:2: dataset: ",
 		"name: x\ndataset: copy\nnetwork: {kind: ntm, memory: ntn}\ntest: [{length: 5}]\n":                  `x.yaml:3: network.memory: unknown kind "ntn"; did you mean "ntm"?`,
 		"name: x\ndataset: copy\nnetwork: {kind: ntm, controller: {kind: gru}}\ntest: [{length: 5}]\n":      `x.yaml:3: network.controller: unknown kind "gru"`,
 		"name: x\ndataset: copy\nnetwork: ntm\ntrain: {way: 5}\ntest: [{length: 5}]\n":                      `x.yaml:4: train: unknown key "way"`,
-		"name: x\ndataset: copy\nnetwork: ntm\ntest: [{length: 5}, {length: 5, sequences: 7}]\n":            "x.yaml:4: test.1: the same test as an earlier one: length 5",
+		"name: x\ndataset: copy\nnetwork: ntm\ntest: [{length: 5}, {length: 5}]\n":                          "x.yaml:4: test.1: the same test as an earlier one: length 5",
 	} {
 		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
@@ -659,7 +659,7 @@ func TestCarriedGradientsAreOfSequences(t *testing.T) {
 	o, err := schema.ParseOverride("train.clip.carried=1")
 	require.NoError(t, err)
 	_, err = tool.Parse("tiny.yaml", []byte(tiny), o)
-	assert.ErrorContains(t, err, "train.clip.carried: is for networks that run over a sequence; leave it out")
+	assert.ErrorContains(t, err, "train.clip.carried=1: is for networks that run over a sequence; leave it out")
 	_, err = tool.Parse("copy.yaml", []byte(tinyCopy), o)
 	assert.NoError(t, err)
 }

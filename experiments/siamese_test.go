@@ -87,14 +87,14 @@ func TestSiameseMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: x\nnetwork: {kind: siamese, loss: hinge}\ntest: [{way: 5, shot: 1}]\n":                                                  `x.yaml:2: network.loss: unknown kind "hinge"`,
 		"name: x\nnetwork: {kind: siamese, loss: triplet, pairs: drawn}\ntest: [{way: 5, shot: 1}]\n":                                  "x.yaml:2: network.loss: a triplet is an anchor and two others",
-		"name: x\nnetwork: {kind: siamese, loss: triplet}\ntest: [{kind: verification}]\n":                                             "network.loss: test.0: the triplet loss sets no distance",
-		"name: x\nnetwork: {kind: siamese, loss: contrastive, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":  "the contrastive loss is of a distance, which cosine is not",
+		"name: x\nnetwork: {kind: siamese, loss: triplet}\ntest: [{kind: verification}]\n":                                             "network: test.0: siamese with the triplet loss has no distance",
+		"name: x\nnetwork: {kind: siamese, loss: contrastive, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":  "the contrastive loss needs a distance, and cosine is none",
 		"name: x\nnetwork: {kind: siamese, memory: {kind: keyvalue, metric: modified-hausdorff}}\ntest: [{way: 5, shot: 1}]\n":         "network.memory.metric: modified-hausdorff compares images; use encoder: pixels",
 		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: modified-hausdorff}}\ntest: [{way: 5, shot: 1}]\n":       "network.memory.metric: modified-hausdorff compares images; use encoder: pixels",
-		"name: x\nnetwork: protonet\ntest: [{kind: verification}]\n":                                                                   "x.yaml:2: network: test.0: protonet classifies and tells no pairs apart; use siamese",
+		"name: x\nnetwork: protonet\ntest: [{kind: verification}]\n":                                                                   "x.yaml:2: network: test.0: protonet classifies and compares no pairs; use siamese",
 		"name: x\nnetwork: protonet\ntest: [{kind: lake-runs}]\ndataset: {kind: omniglot, split: vinyals}\n":                           "x.yaml:4: dataset: test.0: the split vinyals trains on alphabets of Lake's runs; use koch or lake",
 		"name: x\nnetwork: protonet\ntest: [{shot: 1}]\n":                                                                              "x.yaml:3: test.0.way: a test on episodes needs at least 2, got 0",
-		"name: x\nnetwork: protonet\ntest: [{kind: lake-runs}, {kind: lake-runs}]\n":                                                   "test.1: the same test as an earlier one: Lake's runs, inductive",
+		"name: x\nnetwork: protonet\ntest: [{kind: lake-runs}, {kind: lake-runs}]\n":                                                   "test.1: the same test as an earlier one: Lake's runs",
 		"name: x\nnetwork: protonet\ntest: [{kind: lake}]\n":                                                                           "x.yaml:3: test.0.kind: ",
 		"name: x\nnetwork: {kind: protonet, encoder: {kind: koch, kernels: [3]}}\ntest: [{way: 5, shot: 1}]\n":                         "network.encoder.kernels: ",
 		"name: x\nnetwork: {kind: siamese, encoder: cnov4}\ntest: [{way: 5, shot: 1}]\n":                                               `network.encoder: unknown kind "cnov4"; did you mean "conv4"?`,
@@ -175,5 +175,5 @@ func TestLakesRunsAreNotHere(t *testing.T) {
 	r, err := tool.Run(t.Context(), c, experiments.Options{Out: t.TempDir(), Reporter: notes})
 	require.NoError(t, err)
 	assert.Empty(t, r.Figures)
-	assert.Equal(t, []string{"Lake's runs left out: the data set is not here (engram data fetch omniglot)"}, notes.lines)
+	assert.Equal(t, []string{"Lake's runs on omniglot left out: the data set is not here (engram data fetch omniglot)"}, notes.lines)
 }

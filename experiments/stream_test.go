@@ -65,18 +65,18 @@ func TestStreamMistakes(t *testing.T) {
 		"stream: {memories: [lrua, lrua]}\n":        "x.yaml:4: stream.memories.1: lrua is there twice",
 		"stream: {slots: [16, 32, 16]}\n":           "x.yaml:4: stream.slots.2: 16 is there twice",
 		"stream: {slots: [0]}\n":                    "stream.slots.0: must be at least 1, got 0",
-		"stream: {classes: 2, shot: 2, asked: 5}\n": "x.yaml:4: stream.asked: a stream of 4 examples can be asked about 4 times at most",
+		"stream: {classes: 2, shot: 2, asked: 5}\n": "x.yaml:4: stream.asked: a stream of 4 examples can be asked about at most 4 times",
 	} {
 		_, err := tool.Parse("x.yaml", []byte(good+text))
 		assert.ErrorContains(t, err, want)
 	}
 	_, err := tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: mahalanobis}}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
-	assert.ErrorContains(t, err, "x.yaml:2: network.memory.metric: mahalanobis is learned and belongs to the network's own memory")
+	assert.ErrorContains(t, err, "x.yaml:2: network: stream: protonet compares by mahalanobis, which is learned and belongs to its own memory")
 
 	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: matchingnet, context: full}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
-	assert.ErrorContains(t, err, "x.yaml:2: network.context: a stream has no support set")
+	assert.ErrorContains(t, err, "x.yaml:2: network: stream: matchingnet has context embeddings, which depend on a support set")
 	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: relationnet\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
-	assert.ErrorContains(t, err, "relation is learned")
+	assert.ErrorContains(t, err, "compares by relation, which is learned")
 
 	dir := filepath.Join(t.TempDir(), "run")
 	_, err = tool.Run(t.Context(), config(t, "stream={classes: 11, shot: 4}"), experiments.Options{Out: dir})

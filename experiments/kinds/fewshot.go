@@ -114,6 +114,9 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 			f.Train.Batch = usualImages
 		}
 	}
+	if f.Stream != nil && len(f.Stream.Memories) == 0 {
+		f.Stream.Memories = f.parts.Memories.Names()
+	}
 	errs := []error{dataErr, netErr}
 	for i := range f.Test {
 		planned, err := f.planTest(w, i, dataErr == nil, netErr == nil)

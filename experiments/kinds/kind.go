@@ -54,6 +54,14 @@ func All() []Kind {
 	}
 }
 
+// Networks lists the networks of all kinds.
+func Networks(p *registry.Parts) (names []string) {
+	for _, k := range All() {
+		names = append(names, schema.KindNames(p, k.Networks)...)
+	}
+	return names
+}
+
 // Of returns the kind of a file by the kinds of its network and its data set, either of which may be missing or unknown.
 func Of(p *registry.Parts, network, data string) Kind {
 	all := All()

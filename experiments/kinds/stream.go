@@ -73,12 +73,8 @@ func (m streamMemory) String() string {
 // streamMemories plans the memories of all sizes, to compare as the network's own does.
 func (w *fewShot) streamMemories(t *streamTest) ([]streamMemory, error) {
 	p := w.file.parts
-	names := t.Memories
-	if len(names) == 0 {
-		names = p.Memories.Names()
-	}
 	var out []streamMemory
-	for _, kind := range names {
+	for _, kind := range t.Memories {
 		sizes := t.Slots
 		if !p.BoundedMemory(kind) {
 			sizes = []int64{0}

@@ -60,6 +60,20 @@ func (f Folder) vacant() error {
 	return nil
 }
 
+// free refuses a folder that holds a run, and says so where another process works on it.
+func (f Folder) free() error {
+	err := f.vacant()
+	if err == nil {
+		return nil
+	}
+	unlock, lockErr := f.lock()
+	if lockErr != nil {
+		return lockErr
+	}
+	unlock()
+	return err
+}
+
 // create makes the folder for a new run, locks it and writes its configuration. A folder that holds a run is refused, or where
 // the run may be in any folder, another one is made.
 func (r *run) create() (unlock func(), err error) {

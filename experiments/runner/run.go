@@ -67,8 +67,10 @@ type run struct {
 // for both.
 func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	o.fill(c.Name)
-	if err := Folder(o.Out).vacant(); err != nil && !o.unique { // before any data is loaded
-		return nil, err
+	if !o.unique { // before any data is loaded
+		if err := Folder(o.Out).free(); err != nil {
+			return nil, err
+		}
 	}
 	r, err := prepare(ctx, c, o)
 	if err != nil {

@@ -43,6 +43,19 @@ func (d *decoder) complete(r rule) rule {
 	return r
 }
 
+// Fields calls f for each key of a struct, or of a pointer to one, that names a family: with the key and the family.
+func Fields(v any, f func(key, family string)) {
+	target, err := structPointer(v)
+	if err != nil {
+		return
+	}
+	for _, field := range fieldsOf(target.Type()) {
+		if field.rule.family != "" {
+			f(field.name, field.rule.family)
+		}
+	}
+}
+
 // Walk calls f for each decoded config of a struct's sections, outer ones first: with the path of the section, the family
 // that its field names, and the section.
 func Walk(v any, f func(path, family string, s *Section)) {
