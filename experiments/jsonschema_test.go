@@ -13,6 +13,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/engram-go/engram/experiments/schema"
 )
 
 const schemaFile = "experiment.schema.json"
@@ -70,9 +72,10 @@ func TestJSONSchemaTakesWhatIsInOrder(t *testing.T) {
 		require.NoError(t, err)
 		texts[file+", resolved"] = string(resolved)
 	}
+	_, family := networks(tool.Parts())
 	for network, text := range tinyExperiments { // and with every memory
 		text = strings.ReplaceAll(text, "NETWORK", network)
-		for _, memory := range kinds(t, strings.ReplaceAll(text, "MEMORY", `"-"`), "network.memory") {
+		for _, memory := range schema.KindNames(tool.Parts(), family[network]) {
 			texts[network+" with "+memory] = strings.ReplaceAll(text, "MEMORY", memory)
 		}
 	}
