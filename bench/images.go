@@ -152,7 +152,7 @@ func koch(count int64) func() func(int) []float64 {
 			same[i] = float32((i + 1) % 2)
 		}
 		images := uniform(1, 2*count, 1, 105, 105)
-		pairs := &siamese.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.New(same, count)}
+		pairs := &fewshot.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.New(same, count)}
 		return learning(b.Params(), 3e-4, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.PairLoss(p, pairs)
 			return loss

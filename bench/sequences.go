@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/mann"
 	"github.com/engram-go/engram/memnet"
 	"github.com/engram-go/engram/memory"
@@ -52,7 +53,7 @@ func remembering(batch int64) func() func(int) []float64 {
 			},
 		}})
 		fill(b.Params().Trained(), .1, 10)
-		task := &mann.Task{
+		task := &fewshot.Sequence{
 			Images: uniform(1, time, batch, 1, side, side), Labels: tensor.New(words(2, classes, time*batch), time, batch, 1),
 		}
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
@@ -78,7 +79,7 @@ func answering() func(int) []float64 {
 		*from = (*from)[n:]
 		return sentence
 	}
-	stories := make([]memnet.Story, questions)
+	stories := make([]encoder.Story, questions)
 	for i := range stories {
 		for range facts {
 			stories[i].Facts = append(stories[i].Facts, next(&told, long))

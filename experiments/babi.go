@@ -221,7 +221,7 @@ type storyGroup struct {
 
 // storyExample is a question as a network sees it.
 type storyExample struct {
-	memnet.Story
+	encoder.Story
 	answer int64 // babi.Unknown is never the right one
 	asked  *babi.Question
 }
@@ -313,7 +313,7 @@ func (g *storyGroup) examples(questions []babi.Question) []storyExample {
 		for _, fact := range q.Facts[len(facts):] {
 			facts = append(facts, g.vocabulary.Numbers(fact))
 		}
-		out[i] = storyExample{memnet.Story{Facts: slices.Clip(facts), Question: g.vocabulary.Numbers(q.Words)}, int64(g.vocabulary.Number(q.Answer)), q}
+		out[i] = storyExample{encoder.Story{Facts: slices.Clip(facts), Question: g.vocabulary.Numbers(q.Words)}, int64(g.vocabulary.Number(q.Answer)), q}
 	}
 	return out
 }
@@ -400,8 +400,8 @@ func (q questions) loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, float64) {
 	return loss, mean
 }
 
-func stories(examples []storyExample) []memnet.Story {
-	out := make([]memnet.Story, len(examples))
+func stories(examples []storyExample) []encoder.Story {
+	out := make([]encoder.Story, len(examples))
 	for i, e := range examples {
 		out[i] = e.Story
 	}

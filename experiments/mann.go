@@ -12,6 +12,7 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/mann"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
@@ -225,7 +226,7 @@ type shown struct {
 }
 
 func (s shown) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
-	task := mann.NewTask(s.SequenceBatch, on)
+	task := fewshot.NewSequence(s.SequenceBatch, on)
 	loss, logp := s.net.Loss(p, task)
 	all, _ := task.Accuracies(logp)
 	mean, _ := results.MeanInterval(all)
@@ -248,7 +249,7 @@ func (w *mannWork) evaluate(ctx context.Context, s *episode.SequenceSampler, n i
 	for b := range s.Batches(ctx, 0, evaluationEpisodes, 2) {
 		err := tensor.Do(func() error {
 			tensor.NoGrad(func() {
-				task := mann.NewTask(b, on)
+				task := fewshot.NewSequence(b, on)
 				accuracies, each := task.Accuracies(w.net.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task))
 				all = append(all, accuracies...)
 				for k := range instances {

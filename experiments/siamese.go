@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/siamese"
@@ -147,7 +148,7 @@ type drawnPairs struct {
 }
 
 func (d drawnPairs) loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
-	pairs := siamese.NewPairs(d.PairBatch, on)
+	pairs := fewshot.NewPairs(d.PairBatch, on)
 	loss, logits := d.net.PairLoss(p, pairs)
 	mean, _ := results.MeanInterval(pairs.Accuracies(logits))
 	return loss, mean
@@ -188,7 +189,7 @@ func (w *siameseWork) verify(ctx context.Context, i int, on tensor.Device, given
 	for b := range sampler.Batches(ctx, 0, w.together(2, normOf(t.Norm)), 2) {
 		err := tensor.Do(func() error {
 			tensor.NoGrad(func() {
-				pairs := siamese.NewPairs(b, on)
+				pairs := fewshot.NewPairs(b, on)
 				accuracies = append(accuracies, pairs.Accuracies(w.siamese.Logits(&nn.Pass{Norm: normOf(t.Norm)}, pairs))...)
 			})
 			return nil

@@ -7,12 +7,6 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Learner has a loss on few-shot tasks.
-type Learner interface {
-	// Loss returns what training makes smaller, and the queries' log-probabilities [tasks, query, way].
-	Loss(p *nn.Pass, t *Task) (loss, logp *tensor.Tensor)
-}
-
 // FineTune returns p with the trained parameters ps moved by so many steps of gradient descent on a task's support set,
 // whose examples are told apart by the support set itself: the fine-tuning of Vinyals et al. 2016, section 4.1. The network
 // stays as it is; p.With of the result holds the moved parameters, for as long as the scope. A batch of tasks moves them

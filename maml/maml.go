@@ -255,3 +255,5 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	}, func(_ int64, out []*tensor.Tensor) { answers = append(answers, out[0].Clone()) })
 	return tensor.Cat(0, answers...)
 }
+
+var _ fewshot.AdaptiveNetwork = (*Net)(nil)

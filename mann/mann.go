@@ -8,6 +8,7 @@ package mann
 import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -79,3 +80,17 @@ func (n *Net) Forward(p *nn.Pass, images, labels *tensor.Tensor, seen func(step 
 	scores := n.out.Forward(p, n.controller.Forward(p, tensor.Cat(-1, x, late), seen))
 	return scores.Reshape(time, batch, n.config.Length, n.config.Letters).LogSoftmax(-1)
 }
+
+// LogProbs implements [fewshot.SequenceNetwork].
+func (n *Net) LogProbs(p *nn.Pass, s *fewshot.Sequence) *tensor.Tensor {
+	return n.Forward(p, s.Images, s.Labels, nil)
+}
+
+// Loss implements [fewshot.SequenceNetwork]: the negative log-likelihood of an image's label, averaged over all images.
+// Santoro et al. 2016, section 2.1, sum it over an episode instead.
+func (n *Net) Loss(p *nn.Pass, s *fewshot.Sequence) (loss, logp *tensor.Tensor) {
+	logp = n.LogProbs(p, s)
+	return s.NLL(logp), logp
+}
+
+var _ fewshot.SequenceNetwork = (*Net)(nil)

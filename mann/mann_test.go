@@ -12,6 +12,7 @@ import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/mann"
 	"github.com/engram-go/engram/memory"
@@ -36,10 +37,10 @@ var memories = map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 }
 
 // task is a task of random images [1, 2, 2]: two episodes of two classes with three images each.
-func task(length, letters int64) *mann.Task {
+func task(length, letters int64) *fewshot.Sequence {
 	r := rand.New(rand.NewPCG(1, 0))
 	const time, episodes = 6, 2
-	t := &mann.Task{Images: testkit.Normal(r, time, episodes, 1, 2, 2), Instances: make([]int, time*episodes)}
+	t := &fewshot.Sequence{Images: testkit.Normal(r, time, episodes, 1, 2, 2), Instances: make([]int, time*episodes)}
 	labels := make([]int64, time*episodes*length)
 	for e := range episodes {
 		classes := [2][]int64{}
@@ -243,17 +244,6 @@ func TestDefaultsAreThePapers(t *testing.T) {
 	assert.Equal(t, []int64{4 * (40 + 1), 200}, shapes["memory.heads.weight"])
 }
 
-func TestNewTaskHoldsTheBatch(t *testing.T) {
-	testkit.Enter(t)
-	b := sequences(t, 1).Batch(0, 4)
-	task := mann.NewTask(b, tensor.CPU)
-	assert.Equal(t, []int64{8, 4, 1, 4, 4}, task.Images.Shape())
-	assert.Equal(t, []int64{8, 4, 1}, task.Labels.Shape())
-	assert.Equal(t, b.Images, tensor.Values[float32](task.Images))
-	assert.Equal(t, b.Labels, tensor.Values[int64](task.Labels))
-	assert.Equal(t, b.Instances, task.Instances)
-}
-
 // sequences are of two classes with four images each, all images of a class alike; the classes are those of a part.
 func sequences(t *testing.T, part uint64) *episode.SequenceSampler {
 	const classes, images, side = 200, 4, 4
@@ -293,7 +283,7 @@ func TestLearnsToRemember(t *testing.T) {
 		scope := tensor.Enter()
 		defer scope.Leave()
 		tensor.NoGrad(func() {
-			task := mann.NewTask(test, tensor.CPU)
+			task := fewshot.NewSequence(test, tensor.CPU)
 			_, instances := task.Accuracies(net.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task))
 			for _, k := range instances {
 				sum := 0.
@@ -308,7 +298,7 @@ func TestLearnsToRemember(t *testing.T) {
 	before := measure()
 	for step := range 900 {
 		scope := tensor.Enter()
-		loss, _ := net.Loss(&nn.Pass{Training: true}, mann.NewTask(train.Batch(uint64(step)*32, 32), tensor.CPU))
+		loss, _ := net.Loss(&nn.Pass{Training: true}, fewshot.NewSequence(train.Batch(uint64(step)*32, 32), tensor.CPU))
 		require.False(t, math.IsNaN(loss.Float()), "step %d", step)
 		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .01)
 		scope.Leave()

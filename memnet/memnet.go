@@ -54,13 +54,6 @@ type Config struct {
 	ReLU bool
 }
 
-// Story is a question and what was told before it, as the numbers of their words; a negative number is an unknown word, whose
-// vector is zero.
-type Story struct {
-	Facts    [][]int
-	Question []int
-}
-
 // Net is a Memory Network.
 //
 // At each hop the query u looks for sentences mᵢ of the input table by a softmax over u·mᵢ, and the sum of the sentences cᵢ
@@ -128,7 +121,7 @@ func (n *Net) Linear() bool { return tensor.Values[float32](n.linear.Value())[0]
 // Forward returns the scores of all words as answers to the stories' questions, before the softmax, [stories, words], and
 // what each hop attended to, [stories, slots]: the sentences of a story in their order, the last ones where it has more than
 // the memory's slots, and then the empty slots. While the network is linear the attention is no weighting.
-func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, attention []*tensor.Tensor) {
+func (n *Net) Forward(p *nn.Pass, stories []encoder.Story) (scores *tensor.Tensor, attention []*tensor.Tensor) {
 	c := n.config
 	batch, slots := int64(len(stories)), int64(c.Slots)
 	like := p.Value(n.asks)
@@ -177,7 +170,7 @@ func (n *Net) next(p *nn.Pass, _ int, query, read *tensor.Tensor) *tensor.Tensor
 
 // arrange lists what is in every slot of every story, and the times of the sentences, nil if they have none. An empty slot has a
 // sentence without words and without a time, whose vector is zero.
-func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times []int) {
+func (n *Net) arrange(p *nn.Pass, stories []encoder.Story) (facts [][]int, times []int) {
 	facts = make([][]int, 0, len(stories)*n.config.Slots)
 	for _, s := range stories {
 		kept := s.Facts[max(0, len(s.Facts)-n.config.Slots):]

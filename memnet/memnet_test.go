@@ -46,7 +46,7 @@ func each(t *testing.T, f func(t *testing.T, c memnet.Config, b *nn.Builder, n *
 }
 
 // told are stories of several lengths, one longer than the memory, one without a fact, and some with unknown words.
-var told = []memnet.Story{
+var told = []encoder.Story{
 	{Facts: [][]int{{0, 1, 2}, {3, 4}, {8, 8, 1, 0}}, Question: []int{5, 2}},
 	{Facts: [][]int{{1}, {2, 3}, {4, 5, 6}, {7, 0}, {1, 2, 3}, {6, 4}, {2}}, Question: []int{7}},
 	{Question: []int{1, 2, 3}},
@@ -112,7 +112,7 @@ func dot(a, b []float64) (sum float64) {
 }
 
 // answer returns the words' scores and the attention of each hop.
-func (n network) answer(s memnet.Story) (scores []float64, attention [][]float64) {
+func (n network) answer(s encoder.Story) (scores []float64, attention [][]float64) {
 	facts := s.Facts[max(0, len(s.Facts)-slots):]
 	embed := func(hop int, input bool) (out [][]float64) {
 		table := hop + 1
@@ -208,7 +208,7 @@ func TestStoriesOfABatchAreApart(t *testing.T) {
 	each(t, func(t *testing.T, _ memnet.Config, _ *nn.Builder, n *memnet.Net) {
 		all, _ := n.Forward(&nn.Pass{}, told)
 		for i, s := range told {
-			one, _ := n.Forward(&nn.Pass{}, []memnet.Story{s})
+			one, _ := n.Forward(&nn.Pass{}, []encoder.Story{s})
 			assert.InDeltaSlice(t, one.Floats(), all.Select(0, int64(i)).Floats(), 1e-6)
 		}
 	})
@@ -218,9 +218,9 @@ func TestLongStoryIsItsLastSentences(t *testing.T) {
 	each(t, func(t *testing.T, _ memnet.Config, _ *nn.Builder, n *memnet.Net) {
 		long := told[1]
 		require.Greater(t, len(long.Facts), slots)
-		got, _ := n.Forward(&nn.Pass{}, []memnet.Story{long})
+		got, _ := n.Forward(&nn.Pass{}, []encoder.Story{long})
 		long.Facts = long.Facts[len(long.Facts)-slots:]
-		want, attention := n.Forward(&nn.Pass{}, []memnet.Story{long})
+		want, attention := n.Forward(&nn.Pass{}, []encoder.Story{long})
 		assert.Equal(t, want.Floats(), got.Floats())
 		assert.Equal(t, []int64{1, slots}, attention[0].Shape())
 	})
@@ -276,7 +276,7 @@ func TestNoise(t *testing.T) {
 			with[p] = tensor.Ones(p.Value().Shape()...)
 		}
 	}
-	story := []memnet.Story{{Facts: make([][]int, 19), Question: []int{0}}}
+	story := []encoder.Story{{Facts: make([][]int, 19), Question: []int{0}}}
 	times := func(p *nn.Pass) []float64 {
 		p.With = with
 		_, attention := n.Forward(p, story)
@@ -332,9 +332,9 @@ func TestLearnsStories(t *testing.T) {
 	require.NoError(t, err)
 	train, test := babi.Of(data.Train, 1), babi.Of(data.Test, 1)
 	v := babi.NewVocabulary(train)
-	batch := func(questions []babi.Question) (stories []memnet.Story, labels []int64) {
+	batch := func(questions []babi.Question) (stories []encoder.Story, labels []int64) {
 		for _, q := range questions {
-			s := memnet.Story{Question: v.Numbers(q.Words)}
+			s := encoder.Story{Question: v.Numbers(q.Words)}
 			for _, fact := range q.Facts {
 				s.Facts = append(s.Facts, v.Numbers(fact))
 			}

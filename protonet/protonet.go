@@ -20,3 +20,5 @@ func New(e encoder.Encoder, m memory.Associative) *Net {
 	}
 	return &Net{fewshot.Net{Encoder: e, Memory: m}}
 }
+
+var _ fewshot.Network = (*Net)(nil)

@@ -85,3 +85,5 @@ const (
 	never = -1e30 // the logarithm of the relation score of a class that the memory holds nothing of
 	least = 1e-30 // the least share that is not taken for none
 )
+
+var _ fewshot.Network = (*Net)(nil)

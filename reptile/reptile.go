@@ -217,3 +217,5 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = n.LogProbs(p, t)
 	return t.NLL(logp), logp
 }
+
+var _ fewshot.AdaptiveNetwork = (*Net)(nil)

@@ -4,7 +4,6 @@ package siamese
 
 import (
 	"github.com/engram-go/engram/encoder"
-	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
@@ -60,28 +59,6 @@ func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	return &Net{Net: fewshot.Net{Encoder: e, Memory: c.Memory}, Bias: b.Param("bias", nn.Constant(startBias), 1), config: c}
 }
 
-// Pairs are pairs of images and what they are.
-type Pairs struct {
-	Left, Right *tensor.Tensor // [pairs, channels, height, width]
-	Same        *tensor.Tensor // [pairs], 1 where both show the same class, else 0
-}
-
-// NewPairs puts a batch of pairs on a device.
-func NewPairs(b *episode.PairBatch, on tensor.Device) *Pairs {
-	shape := []int64{int64(b.Pairs), int64(b.Channels), int64(b.Height), int64(b.Width)}
-	return &Pairs{
-		Left: tensor.New(b.Left, shape...).On(on), Right: tensor.New(b.Right, shape...).On(on), Same: tensor.New(b.Same, int64(b.Pairs)).On(on),
-	}
-}
-
-// Accuracies returns, for each pair, 1 where logits [pairs] tell it right and 0 where they do not.
-func (p *Pairs) Accuracies(logits *tensor.Tensor) []float64 {
-	s := tensor.Enter()
-	defer s.Leave()
-	zeros := p.Same.ZerosLike()
-	return logits.Gt(zeros).Eq(p.Same.Gt(zeros)).To(tensor.Float64).Floats()
-}
-
 // scores returns the scaled scores of embedded examples [tasks, a, width] and [tasks, b, width] as pairs, [tasks, a, b].
 func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
 	m, scale := n.config.Memory.Measure()
@@ -94,11 +71,11 @@ func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
 
 // Logits returns, of each pair, what the probability of the same class is the sigmoid of, [pairs]: above zero the network
 // takes them for the same.
-func (n *Net) Logits(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
+func (n *Net) Logits(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor {
 	return n.config.Loss.logits(n.pairScores(p, pairs), p.Value(n.Bias))
 }
 
-func (n *Net) pairScores(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
+func (n *Net) pairScores(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor {
 	count := pairs.Left.Dim(0)
 	// Both twins in one evaluation, so that batch norm sees them together.
 	x := n.Encoder.Forward(p, tensor.Cat(0, pairs.Left, pairs.Right)).Unsqueeze(1) // [2·pairs, 1, width]
@@ -107,7 +84,7 @@ func (n *Net) pairScores(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
 
 // PairLoss returns what training on pairs makes smaller, and the pairs' logits. It panics where the loss needs more than
 // pairs, as [Triplet] does.
-func (n *Net) PairLoss(p *nn.Pass, pairs *Pairs) (loss, logits *tensor.Tensor) {
+func (n *Net) PairLoss(p *nn.Pass, pairs *fewshot.Pairs) (loss, logits *tensor.Tensor) {
 	if _, ok := n.config.Loss.(Triplet); ok {
 		panic(&tensor.Error{Op: "PairLoss", Msg: "a triplet is an anchor and two others, and pairs are drawn one by one; use Loss on tasks"})
 	}
@@ -139,3 +116,8 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	}
 	return n.config.Loss.loss(c, p.Value(n.Bias)), logp
 }
+
+var (
+	_ fewshot.Network  = (*Net)(nil)
+	_ fewshot.Verifier = (*Net)(nil)
+)

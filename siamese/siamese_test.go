@@ -191,7 +191,7 @@ func TestPairLossAndLogits(t *testing.T) {
 		}
 		return tensor.New(v, 7, 1, 2, 3)
 	}
-	p := &siamese.Pairs{Left: images(), Right: images(), Same: tensor.New([]float64{1, 0, 0, 1, 0, 1, 0}, 7)}
+	p := &fewshot.Pairs{Left: images(), Right: images(), Same: tensor.New([]float64{1, 0, 0, 1, 0, 1, 0}, 7)}
 	left, right := p.Left.Floats(), p.Right.Floats()
 	for name, c := range map[string]struct {
 		loss  siamese.Loss
@@ -334,7 +334,7 @@ func TestLearnsStrokes(t *testing.T) {
 					for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
 						accuracy += a / float64(test.Episodes)
 					}
-					p := siamese.NewPairs(held.Batch(0, 200), tensor.CPU)
+					p := fewshot.NewPairs(held.Batch(0, 200), tensor.CPU)
 					for _, right := range p.Accuracies(net.Logits(&nn.Pass{}, p)) {
 						verified += right / 200
 					}
@@ -347,7 +347,7 @@ func TestLearnsStrokes(t *testing.T) {
 				pass := &nn.Pass{Training: true}
 				var loss *tensor.Tensor
 				if c.drawn {
-					loss, _ = net.PairLoss(pass, siamese.NewPairs(drawn.Batch(step*80, 80), tensor.CPU))
+					loss, _ = net.PairLoss(pass, fewshot.NewPairs(drawn.Batch(step*80, 80), tensor.CPU))
 				} else {
 					loss, _ = net.Loss(pass, fewshot.NewTask(train.Batch(step*8, 8), tensor.CPU))
 				}

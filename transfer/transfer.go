@@ -230,3 +230,5 @@ func (a *adapted) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) 
 	logp = a.logProbs(p, t.Query)
 	return t.NLL(logp).MulScalar(float64(t.Query.Dim(0))), logp
 }
+
+var _ fewshot.Network = (*Net)(nil)
