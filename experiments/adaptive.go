@@ -83,6 +83,9 @@ func onEncoder(s *schema.Section, network func(*nn.Builder, encoder.Encoder, ima
 		if p := encoder.Precision(e); p != encoder.FP32 {
 			return nil, s.Errorf("precision: a network that adapts by gradient descent computes in fp32, not with %s; leave precision out", p)
 		}
+		if err := fewshot.CheckAdaptable(e); err != nil {
+			return nil, s.Errorf("%w", err)
+		}
 		return network(b, e, in), nil
 	}, err
 }

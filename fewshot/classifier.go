@@ -1,6 +1,7 @@
 package fewshot
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/engram-go/engram/encoder"
@@ -15,8 +16,21 @@ type Classifier struct {
 	Head    *nn.Linear
 }
 
-// NewClassifier makes the linear layer, called head, for so many classes.
+// CheckAdaptable returns an error for an encoder that inner steps of gradient descent cannot adapt as it is configured:
+// they run in passes without Training set, so that no running statistics move, and would silently skip its dropout.
+func CheckAdaptable(e encoder.Encoder) error {
+	if encoder.HasDropout(e) {
+		return errors.New("fewshot: the encoder has dropout, which inner steps of gradient descent on a task do not apply; use an encoder without dropout (drop: 0)")
+	}
+	return nil
+}
+
+// NewClassifier makes the linear layer, named head, for a number of classes. It panics where [CheckAdaptable] refuses the
+// encoder.
 func NewClassifier(b *nn.Builder, e encoder.Encoder, way int64) *Classifier {
+	if err := CheckAdaptable(e); err != nil {
+		panic(&tensor.Error{Op: "NewClassifier", Msg: err.Error()})
+	}
 	return &Classifier{e, nn.NewLinear(b.In("head"), e.Width(), way)}
 }
 

@@ -9,7 +9,7 @@ import (
 // Only returns the one task i of a batch, without copying.
 func (t *Task) Only(i int64) *Task {
 	return &Task{
-		Way:     t.Way,
+		Way: t.Way, First: t.First + uint64(i),
 		Support: t.Support.Narrow(0, i, 1), SupportLabels: t.SupportLabels.Narrow(0, i, 1),
 		Query: t.Query.Narrow(0, i, 1), QueryLabels: t.QueryLabels.Narrow(0, i, 1),
 	}

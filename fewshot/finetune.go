@@ -2,6 +2,7 @@ package fewshot
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -33,10 +34,10 @@ func Tuned(ps []*nn.Param, rate float64) []TunedParam {
 // Tuning says how [Tune] descends. Zero values stand for plain gradient descent on the whole support set.
 type Tuning struct {
 	Steps int
-	// Batch is how many support examples a step is taken on, in an order that Rand draws for each pass over them; zero, or as
-	// many as there are, stands for all.
+	// Batch is the number of support examples per step. Each task's examples are shuffled by its own generator before each
+	// pass over them. Zero, or at least as many as there are, uses all examples in every step.
 	Batch int
-	Rand  *rand.Rand
+	Rand  []*rand.Rand // one per task; needed only if Batch is smaller than the support set
 	// Momentum, Dampening and Decay are PyTorch's: v ← μ·v + (1-τ)·(g + λ·w), where the first v is g + λ·w.
 	Momentum, Dampening, Decay float64
 }
@@ -47,21 +48,30 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 	tuned := p.Apart()
 	n := int(t.SupportLabels.Dim(1))
 	ours, speed := make([]bool, len(params)), make([]*tensor.Tensor, len(params))
-	var order []int
+	tasks := int(t.SupportLabels.Dim(0))
+	orders := make([][]int, tasks)
 	tensor.WithGrad(func() {
 		for range o.Steps {
 			scope := tensor.Enter()
 			if o.Batch > 0 && o.Batch < n {
-				if len(order) == 0 {
-					order = o.Rand.Perm(n)
+				var drawn []int64 // rows of the flattened support sets, task by task
+				for i := range orders {
+					if len(orders[i]) == 0 {
+						orders[i] = o.Rand[i].Perm(n)
+					}
+					size := min(o.Batch, len(orders[i]))
+					for _, k := range orders[i][:size] {
+						drawn = append(drawn, int64(i*n+k))
+					}
+					orders[i] = orders[i][size:]
 				}
-				some := make([]int64, min(o.Batch, len(order)))
-				for i := range some {
-					some[i] = int64(order[i])
+				at := tensor.New(drawn, int64(len(drawn))).On(t.Support.Device())
+				rows := func(x *tensor.Tensor) *tensor.Tensor {
+					shape := slices.Clone(x.Shape())
+					shape[1] = int64(len(drawn) / tasks)
+					return x.Flatten(0, 1).IndexSelect(0, at).Reshape(shape...)
 				}
-				order = order[len(some):]
-				at := tensor.New(some, int64(len(some))).On(t.Support.Device())
-				own.Query, own.QueryLabels = t.Support.IndexSelect(1, at), t.SupportLabels.IndexSelect(1, at)
+				own.Query, own.QueryLabels = rows(t.Support), rows(t.SupportLabels)
 			}
 			values := make([]*tensor.Tensor, len(params))
 			for i, param := range params {

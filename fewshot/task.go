@@ -16,6 +16,9 @@ type Task struct {
 	SupportLabels *tensor.Tensor // [tasks, support], int64 in [0, Way)
 	Query         *tensor.Tensor // [tasks, query, channels, height, width]
 	QueryLabels   *tensor.Tensor // [tasks, query], int64 in [0, Way)
+	// First is the index of the first task in its random stream; task i has index First+i. Networks that draw random numbers
+	// in a test derive them from a task's index, so that they do not depend on how tasks are batched.
+	First uint64
 }
 
 // NewTask puts a batch of episodes on a device.
@@ -24,6 +27,7 @@ func NewTask(b *episode.Batch, on tensor.Device) *Task {
 	support, query := int64(b.Way*b.Shot), int64(b.Way*b.Query)
 	return &Task{
 		Way:           int64(b.Way),
+		First:         b.First,
 		Support:       Images(b.Support, on, n, support, c, h, w),
 		SupportLabels: tensor.New(b.SupportLabels, n, support).On(on),
 		Query:         Images(b.QueryImages, on, n, query, c, h, w),

@@ -203,7 +203,7 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	n.Fits("LogProbs", t)
 	var answers []*tensor.Tensor
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
-		got := n.train(p, own, n.config.TestSteps, n.config.TestBatch, stream.New(0, "reptile/test"))
+		got := n.train(p, own, n.config.TestSteps, n.config.TestBatch, stream.New(0, "reptile/test", own.First))
 		var logp *tensor.Tensor
 		tensor.NoGrad(func() { logp = n.Ask(n.pass(p, got.values), own) })
 		return []*tensor.Tensor{logp}

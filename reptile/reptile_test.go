@@ -176,6 +176,27 @@ func TestDealing(t *testing.T) {
 	assert.Equal(t, before, after)
 }
 
+// In a test the index of a task decides the order of its images: copies of a task that differ in it are trained differently,
+// however tasks are batched.
+func TestOrderIsByTheTasksIndex(t *testing.T) {
+	testkit.Enter(t)
+	_, test := strokes(t, 4, 1)
+	net, _ := build(t, 4, reptile.Config{TestSteps: 4, TestBatch: 2})
+	single := fewshot.NewTask(test.Batch(0, 1), tensor.CPU)
+	double := &fewshot.Task{
+		Way: single.Way, First: 7,
+		Support: tensor.Cat(0, single.Support, single.Support), SupportLabels: tensor.Cat(0, single.SupportLabels, single.SupportLabels),
+		Query: tensor.Cat(0, single.Query, single.Query), QueryLabels: tensor.Cat(0, single.QueryLabels, single.QueryLabels),
+	}
+	both := net.LogProbs(&nn.Pass{}, double)
+	assert.NotEqual(t, both.Select(0, 0).Floats(), both.Select(0, 1).Floats())
+	for i := range int64(2) {
+		one := *single
+		one.First = 7 + uint64(i)
+		assert.Equal(t, net.LogProbs(&nn.Pass{}, &one).Flatten(0, -1).Floats(), both.Select(0, i).Flatten(0, -1).Floats())
+	}
+}
+
 func TestLearnsStrokes(t *testing.T) {
 	testkit.Enter(t)
 	train, test := strokes(t, 10, 1)

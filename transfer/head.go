@@ -17,15 +17,18 @@ type head struct {
 	scale  float64
 }
 
-// newHead makes a head with PyTorch's first values for the weight of a linear layer, the same for every task, and a bias of 0.
-func newHead(b *nn.Builder, k Kind, scale float64, tasks, classes, width int64) *head {
+// newHead makes a head for a number of tasks. The weight is initialised as PyTorch initialises a linear layer, each task's
+// from its own generator; the bias is 0. With nil generators it is a head for one task, initialised from b's.
+func newHead(b *nn.Builder, k Kind, scale float64, generators []*rand.Rand, classes, width int64) *head {
 	h := &head{scale: Adaptation{Head: k, Scale: scale}.scale()}
 	uniform := nn.Uniform(1 / math.Sqrt(float64(width)))
+	tasks := max(1, int64(len(generators)))
 	h.weight = b.Param("weight", func(r *rand.Rand, shape []int64, out []float32) {
-		first := out[:classes*width]
-		uniform(r, shape[1:], first)
-		for i := range out {
-			out[i] = first[i%len(first)]
+		if generators == nil {
+			generators = []*rand.Rand{r}
+		}
+		for i, own := range generators {
+			uniform(own, shape[1:], out[int64(i)*classes*width:][:classes*width])
 		}
 	}, tasks, classes, width)
 	if k != Cosine && k != CosineMean {

@@ -5,6 +5,8 @@
 package transfer
 
 import (
+	"math/rand/v2"
+
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
@@ -69,7 +71,7 @@ type Net struct {
 // scale are those of a, the adaptation to tasks; one that trains nothing is pre-trained with a linear or a cosine head.
 func New(b *nn.Builder, e encoder.Encoder, classes int64, a Adaptation) *Net {
 	n := &Net{Encoder: e, Adapt: a, blocks: Blocks(b.Params())}
-	n.head = newHead(b.In("head"), a.Head, a.Scale, 1, classes, e.Width())
+	n.head = newHead(b.In("head"), a.Head, a.Scale, nil, classes, e.Width())
 	return n
 }
 
@@ -133,11 +135,7 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 		}
 		var all []*tensor.Tensor
 		for i := range t.Support.Dim(0) { // each task tunes a copy of its own
-			one := &fewshot.Task{
-				Way: t.Way, Support: t.Support.Narrow(0, i, 1), SupportLabels: t.SupportLabels.Narrow(0, i, 1),
-				Query: t.Query.Narrow(0, i, 1), QueryLabels: t.QueryLabels.Narrow(0, i, 1),
-			}
-			all = append(all, tensor.Eval(func() *tensor.Tensor { return n.adapt(p, one, n.Encoder) }))
+			all = append(all, tensor.Eval(func() *tensor.Tensor { return n.adapt(p, t.Only(i), n.Encoder) }))
 		}
 		out = tensor.Cat(0, all...)
 	})
@@ -175,7 +173,12 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, e encoder.Encoder) *tensor.Tens
 	b := nn.NewBuilder(0, t.Support.Device())
 	defer b.Params().Free()
 	a := n.Adapt
-	net := &adapted{e, newHead(b, a.Head, a.Scale, t.Support.Dim(0), t.Way, n.Encoder.Width())}
+	tasks := t.Support.Dim(0)
+	var heads, orders []*rand.Rand
+	for i := range uint64(tasks) {
+		heads, orders = append(heads, stream.New(0, "transfer/head", t.First+i)), append(orders, stream.New(0, "transfer/order", t.First+i))
+	}
+	net := &adapted{e, newHead(b, a.Head, a.Scale, heads, t.Way, n.Encoder.Width())}
 	if a.Start == AtMeans {
 		net.head.begin(net.embed(p, t.Support), t.SupportLabels.OneHot(t.Way))
 	}
@@ -189,7 +192,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, e encoder.Encoder) *tensor.Tens
 		steps *= (examples + a.Batch - 1) / a.Batch
 	}
 	tuned := fewshot.Tune(p, net, params, t, fewshot.Tuning{
-		Steps: steps, Batch: a.Batch, Rand: stream.New(0, "adapt"), Momentum: a.Momentum, Dampening: a.Dampening, Decay: a.Decay,
+		Steps: steps, Batch: a.Batch, Rand: orders, Momentum: a.Momentum, Dampening: a.Dampening, Decay: a.Decay,
 	})
 	return net.logProbs(tuned, t.Query)
 }

@@ -32,7 +32,7 @@ func floatTask(seed uint64) *fewshot.Task {
 }
 
 // byHand trains the head of one task by loops, with PyTorch's SGD, and returns the queries' log-probabilities.
-func byHand(a Adaptation, support [][]float64, labels []int64, queries [][]float64, way int) (out []float64) {
+func byHand(a Adaptation, index uint64, support [][]float64, labels []int64, queries [][]float64, way int) (out []float64) {
 	width := len(support[0])
 	w, b := make([][]float64, way), make([]float64, way)
 	vw, vb := make([][]float64, way), make([]float64, way)
@@ -67,7 +67,7 @@ func byHand(a Adaptation, support [][]float64, labels []int64, queries [][]float
 		}
 		return s
 	}
-	r := stream.New(0, "adapt")
+	r := stream.New(0, "transfer/order", index)
 	first := true
 	for range a.Epochs {
 		order := make([]int, len(support))
@@ -141,10 +141,11 @@ func TestLinearHeadIsTrainedAsByLoops(t *testing.T) {
 		{},
 	} {
 		task := floatTask(1)
+		task.First = 40
 		got := flatNet(t, a).LogProbs(&nn.Pass{}, task)
 		require.Equal(t, []int64{testkit.Tasks, testkit.Queries, testkit.Way}, got.Shape())
 		for i := range int64(testkit.Tasks) {
-			want := byHand(a, rows(task.Support.Select(0, i)), tensor.Values[int64](task.SupportLabels.Select(0, i)), rows(task.Query.Select(0, i)), testkit.Way)
+			want := byHand(a, task.First+uint64(i), rows(task.Support.Select(0, i)), tensor.Values[int64](task.SupportLabels.Select(0, i)), rows(task.Query.Select(0, i)), testkit.Way)
 			assert.InDeltaSlice(t, want, got.Select(0, i).Floats(), 1e-4, "%+v, task %d", a, i)
 		}
 	}
@@ -190,15 +191,36 @@ func TestHeadsLearnAndTasksAreTheirOwn(t *testing.T) {
 
 		all := net.LogProbs(&nn.Pass{}, task)
 		for i := range int64(testkit.Tasks) {
-			one := &fewshot.Task{
-				Way: task.Way, Support: task.Support.Narrow(0, i, 1), SupportLabels: task.SupportLabels.Narrow(0, i, 1),
-				Query: task.Query.Narrow(0, i, 1), QueryLabels: task.QueryLabels.Narrow(0, i, 1),
-			}
-			assert.InDeltaSlice(t, net.LogProbs(&nn.Pass{}, one).Flatten(0, -1).Floats(), all.Select(0, i).Flatten(0, -1).Floats(), 1e-4)
+			assert.InDeltaSlice(t, net.LogProbs(&nn.Pass{}, task.Only(i)).Flatten(0, -1).Floats(), all.Select(0, i).Flatten(0, -1).Floats(), 1e-4)
 		}
 		blank := *task
 		blank.Support = task.Support.ZerosLike()
 		assert.True(t, net.LogProbs(&nn.Pass{}, &blank).Finite(), "embeddings of zeros")
+	}
+}
+
+// Copies of one task that differ in their index get different heads and different orders of their examples: the interval
+// of a test then covers both. The index alone decides, not how tasks are batched.
+func TestRandomnessIsByTheTasksIndex(t *testing.T) {
+	testkit.Enter(t)
+	single := floatTask(4).Only(0)
+	double := &fewshot.Task{
+		Way: single.Way, First: 7,
+		Support: tensor.Cat(0, single.Support, single.Support), SupportLabels: tensor.Cat(0, single.SupportLabels, single.SupportLabels),
+		Query: tensor.Cat(0, single.Query, single.Query), QueryLabels: tensor.Cat(0, single.QueryLabels, single.QueryLabels),
+	}
+	for name, a := range map[string]Adaptation{
+		"initial weights": {Start: AtRandom},
+		"order":           {Epochs: 1, Batch: 2, Rate: .5},
+	} {
+		net := flatNet(t, a)
+		both := net.LogProbs(&nn.Pass{}, double)
+		assert.NotEqual(t, both.Select(0, 0).Floats(), both.Select(0, 1).Floats(), name)
+		for i := range int64(2) {
+			one := *single
+			one.First = 7 + uint64(i)
+			assert.InDeltaSlice(t, net.LogProbs(&nn.Pass{}, &one).Flatten(0, -1).Floats(), both.Select(0, i).Flatten(0, -1).Floats(), 1e-4, name)
+		}
 	}
 }
 
@@ -250,7 +272,7 @@ func TestBlocksAreTunedInACopy(t *testing.T) {
 
 		one := &fewshot.Task{Way: 3, Support: task.Support.Narrow(0, 1, 1), SupportLabels: task.SupportLabels.Narrow(0, 1, 1), Query: task.Query.Narrow(0, 1, 1)}
 		own := nn.NewBuilder(0, tensor.CPU)
-		hand := &adapted{net.Encoder, newHead(own, Linear, 0, 1, 3, net.Encoder.Width())}
+		hand := &adapted{net.Encoder, newHead(own, Linear, 0, nil, 3, net.Encoder.Width())}
 		hand.head.begin(hand.embed(p, one.Support), one.SupportLabels.OneHot(3))
 		if blocks > 0 && blocks < 5 { // frozen embeddings see support and queries in one batch
 			params := append(fewshot.Tuned(own.Params().Trained(), .1), net.tuned()...)
