@@ -18,15 +18,16 @@ type resnet12Config struct {
 }
 
 func planResNet12(s *schema.Section) (func(*nn.Builder, imageShape) (encoder.Encoder, error), error) {
-	c := resnet12Config{Form: "lee"}
+	c := resnet12Config{Form: string(encoder.LeeForm)}
 	err := s.Decode(&c)
 	if c.Filters == nil {
-		c.Filters = map[string][]int64{"lee": {64, 160, 320, 640}, "tadam": {64, 128, 256, 512}}[c.Form]
+		filters := encoder.ResNet12Config{Form: encoder.ResNet12Form(c.Form)}.WithDefaults().Filters
+		c.Filters = filters[:]
 	}
 	return func(b *nn.Builder, in imageShape) (encoder.Encoder, error) {
 		return encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.channels), Height: int64(in.height), Width: int64(in.width),
-			Filters: [4]int64(c.Filters), Pool: c.Form == "tadam", Drop: c.Drop,
+			Form: encoder.ResNet12Form(c.Form), Filters: [4]int64(c.Filters), Drop: c.Drop,
 		})
 	}, err
 }
