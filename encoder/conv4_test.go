@@ -78,7 +78,7 @@ func TestTooSmallImagesAreAnError(t *testing.T) {
 	for _, c := range []encoder.Conv4Config{{Height: 15, Width: 28}, {Height: 28, Width: 15}, {}} {
 		b := nn.NewBuilder(1, tensor.CPU)
 		e, err := encoder.NewConv4(b, c)
-		assert.ErrorContains(t, err, fmt.Sprintf("16×16 pixels at least, not %d×%d", c.Height, c.Width))
+		assert.ErrorContains(t, err, fmt.Sprintf("at least 16×16 pixels, got %d×%d", c.Height, c.Width))
 		assert.Nil(t, e)
 		assert.Empty(t, b.Params().All())
 	}

@@ -126,7 +126,7 @@ func TestPixels(t *testing.T) {
 	assert.Equal(t, x.Floats(), e.Forward(&nn.Pass{}, x).Floats())
 }
 
-// BenchmarkKoch times the forward and backward pass of the paper's network on one image.
+// BenchmarkKoch times the forward and backward pass of the paper's network per image, in batches of 32.
 func BenchmarkKoch(b *testing.B) {
 	const n = 32
 	for name, c := range map[string]encoder.KochConfig{

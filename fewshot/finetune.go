@@ -8,21 +8,21 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// FineTune returns p with the trained parameters ps moved by so many steps of gradient descent on a task's support set,
-// whose examples are told apart by the support set itself: the fine-tuning of Vinyals et al. 2016, section 4.1. The network
-// stays as it is; p.With of the result holds the moved parameters, for as long as the scope. A batch of tasks moves them
-// together, so a task that shall have its own comes alone.
+// FineTune takes steps of gradient descent at a rate on a task's support set, whose examples serve as support set and as
+// queries: the fine-tuning of Vinyals et al. 2016, section 4.1. It returns a copy of p whose With holds the tuned values of
+// the trained parameters ps; they belong to the caller's scope. The network itself does not change. A batch of tasks is
+// tuned jointly, so pass tasks one by one where each needs its own values.
 func FineTune(p *nn.Pass, net Learner, ps *nn.Params, t *Task, steps int, rate float64) *nn.Pass {
 	return Tune(p, net, Tuned(ps.Trained(), rate), t, Tuning{Steps: steps})
 }
 
-// TunedParam is a parameter that gradient descent moves, and its rate.
+// TunedParam is a parameter to tune and its learning rate.
 type TunedParam struct {
 	*nn.Param
 	Rate float64
 }
 
-// Tuned gives parameters one rate.
+// Tuned returns parameters with the same learning rate.
 func Tuned(ps []*nn.Param, rate float64) []TunedParam {
 	out := make([]TunedParam, len(ps))
 	for i, p := range ps {
@@ -31,23 +31,24 @@ func Tuned(ps []*nn.Param, rate float64) []TunedParam {
 	return out
 }
 
-// Tuning says how [Tune] descends. Zero values stand for plain gradient descent on the whole support set.
+// Tuning configures [Tune]. The zero values of all fields but Steps give plain gradient descent on the whole support set.
 type Tuning struct {
 	Steps int
 	// Batch is the number of support examples per step. Each task's examples are shuffled by its own generator before each
 	// pass over them. Zero, or at least as many as there are, uses all examples in every step.
 	Batch int
 	Rand  []*rand.Rand // one per task; needed only if Batch is smaller than the support set
-	// Momentum, Dampening and Decay are PyTorch's: v ← μ·v + (1-τ)·(g + λ·w), where the first v is g + λ·w.
+	// Momentum μ, Dampening τ and Decay λ as in PyTorch: v ← μ·v + (1-τ)·(g + λ·w), where the first v is g + λ·w.
 	Momentum, Dampening, Decay float64
 }
 
-// Tune is [FineTune] of some of the parameters, each at its rate.
+// Tune is [FineTune] for some of the parameters, each with its own learning rate, and with the optimizer of o. Buffers and
+// frozen parameters may be among them.
 func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.Pass {
 	own := &Task{Way: t.Way, Support: t.Support, SupportLabels: t.SupportLabels, Query: t.Support, QueryLabels: t.SupportLabels}
 	tuned := p.Apart()
 	n := int(t.SupportLabels.Dim(1))
-	ours, speed := make([]bool, len(params)), make([]*tensor.Tensor, len(params))
+	owned, velocity := make([]bool, len(params)), make([]*tensor.Tensor, len(params))
 	tasks := int(t.SupportLabels.Dim(0))
 	orders := make([][]int, tasks)
 	tensor.WithGrad(func() {
@@ -78,7 +79,7 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 				values[i] = tuned.Value(param.Param)
 				if !values[i].RequiresGrad() { // a buffer, or frozen
 					values[i] = scope.Keep(values[i].Detach().RequireGrad())
-					tuned.With[param.Param], ours[i] = values[i], true
+					tuned.With[param.Param], owned[i] = values[i], true
 				}
 			}
 			loss, _ := net.Loss(tuned, own)
@@ -91,22 +92,22 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 					g = g.Add(was.MulScalar(o.Decay))
 				}
 				if o.Momentum != 0 {
-					if old := speed[i]; old != nil {
+					if old := velocity[i]; old != nil {
 						g = old.MulScalar(o.Momentum).Add(g.MulScalar(1 - o.Dampening))
 						old.Free()
 					}
-					speed[i] = scope.Keep(g)
+					velocity[i] = scope.Keep(g)
 				}
 				tuned.With[params[i].Param] = scope.Keep(was.Sub(g.MulScalar(params[i].Rate)).RequireGrad())
-				if ours[i] { // of the step before
+				if owned[i] { // the value before this step
 					values[i].Free()
 				}
-				ours[i] = true
+				owned[i] = true
 			}
 			scope.Leave()
 		}
 	})
-	for _, v := range speed {
+	for _, v := range velocity {
 		v.Free()
 	}
 	return tuned

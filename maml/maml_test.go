@@ -279,7 +279,7 @@ func TestWrongShapesAreAnErrorOfTheCaller(t *testing.T) {
 			net.LogProbs(&nn.Pass{}, task)
 			return nil
 		})
-		assert.ErrorContains(t, err, "a 4-way task for a network that was made for 5 classes")
+		assert.ErrorContains(t, err, "the task has 4 classes, the network has a head for 5")
 	}
 }
 

@@ -58,7 +58,7 @@ func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 	testkit.Enter(t)
 	train, _ := strokes(t, 2, 2)
 	net, ps := build(t, 4, reptile.Config{Steps: 3, Batch: 10, Rate: .01})
-	twin, theirs := build(t, 4, reptile.Config{})
+	reference, theirs := build(t, 4, reptile.Config{})
 	opt := nn.NewAdam(theirs, nn.AdamConfig{Beta1: -1})
 	t.Cleanup(opt.Free)
 	for step := range uint64(3) {
@@ -68,25 +68,25 @@ func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 		}
 		var mean float64
 		for range 3 {
-			loss := tensor.NLL(twin.Classify(&nn.Pass{}, task.Support.Flatten(0, 1)), task.SupportLabels.Flatten(0, 1))
+			loss := tensor.NLL(reference.Classify(&nn.Pass{}, task.Support.Flatten(0, 1)), task.SupportLabels.Flatten(0, 1))
 			opt.Step(tensor.Grad(loss, theirs.Tensors()...), .01)
 			mean += loss.Float() / 3
 		}
 		grads, loss, logp := net.Gradients(pass(step), task)
 		assert.InDelta(t, mean, loss.Float(), 1e-4)
 		for i, p := range ps.Trained() {
-			if strings.HasSuffix(p.Name, "conv.bias") { // batch norm takes it off again: its gradient is rounding, which Adam makes much of
+			if strings.HasSuffix(p.Name, "conv.bias") { // batch norm cancels it: its gradient is rounding, which Adam amplifies
 				assert.Zero(t, grads[i].Square().Sum().Float(), p.Name)
 				continue
 			}
 			want := p.Value().Sub(theirs.Trained()[i].Value()).Detach()
 			assert.InDeltaSlice(t, want.Floats(), grads[i].Floats(), 2e-3, "%s at %d", p.Name, step)
 		}
-		assert.InDeltaSlice(t, twin.Ask(&nn.Pass{}, task).Floats(), logp.Floats(), 2e-2)
+		assert.InDeltaSlice(t, reference.QueryLogProbs(&nn.Pass{}, task).Floats(), logp.Floats(), 2e-2)
 	}
 }
 
-// Several tasks a step are the mean of one task a step, from the same first values and the same squares.
+// A batch of tasks gives the mean of the single tasks' results, from the same initial values and second moments.
 func TestBatchedIsTheMeanOfSerial(t *testing.T) {
 	testkit.Enter(t)
 	oneThread(t)
@@ -133,7 +133,7 @@ func TestParallelIsSerialToTheBit(t *testing.T) {
 				got = append(got, x.Bytes())
 			}
 		}
-		for _, p := range ps.All() { // the squares too
+		for _, p := range ps.All() { // the second moments too
 			got = append(got, p.Value().Bytes())
 		}
 		for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
@@ -148,8 +148,8 @@ func TestParallelIsSerialToTheBit(t *testing.T) {
 	}
 }
 
-// What p.Rand deals out decides which images a step sees; a test does not depend on it, and changes nothing.
-func TestDealing(t *testing.T) {
+// p.Rand decides which images a training step sees. A test does not depend on it and changes nothing.
+func TestMinibatches(t *testing.T) {
 	testkit.Enter(t)
 	train, test := strokes(t, 4, 1)
 	net, ps := build(t, 4, reptile.Config{Batch: 6, TestSteps: 4, TestBatch: 2})
