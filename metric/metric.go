@@ -1,5 +1,4 @@
-// Package metric measures how alike embeddings are. Every metric gives scores, of which the largest is the most alike:
-// a distance comes with its sign turned.
+// Package metric scores the similarity of embeddings. A larger score always means more similar: distances are negated.
 package metric
 
 import (
@@ -8,8 +7,15 @@ import (
 )
 
 // A Metric scores queries against keys.
+//
+// Implementations read learned parameters by [nn.Pass.Value] and keep no tensor beyond the call. Score must be
+// differentiable with respect to queries, keys and parameters, with finite gradients also for zero rows and for identical
+// rows, unless the metric's documentation says otherwise. With Training unset in the pass it may be called from several
+// goroutines at once.
 type Metric interface {
-	// Score returns [batch, queries, keys] for queries [batch, queries, width] and keys [batch, keys, width].
+	// Score returns [batch, queries, keys] for queries [batch, queries, width] and keys [batch, keys, width]. It must not
+	// change its arguments. It panics with a [tensor.Error] if their shapes do not fit. p may be nil for metrics without
+	// parameters.
 	Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor
 }
 
@@ -35,8 +41,8 @@ func (SquaredEuclidean) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.
 // Cosine scores by the cosine of the angle between query and key: Vinyals et al. 2016, section 2.1.1.
 type Cosine struct{}
 
-// cosineEps is added to squared lengths, so that a zero vector has the cosine 0 to everything and a finite gradient. It
-// moves the cosine of vectors longer than 0.01 by less than float32 resolves.
+// cosineEps is added to squared norms, so that the cosine of a zero vector is 0 and its gradient finite. For vectors longer
+// than 0.01 the change is below the resolution of float32.
 const cosineEps = 1e-12
 
 // Score implements [Metric].
@@ -44,7 +50,7 @@ func (Cosine) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	return unit(queries).MatMul(unit(keys).Transpose(-2, -1))
 }
 
-// unit scales vectors [..., width] to length one.
+// unit normalises vectors [..., width] to length 1.
 func unit(x *tensor.Tensor) *tensor.Tensor {
 	return x.Div(x.Square().SumKeep(-1).AddScalar(cosineEps).Sqrt())
 }

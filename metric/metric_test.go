@@ -199,18 +199,3 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 		})
 	}
 }
-
-// Far from the origin the distance keeps float32's digits of the squared length and no more, as the comment on Score says;
-// in float64 nothing is lost.
-func TestSquaredEuclideanFarFromTheOrigin(t *testing.T) {
-	for _, offset := range []float64{0, 10, 1000} {
-		t.Run(fmt.Sprint(offset), func(t *testing.T) {
-			testkit.Enter(t)
-			r := rand.New(rand.NewPCG(5, 0))
-			q, k := normal(r, offset, 1, 10, 64).To(tensor.Float32), normal(r, offset, 1, 10, 64).To(tensor.Float32)
-			want, size := loop(metrics[0].plain, q, k)
-			assert.InDeltaSlice(t, want, metric.SquaredEuclidean{}.Score(nil, q, k).Floats(), 1e-6*size)
-			assert.InDeltaSlice(t, want, metric.SquaredEuclidean{}.Score(nil, q.To(tensor.Float64), k.To(tensor.Float64)).Floats(), 1e-6)
-		})
-	}
-}

@@ -288,7 +288,7 @@ func TestRelationWithoutMapsIsAnError(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	err := tensor.Do(func() error { metric.NewRelation(b, metric.RelationConfig{Channels: 3, Width: 5}); return nil })
-	assert.EqualError(t, err, "tensor: NewRelation: there are no feature maps of 3×0×5")
+	assert.EqualError(t, err, "tensor: NewRelation: feature maps must not be empty, got 3×0×5")
 }
 
 // What no distance gives: a query belongs with the key that is its opposite in one coordinate, whatever the other is.
