@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Fine-tuning is gradient descent by hand on a copy, and leaves the network as it was.
+// Fine-tuning equals gradient descent by hand on a copy and leaves the network unchanged.
 func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 	testkit.Enter(t)
 	task := fewshot.NewTask(batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 1), tensor.CPU)
@@ -27,7 +27,7 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 		t.Cleanup(b.Params().Free)
 		e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 16, Width: 16, Filters: 4})
 		require.NoError(t, err)
-		for range 30 { // running statistics that say something
+		for range 30 { // running statistics other than the initial ones
 			task.Embed(&nn.Pass{Training: true}, e)
 		}
 		return &fewshot.Net{Encoder: e, Memory: memory.NewPrototype(memory.PrototypeConfig{Metric: metric.SquaredEuclidean{}})}, b.Params()

@@ -61,7 +61,7 @@ func normal(r *rand.Rand, offset float64, shape ...int64) *tensor.Tensor {
 	return tensor.New(v, shape...)
 }
 
-// loop scores by the plain loop, flat as [batch, queries, keys], and returns the largest |q|²+|k|² as well.
+// loop returns the scores by a plain loop, flattened from [batch, queries, keys], and the largest |q|²+|k|².
 func loop(plain func(q, k []float64) float64, queries, keys *tensor.Tensor) (scores []float64, size float64) {
 	q, k, w := queries.Floats(), keys.Floats(), int(queries.Dim(2))
 	nq, nk := int(queries.Dim(1)), int(keys.Dim(1))

@@ -52,8 +52,8 @@ func oneThread(t *testing.T) {
 	t.Cleanup(func() { tensor.SetThreads(before) })
 }
 
-// With the whole support set in every inner step, a gradient is how far nn.Adam takes a network of its own, whose squares go
-// on from step to step and task to task.
+// With the whole support set in every inner step, the gradient is the distance over which nn.Adam moves a reference network
+// whose second moments carry over from step to step and task to task.
 func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 	testkit.Enter(t)
 	train, _ := strokes(t, 2, 2)
