@@ -1,5 +1,5 @@
 """A meta-step of Reptile: reptileStep in adapting.go. The grouped form takes all tasks at once, as groups of one
-convolution with a set of weights a task; the others take task by task."""
+convolution with one set of weights per task; the other forms take one task after another."""
 import common
 import torch
 from torch.nn import functional as F
@@ -44,7 +44,7 @@ def setup():
         nonlocal squares, done
         total = 0
         own = [p.expand(TASKS, *p.shape).clone().requires_grad_() for p in params]
-        adam = torch.optim.Adam(own, lr=RATE, betas=(0, 0.999), foreach=common.FORM != "plain")
+        adam = torch.optim.Adam(own, lr=RATE, betas=(0.0, 0.999), foreach=common.FORM != "plain")
         for p, v in zip(own, squares):
             adam.state[p] = {
                 "step": torch.tensor(float(done)), "exp_avg": torch.zeros_like(p), "exp_avg_sq": v.expand(p.shape).clone()}
@@ -66,7 +66,7 @@ def setup():
         total, moved, after = 0, [torch.zeros_like(p) for p in params], [torch.zeros_like(p) for p in params]
         for t in range(TASKS):
             own = [p.clone().requires_grad_() for p in params]
-            adam = torch.optim.Adam(own, lr=RATE, betas=(0, 0.999), foreach=common.FORM != "plain")
+            adam = torch.optim.Adam(own, lr=RATE, betas=(0.0, 0.999), foreach=common.FORM != "plain")
             for p, v in zip(own, squares):
                 adam.state[p] = {"step": torch.tensor(float(done)), "exp_avg": torch.zeros_like(p), "exp_avg_sq": v.clone()}
             for _ in range(STEPS):
