@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func TestAFailureCostsItsRowOnly(t *testing.T) {
 
 // A script that ends early is an error of its workload.
 func TestAScriptThatFailsIsAnError(t *testing.T) {
-	python, err := findPython()
+	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip(err)
 	}

@@ -1,4 +1,4 @@
-"""A meta-step of Reptile: reptileStep in adapting.go. The grouped form takes all tasks at once, as groups of one
+"""A meta-step of Reptile: reptileStep in adapting.go. The grouped form computes all tasks at once, as groups of one
 convolution with one set of weights per task; the other forms take one task after another."""
 import common
 import torch
@@ -33,7 +33,7 @@ def setup():
     flat_labels = labels.repeat(TASKS)
 
     def grouped(p, x):
-        """The scores [tasks, images, way]; p have a first dimension of tasks, x is [images, tasks, size, size]."""
+        """The scores [tasks, images, way]; the first dimension of p is the tasks, x is [images, tasks, size, size]."""
         for i in range(0, 16, 4):
             x = F.conv2d(x, p[i].flatten(0, 1), p[i + 1].flatten(), stride=2, padding=1, groups=TASKS)
             x = F.relu(F.batch_norm(x, None, None, p[i + 2].flatten(), p[i + 3].flatten(), training=True))
