@@ -90,12 +90,12 @@ func TestKochIsThePlainComposition(t *testing.T) {
 				c := small()
 				c.Normalize = normalize
 				e, ps := koch(t, c)
-				_, twin := koch(t, c)
+				_, reference := koch(t, c)
 				x := images(1, 5, 2, 33, 35)
-				want, got := plainKoch(t, twin, c, &p, x), e.Forward(&p, x)
+				want, got := plainKoch(t, reference, c, &p, x), e.Forward(&p, x)
 				near(t, want, got, 1e-5, 0, "embeddings")
 				weights := images(99, want.Shape()...).AddScalar(-.5)
-				wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+				wants := tensor.Grad(want.Mul(weights).Sum(), reference.Tensors()...)
 				for i, g := range tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...) {
 					near(t, wants[i], g, 1e-4, .1, ps.Trained()[i].Name)
 				}
