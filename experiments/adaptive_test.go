@@ -95,7 +95,7 @@ func TestWhatDoesNotGoWithAdaptiveNetworks(t *testing.T) {
 		"stream={slots: [4]}":        "network: stream: maml has no memory",
 		"network.kind=reptile":       "reptile moves by sgd, whose rate is the paper's outer step; use {kind: sgd, rate: 1}",
 		"network.order=third":        "order",
-		"network.encoder.unpadded=1": "with strides pads all its blocks",
+		"network.encoder.unpadded=1": "a strided Conv-4 pads all its blocks",
 	} {
 		text := tinyMAML
 		if set == "network.kind=reptile" {

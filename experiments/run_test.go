@@ -458,7 +458,7 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"train.way=41":      "train: ",
 		"train.query=6":     "train: ",
 		"validation.way=11": "validation: ",
-		"dataset.size=15":   "needs 16×16 pixels at least, not 15×15",
+		"dataset.size=15":   "needs images of at least 16×16 pixels, got 15×15",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
 		_, err := tool.Run(t.Context(), config(t, set), experiments.Options{Out: dir})

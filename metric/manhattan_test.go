@@ -52,7 +52,7 @@ func TestWeightedManhattanIsThePlainLoop(t *testing.T) {
 	}
 }
 
-// At identical points and zero rows the gradient is zero, elsewhere the finite difference, for α as well.
+// The gradient is zero at identical points and zero rows, and equals finite differences elsewhere, also for α.
 func TestWeightedManhattanGradient(t *testing.T) {
 	testkit.Enter(t)
 	const h = 1e-6
@@ -98,7 +98,7 @@ func TestWeightedManhattanGradient(t *testing.T) {
 	}
 }
 
-// Of two coordinates only the first tells the classes apart.
+// Only the first of two coordinates separates the classes.
 func TestWeightedManhattanLearnsWhichCoordinateMatters(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)

@@ -11,7 +11,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A training step on copy, forward and backward, by sequences.
+// Forward and backward pass of a training step on the copy task, by number of sequences.
 func BenchmarkCopy(b *testing.B) {
 	for _, batch := range []int64{1, 16} {
 		b.Run(fmt.Sprintf("batch %d", batch), func(b *testing.B) {

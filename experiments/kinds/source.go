@@ -11,7 +11,6 @@ import (
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
-	"github.com/engram-go/engram/siamese"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -97,7 +96,7 @@ func (s *pairs) batches(ctx context.Context, first int64) iter.Seq[runner.Batch]
 	net := s.net.(registry.PairNetwork)
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.PairBatch) runner.Batch {
 		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
-			pairs := siamese.NewPairs(b, on)
+			pairs := fewshot.NewPairs(b, on)
 			loss, logits := net.PairLoss(p, pairs)
 			return loss, mean(pairs.Accuracies(logits))
 		})

@@ -12,7 +12,7 @@ import (
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
-	"github.com/engram-go/engram/mann"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
@@ -166,7 +166,7 @@ func (w *throughTime) Batches(ctx context.Context, first int64) iter.Seq[runner.
 	n := w.file.Train.Batch
 	return runner.Batches(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.SequenceBatch) runner.Batch {
 		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
-			task := mann.NewTask(b, on)
+			task := fewshot.NewSequence(b, on)
 			loss, logp := w.net.Loss(p, task)
 			all, _ := task.Accuracies(logp)
 			return loss, mean(all)
@@ -183,7 +183,7 @@ type namedEpisode struct {
 
 func (w *throughTime) evaluate(ctx context.Context, s *episode.SequenceSampler, n int, on tensor.Device, p measure.Progress) ([]namedEpisode, error) {
 	return measure.Evaluate(ctx, s.Batches(ctx, 0, evaluationEpisodes, 2), n, p, func(b *episode.SequenceBatch) ([]namedEpisode, error) {
-		task := mann.NewTask(b, on)
+		task := fewshot.NewSequence(b, on)
 		logp := w.net.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task)
 		all, instances := task.Accuracies(logp)
 		out := make([]namedEpisode, len(all))

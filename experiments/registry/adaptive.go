@@ -5,6 +5,7 @@ import (
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/maml"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/reptile"
@@ -73,6 +74,9 @@ func (p *Parts) planAdaptive(s *schema.Section, make func(b *nn.Builder, e encod
 			}
 			if precision := encoder.Precision(e); precision != encoder.FP32 {
 				return nil, s.Errorf("precision: a network that adapts by gradient descent computes in fp32, not in %s; leave precision out", precision)
+			}
+			if err := fewshot.CheckAdaptable(e); err != nil {
+				return nil, s.Errorf("%w", err)
 			}
 			return make(b, e, in), nil
 		},

@@ -10,8 +10,6 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
-	"github.com/engram-go/engram/mann"
-	"github.com/engram-go/engram/memnet"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
@@ -194,9 +192,9 @@ type (
 	PairNetwork interface {
 		Classifier
 		// PairLoss returns what training on pairs makes smaller, and the pairs' logits [pairs].
-		PairLoss(p *nn.Pass, pairs *siamese.Pairs) (loss, logits *tensor.Tensor)
+		PairLoss(p *nn.Pass, pairs *fewshot.Pairs) (loss, logits *tensor.Tensor)
 		// Logits returns what the probability of the same class is the sigmoid of, [pairs].
-		Logits(p *nn.Pass, pairs *siamese.Pairs) *tensor.Tensor
+		Logits(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor
 	}
 	// Pretrained is trained as an ordinary classifier of images, and gets a new head for each task.
 	Pretrained interface {
@@ -210,6 +208,8 @@ type (
 		// Blocks is the number of blocks that can be tuned.
 		Blocks() int
 	}
+	// Normed tells whether batch norm by the episode's own statistics changes its answers. A network without it is taken to.
+	Normed interface{ UsesBatchStatistics() bool }
 	// Precise tells what it computes in: a value of encoder.Precision.
 	Precise interface{ Precision() string }
 )
@@ -282,12 +282,12 @@ type Labels struct {
 	OneHot bool
 }
 
-// Namer is a network that names the images of [mann.Task]s.
+// Namer is a network that names the images of [fewshot.Sequence]s.
 type Namer interface {
 	// Loss returns what training makes smaller, and the log-probabilities of the letters.
-	Loss(p *nn.Pass, t *mann.Task) (loss, logp *tensor.Tensor)
+	Loss(p *nn.Pass, t *fewshot.Sequence) (loss, logp *tensor.Tensor)
 	// LogProbs returns the log-probabilities of the letters.
-	LogProbs(p *nn.Pass, t *mann.Task) *tensor.Tensor
+	LogProbs(p *nn.Pass, t *fewshot.Sequence) *tensor.Tensor
 	Precise
 }
 
@@ -313,7 +313,7 @@ type StoriesInput struct {
 }
 
 // Story is a story with a question, as numbers of words.
-type Story = memnet.Story
+type Story = encoder.Story
 
 // Answerer is a network that answers questions with a word.
 type Answerer interface {

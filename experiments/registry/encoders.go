@@ -19,7 +19,7 @@ func encoders() []Part[Encoder] {
 			kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: encoder.FP32},
 			(*kochConfig).plan)},
 		{"resnet12", "four residual blocks of three convolutions", "Oreshkin et al. 2018; Lee et al. 2019", Config(
-			resnet12Config{Form: formLee}, (*resnet12Config).plan)},
+			resnet12Config{Form: string(encoder.LeeForm)}, (*resnet12Config).plan)},
 		{"torchscript", "a TorchScript module from a file", "", Config(torchscriptConfig{Repeat: 1}, (*torchscriptConfig).plan)},
 		{"pixels", "the image itself", "", Plain(Encoder{
 			New: func(_ *nn.Builder, in Shape) (encoder.Encoder, error) {
@@ -83,12 +83,6 @@ func (c *kochConfig) plan() (Encoder, error) {
 	}}, nil
 }
 
-// The forms of ResNet-12.
-const (
-	formLee   = "lee"
-	formTADAM = "tadam"
-)
-
 type resnet12Config struct {
 	Form    string  `yaml:"form" enum:"lee,tadam" doc:"lee: 64, 160, 320 and 640 filters and the maps as they are; tadam: 64, 128, 256 and 512 filters and the mean over positions"`
 	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
@@ -104,13 +98,15 @@ func (c *resnet12Config) Validate() error {
 }
 
 func (c *resnet12Config) plan() (Encoder, error) {
+	form := encoder.ResNet12Form(c.Form)
 	if c.Filters == nil {
-		c.Filters = map[string][]int64{formLee: {64, 160, 320, 640}, formTADAM: {64, 128, 256, 512}}[c.Form]
+		filters := encoder.ResNet12Config{Form: form}.WithDefaults().Filters
+		c.Filters = filters[:]
 	}
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
-			Filters: [4]int64(c.Filters), Pool: c.Form == formTADAM, Drop: c.Drop,
+			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
 		})
 	}}, nil
 }
