@@ -12,7 +12,6 @@ import (
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/kinds"
 	"github.com/engram-go/engram/experiments/measure"
-	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
@@ -99,7 +98,7 @@ func (m *Model) fits(support dataset.Set) error {
 func (m *Model) Close() { m.model.Params.Free() }
 
 // Network returns the network. It is freed by Close.
-func (m *Model) Network() registry.Classifier { return m.work.Learner() }
+func (m *Model) Network() fewshot.Network { return m.work.Learner() }
 
 // Images returns what images are brought to for the network; see dataset.ReadImage.
 func (m *Model) Images() dataset.ImageOptions { return m.work.Images() }

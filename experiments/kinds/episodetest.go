@@ -238,7 +238,7 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 }
 
 // measured gives the network that a test measures, and how it was adapted where that differs from test to test.
-func (w *fewShot) measured(t plannedTest) (registry.Classifier, string) {
+func (w *fewShot) measured(t plannedTest) (fewshot.Network, string) {
 	if net, ok := w.net.(registry.Pretrained); ok {
 		return net.With(*t.head), t.head.Doc
 	}
@@ -277,7 +277,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
-		if net, ok := w.net.(registry.Adapter); ok {
+		if net, ok := w.net.(fewshot.AdaptiveNetwork); ok {
 			_, protocol.InnerSteps = net.Steps()
 		}
 		if t.FineTune.Steps > 0 {
@@ -300,7 +300,7 @@ func (w *fewShot) verification(t plannedTest, set dataset.Set) (measure.Test, er
 	s, err := episode.NewPairs(set, episode.PairSpec{Rotation: rotation, Within: t.Within}, evaluationSeed, "test/"+t.String())
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 		p.Testing(w.dataName(t)+" "+t.String(), t.Pairs)
-		net, norm := w.net.(registry.PairNetwork), NormOf(t.Norm)
+		net, norm := w.net.(fewshot.Verifier), NormOf(t.Norm)
 		right, err := measure.Evaluate(ctx, s.Batches(ctx, 0, w.batchSize(2, norm), 2), t.Pairs, p, func(b *episode.PairBatch) ([]float64, error) {
 			pairs := fewshot.NewPairs(b, on)
 			logits := net.Logits(&nn.Pass{Norm: norm}, pairs)

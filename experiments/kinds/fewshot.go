@@ -165,7 +165,7 @@ type fewShot struct {
 	source     source
 	validation *episode.Sampler // nil where there is none
 	classes    int              // of training, for a classifier
-	net        registry.Classifier
+	net        fewshot.Network
 	params     *nn.Params
 }
 
@@ -311,7 +311,7 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 
 // evaluate scores the first n episodes of a sampler.
 func (w *fewShot) evaluate(
-	ctx context.Context, net registry.Classifier, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device, p measure.Progress,
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device, p measure.Progress,
 ) ([]episodeScore, error) {
 	spec := s.Spec()
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
@@ -329,12 +329,17 @@ func (w *fewShot) evaluate(
 
 // trained is what figures say of the training.
 func (w *fewShot) trained() measure.Trained {
-	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: encoder.FP32}
+	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: precisionOf(w.net)}
 	if w.file.Train.Steps > 0 && w.planned.Source == registry.Episodes {
 		t.Way, t.Shot = w.file.Train.Way, w.file.Train.Shot
 	}
-	if net, ok := w.net.(registry.Precise); ok {
-		t.Precision = net.Precision()
-	}
 	return t
+}
+
+// precisionOf is what a network computes in: fp32 where it does not say.
+func precisionOf(net any) string {
+	if p, ok := net.(registry.Precise); ok {
+		return p.Precision()
+	}
+	return encoder.FP32
 }

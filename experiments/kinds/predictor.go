@@ -2,7 +2,7 @@ package kinds
 
 import (
 	"github.com/engram-go/engram/dataset"
-	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/fewshot"
 )
 
 // Predictor is work whose network classifies images by a few that are labelled.
@@ -10,7 +10,7 @@ type Predictor interface {
 	// Images is what an image is brought to for the network.
 	Images() dataset.ImageOptions
 	// Learner is the network, once it is built.
-	Learner() registry.Classifier
+	Learner() fewshot.Network
 	// Norm is the mode of batch norm that the network is validated under.
 	Norm() string
 	// Ways is the only number of classes that the network can tell apart; 0 where it may be any.
@@ -21,7 +21,7 @@ type Predictor interface {
 func (w *fewShot) Images() dataset.ImageOptions { return w.data.Options }
 
 // Learner implements [Predictor].
-func (w *fewShot) Learner() registry.Classifier { return w.net }
+func (w *fewShot) Learner() fewshot.Network { return w.net }
 
 // Norm implements [Predictor].
 func (w *fewShot) Norm() string { return w.file.Validation.Norm }

@@ -52,7 +52,7 @@ type episodes struct {
 func (s *episodes) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	n := s.file.Train.Batch
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.Batch) runner.Batch {
-		if net, ok := s.net.(registry.Adapter); ok {
+		if net, ok := s.net.(fewshot.AdaptiveNetwork); ok {
 			return adaptedTask{task{b, net}, net}
 		}
 		return task{b, s.net}
@@ -62,7 +62,7 @@ func (s *episodes) batches(ctx context.Context, first int64) iter.Seq[runner.Bat
 // task is the training data of one step.
 type task struct {
 	*episode.Batch
-	net registry.Classifier
+	net fewshot.Network
 }
 
 // Loss implements [runner.Batch].
@@ -75,7 +75,7 @@ func (b task) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
 // adaptedTask is the training data of one step of a network that brings its own gradients.
 type adaptedTask struct {
 	task
-	adapter registry.Adapter
+	adapter fewshot.AdaptiveNetwork
 }
 
 // Gradients implements [runner.Derived].
@@ -93,7 +93,7 @@ type pairs struct {
 
 func (s *pairs) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	n := s.file.Train.Batch
-	net := s.net.(registry.PairNetwork)
+	net := s.net.(fewshot.Verifier)
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.PairBatch) runner.Batch {
 		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
 			pairs := fewshot.NewPairs(b, on)

@@ -116,7 +116,7 @@ type throughTime struct {
 	parts      dataset.Parts
 	training   *episode.SequenceSampler
 	validation *episode.SequenceSampler // nil where there is none
-	net        registry.Namer
+	net        fewshot.SequenceNetwork
 }
 
 // evaluationEpisodes is how many episodes one evaluation of the network takes.
@@ -232,7 +232,7 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 
 // figures are the accuracies on the instances that are reported.
 func (w *throughTime) figures(t timeTest, s *episode.SequenceSampler, episodes []namedEpisode) (figures []results.Figure) {
-	trained := measure.Trained{On: w.file.Dataset.Kind(), Way: w.file.Train.Way, Precision: w.net.Precision()}
+	trained := measure.Trained{On: w.file.Dataset.Kind(), Way: w.file.Train.Way, Precision: precisionOf(w.net)}
 	checksum := measure.Sequences(s, t.Episodes)
 	for _, k := range reported {
 		if k > t.Samples {

@@ -18,7 +18,7 @@ func adaptive(p *Parts) []Part[FewShot] {
 		{"maml", "Model-Agnostic Meta-Learning, with Meta-SGD and ANIL as settings", "Finn et al. 2017", Config(
 			mamlConfig{Encoder: conv4, Steps: 1, Rate: maml.DefaultRate, Rates: "fixed", Order: "second", Inner: "all"},
 			func(c *mamlConfig) (FewShot, error) {
-				return p.planAdaptive(&c.Encoder, func(b *nn.Builder, e encoder.Encoder, in FewShotInput) Classifier {
+				return p.planAdaptive(&c.Encoder, func(b *nn.Builder, e encoder.Encoder, in FewShotInput) fewshot.Network {
 					return maml.New(b, e, maml.Config{
 						Way: int64(in.Way), Steps: c.Steps, TestSteps: c.TestSteps, Rate: c.Rate, LearnRates: c.Rates == "learned",
 						FirstOrder: c.Order == "first", HeadOnly: c.Inner == "head", Workers: in.Workers,
@@ -28,7 +28,7 @@ func adaptive(p *Parts) []Part[FewShot] {
 		{"reptile", "Reptile", "Nichol et al. 2018", Config(
 			reptileConfig{Encoder: conv4, Steps: 5, TestSteps: 50, Batch: 10, TestBatch: 5, Rate: 1e-3},
 			func(c *reptileConfig) (FewShot, error) {
-				out, err := p.planAdaptive(&c.Encoder, func(b *nn.Builder, e encoder.Encoder, in FewShotInput) Classifier {
+				out, err := p.planAdaptive(&c.Encoder, func(b *nn.Builder, e encoder.Encoder, in FewShotInput) fewshot.Network {
 					return reptile.New(b, e, reptile.Config{
 						Way: int64(in.Way), Steps: c.Steps, TestSteps: c.TestSteps, Batch: c.Batch, TestBatch: c.TestBatch, Rate: c.Rate,
 						Workers: in.Workers,
@@ -61,13 +61,13 @@ type reptileConfig struct {
 }
 
 // planAdaptive plans a network that adapts to each task by gradient descent.
-func (p *Parts) planAdaptive(s *schema.Section, make func(b *nn.Builder, e encoder.Encoder, in FewShotInput) Classifier) (FewShot, error) {
+func (p *Parts) planAdaptive(s *schema.Section, make func(b *nn.Builder, e encoder.Encoder, in FewShotInput) fewshot.Network) (FewShot, error) {
 	enc, err := p.Encoders.Plan(s)
 	return FewShot{
 		FixedWay: true, ByTask: true, Identity: enc.Identity,
 		NoStream:       "has no memory whose size could be varied; leave it out, or use matchingnet or protonet",
 		NoVerification: "classifies and compares no pairs; use siamese, or another kind of test",
-		New: func(b *nn.Builder, in FewShotInput) (Classifier, error) {
+		New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
 			e, err := enc.New(b.In("encoder"), in.Shape)
 			if err != nil {
 				return nil, err
@@ -101,7 +101,7 @@ func transferred(p *Parts) []Part[FewShot] {
 				Source: Labelled, Head: &head, Identity: enc.Identity,
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
 				NoVerification: "classifies and compares no pairs; use siamese, or another kind of test",
-				New: func(b *nn.Builder, in FewShotInput) (Classifier, error) {
+				New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
 					e, err := enc.New(b.In("encoder"), in.Shape)
 					if err != nil {
 						return nil, err
@@ -116,10 +116,10 @@ func transferred(p *Parts) []Part[FewShot] {
 type pretrained struct{ *transfer.Net }
 
 // With implements [Pretrained].
-func (n pretrained) With(h Head) Classifier { return n.Adapted(h.Adaptation) }
+func (n pretrained) With(h Head) fewshot.Network { return n.Adapted(h.Adaptation) }
 
 // Quick implements [Pretrained] by the nearest class mean that goes with the network's head.
-func (n pretrained) Quick() Classifier {
+func (n pretrained) Quick() fewshot.Network {
 	if n.Adapt.Head == transfer.Cosine || n.Adapt.Head == transfer.CosineMean {
 		return n.Adapted(Adaptation{Head: transfer.CosineMean, Scale: n.Adapt.Scale})
 	}

@@ -163,48 +163,22 @@ type Controller struct {
 	Size, Layers int64
 }
 
-// Classifier is a few-shot network: it classifies the queries of tasks.
-type Classifier interface {
-	// Loss returns what training makes smaller, a scalar, and the queries' log-probabilities [tasks, query, way]. It is called in a
-	// scope that records gradients, with p.Training set.
-	Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor)
-	// LogProbs returns the queries' log-probabilities [tasks, query, way]. It changes nothing that is trained.
-	LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor
-}
-
-// The capabilities that a [Classifier] may have beside.
+// The capabilities that a [fewshot.Network] may have beside [fewshot.AdaptiveNetwork] and [fewshot.Verifier].
 type (
 	// ImageEncoder gives the embeddings that are the keys of its memory: for streams, and for plots.
 	ImageEncoder interface {
 		// Encode maps images [n, channels, height, width] to embeddings [n, width].
 		Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
 	}
-	// Adapter is adapted to each task by steps on its support set, and brings its own gradients.
-	Adapter interface {
-		Classifier
-		// Gradients returns the gradient of each trained parameter (nil: none), the loss, and the queries' log-probabilities [tasks,
-		// query, way].
-		Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, loss, logp *tensor.Tensor)
-		// Steps returns how many steps a task is adapted by in training, and otherwise.
-		Steps() (train, test int)
-	}
-	// PairNetwork tells whether two images show the same class.
-	PairNetwork interface {
-		Classifier
-		// PairLoss returns what training on pairs makes smaller, and the pairs' logits [pairs].
-		PairLoss(p *nn.Pass, pairs *fewshot.Pairs) (loss, logits *tensor.Tensor)
-		// Logits returns what the probability of the same class is the sigmoid of, [pairs].
-		Logits(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor
-	}
 	// Pretrained is trained as an ordinary classifier of images, and gets a new head for each task.
 	Pretrained interface {
-		Classifier
+		fewshot.Network
 		// Classify returns the loss on images [n, channels, height, width] with labels [n], and the share of right answers.
 		Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, right float64)
 		// With returns the network, with the same parameters, adapted by another head.
-		With(h Head) Classifier
+		With(h Head) fewshot.Network
 		// Quick returns the network with a head like its own that trains nothing, for validation.
-		Quick() Classifier
+		Quick() fewshot.Network
 		// Blocks is the number of blocks that can be tuned.
 		Blocks() int
 	}
@@ -220,14 +194,14 @@ type Source int
 // The sources of training batches.
 const (
 	Episodes Source = iota // N-way K-shot tasks
-	Pairs                  // pairs of images, half of them of one class: for a [PairNetwork]
+	Pairs                  // pairs of images, half of them of one class: for a [fewshot.Verifier]
 	Labelled               // images with their classes: for a [Pretrained] network
 )
 
 // FewShot is a planned few-shot network.
 type FewShot struct {
 	// New makes the network, its parameters with b.
-	New func(b *nn.Builder, in FewShotInput) (Classifier, error)
+	New func(b *nn.Builder, in FewShotInput) (fewshot.Network, error)
 	// Source is what it is trained on.
 	Source Source
 	// Memory is the memory of its support set; nil for a network without one.
@@ -265,7 +239,7 @@ type Head struct {
 
 // ThroughTime is a planned network that is shown images one after another, each with the label of the one before.
 type ThroughTime struct {
-	New func(b *nn.Builder, in ThroughTimeInput) (Namer, error)
+	New func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error)
 }
 
 // ThroughTimeInput is what such a network is made for.
@@ -280,15 +254,6 @@ type Labels struct {
 	Length, Letters int
 	// OneHot limits tests to as many classes as training episodes have.
 	OneHot bool
-}
-
-// Namer is a network that names the images of [fewshot.Sequence]s.
-type Namer interface {
-	// Loss returns what training makes smaller, and the log-probabilities of the letters.
-	Loss(p *nn.Pass, t *fewshot.Sequence) (loss, logp *tensor.Tensor)
-	// LogProbs returns the log-probabilities of the letters.
-	LogProbs(p *nn.Pass, t *fewshot.Sequence) *tensor.Tensor
-	Precise
 }
 
 // Sequential is a planned network on sequences of inputs and outputs of some width.

@@ -3,6 +3,7 @@ package registry
 import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/matchingnet"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
@@ -30,7 +31,7 @@ func netDefaults(memory, metric string, scale float64, merge string) NetConfig {
 // PlanNet plans the encoder and the memory of a network, which make builds the network from. e's parameters are called encoder,
 // the memory's memory. A memory that a network cannot use is to be refused by need, which is handed the planned memory and may
 // be nil.
-func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *nn.Builder, e encoder.Encoder, m memory.Associative) Classifier) (FewShot, error) {
+func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network) (FewShot, error) {
 	enc, encErr := p.Encoders.Plan(&c.Encoder)
 	mem, memErr := p.Memories.Plan(&c.Memory)
 	out := FewShot{Memory: &mem, Identity: enc.Identity}
@@ -48,7 +49,7 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 		out.NoStream = "has a memory that compares nothing, and a stream varies memories that compare; use another memory"
 	}
 	out.NoVerification = "classifies and compares no pairs; use siamese, or another kind of test"
-	out.New = func(b *nn.Builder, in FewShotInput) (Classifier, error) {
+	out.New = func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
 		e, err := enc.New(b.In("encoder"), in.Shape)
 		if err != nil {
 			return nil, err
@@ -80,7 +81,9 @@ func metricBased(p *Parts) []Part[FewShot] {
 	return []Part[FewShot]{
 		{"protonet", "the Prototypical network", "Snell et al. 2017",
 			Config(netDefaults(kindPrototype, kindSquaredEuclidean, 1, mergeMean), func(c *NetConfig) (FewShot, error) {
-				return p.PlanNet(c, nil, func(_ *nn.Builder, e encoder.Encoder, m memory.Associative) Classifier { return protonet.New(e, m) })
+				return p.PlanNet(c, nil, func(_ *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network {
+					return protonet.New(e, m)
+				})
 			})},
 		{"matchingnet", "the Matching network", "Vinyals et al. 2016",
 			Config(matchingConfig{netDefaults(kindKeyValue, kindCosine, matchingnet.DefaultScale, mergeMean), None()}, func(c *matchingConfig) (FewShot, error) {
@@ -122,7 +125,7 @@ func (c *matchingConfig) plan(p *Parts) (FewShot, error) {
 	if !IsNone(&c.Context) {
 		context, contextErr = p.Contexts.Plan(&c.Context)
 	}
-	out, err := p.PlanNet(&c.NetConfig, nil, func(b *nn.Builder, e encoder.Encoder, m memory.Associative) Classifier {
+	out, err := p.PlanNet(&c.NetConfig, nil, func(b *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network {
 		net := matchingnet.New(e, m)
 		if context != nil {
 			net.Context = context(b.In("context"), e.Width())
@@ -170,7 +173,7 @@ func (c *relationNetConfig) plan(p *Parts) (FewShot, error) {
 		}
 		return nil
 	}
-	return p.PlanNet(&c.NetConfig, need, func(_ *nn.Builder, e encoder.Encoder, m memory.Associative) Classifier {
+	return p.PlanNet(&c.NetConfig, need, func(_ *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network {
 		return relationnet.New(e, m.(memory.Matcher), loss)
 	})
 }
@@ -234,7 +237,7 @@ func (c *siameseConfig) plan(p *Parts) (FewShot, error) {
 		}
 		return nil
 	}
-	out, err := p.PlanNet(&c.NetConfig, need, func(b *nn.Builder, e encoder.Encoder, m memory.Associative) Classifier {
+	out, err := p.PlanNet(&c.NetConfig, need, func(b *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network {
 		return siamese.New(b, e, siamese.Config{Memory: m.(siamese.Memory), Loss: loss.Loss, SupportQuery: c.Pairs == pairsSupportQuery})
 	})
 	out.NoVerification = ""

@@ -4,6 +4,7 @@ import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/mann"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
@@ -57,7 +58,7 @@ func throughTime(p *Parts) []Part[ThroughTime] {
 				enc, encErr = p.Encoders.Plan(&c.Encoder)
 			}
 			control, err := p.planDriven(&c.Driven)
-			return ThroughTime{New: func(b *nn.Builder, in ThroughTimeInput) (Namer, error) {
+			return ThroughTime{New: func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error) {
 				var e encoder.Encoder
 				inputs := int64(in.Size())
 				if enc.New != nil {

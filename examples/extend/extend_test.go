@@ -1,0 +1,37 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/engram-go/engram/experiments"
+)
+
+// Both parts learn, from the experiment file alone, and what they cannot do is refused before any data is loaded.
+func TestTheFileRuns(t *testing.T) {
+	tool := experiments.New(parts())
+	m, err := tool.Matrix("extend.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range m.Runs {
+		result, err := tool.Run(t.Context(), r.Config, experiments.Options{Out: t.TempDir()})
+		if err != nil {
+			t.Fatalf("%s: %v", r.Name, err)
+		}
+		if got := result.Figures[0].Value; got < 35 { // of 20 % by chance
+			t.Errorf("%s: %.1f %% of five classes", r.Name, got)
+		}
+	}
+	for text, want := range map[string]string{
+		"network: {kind: relationnet, memory: hebbian}": "a relation network scores each slot of its memory, and hebbian has none to score",
+		"network: {kind: siamese, memory: hebbian}":     "a siamese network compares pairs of keys, and hebbian compares none",
+		"network: {kind: protonet, memory: hebian}":     `unknown kind "hebian"; did you mean "hebbian"?`,
+		"network: {kind: kernelnet, width: 0}":          "must be above 0",
+	} {
+		_, err := tool.Parse("x.yaml", []byte("name: x\n"+text+"\ntest: [{way: 5, shot: 1}]\n"))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
