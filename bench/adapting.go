@@ -36,7 +36,7 @@ func metaStep(first bool, tasks int64) func() func(int) []float64 {
 		made := len(b.Params().Trained())
 		net, params := maml.New(b, e, maml.Config{Way: 5, FirstOrder: first, Workers: workers}), b.Params()
 		fill(params.Trained()[made:], 1./8, 50)
-		opt, task := nn.NewAdam(params, nn.AdamConfig{}), manyTasks(tasks, 1)
+		opt, task := nn.NewAdam(params, nn.DefaultAdam()), manyTasks(tasks, 1)
 		return repeated(func() float64 {
 			s := tensor.Enter()
 			defer s.Leave()

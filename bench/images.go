@@ -48,7 +48,7 @@ func newConv4(b *nn.Builder, c encoder.Conv4Config) encoder.Encoder {
 
 // learning returns a function that takes steps of Adam on a loss. A positive clip limits the norm of the gradient.
 func learning(params *nn.Params, rate, clip float64, loss func(p *nn.Pass) *tensor.Tensor) func(int) []float64 {
-	opt := nn.NewAdam(params, nn.AdamConfig{})
+	opt := nn.NewAdam(params, nn.DefaultAdam())
 	return repeated(func() float64 {
 		s := tensor.Enter()
 		defer s.Leave()

@@ -22,7 +22,7 @@ func Example() {
 			return err
 		}
 		net := maml.New(b, e, maml.Config{Way: 2, Steps: 1, TestSteps: 5, Rate: .1})
-		opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+		opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 		defer opt.Free()
 		t := task()
 		for range 5 {

@@ -366,7 +366,7 @@ func TestLearnsStrokes(t *testing.T) {
 			testkit.Enter(t)
 			c.Workers = 2
 			net, ps := build(t, 28, 8, c)
-			opt := nn.NewAdam(ps, nn.AdamConfig{})
+			opt := nn.NewAdam(ps, nn.DefaultAdam())
 			t.Cleanup(opt.Free)
 			measure := func() float64 { return testkit.Accuracy(net, test.Batch(0, 60)) }
 			start := measure()

@@ -276,7 +276,7 @@ func TestLearnsToRemember(t *testing.T) {
 	net := mann.New(b, mann.Config{Inputs: 16, Letters: 2, Controller: controller.Config{Size: 32, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 		return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 8, Width: 12, Heads: 1})
 	}}})
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	train, test := sequences(t, 0), sequences(t, 1).Batch(0, 200)
 	measure := func() (out []float64) {

@@ -345,7 +345,7 @@ func TestLearnsStories(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	n := memnet.New(b, memnet.Config{Words: int64(v.Len()), Hops: 1, Slots: 10, Encoding: encoder.PositionEncoding})
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(1, 0))
 	for range 450 {

@@ -103,7 +103,7 @@ func TestMahalanobisLearnsWhichCoordinateMatters(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewMahalanobis(b, 2, true)
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(11, 0))
 	labels := tensor.New([]int64{0, 1}, 2)

@@ -104,7 +104,7 @@ func TestWeightedManhattanLearnsWhichCoordinateMatters(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewWeightedManhattan(b, 2)
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(11, 0))
 	labels := tensor.New([]int64{0, 1}, 2)

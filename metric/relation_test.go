@@ -297,7 +297,7 @@ func TestRelationLearnsARelation(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewRelation(b, metric.RelationConfig{Channels: 2, Height: 1, Width: 1, Filters: 16})
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(34, 0))
 	const n = 8

@@ -21,7 +21,7 @@ func BenchmarkCopy(b *testing.B) {
 			net := ntm.New(builder, ntm.Config{Outputs: 8, Config: controller.Config{Inputs: 9, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 				return memory.NewNTM(b, memory.NTMConfig{Control: control})
 			}}})
-			opt := nn.NewAdam(builder.Params(), nn.AdamConfig{})
+			opt := nn.NewAdam(builder.Params(), nn.DefaultAdam())
 			defer opt.Free()
 			scope := tensor.Enter()
 			defer scope.Leave()

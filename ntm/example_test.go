@@ -22,7 +22,7 @@ func Example() {
 			}},
 			Outputs: 1,
 		})
-		opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+		opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 		defer opt.Free()
 		x := tensor.New([]float32{1, 0, 0, 1, 1, 0}, 6, 1, 1) // [time, batch, inputs]
 		y := tensor.New([]float32{0, 1, 0, 0, 1, 1}, 6, 1, 1) // [time, batch, outputs]

@@ -29,7 +29,7 @@ func ExampleNet_Loss() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	net, opt := protonet.New(e, nil), nn.NewAdam(b.Params(), nn.AdamConfig{})
+	net, opt := protonet.New(e, nil), nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	for step := range uint64(3) {
 		err := tensor.Do(func() error {

@@ -21,7 +21,7 @@ func Example() {
 			return err
 		}
 		net := relationnet.New(e, relationnet.NewMemory(b.In("memory"), e), relationnet.MSE)
-		opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+		opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 		defer opt.Free()
 		t := task()
 		for range 20 {

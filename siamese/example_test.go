@@ -22,7 +22,7 @@ func Example() {
 			return err
 		}
 		net := siamese.New(b, e, siamese.Config{})
-		opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+		opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 		defer opt.Free()
 		t := task()
 		for range 20 {

@@ -324,7 +324,7 @@ func TestLearnsStrokes(t *testing.T) {
 			if c.metric != nil {
 				config.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: c.metric})
 			}
-			net, opt := siamese.New(b, e, config), nn.NewAdam(b.Params(), nn.AdamConfig{})
+			net, opt := siamese.New(b, e, config), nn.NewAdam(b.Params(), nn.DefaultAdam())
 			t.Cleanup(opt.Free)
 			measure := func() (accuracy, verified float64) {
 				s := tensor.Enter()

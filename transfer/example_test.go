@@ -21,7 +21,7 @@ func Example() {
 			return err
 		}
 		net := transfer.New(b, e, 8, transfer.Adaptation{Head: transfer.Linear, Epochs: 50, Rate: .1})
-		opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+		opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 		defer opt.Free()
 		images, labels := tensor.New(append(lines(true, 6, 10, 14, 18), lines(false, 6, 10, 14, 18)...), 8, 1, 28, 28), tensor.New([]int64{0, 1, 2, 3, 4, 5, 6, 7}, 8)
 		for range 20 {

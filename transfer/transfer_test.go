@@ -317,7 +317,7 @@ func TestPreTrainingLearns(t *testing.T) {
 	require.NoError(t, err)
 	for _, a := range []Adaptation{{Head: Linear}, {Head: Cosine}, {Head: CosineMean}} {
 		net, ps := conv4(t, a)
-		opt := nn.NewAdam(ps, nn.AdamConfig{})
+		opt := nn.NewAdam(ps, nn.DefaultAdam())
 		var losses []float64
 		for step := range uint64(60) {
 			s := tensor.Enter()
