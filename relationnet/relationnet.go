@@ -48,6 +48,11 @@ func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 	return n.Encoder.Forward(p, images)
 }
 
+// UsesBatchStatistics implements [fewshot.UsesBatchStatistics].
+func (n *Net) UsesBatchStatistics() bool {
+	return (&fewshot.Net{Encoder: n.Encoder, Memory: n.Memory}).UsesBatchStatistics()
+}
+
 // LogProbs implements [fewshot.Network]. Under [MSE] the probabilities are the relation scores, normalised to sum to one; the
 // most probable class is then the paper's prediction, the class of the highest score.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {

@@ -86,6 +86,9 @@ func (n *Net) Adapted(a Adaptation) *Net {
 // Precision returns the precision of the encoder; see [encoder.Precision].
 func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }
 
+// UsesBatchStatistics implements [fewshot.UsesBatchStatistics].
+func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
+
 // Blocks returns the number of encoder blocks that can be tuned.
 func (n *Net) Blocks() int { return len(n.blocks) }
 
