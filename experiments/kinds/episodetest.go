@@ -267,7 +267,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		}
 		protocol := results.Protocol{
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
-			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: t.Norm, Adapted: how,
+			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: appliedNorm(t.Norm, net), Adapted: how,
 		}
 		if net, ok := w.net.(registry.Adapter); ok {
 			_, protocol.InnerSteps = net.Steps()
@@ -302,7 +302,7 @@ func (w *fewShot) verification(t plannedTest, set dataset.Set) (measure.Test, er
 			return nil, err
 		}
 		return []results.Figure{w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, results.Protocol{
-			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(rotation), Classes: set.Classes(), Pairs: t.Pairs, Within: t.Within, Norm: t.Norm,
+			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(rotation), Classes: set.Classes(), Pairs: t.Pairs, Within: t.Within, Norm: appliedNorm(t.Norm, net),
 		})}, nil
 	}}, err
 }
@@ -336,7 +336,7 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		shares := accuracies(scores)
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, shares, results.Protocol{
 			Dataset: dataset.NameOmniglot, Split: w.data.Split, Rotations: string(dataset.RotateNone),
-			Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true, Norm: t.Norm, Adapted: how,
+			Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true, Norm: appliedNorm(t.Norm, net), Adapted: how,
 		})
 		f.Scores = measure.Percent(shares, len(runs[0].Test), results.LakeRuns)
 		for i, a := range shares {
