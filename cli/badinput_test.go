@@ -146,8 +146,8 @@ var badInputs = []badInput{
 	{name: "module that is not there", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: DIR/none.pt}}")},
 	{name: "module that is none", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: DIR/x.yaml}}")},
 	{name: "support that is not there", args: "predict --run RUN --support DIR/none --query DIR"},
-	{name: "query that is not there", args: "predict --run RUN --support ../../examples/letters/support --query DIR/none.png"},
-	{name: "query that is no image", args: "predict --run RUN --support ../../examples/letters/support --query DIR/x.png", files: map[string]string{"x.png": "no image"}},
+	{name: "query that is not there", args: "predict --run RUN --support ../examples/letters/support --query DIR/none.png"},
+	{name: "query that is no image", args: "predict --run RUN --support ../examples/letters/support --query DIR/x.png", files: map[string]string{"x.png": "no image"}},
 
 	// Run folders.
 	{name: "run folder that is none", args: "resume DIR"},
@@ -203,8 +203,8 @@ var badInputs = []badInput{
 		m["x.pt"] = "no weights"
 		return m
 	}()},
-	{name: "weights of another network", args: "import DIR/x.yaml ../../nn/weights/testdata/protonet.pt", files: with()},
-	{name: "weights with a map that is none", args: "import DIR/x.yaml ../../nn/weights/testdata/protonet.pt --map DIR/x.yaml", files: with()},
+	{name: "weights of another network", args: "import DIR/x.yaml ../nn/weights/testdata/protonet.pt", files: with()},
+	{name: "weights with a map that is none", args: "import DIR/x.yaml ../nn/weights/testdata/protonet.pt --map DIR/x.yaml", files: with()},
 	{name: "export of no run", args: "export DIR DIR/x.safetensors"},
 	{name: "export into nowhere", args: "export RUN DIR/none/x.safetensors"},
 }

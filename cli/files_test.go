@@ -13,7 +13,7 @@ import (
 
 // The experiment files of the project are listed with what their results took; each is in order.
 func TestListShowsEveryExperimentAndItsCost(t *testing.T) {
-	t.Chdir("../..")
+	t.Chdir("..")
 	files, err := filepath.Glob("experiments/*.yaml")
 	require.NoError(t, err)
 	code, out, stderr := engram(t.Context(), []string{"list"})
@@ -105,7 +105,7 @@ func TestFilesWithAMatrix(t *testing.T) {
 }
 
 func TestSchemaPrintsTheCommittedFile(t *testing.T) {
-	want, err := os.ReadFile("../../experiments/experiment.schema.json")
+	want, err := os.ReadFile("../experiments/experiment.schema.json")
 	require.NoError(t, err)
 	code, out, stderr := engram(t.Context(), []string{"schema"})
 	require.Equal(t, exitOK, code, stderr)

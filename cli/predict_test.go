@@ -13,7 +13,7 @@ import (
 	"github.com/engram-go/engram/experiments"
 )
 
-const letters = "../../examples/letters/"
+const letters = "../examples/letters/"
 
 func TestPredict(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
@@ -74,7 +74,7 @@ func TestPredict(t *testing.T) {
 		{[]string{"--run", memnet, "--support", support, "--query", a}, exitFailure, "memnet does not classify images by labelled examples"},
 		{[]string{"--run", dir, "--support", "/nowhere", "--query", a}, exitFailure, "support: dataset: data set not found: there is no folder /nowhere"},
 		{[]string{"--run", dir, "--support", letters + "query", "--query", a}, exitFailure, "lies in no class"},
-		{[]string{"--run", dir, "--support", lone, "--query", a}, exitFailure, "has one class, A, and there is nothing to tell it from"},
+		{[]string{"--run", dir, "--support", lone, "--query", a}, exitFailure, "has one class, A: add folders of other classes"},
 		{[]string{"--run", dir, "--support", support, "--query", broken, "none.png"}, exitFailure, "save it again or remove it\ndataset: stat none.png: no such file"},
 		{[]string{"--run", dir, "--support", support, "--query", support}, exitFailure, "holds no PNG or JPEG images"},
 	} {

@@ -18,7 +18,7 @@ var code = regexp.MustCompile("(?m)^    .*$|`[^`\n]+`")
 
 // The commands, flags, targets and files that the guides speak of exist.
 func TestTheGuidesSpeakOfWhatThereIs(t *testing.T) {
-	t.Chdir("../..")
+	t.Chdir("..")
 	makefile, err := os.ReadFile("Makefile")
 	require.NoError(t, err)
 	targets := map[string]bool{}

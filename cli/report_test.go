@@ -11,7 +11,7 @@ import (
 
 func TestReport(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "new", "x.html")
-	run := filepath.Join("..", "..", "results", "runs", "ntm-copy")
+	run := filepath.Join("..", "results", "runs", "ntm-copy")
 	code, stdout, stderr := engram(t.Context(), []string{"report", run, filepath.Join(run, "seed-1"), "--out", out})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Equal(t, out+"\n", stdout)

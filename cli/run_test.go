@@ -32,7 +32,7 @@ func TestRunPrintsTableAndKeepsFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	code, out, stderr := engram(t.Context(), []string{"run", tinyFile(t), "--out", dir, "--seed", "7"})
 	require.Equal(t, exitOK, code, stderr)
-	assert.Regexp(t, `tiny +7 +strokes 5-way 1-shot +10 +accuracy \d+\.\d\d ± \d+\.\d\d % +split 20/10/10, rotations none, inductive, 3 query a class`, out)
+	assert.Regexp(t, `tiny +7 +strokes 5-way 1-shot +10 +accuracy \d+\.\d\d ± \d+\.\d\d % +split 20/10/10, rotations none, inductive, 3 queries per class`, out)
 	assert.Contains(t, stderr, "validation")
 	for _, name := range []string{"config.yaml", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors", "result.json"} {
 		assert.FileExists(t, filepath.Join(dir, name))
@@ -49,7 +49,7 @@ func TestRunPrintsTableAndKeepsFolder(t *testing.T) {
 
 	code, _, stderr = engram(t.Context(), []string{"run", tinyFile(t), "--out", dir})
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, stderr, "holds a run already: go on with it by 'engram resume "+dir+"'")
+	assert.Contains(t, stderr, "holds a run already: continue it with 'engram resume "+dir+"'")
 }
 
 func TestInterruptedRunSaysHowToGoOn(t *testing.T) {
@@ -59,7 +59,7 @@ func TestInterruptedRunSaysHowToGoOn(t *testing.T) {
 	code, out, stderr := engram(ctx, []string{"run", tinyFile(t), "--out", dir, "--set", "train.steps=100000", "--set", "validation.episodes=0"})
 	assert.Equal(t, exitSignal+int(syscall.SIGINT), code)
 	assert.Empty(t, out)
-	assert.Contains(t, stderr, "engram: interrupted; everything is saved, go on with: engram resume "+dir+"\n")
+	assert.Contains(t, stderr, "engram: interrupted; everything is saved, continue with: engram resume "+dir+"\n")
 	assert.FileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func TestImportAndExport(t *testing.T) {
-	const authors = "../../nn/weights/testdata/protonet.pt"
+	const authors = "../nn/weights/testdata/protonet.pt"
 	dir := t.TempDir()
 	run := filepath.Join(dir, "run")
 	fit := []string{"--set", "network.encoder.filters=8", "--set", "dataset.size=28"}

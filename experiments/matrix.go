@@ -203,6 +203,7 @@ func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []s
 		name := schema.Shorten(strings.Join(group, ","), 150)
 		r.Folder = path.Join(name, r.Folder)
 		r.Config.Name += "/" + name
+		r.Config.file.Sections().Head.Name = r.Config.Name
 	}
 	return r, nil
 }

@@ -137,7 +137,10 @@ type Adam struct {
 }
 
 // NewAdam starts Adam for the trained parameters.
+//
+// It panics where Eps is not above zero, as in settings that do not begin with [DefaultAdam].
 func NewAdam(ps *Params, c AdamConfig) *Adam {
+	needEps("NewAdam", c.Eps)
 	return &Adam{newSlots(ps, "m", "v"), c}
 }
 
@@ -145,6 +148,13 @@ func NewAdam(ps *Params, c AdamConfig) *Adam {
 func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
 	c, step := a.config, a.advance(grads)
 	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
+}
+
+// needEps refuses settings that divide by zero.
+func needEps(op string, eps float64) {
+	if eps <= 0 {
+		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("eps must be above 0, got %g; begin with the default settings", eps)})
+	}
 }
 
 // The forms of RMSProp.
@@ -179,7 +189,10 @@ type RMSProp struct {
 }
 
 // NewRMSProp starts RMSProp for the trained parameters.
+//
+// It panics where Eps is not above zero, as in settings that do not begin with [DefaultRMSProp].
 func NewRMSProp(ps *Params, c RMSPropConfig) *RMSProp {
+	needEps("NewRMSProp", c.Eps)
 	return &RMSProp{newSlots(ps, "n", "g", "delta"), c}
 }
 

@@ -59,7 +59,9 @@ func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 	train, _ := strokes(t, 2, 2)
 	net, ps := build(t, 4, reptile.Config{Steps: 3, Batch: 10, Rate: .01})
 	reference, theirs := build(t, 4, reptile.Config{})
-	opt := nn.NewAdam(theirs, func() nn.AdamConfig { c := nn.DefaultAdam(); c.Beta1 = 0; return c }())
+	config := nn.DefaultAdam()
+	config.Beta1 = 0
+	opt := nn.NewAdam(theirs, config)
 	t.Cleanup(opt.Free)
 	for step := range uint64(3) {
 		task := fewshot.NewTask(train.Batch(step, 1), tensor.CPU)

@@ -245,6 +245,14 @@ func (w *fewShot) measured(t plannedTest) (registry.Classifier, string) {
 	return w.net, ""
 }
 
+// normOf is the mode of batch norm that a test's figure names: transductive only where an episode's own statistics are used.
+func (w *fewShot) normOf(t plannedTest) string {
+	if net, ok := w.net.(registry.Normed); ok && !net.UsesBatchStatistics() {
+		return normInductive
+	}
+	return t.Norm
+}
+
 // dataName is what results call the data set of a test.
 func (w *fewShot) dataName(t plannedTest) string {
 	if t.own {
@@ -267,7 +275,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		}
 		protocol := results.Protocol{
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
-			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: appliedNorm(t.Norm, net), Adapted: how,
+			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
 		if net, ok := w.net.(registry.Adapter); ok {
 			_, protocol.InnerSteps = net.Steps()
@@ -302,7 +310,7 @@ func (w *fewShot) verification(t plannedTest, set dataset.Set) (measure.Test, er
 			return nil, err
 		}
 		return []results.Figure{w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, results.Protocol{
-			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(rotation), Classes: set.Classes(), Pairs: t.Pairs, Within: t.Within, Norm: appliedNorm(t.Norm, net),
+			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(rotation), Classes: set.Classes(), Pairs: t.Pairs, Within: t.Within, Norm: w.normOf(t),
 		})}, nil
 	}}, err
 }
@@ -336,7 +344,7 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		shares := accuracies(scores)
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, shares, results.Protocol{
 			Dataset: dataset.NameOmniglot, Split: w.data.Split, Rotations: string(dataset.RotateNone),
-			Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true, Norm: appliedNorm(t.Norm, net), Adapted: how,
+			Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true, Norm: w.normOf(t), Adapted: how,
 		})
 		f.Scores = measure.Percent(shares, len(runs[0].Test), results.LakeRuns)
 		for i, a := range shares {

@@ -67,15 +67,6 @@ const (
 	normTransductive = "transductive"
 )
 
-// appliedNorm returns the norm under which a test really ran: one of a network without batch statistics, such as a frozen module,
-// is inductive whatever was asked for.
-func appliedNorm(asked string, net registry.Classifier) string {
-	if asked == normTransductive && !fewshot.UsesBatchStatistics(net) {
-		return normInductive
-	}
-	return asked
-}
-
 // NormOf returns the mode of batch norm of a name.
 func NormOf(name string) nn.Norm {
 	if name == normTransductive {

@@ -208,6 +208,8 @@ type (
 		// Blocks is the number of blocks that can be tuned.
 		Blocks() int
 	}
+	// Normed tells whether batch norm by the episode's own statistics changes its answers. A network without it is taken to.
+	Normed interface{ UsesBatchStatistics() bool }
 	// Precise tells what it computes in: a value of encoder.Precision.
 	Precise interface{ Precision() string }
 )

@@ -98,14 +98,15 @@ func (c *resnet12Config) Validate() error {
 }
 
 func (c *resnet12Config) plan() (Encoder, error) {
+	form := encoder.ResNet12Form(c.Form)
 	if c.Filters == nil {
-		filters := encoder.ResNet12Config{Form: encoder.ResNet12Form(c.Form)}.WithDefaults().Filters
+		filters := encoder.ResNet12Config{Form: form}.WithDefaults().Filters
 		c.Filters = filters[:]
 	}
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
-			Form: encoder.ResNet12Form(c.Form), Filters: [4]int64(c.Filters), Drop: c.Drop,
+			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
 		})
 	}}, nil
 }

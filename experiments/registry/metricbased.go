@@ -35,11 +35,11 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 	mem, memErr := p.Memories.Plan(&c.Memory)
 	out := FewShot{Memory: &mem, Identity: enc.Identity}
 	err := schema.Join(encErr, memErr)
-	if encErr == nil && memErr == nil {
-		err = fits(enc, &mem)
+	if memErr == nil && need != nil {
+		err = schema.Join(err, need(&mem))
 	}
-	if memErr == nil && err == nil && need != nil {
-		err = need(&mem)
+	if err == nil {
+		err = fits(enc, &mem)
 	}
 	switch {
 	case mem.Metric != nil && mem.Metric.Learned:
