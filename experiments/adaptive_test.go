@@ -96,6 +96,7 @@ func TestWhatDoesNotGoWithAdaptiveNetworks(t *testing.T) {
 		"network.kind=reptile":       "reptile moves by sgd, whose rate is the paper's outer step; use {kind: sgd, rate: 1}",
 		"network.order=third":        "order",
 		"network.encoder.unpadded=1": "a strided Conv-4 pads all its blocks",
+		"network.encoder={kind: resnet12, filters: [2, 2, 2, 2], drop: 0.1}": "the encoder has dropout",
 	} {
 		text := tinyMAML
 		if set == "network.kind=reptile" {

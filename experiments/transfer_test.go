@@ -81,9 +81,10 @@ func TestFrozenTorchScript(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, module, 0o644))
 	set := "network.encoder={kind: torchscript, path: " + path + ", repeat: 3}"
 	run := filepath.Join(dir, "run")
-	r, err := tool.Run(t.Context(), parse(t, tinyTransfer, set, "test=[{way: 3, shot: 1, query: 2, episodes: 4}]"), experiments.Options{Out: run})
+	r, err := tool.Run(t.Context(), parse(t, tinyTransfer, set, "test=[{way: 3, shot: 1, query: 2, episodes: 4, norm: transductive}]"), experiments.Options{Out: run})
 	require.NoError(t, err)
 	assert.Contains(t, r.Config, "sha256: ")
+	assert.Equal(t, "inductive", r.Figures[0].Protocol.Norm, "a frozen module normalises by its running statistics")
 	assert.Equal(t, int64(12*16+12), r.Training.Parameters, "the head's alone are trained")
 	state, err := nn.Open(filepath.Join(run, "model.safetensors"))
 	require.NoError(t, err)

@@ -74,6 +74,9 @@ func (c *Classifier) Fused(p *nn.Pass, images *tensor.Tensor) *Fused {
 	return f
 }
 
+// UsesBatchStatistics implements [UsesBatchStatistics].
+func (c *Classifier) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(c.Encoder) }
+
 // Embed returns the embeddings [n, width] of images [n, channels, height, width] under batch statistics. It leaves running
 // statistics unchanged.
 func (c *Classifier) Embed(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {

@@ -3,6 +3,7 @@ package fewshot
 import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -34,6 +35,17 @@ func (n *Net) Loss(p *nn.Pass, t *Task) (loss, logp *tensor.Tensor) {
 // Precision returns the precision of the encoder; see [encoder.Precision].
 func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }
 
-// UsesBatchStatistics reports whether answers under [nn.BatchStats] depend on the other images; see
-// [encoder.UsesBatchStatistics].
-func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
+// UsesBatchStatistics implements [UsesBatchStatistics]: it asks the encoder and the memory's metric.
+func (n *Net) UsesBatchStatistics() bool {
+	if encoder.UsesBatchStatistics(n.Encoder) {
+		return true
+	}
+	compares, ok := n.Memory.(interface {
+		Measure() (m metric.Metric, scale float64)
+	})
+	if !ok {
+		return false
+	}
+	m, _ := compares.Measure()
+	return metric.UsesBatchStatistics(m)
+}

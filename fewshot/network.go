@@ -36,6 +36,14 @@ type Network interface {
 	LogProbs(p *nn.Pass, t *Task) *tensor.Tensor
 }
 
+// UsesBatchStatistics reports whether the log-probabilities of a query under [nn.BatchStats] depend on the other queries. Where
+// they do not, a test under nn.BatchStats is inductive, and must not be reported as transductive. A network answers by a
+// method UsesBatchStatistics() bool; one without it is assumed to depend on them.
+func UsesBatchStatistics(n Network) bool {
+	s, ok := n.(interface{ UsesBatchStatistics() bool })
+	return !ok || s.UsesBatchStatistics()
+}
+
 // An AdaptiveNetwork is a [Network] that adapts its parameters to each task by gradient descent, and computes the gradient
 // for training itself, task by task, so that peak memory does not grow with the number of tasks.
 type AdaptiveNetwork interface {

@@ -19,6 +19,13 @@ type Metric interface {
 	Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor
 }
 
+// UsesBatchStatistics reports whether scores under [nn.BatchStats] depend on the other queries and keys of the batch. A metric
+// answers by a method UsesBatchStatistics() bool; one without it does not use them.
+func UsesBatchStatistics(m Metric) bool {
+	s, ok := m.(interface{ UsesBatchStatistics() bool })
+	return ok && s.UsesBatchStatistics()
+}
+
 // SquaredEuclidean scores by -‖q - k‖²: Snell et al. 2017, sections 2.3 and 2.4.
 type SquaredEuclidean struct{}
 

@@ -93,4 +93,7 @@ func (r *Relation) added(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tenso
 	return q.Unsqueeze(2).Add(k.Unsqueeze(1)).Flatten(0, 2).Permute(0, 3, 1, 2)
 }
 
+// UsesBatchStatistics implements [UsesBatchStatistics].
+func (r *Relation) UsesBatchStatistics() bool { return true }
+
 var _ Metric = (*Relation)(nil)

@@ -43,13 +43,14 @@ func NewMemory(b *nn.Builder, e encoder.Encoder) *memory.Prototype {
 	return memory.NewPrototype(memory.PrototypeConfig{Metric: relation, Sum: true})
 }
 
-// UsesBatchStatistics reports whether answers under [nn.BatchStats] depend on the other images; see
-// [encoder.UsesBatchStatistics].
-func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
-
 // Encode returns the embeddings [n, width] of images [n, channels, height, width].
 func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 	return n.Encoder.Forward(p, images)
+}
+
+// UsesBatchStatistics implements [fewshot.UsesBatchStatistics].
+func (n *Net) UsesBatchStatistics() bool {
+	return (&fewshot.Net{Encoder: n.Encoder, Memory: n.Memory}).UsesBatchStatistics()
 }
 
 // LogProbs implements [fewshot.Network]. Under [MSE] the probabilities are the relation scores, normalised to sum to one; the

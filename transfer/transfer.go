@@ -86,8 +86,7 @@ func (n *Net) Adapted(a Adaptation) *Net {
 // Precision returns the precision of the encoder; see [encoder.Precision].
 func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }
 
-// UsesBatchStatistics reports whether answers under [nn.BatchStats] depend on the other images; see
-// [encoder.UsesBatchStatistics].
+// UsesBatchStatistics implements [fewshot.UsesBatchStatistics].
 func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
 
 // Blocks returns the number of encoder blocks that can be tuned.

@@ -331,8 +331,11 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		net, how := w.measured(t)
 		norm := NormOf(t.Norm)
 		chunks := slices.Chunk(runs, w.batchSize(2*len(runs[0].Test), norm))
+		first := uint64(0) // index of a chunk's first run
 		scores, err := measure.Evaluate(ctx, chunks, len(runs), p, func(some []dataset.OneShotRun) ([]episodeScore, error) {
 			task := lakeTask(some, int64(side), on)
+			task.First = first
+			first += uint64(len(some))
 			return score(task, net.LogProbs(&nn.Pass{Norm: norm}, task))
 		})
 		if err != nil {
