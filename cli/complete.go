@@ -21,6 +21,7 @@ func complete(root *cobra.Command) {
 	for _, c := range root.Commands() {
 		_, arg, _ := strings.Cut(c.Use, " ")
 		switch {
+		case c.ValidArgsFunction != nil: // its own
 		case strings.HasPrefix(arg, "FILE"):
 			c.ValidArgsFunction = experiment
 		case strings.HasPrefix(arg, "RUN"), strings.HasPrefix(arg, "[RUN"), strings.HasPrefix(arg, "[FOLDER"):

@@ -70,6 +70,7 @@ func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writ
 		newEval(tool),
 		newCompare(),
 		newList(tool),
+		newParts(tool),
 		newShow(tool),
 		newValidate(tool),
 		newSchema(tool),

@@ -1,0 +1,174 @@
+package rooms
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/experiments/registry"
+)
+
+const (
+	root   = "../.."
+	module = "github.com/engram-go/engram/"
+)
+
+// sources parses the Go files of the project that are no tests, by folder.
+func sources(t *testing.T) map[string][]*ast.File {
+	t.Helper()
+	out := map[string][]*ast.File{}
+	files := token.NewFileSet()
+	require.NoError(t, filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "testdata" || d.Name() == "examples" || d.Name() != ".." && strings.HasPrefix(d.Name(), ".")):
+			if file != root {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir() || filepath.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go"):
+			return nil
+		}
+		parsed, err := parser.ParseFile(files, file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		folder, err := filepath.Rel(root, filepath.Dir(file))
+		folder = filepath.ToSlash(folder)
+		out[folder] = append(out[folder], parsed)
+		return err
+	}))
+	require.Contains(t, out, "experiments/registry")
+	return out
+}
+
+// imports lists the project's folders that a folder imports.
+func imports(t *testing.T, files []*ast.File) (folders []string) {
+	t.Helper()
+	for _, f := range files {
+		for _, i := range f.Imports {
+			name, err := strconv.Unquote(i.Path.Value)
+			require.NoError(t, err)
+			if folder, own := strings.CutPrefix(name, module); own {
+				folders = append(folders, folder)
+			}
+		}
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
+}
+
+// networks are the rooms of networks: none imports another.
+var networks = strings.Fields("ntm mann memnet siamese matchingnet protonet relationnet maml reptile transfer")
+
+// rooms says what a folder may import; a name with /... stands for all below it, and for itself.
+var rooms = map[string]string{
+	"tensor":               "tensor/...",
+	"nn":                   "tensor/... nn/...",
+	"metric":               "tensor nn",
+	"encoder":              "tensor nn encoder",
+	"memory":               "tensor nn metric",
+	"controller":           "tensor nn memory",
+	"stream":               "",
+	"dataset":              "dataset/... stream",
+	"episode":              "dataset stream",
+	"fewshot":              "tensor nn metric encoder memory episode stream",
+	"experiments/schema":   "",
+	"experiments/tfevents": "",
+	"experiments/measure":  "results tensor dataset episode",
+	"experiments/runner":   "experiments/measure experiments/tfevents nn/... results/... stream tensor",
+	"experiments/registry": "experiments/schema dataset/... encoder fewshot memory metric nn controller tensor " + strings.Join(networks, " "),
+	"experiments/kinds":    "experiments/measure experiments/registry experiments/runner experiments/schema dataset/... episode fewshot encoder memory nn results/... stream tensor",
+	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset fewshot nn/... results tensor",
+	"experiments/sweep":    "experiments experiments/runner experiments/kinds results",
+	"results":              "results/...",
+	"cmd/engram":           "cli experiments/registry",
+}
+
+// A room is imported by the rooms above it only, the runner imports no network, and networks never import one another.
+func TestRoomsImportWhatTheyMay(t *testing.T) {
+	all := sources(t)
+	within := func(folder, allowed string) bool {
+		for _, a := range strings.Fields(allowed) {
+			if below, ok := strings.CutSuffix(a, "/..."); ok && (folder == below || strings.HasPrefix(folder, below+"/")) || a == folder {
+				return true
+			}
+		}
+		return false
+	}
+	common := "tensor nn nn/... metric encoder memory controller fewshot episode stream"
+	for folder, files := range all {
+		allowed, ok := rooms[folder]
+		if slices.Contains(networks, folder) {
+			allowed, ok = common, true
+		}
+		for up := folder; !ok && up != "."; up = path.Dir(up) {
+			allowed, ok = rooms[path.Dir(up)] // a folder below a room is part of it
+		}
+		if !ok {
+			continue // commands and tools may import what they like
+		}
+		for _, i := range imports(t, files) {
+			assert.True(t, within(i, allowed), "%s imports %s; the rooms allow it %s", folder, i, allowed)
+		}
+	}
+}
+
+// ordinary are the kinds whose names are words that other code uses in another sense.
+var ordinary = strings.Fields("none step linear mean images stories share lists csv full strings copy constant labels")
+
+// Each kind is named once in the code: in its row, or in a constant that its row uses.
+func TestEachKindIsNamedOnce(t *testing.T) {
+	count := map[string][]string{}
+	for folder, files := range sources(t) {
+		for _, f := range files {
+			ast.Inspect(f, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.Field: // whose tag is documentation
+					return false
+				case *ast.ImportSpec:
+					return false
+				case *ast.BasicLit:
+					if text, err := strconv.Unquote(n.Value); n.Kind == token.STRING && err == nil {
+						count[text] = append(count[text], folder)
+					}
+				}
+				return true
+			})
+		}
+	}
+	kinds := map[string]int{} // rows of a name
+	for _, family := range registry.Standard().Families() {
+		for _, row := range family.Rows {
+			kinds[row.Name]++
+		}
+	}
+	for kind := range kinds {
+		if !slices.Contains(ordinary, kind) {
+			assert.Len(t, count[kind], 1, "%s is named in %v", kind, count[kind])
+		}
+	}
+}
+
+// Every part has a sentence, and its configuration has documented keys where a name does not say it all.
+func TestEveryPartIsDescribed(t *testing.T) {
+	for _, family := range registry.Standard().Families() {
+		assert.NotEmpty(t, family.Rows, family.Name)
+		for _, row := range family.Rows {
+			assert.NotEmpty(t, row.Doc, "%s %s", family.Name, row.Name)
+			assert.False(t, strings.HasSuffix(row.Doc, "."), "%s %s: a phrase without a full stop", family.Name, row.Name)
+			assert.NotNil(t, row.Config, "%s %s", family.Name, row.Name)
+		}
+	}
+}
