@@ -72,13 +72,13 @@ func (e entrant) less(o entrant) table.Text {
 	}
 	if len(differences) > 1 {
 		d := Summarize(differences)
-		return table.Sayf("%+.2f", d.Mean).With(beside(2, d.Half), table.Span{Text: fmt.Sprintf(", %d seeds", d.N), Style: table.Aside})
+		return table.Say(signed(2, d.Mean)).With(beside(2, d.Half), table.Span{Text: fmt.Sprintf(", %d seeds", d.N), Style: table.Aside})
 	}
 	if one.A == nil {
 		one = Comparison{A: e.figure, B: o.figure}
 	}
 	one.pair()
-	return table.Sayf("%+.2f", one.Difference).With(beside(2, one.Interval))
+	return table.Say(signed(2, one.Difference)).With(beside(2, one.Interval))
 }
 
 // differences are the paired differences between experiments on the page's few-shot episodes, nothing where no two have scores of

@@ -32,8 +32,12 @@ func (p *page) instances(all []Experiment, own bool) (*table.Page, error) {
 		if err != nil {
 			return nil, err
 		}
-		row := r.provenance(fmt.Sprintf("split %s, %s, rotations: %s (%d test classes), %s, images unchanged; trained on %d classes, images moved by up to %s pixels and %s degrees, %s",
-			of.Split, or(p.Classes), of.Rotations, of.Classes, count(of.Episodes, "test episode"), of.TrainWay, zero(config["train.shift"]), zero(config["train.turn"]), of.Precision))
+		classes := ""
+		if p.Classes != "" {
+			classes = ", " + p.Classes
+		}
+		row := r.provenance(fmt.Sprintf("split %s%s, rotations: %s (%d test classes), %s, images unchanged; trained on %d classes, images moved by up to %s pixels and %s degrees, %s",
+			of.Split, classes, of.Rotations, of.Classes, count(of.Episodes, "test episode"), of.TrainWay, zero(config["train.shift"]), zero(config["train.turn"]), of.Precision))
 		batch := number(config["train.batch"])
 		protocols.Add(slices.Insert(row, 2, table.Sayf("%d episodes, best at %d, %.0f min",
 			r.Training.Steps*batch, r.Training.BestStep*batch, r.Training.Seconds/60))...)

@@ -8,18 +8,19 @@ import (
 	"github.com/engram-go/engram/results/plot"
 )
 
-// learned are the scores that a run can learn by, as metrics.jsonl names them, and what an axis of each says.
+// learned are the scores that metrics.jsonl can have, by the name there, with the label of their axis.
 var learned = [...]struct {
 	score, axis string
 	factor      float64
-}{{"accuracy", "accuracy (%)", 100}, {Error, "error (%)", 100}, {Bits, "cost per sequence (bits)", 1}}
+}{{Accuracy, "accuracy (%)", 100}, {Error, "error (%)", 100}, {Bits, "cost per sequence (bits)", 1}}
 
-// curvePoints is how many points a learning curve has at most: some two for each point of its width.
+// curvePoints is the largest number of points of a learning curve: about two for each point of its width.
 const curvePoints = 250
 
-// LearningCurve draws how the runs of one experiment learned, a seed each. Of one run it shows the training batches as they
-// were, in short means, and smoothed, and the validations; of several the mean over them, with a band from the lowest to the
-// highest. There is nothing to draw, and ok is false, where no run has recorded how it learned.
+// LearningCurve draws the learning curves of the runs of one experiment, one per seed. Of one run it shows the scores of training
+// batches, raw (in short means) and smoothed, and the validation scores; of several runs their mean, with a band from the lowest to
+// the highest. Where training and validation are different tasks, such as 60-way and 20-way, their names say which, and a note
+// says that their levels cannot be compared. ok is false where no run has recorded its scores, so that there is nothing to draw.
 func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 	for _, by := range learned {
 		var training, validation [][]Point
@@ -44,23 +45,41 @@ func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 		}
 		steps, unit := Thousands(last)
 		f = plot.Curves{Title: title(runs), X: "steps" + unit, Y: by.axis}
+		trained, validated := "training", "validation"
+		if a, b := task(runs[0], "train"), task(runs[0], "validation"); a != b {
+			trained, validated = trained+a, validated+b
+			f.Note = "Training and validation are different tasks: their levels cannot be compared."
+		}
 		if len(training) == 1 {
 			smooth := Smooth(training[0], len(training[0])/20)
-			raw := band("training", training, steps, by.factor)
+			raw := band(trained, training, steps, by.factor)
 			raw.Pale = true
-			f.Lines = append(f.Lines, raw, band("training", [][]Point{smooth}, steps, by.factor))
+			f.Lines = append(f.Lines, raw, band(trained, [][]Point{smooth}, steps, by.factor))
 		} else {
 			for i := range training {
 				training[i] = Smooth(training[i], len(training[i])/20)
 			}
-			f.Lines = append(f.Lines, band("training", training, steps, by.factor))
+			f.Lines = append(f.Lines, band(trained, training, steps, by.factor))
 		}
-		v := band("validation", validation, steps, by.factor)
+		v := band(validated, validation, steps, by.factor)
 		v.Dots = len(v.X) <= 50
 		f.Lines = append(f.Lines, v)
 		return f, true, nil
 	}
 	return f, false, nil
+}
+
+// task says what a section of the run's configuration trains or validates on, in brackets, where it says so.
+func task(r Run, section string) string {
+	settings, err := r.settings()
+	way := settings[section+".way"]
+	if err != nil || way == "" {
+		return ""
+	}
+	if shot := settings[section+".shot"]; shot != "" {
+		return " (" + way + "-way " + shot + "-shot)"
+	}
+	return " (" + way + "-way)"
 }
 
 func title(runs []Run) string {

@@ -214,7 +214,7 @@ func Readme(readme []byte, runs []Run) ([]byte, error) {
 			tables = append(tables, p.methodTable(experiments, false).Markdown())
 		}
 	}
-	return []byte(before + readmeBegin + "\n" + strings.Join(tables, "\n") + "\n" + readmeEnd + after), nil
+	return []byte(before + readmeBegin + "\n" + strings.Join(tables, "\n") + "\n" + overSeeds + "\n\n" + readmeEnd + after), nil
 }
 
 // protocolColumns are those of tables that say how figures were measured; see provenance.
@@ -236,6 +236,15 @@ func ours(digits int, f *Figure) table.Text {
 // beside is the interval of the number before it.
 func beside(digits int, interval float64) table.Span {
 	return table.Span{Text: fmt.Sprintf(" ± %.*f", digits, interval), Style: table.Aside}
+}
+
+// signed writes a difference with its sign; one that rounds to zero has none.
+func signed(digits int, v float64) string {
+	text := fmt.Sprintf("%+.*f", digits, v)
+	if strings.Trim(text, "+-0.") == "" {
+		return text[1:]
+	}
+	return text
 }
 
 // known writes a published figure, nothing where there is none.

@@ -60,6 +60,18 @@ func (f *Figure) Measure(values []float64) {
 	f.Value, f.Interval, f.Single = e.Mean, e.Half, !e.HasInterval()
 }
 
+// Text writes the figure with its interval: "98.63 ± 0.16", or "98.63 (no interval)" for a single value.
+func (f *Figure) Text() string {
+	digits := figureDigits(f)
+	if f.Unit() == unit(Failed) { // a count of tasks, which is not a mean
+		return fmt.Sprintf("%.*f", digits, f.Value)
+	}
+	if e := f.estimate(); e.HasInterval() {
+		return fmt.Sprintf("%.*f ± %.*f", digits, f.Value, digits, e.Half)
+	}
+	return fmt.Sprintf("%.*f (no interval)", digits, f.Value)
+}
+
 // estimate is the figure over its own test examples. The interval is computed anew by Student's t where the single values are
 // at hand: result files of older versions hold 1.96·s/√n, which is too narrow for few values.
 func (f *Figure) estimate() Estimate {

@@ -269,6 +269,9 @@ func (t publishedTask) seeds(e Experiment) []table.Part {
 func (e Experiment) combined(test string, of func(Estimate) (value, half float64)) string {
 	var figures []Figure
 	for _, f := range e.Runs[0].named(test) {
+		if f.Metric == Slipped || f.Metric == WrongAligned { // which only tell why outputs of one run are wrong
+			continue
+		}
 		over, _ := e.over(func(r *Result) *Figure { return r.value(f.Name, f.Metric) })
 		f.Value, f.Interval = of(over)
 		f.Single = math.IsNaN(f.Interval)

@@ -83,7 +83,7 @@ func spread(digits int, e Estimate, style table.Style) table.Text {
 // figureDigits is how many digits after the point a figure is shown with.
 func figureDigits(f *Figure) int {
 	switch {
-	case f.Metric == Failed:
+	case f.Unit() == unit(Failed):
 		return 0
 	case f.Unit() == unit(Bits) && f.Value < .1:
 		return 3

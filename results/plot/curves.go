@@ -12,11 +12,12 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Curves are curves over a common axis that begins at zero. Where all values are above zero and the largest is more than a
-// hundred times the smallest, the vertical axis is logarithmic.
+// Curves are curves over a common horizontal axis that starts at zero. The vertical axis is logarithmic if all values are above
+// zero and the largest is more than a hundred times the smallest.
 type Curves struct {
 	Title string
 	X, Y  string // what the axes show, with its unit
+	Note  string // in small letters at the foot
 	Lines []Line // those drawn later lie over those drawn earlier
 }
 
@@ -87,8 +88,19 @@ func (f Curves) draw(c draw.Canvas) error {
 		p.Y.Scale, p.Y.Tick.Marker = gonum.LogScale{}, gonum.TickerFunc(logTicks)
 	}
 
+	if f.Note != "" {
+		footnote(c, f.Note)
+		c.Min.Y += 12
+	}
 	frame(c, p, f.Title, f.Y, names, colour)
 	return nil
+}
+
+// footnote writes a note at the foot of a canvas.
+func footnote(c draw.Canvas, note string) {
+	s := style(8)
+	s.Color = color.Gray{0x50}
+	c.FillText(s, vg.Point{X: margin, Y: c.Min.Y + 6}, note)
 }
 
 // newAxes is a plot with a grid; what the vertical axis shows, frame writes.

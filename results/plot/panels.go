@@ -12,17 +12,17 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Panels are grids of cells, one below the other, over a common time that runs to the right.
+// Panels are grids of cells, one below the other, over a common time that runs to the right, with a scale of their shades.
 type Panels struct {
 	Title string
 	X     string // what a column is: "step"
-	// Columns name the columns; nil numbers them from 0.
+	// Columns are the names of the columns; nil numbers them from 0.
 	Columns []string
 	Note    string // in small letters at the foot
 	Panels  []Panel
 }
 
-// Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and a pale blue where there is no number.
+// Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and pale blue for NaN.
 type Panel struct {
 	Name string
 	// Rows name the rows, from the top down; where there are many, some stand for all.
@@ -41,7 +41,12 @@ const (
 	titleRoom = 20
 	nameRoom  = 14 // above a grid
 	gapRoom   = 7  // below a grid
-	footRoom  = 34
+	footRoom  = 50
+
+	noteRoom    = 18 // below the scale
+	scaleHeight = 8
+	scaleStep   = 3 // the width of a shade
+	scaleRoom   = scaleStep*(shades+1) + 80
 )
 
 // cell is the side of each of n cells in the room that there is for them, in half points.
@@ -78,7 +83,7 @@ func (f Panels) left() (x vg.Length) {
 func (f Panels) size() (width, height vg.Length) {
 	columns := f.columns()
 	width = f.left() + vg.Length(columns)*cell(columnsRoom, columns)
-	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note))
+	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note), f.left()+scaleRoom)
 	for _, p := range f.Panels {
 		width = max(width, f.left()+style(9).Width(p.Name))
 	}
@@ -148,10 +153,54 @@ func (f Panels) draw(c draw.Canvas) error {
 		c.FillText(label, vg.Point{X: x, Y: at.Y + gapRoom - 4}, named(i))
 	}
 	c.FillText(label, vg.Point{X: at.X + vg.Length(columns)*side/2, Y: at.Y - 7}, f.X)
-	note := style(8)
-	note.Color = color.Gray{0x50}
-	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	footnote(c, f.Note)
+	f.scale(c, vg.Point{X: at.X, Y: c.Min.Y + noteRoom})
 	return nil
+}
+
+// scale draws what the shades mean, from the lowest value to 1: from 0 unless there are negative values. A last cell is that of
+// missing values, where there are any.
+func (f Panels) scale(c draw.Canvas, at vg.Point) {
+	negative, missing := false, false
+	for _, p := range f.Panels {
+		for _, row := range p.Cells {
+			for _, v := range row {
+				negative, missing = negative || v < 0, missing || math.IsNaN(v)
+			}
+		}
+	}
+	low := 0
+	if negative {
+		low = -shades
+	}
+	square := func(x vg.Length, width vg.Length, colour color.Color) vg.Length {
+		area := vg.Rectangle{Min: vg.Point{X: x, Y: at.Y}, Max: vg.Point{X: x + width, Y: at.Y + scaleHeight}}
+		c.SetColor(colour)
+		c.Fill(area.Path())
+		return x + width
+	}
+	label := style(8)
+	write := func(x vg.Length, text string) vg.Length {
+		c.FillText(label, vg.Point{X: x, Y: at.Y + 1}, text)
+		return x + label.Width(text)
+	}
+	frame := func(from, to vg.Length) {
+		top := at.Y + scaleHeight
+		c.StrokeLines(draw.LineStyle{Color: color.Gray{0x60}, Width: .5},
+			[]vg.Point{{X: from, Y: at.Y}, {X: to, Y: at.Y}, {X: to, Y: top}, {X: from, Y: top}, {X: from, Y: at.Y}})
+	}
+	x := write(at.X, strconv.Itoa(low/shades)) + 4
+	start := x
+	for s := low; s <= shades; s += 2 {
+		x = square(x, scaleStep, shadeColour(s))
+	}
+	frame(start, x)
+	x = write(x+4, "1") + 14
+	if missing {
+		end := square(x, scaleHeight, shadeColour(noShade))
+		frame(x, end)
+		write(end+4, "no value")
+	}
 }
 
 // draw draws the grid of cells of a width and a height with its left upper corner at a point.

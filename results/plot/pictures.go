@@ -91,9 +91,7 @@ func (f Pictures) draw(c draw.Canvas) error {
 		}
 		y -= pictureSide + captionRoom
 	}
-	note := style(8)
-	note.Color = color.Gray{0x50}
-	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	footnote(c, f.Note)
 	return nil
 }
 

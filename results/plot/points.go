@@ -67,9 +67,7 @@ func (f Points) draw(c draw.Canvas) error {
 		a.Min, a.Max = middle-reach, middle+reach
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = gonum.TickerFunc(ticks), gonum.TickerFunc(ticks)
-	note := style(8)
-	note.Color = color.Gray{0x50}
-	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	footnote(c, f.Note)
 	c.Min.Y += 12
 	frame(c, p, f.Title, f.Y, names, colour)
 	return nil

@@ -1,5 +1,5 @@
-// Package report writes what runs came to as one HTML file that needs nothing beside it: the pages of results, every run
-// with its figures, protocol, learning curve and configuration.
+// Package report writes results as one HTML file that needs no other file: the pages of results, and every run with its figures,
+// protocol, learning curve and configuration.
 package report
 
 import (
@@ -95,15 +95,28 @@ type image struct {
 
 type fact struct{ Name, Value string }
 
-// HTML returns the report on runs.
-func HTML(runs []results.Run) ([]byte, error) {
+// HTML returns the report on the runs of the project, with everything that is published on their pages.
+func HTML(runs []results.Run) ([]byte, error) { return html(runs, results.Pages) }
+
+// OwnHTML returns the report on runs of one's own: published figures of methods that are not among them are left out.
+func OwnHTML(runs []results.Run) ([]byte, error) {
+	return html(runs, func(runs []results.Run) ([]*table.Page, error) {
+		pages, err := results.OwnPages(runs)
+		if err != nil {
+			return nil, err
+		}
+		return pages[1:], nil // the first is the overview, which the report has itself
+	})
+}
+
+func html(runs []results.Run, pages func([]results.Run) ([]*table.Page, error)) ([]byte, error) {
 	t, err := template.New("report").Parse(page)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	w := writer{anchors: anchors(runs)}
 	v := view{Style: template.CSS(style), Script: template.JS(script), Runs: w.overview(runs)}
-	if v.Pages, err = w.pages(runs); err != nil {
+	if v.Pages, err = w.pages(runs, pages); err != nil {
 		return nil, err
 	}
 	figures := 0
@@ -170,12 +183,12 @@ func byName(runs []results.Run) (out [][]results.Run) {
 }
 
 // pages are those on which the runs are.
-func (w writer) pages(runs []results.Run) (out []section, err error) {
+func (w writer) pages(runs []results.Run, build func([]results.Run) ([]*table.Page, error)) (out []section, err error) {
 	drawings, err := results.Plots(runs)
 	if err != nil {
 		return nil, err
 	}
-	all, err := results.Pages(runs)
+	all, err := build(runs)
 	if err != nil {
 		return nil, err
 	}

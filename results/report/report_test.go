@@ -50,7 +50,7 @@ func TestReportOnSomeRuns(t *testing.T) {
 	assert.NotContains(t, string(text), "<dt>way</dt>", "what differs between figures is a column")
 
 	_, err = results.ReadFolder(t.TempDir())
-	assert.ErrorContains(t, err, "there is no result.json; if its run was interrupted, go on with: engram resume ")
+	assert.ErrorContains(t, err, "there is no result.json; if its run was interrupted, continue it with: engram resume ")
 }
 
 // A run folder's own drawings are in the report, as images.

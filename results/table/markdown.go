@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Markdown is the page as Markdown, below a comment that says where it comes from.
+// Markdown is the page as Markdown, below a comment that says how it was generated.
 func (p *Page) Markdown(comment string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<!-- %s -->\n\n# %s\n", comment, p.Title)
@@ -13,6 +13,18 @@ func (p *Page) Markdown(comment string) []byte {
 		b.WriteString("\n" + part.markdown())
 	}
 	return []byte(b.String())
+}
+
+// Text is the page as Markdown that stands on its own: without a comment, and without images, whose files lie elsewhere.
+func (p *Page) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n", p.Title)
+	for _, part := range p.Parts {
+		if _, image := part.(Image); !image {
+			b.WriteString("\n" + part.markdown())
+		}
+	}
+	return b.String()
 }
 
 // Markdown is the table alone as Markdown, with its notes.
@@ -47,7 +59,7 @@ var inCell = strings.NewReplacer("|", `\|`, "\r\n", " ", "\n", " ")
 
 func (t *Table) markdown() string {
 	var b strings.Builder
-	// A cell that is not there is narrower than one that is empty.
+	// A missing cell is narrower than an empty one.
 	row := func(n int, cell func(i int) (text string, there bool)) {
 		b.WriteString("|")
 		for i := range n {
