@@ -239,18 +239,26 @@ func TestOwnPages(t *testing.T) {
 		}
 	}
 	assert.Equal(t, []string{"experiments", "omniglot", "lake"}, names)
-	assert.Contains(t, markdown(pages[0]), "| [protonet-omniglot](runs/protonet-omniglot/seed-1/result.json) | **98.50** ± 6.35 (s 0.71) | % | 5-way 1-shot, accuracy | 2 |")
+	assert.Contains(t, markdown(pages[0]), "| [protonet-omniglot](runs/protonet-omniglot/seed-1/result.json) | **98.50** ± 6.35 (s 0.71) % | 5-way 1-shot, accuracy | omniglot, vinyals | 2 |")
 	assert.Contains(t, all, "| Siamese network | 40 alphabets, affine copies | 8.0 |")
 	for _, absent := range []string{"Bayesian Program Learning", "Matching network", "Koch et al. 2015, table 1"} {
 		assert.NotContains(t, all, absent)
 	}
+
+	// A calibration error has a column where there is one.
+	ece := 2.25
+	runs[0].Figures[0].CalibrationError = &ece
+	pages, err = results.OwnPages(runs)
+	require.NoError(t, err)
+	assert.Contains(t, markdown(pages[0]), "| calibration error, % |")
+	assert.Contains(t, markdown(pages[0]), "(s 0.71) % | 2.25 | 5-way")
 
 	ntm, err := results.OwnPages(readAll(t, copyRun(1, "0.5", copyFigure("length 10", "bits", .5, .1))))
 	require.NoError(t, err)
 	require.Len(t, ntm, 2)
 	assert.NotContains(t, markdown(ntm[1]), "not run")
 	assert.NotContains(t, markdown(ntm[1]), "Repeat copy")
-	assert.Contains(t, markdown(ntm[0]), "| **0.50** ± 0.10 | bits | length 10, bits |")
+	assert.Contains(t, markdown(ntm[0]), "| **0.50** ± 0.10 bits | length 10, bits |")
 }
 
 // A sweep is ranked by validation. Test figures are shown on request, or of what validation selects.

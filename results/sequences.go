@@ -122,7 +122,7 @@ func (p *page) taskParts(page *table.Page, task publishedTask, ours []Experiment
 			notRun(missing[:i])
 			missing = missing[i+1:]
 		}
-		cells, err := task.summary(e)
+		cells, err := task.summary(e, own)
 		if err != nil {
 			return err
 		}
@@ -141,7 +141,7 @@ func (p *page) taskParts(page *table.Page, task publishedTask, ours []Experiment
 }
 
 // summary are the cells of an experiment in the table of models.
-func (t publishedTask) summary(e Experiment) ([]table.Text, error) {
+func (t publishedTask) summary(e Experiment, own bool) ([]table.Text, error) {
 	validation := fmt.Sprintf("%.3f bits", median(e.Runs, validation))
 	if above := median(e.Runs, aboveOptimum); !math.IsNaN(above) {
 		validation += fmt.Sprintf("; %.2f above the optimal estimator", above)
@@ -150,7 +150,11 @@ func (t publishedTask) summary(e Experiment) ([]table.Text, error) {
 	if m := t.published(e); m != nil {
 		paper = m.paper()
 	}
-	cells := []table.Text{table.Say(t.model(e)), table.Say(paper), {table.Linked(e.Label, "../experiments/"+e.Name+".yaml")}, table.Say(validation)}
+	experiment := table.Text{table.Linked(e.Label, "../experiments/"+e.Name+".yaml")}
+	if own { // whose experiment file may be anywhere
+		experiment = e.link()
+	}
+	cells := []table.Text{table.Say(t.model(e)), table.Say(paper), experiment, table.Say(validation)}
 	if t.Solved > 0 {
 		solved, err := t.solvedBy(e)
 		if err != nil {

@@ -8,29 +8,38 @@ import (
 	"github.com/engram-go/engram/results/table"
 )
 
+// Overview is a table with one row for each experiment: its headline figure over seeds and how it was measured. The error names a run
+// whose configuration is not valid YAML.
+func Overview(runs []Run) (*table.Table, error) {
+	all, err := Experiments(runs)
+	if err != nil {
+		return nil, err
+	}
+	return summary(all).Tables()[0], nil
+}
+
 // summary is the page with one row for each experiment: the mean over seeds of its headline figure.
 func summary(all []Experiment) *table.Page {
-	t := &table.Table{Name: "experiments", Columns: slices.Concat(table.Labels("experiment"), table.Numbers("figure"), table.Labels("unit", "test"),
-		table.Numbers("seeds", "validation"), table.Labels("training"), table.Proses("measured under"))}
+	t := &table.Table{Name: "experiments", Columns: slices.Concat(table.Labels("experiment"), table.Numbers("figure"), table.Proses("test", "data"),
+		table.Numbers("seeds", "validation"), table.Labels("training"))}
 	calibrated := slices.ContainsFunc(all, func(e Experiment) bool { f := e.Runs[0].Headline(); return f != nil && f.CalibrationError != nil })
 	if calibrated {
-		t.Columns = slices.Insert(t.Columns, 3, table.Numbers("calibration error")...)
+		t.Columns = slices.Insert(t.Columns, 2, table.Numbers("calibration error, %")...)
 	}
 	for _, e := range all {
 		over, f := e.over((*Result).Headline)
 		row := []table.Text{e.link(), nil, nil, nil}
-		protocol := table.Text(nil)
 		if f != nil {
-			row = []table.Text{e.link(), measured(figureDigits(f), over, f, table.Bold), table.Say(f.Unit()), table.Sayf("%s, %s", e.headlineName(), f.Metric)}
-			protocol = table.Say(f.Protocol.String())
+			row = []table.Text{e.link(), measured(figureDigits(f), over, f, table.Bold).With(table.Span{Text: " " + f.Unit(), Style: table.Aside}),
+				table.Sayf("%s, %s", e.headlineName(), f.Metric), table.Sayf("%s, %s", f.Protocol.Dataset, f.Protocol.Split)}
 		}
 		if calibrated {
-			row = slices.Insert(row, 3, e.calibration((*Result).Headline))
+			row = slices.Insert(row, 2, e.calibration((*Result).Headline))
 		}
-		t.Add(append(row, e.seedCount(), e.validation(), e.trainedFor(), protocol)...)
+		t.Add(append(row, e.seedCount(), e.validation(), e.trainedFor())...)
 	}
 	out := &table.Page{Name: "experiments", Title: "Experiments"}
-	out.Add(table.Say("The figure by which each experiment is judged. "+overSeeds), t)
+	out.Add(table.Say("The figure by which each experiment is judged.\n"+overSeeds), t)
 	return out
 }
 
@@ -61,7 +70,14 @@ func (e Experiment) calibration(find func(*Result) *Figure) table.Text {
 }
 
 // validation is the mean over seeds of the validation score.
-func (e Experiment) validation() table.Text { return spread(2, e.validationScore(), table.Plain) }
+func (e Experiment) validation() table.Text {
+	return spread(e.validationDigits(), e.validationScore(), table.Plain)
+}
+
+// validationDigits is how many digits after the point a validation score is shown with.
+func (e Experiment) validationDigits() int {
+	return figureDigits(&Figure{Metric: e.Runs[0].validationMetric(), Value: e.validationScore().Mean})
+}
 
 func (e Experiment) validationScore() Estimate {
 	var values []float64
@@ -120,7 +136,7 @@ func others(all []Experiment, pages []*table.Page) *table.Page {
 		calibrated = calibrated || slices.ContainsFunc(e.Runs[0].Figures, func(f Figure) bool { return f.CalibrationError != nil })
 	}
 	if calibrated {
-		t.Columns = slices.Insert(t.Columns, 3, table.Numbers("calibration error")...)
+		t.Columns = slices.Insert(t.Columns, 3, table.Numbers("calibration error, %")...)
 	}
 	for _, e := range rest {
 		for i, name := range Distinct(e.Runs[0].Figures) {
@@ -139,6 +155,6 @@ func others(all []Experiment, pages []*table.Page) *table.Page {
 		return nil
 	}
 	p := &table.Page{Name: "others", Title: "Other experiments"}
-	p.Add(table.Say("Experiments that reproduce no published figure. "+overSeeds), t)
+	p.Add(table.Say("Experiments that reproduce no published figure.\n"+overSeeds), t)
 	return p
 }

@@ -61,7 +61,7 @@ func SweepTable(runs []Run, show ShowTests) (*table.Table, error) {
 		if i == 0 {
 			rank, style = table.Text{{Text: "1 (best)", Style: table.Bold}}, table.Bold
 		}
-		row := []table.Text{rank, {table.Linked(labels[i], e.Runs[0].Path)}, spread(2, e.validationScore(), style),
+		row := []table.Text{rank, {table.Linked(labels[i], e.Runs[0].Path)}, spread(e.validationDigits(), e.validationScore(), style),
 			table.Say(e.Runs[0].validationMetric()), e.seedCount(), e.trainedFor()}
 		own := sweepTests(e)
 		for _, name := range tests {
