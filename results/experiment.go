@@ -46,37 +46,61 @@ func Experiments(runs []Run) ([]Experiment, error) {
 		}
 		e.Runs = append(e.Runs, r)
 	}
-	for i := range out {
-		slices.SortStableFunc(out[i].Runs, func(a, b Run) int { return cmp.Compare(a.Seed, b.Seed) })
-		if settings := distinctSettings(out, i); settings != "" {
-			out[i].Label += " (" + settings + ")"
+	same := map[string][]int{} // by name
+	for i, e := range out {
+		slices.SortStableFunc(e.Runs, func(a, b Run) int { return cmp.Compare(a.Seed, b.Seed) })
+		same[e.Name] = append(same[e.Name], i)
+	}
+	for _, numbers := range same {
+		if len(numbers) < 2 {
+			continue
+		}
+		var group []Experiment
+		for _, i := range numbers {
+			group = append(group, out[i])
+		}
+		for n, settings := range distinctSettings(group) {
+			out[numbers[n]].Label += " (" + settings + ")"
 		}
 	}
 	return out, nil
 }
 
-// distinctSettings lists the settings in which the i-th experiment differs from others of its name.
-func distinctSettings(all []Experiment, i int) string {
-	own := all[i]
-	differ := map[string]bool{}
+// distinctSettings lists for each experiment the settings in which the experiments differ. Where the kind of a section differs, the
+// rest of the section is left out, unless experiments could not be told apart without it.
+func distinctSettings(all []Experiment) []string {
+	keys := map[string]bool{}
 	for _, e := range all {
-		if e.Name != own.Name {
-			continue
-		}
-		for key := range e.config {
-			differ[key] = differ[key] || e.config[key] != own.config[key]
-		}
-		for key := range own.config {
-			differ[key] = differ[key] || e.config[key] != own.config[key]
+		for key, value := range e.config {
+			keys[key] = keys[key] || slices.ContainsFunc(all, func(o Experiment) bool { return o.config[key] != value })
 		}
 	}
-	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(differ)) {
-		if differ[key] {
-			parts = append(parts, key+"="+or(own.config[key]))
+	maps.DeleteFunc(keys, func(_ string, differs bool) bool { return !differs })
+	list := slices.Sorted(maps.Keys(keys))
+	short := slices.DeleteFunc(slices.Clone(list), func(key string) bool {
+		for i, r := range key {
+			if kind := key[:i] + ".kind"; r == '.' && kind != key && keys[kind] {
+				return true
+			}
 		}
+		return false
+	})
+	texts := settingTexts(all, short)
+	if distinct := slices.Compact(slices.Sorted(slices.Values(texts))); len(distinct) < len(texts) {
+		texts = settingTexts(all, list)
 	}
-	return strings.Join(parts, ", ")
+	return texts
+}
+
+func settingTexts(all []Experiment, keys []string) (out []string) {
+	for _, e := range all {
+		var parts []string
+		for _, key := range keys {
+			parts = append(parts, key+"="+or(e.config[key]))
+		}
+		out = append(out, strings.Join(parts, ", "))
+	}
+	return out
 }
 
 // settings flattens the run's configuration to values by dotted keys, without those of the machine.

@@ -39,6 +39,19 @@ func TestExperimentsAreRunsThatDifferInTheSeed(t *testing.T) {
 	require.Len(t, all[2].Runs, 1, "the same seed again is no new sample")
 	assert.EqualValues(t, 5, all[2].Runs[0].Figures[0].Value)
 
+	// What follows from another kind is left out of labels, unless it tells experiments apart.
+	all, err = results.Experiments([]results.Run{
+		seeded("x", 1, 1, "{network: {memory: {kind: a, scale: 1}}}"), seeded("x", 1, 1, "{network: {memory: {kind: b, decay: 2}}}"),
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "x (network.memory.kind=a)", all[0].Label)
+	all, err = results.Experiments([]results.Run{
+		seeded("x", 1, 1, "{memory: {kind: a, scale: 1}}"), seeded("x", 1, 1, "{memory: {kind: a, scale: 2}}"), seeded("x", 1, 1, "{memory: {kind: b}}"),
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "x (memory.kind=a, memory.scale=2)", all[1].Label)
+	assert.Equal(t, "x (memory.kind=b, memory.scale=not set)", all[2].Label)
+
 	_, err = results.Experiments([]results.Run{seeded("x", 1, 1, "[")})
 	assert.ErrorContains(t, err, "runs/x/seed-1/result.json: its config is not valid YAML")
 }

@@ -74,8 +74,11 @@ func ReadFolder(dir string) ([]Run, error) {
 func readBelow(dir fs.FS, root, place string) ([]Run, error) {
 	var runs []Run
 	err := fs.WalkDir(dir, root, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Base(p) != FileName {
-			return err
+		if err != nil {
+			return fmt.Errorf("results: %w", err)
+		}
+		if d.IsDir() || path.Base(p) != FileName {
+			return nil
 		}
 		shown := filepath.ToSlash(filepath.Join(place, p))
 		r, err := read(dir, p, shown)
@@ -87,14 +90,17 @@ func readBelow(dir fs.FS, root, place string) ([]Run, error) {
 			metrics, err = nil, nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("results: beside %s: %w", shown, err)
 		}
 		svgs, err := drawings(dir, path.Dir(p))
+		if err != nil {
+			return fmt.Errorf("results: beside %s: %w", shown, err)
+		}
 		runs = append(runs, Run{shown, r, metrics, svgs})
-		return err
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("results: %w", err)
+		return nil, err
 	}
 	return runs, nil
 }

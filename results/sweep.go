@@ -2,7 +2,6 @@ package results
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -99,27 +98,18 @@ func sweepTests(e Experiment) []string {
 	return names
 }
 
-// sweepLabels name experiments by the settings in which they differ, or by their labels where that does not tell them apart.
+// sweepLabels name experiments by the settings in which they differ beside their names, or by their labels where none differs.
 func sweepLabels(all []Experiment) []string {
-	keys := map[string]bool{}
-	for _, e := range all {
-		for key, value := range e.config {
-			keys[key] = keys[key] || key != "name" && slices.ContainsFunc(all, func(o Experiment) bool { return o.config[key] != value })
-		}
-	}
-	out := make([]string, len(all))
+	unnamed := make([]Experiment, len(all))
 	for i, e := range all {
-		for _, key := range slices.Sorted(maps.Keys(keys)) {
-			if keys[key] {
-				if out[i] != "" {
-					out[i] += ", "
-				}
-				out[i] += fmt.Sprintf("%s=%s", key, or(e.config[key]))
-			}
-		}
-		if out[i] == "" {
-			out[i] = e.Label
+		unnamed[i].config = maps.Clone(e.config)
+		delete(unnamed[i].config, "name")
+	}
+	labels := distinctSettings(unnamed)
+	for i, e := range all {
+		if labels[i] == "" {
+			labels[i] = e.Label
 		}
 	}
-	return out
+	return labels
 }

@@ -3,6 +3,7 @@ package table
 import (
 	"fmt"
 	"strings"
+	"text/tabwriter"
 )
 
 // Markdown is the page as Markdown, below a comment that says how it was generated.
@@ -29,6 +30,35 @@ func (p *Page) Text() string {
 
 // Markdown is the table alone as Markdown, with its notes.
 func (t *Table) Markdown() string { return t.markdown() }
+
+// Plain is the table in aligned columns for a terminal, with its notes.
+func (t *Table) Plain() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	line := func(cells []string) {
+		fmt.Fprintln(w, strings.Join(cells, "\t")) // a builder takes everything
+	}
+	var heads []string
+	for _, c := range t.Columns {
+		heads = append(heads, inLine.Replace(c.Name))
+	}
+	line(heads)
+	for _, row := range t.Rows {
+		var cells []string
+		for _, cell := range row {
+			cells = append(cells, inLine.Replace(cell.String()))
+		}
+		line(cells)
+	}
+	_ = w.Flush()
+	for _, note := range t.Notes {
+		b.WriteString(note.String() + "\n")
+	}
+	return b.String()
+}
+
+// inLine keeps text from ending its cell or its line on a terminal.
+var inLine = strings.NewReplacer("\t", " ", "\r\n", " ", "\n", " ")
 
 func (h Heading) markdown() string { return "## " + string(h) + "\n" }
 

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Tables of one's own runs, wherever they are, go to standard output or to a file.
+func TestTableOfOwnRuns(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"ntm-copy", "protonet-omniglot"} {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, "runs", name), os.DirFS(filepath.Join("..", "..", "results", "runs", name))))
+	}
+	code, out, stderr := engram(t.Context(), []string{"table", filepath.Join(dir, "runs")})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Empty(t, stderr)
+	assert.Regexp(t, `^# Experiments\n`, out)
+	assert.Contains(t, out, "| **0.002** ± 0.000 (s 0.000) bits | length 10, bits | copy, fresh sequences | 5 |")
+	assert.Contains(t, out, "| Prototypical network | 98.8 | 98.2, 98.4 | **98.63** ± 0.16 |")
+	for _, absent := range []string{"Matching network", "not run", "Associative recall", "![", "../experiments/", "Memory Networks"} {
+		assert.NotContains(t, out, absent)
+	}
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "nothing is written")
+
+	file := filepath.Join(dir, "new", "tables.md")
+	code, out, stderr = engram(t.Context(), []string{"table", filepath.Join(dir, "runs"), "-o", file})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, file+"\n", out)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "](../runs/protonet-omniglot/seed-1/result.json)", "links lead from the file to the runs")
+
+	for _, args := range [][]string{{"table", "-o", file}, {"table", dir, "--dir", dir}} {
+		code, _, _ = engram(t.Context(), args)
+		assert.Equal(t, exitUsage, code)
+	}
+	code, _, stderr = engram(t.Context(), []string{"table", t.TempDir()})
+	assert.Equal(t, exitFailure, code)
+	assert.Contains(t, stderr, "there is no result.json")
+}
