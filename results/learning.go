@@ -69,7 +69,7 @@ func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 	return f, false, nil
 }
 
-// task says what a section of the run's configuration trains or validates on, in brackets, where it says so.
+// task is the size of the episodes in a section of the run's configuration, in brackets; empty if the section gives none.
 func task(r Run, section string) string {
 	settings, err := r.settings()
 	way := settings[section+".way"]
@@ -89,7 +89,7 @@ func title(runs []Run) string {
 	return fmt.Sprintf("%s, mean and range of %d seeds", runs[0].Name, len(runs))
 }
 
-// band is the mean of curves, at each step of those that have it, and their range where there are several.
+// band is the mean of curves at each step, over those that have the step, with their range if there are several.
 func band(name string, curves [][]Point, steps, factor float64) plot.Line {
 	at := map[int64][]float64{}
 	for _, points := range curves {
@@ -112,7 +112,7 @@ func band(name string, curves [][]Point, steps, factor float64) plot.Line {
 	return thinned(l, curvePoints)
 }
 
-// thinned is a line of at most n points, each for as many that come one after another: their mean and their range.
+// thinned reduces a line to at most n points: each stands for a run of consecutive points, by their mean and their range.
 func thinned(l plot.Line, n int) plot.Line {
 	each := (len(l.X) + n - 1) / n
 	if each <= 1 {

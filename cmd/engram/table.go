@@ -21,7 +21,8 @@ func newTable() *cobra.Command {
 		Short: "Print tables of runs, or generate those of the project",
 		Long: `Table prints Markdown tables of the runs that are given: first all experiments with the mean over seeds of their headline
 figures, then the tables that they belong in, beside published figures of the same methods. A RUN is a run folder, or a folder with
-run folders below it. Nothing but the file of --out is written.
+run folders below it. Of several runs with the same settings and seed the last one counts. Nothing but the file of --out is
+written.
 
 Without a RUN it generates the files of the project from every result.json below results/runs: the pages and drawings of results,
 results/csv/figures.csv with every figure and results/csv/published.csv with the published ones, the tables of the paper, the page of

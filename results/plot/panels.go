@@ -25,14 +25,14 @@ type Panels struct {
 // Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and pale blue for NaN.
 type Panel struct {
 	Name string
-	// Rows name the rows, from the top down; where there are many, some stand for all.
+	// Rows are the names of the rows, from the top down; where there are many, only some are written.
 	Rows []string
 	// Cells are the values, [row][column].
 	Cells [][]float64
 }
 
-// Measures of [Panels] in points. A cell is as wide and as high as the room for all columns and for all rows of its panel
-// allows. More than four panels share the room that four have.
+// Measures of [Panels] in points. The width and height of a cell follow from the room for all columns and for all rows of its
+// panel. More than four panels share the room of four.
 const (
 	columnsRoom, rowsRoom   = 720, 380
 	smallestCell, largeCell = 2, 12
@@ -49,13 +49,13 @@ const (
 	scaleRoom   = scaleStep*(shades+1) + 80
 )
 
-// cell is the side of each of n cells in the room that there is for them, in half points.
+// cell is the side of each of n cells in a given room, in multiples of half a point.
 func cell(room vg.Length, n int) vg.Length {
 	side := vg.Length(math.Floor(2*float64(room)/float64(max(n, 1)))) / 2
 	return min(max(side, smallestCell), largeCell)
 }
 
-// height is that of a cell of a panel.
+// height is the height of a cell of a panel.
 func (f Panels) height(p Panel) vg.Length {
 	return cell(rowsRoom*4/vg.Length(max(len(f.Panels), 4)), len(p.Cells))
 }
@@ -70,7 +70,7 @@ func (f Panels) columns() (n int) {
 	return n
 }
 
-// left is where the grids begin: a whole number, so that the edges of cells fall on pixels.
+// left is the left edge of the grids: a whole number, so that the edges of cells fall on pixels.
 func (f Panels) left() (x vg.Length) {
 	for _, p := range f.Panels {
 		for i := range p.named(f.height(p)) {
@@ -95,7 +95,7 @@ func (f Panels) size() (width, height vg.Length) {
 	return width, height
 }
 
-// named yields the rows whose names are written where rows are of a height.
+// named yields the rows whose names are written, for a height of rows.
 func (p Panel) named(height vg.Length) iter.Seq[int] {
 	each := every(height, 9)
 	return func(yield func(int) bool) {
@@ -107,7 +107,7 @@ func (p Panel) named(height vg.Length) iter.Seq[int] {
 	}
 }
 
-// every is how many cells of a side go to one label that takes room: 1, 2, 5, 10, and so on.
+// every is the number of cells per label, for a side of cells and a room per label: 1, 2, 5, 10, and so on.
 func every(side, room vg.Length) int {
 	for unit := 1; ; unit *= 10 {
 		for _, n := range []int{unit, 2 * unit, 5 * unit} {
@@ -203,9 +203,9 @@ func (f Panels) scale(c draw.Canvas, at vg.Point) {
 	}
 }
 
-// draw draws the grid of cells of a width and a height with its left upper corner at a point.
+// draw draws the grid of cells of a width and a height with its upper left corner at a point.
 func (p Panel) draw(c draw.Canvas, at vg.Point, width, height vg.Length, columns int) {
-	paths := map[int]vg.Path{} // a path for all cells of a shade
+	paths := map[int]vg.Path{} // one path for all cells of a shade
 	for i, row := range p.Cells {
 		top := at.Y - vg.Length(i)*height
 		for from := 0; from < len(row); {
@@ -241,10 +241,10 @@ func (p Panel) draw(c draw.Canvas, at vg.Point, width, height vg.Length, columns
 	}
 }
 
-// shades is how many steps of grey there are from 0 to 1.
+// shades is the number of steps of grey from 0 to 1.
 const shades = 32
 
-// noShade is the shade of what is no number.
+// noShade is the shade of NaN.
 const noShade = -shades - 1
 
 func shade(v float64) int {
