@@ -64,7 +64,7 @@ func (c *Comparison) pair() {
 		c.Why = "the scores were not kept"
 		return
 	case !a.pairs(b):
-		c.Why = "the same protocol, but another version of the program drew other examples"
+		c.Why = "the same protocol, but other examples were drawn by another version of the program"
 		return
 	}
 	differences := a.values()

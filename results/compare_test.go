@@ -43,9 +43,9 @@ func TestWhatCannotBeCompared(t *testing.T) {
 	for want, change := range map[string]func(f *results.Figure){
 		"the protocols differ: norm: inductive against transductive":                           func(f *results.Figure) { f.Protocol.Norm = "transductive" },
 		"the protocols differ: episodes: 1000 against 600; rotations: classes against not set": func(f *results.Figure) { f.Protocol.Episodes, f.Protocol.Rotations = 600, "" },
-		"the scores were not kept": func(f *results.Figure) { f.Scores = nil },
-		"drew other examples":      func(f *results.Figure) { f.Scores.On = "y" },
-		"but another version":      func(f *results.Figure) { f.Scores.Values = []int64{1} },
+		"the scores were not kept":  func(f *results.Figure) { f.Scores = nil },
+		"other examples were drawn": func(f *results.Figure) { f.Scores.On = "y" },
+		"drawn by another version":  func(f *results.Figure) { f.Scores.Values = []int64{1} },
 	} {
 		b := scored("b", 1, 2, 3)
 		change(&b.Figures[0])

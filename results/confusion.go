@@ -14,7 +14,10 @@ type Confusion struct {
 }
 
 // Add counts one query of class truth that was predicted as class predicted.
-func (c *Confusion) Add(truth, predicted string) {
+func (c *Confusion) Add(truth, predicted string) { c.add(truth, predicted, 1) }
+
+// add counts n queries.
+func (c *Confusion) add(truth, predicted string, n int) {
 	for _, class := range []string{truth, predicted} {
 		if _, known := c.Counts[class]; !known {
 			if c.Counts == nil {
@@ -23,7 +26,7 @@ func (c *Confusion) Add(truth, predicted string) {
 			c.Counts[class], c.Classes = map[string]int{}, append(c.Classes, class)
 		}
 	}
-	c.Counts[truth][predicted]++
+	c.Counts[truth][predicted] += n
 }
 
 // Count returns how often class truth was predicted as class predicted.

@@ -266,6 +266,18 @@ func TestOwnPages(t *testing.T) {
 	assert.Contains(t, markdown(pages[0]), "| calibration error, % |")
 	assert.Contains(t, markdown(pages[0]), "(s 0.71) % | 2.25 | 5-way")
 
+	// So have classes, all seeds together.
+	for i := range 2 {
+		runs[i].Figures[0].Confusion = &results.Confusion{}
+		runs[i].Figures[0].Confusion.Add("cat", "dog")
+		runs[i].Figures[0].Confusion.Add("cat", "cat")
+	}
+	pages, err = results.OwnPages(runs)
+	require.NoError(t, err)
+	text := markdown(pages[len(pages)-1])
+	assert.Contains(t, text, "## protonet-omniglot, 5-way 1-shot: accuracy by class\n\n| class | accuracy, % | correct | queries |\n|---|---|---|---|\n| cat | 50.00 | 2 | 4 |\n")
+	assert.Contains(t, text, "| class, predicted as: | cat | dog |\n|---|---|---|\n| cat | 2 | 2 |\n| dog | 0 | 0 |\n")
+
 	ntm, err := results.OwnPages(readAll(t, copyRun(1, "0.5", copyFigure("length 10", "bits", .5, .1))))
 	require.NoError(t, err)
 	require.Len(t, ntm, 2)

@@ -14,7 +14,7 @@ func (all *Publications) Pages(runs []Run) ([]*table.Page, error) { return all.b
 
 // Own are the pages for runs of one's own: first a table of all experiments with the mean over seeds of their headline figures,
 // then the pages that show at least one of them. Published figures of methods that are not among the runs are left out, as are
-// tables without rows.
+// tables without rows. A last page has the classes of the headline figures, where these were recorded.
 func (all *Publications) Own(runs []Run) ([]*table.Page, error) {
 	experiments, err := Experiments(runs)
 	if err != nil {
@@ -24,7 +24,11 @@ func (all *Publications) Own(runs []Run) ([]*table.Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]*table.Page{summary(experiments)}, pages...), nil
+	pages = append([]*table.Page{summary(experiments)}, pages...)
+	if p := classes(experiments); p != nil {
+		pages = append(pages, p)
+	}
+	return pages, nil
 }
 
 // build builds the pages. own is set for runs of one's own.

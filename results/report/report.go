@@ -395,46 +395,12 @@ func calibration(f results.Figure) table.Text {
 	return table.Sayf("%.2f", *f.CalibrationError)
 }
 
-// Up to how many classes a confusion matrix is shown whole, and how many of the most frequent mistakes otherwise.
-const (
-	matrixClasses = 20
-	mistakesShown = 20
-)
-
 // details are the accuracy of each class and the confusions of every figure that has them.
 func (w writer) details(r results.Run) (out []detail) {
 	names := results.Distinct(r.Figures)
-	for i, f := range r.Figures {
-		classes := f.PerClass
-		if classes == nil && f.Confusion != nil {
-			classes = f.Confusion.PerClass()
-		}
-		if len(classes) > 0 {
-			t := &table.Table{Columns: slices.Concat(table.Labels("class"), table.Numbers("accuracy, %", "correct", "queries"))}
-			for _, c := range classes {
-				t.Add(table.Say(c.Class), table.Sayf("%.2f", c.Percent()), table.Sayf("%d", c.Right), table.Sayf("%d", c.Queries))
-			}
-			out = append(out, detail{names[i] + ": accuracy by class", w.grid(t)})
-		}
-		switch c := f.Confusion; {
-		case c == nil:
-		case len(c.Classes) <= matrixClasses:
-			t := &table.Table{Columns: slices.Concat(table.Labels("class \\ predicted as"), table.Numbers(c.Classes...))}
-			for _, truth := range c.Classes {
-				row := []table.Text{table.Say(truth)}
-				for _, predicted := range c.Classes {
-					row = append(row, table.Sayf("%d", c.Count(truth, predicted)))
-				}
-				t.Add(row...)
-			}
-			out = append(out, detail{names[i] + ": confusion matrix", w.grid(t)})
-		default:
-			t := &table.Table{Columns: slices.Concat(table.Labels("class", "predicted as"), table.Numbers("queries"))}
-			mistakes := c.Mistakes()
-			for _, m := range mistakes[:min(len(mistakes), mistakesShown)] {
-				t.Add(table.Say(m.Truth), table.Say(m.Predicted), table.Sayf("%d", m.Count))
-			}
-			out = append(out, detail{names[i] + ": the most frequent mistakes", w.grid(t)})
+	for i := range r.Figures {
+		for _, d := range r.Figures[i].Details() {
+			out = append(out, detail{names[i] + ": " + d.Title, w.grid(d.Table)})
 		}
 	}
 	return out
