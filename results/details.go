@@ -18,8 +18,8 @@ const (
 	mistakesShown = 20
 )
 
-// Details are the accuracy of each class and the confusion matrix of a figure, where it has them. Of more than twenty classes the
-// most frequent mistakes stand for the matrix.
+// Details are the accuracy of each class and the confusion matrix of a figure, where it has them. For more than twenty classes the
+// most frequent mistakes replace the matrix.
 func (f *Figure) Details() (out []Detail) {
 	classes := f.PerClass
 	if classes == nil && f.Confusion != nil {

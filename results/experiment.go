@@ -67,7 +67,7 @@ func Experiments(runs []Run) ([]Experiment, error) {
 }
 
 // distinctSettings lists for each experiment the settings in which the experiments differ. Where the kind of a section differs, the
-// rest of the section is left out, unless experiments could not be told apart without it.
+// rest of the section is left out, unless it is needed to distinguish the experiments.
 func distinctSettings(all []Experiment) []string {
 	keys := map[string]bool{}
 	for _, e := range all {

@@ -233,7 +233,7 @@ pages:
 	assert.ErrorContains(t, err, "there is no page mystery")
 }
 
-// For runs of one's own there are only tables with rows of theirs, and only published figures of their methods.
+// The tables for given runs have rows of these runs only, and published figures of their methods only.
 func TestOwnPages(t *testing.T) {
 	runs := []results.Run{
 		seeded("protonet-omniglot", 1, 98, ""), seeded("protonet-omniglot", 2, 99, ""),

@@ -38,7 +38,7 @@ func TestLakeTable(t *testing.T) {
 		assert.Contains(t, markdown(text), line)
 	}
 
-	// They are no rows of the table on few-shot episodes.
+	// The table on few-shot episodes does not have them.
 	text, err = results.Page("omniglot", runs)
 	require.NoError(t, err)
 	assert.NotContains(t, markdown(text), "runs/a")
@@ -47,7 +47,7 @@ func TestLakeTable(t *testing.T) {
 	assert.ErrorContains(t, err, "its config")
 }
 
-// Pairs told apart have a table of their own below the one-shot runs.
+// Verified pairs have a separate table below the one-shot runs.
 func TestVerificationTable(t *testing.T) {
 	r := sample()
 	r.Name, r.Figures[0].Name = "siamese", "verification"

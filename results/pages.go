@@ -12,7 +12,7 @@ import (
 // the experiments that no other page shows.
 func (all *Publications) Pages(runs []Run) ([]*table.Page, error) { return all.build(runs, false) }
 
-// Own are the pages for runs of one's own: first a table of all experiments with the mean over seeds of their headline figures,
+// Own are the pages for given runs, such as the user's own: first a table of all experiments with the mean over seeds of their headline figures,
 // then the pages that show at least one of them. Published figures of methods that are not among the runs are left out, as are
 // tables without rows. A last page has the classes of the headline figures, where these were recorded.
 func (all *Publications) Own(runs []Run) ([]*table.Page, error) {
@@ -31,7 +31,7 @@ func (all *Publications) Own(runs []Run) ([]*table.Page, error) {
 	return pages, nil
 }
 
-// build builds the pages. own is set for runs of one's own.
+// build builds the pages. own leaves out what is not about the runs.
 func (all *Publications) build(runs []Run, own bool) (out []*table.Page, err error) {
 	experiments, err := Experiments(runs)
 	if err != nil {
@@ -76,7 +76,7 @@ func Pages(runs []Run) ([]*table.Page, error) {
 	return all.Pages(runs)
 }
 
-// OwnPages are the pages for runs of one's own; see [Publications.Own].
+// OwnPages are the pages for given runs; see [Publications.Own].
 func OwnPages(runs []Run) ([]*table.Page, error) {
 	all, err := publications()
 	if err != nil {

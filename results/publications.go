@@ -193,8 +193,8 @@ func (p *page) measuredHere(all []Experiment) (out []Experiment) {
 	return out
 }
 
-// Published is a table for machines: every published figure, one row each. A figure that is text, as read off a plot, is as it
-// stands in published.yaml.
+// Published is a table for machines: every published figure, one row each. A figure that was read off a plot is the text
+// of published.yaml.
 func (all *Publications) Published() *table.Table {
 	t := &table.Table{Name: "published"}
 	t.Columns = table.Labels("page", "method", "experiment", "figure", "metric", "unit", "kind", "value", "protocol", "source")

@@ -49,7 +49,7 @@ func TestStreamTables(t *testing.T) {
 	assert.Empty(t, plots, "no stream, no file")
 }
 
-// A run that is there for its stream is no row among the reproductions of papers.
+// A run on streams is not a row among the reproductions of papers.
 func TestStreamRunIsNotInTheOmniglotTable(t *testing.T) {
 	text, err := results.Page("omniglot", []results.Run{{Path: "p", Result: streamSample()}})
 	require.NoError(t, err)

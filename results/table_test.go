@@ -88,7 +88,7 @@ func TestFigureOfAnotherProtocolIsMarked(t *testing.T) {
 	assert.Contains(t, markdown(text), "† measured under other")
 }
 
-// A result that was measured in several ways has a row each, the published way first; the README shows that one alone.
+// A result that was measured in several ways has one row for each, the published way first; the README shows only that one.
 func TestEveryWayOfMeasuringHasItsRow(t *testing.T) {
 	r := sample()
 	r.Name, r.Network = "relationnet-omniglot", "relationnet"
@@ -287,7 +287,7 @@ func TestNGramsAreShownAboveTheOptimum(t *testing.T) {
 	assert.Contains(t, string(documents[i].Text), "optimal estimator")
 }
 
-// Rows of a method stand together: published, independent re-runs, ours; a method that nobody has published comes last.
+// Rows of a method are adjacent: published, independent re-runs, ours; experiments without a published method come last.
 func TestMANNTable(t *testing.T) {
 	run := func(seed uint64, memory string, labels string, way int) results.Run {
 		r := results.Run{Path: "p", Result: &results.Result{

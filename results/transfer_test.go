@@ -42,7 +42,7 @@ func TestTransferTable(t *testing.T) {
 	assert.NotContains(t, markdown(text), "elsewhere")
 }
 
-// A baseline stands in Omniglot's table by its way of adapting, and beside other methods on the same episodes.
+// The Omniglot table has a row for each way in which a baseline adapts, and compares them on the same episodes.
 func TestBaselineInTheOmniglotTable(t *testing.T) {
 	r := sample()
 	r.Name, r.Network = "baseline-omniglot", "transfer"

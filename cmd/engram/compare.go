@@ -72,7 +72,7 @@ func readSide(path string) ([]results.Run, error) {
 	return []results.Run{{Path: filepath.ToSlash(path), Result: r}}, nil
 }
 
-// printComparison prints a row for each test that both sides have, and what the interval is over.
+// printComparison prints one row for each test that both sides have, and says what the interval is over.
 func printComparison(w io.Writer, a, b results.Experiment, paths []string) error {
 	same, err := label(&a, &b)
 	if err != nil {
@@ -136,7 +136,7 @@ func label(a, b *results.Experiment) (same bool, err error) {
 	return false, nil
 }
 
-// printSeeds prints a row for each test that two experiments have, over seeds.
+// printSeeds prints one row for each test that two experiments have, over seeds.
 func printSeeds(w io.Writer, a, b results.Experiment, paths []string) error {
 	all := results.CompareExperiments(a, b)
 	if len(all) == 0 {

@@ -17,7 +17,7 @@ func TestReport(t *testing.T) {
 	assert.Equal(t, out+"\n", stdout)
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
-	assert.Contains(t, string(text), "5 runs, ", "a run that is given twice stands once")
+	assert.Contains(t, string(text), "5 runs, ", "a run that is given twice is counted once")
 
 	assert.NotContains(t, string(text), "not run", "models of the paper that are not among the runs")
 

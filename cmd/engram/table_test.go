@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Tables of one's own runs, wherever they are, go to standard output or to a file.
+// Tables of given runs, in any folder, are printed or written to a file.
 func TestTableOfOwnRuns(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"ntm-copy", "protonet-omniglot"} {

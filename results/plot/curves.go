@@ -23,7 +23,7 @@ type Curves struct {
 
 // Line is one of [Curves].
 type Line struct {
-	// Name stands in the legend, once for all lines of that name, which share a colour.
+	// Name is the name in the legend. Lines of one name share an entry and a colour.
 	Name string
 	// X and Y have the same length. Points that are not finite are left out.
 	X, Y []float64

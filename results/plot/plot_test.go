@@ -85,7 +85,7 @@ func TestCurves(t *testing.T) {
 			named++
 		}
 	}
-	assert.Equal(t, 1, named, "a name stands in the legend once")
+	assert.Equal(t, 1, named, "the legend has each name once")
 	pixels(t, curves())
 }
 
@@ -99,7 +99,7 @@ func TestAxisIsLogarithmicOnlyWhereItHelps(t *testing.T) {
 	assert.Contains(t, of(50, 100), "80")
 }
 
-// A band lies under all lines, from the lower edge to the upper, and leaves out what is no number.
+// A band is drawn below all lines, from the lower edge to the upper, without values that are NaN.
 func TestBand(t *testing.T) {
 	x := []float64{0, 1, 2}
 	svg, err := SVG(Curves{Lines: []Line{
@@ -110,7 +110,7 @@ func TestBand(t *testing.T) {
 	band := strings.Index(string(svg), "fill-opacity:0.2")
 	line := strings.Index(string(svg), "stroke:#0072B2;stroke-width:1.5")
 	require.Positive(t, band)
-	assert.Greater(t, line, band, "the other line too lies over it")
+	assert.Greater(t, line, band, "the other line is drawn over it too")
 	assert.Len(t, Line{X: x, Y: x, Low: []float64{1, math.NaN(), 3}, High: []float64{9, 9, 9}}.band(), 5)
 	assert.Nil(t, Line{X: x, Y: x}.band())
 }

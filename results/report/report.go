@@ -106,7 +106,7 @@ type fact struct{ Name, Value string }
 // HTML returns the report on the runs of the project, with everything that is published on their pages.
 func HTML(runs []results.Run) ([]byte, error) { return html(runs, results.Pages) }
 
-// OwnHTML returns the report on runs of one's own: published figures of methods that are not among them are left out.
+// OwnHTML returns the report on given runs, such as the user's own: published figures of other methods are left out.
 func OwnHTML(runs []results.Run) ([]byte, error) {
 	return html(runs, func(runs []results.Run) ([]*table.Page, error) {
 		pages, err := results.OwnPages(runs)

@@ -245,7 +245,7 @@ func TestReportInABrowser(t *testing.T) {
 	assert.NotEmpty(t, requests())
 }
 
-// ask returns what a script comes to on the page.
+// ask returns the value of a script on the page.
 func ask[T any](ctx context.Context, t *testing.T, script string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script))

@@ -16,7 +16,7 @@ func (p *Page) Markdown(comment string) []byte {
 	return []byte(b.String())
 }
 
-// Text is the page as Markdown that stands on its own: without a comment, and without images, whose files lie elsewhere.
+// Text is the page as self-contained Markdown: without a comment, and without images, which are in other files.
 func (p *Page) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n", p.Title)
