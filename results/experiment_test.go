@@ -251,8 +251,10 @@ func TestOwnPages(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, []string{"experiments", "omniglot", "lake"}, names)
+	assert.Equal(t, []string{"experiments", "omniglot", "lake", "others"}, names)
 	assert.Contains(t, markdown(pages[0]), "| [protonet-omniglot](runs/protonet-omniglot/seed-1/result.json) | **98.50** ± 6.35 (s 0.71) % | 5-way 1-shot, accuracy | omniglot, vinyals | 2 |")
+	assert.Contains(t, markdown(pages[3]), "# All figures\n")
+	assert.Contains(t, markdown(pages[3]), "| **98.50** ± 6.35 (s 0.71) | % | omniglot 5-way 1-shot, accuracy | 2 |", "and tests that no page has a column for")
 	assert.Contains(t, all, "| Siamese network | 40 alphabets, affine copies | 8.0 |")
 	for _, absent := range []string{"Bayesian Program Learning", "Matching network", "Koch et al. 2015, table 1"} {
 		assert.NotContains(t, all, absent)

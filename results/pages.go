@@ -14,7 +14,7 @@ func (all *Publications) Pages(runs []Run) ([]*table.Page, error) { return all.b
 
 // Own are the pages for given runs, such as the user's own: first a table of all experiments with the mean over seeds of their headline figures,
 // then the pages that show at least one of them. Published figures of methods that are not among the runs are left out, as are
-// tables without rows. A last page has the classes of the headline figures, where these were recorded.
+// tables without rows. Figures that these pages do not show follow on a page of their own. A last page has the classes of the headline figures, where these were recorded.
 func (all *Publications) Own(runs []Run) ([]*table.Page, error) {
 	experiments, err := Experiments(runs)
 	if err != nil {
@@ -38,16 +38,22 @@ func (all *Publications) build(runs []Run, own bool) (out []*table.Page, err err
 		return nil, err
 	}
 	layouts := forms()
+	var complete []*table.Page // pages after which nothing is left to say of their experiments
 	for _, spec := range all.pages {
-		p, err := layouts[spec.Form].build(spec, experiments, own)
+		layout := layouts[spec.Form]
+		p, err := layout.build(spec, experiments, own)
 		if err != nil {
 			return nil, fmt.Errorf("results: page %s: %w", spec.Name, err)
 		}
-		if p != nil {
-			out = append(out, p)
+		if p == nil {
+			continue
+		}
+		out = append(out, p)
+		if !own || !layout.partial {
+			complete = append(complete, p)
 		}
 	}
-	if p := others(experiments, out); p != nil {
+	if p := others(experiments, complete, own); p != nil {
 		out = append(out, p)
 	}
 	return out, nil

@@ -113,16 +113,18 @@ type form struct {
 	build func(p *page, all []Experiment, own bool) (*table.Page, error)
 	// drawings are what the page shows beside its tables; nil for nothing.
 	drawings func(p *page, all []Experiment) ([]Document, error)
+	// partial is set where an experiment on the page can have figures that the page does not show.
+	partial bool
 }
 
 // forms are the layouts by the names that published.yaml has for them.
 func forms() map[string]form {
 	return map[string]form{
-		"few-shot episodes":  {build: (*page).episodes},
+		"few-shot episodes":  {build: (*page).episodes, partial: true},
 		"instances":          {build: (*page).instances},
 		"sequence tasks":     {build: (*page).sequences, drawings: (*page).sequenceCurves},
 		"question tasks":     {build: (*page).questions},
-		"one-shot runs":      {build: (*page).oneShotRuns},
+		"one-shot runs":      {build: (*page).oneShotRuns, partial: true},
 		"transfer scenarios": {build: (*page).scenarios},
 		"memory sizes":       {build: (*page).memorySizes, drawings: (*page).memoryPlot},
 	}

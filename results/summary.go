@@ -107,9 +107,9 @@ func figureDigits(f *Figure) int {
 	return 2
 }
 
-// others is the page of the experiments that no other page shows, which reproduce nothing that was published. It is nil where
-// there are none.
-func others(all []Experiment, pages []*table.Page) *table.Page {
+// others is the page of the experiments that none of the pages shows, with all of their figures. It is nil where there are none.
+// own is set for given runs.
+func others(all []Experiment, pages []*table.Page, own bool) *table.Page {
 	// Tables of differences list experiments without their figures.
 	isDifferences := func(part table.Part) bool {
 		t, ok := part.(*table.Table)
@@ -155,6 +155,10 @@ func others(all []Experiment, pages []*table.Page) *table.Page {
 		return nil
 	}
 	p := &table.Page{Name: "others", Title: "Other experiments"}
-	p.Add(table.Say("Experiments that reproduce no published figure.\n"+overSeeds), t)
+	about := "Experiments that reproduce no published figure."
+	if own {
+		p.Title, about = "All figures", "All figures of the experiments, except of those that a page above shows in full."
+	}
+	p.Add(table.Say(about+"\n"+overSeeds), t)
 	return p
 }
