@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -82,6 +83,31 @@ func TestDrawingsWithPicturesAreMarked(t *testing.T) {
 	require.NoError(t, err)
 	assert.Regexp(t, `<figure class="raster"><img src="[^"]*" alt="episode"`, string(text))
 	assert.Regexp(t, `<figure><img src="[^"]*" alt="embeddings"`, string(text))
+}
+
+// In dark mode a browser inverts curves, whose ink would be dark on dark, and leaves pictures as they are.
+func TestDarkModeLeavesPicturesAlone(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../runs/protonet-omniglot/seed-1")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "plots"), 0o755))
+	for name, svg := range map[string]string{"episode": `<svg><image href="x"/></svg>`, "embeddings": "<svg><path/></svg>"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "plots", name+".svg"), []byte(svg), 0o644))
+	}
+	runs, err := results.ReadFolder(dir)
+	require.NoError(t, err)
+	text, err := report.OwnHTML(runs)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "report.html")
+	require.NoError(t, os.WriteFile(path, text, 0o644))
+	ctx, _ := browser(t, path)
+	dark := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, dark)
+	require.NoError(t, err)
+	filter := func(alt string) string {
+		return ask[string](ctx, t, `getComputedStyle(document.querySelector("img[alt=`+alt+`]")).filter`)
+	}
+	assert.Equal(t, "none", filter("episode"))
+	assert.Contains(t, filter("embeddings"), "invert")
 }
 
 // What a test knows beside its accuracy is in the report.
