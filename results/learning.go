@@ -17,6 +17,14 @@ var learned = [...]struct {
 // curvePoints is the largest number of points of a learning curve: about two for each point of its width.
 const curvePoints = 250
 
+// LearningCurve draws the learning curves of the experiment; see the function of the same name.
+func (e Experiment) LearningCurve() (f plot.Curves, ok bool, err error) {
+	if f, ok, err = LearningCurve(e.Runs); ok {
+		f.Title = title(e.Label, e.Runs)
+	}
+	return f, ok, err
+}
+
 // LearningCurve draws the learning curves of the runs of one experiment, one per seed. Of one run it shows the scores of training
 // batches, raw (in short means) and smoothed, and the validation scores; of several runs their mean, with a band from the lowest to
 // the highest. Where training and validation are different tasks, such as 60-way and 20-way, their names say which, and a note
@@ -44,7 +52,7 @@ func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 			}
 		}
 		steps, unit := Thousands(last)
-		f = plot.Curves{Title: title(runs), X: "steps" + unit, Y: by.axis}
+		f = plot.Curves{Title: title(runs[0].Name, runs), X: "steps" + unit, Y: by.axis}
 		trained, validated := "training", "validation"
 		if a, b := task(runs[0], "train"), task(runs[0], "validation"); a != b {
 			trained, validated = trained+a, validated+b
@@ -82,11 +90,11 @@ func task(r Run, section string) string {
 	return " (" + way + "-way)"
 }
 
-func title(runs []Run) string {
+func title(name string, runs []Run) string {
 	if len(runs) == 1 {
-		return fmt.Sprintf("%s, seed %d", runs[0].Name, runs[0].Seed)
+		return fmt.Sprintf("%s, seed %d", name, runs[0].Seed)
 	}
-	return fmt.Sprintf("%s, mean and range of %d seeds", runs[0].Name, len(runs))
+	return fmt.Sprintf("%s, mean and range of %d seeds", name, len(runs))
 }
 
 // band is the mean of curves at each step, over those that have the step, with their range if there are several.

@@ -68,10 +68,10 @@ type column struct {
 	Class string
 }
 
-// experiment is the runs of one experiment file.
+// experiment is all runs of one name.
 type experiment struct {
 	Name, About string
-	Drawing     template.HTML
+	Drawings    []template.HTML // over seeds
 	Runs        []run
 }
 
@@ -268,14 +268,15 @@ func inline(svg []byte, says string) template.HTML {
 	return template.HTML(`<svg role="img" aria-label="` + template.HTMLEscapeString(says) + `" ` + drawing)
 }
 
-func draw(runs []results.Run) (template.HTML, error) {
-	f, ok, err := results.LearningCurve(runs)
+// draw draws the learning curves of an experiment; it is empty where there are none.
+func draw(e results.Experiment) (template.HTML, error) {
+	f, ok, err := e.LearningCurve()
 	if err != nil || !ok {
 		return "", err
 	}
 	svg, err := plot.SVG(f)
 	if err != nil {
-		return "", fmt.Errorf("report: the learning curve of %s: %w", runs[0].Path, err)
+		return "", fmt.Errorf("report: the learning curve of %s: %w", e.Runs[0].Path, err)
 	}
 	return inline(svg, "Learning curve of "+f.Title), nil
 }
@@ -302,14 +303,23 @@ func commit(r results.Run) table.Text {
 
 func (w writer) experiment(runs []results.Run) (e experiment, err error) {
 	e = experiment{Name: runs[0].Name, About: runs[0].About}
-	if len(runs) > 1 {
-		if e.Drawing, err = draw(runs); err != nil {
+	same, err := results.Experiments(runs)
+	if err != nil {
+		return e, err
+	}
+	for _, over := range same {
+		if len(over.Runs) < 2 {
+			continue
+		}
+		drawing, err := draw(over)
+		if err != nil {
 			return e, err
 		}
+		e.Drawings = append(e.Drawings, drawing)
 	}
 	for _, r := range runs {
 		one := run{ID: w.anchors[r.Path], Title: fmt.Sprintf("%s, seed %d", r.Name, r.Seed), Config: r.Config}
-		if one.Drawing, err = draw([]results.Run{r}); err != nil {
+		if one.Drawing, err = draw(results.Experiment{Label: r.Name, Runs: []results.Run{r}}); err != nil {
 			return e, err
 		}
 		for _, d := range r.Drawings {
