@@ -68,12 +68,13 @@ func (p *page) methodTable(all []Experiment, everyWay bool) *table.Table {
 			if !m.covers(e) {
 				continue
 			}
-			for i, w := range e.Runs[0].ways(p.Dataset, m) {
+			ways := e.Runs[0].ways(p.Dataset, m)
+			for i, w := range ways {
 				if i > 0 && !everyWay {
 					break
 				}
-				apart := w.rotations != m.Rotations || w.norm != m.Norm
-				row := []table.Text{table.Say(m.Method + w.beside(m))}
+				apart := !w.asPublished(m)
+				row := []table.Text{table.Say(m.Method + w.beside(m, ways))}
 				for _, name := range p.Tests {
 					over, f := e.over(func(r *Result) *Figure { return r.figure(name, p.Dataset, w) })
 					if f == nil {
@@ -175,20 +176,31 @@ func (r *Result) ways(data string, m published) (out []way) {
 			out = append(out, w)
 		}
 	}
-	asPublished := func(w way) bool { return w.rotations == m.Rotations && w.norm == m.Norm && w.fineTune == 0 }
-	if i := slices.IndexFunc(out, asPublished); i > 0 {
+	first := func(w way) bool { return w.asPublished(m) && w.fineTune == 0 }
+	if i := slices.IndexFunc(out, first); i > 0 {
 		w := out[i]
 		out = slices.Insert(slices.Delete(out, i, i+1), 0, w)
 	}
 	return out
 }
 
-// beside says how a way differs from the published one.
-func (w way) beside(m published) (text string) {
-	if w.norm != m.Norm {
+// asPublished reports whether a way has the rotations and the batch-norm mode of the published figure, as far as these are known.
+func (w way) asPublished(m published) bool {
+	return (m.Rotations == "" || w.rotations == m.Rotations) && (m.Norm == "" || w.norm == m.Norm)
+}
+
+// beside says how a way differs from the published one, or from the other ways where the published one is not known.
+func (w way) beside(m published, all []way) (text string) {
+	apart := func(published string, of func(way) string) bool {
+		if published != "" {
+			return of(w) != published
+		}
+		return slices.ContainsFunc(all, func(o way) bool { return of(o) != of(w) })
+	}
+	if apart(m.Norm, func(w way) string { return w.norm }) {
 		text += ", " + w.norm
 	}
-	if w.rotations != m.Rotations {
+	if apart(m.Rotations, func(w way) string { return w.rotations }) {
 		text += ", rotations: " + w.rotations
 	}
 	if w.fineTune > 0 {

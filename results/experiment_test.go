@@ -197,8 +197,6 @@ pages:
       - method: Prototypes
         network: protonet
         paper: A 2020
-        norm: inductive
-        rotations: classes
         figures:
           5-way 1-shot: {published: 55.5}
       - {method: Never run, experiment: other, paper: B 2021, figures: {5-way 1-shot: {published: 1.5}}}
@@ -215,6 +213,7 @@ pages:
 	assert.Contains(t, text, "# Few-shot classification of photographs\n\nAccuracy in percent, by `engram`.\n")
 	assert.Contains(t, text, "| Prototypes | 55.5 |  | **98.77** ± 0.12 | 1 (single) |")
 	assert.NotContains(t, text, "alphabets")
+	assert.NotContains(t, text, "†", "nothing is published on rotations and batch norm")
 	assert.NotContains(t, text, "B 2021", "a method without a run")
 	rows := records(t, all.Published())
 	require.Len(t, rows, 2)
@@ -229,6 +228,21 @@ pages:
 		_, err := results.ReadPublications(strings.NewReader(bad))
 		assert.ErrorContains(t, err, want)
 	}
+	// Pages of a file come first; one of the same name replaces Engram's.
+	both, err := results.PublicationsWith(strings.NewReader("pages: [{name: omniglot, form: few-shot episodes, title: Mine, dataset: omniglot, tests: [5-way 1-shot], methods: [{method: It, network: protonet}]}]"))
+	require.NoError(t, err)
+	page, err := both.Page("omniglot", []results.Run{{Path: "p", Result: sample()}})
+	require.NoError(t, err)
+	assert.Contains(t, markdown(page), "# Mine\n")
+	page, err = both.Page("lake", []results.Run{lakeRun("a", "siamese", 9, "")})
+	require.NoError(t, err)
+	assert.NotNil(t, page)
+	none, err := results.PublicationsWith(strings.NewReader(""))
+	require.NoError(t, err)
+	pages, err = none.Own(runs)
+	require.NoError(t, err)
+	assert.NotEmpty(t, pages)
+
 	_, err = results.Page("mystery", nil)
 	assert.ErrorContains(t, err, "there is no page mystery")
 }

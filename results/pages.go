@@ -82,7 +82,7 @@ func Pages(runs []Run) ([]*table.Page, error) {
 	return all.Pages(runs)
 }
 
-// OwnPages are the pages for given runs; see [Publications.Own].
+// OwnPages are the pages of published.yaml for given runs; see [Publications.Own].
 func OwnPages(runs []Run) ([]*table.Page, error) {
 	all, err := publications()
 	if err != nil {

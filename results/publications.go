@@ -3,6 +3,7 @@ package results
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -135,8 +136,8 @@ func ReadPublications(from io.Reader) (*Publications, error) {
 	var file struct{ Pages []*page }
 	d := yaml.NewDecoder(from)
 	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil {
-		return nil, fmt.Errorf("results: published pages: %w", err)
+	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) { // an empty file has no pages
+		return nil, fmt.Errorf("results: published pages: %w; results/published.yaml of Engram shows the form", err)
 	}
 	known, seen := forms(), map[string]bool{}
 	for i, p := range file.Pages {
@@ -157,6 +158,25 @@ func ReadPublications(from io.Reader) (*Publications, error) {
 
 // publications are those of published.yaml.
 func publications() (*Publications, error) { return ReadPublications(bytes.NewReader(publishedText)) }
+
+// PublicationsWith are the pages of published.yaml and, before them, those of a file in the same form. A page of the file replaces
+// the page of the same name.
+func PublicationsWith(from io.Reader) (*Publications, error) {
+	all, err := publications()
+	if err != nil {
+		return nil, err
+	}
+	more, err := ReadPublications(from)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all.pages {
+		if !slices.ContainsFunc(more.pages, func(q *page) bool { return q.Name == p.Name }) {
+			more.pages = append(more.pages, p)
+		}
+	}
+	return more, nil
+}
 
 // paragraphs adds the page's own text.
 func (p *page) paragraphs(to *table.Page) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 )
 
 func newReport() *cobra.Command {
-	dir, out := ".", "report.html"
+	dir, out, pages := ".", "report.html", ""
 	cmd := &cobra.Command{
 		Use:   "report [RUN...]",
 		Short: "Write an HTML report with tables, curves and the details of each run",
@@ -24,6 +25,9 @@ methods that are not among the runs are left out. Without a RUN the report cover
   engram report runs/mine --out mine.html
   engram report runs/mine --out - > mine.html`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && pages != "" {
+				return usageError{errors.New("--pages is for the report on given runs: name at least one RUN, or leave --pages away")}
+			}
 			var text []byte
 			if len(args) == 0 {
 				runs, err := results.ReadRuns(os.DirFS(filepath.Join(dir, "results")))
@@ -36,7 +40,10 @@ methods that are not among the runs are left out. Without a RUN the report cover
 			} else {
 				runs, err := givenRuns(args)
 				if err == nil {
-					text, err = page.OwnHTML(runs)
+					var publications *results.Publications
+					if publications, err = readPages(pages); err == nil {
+						text, err = page.OwnHTML(runs, publications)
+					}
 				}
 				if err != nil {
 					return err
@@ -54,6 +61,7 @@ methods that are not among the runs are left out. Without a RUN the report cover
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", out, "file to write, - for standard output")
+	cmd.Flags().StringVar(&pages, "pages", "", "file with pages for other data sets and published figures, in the form of results/published.yaml")
 	cmd.Flags().StringVar(&dir, "dir", dir, "top folder of the project, if no RUN is given")
 	return cmd
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +16,7 @@ import (
 )
 
 func newTable() *cobra.Command {
-	dir, out := ".", ""
+	dir, out, pages := ".", "", ""
 	cmd := &cobra.Command{
 		Use:   "table [RUN...]",
 		Short: "Print tables of runs, or generate those of the project",
@@ -30,26 +31,30 @@ results/speed.json if there is one, and the result table of README.md. A run bec
 results/runs, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Example: `  engram table runs/mine
   engram table runs/mine runs/other --out tables.md
+  engram table runs/mine --pages mine.yaml
   engram table`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0 && out != "":
-				return usageError{fmt.Errorf("--out is for the tables of given runs: name at least one RUN, or leave --out away")}
+				return usageError{errors.New("--out is for the tables of given runs: name at least one RUN, or leave --out away")}
+			case len(args) == 0 && pages != "":
+				return usageError{errors.New("--pages is for the tables of given runs: name at least one RUN, or leave --pages away")}
 			case len(args) > 0 && cmd.Flags().Changed("dir"):
-				return usageError{fmt.Errorf("--dir is for the tables of the project: name no RUN, or leave --dir away")}
+				return usageError{errors.New("--dir is for the tables of the project: name no RUN, or leave --dir away")}
 			case len(args) == 0:
 				return projectTables(cmd.OutOrStdout(), dir)
 			}
-			return ownTables(cmd.OutOrStdout(), args, out)
+			return ownTables(cmd.OutOrStdout(), args, out, pages)
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", out, "file to write the tables of given runs to (default standard output)")
+	cmd.Flags().StringVar(&pages, "pages", "", "file with pages for other data sets and published figures, in the form of results/published.yaml")
 	cmd.Flags().StringVar(&dir, "dir", dir, "top folder of the project, if no RUN is given")
 	return cmd
 }
 
 // ownTables writes the tables of runs to a file, or to w where that has no name.
-func ownTables(w io.Writer, folders []string, out string) error {
+func ownTables(w io.Writer, folders []string, out, pageFile string) error {
 	runs, err := givenRuns(folders)
 	if err != nil {
 		return err
@@ -59,7 +64,11 @@ func ownTables(w io.Writer, folders []string, out string) error {
 			return err
 		}
 	}
-	pages, err := results.OwnPages(runs)
+	publications, err := readPages(pageFile)
+	if err != nil {
+		return err
+	}
+	pages, err := publications.Own(runs)
 	if err != nil {
 		return err
 	}
@@ -79,6 +88,22 @@ func ownTables(w io.Writer, folders []string, out string) error {
 	}
 	_, err = fmt.Fprintln(w, out)
 	return err
+}
+
+// readPages are the pages of Engram and those of a file, where one is named.
+func readPages(file string) (*results.Publications, error) {
+	var text []byte
+	if file != "" {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("--pages: %w", err)
+		}
+	}
+	publications, err := results.PublicationsWith(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("--pages %s: %w", file, err)
+	}
+	return publications, nil
 }
 
 // relativeTo makes the paths of runs relative to a folder, so that links from a file in it lead to them.

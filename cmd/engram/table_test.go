@@ -36,7 +36,22 @@ func TestTableOfOwnRuns(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "](../runs/protonet-omniglot/seed-1/result.json)", "links lead from the file to the runs")
 
-	for _, args := range [][]string{{"table", "-o", file}, {"table", dir, "--dir", dir}} {
+	own := filepath.Join(dir, "pages.yaml")
+	require.NoError(t, os.WriteFile(own, []byte("pages: [{name: mine, form: few-shot episodes, title: My page, dataset: omniglot, tests: [5-way 1-shot], "+
+		"methods: [{method: Prototypes, network: protonet, figures: {5-way 1-shot: {published: 12.5}}}]}]\n"), 0o644))
+	code, out, stderr = engram(t.Context(), []string{"table", filepath.Join(dir, "runs"), "--pages", own})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "# My page\n")
+	assert.Contains(t, out, "| Prototypes | 12.5 |  | **98.63** ± 0.16 |")
+	code, out, stderr = engram(t.Context(), []string{"report", filepath.Join(dir, "runs"), "--pages", own, "-o", "-"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "<h2>My page</h2>")
+	require.NoError(t, os.WriteFile(own, []byte("pages: [{name: mine, form: few-shot}]\n"), 0o644))
+	code, _, stderr = engram(t.Context(), []string{"table", filepath.Join(dir, "runs"), "--pages", own})
+	assert.Equal(t, exitFailure, code)
+	assert.Contains(t, stderr, `mine: unknown form "few-shot"; want one of: few-shot episodes, `)
+
+	for _, args := range [][]string{{"table", "--pages", own}, {"report", "--pages", own}, {"table", "-o", file}, {"table", dir, "--dir", dir}} {
 		code, _, _ = engram(t.Context(), args)
 		assert.Equal(t, exitUsage, code)
 	}

@@ -104,20 +104,31 @@ type image struct {
 type fact struct{ Name, Value string }
 
 // HTML returns the report on the runs of the project, with everything that is published on their pages.
-func HTML(runs []results.Run) ([]byte, error) { return html(runs, results.Pages) }
+func HTML(runs []results.Run) ([]byte, error) { return html(runs, results.Pages, results.Plots) }
 
 // OwnHTML returns the report on given runs, such as the user's own: published figures of other methods are left out.
-func OwnHTML(runs []results.Run) ([]byte, error) {
+// The pages are those of published.yaml, or other ones if publications is not nil.
+func OwnHTML(runs []results.Run, publications *results.Publications) ([]byte, error) {
+	build, plots := results.OwnPages, results.Plots
+	if publications != nil {
+		build, plots = publications.Own, publications.Plots
+	}
 	return html(runs, func(runs []results.Run) ([]*table.Page, error) {
-		pages, err := results.OwnPages(runs)
+		pages, err := build(runs)
 		if err != nil {
 			return nil, err
 		}
 		return pages[1:], nil // the first is the overview, which the report has itself
-	})
+	}, plots)
 }
 
-func html(runs []results.Run, pages func([]results.Run) ([]*table.Page, error)) ([]byte, error) {
+// The ways to build the pages of a report and their drawings.
+type (
+	pageBuilder func([]results.Run) ([]*table.Page, error)
+	plotBuilder func([]results.Run) ([]results.Document, error)
+)
+
+func html(runs []results.Run, pages pageBuilder, plots plotBuilder) ([]byte, error) {
 	t, err := template.New("report").Parse(page)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
@@ -128,7 +139,7 @@ func html(runs []results.Run, pages func([]results.Run) ([]*table.Page, error)) 
 		return nil, err
 	}
 	v := view{Style: template.CSS(style), Script: template.JS(script), Runs: w.grid(overview)}
-	if v.Pages, err = w.pages(runs, pages); err != nil {
+	if v.Pages, err = w.pages(runs, pages, plots); err != nil {
 		return nil, err
 	}
 	figures := 0
@@ -195,8 +206,8 @@ func byName(runs []results.Run) (out [][]results.Run) {
 }
 
 // pages are those that show at least one of the runs.
-func (w writer) pages(runs []results.Run, build func([]results.Run) ([]*table.Page, error)) (out []section, err error) {
-	drawings, err := results.Plots(runs)
+func (w writer) pages(runs []results.Run, build pageBuilder, plots plotBuilder) (out []section, err error) {
+	drawings, err := plots(runs)
 	if err != nil {
 		return nil, err
 	}

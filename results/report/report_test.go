@@ -79,7 +79,7 @@ func TestDrawingsWithPicturesAreMarked(t *testing.T) {
 	}
 	runs, err := results.ReadFolder(dir)
 	require.NoError(t, err)
-	text, err := report.OwnHTML(runs)
+	text, err := report.OwnHTML(runs, nil)
 	require.NoError(t, err)
 	assert.Regexp(t, `<figure class="raster"><img src="[^"]*" alt="episode"`, string(text))
 	assert.Regexp(t, `<figure><img src="[^"]*" alt="embeddings"`, string(text))
@@ -95,7 +95,7 @@ func TestDarkModeLeavesPicturesAlone(t *testing.T) {
 	}
 	runs, err := results.ReadFolder(dir)
 	require.NoError(t, err)
-	text, err := report.OwnHTML(runs)
+	text, err := report.OwnHTML(runs, nil)
 	require.NoError(t, err)
 	path := filepath.Join(dir, "report.html")
 	require.NoError(t, os.WriteFile(path, text, 0o644))
@@ -121,7 +121,7 @@ func TestReportHasClassesAndCalibration(t *testing.T) {
 	}
 	c.Add("dog", "dog")
 	f.CalibrationError, f.Confusion, f.Predictions = &ece, &c, "predictions.csv"
-	text, err := report.OwnHTML(runs)
+	text, err := report.OwnHTML(runs, nil)
 	require.NoError(t, err)
 	for _, want := range []string{"<span>calibration</span>", "1.25", "predictions.csv", "5-way 1-shot: accuracy by class", "5-way 1-shot: confusion matrix", `<td class="number">0.00</td>`} {
 		assert.Contains(t, string(text), want)
@@ -129,7 +129,7 @@ func TestReportHasClassesAndCalibration(t *testing.T) {
 	for i := range 30 {
 		c.Add(fmt.Sprintf("class %d", i), "cat")
 	}
-	text, err = report.OwnHTML(runs)
+	text, err = report.OwnHTML(runs, nil)
 	require.NoError(t, err)
 	assert.NotContains(t, string(text), "confusion matrix")
 	assert.Contains(t, string(text), "the most frequent mistakes")
