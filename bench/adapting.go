@@ -11,8 +11,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// manyTasks are tasks of 5 classes with a query a class, on images without any likeness. With other ones a unit may
-// lie so near zero that rounding decides whether its ReLU passes it, and the sides part after a few steps.
+// manyTasks returns 5-way tasks with one query per class, on unrelated images. On similar images a unit can be so near zero
+// that rounding decides the state of its ReLU, and the two sides diverge after a few steps.
 func manyTasks(tasks, shot int64) *fewshot.Task {
 	const way = 5
 	images := uniform(5, tasks, way*(shot+1), 1, size, size)
@@ -24,9 +24,9 @@ func manyTasks(tasks, shot int64) *fewshot.Task {
 	}
 }
 
-// metaStep is a training step of MAML on so many 5-way 1-shot tasks with a query a class (Finn et al. 2017, appendix
-// A.1): the strided network, one inner step at 0.4, Adam. As the runner has it, a task takes one thread, and as many
-// are computed at once as the workload has threads.
+// metaStep is a training step of MAML on 5-way 1-shot tasks with one query per class (Finn et al. 2017, appendix A.1): the
+// strided network, one inner step at a rate of 0.4, Adam. As in the runner, each task uses one thread, and as many tasks as
+// the workload has threads are computed at the same time.
 func metaStep(first bool, tasks int64) func() func(int) []float64 {
 	return func() func(int) []float64 {
 		workers := tensor.Threads()
@@ -36,7 +36,7 @@ func metaStep(first bool, tasks int64) func() func(int) []float64 {
 		made := len(b.Params().Trained())
 		net, params := maml.New(b, e, maml.Config{Way: 5, FirstOrder: first, Workers: workers}), b.Params()
 		fill(params.Trained()[made:], 1./8, 50)
-		opt, task := nn.NewAdam(params, nn.AdamConfig{}), manyTasks(tasks, 1)
+		opt, task := nn.NewAdam(params, nn.DefaultAdam()), manyTasks(tasks, 1)
 		return repeated(func() float64 {
 			s := tensor.Enter()
 			defer s.Leave()
@@ -47,8 +47,8 @@ func metaStep(first bool, tasks int64) func() func(int) []float64 {
 	}
 }
 
-// reptileStep is a meta-step of batched Reptile (Nichol et al. 2018, algorithm 2 and appendix A) as the runner takes
-// it. A task has as many images as an inner step takes, so that the order in which they are dealt out changes nothing.
+// reptileStep is a meta-step of batched Reptile (Nichol et al. 2018, algorithm 2 and appendix A) as in the runner. A task has as
+// many images as an inner step takes, so that their order does not matter.
 func reptileStep(tasks int64) func() func(int) []float64 {
 	return func() func(int) []float64 {
 		workers := tensor.Threads()

@@ -16,10 +16,10 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// ceilingsName is what -alone calls the machine's ceilings.
+// ceilingsName is the name of the machine's ceilings for -alone.
 const ceilingsName = "ceilings"
 
-// alone has this program measure in a process of its own, which nothing before it has left memory in.
+// alone runs a measurement in a new process of this program, whose memory nothing has used before.
 func (m *meter) alone(name string, into any) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -29,13 +29,12 @@ func (m *meter) alone(name string, into any) error {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("%s in a process of its own: %w", name, err)
+		return fmt.Errorf("%s in a separate process: %w", name, err)
 	}
 	return json.Unmarshal(out, into)
 }
 
-// alone is what that process does: the ceilings, or two rounds of a workload and the memory that the process held at
-// most.
+// alone runs in that process. It measures the ceilings, or the peak memory of two rounds of a workload.
 func alone(w io.Writer, name string) (err error) {
 	defer tensor.Catch(&err)
 	scope := tensor.Enter()
@@ -54,8 +53,8 @@ func alone(w io.Writer, name string) (err error) {
 	return json.NewEncoder(w).Encode(struct{ Peak int64 }{peak()})
 }
 
-// peak is the most memory that this process has held, in bytes; 0 where the system does not tell. That of getrusage
-// would be its parent's, where that is more.
+// peak returns the peak memory of this process in bytes, or 0 if it is unknown. The value of getrusage would include the
+// parent's peak.
 func peak() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -69,8 +68,7 @@ func peak() int64 {
 	return kilobytes * 1024
 }
 
-// ceilings measures what the machine can do at best: the fastest of some tries each, so that what else runs counts
-// least.
+// ceilings measures the machine's best throughput, as the fastest of several tries to reduce the influence of other processes.
 func ceilings() (c results.Ceilings) {
 	const side, tries, copied = 2048, 6, 256 << 20
 	const images, channels, pixels = 64, 64, 56 // of a side
@@ -90,7 +88,7 @@ func ceilings() (c results.Ceilings) {
 	return c
 }
 
-// fastest is the least time that f took.
+// fastest returns the shortest time of f over a number of tries, in seconds.
 func fastest(tries int, f func()) float64 {
 	var least time.Duration
 	for i := range tries {

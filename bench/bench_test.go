@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,15 +16,15 @@ import (
 
 func TestUnequalWorkIsRefused(t *testing.T) {
 	assert.NoError(t, agree([]float64{1, 200}, []float64{1.00009, 201}, workload{drift: .01}))
-	assert.ErrorContains(t, agree([]float64{1}, []float64{1.0002}, workload{drift: .01}), "result 0 is 1 in Engram and 1.0002", "the drift is for later results")
+	assert.ErrorContains(t, agree([]float64{1}, []float64{1.0002}, workload{drift: .01}), "result 0 is 1 in Engram, 1.0002", "the drift is for later results")
 	assert.ErrorContains(t, agree([]float64{1, 1}, []float64{1, 1.02}, workload{drift: .01}), "result 1")
-	assert.NoError(t, agree([]float64{1}, []float64{1.02}, workload{bf16: true}), "bfloat16 has few digits")
+	assert.NoError(t, agree([]float64{1}, []float64{1.02}, workload{bf16: true}), "the tolerance of bfloat16")
 	assert.ErrorContains(t, agree([]float64{1}, []float64{math.NaN()}, workload{drift: 1}), "result 0")
-	assert.ErrorContains(t, agree([]float64{1}, nil, workload{}), "1 results in Engram and 0")
+	assert.ErrorContains(t, agree([]float64{1}, nil, workload{}), "1 results in Engram, 0 in PyTorch")
 }
 
-// Every workload has a script and a line in the README, and is chosen by its name.
-func TestWorkloadsAreWhole(t *testing.T) {
+// Every workload has a script and a line in the README, and can be chosen by its name.
+func TestWorkloadsAreComplete(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	var names []string
@@ -31,7 +33,7 @@ func TestWorkloadsAreWhole(t *testing.T) {
 		assert.Contains(t, string(readme), "`"+w.name+"`")
 		assert.Positive(t, w.steps, w.name)
 		assert.Equal(t, w.best > 0, w.plain > 0, "%s: the floors are set together", w.name)
-		assert.False(t, w.best > 0 && w.forms == nil, "%s has a floor and nothing to hold to it", w.name)
+		assert.False(t, w.best > 0 && w.forms == nil, "%s has a floor but no forms", w.name)
 		names = append(names, w.name)
 		got, err := choose(w.name)
 		require.NoError(t, err)
@@ -43,7 +45,7 @@ func TestWorkloadsAreWhole(t *testing.T) {
 	assert.ErrorContains(t, err, `no workload "nonsense"`)
 }
 
-// By hand, of one image: 28·28·9·64 products and as many sums in the first layer, and so on.
+// By hand for one image: 28·28·9·64 multiplications and as many additions in the first layer, and so on.
 func TestOperationsAreCounted(t *testing.T) {
 	o := conv4(1)
 	assert.InDelta(t, 2*28*28*9*64, o.first, 0)
@@ -66,7 +68,36 @@ func TestSettingsOfAProcess(t *testing.T) {
 	assert.Contains(t, strings.Join(s.env(), " "), "MALLOC_MMAP_MAX_=0")
 }
 
-// One workload on either side, where PyTorch is there.
+// A failing workload costs its own row only, and the error names it.
+func TestAFailureCostsItsRowOnly(t *testing.T) {
+	var chosen []workload
+	for _, name := range []string{"add8", "reptile", "chain10", "maml"} {
+		chosen = append(chosen, must(choose(name))...)
+	}
+	rows, err := each(chosen, func(w workload) (string, error) {
+		if w.name == "reptile" || w.name == "maml" {
+			return "", errors.New("the script failed")
+		}
+		return w.name, nil
+	})
+	assert.Equal(t, []string{"add8", "chain10"}, rows)
+	assert.ErrorContains(t, err, "reptile: the script failed")
+	assert.ErrorContains(t, err, "maml: the script failed")
+}
+
+// A script that ends early is an error of its workload.
+func TestAScriptThatFailsIsAnError(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip(err)
+	}
+	scripts := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(scripts, "add8.py"), []byte("raise SystemExit(3)\n"), 0o600))
+	m := meter{options: options{rounds: 1, threads: 1, scripts: scripts}, python: python}
+	assert.ErrorContains(t, m.check(must(choose("add8"))[0]), "the PyTorch script ended early")
+}
+
+// Both sides of some workloads agree, if PyTorch is installed.
 func TestBothSidesAgree(t *testing.T) {
 	python, err := findPython()
 	if err != nil {
@@ -80,5 +111,5 @@ func TestBothSidesAgree(t *testing.T) {
 	}
 	w := must(choose("chain10"))[0]
 	w.args, w.torch = nil, "add8.py"
-	assert.ErrorContains(t, m.check(w), "the work is not equal")
+	assert.ErrorContains(t, m.check(w), "the work differs")
 }

@@ -18,7 +18,7 @@ import (
 
 const size, width = 28, 64 // of images and of Conv-4
 
-// must takes what cannot fail with what the workloads give it; measure makes a panic an error.
+// must returns v and panics on an error. Workloads use it for what cannot fail; measure turns a panic into an error.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -26,7 +26,7 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// task is one episode: that of torch/common.py.
+// task is the same episode as in torch/common.py.
 func task(way, shot, query int64) *fewshot.Task {
 	each := shot + query
 	kind := uniform(1, way, 1, size*size).Expand(way, each, size*size).Reshape(way*each, 1, size, size)
@@ -38,7 +38,7 @@ func task(way, shot, query int64) *fewshot.Task {
 	}
 }
 
-// newConv4 makes the encoder with the first values of torch/common.py.
+// newConv4 makes the encoder with the initial values of torch/common.py.
 func newConv4(b *nn.Builder, c encoder.Conv4Config) encoder.Encoder {
 	c.Height, c.Width, c.Filters = size, size, width
 	e := must(encoder.NewConv4(b, c))
@@ -46,9 +46,9 @@ func newConv4(b *nn.Builder, c encoder.Conv4Config) encoder.Encoder {
 	return e
 }
 
-// learning is steps of Adam on a loss; those with a clip bound the norm of the gradient.
+// learning returns a function that takes steps of Adam on a loss. A positive clip limits the norm of the gradient.
 func learning(params *nn.Params, rate, clip float64, loss func(p *nn.Pass) *tensor.Tensor) func(int) []float64 {
-	opt := nn.NewAdam(params, nn.AdamConfig{})
+	opt := nn.NewAdam(params, nn.DefaultAdam())
 	return repeated(func() float64 {
 		s := tensor.Enter()
 		defer s.Leave()
@@ -62,7 +62,7 @@ func learning(params *nn.Params, rate, clip float64, loss func(p *nn.Pass) *tens
 	})
 }
 
-// repeated takes a step as many times as it is asked for, and returns their losses.
+// repeated returns a function that takes n steps and returns their losses.
 func repeated(step func() float64) func(n int) []float64 {
 	return func(n int) []float64 {
 		losses := make([]float64, n)
@@ -73,9 +73,8 @@ func repeated(step func() float64) func(n int) []float64 {
 	}
 }
 
-// prototypes is a training step of a Prototypical network (Snell et al. 2017) as the runner takes it: four blocks,
-// batch statistics, the squared Euclidean distance of the queries to the means of the classes' shots, Adam; in bfloat16 where
-// it is asked for and faster.
+// prototypes is a training step of a Prototypical network (Snell et al. 2017) as in the runner: Conv-4 under batch statistics,
+// squared Euclidean distances to the class means, Adam. With auto set it computes in bfloat16 where that is faster.
 func prototypes(way, shot, query int64, auto bool) func() func(int) []float64 {
 	return func() func(int) []float64 {
 		b := nn.NewBuilder(0, tensor.CPU)
@@ -87,7 +86,7 @@ func prototypes(way, shot, query int64, auto bool) func() func(int) []float64 {
 	}
 }
 
-// evaluation is what the runner does with an episode of a test, by running statistics.
+// evaluation evaluates one test episode as the runner does, under running statistics.
 func evaluation(way, shot, query int64) func() func(int) []float64 {
 	return func() func(int) []float64 {
 		b := nn.NewBuilder(0, tensor.CPU)
@@ -137,7 +136,7 @@ func relation(way, shot, query int64) func() func(int) []float64 {
 	}
 }
 
-// koch is a training step of Koch's Siamese network (Koch et al. 2015) on so many pairs, with batch norm as in its
+// koch is a training step of Koch's Siamese network (Koch et al. 2015) on count pairs, with batch norm as in its
 // experiments.
 func koch(count int64) func() func(int) []float64 {
 	return func() func(int) []float64 {
@@ -152,7 +151,7 @@ func koch(count int64) func() func(int) []float64 {
 			same[i] = float32((i + 1) % 2)
 		}
 		images := uniform(1, 2*count, 1, 105, 105)
-		pairs := &siamese.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.New(same, count)}
+		pairs := &fewshot.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.New(same, count)}
 		return learning(b.Params(), 3e-4, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.PairLoss(p, pairs)
 			return loss
@@ -160,8 +159,8 @@ func koch(count int64) func() func(int) []float64 {
 	}
 }
 
-// sampling draws episodes from images of equal sums, so that what is drawn shows in no result, and puts them into
-// tensors.
+// sampling draws episodes and copies them into tensors. All images have the same sum, so that the result does not depend on
+// which are drawn.
 func sampling(way, shot, query int) func() func(int) []float64 {
 	const classes, each, pixels = 1000, 20, size * size
 	return func() func(int) []float64 {

@@ -1,4 +1,4 @@
-// Command bench measures Engram side by side with PyTorch; README.md says how to read it.
+// Command bench measures the speed of Engram and PyTorch side by side; README.md explains how to read the result.
 package main
 
 import (
@@ -33,14 +33,14 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.rounds, "rounds", 5, "measured rounds of each side, taken in turns")
-	flag.IntVar(&o.threads, "threads", 2, "threads that an operation may use")
-	flag.StringVar(&o.only, "only", "", "names of the workloads to run, with commas between them (default: all)")
+	flag.IntVar(&o.rounds, "rounds", 5, "measured rounds per side; the sides alternate")
+	flag.IntVar(&o.threads, "threads", 2, "threads per operation")
+	flag.StringVar(&o.only, "only", "", "comma-separated names of the workloads to run (default: all)")
 	flag.StringVar(&o.scripts, "scripts", "bench/torch", "folder of the PyTorch scripts")
 	flag.StringVar(&o.out, "json", "", "file to write the figures to")
 	flag.BoolVar(&o.keep, "keep-memory", true, "tell glibc to keep freed memory, as training does")
-	flag.BoolVar(&o.check, "check", false, "only see that both sides' results agree, in every form; measure nothing")
-	flag.StringVar(&o.alone, "alone", "", "measure a workload's memory, or the machine's ceilings, in this process and print it as JSON; bench starts itself so")
+	flag.BoolVar(&o.check, "check", false, "only check that the results of both sides agree, in every form; measure nothing")
+	flag.StringVar(&o.alone, "alone", "", "measure the memory of a workload, or the ceilings of the machine, in this process and print it as JSON; used by bench itself")
 	flag.Parse()
 	if o.keep {
 		tensor.KeepMemory()
@@ -53,7 +53,7 @@ func main() {
 
 func run(o options) error {
 	if o.rounds < 1 || o.threads < 1 {
-		return errors.New("-rounds and -threads are at least 1")
+		return errors.New("-rounds and -threads must be at least 1")
 	}
 	tensor.SetThreads(o.threads)
 	if o.alone != "" {
@@ -69,13 +69,14 @@ func run(o options) error {
 	}
 	m := meter{options: o, python: python}
 	if o.check {
-		for _, w := range chosen {
-			if err := m.check(w); err != nil {
-				return fmt.Errorf("%s: %w", w.name, err)
+		_, err := each(chosen, func(w workload) (struct{}, error) {
+			err := m.check(w)
+			if err == nil {
+				fmt.Println(w.name, "agrees")
 			}
-			fmt.Println(w.name, "agrees")
-		}
-		return nil
+			return struct{}{}, err
+		})
+		return err
 	}
 	s := results.Speed{
 		Build: results.ThisBuild(tensor.Version()), CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: o.threads, Load: load(), Rounds: o.rounds,
@@ -83,27 +84,40 @@ func run(o options) error {
 	if err := m.alone(ceilingsName, &s.Ceilings); err != nil {
 		return err
 	}
-	for _, w := range chosen {
+	var failed error
+	s.Rows, failed = each(chosen, func(w workload) (results.SpeedRow, error) {
 		fmt.Fprintln(os.Stderr, w.name)
-		row, err := m.measure(w)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.name, err)
-		}
-		s.Rows = append(s.Rows, row)
-	}
+		return m.measure(w)
+	})
 	s.PyTorch = m.version
 	show(os.Stdout, s)
 	if o.out == "" {
-		return nil
+		return failed
 	}
 	data, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
-	return os.WriteFile(o.out, append(data, '\n'), 0o644)
+	return errors.Join(failed, os.WriteFile(o.out, append(data, '\n'), 0o644))
 }
 
-// choose returns the workloads that a list names; all for none.
+// each calls f for every workload and returns the results of those that succeed. A workload that fails, for example because
+// its PyTorch script does, is reported at once and costs its own row only; the returned error names all of them.
+func each[R any](chosen []workload, f func(workload) (R, error)) (out []R, failed error) {
+	for _, w := range chosen {
+		r, err := f(w)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", w.name, err)
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			failed = errors.Join(failed, err)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, failed
+}
+
+// choose returns the workloads in a comma-separated list, or all for an empty list.
 func choose(only string) ([]workload, error) {
 	if only == "" {
 		return workloads, nil
@@ -123,17 +137,17 @@ func choose(only string) ([]workload, error) {
 type meter struct {
 	options
 	python  string
-	version string // of PyTorch, once a script has told it
+	version string // of PyTorch, known once a script has started
 }
 
-// engram sets a workload up, in a scope that the caller leaves by the function that it is given.
+// engram sets a workload up in a new scope. The caller must call leave to free it.
 func (m *meter) engram(w workload) (steps func(int) []float64, leave func()) {
 	scope := tensor.Enter()
-	tensor.SetThreads(m.threads) // which a workload may have changed
+	tensor.SetThreads(m.threads) // a workload may have changed it
 	return w.setup(), scope.Leave
 }
 
-// check compares the results of every form of PyTorch with Engram's.
+// check compares the results of every PyTorch form with Engram's.
 func (m *meter) check(w workload) (err error) {
 	defer tensor.Catch(&err)
 	steps, leave := m.engram(w)
@@ -152,14 +166,14 @@ func (m *meter) check(w workload) (err error) {
 		err = p.warm(mine, n, w)
 		p.stop()
 		if err != nil {
-			return fmt.Errorf("PyTorch's form %s: %w", form, err)
+			return fmt.Errorf("PyTorch, form %s: %w", form, err)
 		}
 	}
 	return nil
 }
 
-// measure runs the rounds of one workload: Engram, plain PyTorch, the best PyTorch, Engram, ... after one round of
-// each that warms up and whose results must agree.
+// measure runs the rounds of one workload: Engram, plain PyTorch, best PyTorch, Engram, ... It starts with a warm-up round of
+// each, whose results must agree.
 func (m *meter) measure(w workload) (r results.SpeedRow, err error) {
 	defer tensor.Catch(&err)
 	r = results.SpeedRow{Name: w.name, What: w.what, GFLOP: w.operations / 1e9, BF16: w.bf16 && bfloat16Pays()}
@@ -223,8 +237,8 @@ func (m *meter) measure(w workload) (r results.SpeedRow, err error) {
 	return r, nil
 }
 
-// findBest starts every form of a workload under every setting that may make it faster, and returns the one whose
-// round after the first is the shortest; nil where the workload has none.
+// findBest starts every form of a workload under every setting that may make it faster, and returns the process whose second
+// round is the fastest, or nil if the workload has no forms.
 func (m *meter) findBest(w workload, mine []float64) (best *peer, err error) {
 	defer func() {
 		if err != nil && best != nil {
@@ -260,11 +274,11 @@ func (m *meter) findBest(w workload, mine []float64) (best *peer, err error) {
 	return best, nil
 }
 
-// agree holds the two sides' results against each other, the first to w.tolerance() and those after it to that and w.drift: a
-// ratio between unequal work means nothing.
+// agree compares the results of the two sides: the first with a tolerance of w.tolerance(), later ones with that plus w.drift.
+// A ratio of times is meaningless unless both sides do the same work.
 func agree(mine, theirs []float64, w workload) error {
 	if len(mine) != len(theirs) {
-		return fmt.Errorf("the work is not equal: %d results in Engram and %d in PyTorch", len(mine), len(theirs))
+		return fmt.Errorf("the work differs: %d results in Engram, %d in PyTorch", len(mine), len(theirs))
 	}
 	for i, a := range mine {
 		tolerance := w.tolerance()
@@ -272,7 +286,7 @@ func agree(mine, theirs []float64, w workload) error {
 			tolerance += w.drift
 		}
 		if b := theirs[i]; !(math.Abs(a-b) <= tolerance*max(1, math.Abs(b))) {
-			return fmt.Errorf("the work is not equal: result %d is %g in Engram and %g in PyTorch", i, a, b)
+			return fmt.Errorf("the work differs: result %d is %g in Engram, %g in PyTorch", i, a, b)
 		}
 	}
 	return nil

@@ -1,22 +1,22 @@
 package main
 
-// operations counts the additions and multiplications of what a network computes forward: of its first layer, whose
-// input has no gradient, and of the others. Convolutions and linear maps are counted, nothing else.
+// operations counts the additions and multiplications of a network's forward pass: of its first layer, whose input needs no
+// gradient, and of the other layers. Only convolutions and linear maps count.
 type operations struct{ first, others float64 }
 
-// convolution is that of so many images to maps of a side.
+// convolution counts a convolution of images with square output maps of a side.
 func convolution(images, side, in, out, kernel float64) float64 {
 	return linear(images*side*side, in*kernel*kernel, out)
 }
 
 func linear(rows, in, out float64) float64 { return 2 * rows * in * out }
 
-// trained is forward, and backward twice as much, once for the weights and once for the input.
+// trained counts the forward pass and the backward pass, which is twice as much: gradients of the weights and of the input.
 func trained(o operations) float64 { return 2*o.first + 3*o.others }
 
 func evaluated(o operations) float64 { return o.first + o.others }
 
-// sided is Conv-4 whose convolutions give maps of these sides.
+// sided counts Conv-4 with output maps of these sides.
 func sided(images float64, sides ...float64) operations {
 	o := operations{first: convolution(images, sides[0], 1, width, 3)}
 	for _, side := range sides[1:] {
@@ -34,7 +34,7 @@ func matchingOperations(way, shot, query float64) float64 {
 	return trained(o)
 }
 
-// relationOperations has the relation's first convolution once for every map and not for every pair.
+// relationOperations counts the relation's first convolution once per map, not per pair.
 func relationOperations(way, shot, query float64) float64 {
 	o := sided(way*(shot+query), 26, 11, 5, 5)
 	o.others += convolution(way*(1+query), 5, width, width, 3) + convolution(way*way*query, 2, width, width, 3)
@@ -50,9 +50,8 @@ func kochOperations(pairs float64) float64 {
 	})
 }
 
-// metaOperations are those of an inner step and of the loss after it. Through the inner step goes a gradient of its
-// gradient: of each of the two products backward there are two more, and the inner step's forward is gone through
-// backward once more.
+// metaOperations counts an inner step and the loss after it. The second-order gradient passes through the inner step: two more
+// products for each of its two backward products, and one more backward pass through its forward pass.
 func metaOperations(first bool, tasks float64) float64 {
 	o := sided(5*tasks, 14, 7, 4, 2)
 	if first {
@@ -61,7 +60,7 @@ func metaOperations(first bool, tasks float64) float64 {
 	return 2*trained(o) + 2*o.first + 6*o.others
 }
 
-// reptileOperations are those of the inner steps and of the queries' answers.
+// reptileOperations counts the inner steps and the evaluation of the queries.
 func reptileOperations(tasks float64) float64 {
 	return 5*trained(sided(10*tasks, 14, 7, 4, 2)) + evaluated(sided(5*tasks, 14, 7, 4, 2))
 }

@@ -12,14 +12,14 @@ import (
 	"strconv"
 )
 
-// setting is how PyTorch does a workload.
+// setting is a form and environment in which PyTorch runs a workload.
 type setting struct {
 	form    string // of the script
-	keep    bool   // glibc keeps freed memory, as Engram tells it
-	oneBLAS bool   // OpenBLAS has one thread, which keeps it out of the way of LibTorch's
+	keep    bool   // glibc keeps freed memory, as in Engram
+	oneBLAS bool   // OpenBLAS uses one thread and does not compete with LibTorch's threads
 }
 
-// String names the setting as tables do.
+// String returns the setting's name in tables.
 func (s setting) String() string {
 	text := s.form
 	if s.keep {
@@ -49,11 +49,11 @@ type peer struct {
 	out     *bufio.Scanner
 }
 
-// answer is what a round came to.
+// answer is the result of a round.
 type answer struct {
 	Seconds float64
 	Losses  []float64
-	Peak    int64 // bytes that the process held at most
+	Peak    int64 // peak memory of the process, in bytes
 }
 
 func (m *meter) start(w workload, s setting) (*peer, error) {
@@ -90,7 +90,7 @@ func (m *meter) start(w workload, s setting) (*peer, error) {
 
 func (p *peer) read(into any) error {
 	if !p.out.Scan() {
-		return errors.Join(errors.New("the PyTorch script ended early; its message is above"), p.out.Err())
+		return errors.Join(errors.New("the PyTorch script ended early; see its message above"), p.out.Err())
 	}
 	return json.Unmarshal(p.out.Bytes(), into)
 }
@@ -103,7 +103,7 @@ func (p *peer) round(steps int) (a answer, err error) {
 	return a, err
 }
 
-// warm takes the first steps, which must come to what Engram's did.
+// warm takes the first steps and compares their results with Engram's.
 func (p *peer) warm(mine []float64, steps int, w workload) error {
 	a, err := p.round(steps)
 	if err != nil {
@@ -114,15 +114,15 @@ func (p *peer) warm(mine []float64, steps int, w workload) error {
 
 func (p *peer) stop() {
 	p.in.Close()
-	p.cmd.Wait() // how the script ends after its last answer changes no figure
+	p.cmd.Wait() // the exit status after the last answer does not matter
 }
 
-// findPython returns the first python3 that has torch: the one on the path may be another than the distribution's.
+// findPython returns the first python3 that has torch: that of $PATH may differ from the distribution's.
 func findPython() (string, error) {
 	for _, python := range []string{"python3", "/usr/bin/python3"} {
 		if exec.Command(python, "-c", "import torch, numpy").Run() == nil {
 			return python, nil
 		}
 	}
-	return "", errors.New("no python3 that has torch and numpy; install python3-torch and python3-numpy (make setup-python)")
+	return "", errors.New("no python3 with torch and numpy found; install python3-torch and python3-numpy (make setup-python)")
 }

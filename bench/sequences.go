@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/mann"
 	"github.com/engram-go/engram/memnet"
 	"github.com/engram-go/engram/memory"
@@ -40,7 +41,7 @@ func copying(batch int64, mem func(b *nn.Builder, control int64) memory.Recurren
 	}
 }
 
-// remembering is a training step of MANN (Santoro et al. 2016) with the memory of its experiment, on so many episodes
+// remembering is a training step of MANN (Santoro et al. 2016) with the memory of its experiment, on batch episodes
 // of five one-hot classes with ten images each.
 func remembering(batch int64) func() func(int) []float64 {
 	const classes, time, side = 5, 50, 20
@@ -52,7 +53,7 @@ func remembering(batch int64) func() func(int) []float64 {
 			},
 		}})
 		fill(b.Params().Trained(), .1, 10)
-		task := &mann.Task{
+		task := &fewshot.Sequence{
 			Images: uniform(1, time, batch, 1, side, side), Labels: tensor.New(words(2, classes, time*batch), time, batch, 1),
 		}
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
@@ -62,8 +63,8 @@ func remembering(batch int64) func() func(int) []float64 {
 	}
 }
 
-// answering is a training step of a Memory Network (Sukhbaatar et al. 2015) as the runner takes it, from the numbers
-// of the words: losses summed, every gradient clipped by itself, plain gradient descent.
+// answering is a training step of a Memory Network (Sukhbaatar et al. 2015) as in the runner, from word indices: the sum of
+// the losses, each parameter's gradient clipped separately, plain gradient descent.
 func answering() func(int) []float64 {
 	const questions, facts, long, asked, vocabulary = 32, 50, 6, 3, 160
 	b := nn.NewBuilder(0, tensor.CPU)
@@ -78,7 +79,7 @@ func answering() func(int) []float64 {
 		*from = (*from)[n:]
 		return sentence
 	}
-	stories := make([]memnet.Story, questions)
+	stories := make([]encoder.Story, questions)
 	for i := range stories {
 		for range facts {
 			stories[i].Facts = append(stories[i].Facts, next(&told, long))

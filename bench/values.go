@@ -7,15 +7,15 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// numbers are values in [0, 1) that depend on nothing but the salt and the index, so that PyTorch starts from the same:
-// torch/common.py has the same function.
+// numbers returns values in [0, 1) that depend only on the salt and the index. torch/common.py has the same function, so that
+// PyTorch starts from the same values.
 func numbers(salt uint32, n int64) []float32 {
 	v := make([]float32, n)
 	number(salt, v)
 	return v
 }
 
-// number writes them.
+// number fills v with these values.
 func number(salt uint32, v []float32) {
 	for i := range v {
 		x := uint32(i) + salt*1000003 + 1
@@ -25,12 +25,12 @@ func number(salt uint32, v []float32) {
 	}
 }
 
-// uniform makes a tensor of them.
+// uniform returns these values as a tensor.
 func uniform(salt uint32, shape ...int64) *tensor.Tensor {
 	return tensor.Made(func(v []float32) { number(salt, v) }, shape...)
 }
 
-// words are numbers of words of a vocabulary.
+// words returns word indices of a vocabulary.
 func words(salt uint32, vocabulary, n int64) []int64 {
 	out := make([]int64, n)
 	for i, v := range numbers(salt, n) {
@@ -39,10 +39,10 @@ func words(salt uint32, vocabulary, n int64) []int64 {
 	return out
 }
 
-// fill gives parameters first values in [-bound, bound), from a salt on.
+// fill sets parameters to initial values in [-bound, bound), with consecutive salts.
 func fill(params []*nn.Param, bound float64, salt uint32) {
 	for i, p := range params {
-		s := tensor.Enter() // what is left of large ones would count as the workload's memory
+		s := tensor.Enter() // otherwise temporaries would count as the workload's memory
 		p.Value().Assign(tensor.Made(func(values []float32) {
 			number(salt+uint32(i), values)
 			for k, v := range values {
@@ -53,8 +53,8 @@ func fill(params []*nn.Param, bound float64, salt uint32) {
 	}
 }
 
-// fillBlocks gives the convolutions of blocks, whose parameters are weight, bias, gain and bias of the norm, first
-// values that block in torch/common.py computes too. Gain and bias have theirs already.
+// fillBlocks sets the convolutions of blocks to the initial values of block in torch/common.py. A block's parameters are
+// weight and bias of the convolution, and gain and bias of the norm, which keep their values.
 func fillBlocks(params []*nn.Param, salt uint32) {
 	for i := 0; i < len(params); i += 4 {
 		fan := int64(1)
@@ -65,7 +65,7 @@ func fillBlocks(params []*nn.Param, salt uint32) {
 	}
 }
 
-// labels are so many of each of the classes, class after class.
+// labels returns each class label each times, class after class.
 func labels(way, each int64) []int64 {
 	out := make([]int64, 0, way*each)
 	for i := range way {

@@ -7,33 +7,31 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A workload is a piece of work that both sides do.
+// A workload is the same computation in Engram and in PyTorch.
 type workload struct {
 	name  string
 	what  string
 	torch string   // the script in torch/
-	args  []string // and its arguments, after threads and form
-	steps int      // of a round
-	// forms are those of the script that the best PyTorch is found among, each under several settings of its process;
-	// none where there is nothing to make better. What Engram is measured against besides is the form plain.
+	args  []string // its arguments after the number of threads and the form
+	steps int      // per round
+	// forms are the script's forms among which the best PyTorch is searched, each under several settings of its process. It
+	// is empty where nothing can be improved. Engram is also compared with the form plain.
 	forms []string
-	// plain and best are how many times as fast as either Engram is to be at least; 0 where nothing was set.
+	// plain and best are the floors: how many times as fast as either Engram must be. 0 means no floor.
 	plain, best float64
-	// operations are those of the convolutions and linear maps of a step, as Engram computes it; 0 where they are not
-	// what it takes.
+	// operations is the number of operations of a step's convolutions and linear maps; 0 for workloads dominated by others.
 	operations float64
-	// bf16 workloads convolve in bfloat16 where that is faster (precision: auto), and are held to PyTorch's autocast.
+	// bf16 workloads compute convolutions in bfloat16 where that is faster (precision: auto); best is PyTorch's autocast.
 	bf16 bool
-	// drift is how far results after the first may be apart. Adam's first step is the gradient's sign, so a gradient of
-	// nearly zero moves its weight by a full step in a direction that rounding decides. In bfloat16 most do, so that only the
-	// first result says much.
+	// drift is the additional relative tolerance of results after the first. Adam's first step is the gradient's sign, so a
+	// gradient near zero moves its weight by a full step in a direction that rounding decides. In bfloat16 this affects most
+	// weights, so that only the first result is a real check.
 	drift float64
-	// setup runs in a scope that stays open; the function that it returns does n steps and returns what they computed,
-	// for comparison.
+	// setup runs in a scope that stays open. The function that it returns takes n steps and returns their results.
 	setup func() func(n int) []float64
 }
 
-// tolerance is how far first results may be apart: rounding in float32, or that of bfloat16, whose digits are 2⁻⁸ apart.
+// tolerance returns the relative tolerance of the first result: rounding in float32, or in bfloat16, whose precision is 2⁻⁸.
 func (w workload) tolerance() float64 {
 	if w.bf16 {
 		return .05
@@ -41,19 +39,19 @@ func (w workload) tolerance() float64 {
 	return 1e-4
 }
 
-// The forms of most scripts, and of those with one that takes all tasks at once.
+// The forms of most scripts, and of those that can compute all tasks at once.
 var (
 	twoForms   = []string{"plain", "best"}
 	threeForms = []string{"plain", "best", "grouped"}
 	halfForms  = []string{"autocast", "autocast-best"}
-	kochForms  = []string{"plain", "best", "fourier"} // the last with the largest layer by Fourier's way
+	kochForms  = []string{"plain", "best", "fourier"} // fourier computes the largest layer by Fourier transforms
 )
 
-// bfloat16Pays is asked once, so that a row and what it measures agree.
+// bfloat16Pays measures once, so that a row and its label agree.
 var bfloat16Pays = sync.OnceValue(encoder.BFloat16Pays)
 
 var workloads = []workload{
-	{name: "add8", what: "adding two 8-float tensors, made, checked and freed", torch: "add8.py", steps: 20000, setup: add8},
+	{name: "add8", what: "adding two 8-float tensors, with allocation, error check and freeing", torch: "add8.py", steps: 20000, setup: add8},
 	{name: "chain10", what: "ten operations on [16, 32], forward and backward", torch: "chain10.py", steps: 1000, setup: chain10},
 	{name: "ntm-1", what: "an NTM step on copy, 20 vectors, one sequence", torch: "ntm.py", args: []string{"1"}, steps: 20, forms: twoForms,
 		plain: 10, best: 10, drift: .01, setup: copying(1, ntmMemory)},
@@ -63,48 +61,48 @@ var workloads = []workload{
 		args: []string{"16"}, steps: 5, forms: twoForms, plain: 5, best: 5, drift: .01, setup: remembering(16)},
 	{name: "dnc-16", what: "a DNC step on copy, 20 vectors, 16 sequences, memory 128×20", torch: "dnc.py", args: []string{"16"}, steps: 3,
 		forms: []string{"plain"}, plain: 5, best: 5, drift: .01, setup: copying(16, dncMemory)},
-	{name: "conv4-5x1", what: "a Conv-4 prototypical step, 5-way 1-shot, 15 queries a class, 80 images", torch: "conv4.py",
+	{name: "conv4-5x1", what: "a Conv-4 prototypical step, 5-way 1-shot, 15 queries per class, 80 images", torch: "conv4.py",
 		args: []string{"5", "1", "15"}, steps: 10, forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(80)), drift: .01,
 		setup: prototypes(5, 1, 15, false)},
-	{name: "conv4-20x5", what: "the same, 20-way 5-shot, 15 queries a class, 400 images", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
+	{name: "conv4-20x5", what: "the same, 20-way 5-shot, 15 queries per class, 400 images", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
 		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(400)), drift: .01, setup: prototypes(20, 5, 15, false)},
-	{name: "conv4-60x1", what: "the same, 60-way 1-shot, 5 queries a class, 360 images", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
+	{name: "conv4-60x1", what: "the same, 60-way 1-shot, 5 queries per class, 360 images", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
 		forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(360)), drift: .01, setup: prototypes(60, 1, 5, false)},
 	{name: "conv4-5x1-auto", what: "conv4-5x1 in the precision that is faster on this machine", torch: "conv4.py",
 		args: []string{"5", "1", "15"}, steps: 10, forms: halfForms, plain: 5, best: 1.6, operations: trained(conv4(80)), bf16: true, drift: 1,
 		setup: prototypes(5, 1, 15, true)},
-	{name: "conv4-20x5-auto", what: "conv4-20x5 in that", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
+	{name: "conv4-20x5-auto", what: "conv4-20x5 in that precision", torch: "conv4.py", args: []string{"20", "5", "15"}, steps: 3,
 		forms: halfForms, plain: 5, best: 1.6, operations: trained(conv4(400)), bf16: true, drift: 1, setup: prototypes(20, 5, 15, true)},
-	{name: "conv4-60x1-auto", what: "conv4-60x1 in that", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
+	{name: "conv4-60x1-auto", what: "conv4-60x1 in that precision", torch: "conv4.py", args: []string{"60", "1", "5"}, steps: 3,
 		forms: halfForms, plain: 5, best: 1.6, operations: trained(conv4(360)), bf16: true, drift: 1, setup: prototypes(60, 1, 5, true)},
-	{name: "matching-fce", what: "a Matching network step with full context, 5 reads, 20-way 1-shot, 5 queries a class", torch: "matching.py",
+	{name: "matching-fce", what: "a Matching network step with full context, 5 reads, 20-way 1-shot, 5 queries per class", torch: "matching.py",
 		args: []string{"20", "1", "5"}, steps: 5, forms: twoForms, plain: 3, best: 1.5, operations: matchingOperations(20, 1, 5), drift: .02,
 		setup: matching(20, 1, 5)},
-	{name: "relation", what: "a Relation network step, 20-way 1-shot, 5 queries a class, 2000 pairs", torch: "relation.py",
+	{name: "relation", what: "a Relation network step, 20-way 1-shot, 5 queries per class, 2000 pairs", torch: "relation.py",
 		args: []string{"20", "1", "5"}, steps: 3, forms: twoForms, plain: 2, best: 1.2, operations: relationOperations(20, 1, 5), drift: .01,
 		setup: relation(20, 1, 5)},
 	{name: "siamese", what: "a step of Koch's Siamese network, batch norm, 8 pairs of 105×105", torch: "siamese.py", args: []string{"8"}, steps: 1,
 		forms: kochForms, plain: 2, best: 1.2, operations: kochOperations(8), drift: .02, setup: koch(8)},
 	{name: "maml", what: "a second-order MAML step, 5-way 1-shot, 32 tasks, its Omniglot network", torch: "maml.py", args: []string{"second", "32"},
 		steps: 2, forms: threeForms, plain: 3, best: 2, operations: metaOperations(false, 32), drift: .02, setup: metaStep(false, 32)},
-	{name: "fomaml", what: "the same of first order", torch: "maml.py", args: []string{"first", "32"}, steps: 3, forms: threeForms,
+	{name: "fomaml", what: "the same, first order", torch: "maml.py", args: []string{"first", "32"}, steps: 3, forms: threeForms,
 		operations: metaOperations(true, 32), drift: .02, setup: metaStep(true, 32)},
-	{name: "maml-4", what: "the second-order step of 4 tasks", torch: "maml.py", args: []string{"second", "4"}, steps: 8, forms: threeForms,
+	{name: "maml-4", what: "the second-order step on 4 tasks", torch: "maml.py", args: []string{"second", "4"}, steps: 8, forms: threeForms,
 		plain: 3, best: 2, operations: metaOperations(false, 4), drift: .02, setup: metaStep(false, 4)},
 	{name: "reptile", what: "a meta-step of Reptile, 5 tasks, 5 inner steps on 10 images each, its Omniglot network", torch: "reptile.py",
 		args: []string{"5"}, steps: 3, forms: threeForms, plain: 2, best: 1.5, operations: reptileOperations(5), drift: .02, setup: reptileStep(5)},
 	{name: "memnet", what: "a Memory Network step, 32 questions on 50 sentences of 6 words, width 20, 3 hops", torch: "memnet.py", steps: 50,
 		forms: twoForms, plain: 2, best: 1.5, drift: .01, setup: answering},
-	{name: "sampling", what: "an episode drawn and put into tensors, 20-way 5-shot, 15 queries a class, from 20,000 images", torch: "sampling.py",
+	{name: "sampling", what: "an episode drawn and put into tensors, 20-way 5-shot, 15 queries per class, from 20,000 images", torch: "sampling.py",
 		args: []string{"20", "5", "15"}, steps: 300, forms: []string{"best"}, plain: 20, best: 1, setup: sampling(20, 5, 15)},
-	{name: "evaluation", what: "an evaluation of a Prototypical network on Conv-4, 20-way 5-shot, 15 queries a class, inductive", torch: "conv4.py",
+	{name: "evaluation", what: "an evaluation of a Prototypical network on Conv-4, 20-way 5-shot, 15 queries per class, inductive", torch: "conv4.py",
 		args: []string{"20", "5", "15", "evaluate"}, steps: 5, forms: twoForms, operations: evaluated(conv4(400)), setup: evaluation(20, 5, 15)},
 }
 
 func add8() func(int) []float64 {
 	x, y := uniform(1, 8), uniform(2, 8)
 	return func(n int) []float64 {
-		const each = 100 // operations a scope, as many as a small training step has
+		const each = 100 // operations per scope, as in a small training step
 		for ; n > 0; n -= each {
 			s := tensor.Enter()
 			for range min(n, each) {

@@ -1,6 +1,6 @@
-// Package controller is what drives a memory step by step in the Neural Turing Machine (Graves et al. 2014) and in
-// Memory-Augmented Neural Networks (Santoro et al. 2016): layers, feedforward or LSTM, that see the input and what was
-// read at the step before, and a memory that they tell what to write and to read.
+// Package controller implements the controller of the Neural Turing Machine (Graves et al. 2014) and of Memory-Augmented
+// Neural Networks (Santoro et al. 2016): feedforward or LSTM layers that take the input and the previous read vector, and
+// whose output drives a memory.
 package controller
 
 import (
@@ -11,28 +11,29 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Config are the settings of [New].
+// Config configures [New].
 type Config struct {
+	// Inputs is the width of the input.
 	Inputs int64
-	// Feedforward has layers without a state in the place of LSTM layers.
+	// Feedforward uses feedforward layers with tanh instead of LSTM layers.
 	Feedforward bool
-	// Size is the width of a layer; zero stands for 100, Graves's for most tasks.
+	// Size is the width of a layer; default 100, the paper's for most tasks.
 	Size int64
-	// Layers is the number of layers; zero stands for 1.
+	// Layers is the number of layers; default 1.
 	Layers int64
-	// Memory makes the memory for a controller of a width; nil stands for memory.None.
+	// Memory makes the memory for a controller whose output has the width control; default [memory.None].
 	Memory func(b *nn.Builder, control int64) memory.Recurrent
 }
 
-// Controller is the layers and their memory.
+// Controller is a stack of layers with a memory.
 type Controller struct {
 	config Config
-	cells  []*nn.LSTMCell // of an LSTM controller, a layer each
-	layers []*nn.Linear   // of a feedforward one
+	cells  []*nn.LSTMCell // one per layer of an LSTM controller
+	layers []*nn.Linear   // one per layer of a feedforward controller
 	memory memory.Recurrent
 }
 
-// New makes a controller and its memory. Layer i is called controller<i>, the memory memory.
+// New makes a controller and its memory. Layer i, counted from 1, is named controller<i>, the memory is named memory.
 func New(b *nn.Builder, c Config) *Controller {
 	if c.Size == 0 {
 		c.Size = 100
@@ -57,17 +58,17 @@ func New(b *nn.Builder, c Config) *Controller {
 	return n
 }
 
-// Width returns the size of what a step gives: size+read.
+// Width returns the width of a step's output: size+read.
 func (c *Controller) Width() int64 { return c.config.Size + c.memory.ReadWidth() }
 
-// State is what carries over from one step to the next.
+// State is the state between two steps. It is a value: a step returns a new one and does not change the old.
 type State struct {
-	Layers []nn.LSTMState // a layer each; none for a feedforward controller
+	Layers []nn.LSTMState // one per layer; empty for a feedforward controller
 	Memory memory.State
-	Read   *tensor.Tensor // [batch, read], at the step before
+	Read   *tensor.Tensor // [batch, read], the previous read vector
 }
 
-// Init returns the state before the first step, in which nothing has been read.
+// Init returns the state before the first step, with a read vector of zeros.
 func (c *Controller) Init(p *nn.Pass, batch int64) State {
 	s := State{Memory: c.memory.Init(p, batch)}
 	like := c.weight(p)
@@ -79,7 +80,7 @@ func (c *Controller) Init(p *nn.Pass, batch int64) State {
 	return s
 }
 
-// weight returns the first layer's weight for the input and what was read.
+// weight returns the first layer's weight for the input and the read vector.
 func (c *Controller) weight(p *nn.Pass) *tensor.Tensor {
 	if c.config.Feedforward {
 		return p.Value(c.layers[0].Weight)
@@ -87,8 +88,8 @@ func (c *Controller) weight(p *nn.Pass) *tensor.Tensor {
 	return p.Value(c.cells[0].InputWeight)
 }
 
-// Step takes x [batch, inputs] and the state before it, and returns the last layer's output and what is read now, [batch,
-// size+read], and the state after it.
+// Step takes the input x [batch, inputs] and the previous state. It returns the last layer's output concatenated with the new
+// read vector, [batch, size+read], and the next state.
 func (c *Controller) Step(p *nn.Pass, x *tensor.Tensor, prev State) (out *tensor.Tensor, next State) {
 	if p.Carried > 0 {
 		prev = prev.clipped(p.Carried)
@@ -105,8 +106,8 @@ func (c *Controller) Step(p *nn.Pass, x *tensor.Tensor, prev State) (out *tensor
 	return tensor.Cat(1, control, next.Read), next
 }
 
-// clipped returns the state with its gradient clipped elementwise to ±by. A memory whose state is no [memory.Mapper] hands its
-// gradient on as it is.
+// clipped returns the state with its gradient clipped elementwise to [-by, by]. The gradient of a memory state that is not a
+// [memory.Mapper] is not clipped.
 func (s State) clipped(by float64) State {
 	clip := func(t *tensor.Tensor) *tensor.Tensor { return tensor.ClipGradient(t, by) }
 	layers := make([]nn.LSTMState, len(s.Layers))
@@ -120,19 +121,19 @@ func (s State) clipped(by float64) State {
 	return s
 }
 
-// Forward runs over x [time, batch, inputs] from the first state and returns the outputs of all steps, [time, batch,
-// size+read]. seen, which may be nil, is shown the state after every step, as for plots. Where nothing is shown and the
-// memory allows it, it is one operation; see [tensor.Unroll].
-func (c *Controller) Forward(p *nn.Pass, x *tensor.Tensor, seen func(step int64, s State)) *tensor.Tensor {
-	if u, ok := c.unrolled(p, x); ok && seen == nil {
+// Forward runs over x [time, batch, inputs] from the initial state and returns the outputs of all steps, [time, batch,
+// size+read]. observe, if not nil, is called with the state after every step, for example to plot it. Without it, and if
+// the memory supports it, all steps are one fused operation; see [tensor.Unroll].
+func (c *Controller) Forward(p *nn.Pass, x *tensor.Tensor, observe func(step int64, s State)) *tensor.Tensor {
+	if u, ok := c.unrolled(p, x); ok && observe == nil {
 		return tensor.Unroll(x, u)
 	}
 	s := c.Init(p, x.Dim(1))
 	out := make([]*tensor.Tensor, x.Dim(0))
 	for t := range out {
 		out[t], s = c.Step(p, x.Select(0, int64(t)), s)
-		if seen != nil {
-			seen(int64(t), s)
+		if observe != nil {
+			observe(int64(t), s)
 		}
 	}
 	return tensor.Stack(0, out...)

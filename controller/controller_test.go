@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Forward is a Step each, in one operation and step by step: outputs, states and gradients.
+// Forward equals repeated Step, fused and step by step, in outputs, states and gradients.
 func TestForwardIsAStepEach(t *testing.T) {
 	memories := map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 		"none": nil,
@@ -33,7 +33,7 @@ func TestForwardIsAStepEach(t *testing.T) {
 	type form struct {
 		feedforward bool
 		layers      int64
-		carried     float64 // a bound that the gradients of these networks reach at many a step
+		carried     float64 // a clipping bound that these networks' gradients reach at many steps
 	}
 	for name, mem := range memories {
 		for _, form := range []form{{false, 1, 0}, {false, 3, 0}, {true, 1, 0}, {true, 3, 0}, {false, 2, .02}, {true, 1, .02}} {
@@ -63,7 +63,7 @@ func TestForwardIsAStepEach(t *testing.T) {
 					out, s = c.Step(p, x.Select(0, i), s)
 					want, states = append(want, out), append(states, s)
 				}
-				if form.carried > 0 && (name != "none" || !feedforward) { // which hands nothing on
+				if form.carried > 0 && (name != "none" || !feedforward) { // which carries no gradient from step to step
 					free := *p
 					free.Carried = 0
 					unclipped := tensor.Grad(c.Forward(&free, x, nil).Mul(weight).Sum(), values...)
@@ -79,9 +79,9 @@ func TestForwardIsAStepEach(t *testing.T) {
 				}
 				check(c.Forward(p, x, nil))
 				tensor.NoGrad(func() { near(t, tensor.Stack(0, want...), c.Forward(p, x, nil)) })
-				twin := *p
-				twin.HigherOrder = true
-				check(c.Forward(&twin, x, nil))
+				reference := *p
+				reference.HigherOrder = true
+				check(c.Forward(&reference, x, nil))
 				one := x.Narrow(0, 0, 1)
 				alone, _ := c.Step(p, x.Select(0, 0), c.Init(p, batch))
 				near(t, alone, c.Forward(p, one, nil).Select(0, 0))
@@ -126,7 +126,7 @@ func near(t *testing.T, want, got *tensor.Tensor) {
 	assert.InDeltaSlice(t, want.Floats(), got.Floats(), 1e-12)
 }
 
-// At the papers' sizes, in float32 and float64, one operation gives what the composition of the addressing functions does.
+// At the papers' sizes, in float32 and float64, the fused operation equals the composition of the addressing functions.
 func TestUnrolledIsItsTwinAtThePapersSizes(t *testing.T) {
 	for name, config := range map[string]controller.Config{
 		"NTM, LSTM of two layers": {Layers: 2, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
@@ -165,9 +165,9 @@ func TestUnrolledIsItsTwinAtThePapersSizes(t *testing.T) {
 					y := c.Forward(p, x, nil)
 					return append(tensor.Grad(y.Mul(weight).Sum(), values...), y)
 				}
-				twin := *p
-				twin.HigherOrder = true
-				want, got := run(&twin), run(p)
+				reference := *p
+				reference.HigherOrder = true
+				want, got := run(&reference), run(p)
 				for i := range want {
 					w, g := want[i].Floats(), got[i].Floats()
 					largest := 0.

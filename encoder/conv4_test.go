@@ -72,13 +72,13 @@ func TestWidth(t *testing.T) {
 	})
 }
 
-// Of an image of less than 16 pixels nothing is left; no parameters are left behind either.
+// Images smaller than 16×16 pixels are an error, which leaves no parameters behind.
 func TestTooSmallImagesAreAnError(t *testing.T) {
 	testkit.Enter(t)
 	for _, c := range []encoder.Conv4Config{{Height: 15, Width: 28}, {Height: 28, Width: 15}, {}} {
 		b := nn.NewBuilder(1, tensor.CPU)
 		e, err := encoder.NewConv4(b, c)
-		assert.ErrorContains(t, err, fmt.Sprintf("16×16 pixels at least, not %d×%d", c.Height, c.Width))
+		assert.ErrorContains(t, err, fmt.Sprintf("at least 16×16 pixels, got %d×%d", c.Height, c.Width))
 		assert.Nil(t, e)
 		assert.Empty(t, b.Params().All())
 	}
@@ -98,13 +98,13 @@ func TestParameterCount(t *testing.T) {
 	testkit.Enter(t)
 	_, ps := conv4(t, encoder.Conv4Config{Height: 28, Width: 28})
 	const filters, kernel, gainAndBias = 64, 3 * 3, 2
-	first := filters*(1*kernel+1) + filters*gainAndBias // weights and a bias a filter, then batch norm
+	first := filters*(1*kernel+1) + filters*gainAndBias // weights and a bias per filter, then batch norm
 	other := filters*(filters*kernel+1) + filters*gainAndBias
 	assert.Equal(t, int64(first+3*other), ps.Count())
 	assert.Equal(t, int64(111_936), ps.Count())
 }
 
-// With running statistics an image is embedded by itself; with the batch's own the others have a say.
+// With running statistics an embedding does not depend on the rest of the batch; with batch statistics it does.
 func TestInductiveAndTransductive(t *testing.T) {
 	testkit.Enter(t)
 	e, _ := conv4(t, encoder.Conv4Config{Height: 28, Width: 28, Filters: 8})
@@ -187,31 +187,31 @@ func TestForwardIsThePlainComposition(t *testing.T) {
 				testkit.Enter(t)
 				config := encoder.Conv4Config{Channels: c.channels, Height: c.height, Width: c.width, Filters: c.filters}
 				e, ps := conv4(t, config)
-				_, twin := conv4(t, config) // of the same seed, so of the same values
+				_, reference := conv4(t, config) // of the same seed, so with the same values
 				x := images(uint64(i), c.n, c.channels, c.height, c.width)
-				if p.Norm == nn.RunningStats { // statistics that say something
+				if p.Norm == nn.RunningStats { // statistics other than the initial ones
 					e.Forward(&nn.Pass{Training: true}, x)
-					plain(t, twin, &nn.Pass{Training: true}, x)
+					plain(t, reference, &nn.Pass{Training: true}, x)
 				}
-				want, got := plain(t, twin, &p, x), e.Forward(&p, x)
+				want, got := plain(t, reference, &p, x), e.Forward(&p, x)
 				near(t, want, got, 1e-4, 1e-3, "embeddings")
 
 				weights := images(99, want.Shape()...).AddScalar(-.5)
-				wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+				wants := tensor.Grad(want.Mul(weights).Sum(), reference.Tensors()...)
 				gots := tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...)
 				for j, q := range ps.Trained() {
-					if gots[j] == nil { // nothing, in place of zero but for rounding
+					if gots[j] == nil { // no gradient where the reference has rounding around zero
 						gots[j] = wants[j].ZerosLike()
 					}
 					atLeast := 1e-3
 					if name != "inductive" && q.Name[len("block1."):] == "conv.bias" {
-						atLeast = 1 // batch norm takes the bias off again: zero but for rounding
+						atLeast = 1 // batch norm cancels the bias: zero up to rounding
 					}
 					near(t, wants[j], gots[j], 1e-4, atLeast, "gradient of "+q.Name)
 				}
 				for j, q := range ps.All() {
 					if q.Buffer {
-						near(t, twin.All()[j].Value(), q.Value(), 1e-5, 0, q.Name)
+						near(t, reference.All()[j].Value(), q.Value(), 1e-5, 0, q.Name)
 					}
 				}
 			})
@@ -219,7 +219,7 @@ func TestForwardIsThePlainComposition(t *testing.T) {
 	}
 }
 
-// Images that a gradient is wanted for, as saliency maps want it, get one.
+// Images can have a gradient, as saliency maps need it.
 func TestGradientOfTheImages(t *testing.T) {
 	testkit.Enter(t)
 	e, ps := conv4(t, encoder.Conv4Config{Height: 20, Width: 20, Filters: 8})
@@ -240,21 +240,21 @@ func TestRelationNetworksEncoder(t *testing.T) {
 	assert.Equal(t, int64(1600), e.Width())
 	assert.Equal(t, int64(111_936), ps.Count(), "as many as with padding")
 
-	_, twin := conv4(t, config)
+	_, reference := conv4(t, config)
 	for name, p := range map[string]nn.Pass{
 		"training": {Training: true}, "inductive": {Norm: nn.RunningStats}, "second order": {Training: true, HigherOrder: true},
 	} {
 		x := images(5, 3, 1, 28, 28)
-		got, want := e.Forward(&p, x), relationPlain(t, twin, &p, x)
+		got, want := e.Forward(&p, x), relationPlain(t, reference, &p, x)
 		near(t, want, got, 1e-4, 1e-3, name)
 		weights := images(6, want.Shape()...).AddScalar(-.5)
-		wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+		wants := tensor.Grad(want.Mul(weights).Sum(), reference.Tensors()...)
 		for j, g := range tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...) {
 			near(t, wants[j], g, 2e-4, 1, name+": gradient of "+ps.Trained()[j].Name)
 		}
 		for j, q := range ps.All() {
 			if q.Buffer {
-				near(t, twin.All()[j].Value(), q.Value(), 1e-5, 0, name+": "+q.Name)
+				near(t, reference.All()[j].Value(), q.Value(), 1e-5, 0, name+": "+q.Name)
 			}
 		}
 	}
@@ -274,8 +274,8 @@ func relationPlain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *t
 	return x.Reshape(x.Dim(0), -1)
 }
 
-// An image of the least side leaves one pixel, and one of a pixel less is refused.
-func TestLeastSide(t *testing.T) {
+// Images of the smallest side give maps of one pixel; images that are one pixel smaller are refused.
+func TestSmallestSide(t *testing.T) {
 	for _, c := range []struct{ pools, unpadded, least int64 }{{4, 0, 16}, {2, 2, 10}, {1, 0, 2}, {4, 4, 46}, {3, 1, 10}, {1, 4, 16}} {
 		testkit.Enter(t)
 		config := encoder.Conv4Config{Height: c.least, Width: c.least, Filters: 2, Pools: c.pools, Unpadded: c.unpadded}
@@ -284,13 +284,13 @@ func TestLeastSide(t *testing.T) {
 		assert.Equal(t, []int64{1, 2}, e.Forward(&nn.Pass{Norm: nn.RunningStats}, images(1, 1, 1, c.least, c.least)).Shape())
 		config.Width--
 		_, err := encoder.NewConv4(nn.NewBuilder(1, tensor.CPU), config)
-		assert.ErrorContains(t, err, fmt.Sprintf("needs %d×%d pixels at least, not %d×%d", c.least, c.least, c.least, c.least-1))
+		assert.ErrorContains(t, err, fmt.Sprintf("needs images of at least %d×%d pixels, got %d×%d", c.least, c.least, c.least, c.least-1))
 	}
 	_, err := encoder.NewConv4(nn.NewBuilder(1, tensor.CPU), encoder.Conv4Config{Height: 28, Width: 28, Pools: 5})
-	assert.ErrorContains(t, err, "Conv-4 has four blocks")
+	assert.ErrorContains(t, err, "Conv-4 has 4 blocks, got pools 5")
 }
 
-// vector is an encoder whose embeddings are no maps.
+// vector is an encoder whose embeddings are not feature maps.
 type vector struct{}
 
 func (vector) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x }
@@ -345,5 +345,5 @@ func TestStridedEncoder(t *testing.T) {
 		}
 	}
 	_, err := encoder.NewConv4(nn.NewBuilder(1, tensor.CPU), encoder.Conv4Config{Height: 28, Width: 28, Strided: true, Unpadded: 1})
-	assert.EqualError(t, err, "encoder: Conv-4 with strides pads all its blocks, so not 1 without padding")
+	assert.EqualError(t, err, "encoder: a strided Conv-4 pads all its blocks, got unpadded 1")
 }

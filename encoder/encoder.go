@@ -1,4 +1,4 @@
-// Package encoder turns inputs into embeddings.
+// Package encoder holds the networks that map inputs (images, token sequences, sentences) to embeddings.
 package encoder
 
 import (
@@ -8,22 +8,30 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// An Encoder embeds a batch of inputs.
+// An Encoder maps a batch of inputs to embeddings.
+//
+// Implementations follow the rules for networks in package fewshot: they read their parameters by [nn.Pass.Value], keep no
+// tensor beyond a call, and move running statistics in training passes only. With Training unset, Forward may be called
+// from several goroutines at once. An encoder that has dropout, or that does not use batch statistics, says so by the
+// methods that [HasDropout] and [UsesBatchStatistics] describe; one that computes in another precision than float32 has a
+// method Precision() string.
 type Encoder interface {
-	// Forward maps x [n, ...] to embeddings [n, Width].
+	// Forward maps x [n, ...] to embeddings [n, Width] of the type of the parameters, float32 unless p replaces them. It
+	// must not change x. An input of the wrong shape is a programmer error and panics with a [tensor.Error].
 	Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor
-	// Width is the size of an embedding.
+	// Width returns the size of an embedding. It is constant.
 	Width() int64
 }
 
-// A Mapper is an [Encoder] whose embeddings are feature maps, flattened channel by channel.
+// A Mapper is an [Encoder] whose embeddings are feature maps [channels, height, width], flattened in this order.
 type Mapper interface {
 	Encoder
-	// Maps returns the sizes of the maps, whose product is Width.
+	// Maps returns the sizes of the feature maps. Their product is Width.
 	Maps() (channels, height, width int64)
 }
 
-// Maps returns the sizes of an encoder's feature maps. An embedding that is no map is one pixel of Width channels.
+// Maps returns the sizes of an encoder's feature maps. The embeddings of an encoder that is no [Mapper] count as one pixel
+// with Width channels.
 func Maps(e Encoder) (channels, height, width int64) {
 	if m, ok := e.(Mapper); ok {
 		return m.Maps()
@@ -31,41 +39,23 @@ func Maps(e Encoder) (channels, height, width int64) {
 	return e.Width(), 1, 1
 }
 
-// Conv4Config are the settings of [NewConv4]. Zero values stand for 64 filters, 1 channel, and pooling and padding in all
-// four blocks.
+// Conv4Config configures [NewConv4].
 type Conv4Config struct {
-	Channels      int64 // of the images
+	Channels      int64 // of the images; default 1
 	Height, Width int64 // of the images
-	Filters       int64
-	Pools         int64 // how many of the blocks pool, from the first on
-	Unpadded      int64 // how many of the blocks do without padding, from the first on
-	Strided       bool  // convolutions of stride 2 take the place of pooling, in as many blocks as would pool
-	Mean          bool  // an embedding is the mean of its maps over their positions
-	// BFloat16 computes the convolutions, and keeps what goes from block to block, in bfloat16, which processors with
-	// instructions for it do several times as fast; parameters, batch norm and embeddings stay float32. Passes whose gradients are
-	// differentiated again are float32 throughout.
+	Filters       int64 // per block; default 64
+	Pools         int64 // number of blocks with pooling, counted from the first; default 4
+	Unpadded      int64 // number of blocks without padding, counted from the first
+	Strided       bool  // convolutions of stride 2 replace pooling, in the blocks that would pool
+	Mean          bool  // an embedding is the mean of the feature maps over their positions
+	// BFloat16 computes convolutions and the activations between blocks in bfloat16, which is several times as fast on
+	// processors with bfloat16 instructions. Parameters, batch norm and embeddings stay float32, and so does everything in
+	// passes with HigherOrder set.
 	BFloat16 bool
 }
 
-// Conv4 is the four-block convolutional network that few-shot methods are compared on: Vinyals et al. 2016, section 4.1,
-// and Snell et al. 2017, section 3.1. A block is a 3×3 convolution with padding 1, batch norm, ReLU and 2×2 max pooling,
-// so that 28×28 images give embeddings of 64 numbers.
-//
-// With two pools and two unpadded blocks it is the encoder of Relation networks (Sung et al. 2018, section 3.4 and figure
-// 2, and their code for the padding), which gives 64 maps of 5×5. Strided, with the mean over positions, it is MAML's network
-// for Omniglot (Finn et al. 2017, appendix A.1, and their code for the mean); strided without the mean, Reptile's (Nichol et
-// al. 2018, their code): 28, 14, 7, 4 and 2 pixels a side.
-type Conv4 struct {
-	blocks                  []*nn.ConvBlock
-	channels, height, width int64 // of the maps
-	mean, half              bool
-}
-
-const conv4Blocks = 4
-
-// NewConv4 makes the network. Images that nothing would be left of are an error: with pooling in all blocks, those smaller
-// than 16×16.
-func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
+// WithDefaults returns the configuration with its zero values replaced by the defaults.
+func (c Conv4Config) WithDefaults() Conv4Config {
 	if c.Channels == 0 {
 		c.Channels = 1
 	}
@@ -75,14 +65,39 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	if c.Pools == 0 {
 		c.Pools = conv4Blocks
 	}
+	return c
+}
+
+// Conv4 is the four-block convolutional network on which few-shot methods are compared: Vinyals et al. 2016, section 4.1,
+// and Snell et al. 2017, section 3.1. A block is a 3×3 convolution with padding 1, batch norm, ReLU and 2×2 max pooling,
+// so that a 28×28 image has an embedding of 64 numbers.
+//
+// Variants from other papers:
+//
+//   - Relation networks (Sung et al. 2018, section 3.4 and figure 2; padding as in their code): 2 pools, 2 unpadded blocks,
+//     which gives 64 maps of 5×5.
+//   - MAML on Omniglot (Finn et al. 2017, appendix A.1; the mean as in their code): strided, with the mean over positions.
+//   - Reptile (Nichol et al. 2018, their code): strided without the mean; the sides are 28, 14, 7, 4 and 2 pixels.
+type Conv4 struct {
+	blocks                  []*nn.ConvBlock
+	channels, height, width int64 // of the feature maps
+	mean, half              bool
+}
+
+const conv4Blocks = 4
+
+// NewConv4 makes the network. Images that are too small for its pooling and unpadded convolutions are an error; with
+// pooling in all blocks, images smaller than 16×16 pixels.
+func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
+	c = c.WithDefaults()
 	if c.Pools > conv4Blocks || c.Unpadded > conv4Blocks {
-		return nil, fmt.Errorf("encoder: Conv-4 has four blocks, so not %d that pool and %d without padding", c.Pools, c.Unpadded)
+		return nil, fmt.Errorf("encoder: Conv-4 has 4 blocks, got pools %d and unpadded %d", c.Pools, c.Unpadded)
 	}
 	if c.Strided && c.Unpadded > 0 {
-		return nil, fmt.Errorf("encoder: Conv-4 with strides pads all its blocks, so not %d without padding", c.Unpadded)
+		return nil, fmt.Errorf("encoder: a strided Conv-4 pads all its blocks, got unpadded %d", c.Unpadded)
 	}
 	if least := c.leastSide(); c.Height < least || c.Width < least {
-		return nil, fmt.Errorf("encoder: Conv-4 with pooling in %d blocks and no padding in %d needs %d×%d pixels at least, not %d×%d",
+		return nil, fmt.Errorf("encoder: Conv-4 with pools %d and unpadded %d needs images of at least %d×%d pixels, got %d×%d",
 			c.Pools, c.Unpadded, least, least, c.Height, c.Width)
 	}
 	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width, mean: c.Mean, half: c.BFloat16}
@@ -94,7 +109,7 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 		}
 		switch {
 		case i >= c.Pools:
-		case c.Strided: // whose sizes are rounded up
+		case c.Strided: // sizes are rounded up
 			block.Stride, e.height, e.width = 2, (e.height+1)/2, (e.width+1)/2
 		default:
 			block.Window = 2
@@ -108,7 +123,7 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	return e, nil
 }
 
-// leastSide is the least side of an image that a pixel is left of.
+// leastSide returns the smallest side of an image for which the last feature map has a pixel.
 func (c Conv4Config) leastSide() int64 {
 	side := int64(1)
 	if c.Strided {
@@ -128,7 +143,7 @@ func (c Conv4Config) leastSide() int64 {
 // Width implements [Encoder].
 func (e *Conv4) Width() int64 { return e.channels * e.height * e.width }
 
-// Precision says what the network computes in.
+// Precision returns the precision of the convolutions; see [Precision].
 func (e *Conv4) Precision() string { return precision(e.half) }
 
 // Maps implements [Mapper].
@@ -136,22 +151,23 @@ func (e *Conv4) Maps() (channels, height, width int64) { return e.channels, e.he
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	given := x.DType()
+	input := x.DType()
 	if e.half && !p.HigherOrder {
 		x = x.To(tensor.BFloat16)
 	}
 	for _, b := range e.blocks {
 		x = b.Forward(p, x)
 	}
-	x = x.To(given)
+	x = x.To(input)
 	if e.mean {
 		return x.Mean(2, 3)
 	}
 	return x.Flatten(1, -1)
 }
 
-// ConvNet returns the network by the batch's own statistics without its last layer, which is the caller's, and its parameters in
-// the order of the values that tensor.ConvNet takes. It reports false where there is no such network.
+// ConvNet describes the network under batch statistics for the fused operations of [tensor.ConvNet], without the last layer,
+// which the caller adds, and returns its parameters in the order in which those operations take their values. It reports
+// false where the fused operations do not support the network.
 func (e *Conv4) ConvNet() (net tensor.ConvNet, params []*nn.Param, ok bool) {
 	net.Mean, ok = e.mean, !e.half
 	for _, b := range e.blocks {

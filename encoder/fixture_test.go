@@ -17,12 +17,12 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// fixture is what PyTorch makes of a module; testdata/export.py writes it.
+// fixture holds PyTorch's results for a module; testdata/export.py writes it.
 type fixture struct {
 	Input       []float32
 	Shape       []int64
 	Eval, Train []float64          // under running and under batch statistics
-	Gradients   map[string]float64 // norms, of the sum of the squares of Train
+	Gradients   map[string]float64 // norms of the gradient of the sum of squares of Train
 	Buffers     map[string][]float64
 }
 
@@ -35,7 +35,7 @@ func readFixture(t *testing.T, name string) fixture {
 	return f
 }
 
-// same compares an encoder that is trained with what PyTorch makes of the same parameters.
+// same compares a trained encoder with PyTorch's results for the same parameters.
 func same(t *testing.T, f fixture, e encoder.Encoder, ps *nn.Params, x *tensor.Tensor) {
 	t.Helper()
 	assert.InDeltaSlice(t, f.Eval, e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Floats(), 2e-5)
@@ -69,7 +69,7 @@ func TestResNet12IsPyTorchs(t *testing.T) {
 	f := readFixture(t, "resnet12.json")
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
-	e, err := encoder.NewResNet12(b, encoder.ResNet12Config{Height: 32, Width: 32, Filters: [4]int64{4, 6, 8, 10}, Pool: true})
+	e, err := encoder.NewResNet12(b, encoder.ResNet12Config{Height: 32, Width: 32, Filters: [4]int64{4, 6, 8, 10}, Form: encoder.TADAMForm})
 	require.NoError(t, err)
 	file, err := weights.Open("testdata/resnet12.pt")
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func TestResNet12(t *testing.T) {
 		count  int64
 	}{
 		{encoder.ResNet12Config{Channels: 3, Height: 84, Width: 84}, [3]int64{640, 5, 5}, 12_424_320},
-		{encoder.ResNet12Config{Height: 28, Width: 33, Filters: [4]int64{64, 128, 256, 512}, Pool: true}, [3]int64{512, 1, 1}, 0},
+		{encoder.ResNet12Config{Height: 28, Width: 33, Form: encoder.TADAMForm}, [3]int64{512, 1, 1}, 0},
 		{encoder.ResNet12Config{Height: 16, Width: 16, Filters: [4]int64{1, 2, 3, 4}}, [3]int64{4, 1, 1}, 0},
 	} {
 		b := nn.NewBuilder(1, tensor.CPU)
@@ -106,9 +106,10 @@ func TestResNet12(t *testing.T) {
 		b.Params().Free()
 	}
 	for want, c := range map[string]encoder.ResNet12Config{
-		"needs 16×16 pixels at least, not 15×28": {Height: 15, Width: 28},
-		"with 0 filters in block 2":              {Height: 28, Width: 28, Filters: [4]int64{1, 0, 1, 1}},
-		"drops 1 of its values":                  {Height: 28, Width: 28, Drop: 1},
+		"needs images of at least 16×16 pixels, got 15×28":  {Height: 15, Width: 28},
+		"with 0 filters in block 2":                         {Height: 28, Width: 28, Filters: [4]int64{1, 0, 1, 1}},
+		"with dropout probability 1":                        {Height: 28, Width: 28, Drop: 1},
+		`has no form "wide"; the forms are ["lee" "tadam"]`: {Height: 28, Width: 28, Form: "wide"},
 	} {
 		b := nn.NewBuilder(1, tensor.CPU)
 		_, err := encoder.NewResNet12(b, c)
@@ -162,7 +163,7 @@ func TestTorchScriptIsPyTorchs(t *testing.T) {
 	assert.NotEqual(t, noisy(1), noisy(2))
 }
 
-// A frozen module's parameters are saved and never move, nor do running statistics; With replaces them all the same.
+// A frozen module's parameters are saved and never change, nor do running statistics; With still replaces them.
 func TestTorchScriptFrozen(t *testing.T) {
 	testkit.Enter(t)
 	f := readFixture(t, "resnet.json")
@@ -186,7 +187,7 @@ func TestTorchScriptFrozen(t *testing.T) {
 	assert.NotNil(t, tensor.Grad(g.Square().Sum(), moved)[0], "of second order")
 }
 
-// A grey image is repeated and normalised as a module for colour wants it.
+// A grey image is repeated and normalised for a module that expects colour.
 func TestTorchScriptTakesGreyImages(t *testing.T) {
 	testkit.Enter(t)
 	plain, _ := script(t, encoder.TorchScriptConfig{Path: "testdata/resnet.pt", Input: []int64{3, 12, 12}})

@@ -7,42 +7,27 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// kochLayers is the number of convolutions; all but the last are followed by pooling.
+// kochLayers is the number of convolutions. All but the last are followed by pooling.
 const kochLayers = 4
 
-// KochConfig are the settings of [NewKoch]. Zero values stand for the paper's: one channel of 105×105 pixels, and what its
-// fields say.
+// KochConfig configures [NewKoch]. The defaults are the paper's.
 type KochConfig struct {
-	Channels      int64             // of the images
-	Height, Width int64             // of the images
-	Kernels       [kochLayers]int64 // 10, 7, 4 and 4
-	Filters       [kochLayers]int64 // 64, 128, 128 and 256
-	Embedding     int64             // 4096
-	// Normalize puts batch norm before each ReLU, which the paper does not have, and He's first values in the place of the
-	// paper's. Training is then many times shorter.
+	Channels      int64             // of the images; default 1
+	Height, Width int64             // of the images; default 105
+	Kernels       [kochLayers]int64 // default 10, 7, 4 and 4
+	Filters       [kochLayers]int64 // default 64, 128, 128 and 256
+	Embedding     int64             // default 4096
+	// Normalize adds batch norm before each ReLU and initialises as in He et al. 2015. The paper does neither; training
+	// then takes several times fewer steps.
 	Normalize bool
-	// BFloat16 computes the convolutions in bfloat16, which processors with instructions for it do several times as fast;
-	// parameters, batch norm and the embedding stay float32. Processors without AVX-512 also sum in bfloat16, slowly.
+	// BFloat16 computes the convolutions in bfloat16, which is several times as fast on processors with bfloat16
+	// instructions. Parameters, batch norm and the embedding stay float32. Processors without AVX-512 also accumulate in
+	// bfloat16, slowly.
 	BFloat16 bool
 }
 
-// Koch is the convolutional twin of Koch, Zemel and Salakhutdinov 2015, figure 4: four convolutions of stride 1 without
-// padding, ReLU after each and 2×2 max pooling after the first three, and a fully connected layer of sigmoids. Convolutions
-// begin at N(0, 0.01²), the last layer's weights at N(0, 0.2²), biases at N(0.5, 0.01²): section 3.2.
-type Koch struct {
-	layers []*kochLayer
-	out    *nn.Linear
-	half   bool
-}
-
-type kochLayer struct {
-	weight, bias *nn.Param     // of the convolution
-	norm         *nn.BatchNorm // nil where there is none
-	window       int64         // of the pooling
-}
-
-// NewKoch makes the network. An image that is too small for its kernels is an error, which names the layer.
-func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
+// WithDefaults returns the configuration with its zero values replaced by the defaults.
+func (c KochConfig) WithDefaults() KochConfig {
 	def := func(v *int64, paper int64) {
 		if *v == 0 {
 			*v = paper
@@ -52,10 +37,32 @@ func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
 	def(&c.Height, 105)
 	def(&c.Width, 105)
 	def(&c.Embedding, 4096)
-	for i, paper := range []struct{ kernel, filters int64 }{{10, 64}, {7, 128}, {4, 128}, {4, 256}} {
+	for i, paper := range [kochLayers]struct{ kernel, filters int64 }{{10, 64}, {7, 128}, {4, 128}, {4, 256}} {
 		def(&c.Kernels[i], paper.kernel)
 		def(&c.Filters[i], paper.filters)
 	}
+	return c
+}
+
+// Koch is one branch of the Siamese network of Koch, Zemel and Salakhutdinov 2015, figure 4: four convolutions of stride 1
+// without padding, each followed by a ReLU and the first three by 2×2 max pooling, and a fully connected layer with
+// sigmoids. Convolutions are initialised by N(0, 0.01²), the last layer's weights by N(0, 0.2²) and biases by
+// N(0.5, 0.01²): section 3.2.
+type Koch struct {
+	layers []*kochLayer
+	out    *nn.Linear
+	half   bool
+}
+
+type kochLayer struct {
+	weight, bias *nn.Param     // of the convolution
+	norm         *nn.BatchNorm // nil without batch norm
+	window       int64         // of the pooling
+}
+
+// NewKoch makes the network. Images that are too small for its kernels are an error, which names the layer.
+func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
+	c = c.WithDefaults()
 	type shape struct{ in, window int64 }
 	var shapes [kochLayers]shape
 	in, h, w := c.Channels, c.Height, c.Width
@@ -66,7 +73,7 @@ func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
 		}
 		left, below := (w-k+1)/window, (h-k+1)/window
 		if w < k || h < k || left < 1 || below < 1 {
-			return nil, fmt.Errorf("encoder: Koch's network on %d×%d pixels: layer %d convolves %d×%d with %d×%d and nothing is left; take larger images or smaller kernels",
+			return nil, fmt.Errorf("encoder: Koch's network on %d×%d pixels: layer %d has an input of %d×%d pixels and a kernel of %d×%d, so no output; use larger images or smaller kernels",
 				c.Height, c.Width, i+1, h, w, k, k)
 		}
 		shapes[i] = shape{in, window}
@@ -95,7 +102,7 @@ func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
 // Width implements [Encoder].
 func (e *Koch) Width() int64 { return e.out.Bias.Value().Dim(0) }
 
-// Precision says what the network computes in.
+// Precision returns the precision of the convolutions; see [Precision].
 func (e *Koch) Precision() string { return precision(e.half) }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width], each number between 0 and 1.
@@ -117,7 +124,7 @@ func (l *kochLayer) forward(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Ten
 	if l.window > 1 {
 		x = tensor.MaxPool2d(x, l.window)
 	}
-	return x.ReLU() // after the pooling, which it commutes with, there is less of it to do
+	return x.ReLU() // it commutes with max pooling, and there are fewer values after it
 }
 
 var _ Encoder = (*Koch)(nil)

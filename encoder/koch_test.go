@@ -26,7 +26,7 @@ func small() encoder.KochConfig {
 	return encoder.KochConfig{Channels: 2, Height: 33, Width: 35, Kernels: [4]int64{5, 3, 3, 2}, Filters: [4]int64{4, 5, 6, 7}, Embedding: 9}
 }
 
-// The paper's network: the sizes of figure 4, and the first values of section 3.2.
+// The paper's network: the sizes of figure 4, and the initial values of section 3.2.
 func TestKochIsThePapers(t *testing.T) {
 	testkit.Enter(t)
 	e, ps := koch(t, encoder.KochConfig{})
@@ -90,12 +90,12 @@ func TestKochIsThePlainComposition(t *testing.T) {
 				c := small()
 				c.Normalize = normalize
 				e, ps := koch(t, c)
-				_, twin := koch(t, c)
+				_, reference := koch(t, c)
 				x := images(1, 5, 2, 33, 35)
-				want, got := plainKoch(t, twin, c, &p, x), e.Forward(&p, x)
+				want, got := plainKoch(t, reference, c, &p, x), e.Forward(&p, x)
 				near(t, want, got, 1e-5, 0, "embeddings")
 				weights := images(99, want.Shape()...).AddScalar(-.5)
-				wants := tensor.Grad(want.Mul(weights).Sum(), twin.Tensors()...)
+				wants := tensor.Grad(want.Mul(weights).Sum(), reference.Tensors()...)
 				for i, g := range tensor.Grad(got.Mul(weights).Sum(), ps.Tensors()...) {
 					near(t, wants[i], g, 1e-4, .1, ps.Trained()[i].Name)
 				}
@@ -107,9 +107,9 @@ func TestKochIsThePlainComposition(t *testing.T) {
 func TestKochNeedsPixels(t *testing.T) {
 	testkit.Enter(t)
 	for want, c := range map[string]encoder.KochConfig{
-		"28×28 pixels: layer 3 convolves 1×1 with 4×4": {Height: 28, Width: 28},
-		"9×105 pixels: layer 1 convolves 9×105":        {Height: 9},
-		"layer 4 convolves":                            {Height: 60, Width: 60},
+		"28×28 pixels: layer 3 has an input of 1×1 pixels and a kernel of 4×4": {Height: 28, Width: 28},
+		"9×105 pixels: layer 1 has an input of 9×105 pixels":                   {Height: 9},
+		"layer 4 has an input of 3×3":                                          {Height: 60, Width: 60},
 	} {
 		b := nn.NewBuilder(1, tensor.CPU)
 		_, err := encoder.NewKoch(b, c)
@@ -126,7 +126,7 @@ func TestPixels(t *testing.T) {
 	assert.Equal(t, x.Floats(), e.Forward(&nn.Pass{}, x).Floats())
 }
 
-// BenchmarkKoch is a training step's share of the paper's network, forward and backward, an image of 32.
+// BenchmarkKoch times the forward and backward pass of the paper's network per image, in batches of 32.
 func BenchmarkKoch(b *testing.B) {
 	const n = 32
 	for name, c := range map[string]encoder.KochConfig{

@@ -5,10 +5,10 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Pixels is the encoder of baselines that compare images themselves: an embedding is the image, flat.
+// Pixels is the encoder of baselines that compare the images themselves: an embedding is the flattened image.
 type Pixels struct{ width int64 }
 
-// NewPixels makes the encoder for images of a shape.
+// NewPixels makes the encoder for images [channels, height, width].
 func NewPixels(channels, height, width int64) *Pixels { return &Pixels{channels * height * width} }
 
 // Width implements [Encoder].

@@ -9,15 +9,16 @@ import (
 // FP32 is the precision of an encoder that computes in float32 throughout.
 const FP32 = "fp32"
 
-// Precision says what an encoder computes in, as results have it: what it tells itself, or [FP32].
+// Precision returns the precision of an encoder as results report it: the answer of its method Precision() string, or
+// [FP32] where it has none.
 func Precision(e Encoder) string {
-	if told, ok := e.(interface{ Precision() string }); ok {
-		return told.Precision()
+	if p, ok := e.(interface{ Precision() string }); ok {
+		return p.Precision()
 	}
 	return FP32
 }
 
-// precision names that of a network whose convolutions are in bfloat16 or not.
+// precision names the precision of a network whose convolutions are in bfloat16 if half is set.
 func precision(half bool) string {
 	if half {
 		return "bf16 convolutions"
@@ -25,9 +26,10 @@ func precision(half bool) string {
 	return FP32
 }
 
-// BFloat16Pays finds out whether this machine's processor convolves faster in bfloat16 than in float32, forward and back, by
-// doing both: a second block of Conv-4 on some images. It takes some hundredths of a second, on processors without
-// instructions for bfloat16 some tenths.
+// BFloat16Pays measures whether this machine's CPU computes convolutions faster in bfloat16 than in float32. It times the
+// forward and backward pass of Conv-4's second block on 32 images, which takes a few hundredths of a second, and a few
+// tenths on processors without bfloat16 instructions. The answer is a timing: callers that must decide the same way twice
+// store it.
 func BFloat16Pays() bool {
 	s := tensor.Enter()
 	defer s.Leave()
@@ -36,7 +38,7 @@ func BFloat16Pays() bool {
 		x := tensor.Ones(images, channels, side, side).To(d).ChannelsLast().RequireGrad()
 		w := tensor.Ones(channels, channels, 3, 3).RequireGrad()
 		least := time.Hour
-		for range tries { // the first of which warms up
+		for range tries { // the first one warms up
 			begin := time.Now()
 			tensor.Grad(tensor.Conv2dOnce(x, w, nil, 1).Sum(), x, w)
 			least = min(least, time.Since(begin))

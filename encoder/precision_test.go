@@ -28,8 +28,8 @@ func TestBFloat16(t *testing.T) {
 			return conv4(t, c)
 		}
 	}
-	// The embeddings may be apart by off of the largest, and the cosine of the gradients is to be least: a batch norm in each of
-	// four blocks, after few images, makes more of rounding.
+	// Embeddings may differ by the fraction off of the largest one, and the cosine of the gradients must be at least least:
+	// four batch norms over few images amplify rounding.
 	for name, c := range map[string]struct {
 		network    func(*testing.T, bool) (encoder.Encoder, *nn.Params)
 		off, least float64
@@ -43,7 +43,7 @@ func TestBFloat16(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			testkit.Enter(t)
 			whole, ps := c.network(t, false)
-			half, twin := c.network(t, true)
+			half, reference := c.network(t, true)
 			assert.Equal(t, "fp32", encoder.Precision(whole))
 			assert.Equal(t, "bf16 convolutions", encoder.Precision(half))
 			x := images(1, 5, 2, 33, 35)
@@ -58,7 +58,7 @@ func TestBFloat16(t *testing.T) {
 			weights := images(99, want.Shape()...).AddScalar(-.5)
 			wants := tensor.Grad(want.Mul(weights).Sum(), ps.Tensors()...)
 			dot, of, other = 0, 0, 0
-			for i, g := range tensor.Grad(got.Mul(weights).Sum(), twin.Tensors()...) {
+			for i, g := range tensor.Grad(got.Mul(weights).Sum(), reference.Tensors()...) {
 				require.Equal(t, tensor.Float32, g.DType())
 				d, a, b := alike(wants[i], g)
 				dot, of, other = dot+d, of+a, other+b
@@ -72,7 +72,7 @@ func TestBFloat16(t *testing.T) {
 	}
 }
 
-// Gradients that are differentiated again are float32's.
+// Passes for second-order gradients compute in float32.
 func TestBFloat16LeavesHigherOrdersAlone(t *testing.T) {
 	testkit.Enter(t)
 	whole, _ := conv4(t, encoder.Conv4Config{Height: 20, Width: 20})

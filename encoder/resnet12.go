@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -10,26 +11,59 @@ import (
 // resnet12Blocks is the number of residual blocks, of three convolutions each.
 const resnet12Blocks = 4
 
-// resnet12Slope is that of the leaky ReLU below zero.
+// resnet12Slope is the slope of the leaky ReLU below zero.
 const resnet12Slope = .1
 
-// ResNet12Config are the settings of [NewResNet12]. Zero values stand for 1 channel, Lee et al.'s filters, no drop-out and
-// feature maps as they are.
+// A ResNet12Form is one of the published variants of ResNet-12.
+type ResNet12Form string
+
+// The forms of ResNet-12.
+const (
+	// LeeForm has 64, 160, 320 and 640 filters and returns its feature maps: Lee et al. 2019 (MetaOptNet) and its code.
+	LeeForm ResNet12Form = "lee"
+	// TADAMForm has 64, 128, 256 and 512 filters and returns the mean over positions: Oreshkin et al. 2018 (TADAM).
+	TADAMForm ResNet12Form = "tadam"
+)
+
+// ResNet12Forms lists the forms, the default first.
+func ResNet12Forms() []ResNet12Form { return []ResNet12Form{LeeForm, TADAMForm} }
+
+// ResNet12Config configures [NewResNet12].
 type ResNet12Config struct {
-	Channels      int64                 // of the images
-	Height, Width int64                 // of the images
-	Filters       [resnet12Blocks]int64 // 64, 160, 320, 640 (Lee et al. 2019); TADAM has 64, 128, 256, 512
-	// Pool takes the mean over positions at the end, as TADAM does; Lee et al. do not.
-	Pool bool
-	// Drop is the chance that a value of a block's maps is dropped in training. Lee et al. drop 0.1, in the last two blocks
-	// whole regions (DropBlock) and not single values as here.
+	Channels      int64 // of the images; default 1
+	Height, Width int64 // of the images
+	// Form is the published variant; default [LeeForm].
+	Form ResNet12Form
+	// Filters is the number of filters of each block; the default is the form's.
+	Filters [resnet12Blocks]int64
+	// Drop is the probability that dropout zeroes an activation after a block, in training. Lee et al. drop with probability
+	// 0.1, in the last two blocks whole regions (DropBlock) instead of single activations.
 	Drop float64
 }
 
+// WithDefaults returns the configuration with its zero values replaced by the defaults. An unknown form has no filters.
+func (c ResNet12Config) WithDefaults() ResNet12Config {
+	if c.Channels == 0 {
+		c.Channels = 1
+	}
+	if c.Form == "" {
+		c.Form = LeeForm
+	}
+	if c.Filters == [resnet12Blocks]int64{} {
+		switch c.Form {
+		case LeeForm:
+			c.Filters = [resnet12Blocks]int64{64, 160, 320, 640}
+		case TADAMForm:
+			c.Filters = [resnet12Blocks]int64{64, 128, 256, 512}
+		}
+	}
+	return c
+}
+
 // ResNet12 is the residual network of the few-shot literature: Oreshkin et al. 2018 (TADAM), section 4.1, and Lee et al. 2019
-// (MetaOptNet), section 4.1 and its code. A block is three 3×3 convolutions without bias, each with batch norm and the first
-// two with a leaky ReLU of slope 0.1 after it, a shortcut of a 1×1 convolution and batch norm, a leaky ReLU of their sum, and
-// 2×2 max pooling. Convolutions begin as He et al. 2015 have them.
+// (MetaOptNet), section 4.1 and its code. A block has three 3×3 convolutions without bias, each followed by batch norm, the
+// first two also by a leaky ReLU of slope 0.1; a shortcut of a 1×1 convolution and batch norm; a leaky ReLU of the sum; and
+// 2×2 max pooling. Convolutions are initialised as in He et al. 2015.
 type ResNet12 struct {
 	blocks                  []*resnet12Block
 	channels, height, width int64 // of the maps
@@ -44,27 +78,26 @@ type resnet12Block struct {
 	norm  *nn.BatchNorm
 }
 
-// NewResNet12 makes the network. Images below 16×16 pixels, of which pooling would leave nothing, are an error.
+// NewResNet12 makes the network. An unknown form, a block without filters, and images smaller than 16×16 pixels, of which
+// pooling would leave nothing, are errors.
 func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
-	if c.Channels == 0 {
-		c.Channels = 1
-	}
-	if c.Filters == [resnet12Blocks]int64{} {
-		c.Filters = [resnet12Blocks]int64{64, 160, 320, 640}
+	c = c.WithDefaults()
+	if !slices.Contains(ResNet12Forms(), c.Form) {
+		return nil, fmt.Errorf("encoder: ResNet-12 has no form %q; the forms are %q", c.Form, ResNet12Forms())
 	}
 	for i, n := range c.Filters {
 		if n < 1 {
-			return nil, fmt.Errorf("encoder: ResNet-12 with %d filters in block %d: each block needs at least one", n, i+1)
+			return nil, fmt.Errorf("encoder: ResNet-12 with %d filters in block %d: every block needs at least one", n, i+1)
 		}
 	}
 	if c.Drop < 0 || c.Drop >= 1 {
-		return nil, fmt.Errorf("encoder: ResNet-12 that drops %g of its values: want at least 0 and below 1", c.Drop)
+		return nil, fmt.Errorf("encoder: ResNet-12 with dropout probability %g: it must be at least 0 and below 1", c.Drop)
 	}
 	const least = 1 << resnet12Blocks
 	if c.Height < least || c.Width < least {
-		return nil, fmt.Errorf("encoder: ResNet-12 needs %d×%d pixels at least, not %d×%d", least, least, c.Height, c.Width)
+		return nil, fmt.Errorf("encoder: ResNet-12 needs images of at least %d×%d pixels, got %d×%d", least, least, c.Height, c.Width)
 	}
-	e := &ResNet12{pool: c.Pool, drop: c.Drop, height: c.Height, width: c.Width}
+	e := &ResNet12{pool: c.Form == TADAMForm, drop: c.Drop, height: c.Height, width: c.Width}
 	in := c.Channels
 	for i, out := range c.Filters {
 		inner, block := b.In(fmt.Sprintf("block%d", i+1)), &resnet12Block{}
@@ -85,7 +118,7 @@ func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
 		in, e.height, e.width = out, e.height/2, e.width/2
 	}
 	e.channels = in
-	if c.Pool {
+	if e.pool {
 		e.height, e.width = 1, 1
 	}
 	return e, nil

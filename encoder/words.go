@@ -6,25 +6,25 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A WordEncoding makes the vector of a sentence out of those of its words, m = Σⱼ lⱼ ∘ A·xⱼ: Sukhbaatar et al. 2015,
-// section 4.1. There A·xⱼ is the vector of word j of J, and lⱼ is as wide as it, with the elements l_kj, k from 1 to the
-// width d.
+// A WordEncoding computes the vector of a sentence from its words' vectors, m = Σⱼ lⱼ ∘ A·xⱼ: Sukhbaatar et al. 2015,
+// section 4.1. A·xⱼ is the vector of word j of J, and lⱼ has the same width d and the elements l_kj, for k from 1 to d.
 type WordEncoding int
 
 const (
-	// BagOfWords has l_kj = 1: the order of the words is lost.
+	// BagOfWords has l_kj = 1 and ignores the order of the words.
 	BagOfWords WordEncoding = iota
-	// PositionEncoding has l_kj = (1 − j/J) − (k/d)·(1 − 2j/J), the paper's.
+	// PositionEncoding is the paper's, l_kj = (1 − j/J) − (k/d)·(1 − 2j/J).
 	PositionEncoding
-	// ReleasedPositionEncoding has l_kj = 1 + 4·(k/d − (d+1)/2d)·(j/J − (J+1)/2J), which is what the authors' code computes, with
-	// J the length of the longest sentence for all of them: some twice the paper's (facebookarchive/MemNN, issue 13).
+	// ReleasedPositionEncoding is the one of the authors' code, l_kj = 1 + 4·(k/d − (d+1)/2d)·(j/J − (J+1)/2J), where J is the
+	// length of the longest sentence of the data for every sentence. Its values are about twice the paper's
+	// (facebookarchive/MemNN, issue 13).
 	ReleasedPositionEncoding
 )
 
-// Every encoding is l_kj = aⱼ + bⱼ·c_k, so that a sentence is Σⱼ aⱼ·A·xⱼ + c ∘ Σⱼ bⱼ·A·xⱼ, and no vector of a single word
-// is ever made.
+// Every encoding has the form l_kj = aⱼ + bⱼ·c_k. A sentence is therefore Σⱼ aⱼ·A·xⱼ + c ∘ Σⱼ bⱼ·A·xⱼ, two weighted sums of
+// table rows, and no vector of a single word is materialised.
 
-// word returns a and b of word j, counted from 1, of n, in data whose longest sentence has so many.
+// word returns a and b of the 1-based word j of n, in data whose longest sentence has longest words.
 func (e WordEncoding) word(j, n, longest int) (a, b float32) {
 	switch e {
 	case PositionEncoding:
@@ -36,7 +36,7 @@ func (e WordEncoding) word(j, n, longest int) (a, b float32) {
 	return 1, 0
 }
 
-// element returns c of element k, counted from 1, of d.
+// element returns c for the 1-based element k of d.
 func (e WordEncoding) element(k, d int64) float32 {
 	if e == ReleasedPositionEncoding {
 		return (float32(k) - float32(d+1)/2) / float32(d)
@@ -44,19 +44,20 @@ func (e WordEncoding) element(k, d int64) float32 {
 	return float32(k) / float32(d)
 }
 
-// Sentences are sentences as [Sentences.Embed] takes them.
+// Sentences holds sentences in the form that [Sentences.Embed] needs.
 type Sentences struct {
 	encoding WordEncoding
 	timed    bool
-	indices  *tensor.Tensor // of a table that holds A over c ∘ A over the vectors of times
-	weights  *tensor.Tensor // a, b and 1, one an index
-	offsets  *tensor.Tensor // where each sentence begins
+	indices  *tensor.Tensor // rows of a table that stacks A, c ∘ A and the vectors of times
+	weights  *tensor.Tensor // one per index: a, b or 1
+	offsets  *tensor.Tensor // index at which each sentence begins
 }
 
-// Sentences lays out sentences, each the numbers of its words in a vocabulary of so many words. A negative number is a word
-// without a vector, which keeps its place. Times are the sentences' own, whose vectors their words' are added to: section 4.1,
-// temporal encoding; nil where they have none, and negative for one that has none. The length of the longest sentence is that of
-// the data, not of those at hand; only [ReleasedPositionEncoding] asks for it.
+// Sentences prepares sentences, given as word indices of a vocabulary with a number of words. A negative index is a word
+// without a vector, which still takes a position. times holds the index of each sentence's time vector, which is added to
+// its words' (temporal encoding, section 4.1); it is nil if sentences have no time, and an element is negative for a
+// sentence without one. longest is the length of the longest sentence of the whole data set; only
+// [ReleasedPositionEncoding] uses it. It panics where a word is outside the vocabulary.
 func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, longest int, on tensor.Device) Sentences {
 	most := len(sentences)
 	for _, s := range sentences {
@@ -64,7 +65,7 @@ func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, lon
 	}
 	indices, weights := make([]int64, 0, most), make([]float32, 0, most)
 	add := func(index int64, weight float32) { indices, weights = append(indices, index), append(weights, weight) }
-	whole := words // the rows of the table that words take
+	whole := words // number of table rows for words
 	if e != BagOfWords {
 		whole *= 2
 	}
@@ -73,7 +74,7 @@ func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, lon
 		offsets[i] = int64(len(indices))
 		for j, w := range s {
 			if int64(w) >= words {
-				panic(&tensor.Error{Op: "Sentences", Msg: fmt.Sprintf("word %d of a vocabulary of %d", w, words)})
+				panic(&tensor.Error{Op: "Sentences", Msg: fmt.Sprintf("word index %d is outside the vocabulary of %d words", w, words)})
 			}
 			if w < 0 {
 				continue
@@ -92,8 +93,9 @@ func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, lon
 	return Sentences{e, times != nil, tensor.New(indices, n).On(on), tensor.New(weights, n).On(on), tensor.New(offsets, int64(len(offsets))).On(on)}
 }
 
-// Embed returns the vectors of the sentences under tables of word vectors [words, width], one table's beside another's:
-// [sentences, tables·width]. Beside each table lies one of the vectors of times, [times, width], where the sentences have them.
+// Embed returns the vectors of the sentences, [sentences, tables·width]: for each table of word vectors [words, width] one
+// block of width columns. times holds one table of time vectors [times, width] per word table; it is ignored if the
+// sentences have no times.
 func (s Sentences) Embed(tables, times []*tensor.Tensor) *tensor.Tensor {
 	table, width := tables[0], tables[0].Dim(1)
 	if len(tables) > 1 {

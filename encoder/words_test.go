@@ -15,7 +15,7 @@ import (
 
 const vocabulary, longest = 7, 6
 
-// element is l_kj as the paper, or the released code, has it.
+// element is l_kj as in the paper, or as in the released code.
 func element(e encoder.WordEncoding, k, j, width, words int) float64 {
 	switch K, J, d := float64(k), float64(j), float64(width); e {
 	case encoder.PositionEncoding:
@@ -26,7 +26,7 @@ func element(e encoder.WordEncoding, k, j, width, words int) float64 {
 	return 1
 }
 
-// summed is the sum over the words, one after another.
+// summed sums over the words one by one.
 func summed(e encoder.WordEncoding, sentence []int, table [][]float64) []float64 {
 	width := len(table[0])
 	m := make([]float64, width)
@@ -82,7 +82,7 @@ func TestEmbedIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// A time's vector is added to those of the words; a sentence without words and without a time is zero.
+// The vector of a time is added to those of the words; a sentence without words and without a time is zero.
 func TestTimesAreAdded(t *testing.T) {
 	encodings(t, func(t *testing.T, e encoder.WordEncoding, r *rand.Rand) {
 		_, a := table(r, 3)
@@ -132,5 +132,5 @@ func TestWordOutsideTheVocabulary(t *testing.T) {
 		encoder.BagOfWords.Sentences([][]int{{vocabulary}}, nil, vocabulary, longest, tensor.CPU)
 		return nil
 	})
-	assert.EqualError(t, err, "tensor: Sentences: word 7 of a vocabulary of 7")
+	assert.EqualError(t, err, "tensor: Sentences: word index 7 is outside the vocabulary of 7 words")
 }

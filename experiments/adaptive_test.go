@@ -38,7 +38,7 @@ func TestAdaptiveNetworksTrainResumeAndReport(t *testing.T) {
 	} {
 		before := tensor.Live()
 		dir := t.TempDir()
-		want, err := experiments.Run(t.Context(), parse(t, tinyMAML, sets...), experiments.Options{Out: dir})
+		want, err := tool.Run(t.Context(), parse(t, tinyMAML, sets...), experiments.Options{Out: dir})
 		require.NoError(t, err, name)
 		require.Len(t, want.Figures, 2)
 		p := want.Figures[0].Protocol
@@ -63,10 +63,9 @@ func TestAdaptiveNetworksTrainResumeAndReport(t *testing.T) {
 		}
 		assert.True(t, model(dir) == model(resumed), "%s: the two models differ", name)
 
-		c, err := experiments.RunConfig(dir)
+		again, err := tool.Evaluate(t.Context(), dir, experiments.Options{})
 		require.NoError(t, err)
-		figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
-		require.NoError(t, err)
+		figures := again.Figures
 		for i := range figures {
 			assert.Equal(t, want.Figures[i].Value, figures[i].Value, name)
 		}
@@ -78,7 +77,7 @@ func TestAdaptiveNetworksTrainResumeAndReport(t *testing.T) {
 // Metric-based networks are measured on the very episodes.
 func TestAdaptiveNetworksMeetTheOthersEpisodes(t *testing.T) {
 	on := func(sets ...string) string {
-		r, err := experiments.Run(t.Context(), parse(t, tinyMAML, append(sets, "train.steps=1")...), experiments.Options{Out: t.TempDir()})
+		r, err := tool.Run(t.Context(), parse(t, tinyMAML, append(sets, "train.steps=1")...), experiments.Options{Out: t.TempDir()})
 		require.NoError(t, err)
 		return r.Figures[0].Scores.On
 	}
@@ -96,15 +95,15 @@ func TestWhatDoesNotGoWithAdaptiveNetworks(t *testing.T) {
 		"stream={slots: [4]}":        "network: stream: maml has no memory",
 		"network.kind=reptile":       "reptile moves by sgd, whose rate is the paper's outer step; use {kind: sgd, rate: 1}",
 		"network.order=third":        "order",
-		"network.encoder.unpadded=1": "with strides pads all its blocks",
+		"network.encoder.unpadded=1": "a strided Conv-4 pads all its blocks",
 	} {
 		text := tinyMAML
 		if set == "network.kind=reptile" {
 			set = "network={kind: reptile}"
 		}
-		_, err := experiments.ParseConfig("tiny.yaml", []byte(text), overrides(t, set)...)
+		_, err := tool.Parse("tiny.yaml", []byte(text), overrides(t, set)...)
 		if err == nil {
-			_, err = experiments.Run(t.Context(), parse(t, text, set), experiments.Options{Out: t.TempDir()})
+			_, err = tool.Run(t.Context(), parse(t, text, set), experiments.Options{Out: t.TempDir()})
 		}
 		assert.ErrorContains(t, err, want, set)
 	}
@@ -112,7 +111,7 @@ func TestWhatDoesNotGoWithAdaptiveNetworks(t *testing.T) {
 
 // threads: 0 works on all cores.
 func TestAdaptiveNetworksTakeAllCores(t *testing.T) {
-	r, err := experiments.Run(t.Context(), parse(t, tinyMAML, "threads=0", "train.steps=1"), experiments.Options{Out: t.TempDir()})
+	r, err := tool.Run(t.Context(), parse(t, tinyMAML, "threads=0", "train.steps=1"), experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	assert.Equal(t, runtime.NumCPU(), r.Machine.Threads)
 }

@@ -30,7 +30,7 @@ validation: {share: 0.1, every: 2}
 
 func runStories(t *testing.T, dir string, sets ...string) *results.Result {
 	t.Helper()
-	r, err := experiments.Run(t.Context(), parse(t, tinyStories, sets...), experiments.Options{Out: dir})
+	r, err := tool.Run(t.Context(), parse(t, tinyStories, sets...), experiments.Options{Out: dir})
 	require.NoError(t, err)
 	return r
 }
@@ -106,7 +106,7 @@ func TestLinearStartIsOfTheModel(t *testing.T) {
 	dir := t.TempDir()
 	// The last epoch alone has softmaxes, and no rate to speak of moves the model away from the first.
 	r := runStories(t, dir, "train.linear_start={epochs: 5, factor: 1}", "optimizer.rate=1e-30", "validation.every=1")
-	x, err := experiments.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 1})
+	x, err := tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 1})
 	require.NoError(t, err)
 	sum := x[0].Empty[0]
 	for _, s := range x[0].Sentences {
@@ -119,7 +119,7 @@ func TestLinearStartIsOfTheModel(t *testing.T) {
 func TestExplain(t *testing.T) {
 	dir := t.TempDir()
 	runStories(t, dir, "train.linear_start.epochs=0")
-	all, err := experiments.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 2, Count: 3})
+	all, err := tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 2, Count: 3})
 	require.NoError(t, err)
 	require.Len(t, all, 3)
 	for _, x := range all {
@@ -141,18 +141,18 @@ func TestExplain(t *testing.T) {
 		assert.Equal(t, 2, supports)
 		assert.InDeltaSlice(t, []float64{1, 1}, sums, 1e-5)
 	}
-	wrong, err := experiments.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 2, Count: 100, Wrong: true})
+	wrong, err := tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 2, Count: 100, Wrong: true})
 	require.NoError(t, err)
 	require.NotEmpty(t, wrong)
 	for _, x := range wrong {
 		assert.NotEqual(t, x.Answer, x.Said)
 	}
 
-	_, err = experiments.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 3, Count: 1})
+	_, err = tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 3, Count: 1})
 	assert.ErrorContains(t, err, "there is no task 3 among the run's: choose one of [1 2]")
 	run(t, filepath.Join(dir, "other"))
-	_, err = experiments.Explain(t.Context(), filepath.Join(dir, "other"), experiments.ExplainOptions{Task: 1, Count: 1})
-	assert.ErrorContains(t, err, "it reads no stories")
+	_, err = tool.Explain(t.Context(), filepath.Join(dir, "other"), experiments.ExplainOptions{Task: 1, Count: 1})
+	assert.ErrorContains(t, err, "protonet reads no stories")
 }
 
 // babiFolder writes task 1 in the released layout, whose test file has a story with unknown words, one with an unknown answer,
@@ -195,12 +195,12 @@ optimizer: {kind: adam, rate: 0.02}
 validation: {share: 0.1}
 `
 	dir, data := t.TempDir(), babiFolder(t)
-	r, err := experiments.Run(t.Context(), parse(t, text), experiments.Options{Out: dir, Data: data})
+	r, err := tool.Run(t.Context(), parse(t, text), experiments.Options{Out: dir, Data: data})
 	require.NoError(t, err)
 	assert.Regexp(t, `^tasks_1-20_v1-2, sha256 [0-9a-f]{16}$`, r.Figures[0].Protocol.Edition)
 	assert.Equal(t, "en, test", r.Figures[0].Protocol.Split)
 	assert.GreaterOrEqual(t, r.Figures[0].Value, 100./3-1e-9, "an answer that training never gave is not said")
-	x, err := experiments.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 3, Data: data})
+	x, err := tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 3, Data: data})
 	require.NoError(t, err)
 	require.Len(t, x, 3)
 	assert.Equal(t, "hall", x[2].Said)
@@ -210,28 +210,28 @@ validation: {share: 0.1}
 	t.Setenv("ENGRAM_DATA", t.TempDir())
 	t.Setenv("ENGRAM_CACHE", t.TempDir())
 	t.Chdir(t.TempDir())
-	_, err = experiments.Run(t.Context(), parse(t, text), experiments.Options{Out: t.TempDir()})
+	_, err = tool.Run(t.Context(), parse(t, text), experiments.Options{Out: t.TempDir()})
 	assert.ErrorContains(t, err, "engram data fetch babi")
-	_, err = experiments.Run(t.Context(), parse(t, text, "validation.share=0.01"), experiments.Options{Out: t.TempDir(), Data: data})
+	_, err = tool.Run(t.Context(), parse(t, text, "validation.share=0.01"), experiments.Options{Out: t.TempDir(), Data: data})
 	assert.ErrorContains(t, err, "validation.share 0.01 leaves 42 questions to train joint on and 0 for validation")
 }
 
 func TestMistakesInStoryFiles(t *testing.T) {
 	const good = "name: x\nnetwork: memnet\n"
 	for text, want := range map[string]string{
-		good + "dataset: omniglot\n":                                                       `x.yaml:3: dataset: memnet answers questions about stories, and "omniglot" has none; use babi or stories`,
-		"name: x\nnetwork: protonet\ndataset: babi\n":                                      `x.yaml:2: network: unknown kind "protonet"`,
+		good + "dataset: omniglot\n":                                                       `x.yaml:2: network: memnet learns from stories, and omniglot holds images; use one of stories, babi, or another network`,
+		"name: x\nnetwork: protonet\ndataset: babi\n":                                      `x.yaml:2: network: protonet learns from images, and babi holds stories; use one of strokes, omniglot, images, or another network`,
 		good + "dataset: {kind: babi, tasks: [21]}\n":                                      `x.yaml:3: dataset.tasks.0: must be at most 20`,
-		good + "dataset: {kind: babi, tasks: [2, 1, 2]}\n":                                 `x.yaml:3: dataset: tasks: one is named twice`,
+		good + "dataset: {kind: babi, tasks: [2, 1, 2]}\n":                                 `x.yaml:3: dataset.tasks: one is named twice`,
 		good + "train: {epochs: 5, linear_start: {epochs: 5}}\n":                           `x.yaml:3: train.linear_start.epochs: leaves none of the 5 epochs`,
 		good + "train: {linear_start: {epochs: 2, patience: 1}}\nvalidation: {share: 0}\n": `x.yaml:3: train.linear_start.patience: needs validation.share, which is 0`,
 		good + "train: {steps: 5}\n":                                                       `x.yaml:3: train: unknown key "steps"`,
 		good + "test: [{length: 5}]\n":                                                     `x.yaml:3: unknown key "test"`,
 		"name: x\nnetwork: {kind: memnet, encoding: positions}\n":                          `x.yaml:2: network.encoding: `,
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := experiments.ParseConfig("x.yaml", []byte(good))
+	_, err := tool.Parse("x.yaml", []byte(good))
 	assert.NoError(t, err, "the built-in stories need nothing more")
 }

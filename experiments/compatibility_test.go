@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/schema"
 )
 
@@ -73,33 +73,20 @@ var tinyExperiments = map[string]string{
 	"ntm":         onCopy,
 }
 
-// withoutMemory are the networks that no memory plugs into.
-var withoutMemory = []string{"transfer", "maml", "reptile"}
-
-// kinds are the valid ones that the registry names for a section, given a file in which it has none of them.
-func kinds(t *testing.T, text, section string) []string {
-	t.Helper()
-	_, err := experiments.ParseConfig("x.yaml", []byte(text))
-	var mistakes *schema.Error
-	require.True(t, errors.As(err, &mistakes), "%v", err)
-	for _, p := range mistakes.Problems {
-		if p.Path == section && p.Valid != nil {
-			return p.Valid
+// networks lists every network that a memory plugs into, and the family of its memory.
+func networks(parts *registry.Parts) (names []string, family map[string]string) {
+	family = map[string]string{}
+	for _, f := range parts.Families() {
+		for _, row := range f.Rows {
+			schema.Fields(row.Config, func(key, of string) {
+				if strings.HasSuffix(f.Name, "network") && key == "memory" {
+					names, family[row.Name] = append(names, row.Name), of
+				}
+			})
 		}
 	}
-	t.Fatalf("no valid kinds of %s in: %v", section, err)
-	return nil
-}
-
-// networks are those that the registry knows for any data set.
-func networks(t *testing.T) []string {
-	found := map[string]bool{}
-	for _, data := range kinds(t, "name: x\nnetwork: ntm\ndataset: none\ntest: [{}]\n", "dataset") {
-		for _, n := range kinds(t, "name: x\nnetwork: none\ndataset: "+data+"\ntest: [{}]\n", "network") {
-			found[n] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(found))
+	slices.Sort(names)
+	return names, family
 }
 
 // Every network is trained a little on every memory and under every metric, and its loss falls, or the registry says why
@@ -113,10 +100,11 @@ func TestCompatibility(t *testing.T) {
 	underMetric := func(network, metric string) string {
 		return file(network, "{kind: prototype, metric: "+metric+", scale: 1}")
 	}
-	rows := slices.DeleteFunc(networks(t), func(network string) bool { return slices.Contains(withoutMemory, network) })
+	parts := tool.Parts()
+	rows, family := networks(parts)
 	var columns []string
 	for _, network := range rows {
-		for _, memory := range kinds(t, file(network, "unknown"), "network.memory") {
+		for _, memory := range schema.KindNames(parts, family[network]) {
 			if !slices.Contains(columns, memory) {
 				columns = append(columns, memory)
 			}
@@ -126,7 +114,7 @@ func TestCompatibility(t *testing.T) {
 	var b bytes.Buffer
 	// pair puts down whether a network goes with a memory or a metric, and tries it.
 	pair := func(network, with, text string) (refusal string) {
-		c, err := experiments.ParseConfig("x.yaml", []byte(text))
+		c, err := tool.Parse("x.yaml", []byte(text))
 		if err == nil {
 			b.WriteString(" learns |")
 			t.Run(network+" on "+with, func(t *testing.T) { learnsTiny(t, c) })
@@ -161,7 +149,7 @@ func TestCompatibility(t *testing.T) {
 			comparing = append(comparing, network)
 		}
 	}
-	table(kinds(t, underMetric("protonet", "unknown"), "network.memory.metric"), comparing, underMetric)
+	table(parts.Metrics.Names(), comparing, underMetric)
 	const path = "../results/compatibility.md"
 	if *update {
 		require.NoError(t, os.WriteFile(path, b.Bytes(), 0o644))
@@ -174,7 +162,7 @@ func TestCompatibility(t *testing.T) {
 // learnsTiny trains and sees the loss of the last steps below that of the first ones.
 func learnsTiny(t *testing.T, c *experiments.Config) {
 	dir := t.TempDir()
-	_, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+	_, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
 	require.NoError(t, err)
 	var first, last float64
 	lines := metrics(t, dir)

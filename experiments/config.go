@@ -3,124 +3,54 @@ package experiments
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
+	"github.com/engram-go/engram/experiments/kinds"
+	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
-	"github.com/engram-go/engram/nn"
-	"github.com/engram-go/engram/tensor"
 )
 
-// Common are the keys that every experiment file has, whatever its network learns.
-type Common struct {
-	Name  string `yaml:"name" required:"true" minlen:"1" doc:"what the run folder and the tables call the experiment"`
-	About string `yaml:"about" doc:"what it reproduces, in a sentence"`
-	Seed  uint64 `yaml:"seed" doc:"of initialisation, training data and noise; test data do not depend on it"`
+// A Tool is Engram with a set of parts. It may be used from many goroutines; but see [Tool.Run] for threads.
+type Tool struct{ parts *registry.Parts }
 
-	Dataset schema.Section `yaml:"dataset" doc:"what is learned from; it decides which keys train, validation and test have"`
-	Network schema.Section `yaml:"network" required:"true" doc:"what is trained"`
+// New returns a Tool with the parts given, to which no rows are added any more.
+func New(parts *registry.Parts) *Tool { return &Tool{parts} }
 
-	Optimizer schema.Section `yaml:"optimizer" doc:"adam, adamw, rmsprop or sgd"`
-	Schedule  schema.Section `yaml:"schedule" doc:"of the learning rate: constant, step, linear or cosine"`
+// Standard returns a Tool with Engram's own parts.
+func Standard() *Tool { return New(registry.Standard()) }
 
-	Device  string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto"`
-	Slurm   *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
-	Threads int    `yaml:"threads" min:"0" doc:"for one operation, or of methods that adapt to each task for as many tasks; 0 means all cores"`
-}
-
-// Slurm is what a job of a run asks Slurm for. What is left out is not asked for.
-type Slurm struct {
-	Partition string   `yaml:"partition" doc:"as sbatch has it"`
-	Time      string   `yaml:"time" doc:"of a job at most, as sbatch reads it: minutes, or D-HH:MM:SS in quotes; a run may take several jobs"`
-	Memory    string   `yaml:"memory" doc:"of a job, as sbatch reads it: 4G"`
-	CPUs      int      `yaml:"cpus" min:"0" doc:"cores of a job; 0 stands for threads"`
-	GPUs      int      `yaml:"gpus" min:"0"`
-	AtOnce    int      `yaml:"at_once" min:"0" doc:"jobs at a time at most; 0 for no bound"`
-	Sbatch    []string `yaml:"sbatch" doc:"further options of sbatch, such as --account=lab"`
-}
-
-// Validate implements schema.Validator.
-func (c *Common) Validate() error {
-	var errs []error
-	if c.Network.Kind() == "" {
-		errs = append(errs, schema.At("network", errors.New("there is none to train; give its kind")))
-	}
-	if _, err := tensor.ParseDevice(c.Device); err != nil {
-		errs = append(errs, schema.At("device", err))
-	}
-	return errors.Join(errs...)
-}
-
-// Loop are the keys of train that every experiment file has.
-type Loop struct {
-	Batch int `yaml:"batch" min:"1" doc:"examples a step: episodes, sequences, or the images of a classifier"`
-	Steps int `yaml:"steps" min:"0" doc:"optimiser steps at most; 0 tests the network as it is made"`
-
-	Clip     Clip `yaml:"clip"`
-	Report   int  `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`
-	Save     int  `yaml:"save" min:"1" doc:"steps between checkpoints"`
-	Keep     int  `yaml:"keep" min:"1" doc:"checkpoints kept, the last ones: where one is damaged, a run goes on from the one before"`
-	Prefetch int  `yaml:"prefetch" min:"1" doc:"batches prepared ahead"`
-}
-
-// defaultKeep is the default of train.keep.
-const defaultKeep = 2
-
-// Clip bounds the gradient. Zero leaves it as it is.
-type Clip struct {
-	Value   float64 `yaml:"value" min:"0" doc:"of each element"`
-	Carried float64 `yaml:"carried" min:"0" doc:"of each element of what a step of a sequence hands to the step before it"`
-	Each    float64 `yaml:"each" min:"0" doc:"the norm of each parameter's"`
-	Norm    float64 `yaml:"norm" min:"0" doc:"of all gradients taken together"`
-}
-
-// Selection are the keys of validation that every experiment file has: how the best model is chosen, on validation data
-// only.
-type Selection struct {
-	Every    int `yaml:"every" min:"1" doc:"steps between validations"`
-	Patience int `yaml:"patience" min:"0" doc:"validations without a better one before training stops; 0 means never"`
-}
-
-func defaultCommon() Common {
-	return Common{
-		Seed:      1,
-		Dataset:   schema.NewSection("strokes", nil),
-		Optimizer: schema.NewSection("adam", nil),
-		Schedule:  schema.NewSection("constant", nil),
-		Device:    "auto",
-	}
-}
+// Parts returns the tables of the Tool.
+func (t *Tool) Parts() *registry.Parts { return t.parts }
 
 // Config is an experiment file that has been read and checked.
 type Config struct {
-	*Common
-	loop      *Loop
-	selection *Selection
+	*runner.Config
+	// Dataset is the kind of its data set.
+	Dataset string
 	// experiment is the file's own name, without what its matrix adds.
 	experiment string
-	file       any // the struct that was decoded, for Encode
+	file       kinds.File
 	slurm      *Slurm
-	work       work
-	optimizer  func(ps *nn.Params) nn.Optimizer
-	rate       float64
-	schedule   nn.Schedule
 }
 
-// Encode returns the resolved experiment file: every key with its value, as [ParseConfig] reads it back.
-func (c *Config) Encode() ([]byte, error) { return schema.Encode(c.file) }
+// Slurm is what a job of a run asks Slurm for.
+type Slurm = kinds.Slurm
 
-// LoadConfig reads and checks an experiment file, with --set overrides laid over it. A file with a matrix is refused
-// unless the overrides leave one run of it; see [LoadMatrix].
-func LoadConfig(file string, overrides ...schema.Override) (*Config, error) {
-	m, err := LoadMatrix(file, overrides...)
+// Load reads and checks an experiment file, with overrides laid over it. A file with a matrix is refused unless the overrides
+// leave one run of it; see [Tool.Matrix].
+func (t *Tool) Load(file string, overrides ...schema.Override) (*Config, error) {
+	m, err := t.Matrix(file, overrides...)
 	if err != nil {
 		return nil, err
 	}
 	return m.only()
 }
 
-// ParseConfig is [LoadConfig] for text that is at hand and builds on no other file; file is the name that messages call it
-// by.
-func ParseConfig(file string, text []byte, overrides ...schema.Override) (*Config, error) {
-	m, err := expand(schema.Parse(file, text, nil), overrides)
+// Parse is [Tool.Load] for text that builds on no other file; file is its name in messages.
+func (t *Tool) Parse(file string, text []byte, overrides ...schema.Override) (*Config, error) {
+	m, err := t.expand(schema.Parse(file, text, nil), overrides)
 	if err != nil {
 		return nil, err
 	}
@@ -128,57 +58,86 @@ func ParseConfig(file string, text []byte, overrides ...schema.Override) (*Confi
 	return m.only()
 }
 
-// resolve decodes and checks an experiment file.
-func resolve(doc *schema.Document) (*Config, error) {
-	into := newFile(doc.Kind("dataset"), doc.Kind("network"))
-	err := doc.Decode(into)
-	c := &Config{file: into}
-	// The sections are checked as well where the rest allows it, so that one run shows every mistake.
-	err = schema.Join(err, c.plan(into))
-	if err != nil {
+// RunConfig reads the configuration of a run folder, with overrides laid over it.
+func (t *Tool) RunConfig(dir string, overrides ...schema.Override) (*Config, error) {
+	f := runner.Folder(dir)
+	c, err := t.Load(f.ConfigFile(), overrides...)
+	return c, f.NotRun(err)
+}
+
+// testKeys are the keys that a run's tests are made from: what may change after training.
+var testKeys = []string{"test", "stream", "threads", "device"}
+
+// TestConfig reads the configuration of a run folder with overrides of its tests. Those of what was fixed in training are
+// refused.
+func (t *Tool) TestConfig(dir string, overrides ...schema.Override) (*Config, error) {
+	var errs []error
+	for _, o := range overrides {
+		if key, _, _ := strings.Cut(o.Path(), "."); !slices.Contains(testKeys, key) {
+			errs = append(errs, o.Errorf("is fixed: the model was trained so; only %s can change. A test may have a data set of its own: test.0.dataset", strings.Join(testKeys, ", ")))
+		}
+	}
+	if err := schema.Join(errs...); err != nil {
 		return nil, err
 	}
-	c.experiment = c.Name
+	return t.RunConfig(dir, overrides...)
+}
+
+// resolve decodes and checks an experiment file.
+func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
+	kind := kinds.Of(t.parts, doc.Kind("network"), doc.Kind("dataset"))
+	file := kind.New(t.parts)
+	err := doc.With(t.parts).Decode(file)
+	s := file.Sections()
+	if all := kinds.Networks(t.parts); s.Network.Kind() != "" && !slices.Contains(all, s.Network.Kind()) {
+		err = schema.Join(without(err, s.Network.Path()), s.Network.UnknownKind(all))
+	}
+	if mismatch := kind.Mismatch(t.parts, s.Network, s.Dataset); mismatch != nil {
+		return nil, schema.Join(mismatch, without(err, s.Dataset.Path()))
+	}
+	// The sections are planned where the rest is wrong, too, so that all mistakes are reported together.
+	work, planErr := file.Plan()
+	optimizer, optimizerErr := t.parts.Optimizers.Plan(&s.Optimizer)
+	schedule, scheduleErr := t.parts.Schedules.Plan(&s.Schedule)
+	if err := schema.Join(err, planErr, optimizerErr, scheduleErr); err != nil {
+		return nil, err
+	}
+	c := &Config{experiment: s.Name, file: file, Dataset: s.Dataset.Kind()}
+	// Where a run is computed is not part of the run.
+	c.slurm, s.Tail.Slurm = s.Tail.Slurm, nil
+	c.Config = &runner.Config{
+		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
+		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
+		Settle: func(device string) error {
+			s.Tail.Device = device
+			return settle(file)
+		},
+		Encode: func() ([]byte, error) { return schema.Encode(file) },
+	}
 	return c, nil
 }
 
-// experimentFile is what a kind of experiment decodes its file into.
-type experimentFile interface {
-	parts() (*Common, *Loop, *Selection)
-	// plan reads the sections that the kind of experiment has for itself.
-	plan() (work, error)
+// without returns an error without its problems at and below a path.
+func without(err error, path string) error {
+	var all *schema.Error
+	if !errors.As(err, &all) {
+		return err
+	}
+	kept := slices.DeleteFunc(slices.Clone(all.Problems), func(p schema.Problem) bool { return p.Path == path || within(p.Path, path) })
+	if len(kept) == 0 {
+		return nil
+	}
+	return &schema.Error{Problems: kept, Dropped: all.Dropped}
 }
 
-// plan reads the sections: all that can be checked before any work starts.
-func (c *Config) plan(file experimentFile) error {
-	c.Common, c.loop, c.selection = file.parts()
-	// Where a run is computed is not part of what it is.
-	c.slurm, c.Common.Slurm = c.Common.Slurm, nil
-	var err error
-	var errs []error
-	c.work, err = file.plan()
-	errs = append(errs, err)
-	c.optimizer, c.rate, err = planOptimizer(&c.Optimizer)
-	errs = append(errs, err)
-	c.schedule, err = planSchedule(&c.Schedule, int64(c.loop.Steps))
-	if _, ok := c.work.(recurrent); !ok && c.work != nil && c.loop.Clip.Carried > 0 {
-		errs = append(errs, schema.At("train.clip.carried", errors.New("is for networks that run over a sequence; leave it out")))
-	}
-	if p, ok := c.work.(paced); ok {
-		c.schedule = p.pace(c.schedule)
-	}
-	return schema.Join(append(errs, err)...)
-}
-
-// twice reports what is measured twice among tests that go by these names.
-func twice(names []string) error {
-	var errs []error
-	seen := map[string]bool{}
-	for i, name := range names {
-		if seen[name] {
-			errs = append(errs, schema.At(fmt.Sprintf("test.%d", i), fmt.Errorf("the same test as an earlier one: %s", name)))
+// settle fixes what parts leave to the machine on which a run starts.
+func settle(file kinds.File) (err error) {
+	schema.Walk(file, func(path, _ string, s *schema.Section) {
+		if c, ok := s.Resolved().(registry.Settler); ok && err == nil {
+			if err = c.Settle(); err != nil {
+				err = fmt.Errorf("%s: %w", path, err)
+			}
 		}
-		seen[name] = true
-	}
-	return errors.Join(errs...)
+	})
+	return err
 }

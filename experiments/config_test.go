@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/experiments/schema"
 )
 
@@ -18,7 +17,7 @@ func TestEveryExperimentFileIsValid(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		m, err := experiments.LoadMatrix(file)
+		m, err := tool.Matrix(file)
 		if assert.NoError(t, err) {
 			assert.Equal(t, strings.TrimSuffix(file, ".yaml"), m.Name, "a file is called what its experiment is called")
 			assert.NotEmpty(t, m.Runs[0].Config.About, "%s does not say what it reproduces", file)
@@ -41,29 +40,29 @@ func TestMistakesNamePlaceAndMend(t *testing.T) {
 		"name: x\nnetwork: protonet\n":                        `x.yaml:1: missing key "test"`,
 		"name: x\nnetwork: null\ntest: [{way: 5, shot: 1}]\n": `x.yaml:2: network: there is none to train; give its kind`,
 		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: cosin}}\ntest: [{way: 5, shot: 1}]\n":                `x.yaml:2: network.memory.metric: unknown kind "cosin"; did you mean "cosine"?`,
-		"name: x\nnetwork: {kind: relationnet, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":             `x.yaml:2: network.memory.metric: relationnet compares by a learned relation and by no other metric; leave metric out, or take protonet, which goes with cosine`,
-		"name: x\nnetwork: {kind: relationnet, memory: {kind: lrua, scale: 5}}\ntest: [{way: 5, shot: 1}]\n":                       `x.yaml:2: network.memory: scale: sharpens a softmax, and with loss: mse there is none; leave it out, or take loss: cross-entropy`,
-		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, merge: sum}}\ntest: [{way: 5, shot: 1}]\n":                   `x.yaml:2: network.memory: merge: sum grows with the examples of a class, which squared-euclidean takes for a distance; use mean, or metric: relation`,
+		"name: x\nnetwork: {kind: relationnet, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":             `x.yaml:2: network.memory.metric: a relation network compares by a learned relation and by no other metric; leave metric out, or use protonet, which goes with cosine`,
+		"name: x\nnetwork: {kind: relationnet, memory: {kind: lrua, scale: 5}}\ntest: [{way: 5, shot: 1}]\n":                       `x.yaml:2: network.memory: scale: sharpens a softmax, and with loss: mse there is none; leave it out, or use loss: cross-entropy`,
+		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, merge: sum}}\ntest: [{way: 5, shot: 1}]\n":                   `x.yaml:2: network.memory.metric: a memory that sums a class's keys (merge: sum) grows with the examples of a class, which squared-euclidean takes for a distance; use merge: mean, or metric: relation`,
 		"name: x\nnetwork: {kind: matchingnet, context: ful}\ntest: [{way: 5, shot: 1}]\n":                                         `x.yaml:2: network.context: unknown kind "ful"; did you mean "full"?`,
 		"name: x\nnetwork: {kind: protonet, context: full}\ntest: [{way: 5, shot: 1}]\n":                                           `x.yaml:2: network: unknown key "context" for kind "protonet"`,
 		"name: x\nnetwork: {kind: relationnet, loss: mean}\ntest: [{way: 5, shot: 1}]\n":                                           `x.yaml:2: network.loss: `,
 		"name: x\nnetwork: {kind: relationnet, encoder: {kind: conv4, pools: 5}}\ntest: [{way: 5, shot: 1}]\n":                     `x.yaml:2: network.encoder.pools: must be at most 4, got 5`,
 		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, fine_tune: {steps: 5, rate: 0}}]\n":                                  `x.yaml:3: test.0.fine_tune.rate: must be above 0, got 0`,
-		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, fine_tune: {steps: 5}}, {way: 5, shot: 1, fine_tune: {steps: 5}}]\n": `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot, inductive, 5 steps of fine-tuning at 0.01`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, fine_tune: {steps: 5}}, {way: 5, shot: 1, fine_tune: {steps: 5}}]\n": `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot`,
 		"name: x\nnetwork: protonet\nvalidation: {norm: both}\ntest: [{way: 5, shot: 1}]\n":                                        `x.yaml:3: validation.norm: `,
-		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1}]\n":                                               `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot, inductive`,
+		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1}]\n":                                               `x.yaml:3: test.1: the same test as an earlier one: 5-way 1-shot`,
 		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: omniglott}]\n":                                              `x.yaml:3: test.0.dataset: unknown kind "omniglott"; did you mean "omniglot"?`,
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := experiments.LoadConfig(filepath.Join(t.TempDir(), "none.yaml"))
+	_, err := tool.Load(filepath.Join(t.TempDir(), "none.yaml"))
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
 // One run of the program shows every mistake, those inside sections as well.
 func TestAllMistakesAtOnce(t *testing.T) {
-	_, err := experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\ntrain: {wya: 5}\noptimizer: {kind: adam, rte: 1}\n"))
+	_, err := tool.Parse("x.yaml", []byte("name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\ntrain: {wya: 5}\noptimizer: {kind: adam, rte: 1}\n"))
 	require.Error(t, err)
 	assert.Equal(t, 2, strings.Count(err.Error(), "did you mean"), "%v", err)
 }
@@ -72,11 +71,11 @@ func TestResolvedFileReadsBackTheSame(t *testing.T) {
 	files, err := filepath.Glob("*.yaml")
 	require.NoError(t, err)
 	for _, file := range files {
-		m, err := experiments.LoadMatrix(file)
+		m, err := tool.Matrix(file)
 		require.NoError(t, err)
 		once, err := m.Runs[0].Config.Encode()
 		require.NoError(t, err)
-		again, err := experiments.ParseConfig("resolved", once)
+		again, err := tool.Parse("resolved", once)
 		require.NoError(t, err, "%s", once)
 		twice, err := again.Encode()
 		require.NoError(t, err)
@@ -100,12 +99,12 @@ func TestReadmeExperimentIsValid(t *testing.T) {
 		require.NoError(t, err)
 		overrides = append(overrides, override)
 	}
-	_, err = experiments.ParseConfig("README.md", []byte(text), overrides...)
+	_, err = tool.Parse("README.md", []byte(text), overrides...)
 	assert.NoError(t, err)
 
 	_, rest, _ = strings.Cut(rest, "```yaml\n")
 	matrix, rest, _ := strings.Cut(rest, "```\n")
-	m, err := experiments.LoadMatrix(written(t, "mine-memories.yaml", matrix, "mine.yaml", text))
+	m, err := tool.Matrix(written(t, "mine-memories.yaml", matrix, "mine.yaml", text))
 	require.NoError(t, err)
 	assert.Len(t, m.Runs, 18)
 	assert.Contains(t, rest, "its 18 runs")

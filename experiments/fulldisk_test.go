@@ -42,15 +42,15 @@ func TestAFullDiskCostsNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { assert.NoError(t, syscall.Unmount(disk, 0)) })
 	sets := []string{"train.save=2", "train.report=1"}
-	want, err := experiments.Run(t.Context(), config(t, sets...), experiments.Options{Out: filepath.Join(t.TempDir(), "undisturbed")})
+	want, err := tool.Run(t.Context(), config(t, sets...), experiments.Options{Out: filepath.Join(t.TempDir(), "undisturbed")})
 	require.NoError(t, err)
 	dir := filepath.Join(disk, "run")
 	for step := int64(1); step <= want.Training.Steps; step++ {
-		_, err := experiments.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir, Reporter: filler{t: t, dir: disk, step: step}})
+		_, err := tool.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir, Reporter: filler{t: t, dir: disk, step: step}})
 		require.ErrorIs(t, err, syscall.ENOSPC, "step %d", step)
-		assert.ErrorContains(t, err, "no space left on device; what was saved is intact: make room, then go on with: engram resume "+dir)
+		assert.ErrorContains(t, err, "no space left on device; what was saved is intact: make room, then continue with: engram resume "+dir)
 		require.NoError(t, os.Remove(filepath.Join(disk, "ballast")))
-		_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
+		_, err = tool.Resume(t.Context(), dir, experiments.Options{})
 		require.NoError(t, err)
 		got, err := results.Read(filepath.Join(dir, "result.json"))
 		require.NoError(t, err)

@@ -37,7 +37,7 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 	before := tensor.Live()
 	dir := filepath.Join(t.TempDir(), "run")
 	said := &notes{}
-	r, err := experiments.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: said})
+	r, err := tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: said})
 	require.NoError(t, err)
 	assert.Equal(t, before, tensor.Live())
 	assert.Contains(t, said.lines, "encoder.block2.norm.running_var [8] ← encoder.1.1.running_var")
@@ -48,12 +48,11 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 	assert.Zero(t, r.Figures[0].Protocol.TrainWay)
 	assert.Greater(t, r.Figures[1].Value, 40.0, "random features tell strokes apart better than chance, which is 20 %%")
 
-	c, err := experiments.RunConfig(dir)
+	again, err := tool.Evaluate(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
-	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
-	require.NoError(t, err)
+	figures := again.Figures
 	assert.Equal(t, r.Figures, figures)
-	again, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	again, err = tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, r.Figures, again.Figures)
 
@@ -103,14 +102,14 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 
 // An import that is interrupted while it tests goes on with testing, not with training.
 func TestInterruptedImportResumes(t *testing.T) {
-	want, err := experiments.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: t.TempDir()})
+	want, err := tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = experiments.Import(ctx, protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: &testStopper{cancel: cancel}})
+	_, err = tool.Import(ctx, protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: &testStopper{cancel: cancel}})
 	require.ErrorIs(t, err, context.Canceled)
 	assert.ErrorContains(t, err, "engram resume "+dir)
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	assert.NoFileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
@@ -126,7 +125,7 @@ func (s *testStopper) Testing(string, int) { s.cancel() }
 
 func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	_, err := experiments.Import(t.Context(), protonetOmniglot(t, "network.encoder.filters=16"), authors, nil, experiments.Options{Out: dir})
+	_, err := tool.Import(t.Context(), protonetOmniglot(t, "network.encoder.filters=16"), authors, nil, experiments.Options{Out: dir})
 	require.Error(t, err)
 	assert.Equal(t, 48, strings.Count(err.Error(), "\n")-1, "24 parameters and buffers, and 24 tensors: %v", err)
 	assert.ErrorContains(t, err, "encoder.block1.conv.weight [16 1 3 3] has no counterpart in the file")
@@ -134,7 +133,7 @@ func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 	assert.NoDirExists(t, dir)
 
 	run(t, dir)
-	_, err = experiments.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir})
+	_, err = tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir})
 	assert.ErrorContains(t, err, "holds a run already")
 	assert.NoFileExists(t, filepath.Join(dir, "import.yaml"))
 }
@@ -143,7 +142,7 @@ func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 func TestImportOfAnEngramModel(t *testing.T) {
 	from := t.TempDir()
 	want := run(t, from)
-	r, err := experiments.Import(t.Context(), config(t, "name=other", "network.kind=matchingnet", "network.memory={kind: prototype, metric: squared-euclidean, scale: 1}"),
+	r, err := tool.Import(t.Context(), config(t, "name=other", "network.kind=matchingnet", "network.memory={kind: prototype, metric: squared-euclidean, scale: 1}"),
 		filepath.Join(from, "model.safetensors"), nil, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	assert.Equal(t, want.Figures[0].Value, r.Figures[0].Value)

@@ -14,14 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
-	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
 )
 
 const schemaFile = "experiment.schema.json"
 
 // The committed schema is the one of the structs and the registry as they are.
 func TestJSONSchemaIsUpToDate(t *testing.T) {
-	want, err := experiments.JSONSchema()
+	want, err := tool.JSONSchema()
 	require.NoError(t, err)
 	if *update {
 		require.NoError(t, os.WriteFile(schemaFile, want, 0o644))
@@ -66,15 +66,16 @@ func TestJSONSchemaTakesWhatIsInOrder(t *testing.T) {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		texts[file] = string(text)
-		m, err := experiments.LoadMatrix(file)
+		m, err := tool.Matrix(file)
 		require.NoError(t, err)
 		resolved, err := m.Runs[0].Config.Encode()
 		require.NoError(t, err)
 		texts[file+", resolved"] = string(resolved)
 	}
+	_, family := networks(tool.Parts())
 	for network, text := range tinyExperiments { // and with every memory
 		text = strings.ReplaceAll(text, "NETWORK", network)
-		for _, memory := range kinds(t, strings.ReplaceAll(text, "MEMORY", `"-"`), "network.memory") {
+		for _, memory := range schema.KindNames(tool.Parts(), family[network]) {
 			texts[network+" with "+memory] = strings.ReplaceAll(text, "MEMORY", memory)
 		}
 	}
@@ -151,7 +152,6 @@ func TestJSONSchemaRefusesWhatIsNot(t *testing.T) {
 		"name: x\nnetwork: {kind: protonet, memory: {metric: cosin}}\ntest: [{way: 5, shot: 1}]\n",
 		"name: x\nnetwork: {kind: protonet, memory: {slots: 5}}\ntest: [{way: 5, shot: 1}]\n",
 		"name: x\nnetwork: {kind: protonet, context: full}\ntest: [{way: 5, shot: 1}]\n",
-		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, head: mean}]\n",
 		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: copy}]\n",
 		"name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1, dataset: {split: lake}}]\n",
 		"name: x\nnetwork: transfer\ntest: [{way: 5, shot: 1, head: {kind: mean, epochs: 3}}]\n",
@@ -179,7 +179,7 @@ func TestJSONSchemaRefusesWhatIsNot(t *testing.T) {
 		assert.Error(t, validate(text), "the schema takes:\n%s", text)
 		file := filepath.Join(filepath.Dir(base), "x.yaml")
 		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
-		_, err := experiments.LoadMatrix(file)
+		_, err := tool.Matrix(file)
 		assert.Error(t, err, "the program takes:\n%s", text)
 	}
 }
@@ -196,7 +196,7 @@ func TestJSONSchemaIsNoStricterThanTheProgram(t *testing.T) {
 		strings.NewReplacer("NETWORK", "memnet", "MEMORY", "keyvalue").Replace(onStories),
 		"name: x\nnetwork: transfer\ntest: [{way: 5, shot: 1, head: cosine, dataset: omniglot}]\noptimizer: sgd\n",
 	} {
-		c, err := experiments.ParseConfig("x.yaml", []byte(text))
+		c, err := tool.Parse("x.yaml", []byte(text))
 		require.NoError(t, err)
 		resolved, err := c.Encode()
 		require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestJSONSchemaIsNoStricterThanTheProgram(t *testing.T) {
 		try := func() {
 			text, err := yaml.Marshal(root)
 			require.NoError(t, err)
-			if _, err := experiments.ParseConfig("x.yaml", text); err != nil {
+			if _, err := tool.Parse("x.yaml", text); err != nil {
 				refused++
 				return
 			}
@@ -220,7 +220,7 @@ func TestJSONSchemaIsNoStricterThanTheProgram(t *testing.T) {
 				for key, old := range in {
 					at := path + "." + key
 					if path == "" && slices.Contains([]string{"dataset", "network", "labels", "train", "validation", "test"}, key) {
-						at = c.Network.Kind() + at // of its own kind of file
+						at = c.Network + at // of its own kind of file
 					}
 					each(at, old)
 					if seen[at] {

@@ -26,9 +26,9 @@ func TestKilledChild(t *testing.T) {
 	}
 	var err error
 	if _, missing := os.Stat(filepath.Join(dir, "config.yaml")); missing != nil {
-		_, err = experiments.Run(t.Context(), config(t, "train.save=1", "train.steps=40"), experiments.Options{Out: dir})
+		_, err = tool.Run(t.Context(), config(t, "train.save=1", "train.steps=40"), experiments.Options{Out: dir})
 	} else {
-		_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
+		_, err = tool.Resume(t.Context(), dir, experiments.Options{})
 	}
 	require.NoError(t, err)
 }

@@ -27,7 +27,7 @@ test: [{way: 3, samples: 4, episodes: 60}, {way: 2, samples: 2, episodes: 20, sh
 func TestMANNTrainsResumesAndReports(t *testing.T) {
 	before := tensor.Live()
 	whole := t.TempDir()
-	want, err := experiments.Run(t.Context(), parse(t, tinyMANN), experiments.Options{Out: whole})
+	want, err := tool.Run(t.Context(), parse(t, tinyMANN), experiments.Options{Out: whole})
 	require.NoError(t, err)
 	var names []string
 	for _, f := range want.Figures {
@@ -72,7 +72,7 @@ func TestEveryMANN(t *testing.T) {
 		dir := t.TempDir()
 		sets = append(sets, "train.steps=30", "train.report=1", "train.batch=8", "optimizer.rate=1e-2", "validation.episodes=0",
 			"test=[{way: 2, samples: 2, episodes: 2}]")
-		_, err := experiments.Run(t.Context(), parse(t, tinyMANN, sets...), experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), parse(t, tinyMANN, sets...), experiments.Options{Out: dir})
 		require.NoError(t, err, sets)
 		var first, last float64
 		for _, m := range metrics(t, dir) {
@@ -101,12 +101,12 @@ func TestMANNMistakes(t *testing.T) {
 	const good = "name: x\nnetwork: mann\n"
 	for text, want := range map[string]string{
 		"name: x\nnetwork: man\ntest: [{way: 5, shot: 1}]\n":                                 `x.yaml:2: network: unknown kind "man"; did you mean "mann"?`,
-		good + "dataset: copy\ntest: [{way: 5}]\n":                                           "x.yaml:3: dataset: mann is shown images, and copy has none; use one of omniglot, strokes, images, or another network",
+		good + "dataset: copy\ntest: [{way: 5}]\n":                                           "x.yaml:2: network: mann learns from images, and copy holds sequences; use one of strokes, omniglot, images, or another network",
 		good + "test: [{way: 5}]\nlabels: onehot\n":                                          `x.yaml:4: labels: unknown kind "onehot"; did you mean "one-hot"?`,
 		good + "test: [{way: 5}]\nlabels: {kind: one-hot, length: 5}\n":                      `x.yaml:4: labels: unknown key "length" for kind "one-hot"`,
 		good + "test: [{way: 5}]\nlabels: {kind: strings, length: 0}\n":                      "x.yaml:4: labels.length: must be at least 1",
-		good + "test: [{way: 5}, {way: 6}]\n":                                                "x.yaml:3: test.1.way: one-hot labels of 5 classes do not name 6: raise train.way, or use labels: strings",
-		good + "test: [{way: 5}, {way: 5, episodes: 7}]\n":                                   "x.yaml:3: test.1: the same test as an earlier one: 5 classes of 10 images",
+		good + "test: [{way: 5}, {way: 6}]\n":                                                "labels: test.1.way: one-hot labels of 5 classes do not name 6: raise train.way, or use other labels",
+		good + "test: [{way: 5}, {way: 5}]\n":                                                "x.yaml:3: test.1: the same test as an earlier one: 5 classes",
 		good + "test: [{way: 5}]\ntrain: {shot: 1}\n":                                        `x.yaml:4: train: unknown key "shot"`,
 		"name: x\nnetwork: {kind: mann, encoder: conv5}\ntest: [{way: 5}]\n":                 `x.yaml:2: network.encoder: unknown kind "conv5"; did you mean "conv4"?`,
 		"name: x\nnetwork: {kind: mann, memory: {kind: lrua, reads: 4}}\ntest: [{way: 5}]\n": `x.yaml:2: network.memory: unknown key "reads" for kind "lrua"`,
@@ -114,7 +114,7 @@ func TestMANNMistakes(t *testing.T) {
 		"name: x\nnetwork: {kind: mann, encoder: {kind: none, n: 1}}\ntest: [{way: 5}]\n":    `x.yaml:2: network.encoder: unknown key "n" for kind "none"`,
 		good + "test: [{way: 5, turn: -1}]\n":                                                "x.yaml:3: test.0.turn: must be at least 0",
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -126,10 +126,10 @@ func TestImpossibleMANNEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"train.way=9":                 "validation: episode: 9-way",
 		"test=[{way: 3, samples: 5}]": "test/3 classes: episode: ",
 		"labels={kind: strings, length: 1, letters: 2}":             "train: episode: 3 classes but only 2 different labels",
-		"network.encoder={kind: conv4, filters: 4}|dataset.size=15": "needs 16×16 pixels at least",
+		"network.encoder={kind: conv4, filters: 4}|dataset.size=15": "needs images of at least 16×16 pixels",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
-		_, err := experiments.Run(t.Context(), parse(t, tinyMANN, strings.Split(set, "|")...), experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), parse(t, tinyMANN, strings.Split(set, "|")...), experiments.Options{Out: dir})
 		assert.ErrorContains(t, err, want, set)
 		assert.NoDirExists(t, dir)
 	}

@@ -40,14 +40,14 @@ type MatrixRun struct {
 	Config    *Config
 }
 
-// LoadMatrix reads an experiment file and all runs of its matrix, and checks them as a whole. An override of a key of the
+// Matrix reads an experiment file and all runs of its matrix, and checks them as a whole. An override of a key of the
 // matrix leaves of that axis the one value; others are laid over every run.
-func LoadMatrix(file string, overrides ...schema.Override) (*Matrix, error) {
+func (t *Tool) Matrix(file string, overrides ...schema.Override) (*Matrix, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("experiment file: %w", err)
 	}
-	m, err := expand(schema.Parse(file, text, os.ReadFile), overrides)
+	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ type axis struct {
 // coordinate tells which of the axis's values a run has.
 func (a axis) coordinate(i int) string { return a.name + "=" + a.Values[i].Label() }
 
-func expand(doc *schema.Document, overrides []schema.Override) (*Matrix, error) {
+func (t *Tool) expand(doc *schema.Document, overrides []schema.Override) (*Matrix, error) {
 	axes, err := planAxes(doc.Matrix(), overrides)
 	count := 1
 	for _, a := range axes {
@@ -83,14 +83,14 @@ func expand(doc *schema.Document, overrides []schema.Override) (*Matrix, error) 
 			break
 		}
 	}
-	if err != nil { // the rest of the file is told of as one of its runs has it
+	if err != nil { // of the rest of the file, only the first run's problems are reported
 		count = min(count, 1)
 	}
 	m := &Matrix{}
 	var found faults
 	for i := range count {
 		at := place(axes, i)
-		run, runErr := newRun(doc, axes, at, overrides)
+		run, runErr := t.newRun(doc, axes, at, overrides)
 		if runErr != nil {
 			found.add(i, runErr)
 			continue
@@ -180,7 +180,7 @@ func shortest(axes []axis, i int) string {
 }
 
 // newRun reads the run that has the values at a place of the axes.
-func newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Override) (MatrixRun, error) {
+func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Override) (MatrixRun, error) {
 	var r MatrixRun
 	var all, group []string
 	for k, a := range axes {
@@ -194,7 +194,7 @@ func newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Over
 	}
 	r.Overrides = append(r.Overrides, overrides...)
 	var err error
-	if r.Config, err = resolve(doc.Set(r.Overrides...)); err != nil {
+	if r.Config, err = t.resolve(doc.Set(r.Overrides...)); err != nil {
 		return r, err
 	}
 	r.Name = schema.Shorten(strings.Join(all, ","), 150)
@@ -203,6 +203,7 @@ func newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Over
 		name := schema.Shorten(strings.Join(group, ","), 150)
 		r.Folder = path.Join(name, r.Folder)
 		r.Config.Name += "/" + name
+		r.Config.file.Sections().Head.Name = r.Config.Name
 	}
 	return r, nil
 }

@@ -8,8 +8,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/engram-go/engram/experiments"
 )
 
 // written puts files into a new folder and returns the path of the first one.
@@ -39,7 +37,7 @@ matrix:
 
 func TestMatrixExpandsInTheOrderOfTheFile(t *testing.T) {
 	file := written(t, "x.yaml", grid, "base.yaml", gridBase)
-	m, err := experiments.LoadMatrix(file, overrides(t, "optimizer.rate=0.5")...)
+	m, err := tool.Matrix(file, overrides(t, "optimizer.rate=0.5")...)
 	require.NoError(t, err)
 	assert.Equal(t, "grid", m.Name)
 	assert.Equal(t, file, m.File)
@@ -66,7 +64,7 @@ func TestMatrixExpandsInTheOrderOfTheFile(t *testing.T) {
 	}
 
 	// The resolved text, and the overrides on the command line, are the same run.
-	again, err := experiments.ParseConfig("config.yaml", text)
+	again, err := tool.Parse("config.yaml", text)
 	require.NoError(t, err)
 	twice, err := again.Encode()
 	require.NoError(t, err)
@@ -76,7 +74,7 @@ func TestMatrixExpandsInTheOrderOfTheFile(t *testing.T) {
 		sets = append(sets, o.String())
 	}
 	assert.Equal(t, []string{"train.way=20", "network.memory={kind: lrua, slots: 50}", "seed=3", "optimizer.rate=0.5"}, sets)
-	picked, err := experiments.LoadConfig(file, overrides(t, sets...)...)
+	picked, err := tool.Load(file, overrides(t, sets...)...)
 	require.NoError(t, err)
 	twice, err = picked.Encode()
 	require.NoError(t, err)
@@ -85,13 +83,13 @@ func TestMatrixExpandsInTheOrderOfTheFile(t *testing.T) {
 
 func TestOverridesFixAxes(t *testing.T) {
 	file := written(t, "x.yaml", grid, "base.yaml", gridBase)
-	_, err := experiments.LoadConfig(file)
+	_, err := tool.Load(file)
 	assert.EqualError(t, err, file+" has a matrix of 12 runs: engram sweep "+file+" runs them, --set KEY=VALUE of each of train.way, network.memory, seed picks one")
-	_, err = experiments.LoadConfig(file, overrides(t, "train.way=5", "seed=1")...)
+	_, err = tool.Load(file, overrides(t, "train.way=5", "seed=1")...)
 	assert.ErrorContains(t, err, "a matrix of 2 runs")
 	assert.ErrorContains(t, err, "of each of network.memory picks one")
 
-	m, err := experiments.LoadMatrix(file, overrides(t, "network.memory=lrua", "network.memory.slots=7", "train.way=7")...)
+	m, err := tool.Matrix(file, overrides(t, "network.memory=lrua", "network.memory.slots=7", "train.way=7")...)
 	require.NoError(t, err)
 	require.Len(t, m.Runs, 3)
 	assert.Equal(t, "way=7,memory=lrua/seed-1", m.Runs[0].Folder, "an axis that is fixed stays in the name")
@@ -99,7 +97,7 @@ func TestOverridesFixAxes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "slots: 7\n", "what comes after an override of the axis is laid over it")
 
-	_, err = experiments.LoadMatrix(written(t, "x.yaml", strings.Replace(grid, "network.memory:", "network.memory.scale: [1, 2] #", 1), "base.yaml", gridBase), overrides(t, "network.memory=lrua")...)
+	_, err = tool.Matrix(written(t, "x.yaml", strings.Replace(grid, "network.memory:", "network.memory.scale: [1, 2] #", 1), "base.yaml", gridBase), overrides(t, "network.memory=lrua")...)
 	assert.EqualError(t, err, "--set network.memory=lrua: sets what the matrix varies, network.memory.scale; set that one, or set it after")
 }
 
@@ -113,12 +111,12 @@ func TestNamesOfRuns(t *testing.T) {
 		"matrix: {test.0: [{way: 5, shot: 3}]}\n":              {"test.0=way=5+shot=3", "test.0=way=5+shot=3/seed-1", "grid/test.0=way=5+shot=3"},
 		"matrix: {dataset: [{kind: omniglot, split: lake}]}\n": {"dataset=omniglot+split=lake", "dataset=omniglot+split=lake/seed-1", "grid/dataset=omniglot+split=lake"},
 	} {
-		m, err := experiments.LoadMatrix(written(t, "x.yaml", gridBase+text))
+		m, err := tool.Matrix(written(t, "x.yaml", gridBase+text))
 		require.NoError(t, err, text)
 		r := m.Runs[0]
 		assert.Equal(t, want, [3]string{r.Name, r.Folder, r.Config.Name}, text)
 	}
-	m, err := experiments.LoadMatrix(written(t, "x.yaml", gridBase+"matrix: {about: [a"+strings.Repeat("b", 500)+"]}\n"))
+	m, err := tool.Matrix(written(t, "x.yaml", gridBase+"matrix: {about: [a"+strings.Repeat("b", 500)+"]}\n"))
 	require.NoError(t, err)
 	assert.Less(t, len(m.Runs[0].Folder), 200, "a name that is long is cut")
 }
@@ -140,14 +138,14 @@ func TestMistakesInRunsOfAMatrix(t *testing.T) {
 		"matrix: {train.distort: [{shear: 2}], validation.way: [0, 1]}\n": `x.yaml:7: train.distort.shear: must be below 1, got 2`,
 	} {
 		file := written(t, "x.yaml", gridBase+text)
-		_, err := experiments.LoadMatrix(file)
+		_, err := tool.Matrix(file)
 		if assert.Error(t, err, text) {
 			assert.Contains(t, strings.ReplaceAll(err.Error(), filepath.Dir(file)+"/", ""), want)
 			assert.LessOrEqual(t, strings.Count(err.Error(), "\n"), 100)
 		}
 	}
 	// Three of four runs, which are no block.
-	_, err := experiments.LoadMatrix(written(t, "x.yaml", gridBase+"matrix: {network: [maml, reptile], train.way: [5, 20], optimizer: [adam, {kind: sgd, momentum: 1}]}\n"))
+	_, err := tool.Matrix(written(t, "x.yaml", gridBase+"matrix: {network: [maml, reptile], train.way: [5, 20], optimizer: [adam, {kind: sgd, momentum: 1}]}\n"))
 	require.Error(t, err)
 	assert.Equal(t, 1, strings.Count(err.Error(), "optimizer: reptile moves by sgd"), "%v", err)
 	assert.Contains(t, err.Error(), "optimizer.momentum: must be below 1, got 1 (runs with optimizer=sgd+momentum=1)")
@@ -155,24 +153,24 @@ func TestMistakesInRunsOfAMatrix(t *testing.T) {
 
 	digits := "0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
 	many := gridBase + "matrix:\n  seed: [" + digits + "]\n  train.query: [1" + digits + "]\n  train.report: [1" + digits + "]\n  train.save: [1" + digits + "]\n  train.keep: [1, 2]\n"
-	_, err = experiments.LoadMatrix(written(t, "x.yaml", many))
+	_, err = tool.Matrix(written(t, "x.yaml", many))
 	assert.ErrorContains(t, err, "x.yaml:12: matrix: train.keep: makes more than 10000 runs of this file; spread them over several")
 }
 
 // ParseConfig has no files beside its text.
 func TestTextAloneHasNoBase(t *testing.T) {
-	_, err := experiments.ParseConfig("x.yaml", []byte(grid))
+	_, err := tool.Parse("x.yaml", []byte(grid))
 	assert.ErrorContains(t, err, `x.yaml:1: base: this text stands alone and cannot build on "base.yaml"`)
-	_, err = experiments.ParseConfig("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"))
+	_, err = tool.Parse("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"))
 	assert.ErrorContains(t, err, "x.yaml has a matrix of 2 runs")
-	c, err := experiments.ParseConfig("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"), overrides(t, "seed=2")...)
+	c, err := tool.Parse("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"), overrides(t, "seed=2")...)
 	require.NoError(t, err)
 	assert.Equal(t, uint64(2), c.Seed)
 }
 
 // The kind of a base decides what the keys of the file mean.
 func TestBaseDecidesTheKindOfExperiment(t *testing.T) {
-	c, err := experiments.LoadConfig(written(t, "x.yaml", "base: y.yaml\ntest: [{length: 5}]\n", "y.yaml", "name: y\nnetwork: ntm\ndataset: copy\n"))
+	c, err := tool.Load(written(t, "x.yaml", "base: y.yaml\ntest: [{length: 5}]\n", "y.yaml", "name: y\nnetwork: ntm\ndataset: copy\n"))
 	require.NoError(t, err)
-	assert.Equal(t, "copy", c.Dataset.Kind())
+	assert.Equal(t, "copy", c.Dataset)
 }

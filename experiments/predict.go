@@ -1,45 +1,25 @@
 package experiments
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/experiments/kinds"
+	"github.com/engram-go/engram/experiments/measure"
+	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
-// predictor is work whose network tells the classes of images by a few that are labelled.
-type predictor interface {
-	work
-	// images says what an image is brought to for the network.
-	images() dataset.ImageOptions
-	// learner is the network, once it is built.
-	learner() fewshotLearner
-	// norm is the mode of batch norm that the network is chosen under.
-	norm() string
-	// ways is the only number of classes that the network tells apart; 0 where it may be any.
-	ways() int
-}
-
-func (w *fewshotWork) images() dataset.ImageOptions { return w.data.image }
-func (w *fewshotWork) learner() fewshotLearner      { return w.net }
-func (w *fewshotWork) norm() string                 { return w.file.Validation.Norm }
-
-func (w *fewshotWork) ways() int {
-	if !w.adapts {
-		return 0
-	}
-	return w.file.Train.Way
-}
-
-// Prediction is what a network takes an image for.
+// Prediction is the class that a network gives to an image.
 type Prediction struct {
 	File          string             `json:"file"`
 	Class         string             `json:"class"`
@@ -53,9 +33,9 @@ type ClassProbability struct {
 	Probability float64 `json:"probability"`
 }
 
-// PredictOptions say what is told apart. Support and Query must be given.
+// PredictOptions say what is classified by what. Support and Query must be given.
 type PredictOptions struct {
-	// Support is a folder with a folder of images for each class; see dataset.LoadFolder. Classes need not have equally many.
+	// Support is a folder with a folder of images for each class; see dataset.LoadFolder. Classes may differ in size.
 	Support string
 	// Query are the images to classify; a folder stands for the images in it.
 	Query []string
@@ -65,25 +45,83 @@ type PredictOptions struct {
 	// Norm is the mode of batch norm, inductive or transductive; empty stands for the one that the run validates under.
 	// Transductive answers depend on which other images are asked about with one.
 	Norm string
-	// Reporter is told by Note what the user should know; nil stands for Silent.
+	// Reporter receives notes; nil stands for Silent.
 	Reporter Reporter
 }
 
-// Predict classifies images with the model of a run folder, which has to be of a few-shot network. The run's own data are not
-// needed. Every image that cannot be read is named in the error, and nothing is classified then.
-func Predict(ctx context.Context, dir string, o PredictOptions) ([]Prediction, error) {
-	c, err := RunConfig(dir)
+// A Model is the trained few-shot network of a run folder. It may be used from many goroutines.
+type Model struct {
+	dir, network string
+	work         kinds.Predictor
+	model        *runner.Model
+}
+
+// Open loads the trained few-shot network of a run folder, ready to classify. The data that it was trained on need not be there.
+// Close frees it.
+func (t *Tool) Open(dir string) (*Model, error) {
+	c, err := t.RunConfig(dir)
 	if err != nil {
 		return nil, err
 	}
-	work, ok := c.work.(predictor)
+	m, err := newModel(dir, c)
+	if err == nil {
+		err = m.open(c, Options{})
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func newModel(dir string, c *Config) (*Model, error) {
+	work, ok := c.Work.(kinds.Predictor)
 	if !ok {
-		return nil, fmt.Errorf("%s: %s does not classify images by labelled examples; predict takes runs of few-shot networks such as protonet", dir, c.Network.Kind())
+		return nil, fmt.Errorf("%s: %s does not classify images by labelled examples; use a run of a few-shot network such as protonet", dir, c.Network)
+	}
+	return &Model{dir: dir, network: c.Network, work: work}, nil
+}
+
+func (m *Model) open(c *Config, o Options) (err error) {
+	m.model, err = runner.Open(m.dir, c.Config, o)
+	return err
+}
+
+// fits refuses a support set of another number of classes than the network's, where that is fixed.
+func (m *Model) fits(support dataset.Set) error {
+	if n := m.work.Ways(); n > 0 && n != support.Classes() {
+		return fmt.Errorf("support: it has %d classes, and the %s network of %s was made for %d (train.way): give it as many, or use a run that was trained with %d",
+			support.Classes(), m.network, m.dir, n, support.Classes())
+	}
+	return nil
+}
+
+// Close frees the network.
+func (m *Model) Close() { m.model.Params.Free() }
+
+// Network returns the network. It is freed by Close.
+func (m *Model) Network() registry.Classifier { return m.work.Learner() }
+
+// Images returns what images are brought to for the network; see dataset.ReadImage.
+func (m *Model) Images() dataset.ImageOptions { return m.work.Images() }
+
+// Device returns where the network computes.
+func (m *Model) Device() tensor.Device { return m.model.Device }
+
+// Predict classifies images with the model of a run folder, which has to be of a few-shot network. The run's own data is not
+// needed. Every image that cannot be read is named in the error, and nothing is classified then.
+func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Prediction, error) {
+	c, err := t.RunConfig(dir)
+	if err != nil {
+		return nil, err
 	}
 	if o.Reporter == nil {
 		o.Reporter = Silent{}
 	}
-	image := work.images()
+	m, err := newModel(dir, c)
+	if err != nil {
+		return nil, err
+	}
+	image := m.Images()
 	if o.Ink != "" {
 		image.Ink = o.Ink
 	}
@@ -94,68 +132,39 @@ func Predict(ctx context.Context, dir string, o PredictOptions) ([]Prediction, e
 	if err != nil {
 		return nil, err
 	}
-	if n := work.ways(); n > 0 && n != support.Classes() {
-		return nil, fmt.Errorf("support: %s has %d classes, and the %s network of %s was made for %d (train.way): give it as many, or take a run that was trained with %d", o.Support, support.Classes(), c.Network.Kind(), dir, n, support.Classes())
-	}
 	if image.Ink == dataset.InkDark && !image.Colour && dataset.InkedEdges(support) {
 		o.Reporter.Note("the edges of most support images are dark, and the network takes dark for ink; where they are drawn light on dark, give --ink light")
 	}
-	options := Options{Out: dir, Reporter: o.Reporter}
-	options.fill(c.Name)
-	r, err := assemble(c, options, func() error {
-		sized, ok := work.(interface{ restore(*nn.State) error })
-		if !ok {
-			return nil
-		}
-		state, err := nn.Open(folder(dir).path(fileModel))
-		if err != nil {
-			return fmt.Errorf("model: %w", err)
-		}
-		return sized.restore(state)
-	})
-	if err != nil {
+	if err := m.fits(support); err != nil {
 		return nil, err
 	}
-	defer r.params.Free()
-	if err := r.loadModel(); err != nil {
+	if err := m.open(c, Options{Reporter: o.Reporter}); err != nil {
 		return nil, err
 	}
-	norm := o.Norm
-	if norm == "" {
-		norm = work.norm()
-	}
-	q := question{support: support, queries: queries, norm: normOf(norm), on: r.device}
-	chances, err := q.answers(ctx, work.learner())
+	defer m.Close()
+	chances, err := m.Classify(ctx, support, queries, o.Norm)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, err
 	}
 	out := make([]Prediction, len(files))
 	for i, file := range files {
 		all := make([]ClassProbability, support.Classes())
 		for k := range all {
-			all[k] = ClassProbability{support.Class(k), chances[i*len(all)+k]}
+			all[k] = ClassProbability{support.Class(k), chances[i][k]}
 		}
-		slices.SortStableFunc(all, func(a, b ClassProbability) int {
-			switch {
-			case a.Probability > b.Probability:
-				return -1
-			case a.Probability < b.Probability:
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(all, func(a, b ClassProbability) int { return cmp.Compare(b.Probability, a.Probability) })
 		out[i] = Prediction{file, all[0].Class, all[0].Probability, all}
 	}
 	return out, nil
 }
 
-// readPredicted reads the images of a prediction, and says all that is wrong with the queries at once.
+// readPredicted reads the images of a prediction, and reports all that is wrong with the queries together.
 func readPredicted(ctx context.Context, o PredictOptions, image dataset.ImageOptions) (support *dataset.Folder, files []string, queries [][]float32, err error) {
 	if support, err = dataset.LoadFolder(ctx, o.Support, image); err != nil {
 		return nil, nil, nil, fmt.Errorf("support: %w", err)
 	}
 	if support.Classes() < 2 {
-		return nil, nil, nil, fmt.Errorf("support: %s has one class, %s, and there is nothing to tell it from: add folders of other classes", o.Support, support.Class(0))
+		return nil, nil, nil, fmt.Errorf("support: %s has one class, %s: add folders of other classes to tell it from", o.Support, support.Class(0))
 	}
 	var errs []error
 	for _, q := range o.Query {
@@ -192,56 +201,48 @@ func readPredicted(ctx context.Context, o PredictOptions, image dataset.ImageOpt
 	return support, files, queries, nil
 }
 
-// question is a support set and what is asked of it.
-type question struct {
-	support dataset.Set
-	queries [][]float32
-	norm    nn.Norm
-	on      tensor.Device
-}
-
-// answers returns the probability of each class for each query.
-func (a question) answers(ctx context.Context, net fewshotLearner) ([]float64, error) {
-	channels, height, width := a.support.Shape()
+// Classify returns the probability of each class of a support set for each query, [queries][classes]. Queries are images as
+// dataset.ReadImage gives them. norm is the mode of batch norm, inductive or transductive; empty stands for the one that the
+// run validates under.
+func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]float32, norm string) ([][]float64, error) {
+	if err := m.fits(support); err != nil {
+		return nil, err
+	}
+	if norm == "" {
+		norm = m.work.Norm()
+	}
+	channels, height, width := support.Shape()
 	size := channels * height * width
 	shape := func(n int) []int64 { return []int64{1, int64(n), int64(channels), int64(height), int64(width)} }
-	var support []float32
+	var images []float32
 	var labels []int64
-	for c := range a.support.Classes() {
-		for i := range a.support.Instances(c) {
-			support = append(support, make([]float32, size)...)
-			a.support.Image(support[len(support)-size:], c, i, 0)
+	for c := range support.Classes() {
+		for i := range support.Instances(c) {
+			images = append(images, make([]float32, size)...)
+			support.Image(images[len(images)-size:], c, i, 0)
 			labels = append(labels, int64(c))
 		}
 	}
-	together := max(16, evaluationPixels/(height*width)-len(labels))
-	if a.norm == nn.BatchStats { // in which queries help to tell one another
-		together = len(a.queries)
+	together := max(16, kinds.EvaluationPixels/(height*width)-len(labels))
+	if kinds.NormOf(norm) == nn.BatchStats { // by which queries depend on one another
+		together = len(queries)
 	}
-	var chances []float64
-	for some := range slices.Chunk(a.queries, together) {
-		if err := ctx.Err(); err != nil {
+	on := m.Device()
+	chances, err := measure.Evaluate(ctx, slices.Chunk(queries, together), len(queries), nil, func(some [][]float32) ([][]float64, error) {
+		task := &fewshot.Task{
+			Way:     int64(support.Classes()),
+			Support: tensor.New(images, shape(len(labels))...).On(on), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
+			Query: tensor.New(slices.Concat(some...), shape(len(some))...).On(on), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
+		}
+		logp := m.Network().LogProbs(&nn.Pass{Norm: kinds.NormOf(norm)}, task)
+		if err := measure.Finite(logp, "check the model file, and the support images for blank ones"); err != nil {
 			return nil, err
 		}
-		err := tensor.Do(func() error {
-			tensor.NoGrad(func() {
-				task := &fewshot.Task{
-					Way:     int64(a.support.Classes()),
-					Support: tensor.New(support, shape(len(labels))...).On(a.on), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(a.on),
-					Query: tensor.New(slices.Concat(some...), shape(len(some))...).On(a.on), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(a.on),
-				}
-				chances = append(chances, net.LogProbs(&nn.Pass{Norm: a.norm}, task).To(tensor.Float64).Softmax(-1).Floats()...)
-			})
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	for _, v := range chances {
-		if math.IsNaN(v) {
-			return nil, errors.New("the network came to no number; is its model whole, and is no image of the support set blank?")
-		}
+		all := logp.To(tensor.Float64).Softmax(-1).Floats()
+		return slices.Collect(slices.Chunk(all, support.Classes())), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.dir, err)
 	}
 	return chances, nil
 }

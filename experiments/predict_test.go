@@ -47,10 +47,10 @@ func TestPredictByEveryNetwork(t *testing.T) {
 		"{kind: maml, encoder: {kind: conv4, filters: 16, strided: true}}":                                                           false,
 	} {
 		run := t.TempDir()
-		_, err := experiments.Run(t.Context(), config(t, "network="+network, "train.steps=8", "train.batch=1", "dataset={kind: strokes, train: 40, val: 10, test: 10, instances: 6, size: 16}"),
+		_, err := tool.Run(t.Context(), config(t, "network="+network, "train.steps=8", "train.batch=1", "dataset={kind: strokes, train: 40, val: 10, test: 10, instances: 6, size: 16}"),
 			experiments.Options{Out: run})
 		require.NoError(t, err, network)
-		got, err := experiments.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: append(queries, own...)})
+		got, err := tool.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: append(queries, own...)})
 		require.NoError(t, err, network)
 		require.Len(t, got, len(queries)+len(own))
 		for i, p := range got {
@@ -70,10 +70,10 @@ func TestPredictByEveryNetwork(t *testing.T) {
 				assert.Equal(t, own[i-len(queries)], filepath.Join(support, filepath.FromSlash(p.Class), "a.png"), network)
 			}
 		}
-		again, err := experiments.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries[:1]})
+		again, err := tool.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries[:1]})
 		require.NoError(t, err)
 		assert.InDelta(t, got[0].Probability, again[0].Probability, 1e-4, "%s: an answer does not depend on what else is asked", network)
-		other, err := experiments.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries[:1], Ink: dataset.InkLight})
+		other, err := tool.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries[:1], Ink: dataset.InkLight})
 		require.NoError(t, err)
 		assert.NotEqual(t, got[0].Probability, other[0].Probability, network)
 	}
@@ -87,13 +87,13 @@ func TestPredictByANetworkOfAFixedWay(t *testing.T) {
 	text, err := config(t, "network={kind: maml, encoder: {kind: conv4, strided: true}}", "train.way=4", "validation.way=4", "test.0.way=4").Encode()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(run, "config.yaml"), text, 0o644))
-	_, err = experiments.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries})
-	assert.ErrorContains(t, err, "support: "+support+" has 5 classes, and the maml network of "+run+" was made for 4 (train.way)")
+	_, err = tool.Predict(t.Context(), run, experiments.PredictOptions{Support: support, Query: queries})
+	assert.ErrorContains(t, err, "support: it has 5 classes, and the maml network of "+run+" was made for 4 (train.way)")
 }
 
 func TestPredictNotes(t *testing.T) {
 	run := t.TempDir()
-	_, err := experiments.Run(t.Context(), config(t), experiments.Options{Out: run})
+	_, err := tool.Run(t.Context(), config(t), experiments.Options{Out: run})
 	require.NoError(t, err)
 	set, err := dataset.NewImages([]string{"a", "b"}, []int{1, 1}, 1, 4, 4, []byte{
 		255, 255, 255, 255, 255, 0, 0, 255, 255, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 0, 255, 255, 255, 0, 255, 255, 255, 255, 255, 255,
@@ -103,7 +103,7 @@ func TestPredictNotes(t *testing.T) {
 	files := testkit.WriteImages(t, root, set, 0, 0, 5)
 	for ink, want := range map[dataset.Ink]int{"": 1, dataset.InkDark: 1, dataset.InkLight: 0} {
 		notes := &notes{}
-		_, err := experiments.Predict(t.Context(), run, experiments.PredictOptions{Support: root, Query: files[:1], Ink: ink, Reporter: notes})
+		_, err := tool.Predict(t.Context(), run, experiments.PredictOptions{Support: root, Query: files[:1], Ink: ink, Reporter: notes})
 		require.NoError(t, err)
 		assert.Len(t, notes.lines, want)
 	}
@@ -116,7 +116,7 @@ func TestImagesAreADataSet(t *testing.T) {
 	root := t.TempDir()
 	testkit.WriteImages(t, root, set, 0, 4, 2)
 	data := "dataset={kind: images, root: " + root + ", size: 16, rotations: classes, split: {kind: share, train: 0.5, val: 0.25, seed: 3}}"
-	r, err := experiments.Run(t.Context(), config(t, data, "train.query=2"), experiments.Options{Out: t.TempDir()})
+	r, err := tool.Run(t.Context(), config(t, data, "train.query=2"), experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	p := r.Figures[0].Protocol
 	assert.Equal(t, []any{"images", "0.5/0.25/0.25 of the classes, seed 3", "images", 20}, []any{p.Dataset, p.Split, p.TrainedOn, p.Classes})
@@ -127,7 +127,7 @@ func TestImagesAreADataSet(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(root, ".test.csv"), []byte("label\n"+set.Class(3)+"\n"+set.Class(4)+"\n"), 0o644))
 	c := config(t, "dataset={kind: images, root: "+filepath.Base(root)+", size: 16, colour: true, ink: light, split: {kind: lists, train: .train.txt, test: .test.csv}}",
 		"validation.episodes=0", "train={way: 3, query: 1, steps: 2}", "test=[{way: 2, shot: 1, query: 2, episodes: 3}]")
-	r, err = experiments.Run(t.Context(), c, experiments.Options{Out: t.TempDir(), Data: filepath.Dir(root)})
+	r, err = tool.Run(t.Context(), c, experiments.Options{Out: t.TempDir(), Data: filepath.Dir(root)})
 	require.NoError(t, err)
 	assert.Equal(t, "lists .train.txt, , .test.csv", r.Figures[0].Protocol.Split)
 
@@ -135,7 +135,7 @@ func TestImagesAreADataSet(t *testing.T) {
 		"train.shot=4":     "train: episode: 4 shots and 3 queries need that many different images a class but class",
 		"validation.way=9": "validation: episode: 9-way episodes need 9 classes but the set has 5",
 	} {
-		_, err := experiments.Run(t.Context(), config(t, "dataset={kind: images, root: "+root+", size: 16, split: {kind: share, train: 0.5, val: 0.25}}", "train.query=3", set), experiments.Options{Out: t.TempDir()})
+		_, err := tool.Run(t.Context(), config(t, "dataset={kind: images, root: "+root+", size: 16, split: {kind: share, train: 0.5, val: 0.25}}", "train.query=3", set), experiments.Options{Out: t.TempDir()})
 		assert.ErrorContains(t, err, want)
 	}
 }

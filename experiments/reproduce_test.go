@@ -73,7 +73,7 @@ func small(t *testing.T, c *experiments.Config) []string {
 	}
 	sets := []string{"threads=1", "train.report=1"}
 	images := fmt.Sprintf("dataset={kind: strokes, train: 12, val: 8, test: 8, instances: 12, size: %d}", file.Dataset.Size)
-	switch network := c.Network.Kind(); {
+	switch network := c.Network; {
 	case network == "memnet":
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1")
 	case network == "ntm":
@@ -91,13 +91,13 @@ func small(t *testing.T, c *experiments.Config) []string {
 	}
 	sets = append(sets, images, "train.steps=2", "validation.way=4", "validation.shot=1", "validation.query=2", "validation.episodes=2",
 		"validation.every=2", "test=[{way: 4, shot: 1, query: 2, episodes: 5}]")
-	if c.Network.Kind() == "reptile" {
+	if c.Network == "reptile" {
 		sets = append(sets, "network.test_steps=3")
 	}
 	if file.Network.Encoder.Kind == "koch" { // has 39 million parameters
 		sets = append(sets, "train.steps=1", "validation.every=1", "train.way=2", "validation.way=2", "test=[{way: 2, shot: 1, query: 1, episodes: 2}]")
 	}
-	if c.Network.Kind() != "transfer" {
+	if c.Network != "transfer" {
 		sets = append(sets, "validation.within_alphabet=false")
 	}
 	if strings.Contains(string(text), "\nstream:") && !strings.Contains(string(text), "\nstream: null") {
@@ -109,10 +109,10 @@ func small(t *testing.T, c *experiments.Config) []string {
 // outcome runs the small version of an experiment and returns what it came to.
 func outcome(t *testing.T, file string, sets []string) recorded {
 	t.Helper()
-	c, err := experiments.LoadConfig(file, overrides(t, sets...)...)
+	c, err := tool.Load(file, overrides(t, sets...)...)
 	require.NoError(t, err)
 	dir := filepath.Join(t.TempDir(), "run")
-	r, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+	r, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
 	require.NoError(t, err)
 	var out recorded
 	for _, f := range r.Figures {
@@ -143,10 +143,10 @@ func TestEveryExperimentIsRepeatable(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(file, ".yaml")
 		t.Run(name, func(t *testing.T) {
-			m, err := experiments.LoadMatrix(file)
+			m, err := tool.Matrix(file)
 			require.NoError(t, err)
 			c := m.Runs[0].Config
-			if c.Network.Kind() == "matchingnet" && strings.Contains(name, "hausdorff") {
+			if c.Network == "matchingnet" && strings.Contains(name, "hausdorff") {
 				t.Skip("trains nothing; TestLakesRuns holds its figure to be exact")
 			}
 			sets := small(t, c)

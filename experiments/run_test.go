@@ -38,7 +38,7 @@ func config(t *testing.T, sets ...string) *experiments.Config { return parse(t, 
 // parse reads an experiment file with overrides as --set has them.
 func parse(t *testing.T, text string, sets ...string) *experiments.Config {
 	t.Helper()
-	c, err := experiments.ParseConfig("tiny.yaml", []byte(text), overrides(t, sets...)...)
+	c, err := tool.Parse("tiny.yaml", []byte(text), overrides(t, sets...)...)
 	require.NoError(t, err)
 	return c
 }
@@ -55,7 +55,7 @@ func overrides(t *testing.T, sets ...string) (out []schema.Override) {
 
 func run(t *testing.T, dir string, sets ...string) *results.Result {
 	t.Helper()
-	r, err := experiments.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir})
+	r, err := tool.Run(t.Context(), config(t, sets...), experiments.Options{Out: dir})
 	require.NoError(t, err)
 	return r
 }
@@ -70,13 +70,13 @@ func interrupted(t *testing.T, c *experiments.Config, last, by int64, want *resu
 		o := experiments.Options{Out: dir, Reporter: &stopper{at: at, cancel: cancel}}
 		var err error
 		if at == 1 {
-			_, err = experiments.Run(ctx, c, o)
+			_, err = tool.Run(ctx, c, o)
 		} else {
-			_, err = experiments.Resume(ctx, dir, o)
+			_, err = tool.Resume(ctx, dir, o)
 		}
 		require.ErrorIs(t, err, context.Canceled)
 	}
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	return dir
@@ -135,9 +135,9 @@ func TestRunFolderTellsTheStory(t *testing.T) {
 	assert.Equal(t, r, read)
 
 	// The resolved file in the result makes the same run.
-	c, err := experiments.ParseConfig("again", []byte(r.Config))
+	c, err := tool.Parse("again", []byte(r.Config))
 	require.NoError(t, err)
-	again, err := experiments.Run(t.Context(), c, experiments.Options{Out: t.TempDir()})
+	again, err := tool.Run(t.Context(), c, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	sameOutcome(t, r, again)
 
@@ -154,10 +154,9 @@ func TestRunFolderTellsTheStory(t *testing.T) {
 	assert.Equal(t, []float64{4, 8, 12}, validated)
 
 	// The best model tests as the result says, and opens as a state file.
-	c, err = experiments.RunConfig(dir)
+	again, err = tool.Evaluate(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
-	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
-	require.NoError(t, err)
+	figures := again.Figures
 	assert.Equal(t, r.Figures, figures)
 	state, err := nn.Open(filepath.Join(dir, "model.safetensors"))
 	require.NoError(t, err)
@@ -196,15 +195,15 @@ func TestInterruptedRunResumesToTheSameResult(t *testing.T) {
 	want := run(t, t.TempDir())
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := experiments.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stopper{at: 1, cancel: cancel}})
+	_, err := tool.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stopper{at: 1, cancel: cancel}})
 	require.ErrorIs(t, err, context.Canceled)
 	assert.ErrorContains(t, err, "engram resume "+dir)
 	for at := int64(2); at < 12; at++ {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := experiments.Resume(ctx, dir, experiments.Options{Reporter: &stopper{at: at, cancel: cancel}})
+		_, err := tool.Resume(ctx, dir, experiments.Options{Reporter: &stopper{at: at, cancel: cancel}})
 		require.ErrorIs(t, err, context.Canceled, "at step %d", at)
 	}
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	var steps []float64
@@ -213,7 +212,7 @@ func TestInterruptedRunResumesToTheSameResult(t *testing.T) {
 	}
 	assert.Equal(t, []float64{1, 2, 4, 4, 6, 8, 8, 10, 12, 12}, steps, "every line once")
 
-	again, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	again, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, got, again)
 }
@@ -223,14 +222,14 @@ func TestKilledRunResumes(t *testing.T) {
 	want := run(t, t.TempDir())
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := experiments.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stopper{at: 5, cancel: cancel}})
+	_, err := tool.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stopper{at: 5, cancel: cancel}})
 	require.Error(t, err)
 	f, err := os.OpenFile(filepath.Join(dir, "metrics.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
 	require.NoError(t, err)
 	_, err = f.WriteString("{\"step\":6,\"loss\":1}\n{\"step\":7,\"lo")
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 	assert.Len(t, metrics(t, dir), 10)
@@ -252,12 +251,12 @@ func events(t *testing.T, dir string) (n int) {
 
 func TestDivergenceStopsWithStepAndCheckpoint(t *testing.T) {
 	dir := t.TempDir()
-	_, err := experiments.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}", "train.save=1"), experiments.Options{Out: dir})
+	_, err := tool.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}", "train.save=1"), experiments.Options{Out: dir})
 	require.Error(t, err)
 	assert.Regexp(t, `^step \d+: training diverged \(loss .*\); the last good checkpoint is of step \d+, in .*checkpoint\.safetensors; try a lower optimizer\.rate`, err.Error())
 
-	_, err = experiments.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}"), experiments.Options{Out: t.TempDir()})
-	assert.ErrorContains(t, err, "no checkpoint had been written yet")
+	_, err = tool.Run(t.Context(), config(t, "optimizer={kind: sgd, rate: 1e38}"), experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "no checkpoint had been written")
 }
 
 func TestEarlyStopKeepsTheBestModel(t *testing.T) {
@@ -343,26 +342,26 @@ func TestTestOnValidationClasses(t *testing.T) {
 	assert.FileExists(t, shown(fmt.Sprintf(test, "")))
 	assert.NoFileExists(t, shown(fmt.Sprintf(test, ", classes: validation")))
 
-	_, err := experiments.Run(t.Context(), parse(t, tiny, "dataset={kind: images, root: ../examples/letters/support, size: 28, rotations: classes, split: {kind: share, train: 0.5, val: 0}}",
+	_, err := tool.Run(t.Context(), parse(t, tiny, "dataset={kind: images, root: ../examples/letters/support, size: 28, rotations: classes, split: {kind: share, train: 0.5, val: 0}}",
 		"train.way=2", "train.shot=1", "train.query=1", "validation.episodes=0", "test=[{way: 2, shot: 1, query: 1, episodes: 4}, {way: 2, shot: 1, query: 1, episodes: 4, classes: validation}]"), experiments.Options{Out: t.TempDir()})
-	assert.ErrorContains(t, err, "test.1: classes: the split")
-	assert.ErrorContains(t, err, "of images has none for validation")
-	_, err = experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: protonet\ndataset: {kind: omniglot, split: lake}\ntest:\n  - {kind: lake-runs, classes: validation}\n"))
-	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: the characters of Lake's runs are their own")
+	assert.ErrorContains(t, err, "test.1, 2-way 1-shot of validation classes: the split")
+	assert.ErrorContains(t, err, "has no classes for validation")
+	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: protonet\ndataset: {kind: omniglot, split: lake}\ntest:\n  - {kind: lake-runs, classes: validation}\n"))
+	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: Lake's runs have characters of their own")
 }
 
 func TestTestOnADataSetThatIsNotHere(t *testing.T) {
 	t.Setenv("ENGRAM_DATA", t.TempDir())
 	t.Setenv("ENGRAM_CACHE", t.TempDir())
 	t.Chdir(t.TempDir())
-	other := "test=[{way: 5, shot: 1, query: 3, episodes: 20}, {way: 5, shot: 1, dataset: omniglot, optional: %v}]"
+	other := "test=[{way: 5, shot: 1, query: 3, episodes: 20}, {way: 5, shot: 1, dataset: {kind: omniglot, size: 16}, optional: %v}]"
 	notes := &notes{}
-	r, err := experiments.Run(t.Context(), config(t, fmt.Sprintf(other, true)), experiments.Options{Out: t.TempDir(), Reporter: notes})
+	r, err := tool.Run(t.Context(), config(t, fmt.Sprintf(other, true)), experiments.Options{Out: t.TempDir(), Reporter: notes})
 	require.NoError(t, err)
 	assert.Len(t, r.Figures, 1)
 	assert.Equal(t, []string{"5-way 1-shot on omniglot left out: the data set is not here (engram data fetch omniglot)"}, notes.lines)
 
-	_, err = experiments.Run(t.Context(), config(t, fmt.Sprintf(other, false)), experiments.Options{Out: t.TempDir()})
+	_, err = tool.Run(t.Context(), config(t, fmt.Sprintf(other, false)), experiments.Options{Out: t.TempDir()})
 	assert.ErrorContains(t, err, "engram data fetch omniglot")
 }
 
@@ -376,14 +375,14 @@ func (n *notes) Note(line string) { n.lines = append(n.lines, line) }
 func TestFolderErrors(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir)
-	_, err := experiments.Run(t.Context(), config(t), experiments.Options{Out: dir})
-	assert.EqualError(t, err, dir+" holds a run already: go on with it by 'engram resume "+dir+"', or choose another --out")
+	_, err := tool.Run(t.Context(), config(t), experiments.Options{Out: dir})
+	assert.EqualError(t, err, dir+" holds a run already: continue it with 'engram resume "+dir+"', or choose another --out")
 
-	_, err = experiments.Resume(t.Context(), t.TempDir(), experiments.Options{})
+	_, err = tool.Resume(t.Context(), t.TempDir(), experiments.Options{})
 	assert.ErrorContains(t, err, "is not a run folder: it holds no config.yaml")
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "result.json"), []byte("{"), 0o644))
-	_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
+	_, err = tool.Resume(t.Context(), dir, experiments.Options{})
 	assert.ErrorContains(t, err, "result.json is damaged")
 }
 
@@ -404,12 +403,12 @@ func TestDamagedCheckpoints(t *testing.T) {
 		require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
 		require.NoError(t, os.WriteFile(last, damaged, 0o644))
 		said := &notes{}
-		got, err := experiments.Resume(t.Context(), dir, experiments.Options{Reporter: said})
+		got, err := tool.Resume(t.Context(), dir, experiments.Options{Reporter: said})
 		require.NoError(t, err, how)
 		sameOutcome(t, want, got)
 		require.Len(t, said.lines, 1)
 		assert.Contains(t, said.lines[0], last)
-		assert.Contains(t, said.lines[0], "; going on from the checkpoint before it, of step 8")
+		assert.Contains(t, said.lines[0], "; continuing from the checkpoint before it, of step 8")
 		if damaged != nil {
 			assert.Contains(t, said.lines[0], how)
 		}
@@ -417,15 +416,15 @@ func TestDamagedCheckpoints(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
 	// A run that is killed while it moves its checkpoints leaves none of age 0.
 	require.NoError(t, os.Remove(last))
-	got, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, want, got)
 
 	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
 	require.NoError(t, os.WriteFile(last, whole[:100], 0o644))
 	require.NoError(t, os.WriteFile(before, whole[:100], 0o644))
-	_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
-	assert.ErrorContains(t, err, "checkpoint: none is whole, so the run cannot go on; start it anew in another folder: nn: "+last+" is damaged")
+	_, err = tool.Resume(t.Context(), dir, experiments.Options{})
+	assert.ErrorContains(t, err, "checkpoint: all are damaged, so the run cannot continue; start it again in another folder: nn: "+last+" is damaged")
 	assert.ErrorContains(t, err, before+" is damaged")
 }
 
@@ -434,15 +433,15 @@ func TestARunFolderIsOfOneProcess(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	second := func(int64) {
-		_, err := experiments.Resume(t.Context(), dir, experiments.Options{})
-		assert.ErrorContains(t, err, fmt.Sprintf("%s is being worked on by another process (process %d on ", dir, os.Getpid()))
-		_, err = experiments.Run(t.Context(), config(t), experiments.Options{Out: dir})
-		assert.ErrorContains(t, err, dir+" is being worked on by another process")
+		_, err := tool.Resume(t.Context(), dir, experiments.Options{})
+		assert.ErrorContains(t, err, fmt.Sprintf("another process works on %s (process %d on ", dir, os.Getpid()))
+		_, err = tool.Run(t.Context(), config(t), experiments.Options{Out: dir})
+		assert.ErrorContains(t, err, "another process works on "+dir)
 		cancel()
 	}
-	_, err := experiments.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stepper{step: second}})
+	_, err := tool.Run(ctx, config(t), experiments.Options{Out: dir, Reporter: &stepper{step: second}})
 	require.ErrorIs(t, err, context.Canceled)
-	_, err = experiments.Resume(t.Context(), dir, experiments.Options{})
+	_, err = tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 }
 
@@ -459,10 +458,10 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"train.way=41":      "train: ",
 		"train.query=6":     "train: ",
 		"validation.way=11": "validation: ",
-		"dataset.size=15":   "needs 16×16 pixels at least, not 15×15",
+		"dataset.size=15":   "needs images of at least 16×16 pixels, got 15×15",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")
-		_, err := experiments.Run(t.Context(), config(t, set), experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), config(t, set), experiments.Options{Out: dir})
 		assert.ErrorContains(t, err, want, set)
 		assert.NoFileExists(t, filepath.Join(dir, "checkpoint.safetensors"))
 	}
@@ -526,7 +525,7 @@ func copyConfig(t *testing.T, sets ...string) *experiments.Config { return parse
 
 func TestSequencesTrainResumeAndReport(t *testing.T) {
 	before := tensor.Live()
-	want, err := experiments.Run(t.Context(), copyConfig(t), experiments.Options{Out: t.TempDir()})
+	want, err := tool.Run(t.Context(), copyConfig(t), experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	var names []string
 	for _, f := range want.Figures {
@@ -546,7 +545,7 @@ func TestSequencesTrainResumeAndReport(t *testing.T) {
 func TestRunFolderHasItsPlots(t *testing.T) {
 	plots := func(c *experiments.Config) (dir string, names []string) {
 		dir = t.TempDir()
-		_, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
 		require.NoError(t, err)
 		files, err := filepath.Glob(filepath.Join(dir, "plots", "*"))
 		require.NoError(t, err)
@@ -586,7 +585,7 @@ func TestResultOutlivesItsPlots(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "plots"), nil, 0o644))
 	notes := &notes{}
-	r, err := experiments.Run(t.Context(), copyConfig(t, "train.steps=2"), experiments.Options{Out: dir, Reporter: notes})
+	r, err := tool.Run(t.Context(), copyConfig(t, "train.steps=2"), experiments.Options{Out: dir, Reporter: notes})
 	require.NoError(t, err)
 	require.Len(t, notes.lines, 1)
 	assert.Contains(t, notes.lines[0], "the result is written, but not all of its plots")
@@ -618,7 +617,7 @@ func TestEveryControllerMemoryAndTask(t *testing.T) {
 				dir := t.TempDir()
 				c := copyConfig(t, "dataset={kind: "+task+", "+small[task]+"}", test, "network.memory="+memory, "network.controller.kind="+controller,
 					"train.steps=40", "train.report=1", "validation.sequences=0")
-				_, err := experiments.Run(t.Context(), c, experiments.Options{Out: dir})
+				_, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
 				require.NoError(t, err, "%s, %s, %s", task, memory, controller)
 				var first, last float64
 				for _, m := range metrics(t, dir) {
@@ -641,16 +640,16 @@ func TestEveryControllerMemoryAndTask(t *testing.T) {
 
 func TestNetworkAndDataMustFit(t *testing.T) {
 	for text, want := range map[string]string{
-		"name: x\ndataset: omniglot\nnetwork: ntm\ntest: [{way: 5, shot: 1}]\n":                             "x.yaml:3: network: ntm goes through sequences, and the data set has images; use one of copy,",
-		"name: x\ndataset: copy\nnetwork: protonet\ntest: [{length: 5}]\n":                                  `x.yaml:3: network: unknown kind "protonet"`,
+		"name: x\ndataset: omniglot\nnetwork: ntm\ntest: [{way: 5, shot: 1}]\n":                             "x.yaml:3: network: ntm learns from sequences, and omniglot holds images; use one of copy,",
+		"name: x\ndataset: copy\nnetwork: protonet\ntest: [{length: 5}]\n":                                  "x.yaml:3: network: protonet learns from images, and copy holds sequences; use one of strokes,",
 		"name: x\ndataset: copy\nnetwork: ntm\ntest: [{items: 5}]\n":                                        "x.yaml:2: dataset: test.0: ",
 		"name: x\ndataset: {kind: copy, min_length: 9, max_length: 3}\nnetwork: ntm\ntest: [{length: 5}]\n": "x.yaml:2: dataset: ",
 		"name: x\ndataset: copy\nnetwork: {kind: ntm, memory: ntn}\ntest: [{length: 5}]\n":                  `x.yaml:3: network.memory: unknown kind "ntn"; did you mean "ntm"?`,
 		"name: x\ndataset: copy\nnetwork: {kind: ntm, controller: {kind: gru}}\ntest: [{length: 5}]\n":      `x.yaml:3: network.controller: unknown kind "gru"`,
 		"name: x\ndataset: copy\nnetwork: ntm\ntrain: {way: 5}\ntest: [{length: 5}]\n":                      `x.yaml:4: train: unknown key "way"`,
-		"name: x\ndataset: copy\nnetwork: ntm\ntest: [{length: 5}, {length: 5, sequences: 7}]\n":            "x.yaml:4: test.1: the same test as an earlier one: length 5",
+		"name: x\ndataset: copy\nnetwork: ntm\ntest: [{length: 5}, {length: 5}]\n":                          "x.yaml:4: test.1: the same test as an earlier one: length 5",
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -659,8 +658,8 @@ func TestNetworkAndDataMustFit(t *testing.T) {
 func TestCarriedGradientsAreOfSequences(t *testing.T) {
 	o, err := schema.ParseOverride("train.clip.carried=1")
 	require.NoError(t, err)
-	_, err = experiments.ParseConfig("tiny.yaml", []byte(tiny), o)
-	assert.ErrorContains(t, err, "train.clip.carried: is for networks that run over a sequence; leave it out")
-	_, err = experiments.ParseConfig("copy.yaml", []byte(tinyCopy), o)
+	_, err = tool.Parse("tiny.yaml", []byte(tiny), o)
+	assert.ErrorContains(t, err, "train.clip.carried=1: is for networks that run over a sequence; leave it out")
+	_, err = tool.Parse("copy.yaml", []byte(tinyCopy), o)
 	assert.NoError(t, err)
 }

@@ -30,7 +30,7 @@ func TestPairsTrainResumeAndReport(t *testing.T) {
 			sets = append(sets, "train.batch=2")
 		}
 		before := tensor.Live()
-		want, err := experiments.Run(t.Context(), parse(t, tinyPairs, sets...), experiments.Options{Out: t.TempDir()})
+		want, err := tool.Run(t.Context(), parse(t, tinyPairs, sets...), experiments.Options{Out: t.TempDir()})
 		require.NoError(t, err)
 		var names []string
 		for _, f := range want.Figures {
@@ -55,7 +55,7 @@ func TestEveryLossEncoderAndMemory(t *testing.T) {
 		dir := t.TempDir()
 		sets = append([]string{"network.pairs=all", "train.batch=2", "train.way=5", "train.query=2", "train.within_alphabet=false", "train.steps=40",
 			"train.report=1", "optimizer.rate=3e-3", "validation.episodes=0", "test=[{way: 5, shot: 1, query: 3, episodes: 2}]"}, sets...)
-		_, err := experiments.Run(t.Context(), parse(t, tinyPairs, sets...), experiments.Options{Out: dir})
+		_, err := tool.Run(t.Context(), parse(t, tinyPairs, sets...), experiments.Options{Out: dir})
 		require.NoError(t, err)
 		var first, last float64
 		for _, m := range metrics(t, dir) {
@@ -87,20 +87,20 @@ func TestSiameseMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: x\nnetwork: {kind: siamese, loss: hinge}\ntest: [{way: 5, shot: 1}]\n":                                                  `x.yaml:2: network.loss: unknown kind "hinge"`,
 		"name: x\nnetwork: {kind: siamese, loss: triplet, pairs: drawn}\ntest: [{way: 5, shot: 1}]\n":                                  "x.yaml:2: network.loss: a triplet is an anchor and two others",
-		"name: x\nnetwork: {kind: siamese, loss: triplet}\ntest: [{kind: verification}]\n":                                             "network.loss: test.0: the triplet loss sets no distance",
-		"name: x\nnetwork: {kind: siamese, loss: contrastive, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":  "the contrastive loss is of a distance, which cosine is not",
+		"name: x\nnetwork: {kind: siamese, loss: triplet}\ntest: [{kind: verification}]\n":                                             "network: test.0: siamese with the triplet loss has no distance",
+		"name: x\nnetwork: {kind: siamese, loss: contrastive, memory: {kind: keyvalue, metric: cosine}}\ntest: [{way: 5, shot: 1}]\n":  "the contrastive loss needs a distance, and cosine is none",
 		"name: x\nnetwork: {kind: siamese, memory: {kind: keyvalue, metric: modified-hausdorff}}\ntest: [{way: 5, shot: 1}]\n":         "network.memory.metric: modified-hausdorff compares images; use encoder: pixels",
 		"name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: modified-hausdorff}}\ntest: [{way: 5, shot: 1}]\n":       "network.memory.metric: modified-hausdorff compares images; use encoder: pixels",
-		"name: x\nnetwork: protonet\ntest: [{kind: verification}]\n":                                                                   "x.yaml:2: network: test.0: protonet classifies and tells no pairs apart; use siamese",
+		"name: x\nnetwork: protonet\ntest: [{kind: verification}]\n":                                                                   "x.yaml:2: network: test.0: protonet classifies and compares no pairs; use siamese",
 		"name: x\nnetwork: protonet\ntest: [{kind: lake-runs}]\ndataset: {kind: omniglot, split: vinyals}\n":                           "x.yaml:4: dataset: test.0: the split vinyals trains on alphabets of Lake's runs; use koch or lake",
 		"name: x\nnetwork: protonet\ntest: [{shot: 1}]\n":                                                                              "x.yaml:3: test.0.way: a test on episodes needs at least 2, got 0",
-		"name: x\nnetwork: protonet\ntest: [{kind: lake-runs}, {kind: lake-runs}]\n":                                                   "test.1: the same test as an earlier one: Lake's runs, inductive",
+		"name: x\nnetwork: protonet\ntest: [{kind: lake-runs}, {kind: lake-runs}]\n":                                                   "test.1: the same test as an earlier one: Lake's runs",
 		"name: x\nnetwork: protonet\ntest: [{kind: lake}]\n":                                                                           "x.yaml:3: test.0.kind: ",
 		"name: x\nnetwork: {kind: protonet, encoder: {kind: koch, kernels: [3]}}\ntest: [{way: 5, shot: 1}]\n":                         "network.encoder.kernels: ",
 		"name: x\nnetwork: {kind: siamese, encoder: cnov4}\ntest: [{way: 5, shot: 1}]\n":                                               `network.encoder: unknown kind "cnov4"; did you mean "conv4"?`,
 		"name: x\nnetwork: {kind: siamese, memory: prototype, pair: all}\ntest: [{way: 5, shot: 1}]\ntrain: {distort: {shear: 1.5}}\n": `network: unknown key "pair" for kind "siamese"`,
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -108,20 +108,20 @@ func TestSiameseMistakes(t *testing.T) {
 // A network that learns nothing is tested as it is.
 func TestNothingToTrain(t *testing.T) {
 	pixels := []string{"network={kind: matchingnet, encoder: pixels, memory: {kind: keyvalue, metric: cosine, scale: 10}}", "train.distort={rotate: 0}", "validation.episodes=0"}
-	_, err := experiments.Run(t.Context(), config(t, pixels...), experiments.Options{Out: t.TempDir()})
+	_, err := tool.Run(t.Context(), config(t, pixels...), experiments.Options{Out: t.TempDir()})
 	assert.ErrorContains(t, err, "the network has nothing to train; test it as it is with train.steps: 0")
 
 	dir := t.TempDir()
-	r, err := experiments.Run(t.Context(), config(t, append(pixels, "train.steps=0")...), experiments.Options{Out: dir})
+	r, err := tool.Run(t.Context(), config(t, append(pixels, "train.steps=0")...), experiments.Options{Out: dir})
 	require.NoError(t, err)
 	assert.Zero(t, r.Training.Steps)
 	assert.Greater(t, r.Figures[0].Value, 25., "better than chance")
 	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
-	again, err := experiments.Resume(t.Context(), dir, experiments.Options{})
+	again, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	sameOutcome(t, r, again)
 
-	untrained, err := experiments.Run(t.Context(), config(t, "train.steps=0"), experiments.Options{Out: t.TempDir()})
+	untrained, err := tool.Run(t.Context(), config(t, "train.steps=0"), experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	assert.Zero(t, untrained.Training.BestStep)
 }
@@ -133,9 +133,9 @@ func TestLakesRuns(t *testing.T) {
 		t.Skip("Lake's one-shot runs are not here")
 	}
 	t.Chdir("..") // where the data are looked for from
-	c, err := experiments.LoadConfig("experiments/lake-hausdorff.yaml")
+	c, err := tool.Load("experiments/lake-hausdorff.yaml")
 	require.NoError(t, err)
-	r, err := experiments.Run(t.Context(), c, experiments.Options{Out: t.TempDir()})
+	r, err := tool.Run(t.Context(), c, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	require.Len(t, r.Figures, 1)
 	f := r.Figures[0]
@@ -148,7 +148,7 @@ func TestLakesRuns(t *testing.T) {
 	}, f.Protocol)
 
 	strokes := parse(t, tinyPairs, "dataset.size=20", "train.steps=2", "test=[{kind: lake-runs}, {kind: lake-runs, norm: transductive}]")
-	r, err = experiments.Run(t.Context(), strokes, experiments.Options{Out: t.TempDir()})
+	r, err = tool.Run(t.Context(), strokes, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	for _, f := range r.Figures {
 		wrong := 0
@@ -159,7 +159,7 @@ func TestLakesRuns(t *testing.T) {
 	}
 
 	heads := parse(t, tinyTransfer, "dataset.size=20", "train.steps=2", "validation.episodes=0", "test=[{kind: lake-runs, head: mean}, {kind: lake-runs, head: {kind: mean, metric: cosine}}]")
-	r, err = experiments.Run(t.Context(), heads, experiments.Options{Out: t.TempDir()})
+	r, err = tool.Run(t.Context(), heads, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	assert.Equal(t, "nearest class mean, cosine", r.Figures[1].Protocol.Adapted)
 	assert.NotEqual(t, r.Figures[0].Errors, r.Figures[1].Errors, "each test by its own head")
@@ -172,8 +172,8 @@ func TestLakesRunsAreNotHere(t *testing.T) {
 	t.Chdir(t.TempDir())
 	notes := &notes{}
 	c := parse(t, tinyPairs, "train.steps=2", "test=[{kind: lake-runs, optional: true}]")
-	r, err := experiments.Run(t.Context(), c, experiments.Options{Out: t.TempDir(), Reporter: notes})
+	r, err := tool.Run(t.Context(), c, experiments.Options{Out: t.TempDir(), Reporter: notes})
 	require.NoError(t, err)
 	assert.Empty(t, r.Figures)
-	assert.Equal(t, []string{"Lake's runs left out: the data set is not here (engram data fetch omniglot)"}, notes.lines)
+	assert.Equal(t, []string{"Lake's runs on omniglot left out: the data set is not here (engram data fetch omniglot)"}, notes.lines)
 }

@@ -39,10 +39,9 @@ func TestStream(t *testing.T) {
 		assert.LessOrEqual(t, small.Value, 40.0, "%s holds four classes of ten at most", kind)
 		assert.Greater(t, by[kind+", 4 slots: accuracy while passing"].Value, small.Value, "%s: fewer classes are asked about at first", kind)
 	}
-	c, err := experiments.RunConfig(dir)
+	again, err := tool.Evaluate(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
-	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
-	require.NoError(t, err)
+	figures := again.Figures
 	assert.Equal(t, r.Figures, figures)
 
 	// A key-value memory's network lends its metric as well, and two runs compare memory by memory.
@@ -66,21 +65,21 @@ func TestStreamMistakes(t *testing.T) {
 		"stream: {memories: [lrua, lrua]}\n":        "x.yaml:4: stream.memories.1: lrua is there twice",
 		"stream: {slots: [16, 32, 16]}\n":           "x.yaml:4: stream.slots.2: 16 is there twice",
 		"stream: {slots: [0]}\n":                    "stream.slots.0: must be at least 1, got 0",
-		"stream: {classes: 2, shot: 2, asked: 5}\n": "x.yaml:4: stream.asked: a stream of 4 examples can be asked about 4 times at most",
+		"stream: {classes: 2, shot: 2, asked: 5}\n": "x.yaml:4: stream.asked: a stream of 4 examples can be asked about at most 4 times",
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(good+text))
+		_, err := tool.Parse("x.yaml", []byte(good+text))
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: mahalanobis}}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
-	assert.ErrorContains(t, err, "x.yaml:2: network.memory.metric: mahalanobis is learned and belongs to the network's own memory")
+	_, err := tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: mahalanobis}}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
+	assert.ErrorContains(t, err, "x.yaml:2: network: stream: protonet compares by mahalanobis, which is learned and belongs to its own memory")
 
-	_, err = experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: {kind: matchingnet, context: full}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
-	assert.ErrorContains(t, err, "x.yaml:2: network.context: a stream has no support set")
-	_, err = experiments.ParseConfig("x.yaml", []byte("name: x\nnetwork: relationnet\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
-	assert.ErrorContains(t, err, "relation is learned")
+	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: matchingnet, context: full}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
+	assert.ErrorContains(t, err, "x.yaml:2: network: stream: matchingnet has context embeddings, which depend on a support set")
+	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: relationnet\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
+	assert.ErrorContains(t, err, "compares by relation, which is learned")
 
 	dir := filepath.Join(t.TempDir(), "run")
-	_, err = experiments.Run(t.Context(), config(t, "stream={classes: 11, shot: 4}"), experiments.Options{Out: dir})
+	_, err = tool.Run(t.Context(), config(t, "stream={classes: 11, shot: 4}"), experiments.Options{Out: dir})
 	assert.ErrorContains(t, err, "stream: episode: 11-way episodes need 11 classes but the set has 10")
 	assert.NoDirExists(t, dir)
 }

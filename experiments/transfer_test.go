@@ -33,7 +33,7 @@ threads: 1
 func TestTransferTrainsResumesAndReports(t *testing.T) {
 	before := tensor.Live()
 	dir := t.TempDir()
-	want, err := experiments.Run(t.Context(), parse(t, tinyTransfer), experiments.Options{Out: dir})
+	want, err := tool.Run(t.Context(), parse(t, tinyTransfer), experiments.Options{Out: dir})
 	require.NoError(t, err)
 	require.Len(t, want.Figures, 5)
 	var how []string
@@ -51,10 +51,9 @@ func TestTransferTrainsResumesAndReports(t *testing.T) {
 	}, want.Figures[2].Protocol)
 
 	interrupted(t, parse(t, tinyTransfer), 12, 6, want)
-	c, err := experiments.RunConfig(dir)
+	again, err := tool.Evaluate(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
-	figures, err := experiments.Evaluate(t.Context(), dir, c, experiments.Options{})
-	require.NoError(t, err)
+	figures := again.Figures
 	assert.Equal(t, want.Figures, figures)
 	assert.Equal(t, before, tensor.Live())
 }
@@ -66,7 +65,7 @@ func TestEncodersResume(t *testing.T) {
 		"{kind: torchscript, path: ../encoder/testdata/resnet.pt, repeat: 3, train: true, mean: [0.5, 0.5, 0.5]}",
 	} {
 		sets := []string{"network.encoder=" + encoder, "train.steps=3", "validation.every=3", "validation.episodes=3", "train.batch=6", "test=[{way: 3, shot: 1, query: 2, episodes: 4}, {way: 3, shot: 1, query: 2, episodes: 4, head: {kind: linear, epochs: 2, blocks: 1}}]"}
-		want, err := experiments.Run(t.Context(), parse(t, tinyTransfer, sets...), experiments.Options{Out: t.TempDir()})
+		want, err := tool.Run(t.Context(), parse(t, tinyTransfer, sets...), experiments.Options{Out: t.TempDir()})
 		require.NoError(t, err)
 		interrupted(t, parse(t, tinyTransfer, sets...), 3, 1, want)
 		assert.NotEqual(t, want.Figures[0].Value, 0.)
@@ -82,7 +81,7 @@ func TestFrozenTorchScript(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, module, 0o644))
 	set := "network.encoder={kind: torchscript, path: " + path + ", repeat: 3}"
 	run := filepath.Join(dir, "run")
-	r, err := experiments.Run(t.Context(), parse(t, tinyTransfer, set, "test=[{way: 3, shot: 1, query: 2, episodes: 4}]"), experiments.Options{Out: run})
+	r, err := tool.Run(t.Context(), parse(t, tinyTransfer, set, "test=[{way: 3, shot: 1, query: 2, episodes: 4}]"), experiments.Options{Out: run})
 	require.NoError(t, err)
 	assert.Contains(t, r.Config, "sha256: ")
 	assert.Equal(t, int64(12*16+12), r.Training.Parameters, "the head's alone are trained")
@@ -93,7 +92,7 @@ func TestFrozenTorchScript(t *testing.T) {
 	other, err := os.ReadFile("../encoder/testdata/sequence.pt")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, other, 0o644))
-	_, err = experiments.RunConfig(run)
+	_, err = tool.RunConfig(run)
 	assert.ErrorContains(t, err, "it is another file than the run began with")
 }
 
@@ -106,13 +105,12 @@ func TestTransferMistakes(t *testing.T) {
 		file("{kind: transfer, head: quadratic}", plain):                                                                         `x.yaml:2: network.head: unknown kind "quadratic"`,
 		file("{kind: transfer, head: {kind: linear, scale: 3}}", plain):                                                          `network.head: unknown key "scale" for kind "linear"`,
 		file("protonet", "{way: 5, shot: 1, head: mean}"):                                                                        "x.yaml:4: test.0.head: only a transfer network gets a new head",
-		file("transfer", "{way: 5, shot: 1, fine_tune: {steps: 3}}"):                                                             "network: test.0: a transfer network is adapted by its head; leave fine_tune out",
+		file("transfer", "{way: 5, shot: 1, fine_tune: {steps: 3}}"):                                                             "network: test.0: transfer is adapted by its head; leave fine_tune out",
 		file("transfer", plain+", "+plain):                                                                                       "the same test as an earlier one",
-		file("transfer", plain+", {way: 5, shot: 1, head: linear}"):                                                              "test.1: the same test as an earlier one: 5-way 1-shot, inductive, linear head from means",
-		file("transfer", plain) + "stream: {}\n":                                                                                 "a transfer network has no memory",
-		file("{kind: transfer, encoder: pixels, head: {kind: linear, blocks: 1}}", plain):                                        "pixels has no blocks to tune",
+		file("transfer", plain) + "stream: {}\n":                                                                                 "transfer has no memory that a stream could be written to",
+		file("{kind: transfer, encoder: pixels, head: {kind: linear, blocks: 1}}", plain):                                        "the encoder is the image itself and has no blocks to tune",
 		file("{kind: transfer, encoder: {kind: torchscript}}", plain):                                                            `network.encoder: missing key "path"`,
-		file("{kind: transfer, encoder: {kind: torchscript, path: none.pt}}", plain):                                             "network.encoder: path: open none.pt: no such file or directory; a path that is not absolute begins at the working directory",
+		file("{kind: transfer, encoder: {kind: torchscript, path: none.pt}}", plain):                                             "network.encoder.path: open none.pt: no such file or directory; a relative path begins at the working directory",
 		file("{kind: transfer, encoder: {kind: resnet12, filters: [1, 2]}}", plain):                                              "network.encoder.filters",
 		file("{kind: transfer, encoder: {kind: resnet12, form: wide}}", plain):                                                   "network.encoder.form",
 		"name: x\nnetwork: transfer\ndataset: {kind: images}\ntest: [" + plain + "]\n":                                           `dataset: missing key "root"`,
@@ -120,7 +118,7 @@ func TestTransferMistakes(t *testing.T) {
 		"name: x\nnetwork: transfer\ndataset: {kind: images, root: a, ink: blue}\ntest: [{}]\n":                                  "dataset.ink",
 		"name: x\nnetwork: transfer\ndataset: {kind: images, root: a, split: {kind: share, train: 0.9, val: 0.2}}\ntest: [{}]\n": "train and val are 1.1 of the classes together",
 	} {
-		_, err := experiments.ParseConfig("x.yaml", []byte(text))
+		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want)
 	}
 	for set, want := range map[string]string{
@@ -129,7 +127,7 @@ func TestTransferMistakes(t *testing.T) {
 		"dataset.rotations=episode":             "train: episode: rotation",
 		"dataset={kind: images, root: nowhere}": "looked in\n  nowhere",
 	} {
-		_, err := experiments.Run(t.Context(), parse(t, tinyTransfer, set), experiments.Options{Out: t.TempDir()})
+		_, err := tool.Run(t.Context(), parse(t, tinyTransfer, set), experiments.Options{Out: t.TempDir()})
 		assert.ErrorContains(t, err, want, set)
 	}
 }

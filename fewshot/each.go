@@ -6,23 +6,22 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Only returns the one task i of a batch, without copying.
+// Only returns task i of a batch as a batch of one. Its tensors are views.
 func (t *Task) Only(i int64) *Task {
 	return &Task{
-		Way:     t.Way,
+		Way: t.Way, First: t.First + uint64(i),
 		Support: t.Support.Narrow(0, i, 1), SupportLabels: t.SupportLabels.Narrow(0, i, 1),
 		Query: t.Query.Narrow(0, i, 1), QueryLabels: t.QueryLabels.Narrow(0, i, 1),
 	}
 }
 
-// Each calls f for every task of a batch by itself, workers of them at the same time, each on a thread of its own, and hands
-// what f returns to take: one after another on the caller's goroutine and in the order of the tasks. What take sums is
-// therefore the same to the bit whatever the number of workers, as long as an operation uses one thread ([tensor.SetThreads]);
-// with more, the workers would be in one another's way.
+// Each calls f once per task of a batch, on up to a number of workers at the same time, each on its own thread. It passes
+// the results of f to take on the caller's goroutine, in the order of the tasks. Sums that take accumulates are therefore
+// bitwise independent of the number of workers, provided that operations use one thread ([tensor.SetThreads]); with several
+// threads per operation the workers would also slow one another down.
 //
-// f runs in a scope of its own, recording gradients, and all that it makes is freed when it returns but its result, which is
-// freed after take (tensors there may be nil): a few tasks' results are all that is held at a time. A panic of f is the
-// caller's.
+// f runs in its own scope with gradient recording on. Its results outlive that scope and are freed after take; results may
+// be nil. Only a few tasks' results exist at any time. Each panics with the first panic of f.
 func Each(t *Task, workers int, f func(i int64, own *Task) []*tensor.Tensor, take func(i int64, out []*tensor.Tensor)) {
 	n := t.Support.Dim(0)
 	workers = int(max(1, min(int64(workers), n)))
@@ -53,10 +52,10 @@ func Each(t *Task, workers int, f func(i int64, own *Task) []*tensor.Tensor, tak
 		out    []*tensor.Tensor
 		failed any
 	}
-	// Worker w has tasks w, w+workers, … and waits until the one before was taken.
+	// Worker w computes tasks w, w+workers, … and is at most one result ahead of take.
 	results, stop := make([]chan done, workers), make(chan struct{})
 	var working sync.WaitGroup
-	defer func() { // results that nobody will take any more
+	defer func() { // after a panic: free the results that take will not get
 		close(stop)
 		working.Wait()
 		for _, c := range results {
@@ -97,7 +96,8 @@ func Each(t *Task, workers int, f func(i int64, own *Task) []*tensor.Tensor, tak
 	}
 }
 
-// AddTo adds to each sum what of xs is not nil; a nil sum begins with it. It is what take of [Each] sums gradients by.
+// AddTo adds each non-nil element of xs to the sum at the same index, in place. A nil sum becomes a copy of the element. It
+// accumulates gradients in the take function of [Each].
 func AddTo(sums, xs []*tensor.Tensor) {
 	for i, x := range xs {
 		switch {

@@ -13,8 +13,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// However many workers there are, every task comes once and is taken in order, and what is held meanwhile does not grow with
-// their number.
+// With any number of workers every task is computed once and taken in order, and the number of live tensors does not grow
+// with that of the tasks.
 func TestEachTaskIsTakenInOrder(t *testing.T) {
 	const tasks = 23
 	b := batch(t, episode.Spec{Way: 3, Shot: 2, Query: 1}, tasks)

@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Fine-tuning is gradient descent by hand on a copy, and leaves the network as it was.
+// Fine-tuning equals gradient descent by hand on a copy and leaves the network unchanged.
 func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 	testkit.Enter(t)
 	task := fewshot.NewTask(batch(t, episode.Spec{Way: 4, Shot: 2, Query: 3}, 1), tensor.CPU)
@@ -27,7 +27,7 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 		t.Cleanup(b.Params().Free)
 		e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 16, Width: 16, Filters: 4})
 		require.NoError(t, err)
-		for range 30 { // running statistics that say something
+		for range 30 { // running statistics other than the initial ones
 			task.Embed(&nn.Pass{Training: true}, e)
 		}
 		return &fewshot.Net{Encoder: e, Memory: memory.NewPrototype(memory.PrototypeConfig{Metric: metric.SquaredEuclidean{}})}, b.Params()
@@ -35,19 +35,19 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 	const rate = .03
 	for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
 		net, ps := build()
-		twin, theirs := build()
+		reference, theirs := build()
 		before := net.LogProbs(&nn.Pass{Norm: norm}, task).Floats()
 		var tuned *nn.Pass
 		tensor.NoGrad(func() { tuned = fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 3, rate) }) // as an evaluation calls it
 
 		opt := nn.NewSGD(theirs, nn.SGDConfig{})
 		t.Cleanup(opt.Free)
-		first, _ := twin.Loss(&nn.Pass{Norm: norm}, &own)
+		first, _ := reference.Loss(&nn.Pass{Norm: norm}, &own)
 		for range 3 {
-			loss, _ := twin.Loss(&nn.Pass{Norm: norm}, &own)
+			loss, _ := reference.Loss(&nn.Pass{Norm: norm}, &own)
 			opt.Step(tensor.Grad(loss, theirs.Tensors()...), rate)
 		}
-		assert.InDeltaSlice(t, twin.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), net.LogProbs(tuned, task).Floats(), 1e-4)
+		assert.InDeltaSlice(t, reference.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), net.LogProbs(tuned, task).Floats(), 1e-4)
 		last, _ := net.Loss(tuned, &own)
 		assert.Less(t, last.Float(), first.Float(), "the support set is told apart better")
 

@@ -5,8 +5,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Images puts images on a device as a float32 tensor of a shape, to the same values whether they are held as bytes or not. It
-// panics where the shape has more or fewer values.
+// Images copies images to a device as a float32 tensor of a shape. Bytes and floats give the same values. It panics if the
+// shape has another number of elements.
 func Images(p episode.Pixels, on tensor.Device, shape ...int64) *tensor.Tensor {
 	if len(p.Bytes) > 0 {
 		return tensor.OfBytes(p.Bytes, shape...).On(on)

@@ -13,7 +13,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A byte becomes the float that is nearest to v/255, wherever it lies in whatever number of bytes.
+// A byte v becomes the float nearest to v/255, at any position and in images of any size.
 func TestBytesBecomeTheNearestValues(t *testing.T) {
 	testkit.Enter(t)
 	for n := range 300 {

@@ -1,4 +1,6 @@
-// Package fewshot holds the few-shot task as the networks see it, and what they do alike with it.
+// Package fewshot holds few-shot tasks as tensors, the contracts of the networks that solve them, and what these networks
+// share: an encoder with a memory ([Net]), an encoder with a linear head ([Classifier]), and gradient descent on support
+// sets ([Tune]).
 package fewshot
 
 import (
@@ -9,21 +11,25 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Task is a batch of few-shot tasks of one shape: labelled support examples, and queries to classify.
+// A Task is a batch of few-shot tasks of the same shape: labelled support examples, and queries to classify.
 type Task struct {
 	Way           int64
 	Support       *tensor.Tensor // [tasks, support, channels, height, width]
 	SupportLabels *tensor.Tensor // [tasks, support], int64 in [0, Way)
 	Query         *tensor.Tensor // [tasks, query, channels, height, width]
 	QueryLabels   *tensor.Tensor // [tasks, query], int64 in [0, Way)
+	// First is the index of the first task in its random stream; task i has index First+i. Networks that draw random numbers
+	// in a test derive them from a task's index, so that they do not depend on how tasks are batched.
+	First uint64
 }
 
-// NewTask puts a batch of episodes on a device.
+// NewTask copies a batch of episodes to a device.
 func NewTask(b *episode.Batch, on tensor.Device) *Task {
 	n, c, h, w := int64(b.Episodes), int64(b.Channels), int64(b.Height), int64(b.Width)
 	support, query := int64(b.Way*b.Shot), int64(b.Way*b.Query)
 	return &Task{
 		Way:           int64(b.Way),
+		First:         b.First,
 		Support:       Images(b.Support, on, n, support, c, h, w),
 		SupportLabels: tensor.New(b.SupportLabels, n, support).On(on),
 		Query:         Images(b.QueryImages, on, n, query, c, h, w),
@@ -31,8 +37,8 @@ func NewTask(b *episode.Batch, on tensor.Device) *Task {
 	}
 }
 
-// Embed encodes support and queries in one evaluation, so that batch norm sees both together, as the published code of
-// Prototypical networks does. It returns [tasks, support, width] and [tasks, query, width].
+// Embed encodes the support sets and queries of all tasks in one batch and returns [tasks, support, width] and [tasks, query,
+// width]. Under batch statistics both are therefore normalised together, as in the published code of Prototypical networks.
 func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tensor) {
 	shape := t.Support.Shape()
 	n, s, q := shape[0], shape[1], t.Query.Dim(1)
@@ -42,14 +48,14 @@ func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tens
 	return out.Narrow(1, 0, s), out.Narrow(1, s, q)
 }
 
-// Recall writes embedded support examples to a memory under their labels and returns the log-probabilities [tasks,
-// query, way] that the embedded queries read from it.
+// Recall writes embedded support examples [tasks, support, width] with their labels to a memory, and returns the
+// log-probabilities [tasks, query, way] that the embedded queries [tasks, query, width] read from it.
 func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.Tensor) *tensor.Tensor {
 	return memory.LogRead(m, p, t.Write(p, m, support), query)
 }
 
-// Write returns the state of a memory that the embedded support examples [tasks, support, width] were written to under
-// their labels.
+// Write writes embedded support examples [tasks, support, width] with their one-hot labels to an empty memory and returns its
+// state.
 func (t *Task) Write(p *nn.Pass, m memory.Associative, support *tensor.Tensor) memory.State {
 	return m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way).To(support.DType()))
 }
@@ -59,7 +65,7 @@ func (t *Task) NLL(logp *tensor.Tensor) *tensor.Tensor {
 	return tensor.NLL(logp.Flatten(0, 1), t.QueryLabels.Flatten(0, 1))
 }
 
-// Accuracies returns, for each task, the share of queries whose label has the highest log-probability.
+// Accuracies returns, for each task, the fraction of queries whose label has the highest log-probability.
 func (t *Task) Accuracies(logp *tensor.Tensor) []float64 {
 	s := tensor.Enter()
 	defer s.Leave()

@@ -52,7 +52,7 @@ func TestNewTaskHoldsTheBatch(t *testing.T) {
 		assert.Equal(t, b.SupportLabels, tensor.Values[int64](task.SupportLabels))
 		assert.Equal(t, b.QueryLabels, tensor.Values[int64](task.QueryLabels))
 
-		// The batch's memory is used again for the next one; the task must not feel it.
+		// The batch's memory is reused for the next batch, which must not change the task.
 		clear(b.Support.Bytes)
 		clear(b.Support.Values)
 		assert.Equal(t, support, tensor.Values[float32](task.Support))
@@ -71,7 +71,7 @@ func TestEmbedSplitsSupportFromQueries(t *testing.T) {
 	}
 }
 
-// counting notes how many images each evaluation sees.
+// counting records the number of images in each evaluation.
 type counting struct {
 	flatten
 	seen *[]int64
@@ -119,7 +119,7 @@ func TestAccuraciesAndNLLArePlainLoops(t *testing.T) {
 	assert.InDelta(t, nll, task.NLL(logp).Float(), 1e-6)
 }
 
-// Recall is what the memory reads after the support set was written with its labels.
+// Recall reads from the memory after writing the support set with its labels.
 func TestRecall(t *testing.T) {
 	testkit.Enter(t)
 	task := &fewshot.Task{Way: 3, SupportLabels: tensor.New([]int64{2, 0, 1, 2, 1, 0}, 2, 3)}

@@ -1,11 +1,11 @@
-// Package maml is Model-Agnostic Meta-Learning of Finn, Abbeel and Levine (2017): first values from which a few steps of
-// gradient descent on a task's support set make a classifier of its queries.
+// Package maml implements Model-Agnostic Meta-Learning (MAML) of Finn, Abbeel and Levine (2017). It learns initial values
+// from which a few steps of gradient descent on a task's support set give a classifier for its queries.
 //
-// By its settings it is also first-order MAML (their section 5.2), Meta-SGD with a learned rate for each parameter (Li et al.
-// 2017), and ANIL, which adapts the last layer only (Raghu et al. 2020).
+// Its settings also give first-order MAML (section 5.2 of the paper), Meta-SGD with a learned rate per parameter element
+// (Li et al. 2017), and ANIL, which adapts the head only (Raghu et al. 2020).
 //
-// Batch norm uses the statistics of the batch at hand at every step, none are gathered: an inner step sees the support set,
-// the last evaluation the queries, as fewshot.Classifier.Ask says.
+// Batch norm always uses batch statistics and gathers no running ones. Inner steps see the support set; see
+// [fewshot.Classifier.QueryLogProbs] for the statistics of the queries.
 package maml
 
 import (
@@ -20,34 +20,34 @@ import (
 // DefaultRate is the inner rate of Finn et al. 2017 for 5 classes of Omniglot, appendix A.1.
 const DefaultRate = .4
 
-// Config are the settings of [New]. Zero values stand for what the fields say, which is the paper's for 5 classes of Omniglot.
+// Config configures [New]. The defaults are the paper's for 5-way Omniglot.
 type Config struct {
-	Way       int64   // classes of a task
-	Steps     int     // inner steps in training: 1
-	TestSteps int     // and otherwise: as many as in training
-	Rate      float64 // of the inner steps, or the first value of learned rates: [DefaultRate]
-	// LearnRates makes the rate a parameter for every element that is adapted: Meta-SGD.
+	Way       int64   // classes per task
+	Steps     int     // inner steps in training; default 1
+	TestSteps int     // inner steps in tests; default Steps
+	Rate      float64 // inner learning rate, or the initial value of learned rates; default [DefaultRate]
+	// LearnRates learns an inner learning rate for every adapted parameter element: Meta-SGD.
 	LearnRates bool
-	// FirstOrder leaves out of the meta-gradient how the inner gradients change with the first values.
+	// FirstOrder ignores the derivatives of the inner gradients in the meta-gradient.
 	FirstOrder bool
-	// HeadOnly adapts the last layer and leaves the encoder as it is: ANIL.
+	// HeadOnly adapts the head and leaves the encoder unchanged: ANIL.
 	HeadOnly bool
-	// Workers is how many tasks are computed at the same time, each on one core: 1. It changes no bit of what comes out.
+	// Workers is the number of tasks computed at the same time, each on one core; default 1. Results do not depend on it.
 	Workers int
 }
 
-// Net is a network that learns to be adapted.
+// Net is a classifier that is meta-trained by MAML.
 type Net struct {
 	*fewshot.Classifier
 	config  Config
 	trained func() []*nn.Param
 	adapted []*nn.Param
-	rates   []*nn.Param // one for each of adapted; nil where the rate is fixed
+	rates   []*nn.Param // one per adapted parameter; nil if the rate is fixed
 }
 
-// New makes a network on an encoder that was made by the same builder; whatever else the builder has made, it trains as well.
-// Its parameters are those of the encoder, the layer head and, where rates are learned, one called rate. and its parameter's
-// name for each that is adapted.
+// New makes a network on an encoder of the same builder. It trains all parameters of the builder. New adds the layer "head"
+// and, if rates are learned, a parameter "rate.<name>" per adapted parameter. It panics if [fewshot.CheckAdaptable] refuses
+// the encoder.
 func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	c.Steps, c.Workers = max(c.Steps, 1), max(c.Workers, 1)
 	if c.TestSteps == 0 {
@@ -69,40 +69,40 @@ func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	return n
 }
 
-// Steps returns how many inner steps a task is adapted by in training, and otherwise.
+// Steps returns the number of inner steps per task in training and in tests.
 func (n *Net) Steps() (train, test int) { return n.config.Steps, n.config.TestSteps }
 
-// how says what becomes of an inner step's computation.
-type how int
+// order is the order of differentiation through the inner steps.
+type order int
 
 const (
-	forgotten   how = iota // nothing leads back to the first values
-	firstOrder             // the values do, the inner gradients are constants
-	secondOrder            // all of it
+	detached    order = iota // adapted values have no gradient to the initial values
+	firstOrder               // they do, with the inner gradients as constants
+	secondOrder              // they do, through the inner gradients
 )
 
-// adapt returns p with the adapted parameters moved by inner steps on the support set of a single task: θ' = θ - α∇L(θ), eq. 1
-// of Finn et al. 2017, again and again.
-func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
+// adapt returns a copy of p whose With holds the parameters adapted to the support set of a single task, by repeating the
+// inner step θ' = θ - α∇L(θ), eq. 1 of Finn et al. 2017.
+func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h order) *nn.Pass {
 	tuned := p.Apart()
 	support, labels := t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1)
-	if h == forgotten {
+	if h == detached {
 		if f := n.fused(p, t); f != nil {
-			maps.Copy(tuned.With, f.By(f.Descend(f.Values(p), n.innerRates(f, p), support, labels, steps)))
+			maps.Copy(tuned.With, f.ByParam(f.Descend(f.Values(p), n.innerRates(f, p), support, labels, steps)))
 			return tuned
 		}
 	}
-	inner := *tuned // with the same With
+	inner := *tuned // shares With
 	inner.HigherOrder = h == secondOrder
 	classify := func() *tensor.Tensor { return n.Classify(&inner, support) }
-	if n.config.HeadOnly { // the embeddings stay, and are differentiated but once
+	if n.config.HeadOnly { // the embeddings are the same in every step
 		mode := tensor.WithGrad
-		if h == forgotten {
+		if h == detached {
 			mode = tensor.NoGrad
 		}
 		var embedded *tensor.Tensor
 		mode(func() { embedded = n.Embed(p, support) })
-		classify = func() *tensor.Tensor { return n.Tell(&inner, embedded) }
+		classify = func() *tensor.Tensor { return n.HeadLogProbs(&inner, embedded) }
 	}
 	for range steps {
 		func() {
@@ -111,7 +111,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
 			values := make([]*tensor.Tensor, len(n.adapted))
 			for i, param := range n.adapted {
 				values[i] = tuned.Value(param)
-				if h == forgotten {
+				if h == detached {
 					values[i] = values[i].Detach().RequireGrad()
 					tuned.With[param] = values[i]
 				}
@@ -120,7 +120,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
 			grads := tensor.GradWith([]*tensor.Tensor{loss}, values, tensor.GradOptions{Create: h == secondOrder})
 			move := func() {
 				for i, g := range grads {
-					if g == nil { // the loss does not depend on it
+					if g == nil { // the loss does not depend on this parameter
 						tuned.With[n.adapted[i]] = scope.Keep(values[i])
 						continue
 					}
@@ -132,7 +132,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
 					tuned.With[n.adapted[i]] = scope.Keep(values[i].Sub(g))
 				}
 			}
-			if h == forgotten {
+			if h == detached {
 				tensor.NoGrad(move)
 			} else {
 				move()
@@ -142,24 +142,23 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h how) *nn.Pass {
 	return tuned
 }
 
-// order is how a training step adapts.
-func (n *Net) order() how {
+// trainOrder returns the order of differentiation in training.
+func (n *Net) trainOrder() order {
 	if n.config.FirstOrder {
 		return firstOrder
 	}
 	return secondOrder
 }
 
-// Gradients returns the gradient of [Net.Loss] for each trained parameter, in the order of nn.Params.Trained and nil where there
-// is none, the loss itself and the queries' log-probabilities [tasks, query, way]. What a task takes is freed before the next
-// one begins, so that memory does not grow with their number. Where [fewshot.Classifier.Fused] has the network a task's gradient is
-// one operation; Loss, differentiated, is its twin.
+// Gradients implements [fewshot.AdaptiveNetwork]: the gradient of [Net.Loss]. Each task's intermediate results are freed
+// before the next task, so that peak memory does not grow with the number of tasks. Where [fewshot.Classifier.Fused]
+// supports the network, a task's gradient is one operation; differentiating Loss is its reference implementation.
 func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, loss, logp *tensor.Tensor) {
-	n.Fits("Gradients", t)
+	n.CheckWay("Gradients", t)
 	params := n.trained()
 	tasks := float64(t.Support.Dim(0))
-	sums := make([]*tensor.Tensor, len(params)+1) // the loss comes last
-	var answers []*tensor.Tensor
+	sums := make([]*tensor.Tensor, len(params)+1) // the last element is the loss
+	var logps []*tensor.Tensor
 	var fused *fewshot.Fused
 	if p.Norm == nn.BatchStats {
 		fused = n.fused(p, t)
@@ -172,23 +171,23 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 		leaves := make([]*tensor.Tensor, len(params))
 		for i, param := range params {
 			leaf := p.Value(param).Detach()
-			if leaf.Rank() == 4 { // as convolutions want it: so are then gradients, and what becomes of it
+			if leaf.Rank() == 4 { // the layout of convolutions, which their gradients then have too
 				leaf = leaf.ChannelsLast()
 			}
 			leaves[i] = leaf.RequireGrad()
 			first.With[param] = leaves[i]
 		}
-		logp := n.Ask(n.adapt(first, own, n.config.Steps, n.order()), own)
+		logp := n.QueryLogProbs(n.adapt(first, own, n.config.Steps, n.trainOrder()), own)
 		loss := own.NLL(logp).MulScalar(1 / tasks)
 		return append(tensor.Grad(loss, leaves...), loss.Detach(), logp.Detach())
 	}, func(_ int64, out []*tensor.Tensor) {
 		fewshot.AddTo(sums, out[:len(sums)])
-		answers = append(answers, out[len(sums)].Clone())
+		logps = append(logps, out[len(sums)].Clone())
 	})
-	return sums[:len(params)], sums[len(params)], tensor.Cat(0, answers...)
+	return sums[:len(params)], sums[len(params)], tensor.Cat(0, logps...)
 }
 
-// fused is the network in the form of one operation, nil where it has none: where not all of it is adapted too.
+// fused returns the network in the form of fused operations, or nil. They adapt all parameters, so ANIL has none.
 func (n *Net) fused(p *nn.Pass, t *fewshot.Task) *fewshot.Fused {
 	if n.config.HeadOnly {
 		return nil
@@ -196,7 +195,7 @@ func (n *Net) fused(p *nn.Pass, t *fewshot.Task) *fewshot.Fused {
 	return n.Fused(p, t.Support.Flatten(0, 1))
 }
 
-// innerRates are those of the inner steps for a fused network's values.
+// innerRates returns the inner learning rates in the order of a fused network's values.
 func (n *Net) innerRates(f *fewshot.Fused, p *nn.Pass) (out tensor.Rates) {
 	if n.rates == nil {
 		return tensor.Rates{All: n.config.Rate}
@@ -211,11 +210,11 @@ func (n *Net) innerRates(f *fewshot.Fused, p *nn.Pass) (out tensor.Rates) {
 	return out
 }
 
-// fusedGradients are a task's share of what [Net.Gradients] sums, and its answers.
+// fusedGradients returns one task's terms of the sums in [Net.Gradients], and its log-probabilities.
 func (n *Net) fusedGradients(f *fewshot.Fused, p *nn.Pass, t *fewshot.Task, params []*nn.Param, share float64) []*tensor.Tensor {
 	got := f.MetaGradient(f.Values(p), n.innerRates(f, p), t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1),
 		t.Query.Flatten(0, 1), t.QueryLabels.Flatten(0, 1), n.config.Steps, !n.config.FirstOrder)
-	of, rates := f.By(got.Grads), f.By(got.RateGrads)
+	of, rates := f.ByParam(got.Grads), f.ByParam(got.RateGrads)
 	for i, rate := range n.rates {
 		of[rate] = rates[n.adapted[i]]
 	}
@@ -228,30 +227,31 @@ func (n *Net) fusedGradients(f *fewshot.Fused, p *nn.Pass, t *fewshot.Task, para
 	return append(out, got.Loss.MulScalar(share), got.LogProbs.Unsqueeze(0))
 }
 
-// Loss returns the mean over the tasks of the adapted network's loss on the queries, with all that leads back to the first
-// values, and the queries' log-probabilities [tasks, query, way]. Of many tasks [Net.Gradients] is the lighter way to the
-// gradient.
+// Loss implements [fewshot.Learner]: the mean loss of the adapted networks on their queries, differentiable with respect to
+// the initial values. For many tasks [Net.Gradients] computes the gradient in less memory.
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
-	n.Fits("Loss", t)
-	var answers []*tensor.Tensor
+	n.CheckWay("Loss", t)
+	var logps []*tensor.Tensor
 	for i := range t.Support.Dim(0) {
 		own := t.Only(i)
-		answers = append(answers, n.Ask(n.adapt(p, own, n.config.Steps, n.order()), own))
+		logps = append(logps, n.QueryLogProbs(n.adapt(p, own, n.config.Steps, n.trainOrder()), own))
 	}
-	logp = tensor.Cat(0, answers...)
+	logp = tensor.Cat(0, logps...)
 	return t.NLL(logp), logp
 }
 
-// LogProbs returns the queries' log-probabilities [tasks, query, way] of the network adapted to each task by the steps of a
-// test. Nothing of it leads back to the first values.
+// LogProbs implements [fewshot.Network]: it adapts to each task by the number of inner steps of a test. The result is not
+// differentiable.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
-	n.Fits("LogProbs", t)
-	var answers []*tensor.Tensor
+	n.CheckWay("LogProbs", t)
+	var logps []*tensor.Tensor
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
-		tuned := n.adapt(p, own, n.config.TestSteps, forgotten)
+		tuned := n.adapt(p, own, n.config.TestSteps, detached)
 		var logp *tensor.Tensor
-		tensor.NoGrad(func() { logp = n.Ask(tuned, own) })
+		tensor.NoGrad(func() { logp = n.QueryLogProbs(tuned, own) })
 		return []*tensor.Tensor{logp}
-	}, func(_ int64, out []*tensor.Tensor) { answers = append(answers, out[0].Clone()) })
-	return tensor.Cat(0, answers...)
+	}, func(_ int64, out []*tensor.Tensor) { logps = append(logps, out[0].Clone()) })
+	return tensor.Cat(0, logps...)
 }
+
+var _ fewshot.AdaptiveNetwork = (*Net)(nil)

@@ -22,8 +22,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// build makes a network for 5 classes unless the configuration says otherwise, on the paper's encoder with so many filters; of
-// images of 28×28 all positions of the maps count, for small networks to have enough of them.
+// build makes a network, by default for 5 classes, on the paper's encoder with a number of filters. For images of 28×28 it
+// keeps the maps instead of their mean, so that small networks have enough features.
 func build(t *testing.T, size, filters int64, c maml.Config) (*maml.Net, *nn.Params) {
 	t.Helper()
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -36,7 +36,7 @@ func build(t *testing.T, size, filters int64, c maml.Config) (*maml.Net, *nn.Par
 	return maml.New(b, e, c), b.Params()
 }
 
-// strokes gives tasks of invented characters.
+// strokes samples tasks of generated characters.
 func strokes(t *testing.T, size, query int) (train, test *episode.Sampler) {
 	t.Helper()
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60, Size: size})
@@ -64,7 +64,7 @@ func inDouble(t *fewshot.Task) *fewshot.Task {
 	return &out
 }
 
-// near compares gradients in the norm of all of them taken together.
+// near returns the relative difference of two lists of gradients in the norm of the whole list.
 func near(want, got []*tensor.Tensor) float64 {
 	var difference, size float64
 	for i := range want {
@@ -74,7 +74,7 @@ func near(want, got []*tensor.Tensor) float64 {
 	return math.Sqrt(difference / size)
 }
 
-// orZeros is a gradient that may be nil: that of a bias that batch norm takes off again, or of its rate.
+// orZeros replaces a nil gradient by zeros: that of a bias that batch norm cancels, or of its rate.
 func orZeros(g *tensor.Tensor, of *nn.Param) *tensor.Tensor {
 	if g == nil {
 		return of.Value().Detach().ZerosLike()
@@ -174,7 +174,7 @@ func TestMetaGradientIsTheFiniteDifference(t *testing.T) {
 			grads, _, _ := net.Gradients(p, task)
 			wanted := tensor.Grad(func() *tensor.Tensor { loss, _ := net.Loss(p, task); return loss }(), leaves...)
 			r := rand.New(rand.NewPCG(1, 1))
-			const h = 1e-7 // kinks of ReLU are near where much of an image is empty
+			const h = 1e-7 // small, because inputs of ReLUs are near zero where an image is empty
 			for i, leaf := range leaves {
 				wanted[i], grads[i] = orZeros(wanted[i], ps.Trained()[i]), orZeros(grads[i], ps.Trained()[i])
 				assert.InDeltaSlice(t, wanted[i].Floats(), grads[i].Floats(), 1e-12, "task by task and together")
@@ -199,7 +199,7 @@ func TestMetaGradientIsTheFiniteDifference(t *testing.T) {
 	}
 }
 
-// First order is the gradient of the queries' loss where the inner steps end, taken there.
+// The first-order meta-gradient is the gradient of the query loss at the adapted values.
 func TestFirstOrderIsTheGradientOfTheAdaptedNetwork(t *testing.T) {
 	testkit.Enter(t)
 	train, _ := strokes(t, 16, 2)
@@ -225,7 +225,7 @@ func (l supportLoss) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tenso
 	return t.NLL(logp), logp
 }
 
-// What comes out is the same to the bit however many tasks are computed at the same time.
+// Results are bitwise independent of the number of workers.
 func TestParallelIsSerialToTheBit(t *testing.T) {
 	testkit.Enter(t)
 	oneThread(t)
@@ -256,7 +256,7 @@ func TestParallelIsSerialToTheBit(t *testing.T) {
 	}
 }
 
-// A panic on a worker's thread is the caller's error, and leaves no tensor behind.
+// A panic on a worker's thread becomes the caller's error and leaves no tensor behind.
 func TestWrongShapesAreAnErrorOfTheCaller(t *testing.T) {
 	testkit.Enter(t)
 	train, _ := strokes(t, 16, 2)
@@ -279,11 +279,11 @@ func TestWrongShapesAreAnErrorOfTheCaller(t *testing.T) {
 			net.LogProbs(&nn.Pass{}, task)
 			return nil
 		})
-		assert.ErrorContains(t, err, "a 4-way task for a network that was made for 5 classes")
+		assert.ErrorContains(t, err, "the task has 4 classes, the network has a head for 5")
 	}
 }
 
-// A batch of many tasks needs no more memory than one of few: a task's graph is gone before the next one's is made.
+// Peak memory does not grow with the number of tasks: a task's graph is freed before the next one is built.
 func TestMemoryDoesNotGrowWithTheTasks(t *testing.T) {
 	testkit.Enter(t)
 	oneThread(t)
@@ -294,7 +294,7 @@ func TestMemoryDoesNotGrowWithTheTasks(t *testing.T) {
 		defer scope.Leave()
 		task := fewshot.NewTask(train.Batch(0, tasks), tensor.CPU)
 		before := status(t, "VmRSS")
-		if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil { // which begins the peak anew
+		if os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) != nil { // resets the peak
 			t.Skip("the kernel does not let the peak be measured here")
 		}
 		net.Gradients(&nn.Pass{}, task)
@@ -325,7 +325,7 @@ func TestEvaluationBuildsNoGraph(t *testing.T) {
 	}
 }
 
-// Transduction lets queries help one another; without it a query stands alone with the support set.
+// In the transductive mode queries influence one another; otherwise each query is seen with the support set alone.
 func TestTransduction(t *testing.T) {
 	testkit.Enter(t)
 	train, _ := strokes(t, 16, 3)
@@ -366,7 +366,7 @@ func TestLearnsStrokes(t *testing.T) {
 			testkit.Enter(t)
 			c.Workers = 2
 			net, ps := build(t, 28, 8, c)
-			opt := nn.NewAdam(ps, nn.AdamConfig{})
+			opt := nn.NewAdam(ps, nn.DefaultAdam())
 			t.Cleanup(opt.Free)
 			measure := func() float64 { return testkit.Accuracy(net, test.Batch(0, 60)) }
 			start := measure()

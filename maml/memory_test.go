@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// status reads a number of kilobytes that the kernel keeps of this process.
+// status reads a field of /proc/self/status in kilobytes.
 func status(t *testing.T, key string) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")

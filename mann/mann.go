@@ -1,29 +1,30 @@
-// Package mann is the Memory-Augmented Neural Network of Santoro, Bartunov, Botvinick, Wierstra and Lillicrap (2016, Meta-
-// Learning with Memory-Augmented Neural Networks): it is shown images one after another, each with the label of the one
-// before it, and must name each one. What it knows of an episode's classes is in its memory and its controller's state, which
-// start anew with each episode. Any [memory.Recurrent] plugs in: memory.LRUA is the paper's, and on memory.None an LSTM
-// or a feedforward controller is a baseline.
+// Package mann implements the Memory-Augmented Neural Network of Santoro, Bartunov, Botvinick, Wierstra and Lillicrap (2016,
+// "Meta-Learning with Memory-Augmented Neural Networks"). The network sees one image per time step together with the label
+// of the previous image, and predicts the image's label. Its memory and its controller's state are reset before each
+// episode. Any [memory.Recurrent] plugs in: [memory.LRUA] is the paper's; with [memory.None] an LSTM or feedforward
+// controller is a baseline.
 package mann
 
 import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
-// Config are the settings of [New].
+// Config configures [New].
 type Config struct {
-	// Inputs is the size of an embedding, or of a flattened image where there is no encoder.
+	// Inputs is the width of an embedding, or the size of a flattened image if there is no encoder.
 	Inputs int64
-	// Encoder embeds the images of all steps at once; nil flattens them, as the paper does.
+	// Encoder embeds the images of all time steps in one batch. Nil flattens them, as the paper does.
 	Encoder encoder.Encoder
-	// Length and Letters are those of labels: strings of Length letters of an alphabet of Letters. One-hot labels of n
-	// classes are one letter of n. Zeros stand for one letter of five.
+	// Labels are strings of Length letters from an alphabet of Letters. One-hot labels of n classes are one letter of n. The
+	// default is one letter of five.
 	Length, Letters int64
-	// Controller is the controller and its memory. Inputs is set by [New]; zeros of the others stand for the paper's LSTM
-	// of 200 units and memory.LRUA with its defaults.
+	// Controller configures the controller and its memory. [New] sets its Inputs. The defaults are the paper's: an LSTM of 200
+	// units and [memory.LRUA] with its defaults.
 	Controller controller.Config
 }
 
@@ -34,7 +35,7 @@ type Net struct {
 	out        *nn.Linear
 }
 
-// Precision says what the network's encoder computes in; all else is in float32.
+// Precision returns the precision of the encoder; see [encoder.Precision]. Everything else computes in float32.
 func (n *Net) Precision() string { return encoder.Precision(n.config.Encoder) }
 
 // New makes a network.
@@ -60,13 +61,13 @@ func New(b *nn.Builder, c Config) *Net {
 	return n
 }
 
-// State is what the network carries from one step to the next.
+// State is the network's state between two steps.
 type State = controller.State
 
-// Forward returns the logarithms of the probabilities that the network gives to each letter of each image's label, [time,
-// batch, length, letters]. Images are [time, batch, ...], of any shape that the encoder takes; labels [time, batch,
-// length] (int64) are shown one step late. seen, which may be nil, is shown the state after every step, as for plots.
-func (n *Net) Forward(p *nn.Pass, images, labels *tensor.Tensor, seen func(step int64, s State)) *tensor.Tensor {
+// Forward returns the log-probabilities [time, batch, length, letters] of the letters of each image's label. Images are
+// [time, batch, ...], of any shape that the encoder takes; labels are [time, batch, length], int64, and the network sees
+// them one time step late. observe, if not nil, is called with the state after every step, for example to plot it.
+func (n *Net) Forward(p *nn.Pass, images, labels *tensor.Tensor, observe func(step int64, s State)) *tensor.Tensor {
 	shape := labels.Shape()
 	time, batch := shape[0], shape[1]
 	x := images.Flatten(0, 1)
@@ -74,8 +75,22 @@ func (n *Net) Forward(p *nn.Pass, images, labels *tensor.Tensor, seen func(step 
 		x = n.config.Encoder.Forward(p, x)
 	}
 	x = x.Reshape(time, batch, n.config.Inputs)
-	told := labels.OneHot(n.config.Letters).Flatten(2, 3).To(x.DType())
-	late := tensor.Cat(0, told.Narrow(0, 0, 1).ZerosLike(), told.Narrow(0, 0, time-1))
-	scores := n.out.Forward(p, n.controller.Forward(p, tensor.Cat(-1, x, late), seen))
+	oneHot := labels.OneHot(n.config.Letters).Flatten(2, 3).To(x.DType())
+	late := tensor.Cat(0, oneHot.Narrow(0, 0, 1).ZerosLike(), oneHot.Narrow(0, 0, time-1))
+	scores := n.out.Forward(p, n.controller.Forward(p, tensor.Cat(-1, x, late), observe))
 	return scores.Reshape(time, batch, n.config.Length, n.config.Letters).LogSoftmax(-1)
 }
+
+// LogProbs implements [fewshot.SequenceNetwork].
+func (n *Net) LogProbs(p *nn.Pass, s *fewshot.Sequence) *tensor.Tensor {
+	return n.Forward(p, s.Images, s.Labels, nil)
+}
+
+// Loss implements [fewshot.SequenceNetwork]: the negative log-likelihood of an image's label, averaged over all images.
+// Santoro et al. 2016, section 2.1, sum it over an episode instead.
+func (n *Net) Loss(p *nn.Pass, s *fewshot.Sequence) (loss, logp *tensor.Tensor) {
+	logp = n.LogProbs(p, s)
+	return s.NLL(logp), logp
+}
+
+var _ fewshot.SequenceNetwork = (*Net)(nil)

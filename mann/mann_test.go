@@ -12,6 +12,7 @@ import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/mann"
 	"github.com/engram-go/engram/memory"
@@ -23,7 +24,7 @@ func lrua(b *nn.Builder, control int64) memory.Recurrent {
 	return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
 }
 
-// memories are those that a controller can drive, small.
+// memories are small memories of every kind.
 var memories = map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 	"none": func(*nn.Builder, int64) memory.Recurrent { return memory.None{} },
 	"lrua": lrua,
@@ -36,10 +37,10 @@ var memories = map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 }
 
 // task is a task of random images [1, 2, 2]: two episodes of two classes with three images each.
-func task(length, letters int64) *mann.Task {
+func task(length, letters int64) *fewshot.Sequence {
 	r := rand.New(rand.NewPCG(1, 0))
 	const time, episodes = 6, 2
-	t := &mann.Task{Images: testkit.Normal(r, time, episodes, 1, 2, 2), Instances: make([]int, time*episodes)}
+	t := &fewshot.Sequence{Images: testkit.Normal(r, time, episodes, 1, 2, 2), Instances: make([]int, time*episodes)}
 	labels := make([]int64, time*episodes*length)
 	for e := range episodes {
 		classes := [2][]int64{}
@@ -60,7 +61,7 @@ func task(length, letters int64) *mann.Task {
 	return t
 }
 
-// double stands float64 copies in for all parameters.
+// double returns a pass with float64 copies of all parameters.
 func double(b *nn.Builder) *nn.Pass {
 	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
 	for _, param := range b.Params().All() {
@@ -71,27 +72,27 @@ func double(b *nn.Builder) *nn.Pass {
 
 var kinds = []struct{ length, letters int64 }{{1, 5}, {3, 2}}
 
-// Step by step: the controller sees an image beside the label of the image before it, as one-hot letters, and what it gives
-// goes through a linear layer and a softmax a letter.
+// Step by step: the controller takes an image and the one-hot letters of the previous image's label; its output passes through
+// a linear layer and one softmax per letter.
 func TestForwardIsThePlainLoop(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(fmt.Sprint(kind), func(t *testing.T) {
 			testkit.Enter(t)
-			b, twin := nn.NewBuilder(2, tensor.CPU), nn.NewBuilder(2, tensor.CPU) // of one seed, so of the same values
+			b, reference := nn.NewBuilder(2, tensor.CPU), nn.NewBuilder(2, tensor.CPU) // of the same seed, so with the same values
 			defer b.Params().Free()
-			defer twin.Params().Free()
+			defer reference.Params().Free()
 			config := controller.Config{Size: 5, Memory: lrua}
 			net := mann.New(b, mann.Config{Inputs: 4, Length: kind.length, Letters: kind.letters, Controller: config})
 			wide := kind.length * kind.letters
 			config.Inputs = 4 + wide
-			c := controller.New(twin, config)
-			out := nn.NewLinear(twin.In("output"), c.Width(), wide)
+			c := controller.New(reference, config)
+			out := nn.NewLinear(reference.In("output"), c.Width(), wide)
 
 			task := task(kind.length, kind.letters)
 			images, labels := task.Images.Floats(), tensor.Values[int64](task.Labels)
 			shape := task.Labels.Shape()
 			time, episodes := int(shape[0]), int(shape[1])
-			p, q := double(b), double(twin)
+			p, q := double(b), double(reference)
 			got := net.LogProbs(p, task)
 			require.Equal(t, []int64{6, 2, kind.length, kind.letters}, got.Shape())
 			s := c.Init(q, int64(episodes))
@@ -115,8 +116,8 @@ func TestForwardIsThePlainLoop(t *testing.T) {
 	}
 }
 
-// No answer depends on its own label, on a later one, or on a later image; the next one does.
-func TestNothingIsToldTooEarly(t *testing.T) {
+// A prediction does not depend on its own label, on a later one, or on a later image; the next prediction does.
+func TestPredictionsAreCausal(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(2, tensor.CPU)
 	defer b.Params().Free()
@@ -150,7 +151,7 @@ func lossAndAccuracies(t *testing.T, length, letters int64) {
 	values, labels := logp.Floats(), tensor.Values[int64](task.Labels)
 	const time, episodes = 6, 2
 	var nll float64
-	all, right := [episodes]float64{}, [3][episodes]float64{} // of three images a class
+	all, right := [episodes]float64{}, [3][episodes]float64{} // of three images per class
 	for at := range time {
 		for e := range episodes {
 			correct := true
@@ -202,7 +203,7 @@ func TestUnrolledGradientIsThatOfFiniteDifferences(t *testing.T) {
 	}
 }
 
-// mean embeds an image in its mean, and notes how many images each evaluation sees.
+// mean embeds an image as its mean and records the number of images in each evaluation.
 type mean struct{ seen *[]int64 }
 
 func (m mean) Width() int64 { return 1 }
@@ -213,22 +214,22 @@ func (m mean) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 
 func TestEncoderSeesAllStepsAtOnce(t *testing.T) {
 	testkit.Enter(t)
-	b, twin := nn.NewBuilder(2, tensor.CPU), nn.NewBuilder(2, tensor.CPU)
+	b, reference := nn.NewBuilder(2, tensor.CPU), nn.NewBuilder(2, tensor.CPU)
 	defer b.Params().Free()
-	defer twin.Params().Free()
+	defer reference.Params().Free()
 	var seen []int64
 	config := mann.Config{Inputs: 1, Encoder: mean{&seen}, Controller: controller.Config{Size: 5, Memory: lrua}}
 	encoded := mann.New(b, config)
 	config.Encoder = nil
-	flat := mann.New(twin, config)
+	flat := mann.New(reference, config)
 	task := task(1, 5)
 	got := encoded.LogProbs(double(b), task)
 	assert.Equal(t, []int64{12}, seen)
 	task.Images = task.Images.Mean(2, 3, 4)
-	assert.Equal(t, flat.LogProbs(double(twin), task).Floats(), got.Floats())
+	assert.Equal(t, flat.LogProbs(double(reference), task).Floats(), got.Floats())
 }
 
-// Zero values are the paper's network.
+// The default configuration is the paper's network.
 func TestDefaultsAreThePapers(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -243,18 +244,7 @@ func TestDefaultsAreThePapers(t *testing.T) {
 	assert.Equal(t, []int64{4 * (40 + 1), 200}, shapes["memory.heads.weight"])
 }
 
-func TestNewTaskHoldsTheBatch(t *testing.T) {
-	testkit.Enter(t)
-	b := sequences(t, 1).Batch(0, 4)
-	task := mann.NewTask(b, tensor.CPU)
-	assert.Equal(t, []int64{8, 4, 1, 4, 4}, task.Images.Shape())
-	assert.Equal(t, []int64{8, 4, 1}, task.Labels.Shape())
-	assert.Equal(t, b.Images, tensor.Values[float32](task.Images))
-	assert.Equal(t, b.Labels, tensor.Values[int64](task.Labels))
-	assert.Equal(t, b.Instances, task.Instances)
-}
-
-// sequences are of two classes with four images each, all images of a class alike; the classes are those of a part.
+// sequences samples sequences of two classes with four identical images each. part seeds the classes.
 func sequences(t *testing.T, part uint64) *episode.SequenceSampler {
 	const classes, images, side = 200, 4, 4
 	var names []string
@@ -278,7 +268,7 @@ func sequences(t *testing.T, part uint64) *episode.SequenceSampler {
 	return s
 }
 
-// A class that was named once is known from then on, also among classes that training never saw.
+// The network recognises a class once it has seen its label, also for classes that it was not trained on.
 func TestLearnsToRemember(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -286,14 +276,14 @@ func TestLearnsToRemember(t *testing.T) {
 	net := mann.New(b, mann.Config{Inputs: 16, Letters: 2, Controller: controller.Config{Size: 32, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 		return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 8, Width: 12, Heads: 1})
 	}}})
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	train, test := sequences(t, 0), sequences(t, 1).Batch(0, 200)
 	measure := func() (out []float64) {
 		scope := tensor.Enter()
 		defer scope.Leave()
 		tensor.NoGrad(func() {
-			task := mann.NewTask(test, tensor.CPU)
+			task := fewshot.NewSequence(test, tensor.CPU)
 			_, instances := task.Accuracies(net.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task))
 			for _, k := range instances {
 				sum := 0.
@@ -308,7 +298,7 @@ func TestLearnsToRemember(t *testing.T) {
 	before := measure()
 	for step := range 900 {
 		scope := tensor.Enter()
-		loss, _ := net.Loss(&nn.Pass{Training: true}, mann.NewTask(train.Batch(uint64(step)*32, 32), tensor.CPU))
+		loss, _ := net.Loss(&nn.Pass{Training: true}, fewshot.NewSequence(train.Batch(uint64(step)*32, 32), tensor.CPU))
 		require.False(t, math.IsNaN(loss.Float()), "step %d", step)
 		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .01)
 		scope.Leave()

@@ -7,7 +7,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// DefaultReads is how often a query reads the support set; the paper does not say.
+// DefaultReads is the number of times that a query reads the support set. The paper does not state it.
 const DefaultReads = 5
 
 // Context makes embeddings depend on the whole support set: the fully conditional embeddings of Vinyals et al. 2016,
@@ -19,8 +19,7 @@ type Context struct {
 	size    int64
 }
 
-// NewContext makes the two LSTMs for embeddings of a width, with PyTorch's first values. Zero reads stand for
-// [DefaultReads].
+// NewContext makes the two LSTMs for embeddings of a width, initialised as in PyTorch. Zero reads means [DefaultReads].
 func NewContext(b *nn.Builder, width int64, reads int) *Context {
 	if reads == 0 {
 		reads = DefaultReads
@@ -33,14 +32,14 @@ func NewContext(b *nn.Builder, width int64, reads int) *Context {
 	}
 }
 
-// Forward returns the embeddings of support examples [tasks, support, width] and queries [tasks, query, width] in their
-// context, of the same shapes.
+// Forward returns the full-context embeddings of support examples [tasks, support, width] and queries [tasks, query, width],
+// of the same shapes.
 func (c *Context) Forward(p *nn.Pass, support, query *tensor.Tensor) (g, f *tensor.Tensor) {
 	g = c.embedSupport(p, support)
 	return g, c.embedQueries(p, g, query)
 }
 
-// embedSupport is appendix A.2: an LSTM runs over the support set in its order and one against it, and
+// embedSupport implements appendix A.2: a bidirectional LSTM runs over the support set, and
 //
 //	g(xᵢ, S) = →hᵢ + ←hᵢ + g'(xᵢ)
 func (c *Context) embedSupport(p *nn.Pass, support *tensor.Tensor) *tensor.Tensor {
@@ -49,12 +48,12 @@ func (c *Context) embedSupport(p *nn.Pass, support *tensor.Tensor) *tensor.Tenso
 	return y.Narrow(2, 0, c.size).Add(y.Narrow(2, c.size, c.size)).Add(x).Transpose(0, 1)
 }
 
-// embedQueries is appendix A.1, eqs. 3 to 6: an LSTM is fed a query's own embedding f' again and again, and each time with
-// what its last output reads from the support set by attention,
+// embedQueries implements appendix A.1, eqs. 3 to 6: in every step an LSTM takes the query's embedding f' and the vector r
+// that its last output reads from the support set by attention,
 //
 //	r = Σᵢ softmax(hᵀg(xᵢ))·g(xᵢ);  h ← LSTM(f', [h, r]) + f'
 //
-// from h = 0, whose attention is even. The read r goes in beside f', which gives the same sums as beside h.
+// starting at h = 0, whose attention is uniform. Here r is concatenated to f' instead of h, which gives the same sums.
 func (c *Context) embedQueries(p *nn.Pass, g, query *tensor.Tensor) *tensor.Tensor {
 	set := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}})
 	written := set.Write(p, set.Init(g.Dim(0)), g, g)
@@ -68,7 +67,7 @@ func (c *Context) embedQueries(p *nn.Pass, g, query *tensor.Tensor) *tensor.Tens
 	return state.Hidden.Reshape(query.Shape()...)
 }
 
-// zeroState is the state of zeros, of the type of the embeddings x.
+// zeroState returns a state of zeros of the type of the embeddings x.
 func zeroState(x *tensor.Tensor, shape ...int64) nn.LSTMState {
 	zeros := func() *tensor.Tensor { return tensor.Full(0, x.DType(), x.Device(), shape...) }
 	return nn.LSTMState{Hidden: zeros(), Cell: zeros()}

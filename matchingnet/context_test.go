@@ -141,7 +141,7 @@ func TestContextIsThePlainLoop(t *testing.T) {
 	}
 }
 
-// A query does not feel the other queries; a support example does feel the others.
+// A query's embedding does not depend on the other queries; a support example's does depend on the other support examples.
 func TestContextIsOfTheSupportSet(t *testing.T) {
 	testkit.Enter(t)
 	c, ps := context(t, 4, 0)

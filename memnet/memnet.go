@@ -1,5 +1,5 @@
-// Package memnet is the end-to-end Memory Network of Sukhbaatar et al. (2015), which answers a question about a story by
-// reading the story's sentences from a memory several times.
+// Package memnet implements the end-to-end Memory Network of Sukhbaatar et al. (2015). It answers a question about a story by
+// reading the story's sentences from a memory in several hops.
 package memnet
 
 import (
@@ -15,69 +15,62 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Tying says which of the network's tables of word vectors are one: section 2.2.
+// Tying is a scheme of sharing the network's tables of word vectors: section 2.2.
 type Tying int
 
 const (
-	// Adjacent makes the output table of a hop the input table of the next, the question's table that of the first hop's
-	// input, and the answer's weights the last hop's output table.
+	// Adjacent shares the output table of a hop with the input table of the next hop, the question's table with the first
+	// hop's input table, and the answer's weights with the last hop's output table.
 	Adjacent Tying = iota
-	// LayerWise has the same two tables at every hop, as a recurrent network, and a learned linear map of the query between
-	// hops; the question's and the answer's are their own.
+	// LayerWise uses the same two tables in every hop, as a recurrent network does, and a learned linear map of the query
+	// between hops. The question and the answer have tables of their own.
 	LayerWise
 )
 
-// Config are the settings of [New]. Zero values stand for the paper's for a network of a single task.
+// Config configures [New]. The defaults are the paper's for training on a single task.
 type Config struct {
-	// Words is the size of the vocabulary, which the answers are words of.
+	// Words is the size of the vocabulary. Answers are words of it.
 	Words int64
-	// Width is that of a word vector; zero stands for 20.
+	// Width is the width of a word vector; default 20.
 	Width int64
-	// Hops is how often the memory is read; zero stands for 3.
+	// Hops is the number of times that the memory is read; default 3.
 	Hops int
-	// Slots is how many sentences the memory holds, the most recent ones of a longer story; zero stands for 50. The softmax
-	// is over all of them, and an empty slot scores 0 and reads 0: section 4.1 pads all stories to one length with zeros. So a
-	// network can find that no sentence matches, which it must to say no.
+	// Slots is the number of sentences that the memory holds, the most recent ones of a longer story; default 50. The softmax
+	// runs over all slots. Empty slots have the score 0 and the value 0, because section 4.1 pads all stories with zeros to the
+	// same length. The network can therefore find that no sentence matches, which it needs to answer "no".
 	Slots int
-	// Encoding makes sentences of words.
+	// Encoding computes the vectors of sentences from those of words.
 	Encoding encoder.WordEncoding
-	// Longest is the length of the longest sentence, which the released code's position encoding asks for.
+	// Longest is the length of the data's longest sentence. Only [encoder.ReleasedPositionEncoding] uses it.
 	Longest int
-	// Tying says which tables are one.
+	// Tying is the scheme of sharing tables.
 	Tying Tying
-	// Timeless leaves out the temporal encoding, by which the network knows the order of the sentences.
+	// Timeless omits the temporal encoding. The network then does not know the order of the sentences.
 	Timeless bool
-	// Noise makes the sentences' times uncertain in training, for as many sentences more as this share of the story's at
-	// most, at random: section 4.1, where it is 0.1 and called random noise. Zero stands for none.
+	// Noise inserts, in training, empty times between the sentences: a random number of them up to this fraction of the
+	// story's length. It is the random noise of section 4.1, where it is 0.1. The default is none.
 	Noise float64
-	// ReLU passes the query through a rectifier after each hop.
+	// ReLU applies a ReLU to the query after each hop.
 	ReLU bool
-}
-
-// Story is a question and what was told before it, as the numbers of their words; a negative number is an unknown word, whose
-// vector is zero.
-type Story struct {
-	Facts    [][]int
-	Question []int
 }
 
 // Net is a Memory Network.
 //
-// At each hop the query u looks for sentences mᵢ of the input table by a softmax over u·mᵢ, and the sum of the sentences cᵢ
-// of the output table under it moves the query: section 2.1, eqs. 1 and 2. Answers are scored by their own table's dot product
-// with the last query (eq. 3).
+// In each hop the query u attends to the sentences by a softmax over u·mᵢ, with mᵢ from the input table, and the weighted sum
+// of the cᵢ, from the output table, is added to the query: section 2.1, eqs. 1 and 2. The score of an answer is the dot
+// product of its weights with the last query (eq. 3).
 type Net struct {
-	config Config
-	tables []*nn.Param // [words, width]: hop k reads keys by table k·step, values by the one after it
-	times  []*nn.Param // [slots, width], beside the tables
-	step   int         // 1 for adjacent tying, 0 for layer-wise
-	asks   *nn.Param   // the question's table
-	says   *nn.Param   // the answer's weights, [words, width]
-	moves  *nn.Linear  // of layer-wise tying: H of section 2.2
-	linear *nn.Param   // [1], a buffer: 1 while the softmaxes are off
+	config   Config
+	tables   []*nn.Param // [words, width]: hop k takes keys from table k·step and values from the next table
+	times    []*nn.Param // [slots, width], one per table
+	step     int         // 1 for adjacent tying, 0 for layer-wise
+	question *nn.Param   // the question's table, [words, width]
+	answer   *nn.Param   // the answer's weights, [words, width]
+	hop      *nn.Linear  // H of section 2.2; layer-wise tying only
+	linear   *nn.Param   // [1], a buffer: 1 while the softmaxes are off
 }
 
-// initial are the first values of all weights: section 4.2.
+// initial initialises all weights: section 4.2.
 var initial = nn.Normal(0, .1)
 
 // New makes a network.
@@ -102,16 +95,16 @@ func New(b *nn.Builder, c Config) *Net {
 			n.times = append(n.times, b.Param(fmt.Sprintf("times%d", i+1), initial, int64(c.Slots), c.Width))
 		}
 	}
-	n.asks, n.says = n.tables[0], n.tables[count-1]
+	n.question, n.answer = n.tables[0], n.tables[count-1]
 	if c.Tying == LayerWise {
-		n.asks, n.says = b.Param("question", initial, c.Words, c.Width), b.Param("answer", initial, c.Words, c.Width)
-		n.moves = &nn.Linear{Weight: b.In("hop").Param("weight", initial, c.Width, c.Width)}
+		n.question, n.answer = b.Param("question", initial, c.Words, c.Width), b.Param("answer", initial, c.Words, c.Width)
+		n.hop = &nn.Linear{Weight: b.In("hop").Param("weight", initial, c.Width, c.Width)}
 	}
 	return n
 }
 
-// SetLinear turns the softmaxes over the sentences off or on. Training begins without them, which the paper calls linear
-// start (section 4.2). The setting is saved with the parameters.
+// SetLinear switches the softmaxes over the sentences off (on is true) or on. The paper's linear start trains without them
+// first (section 4.2). The setting is a buffer and is saved with the parameters. It must not be called during a pass.
 func (n *Net) SetLinear(on bool) {
 	v := 0.
 	if on {
@@ -125,16 +118,16 @@ func (n *Net) SetLinear(on bool) {
 // Linear reports whether the softmaxes over the sentences are off.
 func (n *Net) Linear() bool { return tensor.Values[float32](n.linear.Value())[0] != 0 }
 
-// Forward returns the scores of all words as answers to the stories' questions, before the softmax, [stories, words], and
-// what each hop attended to, [stories, slots]: the sentences of a story in their order, the last ones where it has more than
-// the memory's slots, and then the empty slots. While the network is linear the attention is no weighting.
-func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, attention []*tensor.Tensor) {
+// Forward returns the logits [stories, words] of all words as answers to the stories' questions, and the attention [stories,
+// slots] of each hop. The slots are the sentences of a story in their order (the most recent ones if there are more than
+// slots), then the empty slots. While the network is linear the attention holds scores instead of a weighting.
+func (n *Net) Forward(p *nn.Pass, stories []encoder.Story) (scores *tensor.Tensor, attention []*tensor.Tensor) {
 	c := n.config
 	batch, slots := int64(len(stories)), int64(c.Slots)
-	like := p.Value(n.asks)
+	like := p.Value(n.question)
 	on := like.Device()
 
-	// The sentences of all slots by all tables at once.
+	// The sentences of all slots under all tables in one operation.
 	facts, times := n.arrange(p, stories)
 	var words, moments []*tensor.Tensor
 	for i, t := range n.tables {
@@ -160,13 +153,13 @@ func (n *Net) Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, atten
 	for i, a := range attention {
 		attention[i] = a.Squeeze(1)
 	}
-	return tensor.Linear(query.Squeeze(1), p.Value(n.says), nil), attention
+	return tensor.Linear(query.Squeeze(1), p.Value(n.answer), nil), attention
 }
 
-// next moves the query [stories, 1, width] by what it brought back.
+// next returns the query of the next hop, [stories, 1, width], from the query and the read vector of a hop.
 func (n *Net) next(p *nn.Pass, _ int, query, read *tensor.Tensor) *tensor.Tensor {
-	if n.moves != nil {
-		query = tensor.Linear(query, p.Value(n.moves.Weight), nil)
+	if n.hop != nil {
+		query = tensor.Linear(query, p.Value(n.hop.Weight), nil)
 	}
 	query = query.Add(read)
 	if n.config.ReLU {
@@ -175,9 +168,9 @@ func (n *Net) next(p *nn.Pass, _ int, query, read *tensor.Tensor) *tensor.Tensor
 	return query
 }
 
-// arrange lists what is in every slot of every story, and the times of the sentences, nil if they have none. An empty slot has a
-// sentence without words and without a time, whose vector is zero.
-func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times []int) {
+// arrange returns the sentence in every slot of every story, and the sentences' times, or nil if Timeless is set. An empty slot
+// holds a sentence without words and without a time, whose vector is zero.
+func (n *Net) arrange(p *nn.Pass, stories []encoder.Story) (facts [][]int, times []int) {
 	facts = make([][]int, 0, len(stories)*n.config.Slots)
 	for _, s := range stories {
 		kept := s.Facts[max(0, len(s.Facts)-n.config.Slots):]
@@ -195,8 +188,8 @@ func (n *Net) arrange(p *nn.Pass, stories []Story) (facts [][]int, times []int) 
 	return facts, times
 }
 
-// moments returns the times of the sentences of a story, counted back from the question. With noise some times in between
-// belong to no sentence; the last ones may then be alike.
+// moments returns the times of a story's sentences, counted back from the question. With noise some times in between belong to
+// no sentence. Times are limited to the number of slots, so the oldest sentences can then share a time.
 func (n *Net) moments(p *nn.Pass, sentences int) []int {
 	times := make([]int, sentences)
 	for i := range times {
@@ -211,7 +204,7 @@ func (n *Net) moments(p *nn.Pass, sentences int) []int {
 	return times
 }
 
-// someOf draws n of the numbers from 0 to n and up to share·n more, largest first.
+// someOf draws n distinct numbers from 0 to n-1+m in descending order, with a random m of at most share·n rounded up.
 func someOf(r *rand.Rand, n int, share float64) []int {
 	more := r.IntN(int(math.Ceil(float64(n)*share)) + 1)
 	drawn := r.Perm(n + more)[:n]

@@ -21,7 +21,7 @@ import (
 // words, width and slots of the networks of these tests.
 const words, width, slots = 9, 4, 5
 
-// shapes are the settings that change what the network computes.
+// shapes are configurations that change what the network computes.
 func shapes() map[string]memnet.Config {
 	return map[string]memnet.Config{
 		"adjacent, 3 hops":       {Hops: 3, Encoding: encoder.PositionEncoding},
@@ -45,15 +45,15 @@ func each(t *testing.T, f func(t *testing.T, c memnet.Config, b *nn.Builder, n *
 	}
 }
 
-// told are stories of several lengths, one longer than the memory, one without a fact, and some with unknown words.
-var told = []memnet.Story{
+// told are stories of several lengths: one longer than the memory, one without facts, some with unknown words.
+var told = []encoder.Story{
 	{Facts: [][]int{{0, 1, 2}, {3, 4}, {8, 8, 1, 0}}, Question: []int{5, 2}},
 	{Facts: [][]int{{1}, {2, 3}, {4, 5, 6}, {7, 0}, {1, 2, 3}, {6, 4}, {2}}, Question: []int{7}},
 	{Question: []int{1, 2, 3}},
 	{Facts: [][]int{{-1, 4}, {-1}}, Question: []int{2, -1, 4}},
 }
 
-// double puts parameters in float64, away from their first values, in a pass.
+// double returns a pass with float64 parameters other than the initial ones.
 func double(b *nn.Builder, r *rand.Rand) *nn.Pass {
 	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
 	for _, param := range b.Params().Trained() {
@@ -66,7 +66,7 @@ func double(b *nn.Builder, r *rand.Rand) *nn.Pass {
 	return p
 }
 
-// network is the paper's formulas with a loop for every sum.
+// network implements the paper's formulas with one loop per sum.
 type network struct {
 	c      memnet.Config
 	linear bool
@@ -111,8 +111,8 @@ func dot(a, b []float64) (sum float64) {
 	return sum
 }
 
-// answer returns the words' scores and the attention of each hop.
-func (n network) answer(s memnet.Story) (scores []float64, attention [][]float64) {
+// answer returns the words' logits and the attention of each hop.
+func (n network) answer(s encoder.Story) (scores []float64, attention [][]float64) {
 	facts := s.Facts[max(0, len(s.Facts)-slots):]
 	embed := func(hop int, input bool) (out [][]float64) {
 		table := hop + 1
@@ -141,7 +141,7 @@ func (n network) answer(s memnet.Story) (scores []float64, attention [][]float64
 	for hop := range n.c.Hops {
 		keys, values := embed(hop, true), embed(hop, false)
 		weights := make([]float64, slots)
-		sum := float64(slots - len(facts)) // the empty slots' e⁰
+		sum := float64(slots - len(facts)) // e⁰ for each empty slot
 		for i := range facts {
 			weights[i] = dot(u, keys[i])
 			if !n.linear {
@@ -203,12 +203,12 @@ func TestForwardIsThePaperWrittenOut(t *testing.T) {
 	})
 }
 
-// What a story is answered does not depend on the stories beside it.
+// The answer to a story does not depend on the other stories of the batch.
 func TestStoriesOfABatchAreApart(t *testing.T) {
 	each(t, func(t *testing.T, _ memnet.Config, _ *nn.Builder, n *memnet.Net) {
 		all, _ := n.Forward(&nn.Pass{}, told)
 		for i, s := range told {
-			one, _ := n.Forward(&nn.Pass{}, []memnet.Story{s})
+			one, _ := n.Forward(&nn.Pass{}, []encoder.Story{s})
 			assert.InDeltaSlice(t, one.Floats(), all.Select(0, int64(i)).Floats(), 1e-6)
 		}
 	})
@@ -218,9 +218,9 @@ func TestLongStoryIsItsLastSentences(t *testing.T) {
 	each(t, func(t *testing.T, _ memnet.Config, _ *nn.Builder, n *memnet.Net) {
 		long := told[1]
 		require.Greater(t, len(long.Facts), slots)
-		got, _ := n.Forward(&nn.Pass{}, []memnet.Story{long})
+		got, _ := n.Forward(&nn.Pass{}, []encoder.Story{long})
 		long.Facts = long.Facts[len(long.Facts)-slots:]
-		want, attention := n.Forward(&nn.Pass{}, []memnet.Story{long})
+		want, attention := n.Forward(&nn.Pass{}, []encoder.Story{long})
 		assert.Equal(t, want.Floats(), got.Floats())
 		assert.Equal(t, []int64{1, slots}, attention[0].Shape())
 	})
@@ -229,12 +229,12 @@ func TestLongStoryIsItsLastSentences(t *testing.T) {
 func TestParameterCounts(t *testing.T) {
 	const v, d, m = words, width, slots
 	each(t, func(t *testing.T, c memnet.Config, b *nn.Builder, n *memnet.Net) {
-		tables := int64(c.Hops + 1) // adjacent: each but the ends serves two hops, and those the question and the answer
+		tables := int64(c.Hops + 1) // adjacent: inner tables serve two hops, the outer ones also the question and the answer
 		want := tables * (v + m) * d
 		if c.Timeless {
 			want = tables * v * d
 		}
-		if c.Tying == memnet.LayerWise { // input, output, question, answer, however many hops
+		if c.Tying == memnet.LayerWise { // input, output, question and answer, for any number of hops
 			want = 4*v*d + 2*m*d + d*d
 			if c.Timeless {
 				want = 4*v*d + d*d
@@ -256,12 +256,12 @@ func TestGradientIsThatOfFiniteDifferences(t *testing.T) {
 	})
 }
 
-// Noise stretches the times, keeps their order, and is there in training alone.
+// Noise stretches the times, keeps their order, and is present in training only.
 func TestNoise(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
-	// With one hop, one word and a time table that counts, the attention of a linear network tells the times.
+	// With one hop, one word and a time table that counts, the attention of a linear network equals the times.
 	n := memnet.New(b, memnet.Config{Words: 1, Width: 1, Hops: 1, Slots: 20, Noise: .5})
 	n.SetLinear(true)
 	counted := make([]float32, 20)
@@ -276,7 +276,7 @@ func TestNoise(t *testing.T) {
 			with[p] = tensor.Ones(p.Value().Shape()...)
 		}
 	}
-	story := []memnet.Story{{Facts: make([][]int, 19), Question: []int{0}}}
+	story := []encoder.Story{{Facts: make([][]int, 19), Question: []int{0}}}
 	times := func(p *nn.Pass) []float64 {
 		p.With = with
 		_, attention := n.Forward(p, story)
@@ -305,7 +305,7 @@ func TestNoise(t *testing.T) {
 	assert.LessOrEqual(t, len(last), 2, "times beyond the memory are its last")
 }
 
-// A network that is saved while its softmaxes are off comes back so.
+// A network saved with its softmaxes off is restored with them off.
 func TestLinearIsSaved(t *testing.T) {
 	testkit.Enter(t)
 	c := memnet.Config{Words: words, Width: width}
@@ -325,16 +325,16 @@ func TestLinearIsSaved(t *testing.T) {
 	assert.Equal(t, want.Floats(), got.Floats())
 }
 
-// A small network learns where people are, and looks at the sentence that tells it.
+// A small network learns where people are and attends to the sentence that says so.
 func TestLearnsStories(t *testing.T) {
 	testkit.Enter(t)
 	data, err := babi.NewStories(1, babi.StoriesOptions{Train: 600, Test: 200})
 	require.NoError(t, err)
 	train, test := babi.Of(data.Train, 1), babi.Of(data.Test, 1)
 	v := babi.NewVocabulary(train)
-	batch := func(questions []babi.Question) (stories []memnet.Story, labels []int64) {
+	batch := func(questions []babi.Question) (stories []encoder.Story, labels []int64) {
 		for _, q := range questions {
-			s := memnet.Story{Question: v.Numbers(q.Words)}
+			s := encoder.Story{Question: v.Numbers(q.Words)}
 			for _, fact := range q.Facts {
 				s.Facts = append(s.Facts, v.Numbers(fact))
 			}
@@ -345,7 +345,7 @@ func TestLearnsStories(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	n := memnet.New(b, memnet.Config{Words: int64(v.Len()), Hops: 1, Slots: 10, Encoding: encoder.PositionEncoding})
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(1, 0))
 	for range 450 {

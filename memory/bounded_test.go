@@ -320,7 +320,7 @@ func TestAnEncoderOnABoundedMemoryLearns(t *testing.T) {
 			b := nn.NewBuilder(1, tensor.CPU)
 			t.Cleanup(b.Params().Free)
 			encoder, m := nn.NewLinear(b, in, 4), memory.NewBounded(memory.BoundedConfig{Rule: rule, Slots: slots})
-			opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+			opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 			t.Cleanup(opt.Free)
 			var first, last float64
 			const steps, final = 120, 20

@@ -296,7 +296,7 @@ func TestANetworkOnAMemoryLearns(t *testing.T) {
 		b := nn.NewBuilder(1, tensor.CPU)
 		t.Cleanup(b.Params().Free)
 		encoder := nn.NewLinear(b, in, 4)
-		opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+		opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 		t.Cleanup(opt.Free)
 		episode := func(step int, n int64) (inputs, labels *tensor.Tensor) {
 			r := rand.New(rand.NewPCG(uint64(step), uint64(n)))

@@ -21,7 +21,7 @@ func recall(t *testing.T, steps int, rate float64, build func(b *nn.Builder, con
 	m := build(b.In("memory"), hidden)
 	controller := nn.NewLinear(b.In("controller"), bits+3+m.ReadWidth(), hidden)
 	out := nn.NewLinear(b.In("out"), hidden+m.ReadWidth(), bits)
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	t.Cleanup(opt.Free)
 	const final = 20
 	for step := range steps {

@@ -24,7 +24,7 @@ func TestDotIsThePlainLoop(t *testing.T) {
 	assert.InDeltaSlice(t, want, metric.Dot{}.Score(nil, q, k).Floats(), 1e-12)
 }
 
-// (q-k)ᵀ LLᵀ (q-k), by the plain loop, for a made-up L in the place of the learned one.
+// (q-k)ᵀ LLᵀ (q-k), by a plain loop, for a random L instead of the learned one.
 func TestMahalanobisIsThePlainLoop(t *testing.T) {
 	const width = 4
 	for _, diagonal := range []bool{false, true} {
@@ -80,7 +80,7 @@ func TestMahalanobisGradientIsTheFiniteDifference(t *testing.T) {
 	}
 }
 
-// Zero and identical points have finite scores and gradients: of the points, and of what is learned.
+// Zero and identical points have finite scores and gradients, also with respect to the parameters.
 func TestDotAndMahalanobisOfDegeneratePointsHaveNoNaN(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -97,13 +97,13 @@ func TestDotAndMahalanobisOfDegeneratePointsHaveNoNaN(t *testing.T) {
 	}
 }
 
-// A distance that matters is learned: of two coordinates only the first tells the classes apart.
+// The metric learns which coordinate matters: only the first of two separates the classes.
 func TestMahalanobisLearnsWhichCoordinateMatters(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewMahalanobis(b, 2, true)
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(11, 0))
 	labels := tensor.New([]int64{0, 1}, 2)

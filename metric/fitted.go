@@ -5,17 +5,17 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Fitted metric takes something from the support set that it measures in. Memories fit it on what they hold before they
-// score by it; by itself it takes the keys of Score for a support set of one example a class.
+// A Fitted metric depends on the statistics of the support set. Memories fit it to their content before they score by it.
+// Without fitting, Score takes the keys for a support set with one example per class.
 type Fitted interface {
 	Metric
-	// Fit returns the metric for a support set with these moments, to score slots that hold shares [batch, slots, classes]
-	// of the classes. Nil shares stand for a slot a class, in their order.
+	// Fit returns the metric for a support set with the moments m. Slots hold shares [batch, slots, classes] of the classes;
+	// nil means one slot per class, in the order of the classes. The result is valid as long as the tensors of m and shares.
 	Fit(m Moments, shares *tensor.Tensor) Metric
 }
 
-// Moments are the statistics of a support set, class by class, that a [Fitted] metric is fitted on. An example may belong
-// to classes in part.
+// Moments are the statistics per class of a support set to which a [Fitted] metric is fitted. An example may belong to
+// several classes by fractions.
 type Moments struct {
 	Sums     *tensor.Tensor // [batch, classes, width], of the examples
 	Counts   *tensor.Tensor // [batch, classes, 1]
@@ -25,7 +25,7 @@ type Moments struct {
 // countFloor keeps the mean of an empty class finite.
 const countFloor = 1e-6
 
-// NewMoments returns the moments of keys [batch, n, width] that belong to classes by shares [batch, n, classes].
+// NewMoments returns the moments of keys [batch, n, width] with the shares [batch, n, classes] of the classes.
 func NewMoments(keys, shares *tensor.Tensor) Moments {
 	byClass := shares.Transpose(-2, -1) // [batch, classes, n]
 	m := Moments{Sums: byClass.MatMul(keys), Counts: byClass.SumKeep(-1)}
@@ -34,8 +34,8 @@ func NewMoments(keys, shares *tensor.Tensor) Moments {
 	return m
 }
 
-// Add returns the moments of both support sets taken together. Like [NewMoments] it subtracts means before it squares, so
-// that examples far from zero lose no digits: Chan, Golub and LeVeque 1979, eq. 2.1.
+// Add returns the moments of the union of two support sets. Like [NewMoments] it subtracts means before it squares, so that
+// examples far from zero lose no accuracy: Chan, Golub and LeVeque 1979, eq. 2.1.
 func (m Moments) Add(o Moments) Moments {
 	counts := m.Counts.Add(o.Counts)
 	apart := o.means().Sub(m.means())
@@ -49,7 +49,7 @@ func (m Moments) Add(o Moments) Moments {
 
 func (m Moments) means() *tensor.Tensor { return m.Sums.Div(m.Counts.ClampMin(countFloor)) }
 
-// merged returns the moments of all classes taken as one.
+// merged returns the moments of all classes merged into one.
 func (m Moments) merged() Moments {
 	t := Moments{Sums: m.Sums.SumKeep(1), Counts: m.Counts.SumKeep(1)}
 	between := outer(m.means().Sub(t.means())).Mul(m.Counts.Unsqueeze(-1))
@@ -57,7 +57,7 @@ func (m Moments) merged() Moments {
 	return t
 }
 
-// covariances returns the unbiased covariances [batch, classes, width, width]; zero for a class of one example.
+// covariances returns the unbiased covariances [batch, classes, width, width]. A class of one example has zero.
 func (m Moments) covariances() *tensor.Tensor {
 	return m.Scatters.Div(m.Counts.AddScalar(-1).ClampMin(1).Unsqueeze(-1))
 }
@@ -65,26 +65,26 @@ func (m Moments) covariances() *tensor.Tensor {
 // outer returns xxᵀ [..., width, width] for x [..., width].
 func outer(x *tensor.Tensor) *tensor.Tensor { return x.Unsqueeze(-1).Mul(x.Unsqueeze(-2)) }
 
-// CovarianceConfig are the settings of [NewCovariance].
+// CovarianceConfig configures [NewCovariance].
 type CovarianceConfig struct {
-	// PerClass gives every class a covariance of its own; else all share one.
+	// PerClass gives every class its own covariance. Otherwise all classes share one.
 	PerClass bool
-	// Ridge is what is added to the diagonal; zero stands for 1, as in Bateni et al. 2020.
+	// Ridge is added to the diagonal; default 1, as in Bateni et al. 2020.
 	Ridge float64
 }
 
-// Covariance scores by the Mahalanobis distance -(q - k)ᵀ Q⁻¹ (q - k) under the covariance of the support set at hand;
-// nothing of it is trained. A covariance of few examples says little, so it is shrunk towards that of the whole task:
+// Covariance scores by the Mahalanobis distance -(q - k)ᵀ Q⁻¹ (q - k) under the covariance of the support set. It has no
+// trained parameters. The covariance of few examples is a poor estimate, so it is shrunk towards that of the whole task:
 //
 //	Qc = λc·Σc + (1-λc)·Σ + β·I,  λc = nc/(nc+1)
 //
 // with Σc the covariance of class c, Σ that of all examples, nc the number of its examples and β the ridge: Bateni et al.
-// 2020 (Improved Few-Shot Visual Classification), eqs. 2 and 3. The shared form has the pooled covariance within the
-// classes in the place of Σc and its degrees of freedom, examples less classes, in that of nc: with one example a class
-// it is Σ + β·I.
+// 2020 (Improved Few-Shot Visual Classification), eqs. 2 and 3. The shared form replaces Σc by the pooled covariance within
+// the classes, and nc by its degrees of freedom, the number of examples minus that of classes: with one example per class it
+// is Σ + β·I.
 type Covariance struct{ config CovarianceConfig }
 
-// NewCovariance makes a metric that is fitted on the support set.
+// NewCovariance makes a metric that is fitted to the support set.
 func NewCovariance(c CovarianceConfig) *Covariance {
 	if c.Ridge == 0 {
 		c.Ridge = 1
@@ -92,7 +92,7 @@ func NewCovariance(c CovarianceConfig) *Covariance {
 	return &Covariance{c}
 }
 
-// Score implements [Metric] for a support set that is the keys, each of a class of its own.
+// Score implements [Metric] for a support set that consists of the keys, each of its own class.
 func (c *Covariance) Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	n := keys.Dim(1)
 	each := tensor.Eye(n).To(keys.DType()).On(keys.Device()).Unsqueeze(0).Expand(keys.Dim(0), n, n)
@@ -113,7 +113,7 @@ func (c *Covariance) Fit(m Moments, shares *tensor.Tensor) Metric {
 	}
 	q := shrink(m.covariances(), whole, m.Counts) // [batch, classes, width, width]
 	if shares != nil {
-		shares = shares.Div(shares.SumKeep(-1).ClampMin(countFloor)) // of an empty slot only the ridge is left
+		shares = shares.Div(shares.SumKeep(-1).ClampMin(countFloor)) // an empty slot keeps the ridge alone
 		q = shares.MatMul(q.Flatten(2, 3)).Reshape(shares.Dim(0), shares.Dim(1), width, width)
 	}
 	return whitened{q.Add(ridge).Cholesky()}
@@ -125,12 +125,12 @@ func shrink(covariance, whole, n *tensor.Tensor) *tensor.Tensor {
 	return whole.Add(covariance.Sub(whole).Mul(lambda))
 }
 
-// whitened scores by -‖L⁻¹(q - k)‖², with an L for every slot, or one for all.
+// whitened scores by -‖L⁻¹(q - k)‖², with one L per slot or one for all slots.
 type whitened struct {
 	factor *tensor.Tensor // L [batch, slots or 1, width, width], lower triangular
 }
 
-// Score implements [Metric]. It makes a tensor of the differences, [batch, keys, width, queries].
+// Score implements [Metric]. With one L per slot it materialises the differences [batch, keys, width, queries].
 func (w whitened) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	if w.factor.Dim(1) == 1 {
 		l := w.factor.Squeeze(1)

@@ -23,8 +23,8 @@ func matrix(x *tensor.Tensor) [][]float64 {
 	return out
 }
 
-// plainCovariance is the unbiased covariance of examples weighted by shares, without the division where fewer than two
-// count, and how many they are.
+// plainCovariance returns the unbiased covariance of examples weighted by shares, undivided for a total weight below 2, and
+// the total weight.
 func plainCovariance(x [][]float64, shares []float64) (q [][]float64, n float64) {
 	width := len(x[0])
 	mean := make([]float64, width)
@@ -56,7 +56,7 @@ func square(width int) [][]float64 {
 	return q
 }
 
-// solve returns x with q·x = b, by elimination; q is positive-definite.
+// solve solves q·x = b by elimination, for a positive-definite q.
 func solve(q [][]float64, b []float64) []float64 {
 	n := len(b)
 	m := make([][]float64, n)
@@ -80,7 +80,7 @@ func solve(q [][]float64, b []float64) []float64 {
 	return x
 }
 
-// plainCovariances is the doc comment of metric.Covariance, class by class, for one task.
+// plainCovariances implements the doc comment of metric.Covariance for one task, class by class.
 func plainCovariances(perClass bool, ridge float64, keys [][]float64, shares [][]float64) (qs [][][]float64) {
 	classes, width := len(shares[0]), len(keys[0])
 	total, column := make([]float64, len(keys)), func(c int) (s []float64) {
@@ -131,7 +131,7 @@ func plainCovariances(perClass bool, ridge float64, keys [][]float64, shares [][
 	return qs
 }
 
-// labelled is examples [batch, n, width] and the one-hot classes that they belong to, each example to class i mod classes.
+// labelled returns examples [batch, n, width] and their one-hot classes; example i has class i mod classes.
 func labelled(r *rand.Rand, batch, n, classes, width int64) (keys, shares *tensor.Tensor) {
 	labels := make([]int64, batch*n)
 	for i := range labels {
@@ -201,8 +201,8 @@ func TestCovarianceIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// What is written in parts has the moments of what is written at once, far from zero as well, where sums of squares would
-// have lost every digit.
+// Moments added in parts equal the moments of all examples, also far from zero, where sums of squares would lose all
+// accuracy.
 func TestMomentsAdd(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(21, 0))
@@ -237,7 +237,7 @@ func TestCovarianceInvariants(t *testing.T) {
 				}
 			}
 		}
-		// The Mahalanobis distance does not feel where the origin is, and, but for the ridge, no unit of measurement.
+		// The Mahalanobis distance is invariant to translation and, apart from the ridge, to scaling.
 		moved := m.Fit(metric.NewMoments(keys.AddScalar(7), shares), shares).Score(nil, keys.AddScalar(7), keys.AddScalar(7))
 		assert.InDeltaSlice(t, self.Floats(), moved.Floats(), 1e-8)
 		bare := metric.NewCovariance(metric.CovarianceConfig{PerClass: perClass, Ridge: 1e-9})
@@ -256,7 +256,7 @@ func TestCovarianceInvariants(t *testing.T) {
 	})
 }
 
-// Nothing written of a class, one example a class, examples that are all the same, all zero.
+// An empty class, one example per class, identical examples, zeros.
 func TestCovarianceOfLittleHasNoNaN(t *testing.T) {
 	eachForm(t, func(t *testing.T, perClass bool, m *metric.Covariance) {
 		r := rand.New(rand.NewPCG(23, 0))
@@ -302,8 +302,8 @@ func TestCovarianceGradientIsTheFiniteDifference(t *testing.T) {
 	})
 }
 
-// One class lies along a line and the other is round: a point on the line beyond the round class is the line's, whatever
-// the distance to the means.
+// One class lies along a line, the other is round: a point on the line beyond the round class belongs to the line although
+// the round class's mean is nearer.
 func TestACovariancePerClassKnowsTheShapeOfAClass(t *testing.T) {
 	testkit.Enter(t)
 	keys := tensor.New([]float64{-20, 0, -10, .1, 10, -.1, 20, 0, 25, 3, 26, 4, 24, 3, 25, 2}, 1, 8, 2)

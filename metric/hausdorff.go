@@ -9,23 +9,23 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// ModifiedHausdorff scores square images by how near the ink of one lies to the ink of the other, both moved so that their
-// ink is centred: Dubuisson and Jain 1994, with the directed distance d₆ and the combination f₂,
+// ModifiedHausdorff scores square images by the distances between their ink pixels after centring the ink of both images:
+// Dubuisson and Jain 1994, with the directed distance d₆ and the combination f₂,
 //
-//	score(q, k) = -max(mean over q's ink of the distance to k's nearest, and the reverse), in pixels.
+//	score(q, k) = -max(d(q, k), d(k, q)),
 //
-// It is the baseline of Lake et al. 2015 and compares images of one channel themselves, flat, as encoder.Pixels gives them;
-// nothing is learned through it.
+// where d(a, b) is the mean distance, in pixels, of a's ink pixels to the nearest ink pixel of b. It is the baseline of Lake
+// et al. 2015. It compares flattened images of one channel, as encoder.Pixels returns them, and is not differentiable.
 type ModifiedHausdorff struct{}
 
-// Score implements [Metric]. Pixels above 1/2 are ink. An image without ink is as far from one with some as two pixels can
-// be, and at no distance from another. It panics where the images are not square.
+// Score implements [Metric]. Pixels above 1/2 are ink. An image without ink has the distance √2·side, the longest possible, to
+// an image with ink, and the distance 0 to another one without. It panics if the images are not square.
 func (ModifiedHausdorff) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	const op = "ModifiedHausdorff"
 	batch, nq, nk, pixels := int(queries.Dim(0)), int(queries.Dim(1)), int(keys.Dim(1)), queries.Dim(2)
 	side := int(math.Round(math.Sqrt(float64(pixels))))
 	if int64(side)*int64(side) != pixels || keys.Dim(2) != pixels || int(keys.Dim(0)) != batch {
-		panic(&tensor.Error{Op: op, Shapes: [][]int64{queries.Shape(), keys.Shape()}, Msg: "it compares square images of one channel, all of one size"})
+		panic(&tensor.Error{Op: op, Shapes: [][]int64{queries.Shape(), keys.Shape()}, Msg: "needs square images of one channel and of the same size"})
 	}
 	q, k := ink(queries, side), ink(keys, side)
 	scores := make([]float64, batch*nq*nk)
@@ -50,7 +50,7 @@ func (ModifiedHausdorff) Score(_ *nn.Pass, queries, keys *tensor.Tensor) *tensor
 
 type dot struct{ x, y float64 }
 
-// ink lists the ink of each image about its middle.
+// ink returns the coordinates of each image's ink pixels relative to their mean.
 func ink(images *tensor.Tensor, side int) [][]dot {
 	pixels := images.Floats()
 	size := side * side
@@ -73,7 +73,7 @@ func ink(images *tensor.Tensor, side int) [][]dot {
 	return out
 }
 
-// directed is the mean distance of a's ink to the nearest of b's.
+// directed returns the mean distance of a's ink pixels to the nearest of b's.
 func directed(a, b []dot, side int) float64 {
 	if len(a) == 0 || len(b) == 0 {
 		if len(a) == len(b) {

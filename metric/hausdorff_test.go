@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hausdorff writes the distance out over all pairs of pixels of two images of a side.
+// hausdorff computes the distance by loops over all pairs of pixels.
 func hausdorff(a, b []float64, side int) float64 {
 	middle := func(image []float64) (x, y, n float64) {
 		for i, v := range image {
@@ -67,7 +67,7 @@ func TestModifiedHausdorffIsThePlainLoop(t *testing.T) {
 		assert.Zero(t, m.Score(nil, q, q).Select(0, 0).Select(0, i).Select(0, i).Float(), "an image is at no distance from itself")
 	}
 
-	// A character moved elsewhere is the same character.
+	// A translated character is at distance 0.
 	moved := k.Reshape(2, 3, side, side).Roll(3, 2)
 	inside := tensor.Cat(3, tensor.Full(0, tensor.Float64, tensor.CPU, 2, 3, side, 2), moved.Narrow(3, 2, side-2)).Reshape(2, 3, side*side)
 	before := tensor.Cat(3, moved.Narrow(3, 2, side-2), tensor.Full(0, tensor.Float64, tensor.CPU, 2, 3, side, 2)).Reshape(2, 3, side*side)

@@ -5,10 +5,10 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// WeightedManhattan scores by -Σⱼ αⱼ|qⱼ - kⱼ| with learned weights, which may be negative: what Koch et al. 2015, section
-// 3.1, put under a sigmoid (the sign of their α is the other). Here αⱼ is Weightⱼ/width, and the weights begin at 1, so that
-// the score begins as the mean difference and a step of Adam changes it by as much of itself whatever the width. It makes a
-// tensor of the differences, [batch, queries, keys, width].
+// WeightedManhattan scores by -Σⱼ αⱼ|qⱼ - kⱼ| with learned weights, which may be negative: the argument of the sigmoid in Koch
+// et al. 2015, section 3.1, whose α has the opposite sign. Here αⱼ = Weightⱼ/width, and weights are initialised to 1: the
+// score starts as the negated mean difference, and a step of Adam changes it by the same fraction at any width. It
+// materialises the differences [batch, queries, keys, width].
 type WeightedManhattan struct {
 	Weight *nn.Param // [width]
 }

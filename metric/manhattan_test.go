@@ -52,7 +52,7 @@ func TestWeightedManhattanIsThePlainLoop(t *testing.T) {
 	}
 }
 
-// At identical points and zero rows the gradient is zero, elsewhere the finite difference, for α as well.
+// The gradient is zero at identical points and zero rows, and equals finite differences elsewhere, also for α.
 func TestWeightedManhattanGradient(t *testing.T) {
 	testkit.Enter(t)
 	const h = 1e-6
@@ -98,13 +98,13 @@ func TestWeightedManhattanGradient(t *testing.T) {
 	}
 }
 
-// Of two coordinates only the first tells the classes apart.
+// Only the first of two coordinates separates the classes.
 func TestWeightedManhattanLearnsWhichCoordinateMatters(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewWeightedManhattan(b, 2)
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(11, 0))
 	labels := tensor.New([]int64{0, 1}, 2)

@@ -61,7 +61,7 @@ func normal(r *rand.Rand, offset float64, shape ...int64) *tensor.Tensor {
 	return tensor.New(v, shape...)
 }
 
-// loop scores by the plain loop, flat as [batch, queries, keys], and returns the largest |q|²+|k|² as well.
+// loop returns the scores by a plain loop, flattened from [batch, queries, keys], and the largest |q|²+|k|².
 func loop(plain func(q, k []float64) float64, queries, keys *tensor.Tensor) (scores []float64, size float64) {
 	q, k, w := queries.Floats(), keys.Floats(), int(queries.Dim(2))
 	nq, nk := int(queries.Dim(1)), int(keys.Dim(1))
@@ -196,21 +196,6 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 				}
 				assert.InDeltaSlice(t, want, g.Floats(), 1e-7)
 			}
-		})
-	}
-}
-
-// Far from the origin the distance keeps float32's digits of the squared length and no more, as the comment on Score says;
-// in float64 nothing is lost.
-func TestSquaredEuclideanFarFromTheOrigin(t *testing.T) {
-	for _, offset := range []float64{0, 10, 1000} {
-		t.Run(fmt.Sprint(offset), func(t *testing.T) {
-			testkit.Enter(t)
-			r := rand.New(rand.NewPCG(5, 0))
-			q, k := normal(r, offset, 1, 10, 64).To(tensor.Float32), normal(r, offset, 1, 10, 64).To(tensor.Float32)
-			want, size := loop(metrics[0].plain, q, k)
-			assert.InDeltaSlice(t, want, metric.SquaredEuclidean{}.Score(nil, q, k).Floats(), 1e-6*size)
-			assert.InDeltaSlice(t, want, metric.SquaredEuclidean{}.Score(nil, q.To(tensor.Float64), k.To(tensor.Float64)).Floats(), 1e-6)
 		})
 	}
 }

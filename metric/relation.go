@@ -7,19 +7,19 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// RelationConfig are the settings of [NewRelation]. Zero values stand for the paper's: 64 filters and 8 hidden units.
+// RelationConfig configures [NewRelation]. The defaults are the paper's.
 type RelationConfig struct {
-	Channels, Height, Width int64 // of the feature maps that keys and queries are, flattened channel by channel
-	Filters                 int64 // of a convolution
-	Hidden                  int64 // between the two linear layers
+	Channels, Height, Width int64 // of the feature maps; keys and queries are these, flattened in this order
+	Filters                 int64 // per convolution; default 64
+	Hidden                  int64 // units between the two linear layers; default 8
 }
 
-// Relation scores by a learned network: Sung et al. 2018, section 3.4 and figure 2. The maps of key and query are
-// concatenated along their channels, in that order, and go through two blocks of a 3×3 convolution, batch norm, ReLU and
-// 2×2 max pooling, and two linear layers. A block leaves the pooling out where less than 2×2 pixels are left; the paper's
-// maps of 5×5 become 2×2 and 1×1.
+// Relation scores by a learned network: Sung et al. 2018, section 3.4 and figure 2. The feature maps of key and query are
+// concatenated along the channels, in this order, and pass through two blocks of 3×3 convolution, batch norm, ReLU and 2×2
+// max pooling, and two linear layers. A block with an input smaller than 2×2 pixels does not pool; the paper's maps of 5×5
+// become 2×2 and 1×1.
 //
-// The score is what the paper's relation score is the sigmoid of. It is no symmetric measure.
+// The score is the logit of the paper's relation score. It is not symmetric in key and query.
 type Relation struct {
 	Blocks [2]*nn.ConvBlock
 	Hidden *nn.Linear
@@ -27,10 +27,10 @@ type Relation struct {
 	config RelationConfig
 }
 
-// NewRelation makes a learned relation with PyTorch's first values.
+// NewRelation makes a learned relation, initialised as in PyTorch. It panics for empty feature maps.
 func NewRelation(b *nn.Builder, c RelationConfig) *Relation {
 	if c.Channels < 1 || c.Height < 1 || c.Width < 1 {
-		panic(&tensor.Error{Op: "NewRelation", Msg: fmt.Sprintf("there are no feature maps of %d×%d×%d", c.Channels, c.Height, c.Width)})
+		panic(&tensor.Error{Op: "NewRelation", Msg: fmt.Sprintf("feature maps must not be empty, got %d×%d×%d", c.Channels, c.Height, c.Width)})
 	}
 	if c.Filters == 0 {
 		c.Filters = 64
@@ -53,9 +53,9 @@ func NewRelation(b *nn.Builder, c RelationConfig) *Relation {
 	return r
 }
 
-// Score implements [Metric]. The first convolution, being linear, is applied to keys and queries apart, and what it makes
-// of the two is added for every pair: of the convolution of the pairs' concatenation, which passes whose gradients are
-// differentiated again compute, no more is left to each pair than an addition.
+// Score implements [Metric]. The first convolution is linear, so it is applied to keys and queries separately, and the results
+// are added for every pair. Passes with HigherOrder set compute the reference implementation, the convolution of the
+// concatenated maps of every pair.
 func (r *Relation) Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	batch, nq, nk := queries.Dim(0), queries.Dim(1), keys.Dim(1)
 	var x *tensor.Tensor // [batch·queries·keys, filters, ...]
@@ -69,7 +69,7 @@ func (r *Relation) Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tenso
 	return x.Reshape(batch, nq, nk)
 }
 
-// concatenated returns the maps of all pairs, [batch·queries·keys, 2·channels, height, width].
+// concatenated returns the concatenated maps of all pairs, [batch·queries·keys, 2·channels, height, width].
 func (r *Relation) concatenated(queries, keys *tensor.Tensor) *tensor.Tensor {
 	c := r.config
 	batch, nq, nk := queries.Dim(0), queries.Dim(1), keys.Dim(1)
@@ -79,7 +79,7 @@ func (r *Relation) concatenated(queries, keys *tensor.Tensor) *tensor.Tensor {
 	return tensor.Cat(3, k, q).Flatten(0, 2)
 }
 
-// added returns the first convolution of all pairs, [batch·queries·keys, filters, height, width] with the channels last.
+// added returns the first convolution of all pairs, [batch·queries·keys, filters, height, width] in channels-last layout.
 func (r *Relation) added(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	c := r.config
 	conv := r.Blocks[0].Conv

@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// relation makes a relation, freed with the test, whose buffers hold something.
+// relation makes a relation with buffers other than the initial ones, freed at the end of the test.
 func relation(t *testing.T, c metric.RelationConfig) (*metric.Relation, *nn.Params) {
 	b := nn.NewBuilder(5, tensor.CPU)
 	t.Cleanup(b.Params().Free)
@@ -29,13 +29,13 @@ func relation(t *testing.T, c metric.RelationConfig) (*metric.Relation, *nn.Para
 		case p.Buffer:
 			p.Value().Assign(normal(r, 0, p.Value().Shape()...).Square().AddScalar(.3).To(tensor.Float32))
 		case p.Name == "hidden.bias":
-			p.Value().Assign(p.Value().Detach().Abs().AddScalar(.3)) // some units live
+			p.Value().Assign(p.Value().Detach().Abs().AddScalar(.3)) // so that some units are active
 		}
 	}
 	return m, b.Params()
 }
 
-// double is a pass with a norm that computes in float64.
+// double returns a pass that computes in float64.
 func double(ps *nn.Params, norm nn.Norm) *nn.Pass {
 	p, _ := testkit.Double(nn.Pass{Norm: norm}, ps)
 	return p
@@ -76,7 +76,7 @@ func convolve(m image, weight, bias []float64) image {
 	})
 }
 
-// rest is batch norm by given statistics, ReLU and max pooling.
+// rest applies batch norm with given statistics, ReLU and max pooling.
 func rest(m image, gain, bias, mean, variance []float64, window int) image {
 	return newImage(len(m), len(m[0])/window, len(m[0][0])/window, func(c, y, x int) float64 {
 		largest := 0.
@@ -223,7 +223,7 @@ func TestRelationIsItsPlainTwin(t *testing.T) {
 					if i < len(ps.Trained()) {
 						name = ps.Trained()[i].Name
 					}
-					if g == nil { // of a bias that batch norm takes off again
+					if g == nil { // the gradient of a bias that batch norm cancels
 						g = ps.Tensors()[i].Detach().ZerosLike()
 					}
 					names, values = append(names, "gradient of "+name), append(values, g)
@@ -288,16 +288,16 @@ func TestRelationWithoutMapsIsAnError(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	err := tensor.Do(func() error { metric.NewRelation(b, metric.RelationConfig{Channels: 3, Width: 5}); return nil })
-	assert.EqualError(t, err, "tensor: NewRelation: there are no feature maps of 3×0×5")
+	assert.EqualError(t, err, "tensor: NewRelation: feature maps must not be empty, got 3×0×5")
 }
 
-// What no distance gives: a query belongs with the key that is its opposite in one coordinate, whatever the other is.
+// A relation that no distance expresses: a query matches the key with the opposite value in one coordinate.
 func TestRelationLearnsARelation(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	m := metric.NewRelation(b, metric.RelationConfig{Channels: 2, Height: 1, Width: 1, Filters: 16})
-	opt := nn.NewAdam(b.Params(), nn.AdamConfig{})
+	opt := nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	r := rand.New(rand.NewPCG(34, 0))
 	const n = 8

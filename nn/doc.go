@@ -7,7 +7,7 @@
 //	hidden, out := nn.NewLinear(b.In("hidden"), 2, 16), nn.NewLinear(b.In("out"), 16, 1)
 //	params := b.Params()
 //	defer params.Free()
-//	opt := nn.NewAdam(params, nn.AdamConfig{})
+//	opt := nn.NewAdam(params, nn.DefaultAdam())
 //	for range steps {
 //		s := tensor.Enter()
 //		p := &nn.Pass{Training: true}

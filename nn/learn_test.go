@@ -29,8 +29,8 @@ func TestXORIsLearned(t *testing.T) {
 		make func(ps *nn.Params) nn.Optimizer
 		lr   float64
 	}{
-		"Adam":    {func(ps *nn.Params) nn.Optimizer { return nn.NewAdam(ps, nn.AdamConfig{}) }, .05},
-		"RMSProp": {func(ps *nn.Params) nn.Optimizer { return nn.NewRMSProp(ps, nn.RMSPropConfig{}) }, .01},
+		"Adam":    {func(ps *nn.Params) nn.Optimizer { return nn.NewAdam(ps, nn.DefaultAdam()) }, .05},
+		"RMSProp": {func(ps *nn.Params) nn.Optimizer { return nn.NewRMSProp(ps, nn.DefaultRMSProp()) }, .01},
 		"SGD":     {func(ps *nn.Params) nn.Optimizer { return nn.NewSGD(ps, nn.SGDConfig{Momentum: .9}) }, .1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestLSTMRemembersTheFirstBit(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)
 	lstm, out := nn.NewLSTM(b.In("lstm"), nn.LSTMConfig{In: 1, Size: size}), nn.NewLinear(b.In("out"), size, 1)
-	loss := learn(b.Params(), own(t, nn.NewAdam(b.Params(), nn.AdamConfig{})), 1000, .03, .02, func(step int) *tensor.Tensor {
+	loss := learn(b.Params(), own(t, nn.NewAdam(b.Params(), nn.DefaultAdam())), 1000, .03, .02, func(step int) *tensor.Tensor {
 		r := random(uint64(step))
 		bits := make([]float32, length*batch)
 		for i := range bits {
@@ -94,7 +94,7 @@ func TestConvolutionsLearn(t *testing.T) {
 		}
 		return tensor.New(pixels, batch, 1, 6, 6), tensor.New(labels, batch)
 	}
-	loss := learn(b.Params(), own(t, nn.NewAdam(b.Params(), nn.AdamConfig{})), 300, .01, .01, func(step int) *tensor.Tensor {
+	loss := learn(b.Params(), own(t, nn.NewAdam(b.Params(), nn.DefaultAdam())), 300, .01, .01, func(step int) *tensor.Tensor {
 		x, y := images(step)
 		return tensor.NLL(forward(&nn.Pass{Training: true}, x), y)
 	})

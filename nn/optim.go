@@ -116,14 +116,19 @@ func (s *slots) each(grads []*tensor.Tensor, f func(i int, p, g *tensor.Tensor))
 	})
 }
 
-// AdamConfig are the settings of [NewAdam]. Zero values stand for the paper's: Beta1 0.9, Beta2 0.999, Eps 1e-8, no decay.
-// A Beta1 of zero, as Reptile uses, is written as a negative number.
+// AdamConfig are the settings of [NewAdam], which takes them as they are; [DefaultAdam] gives the usual ones.
 type AdamConfig struct {
-	Beta1, Beta2, Eps float64
-	// Decay is the weight decay: added to the gradient, or with Decoupled taken off the weights (AdamW).
-	Decay     float64
-	Decoupled bool
+	Rate  float64 `yaml:"rate" above:"0" doc:"learning rate"`
+	Beta1 float64 `yaml:"beta1" min:"0" below:"1" doc:"decay of the mean gradient"`
+	Beta2 float64 `yaml:"beta2" min:"0" below:"1" doc:"decay of the mean squared gradient"`
+	Eps   float64 `yaml:"eps" above:"0" doc:"added to the root of the mean squared gradient"`
+	Decay float64 `yaml:"decay" min:"0" doc:"weight decay: on the gradient (adam) or on the weights (adamw)"`
+	// Decoupled subtracts the decay from the weights instead of adding it to the gradient: AdamW.
+	Decoupled bool `yaml:"-"`
 }
+
+// DefaultAdam returns the settings of Kingma and Ba 2015, which are PyTorch's too.
+func DefaultAdam() AdamConfig { return AdamConfig{Rate: 1e-3, Beta1: .9, Beta2: .999, Eps: 1e-8} }
 
 // Adam is Kingma and Ba 2015, algorithm 1; with Decoupled it is AdamW, Loshchilov and Hutter 2019, algorithm 2.
 type Adam struct {
@@ -132,17 +137,11 @@ type Adam struct {
 }
 
 // NewAdam starts Adam for the trained parameters.
+//
+// It panics where Eps is not above zero, as in settings that do not begin with [DefaultAdam].
 func NewAdam(ps *Params, c AdamConfig) *Adam {
-	c.Beta1, c.Beta2, c.Eps = orDefault(c.Beta1, .9), orDefault(c.Beta2, .999), orDefault(c.Eps, 1e-8)
+	needEps("NewAdam", c.Eps)
 	return &Adam{newSlots(ps, "m", "v"), c}
-}
-
-// orDefault reads a setting whose zero value stands for a default and whose negative values stand for zero.
-func orDefault(v, def float64) float64 {
-	if v == 0 {
-		return def
-	}
-	return math.Max(v, 0)
 }
 
 // Step implements [Optimizer].
@@ -151,12 +150,33 @@ func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
 	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
 }
 
-// RMSPropConfig are the settings of [NewRMSProp]. Zero values stand for Graves's: Alpha 0.95, Momentum 0.9, Eps 1e-4; a
-// negative number stands for zero.
+// needEps refuses settings that divide by zero.
+func needEps(op string, eps float64) {
+	if eps <= 0 {
+		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("eps must be above 0, got %g; begin with the default settings", eps)})
+	}
+}
+
+// The forms of RMSProp.
+const (
+	// RMSPropGraves centres the variance and puts Eps under the root.
+	RMSPropGraves = "graves"
+	// RMSPropPlain leaves the mean gradient out of the variance and puts Eps outside the root, as PyTorch's default does.
+	RMSPropPlain = "plain"
+)
+
+// RMSPropConfig are the settings of [NewRMSProp], which takes them as they are; [DefaultRMSProp] gives the usual ones.
 type RMSPropConfig struct {
-	Alpha, Momentum, Eps float64
-	// Plain leaves the mean gradient out of the variance and puts Eps outside the root, as PyTorch's default does.
-	Plain bool
+	Rate     float64 `yaml:"rate" above:"0" doc:"learning rate"`
+	Alpha    float64 `yaml:"alpha" min:"0" below:"1" doc:"decay of the mean squared gradient"`
+	Momentum float64 `yaml:"momentum" min:"0" below:"1"`
+	Eps      float64 `yaml:"eps" above:"0"`
+	Form     string  `yaml:"form" enum:"graves,plain" doc:"graves: centred, eps under the root; plain: PyTorch's default"`
+}
+
+// DefaultRMSProp returns the settings of Graves 2013, with the rate of the NTM paper.
+func DefaultRMSProp() RMSPropConfig {
+	return RMSPropConfig{Rate: 1e-4, Alpha: .95, Momentum: .9, Eps: 1e-4, Form: RMSPropGraves}
 }
 
 // RMSProp is the form of Graves 2013 (Generating Sequences With Recurrent Neural Networks), eqs. 38 to 41: the running
@@ -169,8 +189,10 @@ type RMSProp struct {
 }
 
 // NewRMSProp starts RMSProp for the trained parameters.
+//
+// It panics where Eps is not above zero, as in settings that do not begin with [DefaultRMSProp].
 func NewRMSProp(ps *Params, c RMSPropConfig) *RMSProp {
-	c.Alpha, c.Momentum, c.Eps = orDefault(c.Alpha, .95), orDefault(c.Momentum, .9), orDefault(c.Eps, 1e-4)
+	needEps("NewRMSProp", c.Eps)
 	return &RMSProp{newSlots(ps, "n", "g", "delta"), c}
 }
 
@@ -182,7 +204,7 @@ func (r *RMSProp) Step(grads []*tensor.Tensor, lr float64) {
 		n, g, delta := r.lists["n"][i], r.lists["g"][i], r.lists["delta"][i]
 		n.Assign(n.MulScalar(c.Alpha).Add(grad.Square().MulScalar(1 - c.Alpha)))
 		var scale *tensor.Tensor
-		if c.Plain {
+		if c.Form == RMSPropPlain {
 			scale = n.Sqrt().AddScalar(c.Eps)
 		} else {
 			g.Assign(g.MulScalar(c.Alpha).Add(grad.MulScalar(1 - c.Alpha)))
@@ -193,13 +215,16 @@ func (r *RMSProp) Step(grads []*tensor.Tensor, lr float64) {
 	})
 }
 
-// SGDConfig are the settings of [NewSGD]. Zero values stand for plain gradient descent.
+// SGDConfig are the settings of [NewSGD]. The zero value is plain gradient descent.
 type SGDConfig struct {
-	Momentum float64
-	// Decay is added to the gradient, as an L2 penalty.
-	Decay    float64
-	Nesterov bool
+	Rate     float64 `yaml:"rate" above:"0" doc:"learning rate"`
+	Momentum float64 `yaml:"momentum" min:"0" below:"1"`
+	Decay    float64 `yaml:"decay" min:"0" doc:"weight decay, added to the gradient"`
+	Nesterov bool    `yaml:"nesterov"`
 }
+
+// DefaultSGD returns gradient descent without momentum at a rate of 0.01.
+func DefaultSGD() SGDConfig { return SGDConfig{Rate: 1e-2} }
 
 // SGD is gradient descent with momentum in PyTorch's form, v ← μ·v + g; w ← w - lr·v, which differs from Sutskever et al.
 // 2013 in that the rate is not part of v.

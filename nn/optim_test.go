@@ -30,31 +30,47 @@ func (c optimizerCase) make(t *testing.T, ps *nn.Params) nn.Optimizer {
 	k := c.Config
 	switch c.Optimizer {
 	case "adam":
-		return own(t, nn.NewAdam(ps, nn.AdamConfig{Beta1: k.Beta1, Beta2: k.Beta2, Eps: k.Eps, Decay: k.Decay, Decoupled: k.Decoupled}))
+		d := nn.DefaultAdam()
+		return own(t, nn.NewAdam(ps, nn.AdamConfig{
+			Beta1: given(k.Beta1, d.Beta1), Beta2: given(k.Beta2, d.Beta2), Eps: given(k.Eps, d.Eps), Decay: k.Decay, Decoupled: k.Decoupled,
+		}))
 	case "sgd":
 		return own(t, nn.NewSGD(ps, nn.SGDConfig{Momentum: k.Momentum, Decay: k.Decay, Nesterov: k.Nesterov}))
 	case "rmsprop":
-		return own(t, nn.NewRMSProp(ps, nn.RMSPropConfig{Alpha: k.Alpha, Momentum: k.Momentum, Eps: k.Eps, Plain: k.Plain}))
+		d := nn.DefaultRMSProp()
+		d.Alpha, d.Momentum, d.Eps = given(k.Alpha, d.Alpha), given(k.Momentum, d.Momentum), given(k.Eps, d.Eps)
+		if k.Plain {
+			d.Form = nn.RMSPropPlain
+		}
+		return own(t, nn.NewRMSProp(ps, d))
 	}
 	require.FailNow(t, "unknown optimiser "+c.Optimizer)
 	return nil
 }
 
+// given is a setting of the fixture: 0 where it leaves the default, negative for zero.
+func given(v, def float64) float64 {
+	if v == 0 {
+		return def
+	}
+	return max(v, 0)
+}
+
 // Twenty steps of each optimiser against PyTorch, and Graves's RMSProp against NumPy, in float64.
 func TestOptimizersAgainstPyTorch(t *testing.T) {
 	cases := fixture[optimizerCase](t, "testdata/optimizers.json")
-	given := cases[0]
+	first := cases[0]
 	for _, c := range cases[1:] {
 		t.Run(c.Optimizer+"/"+c.Name, func(t *testing.T) {
 			testkit.Enter(t)
 			b := build(t, 1)
 			for _, name := range []string{"a", "b"} {
-				b.Param(name, nn.Constant(0), given.Start[name].Shape...).Value().Assign(given.Start[name].tensor())
+				b.Param(name, nn.Constant(0), first.Start[name].Shape...).Value().Assign(first.Start[name].tensor())
 			}
 			ps := b.Params()
 			opt := c.make(t, ps)
-			require.Len(t, c.Steps, len(given.Grads))
-			for i, grads := range given.Grads {
+			require.Len(t, c.Steps, len(first.Grads))
+			for i, grads := range first.Grads {
 				opt.Step([]*tensor.Tensor{grads["a"].tensor(), grads["b"].tensor()}, c.LR)
 				for _, p := range ps.All() {
 					near(t, c.Steps[i][p.Name], p.Value(), fmt.Sprintf("%s after step %d", p.Name, i+1))
@@ -67,10 +83,16 @@ func TestOptimizersAgainstPyTorch(t *testing.T) {
 
 // optimizers are one of each, with settings that use all of their state.
 var optimizers = map[string]func(ps *nn.Params) nn.Optimizer{
-	"Adam":    func(ps *nn.Params) nn.Optimizer { return nn.NewAdam(ps, nn.AdamConfig{Decay: .01, Decoupled: true}) },
-	"RMSProp": func(ps *nn.Params) nn.Optimizer { return nn.NewRMSProp(ps, nn.RMSPropConfig{}) },
+	"Adam": func(ps *nn.Params) nn.Optimizer {
+		c := nn.DefaultAdam()
+		c.Decay, c.Decoupled = .01, true
+		return nn.NewAdam(ps, c)
+	},
+	"RMSProp": func(ps *nn.Params) nn.Optimizer { return nn.NewRMSProp(ps, nn.DefaultRMSProp()) },
 	"plain RMSProp": func(ps *nn.Params) nn.Optimizer {
-		return nn.NewRMSProp(ps, nn.RMSPropConfig{Plain: true})
+		c := nn.DefaultRMSProp()
+		c.Form = nn.RMSPropPlain
+		return nn.NewRMSProp(ps, c)
 	},
 	"SGD": func(ps *nn.Params) nn.Optimizer {
 		return nn.NewSGD(ps, nn.SGDConfig{Momentum: .9, Nesterov: true, Decay: .01})

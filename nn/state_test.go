@@ -227,7 +227,7 @@ net.norm.running_mean is missing from the file
 net.extra is in the file but not in the network`, err.Error())
 	assert.Equal(t, before, contents(b.Params().State()))
 
-	opt := own(t, nn.NewAdam(b.Params(), nn.AdamConfig{}))
+	opt := own(t, nn.NewAdam(b.Params(), nn.DefaultAdam()))
 	state := contents(opt.State())
 	err = opt.Load(s.Sub("net."))
 	assert.ErrorContains(t, err, "net.step is missing from the file")

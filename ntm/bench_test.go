@@ -11,7 +11,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A training step on copy, forward and backward, by sequences.
+// Forward and backward pass of a training step on the copy task, by number of sequences.
 func BenchmarkCopy(b *testing.B) {
 	for _, batch := range []int64{1, 16} {
 		b.Run(fmt.Sprintf("batch %d", batch), func(b *testing.B) {
@@ -21,7 +21,7 @@ func BenchmarkCopy(b *testing.B) {
 			net := ntm.New(builder, ntm.Config{Outputs: 8, Config: controller.Config{Inputs: 9, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 				return memory.NewNTM(b, memory.NTMConfig{Control: control})
 			}}})
-			opt := nn.NewAdam(builder.Params(), nn.AdamConfig{})
+			opt := nn.NewAdam(builder.Params(), nn.DefaultAdam())
 			defer opt.Free()
 			scope := tensor.Enter()
 			defer scope.Leave()

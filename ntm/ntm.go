@@ -1,5 +1,5 @@
-// Package ntm is the Neural Turing Machine of Graves, Wayne and Danihelka (2014): a controller, feedforward or LSTM, that
-// works a memory step by step. Any [memory.Recurrent] plugs in; on [memory.None] an LSTM controller is the paper's
+// Package ntm implements the Neural Turing Machine of Graves, Wayne and Danihelka (2014): a feedforward or LSTM controller that
+// drives a memory step by step. Any [memory.Recurrent] plugs in. With [memory.None] an LSTM controller is the paper's
 // baseline.
 package ntm
 
@@ -9,14 +9,15 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Config are the settings of [New].
+// Config configures [New].
 type Config struct {
 	controller.Config
+	// Outputs is the width of the output.
 	Outputs int64
 }
 
-// Net is a Neural Turing Machine. At each step the controller sees the input and what was read at the step before; the
-// output is a linear map of the controller's output and of what is read now.
+// Net is a Neural Turing Machine. At each step the controller takes the input and the previous read vector; the output is a
+// linear map of the controller's output and the new read vector.
 type Net struct {
 	controller *controller.Controller
 	out        *nn.Linear
@@ -29,11 +30,11 @@ func New(b *nn.Builder, c Config) *Net {
 	return n
 }
 
-// State is what the network carries from one step to the next.
+// State is the network's state between two steps.
 type State = controller.State
 
-// Forward runs over x [time, batch, inputs] from the first state and returns the outputs before the sigmoid, [time,
-// batch, outputs]. seen, which may be nil, is shown the state after every step, as for plots.
-func (n *Net) Forward(p *nn.Pass, x *tensor.Tensor, seen func(step int64, s State)) *tensor.Tensor {
-	return n.out.Forward(p, n.controller.Forward(p, x, seen)) // all steps at once
+// Forward runs over x [time, batch, inputs] from the initial state and returns the logits of the outputs, [time, batch,
+// outputs]. observe, if not nil, is called with the state after every step, for example to plot it.
+func (n *Net) Forward(p *nn.Pass, x *tensor.Tensor, observe func(step int64, s State)) *tensor.Tensor {
+	return n.out.Forward(p, n.controller.Forward(p, x, observe)) // one linear map for all steps
 }

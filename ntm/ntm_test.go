@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// memories are those that a controller can drive, small.
+// memories are small memories of every kind.
 var memories = map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 	"none": nil,
 	"ntm": func(b *nn.Builder, control int64) memory.Recurrent {
@@ -83,7 +83,7 @@ func TestEveryStateIsShownOnce(t *testing.T) {
 	})
 }
 
-// On no memory an LSTM controller is LibTorch's own LSTM and a linear layer.
+// Without a memory, an LSTM controller equals LibTorch's LSTM with a linear layer.
 func TestWithoutMemoryItIsAnLSTM(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(4, tensor.CPU)

@@ -13,7 +13,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A training step draws an episode, takes the loss and its gradients, and moves the parameters.
+// A training step draws an episode, computes the loss and its gradients, and updates the parameters.
 func ExampleNet_Loss() {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{})
 	if err != nil {
@@ -29,7 +29,7 @@ func ExampleNet_Loss() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	net, opt := protonet.New(e, nil), nn.NewAdam(b.Params(), nn.AdamConfig{})
+	net, opt := protonet.New(e, nil), nn.NewAdam(b.Params(), nn.DefaultAdam())
 	defer opt.Free()
 	for step := range uint64(3) {
 		err := tensor.Do(func() error {
@@ -48,10 +48,10 @@ func ExampleNet_Loss() {
 	// step 3 on 25 queries
 }
 
-// A trained network is read from the model that engram run leaves in its run folder.
+// A trained network is loaded from the model file in a run folder of engram run.
 func ExampleNet_LogProbs() {
 	var examples, queries []float32 // images of 28×28: three examples of each of five classes; some queries
-	var labels []int64              // of the examples, from 0 to 4
+	var labels []int64              // the examples' classes, from 0 to 4
 	err := tensor.Do(func() error {
 		b := nn.NewBuilder(0, tensor.CPU)
 		defer b.Params().Free()
@@ -70,7 +70,7 @@ func ExampleNet_LogProbs() {
 			Way: 5, Support: tensor.New(examples, 1, 15, 1, 28, 28), SupportLabels: tensor.New(labels, 1, 15),
 			Query: tensor.New(queries, 1, int64(len(queries))/(28*28), 1, 28, 28),
 		}
-		inductive := &nn.Pass{Norm: nn.RunningStats} // whatever the other queries are
+		inductive := &nn.Pass{Norm: nn.RunningStats} // independent of the other queries
 		logp := protonet.New(e, nil).LogProbs(inductive, task)
 		fmt.Println(tensor.Values[int64](logp.Argmax(-1)))
 		return nil

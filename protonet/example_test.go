@@ -11,10 +11,10 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Two classes that the network has never seen, lines that lie and lines that stand, are learned from two images each.
-// Nothing is trained: the examples are all that a class takes. For harder classes load a trained encoder.
+// A network learns two new classes, horizontal and vertical lines, from two images each. Nothing is trained here; harder
+// classes need a trained encoder.
 func Example() {
-	err := tensor.Do(func() error { // frees the tensors that are made in it
+	err := tensor.Do(func() error { // frees the tensors made inside
 		b := nn.NewBuilder(1, tensor.CPU)
 		defer b.Params().Free()
 		e, err := encoder.NewConv4(b, encoder.Conv4Config{Height: 28, Width: 28})
@@ -23,9 +23,9 @@ func Example() {
 		}
 		task := &fewshot.Task{
 			Way:           2,
-			Support:       tensor.New(images(lies(8), lies(16), stands(8), stands(16)), 1, 4, 1, 28, 28),
+			Support:       tensor.New(images(horizontal(8), horizontal(16), vertical(8), vertical(16)), 1, 4, 1, 28, 28),
 			SupportLabels: tensor.New([]int64{0, 0, 1, 1}, 1, 4),
-			Query:         tensor.New(images(stands(12), lies(10), lies(14)), 1, 3, 1, 28, 28),
+			Query:         tensor.New(images(vertical(12), horizontal(10), horizontal(14)), 1, 3, 1, 28, 28),
 		}
 		logp := protonet.New(e, nil).LogProbs(&nn.Pass{}, task) // [tasks, query, way]
 		fmt.Println(tensor.Values[int64](logp.Argmax(-1)))
@@ -39,10 +39,12 @@ func Example() {
 
 type pixel struct{ row, column int }
 
-func lies(at int) func(along int) pixel   { return func(along int) pixel { return pixel{at, along} } }
-func stands(at int) func(along int) pixel { return func(along int) pixel { return pixel{along, at} } }
+func horizontal(at int) func(along int) pixel {
+	return func(along int) pixel { return pixel{at, along} }
+}
+func vertical(at int) func(along int) pixel { return func(along int) pixel { return pixel{along, at} } }
 
-// images draws lines of 20 pixels, one an image of 28×28.
+// images draws one line of 20 pixels per image of 28×28.
 func images(lines ...func(along int) pixel) []float32 {
 	out := make([]float32, len(lines)*28*28)
 	for i, line := range lines {

@@ -1,4 +1,4 @@
-// Package protonet is the Prototypical network of Snell, Swersky and Zemel (2017): an encoder, and a memory that keeps
+// Package protonet implements the Prototypical network of Snell, Swersky and Zemel (2017): an encoder and a memory that keeps
 // the mean of each class.
 package protonet
 
@@ -9,10 +9,10 @@ import (
 	"github.com/engram-go/engram/metric"
 )
 
-// Net is a Prototypical network. Its log-probabilities are Snell et al. 2017, eq. 2; its loss is algorithm 1's.
+// Net is a Prototypical network. Its log-probabilities are eq. 2 of Snell et al. 2017, its loss that of algorithm 1.
 type Net struct{ fewshot.Net }
 
-// New makes a Prototypical network on an encoder; with a nil memory it is the paper's, prototypes under squared
+// New makes a Prototypical network on an encoder. The default memory, for nil, is the paper's: prototypes under the squared
 // Euclidean distance.
 func New(e encoder.Encoder, m memory.Associative) *Net {
 	if m == nil {
@@ -20,3 +20,5 @@ func New(e encoder.Encoder, m memory.Associative) *Net {
 	}
 	return &Net{fewshot.Net{Encoder: e, Memory: m}}
 }
+
+var _ fewshot.Network = (*Net)(nil)

@@ -1,5 +1,5 @@
-// Package relationnet is the Relation network of Sung et al. (2018): an encoder, a memory that the support set's feature
-// maps are written to, and a learned relation in the place of a distance.
+// Package relationnet implements the Relation network of Sung et al. (2018): an encoder, a memory that holds the support set's
+// feature maps, and a learned relation instead of a distance.
 package relationnet
 
 import (
@@ -11,45 +11,49 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Loss is what training makes smaller.
+// Loss is a training loss.
 type Loss int
 
 const (
-	// MSE is the mean squared error of the relation scores against 1 for the query's class and 0 for the others: Sung et al.
-	// 2018, eq. 2.
+	// MSE is the mean squared error of the relation scores, with target 1 for the query's class and 0 for the others: Sung et
+	// al. 2018, eq. 2.
 	MSE Loss = iota
-	// CrossEntropy reads the memory by a softmax over the scores before the sigmoid, as Matching and Prototypical networks
-	// read theirs, and takes the negative log-probability of the query's class.
+	// CrossEntropy is the negative log-probability of the query's class under a softmax over the scores before the sigmoid, as
+	// in Matching and Prototypical networks.
 	CrossEntropy
 )
 
 // Net is a Relation network. Its memory compares by a [metric.Relation], whose sigmoid is the relation score of Sung et al.
-// 2018, eq. 1. Unlike the authors' code, which encodes the support set and the queries one after the other, it encodes both
-// in one evaluation, so that under batch statistics they are normalised alike.
+// 2018, eq. 1. It encodes the support set and the queries in one batch, so that batch statistics are the same for both; the
+// authors' code encodes them separately.
 type Net struct {
 	Encoder encoder.Encoder
 	Memory  memory.Matcher
 	loss    Loss
 }
 
-// New makes a Relation network on an encoder and a memory, of which [NewMemory] makes the paper's.
+// New makes a Relation network on an encoder and a memory. [NewMemory] makes the paper's memory.
 func New(e encoder.Encoder, m memory.Matcher, loss Loss) *Net { return &Net{e, m, loss} }
 
-// NewMemory makes the paper's memory for the feature maps of an encoder: one slot a class, with the sum of its support
-// maps, compared by a learned relation.
+// NewMemory makes the paper's memory for the feature maps of an encoder: one slot per class, which holds the sum of the
+// class's support maps, compared by a learned relation.
 func NewMemory(b *nn.Builder, e encoder.Encoder) *memory.Prototype {
 	c, h, w := encoder.Maps(e)
 	relation := metric.NewRelation(b.In("metric"), metric.RelationConfig{Channels: c, Height: h, Width: w})
 	return memory.NewPrototype(memory.PrototypeConfig{Metric: relation, Sum: true})
 }
 
-// Encode returns the embeddings of images [n, channels, height, width].
+// UsesBatchStatistics reports whether answers under [nn.BatchStats] depend on the other images; see
+// [encoder.UsesBatchStatistics].
+func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
+
+// Encode returns the embeddings [n, width] of images [n, channels, height, width].
 func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 	return n.Encoder.Forward(p, images)
 }
 
-// LogProbs returns the queries' log-probabilities [tasks, query, way]. Under [MSE] they are the relation scores scaled to
-// sum to one; the paper names the class of the highest score, which is the same one.
+// LogProbs implements [fewshot.Network]. Under [MSE] the probabilities are the relation scores, normalised to sum to one; the
+// most probable class is then the paper's prediction, the class of the highest score.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	support, query := t.Embed(p, n.Encoder)
 	if n.loss == CrossEntropy {
@@ -58,7 +62,7 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	return n.relations(p, t, support, query).LogSoftmax(-1)
 }
 
-// Loss returns the loss that the network was made with, and the queries' log-probabilities.
+// Loss implements [fewshot.Learner] by the network's training loss.
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	support, query := t.Embed(p, n.Encoder)
 	if n.loss == CrossEntropy {
@@ -70,8 +74,8 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	return relations.Exp().Sub(truth).Square().Mean(), relations.LogSoftmax(-1)
 }
 
-// relations returns the logarithms [tasks, query, way] of the relation scores of queries and classes. The score of a class
-// is the mean of its slots' scores, each weighted by how much of the class it holds.
+// relations returns the logarithms [tasks, query, way] of the relation scores of queries and classes. A class's score is the
+// mean of its slots' scores, weighted by each slot's share of the class.
 func (n *Net) relations(p *nn.Pass, t *fewshot.Task, support, query *tensor.Tensor) *tensor.Tensor {
 	scores, shares := n.Memory.Match(p, t.Write(p, n.Memory, support), query)
 	slots := scores.Neg().Softplus().Neg().Unsqueeze(-1) // log of the sigmoid, [tasks, query, slots, 1]
@@ -82,6 +86,8 @@ func (n *Net) relations(p *nn.Pass, t *fewshot.Task, support, query *tensor.Tens
 }
 
 const (
-	never = -1e30 // the logarithm of the relation score of a class that the memory holds nothing of
-	least = 1e-30 // the least share that is not taken for none
+	never = -1e30 // logarithm of the relation score of a class that the memory does not hold
+	least = 1e-30 // smallest share that counts as nonzero
 )
+
+var _ fewshot.Network = (*Net)(nil)

@@ -26,7 +26,7 @@ func (maps) Maps() (channels, height, width int64) { return 1, 2, 3 }
 
 var images = maps{testkit.Width}
 
-// relation makes a relation for these maps whose scores differ.
+// relation makes a relation for these maps with different scores.
 func relation(t *testing.T) (*metric.Relation, *nn.Params) {
 	b := nn.NewBuilder(2, tensor.CPU)
 	t.Cleanup(b.Params().Free)
@@ -38,7 +38,7 @@ func relation(t *testing.T) (*metric.Relation, *nn.Params) {
 
 const tasks, way, shot, queries, width = testkit.Tasks, testkit.Way, testkit.Shot, testkit.Queries, testkit.Width
 
-// sums are the support maps of each class added up, [tasks, way, width].
+// sums returns the sum of each class's support maps, [tasks, way, width].
 func sums(task *fewshot.Task) *tensor.Tensor {
 	support, labels := task.Support.Floats(), tensor.Values[int64](task.SupportLabels)
 	out := make([]float64, tasks*way*width)
@@ -97,7 +97,7 @@ func TestScoresAndLossAreThePapers(t *testing.T) {
 	}
 }
 
-// In a memory that keeps examples apart a class's score is the mean of theirs.
+// In a memory that keeps single examples, a class's score is the mean of its examples' scores.
 func TestScoreOfAClassIsTheMeanOfItsSlots(t *testing.T) {
 	for name, norm := range map[string]nn.Norm{"transductive": nn.BatchStats, "inductive": nn.RunningStats} {
 		t.Run(name, func(t *testing.T) { scoresAreMeans(t, norm) })
@@ -145,7 +145,7 @@ func TestForgottenClass(t *testing.T) {
 	net := relationnet.New(images, m, relationnet.MSE)
 	p, leaves := testkit.Double(nn.Pass{Norm: nn.RunningStats}, ps)
 	loss, logp := net.Loss(p, task)
-	last := make([]int64, 0, tasks*queries) // of each task only the last example's class is left
+	last := make([]int64, 0, tasks*queries) // only the class of each task's last example is left
 	for i := range tasks * queries {
 		last = append(last, tensor.Values[int64](task.SupportLabels)[(i/queries+1)*way*shot-1])
 	}
@@ -156,7 +156,7 @@ func TestForgottenClass(t *testing.T) {
 	}
 }
 
-// Names of classes mean nothing: other names give the same probabilities under them.
+// Permuting the labels permutes the probabilities.
 func TestPermutedLabelsPermuteProbabilities(t *testing.T) {
 	testkit.Enter(t)
 	r, ps := relation(t)
@@ -190,7 +190,7 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 				channels, height, width := e.Maps()
 				require.Equal(t, []int64{2, 3, 3}, []int64{channels, height, width})
 				relation := metric.NewRelation(b.In("relation"), metric.RelationConfig{Channels: 2, Height: 3, Width: 3, Filters: 2, Hidden: 2})
-				relation.Hidden.Bias.Value().Assign(tensor.Ones(2)) // a unit that is off has no gradient to check
+				relation.Hidden.Bias.Value().Assign(tensor.Ones(2)) // an inactive unit has no gradient to check
 				net := relationnet.New(e, memory.NewPrototype(memory.PrototypeConfig{Metric: relation, Sum: true}), kind)
 
 				r := rand.New(rand.NewPCG(7, 0))

@@ -1,8 +1,9 @@
-// Package reptile is the Reptile of Nichol, Achiam and Schulman (2018): first values that are moved, again and again, a part
-// of the way to where some steps of training on a task take them.
+// Package reptile implements Reptile of Nichol, Achiam and Schulman (2018). It repeatedly trains the initial values on a task
+// for a few steps and moves them a fraction of the way towards the result.
 //
-// One task a step is the paper's serial version (algorithm 1), several its batched one (algorithm 2). Batch norm uses the
-// statistics of the batch at hand at every step and none are gathered; how queries are normalised, fewshot.Classifier.Ask says.
+// One task per step is the paper's serial version (algorithm 1), several tasks are the batched version (algorithm 2). Batch
+// norm always uses batch statistics and gathers no running ones; see [fewshot.Classifier.QueryLogProbs] for the statistics
+// of the queries.
 package reptile
 
 import (
@@ -15,35 +16,35 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Config are the settings of [New]. Zero values stand for what the fields say, which is the paper's for 5 classes of Omniglot
-// (appendix A).
+// Config configures [New]. The defaults are the paper's for 5-way Omniglot (appendix A).
 type Config struct {
-	Way       int64   // classes of a task
-	Steps     int     // inner steps in training: 5
-	TestSteps int     // and otherwise: 50
-	Batch     int64   // images of an inner step in training: 10
-	TestBatch int64   // and otherwise: 5
-	Rate      float64 // of the inner steps' Adam: 1e-3
-	// Workers is how many tasks are computed at the same time, each on one core: 1. It changes no bit of what comes out.
+	Way       int64   // classes per task
+	Steps     int     // inner steps in training; default 5
+	TestSteps int     // inner steps in tests; default 50
+	Batch     int64   // images per inner step in training; default 10
+	TestBatch int64   // images per inner step in tests; default 5
+	Rate      float64 // learning rate of the inner Adam; default 1e-3
+	// Workers is the number of tasks computed at the same time, each on one core; default 1. Results do not depend on it.
 	Workers int
 }
 
-// beta2 is that of the inner steps' Adam, whose beta1 is 0 (appendix A), with eps as Adam's paper has it.
+// beta2 and eps are those of the inner Adam, whose beta1 is 0 (appendix A). eps is the default of Adam's paper.
 const beta2, eps = .999, 1e-8
 
-// Net is a network that learns to be trained in a few steps.
+// Net is a classifier that is meta-trained by Reptile.
 //
-// The running mean of squared gradients of the inner steps' Adam goes on from task to task and on to the test, as in the
-// paper's code; it is kept in buffers, called inner.v. and the parameter's name, and is the mean over the tasks of a batch.
+// The inner Adam's second moment carries over from task to task and to the test, as in the paper's code. It is kept in
+// buffers "inner.v.<name>", as the mean over the tasks of a batch.
 type Net struct {
 	*fewshot.Classifier
 	config  Config
 	params  []*nn.Param
-	squares []*nn.Param // one for each of params
-	steps   *nn.Param   // [1], inner steps that made the squares
+	squares []*nn.Param // second moments, one per parameter
+	steps   *nn.Param   // [1], number of inner steps behind the second moments
 }
 
-// New makes a network on an encoder that was made by the same builder; whatever else the builder has made, it trains as well.
+// New makes a network on an encoder of the same builder. It trains all parameters of the builder. It panics if
+// [fewshot.CheckAdaptable] refuses the encoder.
 func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	def := func(v *int, paper int) {
 		if *v == 0 {
@@ -71,16 +72,16 @@ func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	return n
 }
 
-// Steps returns how many inner steps a task is trained by in training, and otherwise.
+// Steps returns the number of inner steps per task in training and in tests.
 func (n *Net) Steps() (train, test int) { return n.config.Steps, n.config.TestSteps }
 
-// tuned is what inner steps make of the first values and of Adam's state.
+// tuned is the result of the inner steps: the parameters' values and Adam's second moments.
 type tuned struct {
 	values, squares []*tensor.Tensor
-	loss            *tensor.Tensor // the steps' mean
+	loss            *tensor.Tensor // mean over the steps
 }
 
-// pass is p with the values in the parameters' place.
+// pass returns a copy of p that replaces the parameters by values.
 func (n *Net) pass(p *nn.Pass, values []*tensor.Tensor) *nn.Pass {
 	out := p.Apart()
 	for i, param := range n.params {
@@ -89,32 +90,32 @@ func (n *Net) pass(p *nn.Pass, values []*tensor.Tensor) *nn.Pass {
 	return out
 }
 
-// deal returns the numbers of the images of each step: once all have been seen they come again in another order, as in the
+// minibatches returns the image indices of each step. Images are reshuffled whenever all of them have been used, as in the
 // paper's code.
-func deal(images, batch int64, steps int, order *rand.Rand) [][]int64 {
+func minibatches(images, batch int64, steps int, order *rand.Rand) [][]int64 {
 	out := make([][]int64, steps)
-	var hand []int
+	var left []int
 	for k := range out {
 		for range min(batch, images) {
-			if len(hand) == 0 {
-				hand = order.Perm(int(images))
+			if len(left) == 0 {
+				left = order.Perm(int(images))
 			}
-			out[k] = append(out[k], int64(hand[0]))
-			hand = hand[1:]
+			out[k] = append(out[k], int64(left[0]))
+			left = left[1:]
 		}
 	}
 	return out
 }
 
-// train takes inner steps on the support set of a single task, whose images order deals out.
+// train takes inner steps on the support set of a single task, in minibatches that order draws.
 func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *rand.Rand) tuned {
 	support, labels := t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1)
-	adam := tensor.AdamSteps{Rate: n.config.Rate, Beta2: beta2, Eps: eps, Done: int64(tensor.Values[float32](n.steps.Value())[0]), Dealt: deal(support.Dim(0), batch, steps, order)}
+	adam := tensor.AdamSteps{Rate: n.config.Rate, Beta2: beta2, Eps: eps, Done: int64(tensor.Values[float32](n.steps.Value())[0]), Dealt: minibatches(support.Dim(0), batch, steps, order)}
 	if fused := n.Fused(p, support); fused != nil {
 		return n.trainFused(fused, p, adam, support, labels)
 	}
 	var out tuned
-	var zeros []*tensor.Tensor // the first moment, which a beta1 of 0 leaves no use for
+	var zeros []*tensor.Tensor // the first moments, unused at a beta1 of 0
 	for i, param := range n.params {
 		value := p.Value(param).Detach()
 		out.values = append(out.values, value.Clone().RequireGrad())
@@ -136,7 +137,7 @@ func (n *Net) train(p *nn.Pass, t *fewshot.Task, steps int, batch int64, order *
 	return out
 }
 
-// trainFused is train in one operation. Parameters that the fused network has no use for stay as they are.
+// trainFused is train as one fused operation. Parameters that the fused network does not use keep their values.
 func (n *Net) trainFused(f *fewshot.Fused, p *nn.Pass, adam tensor.AdamSteps, support, labels *tensor.Tensor) (out tuned) {
 	squares := make(map[*nn.Param]*tensor.Tensor, len(n.params))
 	for i, param := range n.params {
@@ -148,7 +149,7 @@ func (n *Net) trainFused(f *fewshot.Fused, p *nn.Pass, adam tensor.AdamSteps, su
 	}
 	values, squared, loss := f.Adam(f.Values(p), own, adam, support, labels)
 	out.loss = loss
-	to, squaredTo := f.By(values), f.By(squared)
+	to, squaredTo := f.ByParam(values), f.ByParam(squared)
 	for _, param := range n.params {
 		if to[param] == nil {
 			to[param], squaredTo[param] = p.Value(param).Detach().Clone(), squares[param].Clone()
@@ -158,20 +159,20 @@ func (n *Net) trainFused(f *fewshot.Fused, p *nn.Pass, adam tensor.AdamSteps, su
 	return out
 }
 
-// Gradients returns what the first values are to be moved by, against its direction, for each trained parameter: their distance
-// θ - φ to the trained ones, in the mean over the tasks. With gradient descent at a rate of ε that is the paper's step θ ← θ +
-// ε(φ - θ). It also returns the mean loss of the inner steps, and the queries' log-probabilities [tasks, query, way] after
-// them. In a training pass it moves the running squares. p.Rand deals the images out, and must be there.
+// Gradients implements [fewshot.AdaptiveNetwork]. As the gradient it returns θ - φ, the difference between the initial values
+// and the values trained on a task, averaged over the tasks: gradient descent with a learning rate of ε then takes the
+// paper's step θ ← θ + ε(φ - θ). The loss is the mean over the inner steps. A training pass also updates the second moments.
+// p.Rand draws the minibatches and must not be nil.
 func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, loss, logp *tensor.Tensor) {
-	n.Fits("Gradients", t)
+	n.CheckWay("Gradients", t)
 	tasks := t.Support.Dim(0)
 	orders := make([]*rand.Rand, tasks)
-	for i := range orders { // here, since tasks take no turns
+	for i := range orders { // drawn here, because workers run concurrently
 		orders[i] = rand.New(rand.NewPCG(p.Rand.Uint64(), p.Rand.Uint64()))
 	}
 	params := len(n.params)
-	sums := make([]*tensor.Tensor, 2*params+1) // the distances, the squares and the loss
-	var answers []*tensor.Tensor
+	sums := make([]*tensor.Tensor, 2*params+1) // the differences, the second moments and the loss
+	var logps []*tensor.Tensor
 	share := 1 / float64(tasks)
 	fewshot.Each(t, n.config.Workers, func(i int64, own *fewshot.Task) (out []*tensor.Tensor) {
 		got := n.train(p, own, n.config.Steps, n.config.Batch, orders[i])
@@ -182,12 +183,12 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 			for _, v := range got.squares {
 				out = append(out, v.MulScalar(share))
 			}
-			out = append(out, got.loss.MulScalar(share), n.Ask(n.pass(p, got.values), own))
+			out = append(out, got.loss.MulScalar(share), n.QueryLogProbs(n.pass(p, got.values), own))
 		})
 		return out
 	}, func(_ int64, out []*tensor.Tensor) {
 		fewshot.AddTo(sums, out[:len(sums)])
-		answers = append(answers, out[len(sums)].Clone())
+		logps = append(logps, out[len(sums)].Clone())
 	})
 	if p.Training {
 		for i, v := range n.squares {
@@ -195,25 +196,27 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 		}
 		n.steps.Value().Assign(n.steps.Value().AddScalar(float64(n.config.Steps)))
 	}
-	return sums[:params], sums[2*params], tensor.Cat(0, answers...)
+	return sums[:params], sums[2*params], tensor.Cat(0, logps...)
 }
 
-// LogProbs returns the queries' log-probabilities [tasks, query, way] after a test's steps on each task's support set.
+// LogProbs implements [fewshot.Network]: it trains on each task's support set for the number of inner steps of a test, in
+// minibatches drawn by the task's index. The result is not differentiable.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
-	n.Fits("LogProbs", t)
-	var answers []*tensor.Tensor
+	n.CheckWay("LogProbs", t)
+	var logps []*tensor.Tensor
 	fewshot.Each(t, n.config.Workers, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
-		got := n.train(p, own, n.config.TestSteps, n.config.TestBatch, stream.New(0, "reptile/test"))
+		got := n.train(p, own, n.config.TestSteps, n.config.TestBatch, stream.New(0, "reptile/test", own.First))
 		var logp *tensor.Tensor
-		tensor.NoGrad(func() { logp = n.Ask(n.pass(p, got.values), own) })
+		tensor.NoGrad(func() { logp = n.QueryLogProbs(n.pass(p, got.values), own) })
 		return []*tensor.Tensor{logp}
-	}, func(_ int64, out []*tensor.Tensor) { answers = append(answers, out[0].Clone()) })
-	return tensor.Cat(0, answers...)
+	}, func(_ int64, out []*tensor.Tensor) { logps = append(logps, out[0].Clone()) })
+	return tensor.Cat(0, logps...)
 }
 
-// Loss returns the loss on the queries of what LogProbs returns, which nothing leads back from to the first values: it is
-// [Net.Gradients] that Reptile learns by.
+// Loss implements [fewshot.Learner] by LogProbs. It is not differentiable: Reptile is trained by [Net.Gradients].
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = n.LogProbs(p, t)
 	return t.NLL(logp), logp
 }
+
+var _ fewshot.AdaptiveNetwork = (*Net)(nil)

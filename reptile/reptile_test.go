@@ -52,14 +52,16 @@ func oneThread(t *testing.T) {
 	t.Cleanup(func() { tensor.SetThreads(before) })
 }
 
-// With the whole support set in every inner step, a gradient is how far nn.Adam takes a network of its own, whose squares go
-// on from step to step and task to task.
+// With the whole support set in every inner step, the gradient is the distance over which nn.Adam moves a reference network
+// whose second moments carry over from step to step and task to task.
 func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 	testkit.Enter(t)
 	train, _ := strokes(t, 2, 2)
 	net, ps := build(t, 4, reptile.Config{Steps: 3, Batch: 10, Rate: .01})
-	twin, theirs := build(t, 4, reptile.Config{})
-	opt := nn.NewAdam(theirs, nn.AdamConfig{Beta1: -1})
+	reference, theirs := build(t, 4, reptile.Config{})
+	config := nn.DefaultAdam()
+	config.Beta1 = 0
+	opt := nn.NewAdam(theirs, config)
 	t.Cleanup(opt.Free)
 	for step := range uint64(3) {
 		task := fewshot.NewTask(train.Batch(step, 1), tensor.CPU)
@@ -68,25 +70,25 @@ func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 		}
 		var mean float64
 		for range 3 {
-			loss := tensor.NLL(twin.Classify(&nn.Pass{}, task.Support.Flatten(0, 1)), task.SupportLabels.Flatten(0, 1))
+			loss := tensor.NLL(reference.Classify(&nn.Pass{}, task.Support.Flatten(0, 1)), task.SupportLabels.Flatten(0, 1))
 			opt.Step(tensor.Grad(loss, theirs.Tensors()...), .01)
 			mean += loss.Float() / 3
 		}
 		grads, loss, logp := net.Gradients(pass(step), task)
 		assert.InDelta(t, mean, loss.Float(), 1e-4)
 		for i, p := range ps.Trained() {
-			if strings.HasSuffix(p.Name, "conv.bias") { // batch norm takes it off again: its gradient is rounding, which Adam makes much of
+			if strings.HasSuffix(p.Name, "conv.bias") { // batch norm cancels it: its gradient is rounding, which Adam amplifies
 				assert.Zero(t, grads[i].Square().Sum().Float(), p.Name)
 				continue
 			}
 			want := p.Value().Sub(theirs.Trained()[i].Value()).Detach()
 			assert.InDeltaSlice(t, want.Floats(), grads[i].Floats(), 2e-3, "%s at %d", p.Name, step)
 		}
-		assert.InDeltaSlice(t, twin.Ask(&nn.Pass{}, task).Floats(), logp.Floats(), 2e-2)
+		assert.InDeltaSlice(t, reference.QueryLogProbs(&nn.Pass{}, task).Floats(), logp.Floats(), 2e-2)
 	}
 }
 
-// Several tasks a step are the mean of one task a step, from the same first values and the same squares.
+// A batch of tasks gives the mean of the single tasks' results, from the same initial values and second moments.
 func TestBatchedIsTheMeanOfSerial(t *testing.T) {
 	testkit.Enter(t)
 	oneThread(t)
@@ -133,7 +135,7 @@ func TestParallelIsSerialToTheBit(t *testing.T) {
 				got = append(got, x.Bytes())
 			}
 		}
-		for _, p := range ps.All() { // the squares too
+		for _, p := range ps.All() { // the second moments too
 			got = append(got, p.Value().Bytes())
 		}
 		for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
@@ -148,8 +150,8 @@ func TestParallelIsSerialToTheBit(t *testing.T) {
 	}
 }
 
-// What p.Rand deals out decides which images a step sees; a test does not depend on it, and changes nothing.
-func TestDealing(t *testing.T) {
+// p.Rand decides which images a training step sees. A test does not depend on it and changes nothing.
+func TestMinibatches(t *testing.T) {
 	testkit.Enter(t)
 	train, test := strokes(t, 4, 1)
 	net, ps := build(t, 4, reptile.Config{Batch: 6, TestSteps: 4, TestBatch: 2})
@@ -174,6 +176,27 @@ func TestDealing(t *testing.T) {
 		after = append(after, p.Value().Floats()...)
 	}
 	assert.Equal(t, before, after)
+}
+
+// In a test the index of a task decides the order of its images: copies of a task that differ in it are trained differently,
+// however tasks are batched.
+func TestOrderIsByTheTasksIndex(t *testing.T) {
+	testkit.Enter(t)
+	_, test := strokes(t, 4, 1)
+	net, _ := build(t, 4, reptile.Config{TestSteps: 4, TestBatch: 2})
+	single := fewshot.NewTask(test.Batch(0, 1), tensor.CPU)
+	double := &fewshot.Task{
+		Way: single.Way, First: 7,
+		Support: tensor.Cat(0, single.Support, single.Support), SupportLabels: tensor.Cat(0, single.SupportLabels, single.SupportLabels),
+		Query: tensor.Cat(0, single.Query, single.Query), QueryLabels: tensor.Cat(0, single.QueryLabels, single.QueryLabels),
+	}
+	both := net.LogProbs(&nn.Pass{}, double)
+	assert.NotEqual(t, both.Select(0, 0).Floats(), both.Select(0, 1).Floats())
+	for i := range int64(2) {
+		one := *single
+		one.First = 7 + uint64(i)
+		assert.Equal(t, net.LogProbs(&nn.Pass{}, &one).Flatten(0, -1).Floats(), both.Select(0, i).Flatten(0, -1).Floats())
+	}
 }
 
 func TestLearnsStrokes(t *testing.T) {

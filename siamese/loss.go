@@ -8,35 +8,36 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Loss is what pairs are trained by: [Verification], [Contrastive] or [Triplet].
+// Loss is a loss on pairs: [Verification], [Contrastive] or [Triplet].
 type Loss interface {
-	// loss is of all pairs compared.
+	// loss returns the scalar loss of a comparison.
 	loss(c comparison, bias *tensor.Tensor) *tensor.Tensor
-	// logits turns scores into what the probability of the same class is the sigmoid of.
+	// logits returns the logits of the probability that a pair shows one class, of the shape of scores.
 	logits(scores, bias *tensor.Tensor) *tensor.Tensor
 }
 
-// comparison is the pairs of each task: scores [tasks, a, b], and which pairs are of the same class and which of different
-// ones, 1 or 0. A pair that is neither does not count.
+// comparison holds the pairs of each task: their scores [tasks, a, b], and masks (1 or 0, of the same shape) of the pairs of
+// the same class and of different classes. A pair in neither mask does not count.
 type comparison struct {
 	scores, same, different *tensor.Tensor
 }
 
-// mean returns the mean of what pairs of the same class cost, and that of pairs of different ones, weighed: by 1 to 1 it is as
-// if as many of either had been drawn, as Koch et al. 2015 do.
+// mean returns the weighted mean of two means: of the costs of pairs of the same class, with weight 1, and of the costs of
+// pairs of different classes, with the given weight. With equal weights it is as if equally many of either had been drawn,
+// as Koch et al. 2015 do.
 func (c comparison) mean(same, different *tensor.Tensor, weight float64) *tensor.Tensor {
 	of := func(cost, pairs *tensor.Tensor) *tensor.Tensor {
-		return cost.Mul(pairs).Sum().Div(pairs.Sum().ClampMin(1)) // 0 where there are none
+		return cost.Mul(pairs).Sum().Div(pairs.Sum().ClampMin(1)) // 0 without pairs
 	}
 	return of(same, c.same).Add(of(different, c.different).MulScalar(weight)).MulScalar(1 / (1 + weight))
 }
 
-// Verification is the cross-entropy of the probability that a pair is of the same class: Koch et al. 2015, section 3.2. Its
-// penalty on the weights is the optimiser's decay.
+// Verification is the cross-entropy of the probability that a pair shows one class: Koch et al. 2015, section 3.2. The
+// paper's penalty on the weights is the optimizer's weight decay.
 type Verification struct {
-	// Different is how much more all pairs of different classes together count than those of the same class: as many times
-	// more of them the network then expects. Zero stands for the paper's 1. A query of N classes has N-1 times more of them,
-	// and learning is the faster for expecting so; see experiments/siamese-omniglot.yaml.
+	// Different is the total weight of the pairs of different classes relative to those of the same class: the prior odds
+	// that the network learns. The default is the paper's 1. A query of an N-way task has N-1 times as many of them, and
+	// training is faster with that prior; see experiments/siamese-omniglot.yaml.
 	Different float64
 }
 
@@ -52,19 +53,19 @@ func (l Verification) loss(c comparison, bias *tensor.Tensor) *tensor.Tensor {
 	return c.mean(logits.Neg().Softplus(), logits.Softplus(), l.different())
 }
 
-// logits are those of pairs of which half are of the same class, whatever was expected in training.
+// logits corrects for the prior odds of training: half of the pairs are expected to show one class.
 func (l Verification) logits(scores, bias *tensor.Tensor) *tensor.Tensor {
 	return scores.Add(bias).AddScalar(math.Log(l.different()))
 }
 
-// Contrastive pulls pairs of the same class together and pushes others apart until they are a margin away: Hadsell, Chopra
-// and LeCun 2006, eq. 4, with D the distance by the metric (its score with the sign turned),
+// Contrastive pulls pairs of the same class together and pushes other pairs apart up to a margin: Hadsell, Chopra and LeCun
+// 2006, eq. 4, with the distance D as the negated score of the metric,
 //
 //	½·D² for the same class, ½·max(0, margin - D)² for different ones.
 //
-// Half the margin is where pairs are told apart.
+// The threshold between the same and different classes is half the margin.
 type Contrastive struct {
-	Margin float64 // zero stands for 1
+	Margin float64 // default 1
 }
 
 func (l Contrastive) margin() float64 {
@@ -84,14 +85,14 @@ func (l Contrastive) logits(scores, _ *tensor.Tensor) *tensor.Tensor {
 	return scores.AddScalar(l.margin() / 2)
 }
 
-// Triplet wants an anchor nearer to every example of its class than to those of other classes, by a margin: Schroff,
-// Kalenichenko and Philbin 2015, eq. 3, with the metric's distance in the place of the squared Euclidean one. Of each anchor
-// and positive the negative is semi-hard (section 3.2): the nearest of those further away than the positive, or the furthest
-// of all where none is. The mean over all anchors and positives is taken.
+// Triplet requires each anchor to be nearer to every example of its class than to those of other classes, by a margin:
+// Schroff, Kalenichenko and Philbin 2015, eq. 3, with the metric's distance instead of the squared Euclidean one. Negatives
+// are semi-hard (section 3.2): for each anchor and positive, the nearest negative that is further away than the positive, or
+// the furthest negative if there is none. The loss is the mean over all pairs of an anchor and a positive.
 //
-// It sets no distance from which on two images are different, so its logits only rank pairs.
+// The loss defines no threshold between the same and different classes, so its logits only rank pairs.
 type Triplet struct {
-	Margin float64 // zero stands for 0.2
+	Margin float64 // default 0.2
 }
 
 func (l Triplet) loss(c comparison, _ *tensor.Tensor) *tensor.Tensor {
@@ -112,11 +113,12 @@ func (l Triplet) loss(c comparison, _ *tensor.Tensor) *tensor.Tensor {
 
 func (Triplet) logits(scores, _ *tensor.Tensor) *tensor.Tensor { return scores }
 
-// triplets gives the places, in the flat scores, of each anchor's pair with a positive and of that with its negative.
+// triplets returns indices into the flattened scores: for each anchor and positive, that of their pair and that of the
+// anchor's pair with the negative.
 func triplets(c comparison) (positives, negatives []int64) {
 	distances, same, different := c.scores.Detach().Neg().Floats(), c.same.Floats(), c.different.Floats()
 	columns := int(c.scores.Dim(-1))
-	var others []int // of an anchor, by distance
+	var others []int // an anchor's negatives, by distance
 	for row := 0; row < len(distances); row += columns {
 		others = others[:0]
 		for i := row; i < row+columns; i++ {

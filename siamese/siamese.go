@@ -1,10 +1,9 @@
-// Package siamese is the Siamese network of Koch, Zemel and Salakhutdinov (2015): twin encoders and a metric that learn
-// whether two images show the same class. A query is then of the class whose example it is most likely the same as.
+// Package siamese implements the Siamese network of Koch, Zemel and Salakhutdinov (2015): two branches with shared parameters
+// and a metric learn whether two images show the same class. A query is classified by comparing it with the support set.
 package siamese
 
 import (
 	"github.com/engram-go/engram/encoder"
-	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
@@ -12,44 +11,44 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Memory is an associative memory that tells what it compares keys by, and what that is multiplied by. Pairs are told apart
-// by the same.
+// Memory is an associative memory that compares keys by a metric. The network compares pairs by the same metric.
 type Memory interface {
 	memory.Associative
+	// Measure returns the metric and the factor by which its scores are multiplied. Both are constant.
 	Measure() (m metric.Metric, scale float64)
 }
 
-// Config are the settings of [New]. The zero value is the paper's network.
+// Config configures [New]. The zero value gives the paper's network.
 type Config struct {
-	// Memory holds the support set; nil stands for one that keeps all of it and compares by the paper's learned weighted
-	// Manhattan distance ([metric.WeightedManhattan]).
+	// Memory holds the support set. The default is a [memory.KeyValue] with the paper's learned weighted Manhattan distance
+	// ([metric.WeightedManhattan]).
 	Memory Memory
-	// Loss is what pairs are trained by; nil stands for [Verification].
+	// Loss is the loss on pairs; default [Verification].
 	Loss Loss
-	// SupportQuery trains on the pairs of a support example and a query, and on no other pairs of a task.
+	// SupportQuery restricts training to the pairs of a support example and a query. Otherwise all pairs of a task count.
 	SupportQuery bool
 }
 
-// Net is a Siamese network. Of two images the sigmoid of scale·score + Bias is the probability that they show the same
-// class: Koch et al. 2015, section 3.1; its classification of queries (section 3.1, C*) is what its memory reads. With one
-// example a class and a memory that keeps all, that is the class of the best pair; with several, the odds of a class's pairs
-// add up.
+// Net is a Siamese network. The probability that two images show the same class is the sigmoid of scale·score + Bias: Koch
+// et al. 2015, section 3.1. Queries are classified by reading the memory. With one example per class and a memory that keeps
+// all examples, the prediction is the class of the most probable pair (section 3.1, C*); with several examples per class the
+// odds of their pairs add up.
 type Net struct {
 	fewshot.Net
 	Bias   *nn.Param // [1]
 	config Config
 }
 
-// The bias and the scale that the paper's metric begins with. Identical images are then taken for the same with a
-// probability of 0.95, and images whose embeddings differ by 0.75 in the mean for different ones with as much. With a bias of
-// 0, identical images would be even odds, and nothing but moving all embeddings together would lower the loss at first:
-// after 300 steps of 30-way episodes on Omniglot a Conv-4 then told 37 % of 20 validation classes right.
+// The initial bias and the scale of the default metric. At these values identical images show the same class with
+// probability 0.95, and images whose embeddings differ by 0.75 on average with probability 0.05. At a bias of 0 identical
+// images would have probability 0.5, and at first only moving all embeddings together would lower the loss: a Conv-4 then
+// had an accuracy of 37 % on 20 validation classes after 300 steps of 30-way episodes on Omniglot.
 const (
 	startBias    = 3
 	DefaultScale = 8
 )
 
-// New makes a Siamese network of an encoder; b makes what it learns beside the encoder.
+// New makes a Siamese network on an encoder. b makes its other parameters: "bias" and, by default, those of the metric.
 func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	if c.Memory == nil {
 		c.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.NewWeightedManhattan(b.In("memory.metric"), e.Width()), Scale: DefaultScale})
@@ -60,29 +59,7 @@ func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	return &Net{Net: fewshot.Net{Encoder: e, Memory: c.Memory}, Bias: b.Param("bias", nn.Constant(startBias), 1), config: c}
 }
 
-// Pairs are pairs of images and what they are.
-type Pairs struct {
-	Left, Right *tensor.Tensor // [pairs, channels, height, width]
-	Same        *tensor.Tensor // [pairs], 1 where both show the same class, else 0
-}
-
-// NewPairs puts a batch of pairs on a device.
-func NewPairs(b *episode.PairBatch, on tensor.Device) *Pairs {
-	shape := []int64{int64(b.Pairs), int64(b.Channels), int64(b.Height), int64(b.Width)}
-	return &Pairs{
-		Left: tensor.New(b.Left, shape...).On(on), Right: tensor.New(b.Right, shape...).On(on), Same: tensor.New(b.Same, int64(b.Pairs)).On(on),
-	}
-}
-
-// Accuracies returns, for each pair, 1 where logits [pairs] tell it right and 0 where they do not.
-func (p *Pairs) Accuracies(logits *tensor.Tensor) []float64 {
-	s := tensor.Enter()
-	defer s.Leave()
-	zeros := p.Same.ZerosLike()
-	return logits.Gt(zeros).Eq(p.Same.Gt(zeros)).To(tensor.Float64).Floats()
-}
-
-// scores returns the scaled scores of embedded examples [tasks, a, width] and [tasks, b, width] as pairs, [tasks, a, b].
+// scores returns the scaled scores [tasks, a, b] of all pairs of embeddings [tasks, a, width] and [tasks, b, width].
 func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
 	m, scale := n.config.Memory.Measure()
 	s := m.Score(p, a, b)
@@ -92,24 +69,22 @@ func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
 	return s
 }
 
-// Logits returns, of each pair, what the probability of the same class is the sigmoid of, [pairs]: above zero the network
-// takes them for the same.
-func (n *Net) Logits(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
+// Logits implements [fewshot.Verifier].
+func (n *Net) Logits(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor {
 	return n.config.Loss.logits(n.pairScores(p, pairs), p.Value(n.Bias))
 }
 
-func (n *Net) pairScores(p *nn.Pass, pairs *Pairs) *tensor.Tensor {
+func (n *Net) pairScores(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor {
 	count := pairs.Left.Dim(0)
-	// Both twins in one evaluation, so that batch norm sees them together.
+	// One batch for both branches, so that batch norm sees them together.
 	x := n.Encoder.Forward(p, tensor.Cat(0, pairs.Left, pairs.Right)).Unsqueeze(1) // [2·pairs, 1, width]
 	return n.scores(p, x.Narrow(0, 0, count), x.Narrow(0, count, count)).Flatten(0, -1)
 }
 
-// PairLoss returns what training on pairs makes smaller, and the pairs' logits. It panics where the loss needs more than
-// pairs, as [Triplet] does.
-func (n *Net) PairLoss(p *nn.Pass, pairs *Pairs) (loss, logits *tensor.Tensor) {
+// PairLoss implements [fewshot.Verifier]. It panics for the [Triplet] loss, which needs tasks.
+func (n *Net) PairLoss(p *nn.Pass, pairs *fewshot.Pairs) (loss, logits *tensor.Tensor) {
 	if _, ok := n.config.Loss.(Triplet); ok {
-		panic(&tensor.Error{Op: "PairLoss", Msg: "a triplet is an anchor and two others, and pairs are drawn one by one; use Loss on tasks"})
+		panic(&tensor.Error{Op: "PairLoss", Msg: "the triplet loss compares three images and is not defined on pairs; use Loss on tasks"})
 	}
 	scores := n.pairScores(p, pairs)
 	same := pairs.Same.To(scores.DType())
@@ -118,11 +93,11 @@ func (n *Net) PairLoss(p *nn.Pass, pairs *Pairs) (loss, logits *tensor.Tensor) {
 	return n.config.Loss.loss(c, p.Value(n.Bias)), n.config.Loss.logits(scores, p.Value(n.Bias))
 }
 
-// Loss returns the mean loss of the pairs in each task, and the queries' log-probabilities [tasks, query, way].
+// Loss implements [fewshot.Learner]: the mean loss over the pairs of each task. The log-probabilities are not differentiable.
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	support, query := t.Embed(p, n.Encoder)
 	reading := *p
-	reading.Training = false // what queries read moves no statistics, nor is it trained
+	reading.Training = false // the reading is not trained and must not move statistics
 	tensor.NoGrad(func() { logp = t.Recall(&reading, n.Memory, support, query) })
 	a, b, labelsA, labelsB := query, support, t.QueryLabels, t.SupportLabels
 	if !n.config.SupportQuery {
@@ -133,9 +108,14 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	c.same = labelsA.Unsqueeze(2).Eq(labelsB.Unsqueeze(1)).To(c.scores.DType()) // [tasks, a, b]
 	c.different = c.same.Neg().AddScalar(1)
 	if !n.config.SupportQuery {
-		// Every pair stands there twice, which changes no mean, and every image beside itself, which is no pair.
+		// Every pair occurs twice, which changes no mean. Pairs of an image with itself are left out.
 		others := tensor.Eye(c.same.Dim(1)).To(c.same.DType()).On(c.same.Device()).Neg().AddScalar(1)
 		c.same = c.same.Mul(others)
 	}
 	return n.config.Loss.loss(c, p.Value(n.Bias)), logp
 }
+
+var (
+	_ fewshot.Network  = (*Net)(nil)
+	_ fewshot.Verifier = (*Net)(nil)
+)

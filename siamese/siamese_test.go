@@ -21,7 +21,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// pixels makes a network whose embeddings are the images of [testkit.Task], in float64, with the parameters given.
+// pixels makes a network whose embeddings are the images of [testkit.Task], in float64, with given parameters.
 func pixels(t *testing.T, c siamese.Config, bias float64) (*siamese.Net, *nn.Pass) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
@@ -32,7 +32,7 @@ func pixels(t *testing.T, c siamese.Config, bias float64) (*siamese.Net, *nn.Pas
 	}}
 }
 
-// scaled is the paper's memory with its scores times a number.
+// scaled is the paper's memory with its scores multiplied by scale.
 func scaled(t *testing.T, scale float64) siamese.Memory {
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
@@ -72,7 +72,7 @@ func examples(t *fewshot.Task) (support, query [][]example) {
 	return read(t.Support, t.SupportLabels), read(t.Query, t.QueryLabels)
 }
 
-// pairs are those of each task, ordered: of a query and a support example, or of any two that differ.
+// pairs returns the ordered pairs of each task: of a query and a support example, or of any two different examples.
 func pairs(t *fewshot.Task, supportQuery bool) (out [][][2]example) {
 	support, query := examples(t)
 	for task := range support {
@@ -136,7 +136,7 @@ func TestLossesAreThePlainLoops(t *testing.T) {
 	}
 }
 
-// Every anchor and positive with its semi-hard negative, found by looking at all.
+// Every anchor and positive with its semi-hard negative, by exhaustive search.
 func TestTripletsAreThePlainLoop(t *testing.T) {
 	const margin = .8
 	for _, supportQuery := range []bool{false, true} {
@@ -180,7 +180,7 @@ func TestTripletsAreThePlainLoop(t *testing.T) {
 	}
 }
 
-// Pairs that are given one by one cost what they cost in a task, and their logits say how they are told apart.
+// Single pairs have the same loss as in a task, and their logits give the decision.
 func TestPairLossAndLogits(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(3, 0))
@@ -191,7 +191,7 @@ func TestPairLossAndLogits(t *testing.T) {
 		}
 		return tensor.New(v, 7, 1, 2, 3)
 	}
-	p := &siamese.Pairs{Left: images(), Right: images(), Same: tensor.New([]float64{1, 0, 0, 1, 0, 1, 0}, 7)}
+	p := &fewshot.Pairs{Left: images(), Right: images(), Same: tensor.New([]float64{1, 0, 0, 1, 0, 1, 0}, 7)}
 	left, right := p.Left.Floats(), p.Right.Floats()
 	for name, c := range map[string]struct {
 		loss  siamese.Loss
@@ -218,7 +218,7 @@ func TestPairLossAndLogits(t *testing.T) {
 		assert.InDeltaSlice(t, logits, got.Floats(), 1e-9, name)
 		assert.InDeltaSlice(t, logits, net.Logits(pass, p).Floats(), 1e-9, name)
 	}
-	// What was expected in training does not count in telling apart.
+	// The prior odds of training do not enter the decision.
 	plain, pass := pixels(t, siamese.Config{}, .4)
 	weighed, other := pixels(t, siamese.Config{Loss: siamese.Verification{Different: 7}}, .4-math.Log(7))
 	assert.InDeltaSlice(t, plain.Logits(pass, p).Floats(), weighed.Logits(other, p).Floats(), 1e-9)
@@ -228,7 +228,7 @@ func TestPairLossAndLogits(t *testing.T) {
 	assert.ErrorAs(t, tensor.Do(func() error { net.PairLoss(pass, p); return nil }), &wrong)
 }
 
-// Of one example a class the most probable class is that of the best pair; the probabilities are shares of the odds.
+// With one example per class, the most probable class is that of the best pair, and probabilities are proportional to the odds.
 func TestClassifiesByTheBestPair(t *testing.T) {
 	testkit.Enter(t)
 	task := testkit.Task(4)
@@ -251,7 +251,7 @@ func TestClassifiesByTheBestPair(t *testing.T) {
 	}
 }
 
-// Identical images and blank ones have finite losses and gradients, by every loss and over metrics with a root in them.
+// Identical and blank images have finite losses and gradients, for every loss and for metrics with a square root.
 func TestIdenticalPointsHaveNoNaN(t *testing.T) {
 	for _, m := range []metric.Metric{nil, metric.Euclidean{}, metric.SquaredEuclidean{}, metric.Cosine{}} {
 		for _, loss := range []siamese.Loss{siamese.Verification{}, siamese.Contrastive{}, siamese.Triplet{}} {
@@ -274,7 +274,7 @@ func TestIdenticalPointsHaveNoNaN(t *testing.T) {
 	}
 }
 
-// One class, or one image of each, leaves out a kind of pair and costs nothing for it.
+// A task with a single class, or with one image per class, lacks one kind of pair, which then adds nothing to the loss.
 func TestTasksThatLackAKindOfPair(t *testing.T) {
 	for _, loss := range []siamese.Loss{siamese.Verification{}, siamese.Contrastive{}, siamese.Triplet{}} {
 		testkit.Enter(t)
@@ -289,7 +289,7 @@ func TestTasksThatLackAKindOfPair(t *testing.T) {
 	}
 }
 
-// Every loss teaches the network to tell characters apart that it has never seen, in pairs and in episodes.
+// With every loss the network learns to compare characters that it has never seen, in pairs and in episodes.
 func TestLearnsStrokes(t *testing.T) {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
 	require.NoError(t, err)
@@ -324,7 +324,7 @@ func TestLearnsStrokes(t *testing.T) {
 			if c.metric != nil {
 				config.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: c.metric})
 			}
-			net, opt := siamese.New(b, e, config), nn.NewAdam(b.Params(), nn.AdamConfig{})
+			net, opt := siamese.New(b, e, config), nn.NewAdam(b.Params(), nn.DefaultAdam())
 			t.Cleanup(opt.Free)
 			measure := func() (accuracy, verified float64) {
 				s := tensor.Enter()
@@ -334,7 +334,7 @@ func TestLearnsStrokes(t *testing.T) {
 					for _, a := range task.Accuracies(net.LogProbs(&nn.Pass{}, task)) {
 						accuracy += a / float64(test.Episodes)
 					}
-					p := siamese.NewPairs(held.Batch(0, 200), tensor.CPU)
+					p := fewshot.NewPairs(held.Batch(0, 200), tensor.CPU)
 					for _, right := range p.Accuracies(net.Logits(&nn.Pass{}, p)) {
 						verified += right / 200
 					}
@@ -347,7 +347,7 @@ func TestLearnsStrokes(t *testing.T) {
 				pass := &nn.Pass{Training: true}
 				var loss *tensor.Tensor
 				if c.drawn {
-					loss, _ = net.PairLoss(pass, siamese.NewPairs(drawn.Batch(step*80, 80), tensor.CPU))
+					loss, _ = net.PairLoss(pass, fewshot.NewPairs(drawn.Batch(step*80, 80), tensor.CPU))
 				} else {
 					loss, _ = net.Loss(pass, fewshot.NewTask(train.Batch(step*8, 8), tensor.CPU))
 				}

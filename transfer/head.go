@@ -10,22 +10,25 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// head scores the classes of a number of tasks at once.
+// head computes class scores for a number of tasks at once.
 type head struct {
 	weight *nn.Param // [tasks, classes, width]
-	bias   *nn.Param // [tasks, 1, classes]; nil where cosines are scored
+	bias   *nn.Param // [tasks, 1, classes]; nil for cosine heads
 	scale  float64
 }
 
-// newHead makes a head with PyTorch's first values for the weight of a linear layer, the same for every task, and a bias of 0.
-func newHead(b *nn.Builder, k Kind, scale float64, tasks, classes, width int64) *head {
+// newHead makes a head for a number of tasks. The weight is initialised as PyTorch initialises a linear layer, each task's
+// from its own generator; the bias is 0. With nil generators it is a head for one task, initialised from b's.
+func newHead(b *nn.Builder, k Kind, scale float64, generators []*rand.Rand, classes, width int64) *head {
 	h := &head{scale: Adaptation{Head: k, Scale: scale}.scale()}
 	uniform := nn.Uniform(1 / math.Sqrt(float64(width)))
+	tasks := max(1, int64(len(generators)))
 	h.weight = b.Param("weight", func(r *rand.Rand, shape []int64, out []float32) {
-		first := out[:classes*width]
-		uniform(r, shape[1:], first)
-		for i := range out {
-			out[i] = first[i%len(first)]
+		if generators == nil {
+			generators = []*rand.Rand{r}
+		}
+		for i, own := range generators {
+			uniform(own, shape[1:], out[int64(i)*classes*width:][:classes*width])
 		}
 	}, tasks, classes, width)
 	if k != Cosine && k != CosineMean {
@@ -34,7 +37,7 @@ func newHead(b *nn.Builder, k Kind, scale float64, tasks, classes, width int64) 
 	return h
 }
 
-// scores returns [tasks, n, classes] of embeddings [tasks, n, width].
+// scores returns the scores [tasks, n, classes] of embeddings [tasks, n, width].
 func (h *head) scores(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	if h.bias == nil {
 		return metric.Cosine{}.Score(p, x, p.Value(h.weight)).MulScalar(h.scale)
@@ -42,9 +45,9 @@ func (h *head) scores(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return x.MatMul(p.Value(h.weight).Transpose(-2, -1)).Add(p.Value(h.bias))
 }
 
-// begin puts the head at the class means of embeddings [tasks, n, width] with one-hot labels [tasks, n, classes]; see
+// startAtMeans sets the head to the class means of embeddings [tasks, n, width] with one-hot labels [tasks, n, classes]; see
 // [AtMeans].
-func (h *head) begin(x, labels *tensor.Tensor) {
+func (h *head) startAtMeans(x, labels *tensor.Tensor) {
 	s := tensor.Enter()
 	defer s.Leave()
 	labels = labels.To(x.DType())
@@ -57,7 +60,7 @@ func (h *head) begin(x, labels *tensor.Tensor) {
 	h.bias.Value().Assign(means.Square().Sum(-1).Neg().Unsqueeze(1))
 }
 
-// commonPrefix returns how many bytes of whole dotted parts the parameters' names begin with alike.
+// commonPrefix returns the length in bytes of the dotted prefix that all parameters' names share.
 func commonPrefix(ps []*nn.Param) int {
 	if len(ps) == 0 {
 		return 0
@@ -71,8 +74,8 @@ func commonPrefix(ps []*nn.Param) int {
 	return len(prefix)
 }
 
-// part is the part of a dotted name before the first dot.
-func part(name string) string {
+// firstPart returns the part of a dotted name before the first dot.
+func firstPart(name string) string {
 	name, _, _ = strings.Cut(name, ".")
 	return name
 }

@@ -1,10 +1,12 @@
-// Package transfer is few-shot classification by transfer learning: an encoder is trained as an ordinary classifier of the
-// training classes, and each few-shot task then gets a new head, and where wanted a copy of some of the encoder's blocks that
-// is tuned with it. Chen et al. 2019 ("A Closer Look at Few-shot Classification") call the linear head Baseline and the
-// cosine head Baseline++, section 3.2.
+// Package transfer implements few-shot classification by transfer learning. An encoder is pre-trained as an ordinary
+// classifier of the training classes. For each few-shot task a new head is trained, optionally together with a copy of the
+// encoder's last blocks. Chen et al. 2019 ("A Closer Look at Few-shot Classification", section 3.2) call the linear head
+// Baseline and the cosine head Baseline++.
 package transfer
 
 import (
+	"math/rand/v2"
+
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
@@ -14,87 +16,92 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Kind says how a head scores classes.
+// Kind is a kind of head: how it scores classes.
 type Kind int
 
 // The kinds of head.
 const (
 	Linear     Kind = iota // w·x + b: Baseline
-	Cosine                 // the cosine of w and x, times a scale: Baseline++
-	Mean                   // the nearest class mean, by squared distance; nothing is trained
-	CosineMean             // the class mean of the largest cosine; nothing is trained
+	Cosine                 // the cosine of w and x times a scale: Baseline++
+	Mean                   // the negated squared distance to the class mean; nothing is trained
+	CosineMean             // the cosine to the class mean times a scale; nothing is trained
 )
 
-// DefaultScale is what Chen et al.'s code multiplies cosines by where classes are many.
+// DefaultScale multiplies cosines. It is the value of Chen et al.'s code for many classes.
 const DefaultScale = 10
 
-// Start says what the head of a task begins at.
+// Start is the initialisation of a task's head.
 type Start int
 
 const (
-	// AtMeans begins at the class means of the support set: w = c for a cosine head, w = 2c and b = -‖c‖² for a linear one,
-	// which then begins as the nearest class mean. Qi et al. 2018 and Triantafillou et al. 2020 begin so; Chen et al. do not.
+	// AtMeans initialises by the class means c of the support set: w = c for a cosine head, w = 2c and b = -‖c‖² for a linear
+	// head, which then is the nearest-mean classifier. Qi et al. 2018 and Triantafillou et al. 2020 do so, Chen et al. do not.
 	AtMeans Start = iota
-	// AtRandom begins at PyTorch's values for a linear layer, as Chen et al. do.
+	// AtRandom initialises as PyTorch initialises a linear layer, as Chen et al. do. Each task draws its own values, by its
+	// index; see [fewshot.Task].
 	AtRandom
 )
 
-// Adaptation says what becomes of the network for a task. The zero value is a linear head that is not trained.
+// Adaptation configures the adaptation to a task. The zero value is a linear head at the class means, without training.
 type Adaptation struct {
 	Head  Kind
 	Start Start
-	// Scale multiplies cosines; zero stands for [DefaultScale].
+	// Scale multiplies cosines; default [DefaultScale].
 	Scale float64
-	// Epochs is how often the support set is gone through; Batch how many of its images make a step, zero for all.
+	// Epochs is the number of passes over the support set, Batch the number of its images per step; zero means all.
 	Epochs, Batch int
-	// Rate is the head's learning rate; Momentum, Dampening and Decay are as [fewshot.Tuning] has them.
+	// Rate is the head's learning rate. Momentum, Dampening and Decay are those of [fewshot.Tuning].
 	Rate, Momentum, Dampening, Decay float64
-	// Blocks is how many of the encoder's last blocks are tuned with the head; zero freezes it, and more than it has tunes all
-	// of it. EncoderRate is the last block's learning rate, and each block before it has Discount times that of the next:
-	// Howard and Ruder 2018, section 3.2. A zero Discount stands for 1.
+	// Blocks is the number of the encoder's last blocks that are tuned with the head. Zero freezes the encoder; a number above
+	// that of its blocks tunes all of it. EncoderRate is the last block's learning rate; each earlier block has Discount times
+	// the rate of the next one (Howard and Ruder 2018, section 3.2). The default of Discount is 1.
 	Blocks                int
 	EncoderRate, Discount float64
 }
 
-// Net is an encoder with the head that it is pre-trained with.
+// Net is an encoder with its head for pre-training.
 type Net struct {
 	Encoder encoder.Encoder
-	// Adapt is what LogProbs does for a task.
+	// Adapt is the adaptation that LogProbs applies.
 	Adapt  Adaptation
 	head   *head
 	blocks [][]*nn.Param
 }
 
-// New makes the head of a classifier for so many classes beside an encoder whose parameters b has made already. Its kind and
-// scale are those of a, the adaptation to tasks; one that trains nothing is pre-trained with a linear or a cosine head.
+// New makes a network on an encoder of the same builder, with a pre-training head for a number of classes. The head has the
+// kind and scale of a; for [Mean] and [CosineMean] it is a linear and a cosine head.
 func New(b *nn.Builder, e encoder.Encoder, classes int64, a Adaptation) *Net {
 	n := &Net{Encoder: e, Adapt: a, blocks: Blocks(b.Params())}
-	n.head = newHead(b.In("head"), a.Head, a.Scale, 1, classes, e.Width())
+	n.head = newHead(b.In("head"), a.Head, a.Scale, nil, classes, e.Width())
 	return n
 }
 
-// Adapted returns the network, with the same parameters, with another adaptation to tasks.
+// Adapted returns a network with the same parameters and another adaptation to tasks.
 func (n *Net) Adapted(a Adaptation) *Net {
 	other := *n
 	other.Adapt = a
 	return &other
 }
 
-// Precision says what the network computes in.
+// Precision returns the precision of the encoder; see [encoder.Precision].
 func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }
 
-// Blocks is the number of the encoder's blocks that can be tuned.
+// UsesBatchStatistics reports whether answers under [nn.BatchStats] depend on the other images; see
+// [encoder.UsesBatchStatistics].
+func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
+
+// Blocks returns the number of encoder blocks that can be tuned.
 func (n *Net) Blocks() int { return len(n.blocks) }
 
-// Blocks returns the parameters of an encoder that are trained, block by block from the input on. A block is what goes by one
-// name: after what all names begin with, the part before the first dot.
+// Blocks groups the trained parameters of an encoder into blocks, from input to output. Consecutive parameters are one block
+// if their names, without the dotted prefix that all of them share, have the same part before the first dot.
 func Blocks(ps *nn.Params) [][]*nn.Param {
 	var out [][]*nn.Param
 	last := ""
 	trained := ps.Trained()
 	prefix := commonPrefix(trained)
 	for i, p := range trained {
-		name := part(p.Name[prefix:])
+		name := firstPart(p.Name[prefix:])
 		if i == 0 || name != last {
 			out, last = append(out, nil), name
 		}
@@ -103,9 +110,8 @@ func Blocks(ps *nn.Params) [][]*nn.Param {
 	return out
 }
 
-// Classify returns the loss of a classifier of all training classes on images [n, channels, height, width] with labels [n],
-// and the share of them that it gets right.
-func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, right float64) {
+// Classify returns the pre-training loss on images [n, channels, height, width] with labels [n], and the accuracy in [0, 1].
+func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, accuracy float64) {
 	logp := n.head.scores(p, n.Encoder.Forward(p, images).Unsqueeze(0)).Squeeze(0).LogSoftmax(-1)
 	return tensor.NLL(logp, labels), logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
 }
@@ -115,8 +121,7 @@ func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 	return n.Encoder.Forward(p, images)
 }
 
-// LogProbs adapts to each task and returns the queries' log-probabilities [tasks, query, way]. What it adapts is a copy, of
-// which no gradient goes back to the network.
+// LogProbs implements [fewshot.Network]: it adapts a copy of the network to each task. The result is not differentiable.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	var out *tensor.Tensor
 	tensor.NoGrad(func() {
@@ -132,19 +137,16 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 			return
 		}
 		var all []*tensor.Tensor
-		for i := range t.Support.Dim(0) { // each task tunes a copy of its own
-			one := &fewshot.Task{
-				Way: t.Way, Support: t.Support.Narrow(0, i, 1), SupportLabels: t.SupportLabels.Narrow(0, i, 1),
-				Query: t.Query.Narrow(0, i, 1), QueryLabels: t.QueryLabels.Narrow(0, i, 1),
-			}
-			all = append(all, tensor.Eval(func() *tensor.Tensor { return n.adapt(p, one, n.Encoder) }))
+		for i := range t.Support.Dim(0) { // each task tunes its own copy
+			all = append(all, tensor.Eval(func() *tensor.Tensor { return n.adapt(p, t.Only(i), n.Encoder) }))
 		}
 		out = tensor.Cat(0, all...)
 	})
 	return out
 }
 
-// Loss returns the mean negative log-probability of a task's true classes after adaptation, and the log-probabilities.
+// Loss implements [fewshot.Learner]: the mean negative log-probability of the true classes after adaptation. It is not
+// differentiable: the network is trained by [Net.Classify].
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = n.LogProbs(p, t)
 	return t.NLL(logp), logp
@@ -169,15 +171,20 @@ func (a Adaptation) scale() float64 {
 	return a.Scale
 }
 
-// adapt trains a head for a batch of tasks, and with e a copy of the encoder's last blocks. Without it support and queries are
-// embeddings.
+// adapt trains one head per task and returns the queries' log-probabilities [tasks, query, way]. With an encoder e it also
+// tunes a copy of its last blocks. If e is nil, the task holds embeddings instead of images.
 func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, e encoder.Encoder) *tensor.Tensor {
 	b := nn.NewBuilder(0, t.Support.Device())
 	defer b.Params().Free()
 	a := n.Adapt
-	net := &adapted{e, newHead(b, a.Head, a.Scale, t.Support.Dim(0), t.Way, n.Encoder.Width())}
+	tasks := t.Support.Dim(0)
+	var heads, orders []*rand.Rand
+	for i := range uint64(tasks) {
+		heads, orders = append(heads, stream.New(0, "transfer/head", t.First+i)), append(orders, stream.New(0, "transfer/order", t.First+i))
+	}
+	net := &adapted{e, newHead(b, a.Head, a.Scale, heads, t.Way, n.Encoder.Width())}
 	if a.Start == AtMeans {
-		net.head.begin(net.embed(p, t.Support), t.SupportLabels.OneHot(t.Way))
+		net.head.startAtMeans(net.embed(p, t.Support), t.SupportLabels.OneHot(t.Way))
 	}
 	params := fewshot.Tuned(b.Params().Trained(), a.Rate)
 	if e != nil {
@@ -189,12 +196,12 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, e encoder.Encoder) *tensor.Tens
 		steps *= (examples + a.Batch - 1) / a.Batch
 	}
 	tuned := fewshot.Tune(p, net, params, t, fewshot.Tuning{
-		Steps: steps, Batch: a.Batch, Rand: stream.New(0, "adapt"), Momentum: a.Momentum, Dampening: a.Dampening, Decay: a.Decay,
+		Steps: steps, Batch: a.Batch, Rand: orders, Momentum: a.Momentum, Dampening: a.Dampening, Decay: a.Decay,
 	})
 	return net.logProbs(tuned, t.Query)
 }
 
-// tuned lists the parameters of the encoder's last blocks, with their rates.
+// tuned returns the parameters of the encoder's last blocks with their learning rates.
 func (n *Net) tuned() []fewshot.TunedParam {
 	var out []fewshot.TunedParam
 	rate := n.Adapt.EncoderRate
@@ -207,9 +214,9 @@ func (n *Net) tuned() []fewshot.TunedParam {
 	return out
 }
 
-// adapted is what is trained on a support set.
+// adapted is a head, and optionally an encoder, during adaptation to a support set.
 type adapted struct {
-	encoder encoder.Encoder // nil where a task holds embeddings
+	encoder encoder.Encoder // nil if the task holds embeddings
 	head    *head
 }
 
@@ -225,8 +232,10 @@ func (a *adapted) logProbs(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return a.head.scores(p, a.embed(p, x)).LogSoftmax(-1)
 }
 
-// Loss implements fewshot.Learner: the sum over the tasks, each of which has a head of its own.
+// Loss implements [fewshot.Learner]: the sum over the tasks, since each has its own head.
 func (a *adapted) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = a.logProbs(p, t.Query)
 	return t.NLL(logp).MulScalar(float64(t.Query.Dim(0))), logp
 }
+
+var _ fewshot.Network = (*Net)(nil)

@@ -31,8 +31,8 @@ func floatTask(seed uint64) *fewshot.Task {
 	return task
 }
 
-// byHand trains the head of one task by loops, with PyTorch's SGD, and returns the queries' log-probabilities.
-func byHand(a Adaptation, support [][]float64, labels []int64, queries [][]float64, way int) (out []float64) {
+// byHand trains the head of the task with an index by plain loops with PyTorch's SGD, and returns the queries' log-probabilities.
+func byHand(a Adaptation, index uint64, support [][]float64, labels []int64, queries [][]float64, way int) (out []float64) {
 	width := len(support[0])
 	w, b := make([][]float64, way), make([]float64, way)
 	vw, vb := make([][]float64, way), make([]float64, way)
@@ -67,7 +67,7 @@ func byHand(a Adaptation, support [][]float64, labels []int64, queries [][]float
 		}
 		return s
 	}
-	r := stream.New(0, "adapt")
+	r := stream.New(0, "transfer/order", index)
 	first := true
 	for range a.Epochs {
 		order := make([]int, len(support))
@@ -131,7 +131,7 @@ func rows(x *tensor.Tensor) (out [][]float64) {
 	return out
 }
 
-// A batch of tasks gets the heads that loops train for each of them.
+// Training the heads of a batch of tasks gives the same as plain loops for each task.
 func TestLinearHeadIsTrainedAsByLoops(t *testing.T) {
 	testkit.Enter(t)
 	for _, a := range []Adaptation{
@@ -141,17 +141,18 @@ func TestLinearHeadIsTrainedAsByLoops(t *testing.T) {
 		{},
 	} {
 		task := floatTask(1)
+		task.First = 40
 		got := flatNet(t, a).LogProbs(&nn.Pass{}, task)
 		require.Equal(t, []int64{testkit.Tasks, testkit.Queries, testkit.Way}, got.Shape())
 		for i := range int64(testkit.Tasks) {
-			want := byHand(a, rows(task.Support.Select(0, i)), tensor.Values[int64](task.SupportLabels.Select(0, i)), rows(task.Query.Select(0, i)), testkit.Way)
+			want := byHand(a, task.First+uint64(i), rows(task.Support.Select(0, i)), tensor.Values[int64](task.SupportLabels.Select(0, i)), rows(task.Query.Select(0, i)), testkit.Way)
 			assert.InDeltaSlice(t, want, got.Select(0, i).Floats(), 1e-4, "%+v, task %d", a, i)
 		}
 	}
 }
 
-// A head that begins at the class means and is not trained is the nearest class mean.
-func TestHeadsBeginAtTheClassMeans(t *testing.T) {
+// A head that starts at the class means and is not trained is the nearest-mean classifier.
+func TestHeadsStartAtTheClassMeans(t *testing.T) {
 	testkit.Enter(t)
 	task := floatTask(2)
 	for _, c := range []struct {
@@ -171,7 +172,7 @@ func TestHeadsBeginAtTheClassMeans(t *testing.T) {
 	}
 }
 
-// Both heads come to tell a support set apart, from any start; each task's outcome is its own.
+// Both heads learn to classify a support set, from either initialisation; tasks do not influence one another.
 func TestHeadsLearnAndTasksAreTheirOwn(t *testing.T) {
 	testkit.Enter(t)
 	for _, a := range []Adaptation{
@@ -190,15 +191,36 @@ func TestHeadsLearnAndTasksAreTheirOwn(t *testing.T) {
 
 		all := net.LogProbs(&nn.Pass{}, task)
 		for i := range int64(testkit.Tasks) {
-			one := &fewshot.Task{
-				Way: task.Way, Support: task.Support.Narrow(0, i, 1), SupportLabels: task.SupportLabels.Narrow(0, i, 1),
-				Query: task.Query.Narrow(0, i, 1), QueryLabels: task.QueryLabels.Narrow(0, i, 1),
-			}
-			assert.InDeltaSlice(t, net.LogProbs(&nn.Pass{}, one).Flatten(0, -1).Floats(), all.Select(0, i).Flatten(0, -1).Floats(), 1e-4)
+			assert.InDeltaSlice(t, net.LogProbs(&nn.Pass{}, task.Only(i)).Flatten(0, -1).Floats(), all.Select(0, i).Flatten(0, -1).Floats(), 1e-4)
 		}
 		blank := *task
 		blank.Support = task.Support.ZerosLike()
 		assert.True(t, net.LogProbs(&nn.Pass{}, &blank).Finite(), "embeddings of zeros")
+	}
+}
+
+// Copies of one task that differ in their index get different heads and different orders of their examples: the interval
+// of a test then covers both. The index alone decides, not how tasks are batched.
+func TestRandomnessIsByTheTasksIndex(t *testing.T) {
+	testkit.Enter(t)
+	single := floatTask(4).Only(0)
+	double := &fewshot.Task{
+		Way: single.Way, First: 7,
+		Support: tensor.Cat(0, single.Support, single.Support), SupportLabels: tensor.Cat(0, single.SupportLabels, single.SupportLabels),
+		Query: tensor.Cat(0, single.Query, single.Query), QueryLabels: tensor.Cat(0, single.QueryLabels, single.QueryLabels),
+	}
+	for name, a := range map[string]Adaptation{
+		"initial weights": {Start: AtRandom},
+		"order":           {Epochs: 1, Batch: 2, Rate: .5},
+	} {
+		net := flatNet(t, a)
+		both := net.LogProbs(&nn.Pass{}, double)
+		assert.NotEqual(t, both.Select(0, 0).Floats(), both.Select(0, 1).Floats(), name)
+		for i := range int64(2) {
+			one := *single
+			one.First = 7 + uint64(i)
+			assert.InDeltaSlice(t, net.LogProbs(&nn.Pass{}, &one).Flatten(0, -1).Floats(), both.Select(0, i).Flatten(0, -1).Floats(), 1e-4, name)
+		}
 	}
 }
 
@@ -216,8 +238,8 @@ func strokes(t *testing.T) dataset.Set {
 	return set
 }
 
-// Tuned blocks are the encoder's last ones, each at its rate, in a copy; what is tuned with them is what FineTune makes of the
-// same parameters.
+// The encoder's last blocks are tuned in a copy, each at its own rate, with the same result as fewshot.Tune of the same
+// parameters.
 func TestBlocksAreTunedInACopy(t *testing.T) {
 	testkit.Enter(t)
 	s, err := episode.New(strokes(t), episode.Spec{Way: 3, Shot: 2, Query: 2, Rotation: dataset.RotateNone}, 1, "test")
@@ -231,7 +253,7 @@ func TestBlocksAreTunedInACopy(t *testing.T) {
 		net, ps := conv4(t, a)
 		rates := map[string]float64{}
 		for _, tuned := range net.tuned() {
-			rates[part(tuned.Name[len("encoder."):])] = tuned.Rate
+			rates[firstPart(tuned.Name[len("encoder."):])] = tuned.Rate
 		}
 		want := map[string]float64{}
 		for i, rate := 4, .05; i > 4-min(blocks, 4); i, rate = i-1, rate*.5 {
@@ -250,8 +272,8 @@ func TestBlocksAreTunedInACopy(t *testing.T) {
 
 		one := &fewshot.Task{Way: 3, Support: task.Support.Narrow(0, 1, 1), SupportLabels: task.SupportLabels.Narrow(0, 1, 1), Query: task.Query.Narrow(0, 1, 1)}
 		own := nn.NewBuilder(0, tensor.CPU)
-		hand := &adapted{net.Encoder, newHead(own, Linear, 0, 1, 3, net.Encoder.Width())}
-		hand.head.begin(hand.embed(p, one.Support), one.SupportLabels.OneHot(3))
+		hand := &adapted{net.Encoder, newHead(own, Linear, 0, nil, 3, net.Encoder.Width())}
+		hand.head.startAtMeans(hand.embed(p, one.Support), one.SupportLabels.OneHot(3))
 		if blocks > 0 && blocks < 5 { // frozen embeddings see support and queries in one batch
 			params := append(fewshot.Tuned(own.Params().Trained(), .1), net.tuned()...)
 			tuned := fewshot.Tune(p, hand, params, one, fewshot.Tuning{Steps: 3})
@@ -287,7 +309,7 @@ func TestBlocksByName(t *testing.T) {
 	}
 }
 
-// Pre-training lowers its loss in a few steps, for either head, and nearest class means of what it learned beat a fresh encoder's.
+// Pre-training lowers its loss in a few steps, for either kind of head.
 func TestPreTrainingLearns(t *testing.T) {
 	testkit.Enter(t)
 	set := strokes(t)
@@ -295,7 +317,7 @@ func TestPreTrainingLearns(t *testing.T) {
 	require.NoError(t, err)
 	for _, a := range []Adaptation{{Head: Linear}, {Head: Cosine}, {Head: CosineMean}} {
 		net, ps := conv4(t, a)
-		opt := nn.NewAdam(ps, nn.AdamConfig{})
+		opt := nn.NewAdam(ps, nn.DefaultAdam())
 		var losses []float64
 		for step := range uint64(60) {
 			s := tensor.Enter()

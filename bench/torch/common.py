@@ -1,9 +1,9 @@
-"""What the workloads share: the same numbers as the Go side, the talk with it, and Conv-4.
+"""Shared code of the workloads: the same numbers as the Go side, the protocol between both, and Conv-4.
 
-A workload is a process, started with the number of threads, the form and the workload's own arguments, that answers
-every line "N" on its input with the seconds that N steps took, their losses and the most memory that it has held so
-far. The form plain is PyTorch as people write it, best the fastest plain PyTorch that we know to write; autocast and
-autocast-best are these under PyTorch's autocast.
+A workload is a process that is started with the number of threads, the form and the workload's own arguments. It answers
+every line "N" on its standard input with the seconds that N steps took, their losses, and its peak memory so far. The
+form plain is PyTorch as people write it, best the fastest plain PyTorch that we know; autocast and autocast-best are
+these under PyTorch's autocast.
 """
 import json
 import math
@@ -20,7 +20,7 @@ AUTOCAST = FORM.startswith("autocast")  # to bfloat16
 
 
 def uniform(salt, *shape):
-    """Values in [0, 1) that depend on nothing but the salt and the index; uniform in values.go is the same function."""
+    """Values in [0, 1) that depend only on the salt and the index; uniform in values.go is the same function."""
     n = math.prod(shape)
     x = (numpy.arange(n, dtype=numpy.uint64) + numpy.uint64(salt * 1000003 + 1)) & numpy.uint64(0xFFFFFFFF)
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
@@ -36,12 +36,12 @@ def within(bound, salt, *shape):
 
 
 def words(salt, vocabulary, *shape):
-    """Numbers of words."""
+    """Word indices."""
     return (uniform(salt, *shape) * vocabulary).long().clamp(max=vocabulary - 1)
 
 
 def fill(parameters, bound, first):
-    """Gives parameters first values that the Go side's have too."""
+    """Sets parameters to the initial values of the Go side."""
     with torch.no_grad():
         for i, p in enumerate(parameters):
             p.copy_(within(bound, first + i, *p.shape))
@@ -63,7 +63,7 @@ def episode(way, per_class, size=28):
 
 
 def laid_out(x):
-    """Images or a network, channels last where the form says so."""
+    """Images or a network, in channels-last layout if the form asks for it."""
     return x.to(memory_format=torch.channels_last) if BEST else x
 
 
@@ -72,7 +72,7 @@ def repeated(step):
 
 
 def trained(parameters, loss, rate=1e-3, clip=None):
-    """Steps of Adam on a loss."""
+    """Returns a function that takes steps of Adam on a loss."""
     parameters = list(parameters)
     adam = torch.optim.Adam(parameters, lr=rate, foreach=BEST or FORM == "fourier")
 
@@ -90,7 +90,7 @@ def trained(parameters, loss, rate=1e-3, clip=None):
 
 
 def peak():
-    """The most memory that the process has held, in bytes. getrusage would give its parent's, where that is more."""
+    """The peak memory of the process in bytes. The value of getrusage would include the parent's peak."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 

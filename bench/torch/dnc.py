@@ -1,5 +1,5 @@
-"""A training step of a Differentiable Neural Computer on copy: copying in sequences.go. It has one head of either
-kind, so that there is nothing more to batch and the forms differ in the process's settings alone."""
+"""A training step of a Differentiable Neural Computer on copy: copying in sequences.go. It has one head of each
+kind, so heads cannot be batched and the forms differ only in the settings of the process."""
 import common
 import recurrent
 import torch

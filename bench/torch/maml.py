@@ -1,6 +1,6 @@
-"""A training step of MAML: metaStep in adapting.go. The plain form and the best one take task by task, as people do,
-the latter with the channels last; the grouped one takes all tasks at once, as groups of one convolution with a set
-of weights a task."""
+"""A training step of MAML: metaStep in adapting.go. The plain and best forms compute one task after another, as
+people do, the latter in channels-last layout; the grouped form computes all tasks at once, as groups of one convolution
+with one set of weights per task."""
 import common
 import torch
 from torch.nn import functional as F
@@ -40,7 +40,7 @@ def setup():
         return total
 
     def grouped(p, x):
-        """The sum of the tasks' losses; p have a first dimension of tasks, x is [way, tasks, size, size]."""
+        """The sum of the tasks' losses; the first dimension of p is the tasks, x is [way, tasks, size, size]."""
         for i in range(0, 16, 4):
             x = F.conv2d(x, p[i].flatten(0, 1), p[i + 1].flatten(), stride=2, padding=1, groups=TASKS)
             x = F.relu(F.batch_norm(x, None, None, p[i + 2].flatten(), p[i + 3].flatten(), training=True))

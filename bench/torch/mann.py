@@ -1,5 +1,5 @@
-"""A training step of MANN: remembering in sequences.go. The plain form takes head by head, as public code does; the
-best one all heads at once."""
+"""A training step of MANN: remembering in sequences.go. The plain form computes one head after another, as public
+code does; the best form computes all heads at once."""
 import common
 import recurrent
 import torch
@@ -7,7 +7,7 @@ from torch.nn import functional
 
 CLASSES, EACH, PIXELS, SIZE, SLOTS, WIDTH, HEADS, DECAY = 5, 10, 400, 200, 128, 40, 4, 0.95
 TIME = CLASSES * EACH
-SIZES = [HEADS * WIDTH, HEADS, HEADS * WIDTH, HEADS]  # keys, gates, what is added, strengths
+SIZES = [HEADS * WIDTH, HEADS, HEADS * WIDTH, HEADS]  # keys, gates, added vectors, strengths
 
 
 def setup():

@@ -1,6 +1,5 @@
-"""A training step of a Memory Network: answering in sequences.go. The plain form looks up the words of each table by
-themselves; the best one sums the words of all tables at once, with weights for the two parts that the position encoding
-comes apart into."""
+"""A training step of a Memory Network: answering in sequences.go. The plain form looks up each table's words separately;
+the best form sums the words of all tables at once, with weights for the two parts of the position encoding."""
 import common
 import torch
 from torch import nn
@@ -16,13 +15,13 @@ def encoding(length):
 
 
 def weights(count, length):
-    """What the words of so many sentences, one after another, weigh in either part."""
+    """The weights of the words of count sentences in both parts of the encoding."""
     j = torch.arange(1, length + 1) / length
     return torch.cat([1 - j, 2 * j - 1]).repeat(count)
 
 
 def bags(sentences):
-    """The words of [n, length] once as they are and once in the second half of the table."""
+    """The words of [n, length] as indices into the first and into the second half of the table."""
     return torch.cat([sentences, sentences + WORDS], 1).flatten()
 
 

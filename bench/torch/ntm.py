@@ -1,5 +1,5 @@
-"""A training step of a Neural Turing Machine on copy: copying in sequences.go. The plain form has a module's worth of
-operations a head, as public code has; the best one all heads at once."""
+"""A training step of a Neural Turing Machine on copy: copying in sequences.go. The plain form computes each head
+separately, as public code does; the best form computes all heads at once."""
 import common
 import recurrent
 import torch
@@ -7,7 +7,7 @@ from recurrent import BITS, LENGTH
 from torch.nn import functional
 
 SIZE, SLOTS, WIDTH, SHIFT = 100, 128, 20, 1
-HEADS, SHIFTS = 2, 2 * SHIFT + 1  # one that reads and one that writes
+HEADS, SHIFTS = 2, 2 * SHIFT + 1  # one read head and one write head
 EMISSION = HEADS * (WIDTH + 3 + SHIFTS) + 2 * WIDTH
 
 
@@ -20,7 +20,7 @@ def setup():
     sizes = [HEADS * WIDTH, 2 * HEADS, HEADS, HEADS * SHIFTS, WIDTH, WIDTH]
 
     def weightings(memory, w, keys, scales, gates, shifts):
-        """Those of some heads: of all in the best form, of one in the plain."""
+        """The weightings of some heads: of all heads in the best form, of one in the plain form."""
         n = w.shape[1]
         content = torch.softmax(recurrent.cosine(keys, memory) * scales[:, 0], 2)
         w = torch.lerp(w, content, gates)

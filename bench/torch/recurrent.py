@@ -1,4 +1,4 @@
-"""What the recurrent workloads share: the copy task, a cosine, and an LSTM cell."""
+"""Shared code of the recurrent workloads: the copy task, a cosine, and an LSTM cell."""
 import common
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ BITS, LENGTH = 8, 20
 
 
 def cell(x, state, weights):
-    """A step of an LSTM; weights are those of the Go side, in its order."""
+    """One LSTM step; the weights are in the order of the Go side."""
     return torch._VF.lstm_cell(x, state, *weights)
 
 

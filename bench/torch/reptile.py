@@ -1,5 +1,5 @@
-"""A meta-step of Reptile: reptileStep in adapting.go. The grouped form takes all tasks at once, as groups of one
-convolution with a set of weights a task; the others take task by task."""
+"""A meta-step of Reptile: reptileStep in adapting.go. The grouped form computes all tasks at once, as groups of one
+convolution with one set of weights per task; the other forms take one task after another."""
 import common
 import torch
 from torch.nn import functional as F
@@ -33,7 +33,7 @@ def setup():
     flat_labels = labels.repeat(TASKS)
 
     def grouped(p, x):
-        """The scores [tasks, images, way]; p have a first dimension of tasks, x is [images, tasks, size, size]."""
+        """The scores [tasks, images, way]; the first dimension of p is the tasks, x is [images, tasks, size, size]."""
         for i in range(0, 16, 4):
             x = F.conv2d(x, p[i].flatten(0, 1), p[i + 1].flatten(), stride=2, padding=1, groups=TASKS)
             x = F.relu(F.batch_norm(x, None, None, p[i + 2].flatten(), p[i + 3].flatten(), training=True))
@@ -44,7 +44,7 @@ def setup():
         nonlocal squares, done
         total = 0
         own = [p.expand(TASKS, *p.shape).clone().requires_grad_() for p in params]
-        adam = torch.optim.Adam(own, lr=RATE, betas=(0, 0.999), foreach=common.FORM != "plain")
+        adam = torch.optim.Adam(own, lr=RATE, betas=(0.0, 0.999), foreach=common.FORM != "plain")
         for p, v in zip(own, squares):
             adam.state[p] = {
                 "step": torch.tensor(float(done)), "exp_avg": torch.zeros_like(p), "exp_avg_sq": v.expand(p.shape).clone()}
@@ -66,7 +66,7 @@ def setup():
         total, moved, after = 0, [torch.zeros_like(p) for p in params], [torch.zeros_like(p) for p in params]
         for t in range(TASKS):
             own = [p.clone().requires_grad_() for p in params]
-            adam = torch.optim.Adam(own, lr=RATE, betas=(0, 0.999), foreach=common.FORM != "plain")
+            adam = torch.optim.Adam(own, lr=RATE, betas=(0.0, 0.999), foreach=common.FORM != "plain")
             for p, v in zip(own, squares):
                 adam.state[p] = {"step": torch.tensor(float(done)), "exp_avg": torch.zeros_like(p), "exp_avg_sq": v.clone()}
             for _ in range(STEPS):

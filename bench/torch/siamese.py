@@ -1,5 +1,5 @@
-"""A training step of Koch's Siamese network, with batch norm, on pairs: koch in images.go. In the form fourier the 7×7 layer
-goes by the discrete Fourier transform in tiles, as Engram's does."""
+"""A training step of Koch's Siamese network, with batch norm, on pairs: koch in images.go. The form fourier computes the
+7×7 layer by discrete Fourier transforms of tiles, as Engram does."""
 import math
 
 import common
@@ -20,7 +20,7 @@ class ByTiles(nn.Module):
 
     def forward(self, x):
         outputs, inputs, kernel, _ = self.conv.weight.shape
-        each = self.TILE - kernel + 1  # outputs of a tile, along either axis
+        each = self.TILE - kernel + 1  # outputs per tile along each axis
         tiles = torch.fft.rfft2(x.unfold(2, self.TILE, each).unfold(3, self.TILE, each))
         images, _, down, across, rows, columns = tiles.shape
         a = tiles.permute(4, 5, 0, 2, 3, 1).reshape(rows * columns, -1, inputs)

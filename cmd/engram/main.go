@@ -2,21 +2,10 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/engram-go/engram/cli"
+	"github.com/engram-go/engram/experiments/registry"
 )
 
-func main() {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		s := <-signals
-		// The first signal asks for an orderly end; a second one kills as usual.
-		signal.Stop(signals)
-		cancel(stopped{s.(syscall.Signal)})
-	}()
-	os.Exit(execute(ctx, newRoot(os.Stdin, os.Stdout, os.Stderr), os.Args[1:]))
-}
+func main() { os.Exit(cli.Main(registry.Standard())) }

@@ -36,6 +36,9 @@ type Task interface {
 	Sized(r *rand.Rand, n int, size Size) (*Batch, error)
 	// Sizes lists the sizes of training; all are equally likely.
 	Sizes() iter.Seq[Size]
+	// Measure gives what each sequence of a batch of this task scores, [sequences][metrics], the same metrics in the same order for
+	// each, from outputs before the sigmoid, [time, sequences, outputs]. The first is MetricBits; see [Measure].
+	Measure(b *Batch, logits []float32) [][]Value
 	// Print writes sequence i of a batch of this task for a person to read: time runs to the right and channels run
 	// downwards, as in the paper's figures. predictions, [time, sequences, outputs], are probabilities, or nil for none.
 	Print(w io.Writer, b *Batch, i int, predictions []float32) error

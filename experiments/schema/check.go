@@ -30,6 +30,8 @@ func (d *decoder) absent(c cursor, f *field, v reflect.Value) {
 	}
 	if s, ok := v.Addr().Interface().(*Section); ok {
 		s.doc, s.path, s.at, s.kindP = d.doc, in.path, c.at, c.at
+		d.lookUp(s, f.rule.family)
+		return
 	}
 	d.checkDefault(in, v, f.rule, 0)
 }

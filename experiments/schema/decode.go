@@ -107,7 +107,7 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 	before := d.faults
 	switch t := v.Type(); {
 	case t == sectionType():
-		d.section(c, v)
+		d.section(c, v, r.family)
 	case t.Kind() == reflect.Pointer:
 		d.pointer(c, v, r)
 		return // what it points to has been checked
@@ -132,7 +132,7 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 	if d.faults > before {
 		return
 	}
-	if want, got, known := r.breach(v); want != "" && known {
+	if want, got, known := d.complete(r).breach(v); want != "" && known {
 		d.fail(c, "%s, got %s", want, got)
 		return
 	} else if want != "" {

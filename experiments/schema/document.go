@@ -25,7 +25,16 @@ type Document struct {
 	axes   []Axis
 	report report
 	notes  map[*yaml.Node]note
-	survey *Survey
+	// catalog tells the kinds of sections whose fields name a family; nil leaves such sections to [Section.Decode].
+	catalog Catalog
+}
+
+// With returns the document with the catalog that the families of its sections are looked up in. The document itself
+// stays as it is.
+func (d *Document) With(c Catalog) *Document {
+	with := *d
+	with.catalog = c
+	return &with
 }
 
 // note is what a node does not tell of itself.
@@ -152,7 +161,7 @@ func (d *Document) place(key, value *yaml.Node) place {
 
 // Set returns the document with overrides laid over it in their order. The document itself stays as it is.
 func (d *Document) Set(overrides ...Override) *Document {
-	c := &Document{file: d.file, axes: d.axes, report: d.report.clone(), notes: make(map[*yaml.Node]note, len(d.notes))}
+	c := &Document{file: d.file, axes: d.axes, report: d.report.clone(), notes: make(map[*yaml.Node]note, len(d.notes)), catalog: d.catalog}
 	if d.root == nil {
 		return c
 	}

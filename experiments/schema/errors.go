@@ -74,13 +74,17 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
+// ErrUnread is the error of whoever asks for a section that could not be read. The reason has been reported when the file
+// was decoded.
+var ErrUnread = errors.New("schema: the section could not be read")
+
 // Join merges errors from Decode and from sections into one, sorted as one
-// file's problems are. Other errors keep their text. It returns nil when all
-// are nil.
+// file's problems are. Other errors keep their text; [ErrUnread] is left out. It
+// returns nil when all are nil.
 func Join(errs ...error) error {
 	var r report
 	for _, err := range errs {
-		if err == nil {
+		if err == nil || err == ErrUnread {
 			continue
 		}
 		var e *Error

@@ -32,6 +32,7 @@ type rule struct {
 	min, max, above, below string
 	minLen, maxLen         string
 	enum                   []string
+	family                 string // of the kinds that a section, or a text, may name
 	required, anyFloat     bool
 }
 
@@ -65,7 +66,7 @@ func fieldsOf(t reflect.Type) []field {
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 			above: sf.Tag.Get("above"), below: sf.Tag.Get("below"),
 			minLen: sf.Tag.Get("minlen"), maxLen: sf.Tag.Get("maxlen"),
-			required: sf.Tag.Get("required") == "true", anyFloat: sf.Tag.Get("finite") == "false",
+			required: sf.Tag.Get("required") == "true", anyFloat: sf.Tag.Get("finite") == "false", family: sf.Tag.Get("family"),
 		}
 		if enum, ok := sf.Tag.Lookup("enum"); ok {
 			f.rule.enum = strings.Split(enum, ",")

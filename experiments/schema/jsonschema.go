@@ -19,9 +19,12 @@ type JSON map[string]any
 type JSONSchema struct {
 	// Partial leaves out what a file need not have because a base or a matrix gives it: required keys and defaults.
 	Partial bool
-	// Section describes what a section at a path holds; the Section is its default. A nil result leaves the key out, and
-	// required tells that it has to be given.
-	Section func(path string, s Section) (of JSON, required bool)
+	// Catalog tells the kinds of the families that fields name.
+	Catalog Catalog
+	// Definitions takes the descriptions of sections; several schemas may share it.
+	Definitions *Definitions
+
+	owners []string // the kinds of the sections that are being described, outer ones first
 }
 
 // Struct describes a struct, or a pointer to one, that holds its defaults and stands at a path of the file.
@@ -41,11 +44,7 @@ func (j *JSONSchema) fields(v reflect.Value, path string) JSON {
 		var of JSON
 		must := f.rule.required
 		if s, ok := fv.Interface().(Section); ok {
-			var asked bool
-			if of, asked = j.Section(at, s); of == nil {
-				continue
-			}
-			must = must || asked
+			of = j.section(f.name, f.rule.family, s)
 			if !j.Partial && !must && s.kind != "" {
 				of["default"] = s.kind
 			}
@@ -76,14 +75,15 @@ func (j *JSONSchema) value(v reflect.Value, r rule, path string) JSON {
 	t := v.Type()
 	switch {
 	case t == sectionType():
-		of, _ := j.Section(path, Section{})
-		return of
+		return j.section(path[strings.LastIndex(path, ".")+1:], r.family, Section{})
 	case t.Kind() == reflect.Pointer:
 		e := fresh(t.Elem())
 		if !v.IsNil() {
 			e = v.Elem()
 		}
 		return JSON{"anyOf": []JSON{{"type": "null"}, j.value(e, r, path)}}
+	case t.Kind() == reflect.String && r.family != "":
+		return JSON{"enum": KindNames(j.Catalog, r.family)}
 	case readsText(t):
 		if r.enum != nil {
 			return JSON{"enum": r.enum}
@@ -149,32 +149,67 @@ func jsonDefault(v reflect.Value) (out any, ok bool) {
 	return out, err == nil
 }
 
-// A Kind is one of those that a section may have.
-type Kind struct {
-	Name string
-	Keys JSON // what [JSONSchema.Struct] said of it
+// section describes a section of a family, as a reference to a definition that is named after its key and, where another has
+// that name, after what it is part of.
+func (j *JSONSchema) section(key, family string, def Section) JSON {
+	names := []string{key}
+	if j.Partial {
+		names[0] = "partial-" + key
+	}
+	if n := len(j.owners); n > 0 {
+		names = append(names, names[0]+"-"+j.owners[n-1])
+	}
+	return j.Definitions.Refer(j.Section(family, def), names...)
 }
 
-// OfKinds describes a section: its default kind may be left out, and a kind that needs no key may stand for its section.
-func (j *JSONSchema) OfKinds(kinds []Kind, def string) JSON {
+// Section describes a section of a family with a default: the default kind may be left out, and a kind that needs no key may
+// stand for its section.
+func (j *JSONSchema) Section(family string, def Section) JSON {
+	var kinds []keys
+	usual := ""
+	for _, k := range j.Catalog.Kinds(family) {
+		target, err := structPointer(j.Catalog.Config(family, k.Name))
+		if err != nil {
+			continue
+		}
+		s := def
+		s.kind = k.Name
+		s.applyDefaults(target)
+		j.owners = append(j.owners, k.Name)
+		kinds = append(kinds, keys{k, j.fields(target, "")})
+		j.owners = j.owners[:len(j.owners)-1]
+		if k.Name == def.kind {
+			usual = k.Name
+		}
+	}
+	return j.ofKinds(kinds, usual)
+}
+
+// keys are the keys of a kind.
+type keys struct {
+	Kind
+	of JSON // what [JSONSchema.Struct] said of them
+}
+
+func (j *JSONSchema) ofKinds(kinds []keys, def string) JSON {
 	var all, short []string
 	var rules []JSON
 	union := map[string][]any{}
 	for _, k := range kinds {
 		all = append(all, k.Name)
-		if k.Keys["required"] == nil || j.Partial {
+		if k.of["required"] == nil || j.Partial {
 			short = append(short, k.Name)
 		}
-		properties, _ := k.Keys["properties"].(JSON)
+		properties, _ := k.of["properties"].(JSON)
 		for key, of := range properties {
 			if !slices.ContainsFunc(union[key], func(o any) bool { return Same(o, of) }) {
 				union[key] = append(union[key], of)
 			}
 		}
-		rule := JSON{"if": JSON{"type": "object", "required": []string{"kind"}, "properties": JSON{"kind": JSON{"const": k.Name}}}, "then": withKind(k.Keys)}
+		rule := JSON{"if": JSON{"type": "object", "required": []string{"kind"}, "properties": JSON{"kind": JSON{"const": k.Name}}}, "then": withKind(k.of)}
 		rules = append(rules, rule)
 		if k.Name == def && !j.Partial {
-			rules = append(rules, JSON{"if": JSON{"type": "object", "not": JSON{"required": []string{"kind"}}}, "then": withKind(k.Keys)})
+			rules = append(rules, JSON{"if": JSON{"type": "object", "not": JSON{"required": []string{"kind"}}}, "then": withKind(k.of)})
 		}
 	}
 	out := JSON{"type": []string{"object", "string", "null"}, "properties": JSON{"kind": JSON{"enum": all}}}
@@ -254,10 +289,10 @@ type Definitions struct {
 }
 
 // Refer returns a reference to a definition, which is made under the first of the names, or one with a number, that is free.
-func (d *Definitions) Refer(of JSON, names ...string) (JSON, error) {
+func (d *Definitions) Refer(of JSON, names ...string) JSON {
 	text, err := json.Marshal(of)
 	if err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+		panic(fmt.Sprintf("schema: a description that is no JSON: %v", err)) // it is made of maps, lists, texts and numbers
 	}
 	if d.of == nil {
 		d.of, d.names = JSON{}, map[string]string{}
@@ -275,7 +310,7 @@ func (d *Definitions) Refer(of JSON, names ...string) (JSON, error) {
 		}
 		d.of[name], d.names[string(text)] = of, name
 	}
-	return JSON{"$ref": "#/$defs/" + name}, nil
+	return JSON{"$ref": "#/$defs/" + name}
 }
 
 // JSON returns the definitions by their names.

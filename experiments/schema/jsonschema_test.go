@@ -13,16 +13,11 @@ import (
 
 // The schema of a struct and the decoder agree on everything that JSON can say.
 func TestJSONSchemaOfAStruct(t *testing.T) {
-	j := &JSONSchema{}
-	j.Section = func(path string, s Section) (JSON, bool) {
-		kinds := []Kind{{"keyvalue", j.Struct(keyvalue{Slots: 64}, path)}, {"ntm", j.Struct(&struct {
-			Width int `yaml:"width" required:"true"`
-		}{}, path)}}
-		return j.OfKinds(kinds, s.Kind()), false
-	}
+	j := &JSONSchema{Catalog: twoKinds{}, Definitions: &Definitions{}}
 	c := defaults()
 	whole := j.Struct(&c, "")
 	compiled := func(of JSON) *jsonschema.Schema {
+		of["$defs"] = j.Definitions.JSON()
 		text, err := json.Marshal(of)
 		require.NoError(t, err)
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
@@ -106,9 +101,7 @@ func TestJSONSchemaOfAStruct(t *testing.T) {
 func TestDefinitionsAreMadeOnce(t *testing.T) {
 	var d Definitions
 	refer := func(of JSON, names ...string) string {
-		ref, err := d.Refer(of, names...)
-		require.NoError(t, err)
-		return ref["$ref"].(string)
+		return d.Refer(of, names...)["$ref"].(string)
 	}
 	assert.Equal(t, "#/$defs/a", refer(JSON{"type": "null"}, "a", "a-b"))
 	assert.Equal(t, "#/$defs/a", refer(JSON{"type": "null"}, "c"))
@@ -118,28 +111,58 @@ func TestDefinitionsAreMadeOnce(t *testing.T) {
 	assert.Len(t, d.JSON(), 4)
 }
 
-// A survey hears of every kind and of the struct with its defaults, and goes on where a key is missing.
-func TestSurvey(t *testing.T) {
-	doc, found := Parse("x.yaml", []byte("memory: {kind: keyvalue}\nnetwork: \"-\"\n"), nil).Survey()
-	c := defaults()
-	assert.Error(t, doc.Decode(&c))
-	kv := keyvalue{Slots: 0, Sharp: 3}
-	assert.NoError(t, c.Memory.Decode(&kv))
-	got, ok := found.Decoded("memory", "keyvalue")
-	assert.True(t, ok)
-	assert.Equal(t, keyvalue{Slots: 64, Sizes: []int{1, 2}}, got, "the defaults that the section had")
-	_, ok = found.Decoded("memory", "ntm")
-	assert.False(t, ok)
-	assert.Error(t, c.Network.UnknownKind([]string{"a", "b"}))
-	assert.Equal(t, []string{"a", "b"}, found.Kinds("network"))
-	assert.Empty(t, found.Kinds("memory"))
+// twoKinds has the kinds of any family.
+type twoKinds struct{}
 
-	doc, found = Parse("x.yaml", []byte("memory: ntm\n"), nil).Survey()
-	c = defaults()
-	assert.Error(t, doc.Decode(&c))
-	assert.NoError(t, c.Memory.Decode(&struct {
-		Width int `yaml:"width" required:"true"`
-	}{}))
-	_, ok = found.Decoded("memory", "ntm")
-	assert.True(t, ok)
+func (twoKinds) Kinds(string) []Kind { return []Kind{{Name: "keyvalue"}, {Name: "ntm"}} }
+
+func (twoKinds) Config(_, kind string) any {
+	switch kind {
+	case "keyvalue":
+		return &keyvalue{Slots: 64}
+	case "ntm":
+		return &struct {
+			Width int `yaml:"width" required:"true"`
+		}{}
+	}
+	return nil
+}
+
+// Sections whose fields name a family are decoded with the file, with their kinds' defaults, their owner's over those, and the
+// file's keys over both; a kind that the family does not have is refused with those that it has.
+func TestSectionsOfFamilies(t *testing.T) {
+	type file struct {
+		Memory Section   `yaml:"memory" family:"memory"`
+		Names  []string  `yaml:"names" family:"memory"`
+		Others []Section `yaml:"others"`
+	}
+	read := func(text string) (*file, error) {
+		f := &file{Memory: NewSection("keyvalue", nil).WithDefaults(struct {
+			Slots int    `yaml:"slots"`
+			Other string `yaml:"other"`
+		}{Slots: 7})}
+		return f, Parse("x.yaml", []byte(text), nil).With(twoKinds{}).Decode(f)
+	}
+	f, err := read("{}")
+	require.NoError(t, err)
+	assert.Equal(t, &keyvalue{Slots: 7}, f.Memory.Resolved(), "the owner's default")
+	f, err = read("memory: {slots: 9}")
+	require.NoError(t, err)
+	assert.Equal(t, 9, f.Memory.Resolved().(*keyvalue).Slots)
+	_, err = read("memory: ntm")
+	assert.ErrorContains(t, err, `x.yaml:1: memory: missing key "width"`)
+	_, err = read("memory: {kind: keyvaleu}\nnames: [ntm, lrua]")
+	assert.ErrorContains(t, err, `x.yaml:1: memory: unknown kind "keyvaleu"; did you mean "keyvalue"? valid kinds: keyvalue, ntm`)
+	assert.ErrorContains(t, err, `x.yaml:2: names.1: unknown value "lrua"; valid values: keyvalue, ntm`)
+	assert.Equal(t, err.Error(), Join(ErrUnread, err).Error())
+	assert.NoError(t, Join(ErrUnread))
+
+	text, err := Encode(f)
+	require.NoError(t, err)
+	again, err := read(string(text))
+	require.NoError(t, err)
+	assert.Equal(t, f.Memory.Resolved(), again.Memory.Resolved())
+	var paths []string
+	Walk(f, func(path, family string, s *Section) { paths = append(paths, path+" "+family+" "+s.Kind()) })
+	assert.Equal(t, []string{"memory memory keyvalue"}, paths)
 }

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"errors"
 	"reflect"
 	"strconv"
 
@@ -19,6 +20,7 @@ import (
 type Section struct {
 	kind  string
 	value any // a struct, or a pointer to one: the defaults, later what was decoded
+	owner any // the defaults that hold for any kind
 	done  bool
 	node  *yaml.Node // the mapping in the file, if any
 	doc   *Document
@@ -29,9 +31,16 @@ type Section struct {
 
 // NewSection returns a default: a kind, and the values (a struct, or a pointer
 // to one, or nil) that hold for its keys as long as the file does not choose
-// another kind.
+// another kind. See [Section.WithDefaults] for values that hold for any kind.
 func NewSection(kind string, defaults any) Section {
 	return Section{kind: kind, value: defaults}
+}
+
+// WithDefaults returns the section with defaults that replace a kind's own under
+// keys of the same name and type, whatever kind the file chooses: a struct.
+func (s Section) WithDefaults(defaults any) Section {
+	s.owner = defaults
+	return s
 }
 
 // Kind returns the section's kind, or "" where it is neither given nor has a
@@ -42,34 +51,90 @@ func (s *Section) Kind() string { return s.kind }
 func (s *Section) Path() string { return s.path }
 
 // Decode reads the section's keys into a struct that holds the kind's defaults,
-// as strictly as [Decode] does. Where the section has default values of the
-// same type, those replace what the struct holds. The struct is remembered, as
-// by [Section.Resolve].
+// as strictly as the function [Decode] does. Where the section's owner has given
+// defaults ([NewSection]), those replace what the struct holds under keys of the
+// same name and type. The struct is remembered, as by [Section.Resolve].
+//
+// A section whose field names a family is decoded with the file that it is in
+// and needs no call of its own.
 func (s *Section) Decode(into any) error {
 	target, err := structPointer(into)
 	if err != nil {
 		return err
 	}
-	d := decoder{doc: s.document(), root: target.Type(), prefix: s.path, kind: s.kind}
-	c := cursor{node: s.node, path: s.path, at: s.at}
-	if s.kind == "" {
-		d.fail(c, `no kind is given`)
-		return d.report.err()
-	}
-	if v, ok := s.structValue(); ok && v.Type() == target.Type() {
-		target.Set(v)
-	}
-	if c.node == nil {
-		c.node = &yaml.Node{Kind: yaml.MappingNode}
-	}
-	survey := s.document().survey
-	survey.decoding(s, target)
-	d.decode(c, target, rule{})
-	if err := d.report.err(); err != nil && survey == nil {
+	d := decoder{doc: s.document()}
+	d.sectionKeys(s, target)
+	if err := d.report.err(); err != nil {
 		return err
 	}
 	s.Resolve(into)
 	return nil
+}
+
+// sectionKeys reads the keys of a section into a struct.
+func (d *decoder) sectionKeys(s *Section, target reflect.Value) {
+	inner := decoder{doc: d.doc, root: target.Type(), prefix: s.path, kind: s.kind}
+	c := cursor{node: s.node, path: s.path, at: s.at}
+	if s.kind == "" {
+		inner.fail(c, `no kind is given`)
+	} else {
+		s.applyDefaults(target)
+		if c.node == nil {
+			c.node = &yaml.Node{Kind: yaml.MappingNode}
+		}
+		inner.decode(c, target, rule{})
+	}
+	d.faults += inner.faults
+	for _, p := range inner.report.problems {
+		d.report.add(p)
+	}
+	d.report.dropped += inner.report.dropped
+}
+
+// applyDefaults sets the fields for which the section's owner has a default of the same name and type.
+func (s *Section) applyDefaults(target reflect.Value) {
+	given, ok := s.structValue()
+	if !ok {
+		given, ok = reflect.ValueOf(s.owner), s.owner != nil
+	}
+	if !ok || given.Kind() != reflect.Struct {
+		return
+	}
+	if given.Type() == target.Type() {
+		target.Set(given)
+		return
+	}
+	fields := fieldsOf(target.Type())
+	for _, f := range fieldsOf(given.Type()) {
+		for _, into := range fields {
+			if into.name == f.name && into.typ == f.typ {
+				target.FieldByIndex(into.index).Set(given.FieldByIndex(f.index))
+			}
+		}
+	}
+}
+
+// lookUp reads a section that names a family, as the catalog has its kind. A section without a kind stays as it is.
+func (d *decoder) lookUp(s *Section, family string) {
+	if d.doc.catalog == nil || s.kind == "" {
+		return
+	}
+	config := d.doc.catalog.Config(family, s.kind)
+	if config == nil {
+		d.faults++
+		d.report.add(s.unknownKind(KindNames(d.doc.catalog, family)))
+		return
+	}
+	target, err := structPointer(config)
+	if err != nil {
+		d.failErr(cursor{path: s.path, at: s.at}, err, "%s", err)
+		return
+	}
+	before := d.faults
+	d.sectionKeys(s, target)
+	if d.faults == before {
+		s.Resolve(config)
+	}
 }
 
 // Resolve remembers the values that the section came to, a struct or a pointer
@@ -89,20 +154,35 @@ func (s *Section) Resolved() any {
 // UnknownKind returns the error for a kind that is not among the valid ones,
 // at its line in the file and with the nearest valid kind.
 func (s *Section) UnknownKind(valid []string) error {
-	s.document().survey.kinds(s, valid)
+	return &Error{Problems: []Problem{s.unknownKind(valid)}}
+}
+
+func (s *Section) unknownKind(valid []string) Problem {
 	text := unknown("kind", s.kind, valid)
 	if s.kind == "" {
 		text = "no kind is given; " + validList("kinds", valid)
 	}
 	p := s.kindP.problem(s.path, text, nil)
 	p.Valid = valid
-	return &Error{Problems: []Problem{p}}
+	return p
 }
 
 // Errorf returns an error at the section's line: for what only its user can
 // know, such as a kind that does not fit another section's.
 func (s *Section) Errorf(format string, args ...any) error {
 	return s.at.errorf(s.path, format, args...)
+}
+
+// Invalid returns an error at the section's line, or at the line of the key that [At] ties it to, as if the section's own
+// Validate method had returned it. Errors that have a place already keep it, and nil stays nil.
+func (s *Section) Invalid(err error) error {
+	var placed *Error
+	if err == nil || err == ErrUnread || errors.As(err, &placed) {
+		return err
+	}
+	d := decoder{doc: s.document()}
+	d.invalid(cursor{node: s.node, path: s.path, at: s.at}, err)
+	return d.report.err()
 }
 
 func (s *Section) document() *Document {
@@ -122,12 +202,12 @@ func (s *Section) structValue() (reflect.Value, bool) {
 }
 
 // section reads a Section: its kind, and the rest as it stands.
-func (d *decoder) section(c cursor, v reflect.Value) {
+func (d *decoder) section(c cursor, v reflect.Value, family string) {
 	old, ok := v.Interface().(Section)
 	if !ok {
 		return
 	}
-	s := Section{doc: d.doc, path: c.path, at: c.at, kindP: c.at}
+	s := Section{doc: d.doc, path: c.path, at: c.at, kindP: c.at, owner: old.owner}
 	keep := func() { s.kind, s.value, s.done = old.kind, old.value, old.done }
 	const want = `a kind, or a mapping with the key "kind"`
 	switch formOf(c.node) {
@@ -179,5 +259,6 @@ func (d *decoder) section(c cursor, v reflect.Value) {
 		d.mismatch(c, want, "")
 		return
 	}
+	d.lookUp(&s, family)
 	v.Set(reflect.ValueOf(s))
 }

@@ -16,7 +16,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/results"
 )
 
@@ -25,7 +25,7 @@ const fileLog = "log.txt"
 
 // Local runs on this machine.
 type Local struct {
-	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [experiments.Event] on its
+	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [runner.Event] on its
 	// standard error: engram resume --json.
 	Command []string
 	Workers int // processes at a time; at least one
@@ -114,13 +114,13 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 	status := Status{State: Running}
 	for {
 		line, readErr := lines.ReadBytes('\n')
-		var e experiments.Event
+		var e runner.Event
 		switch text := bytes.TrimSpace(line); {
 		case len(text) == 0:
 		case text[0] == '{' && json.Unmarshal(text, &e) == nil:
 			status.take(e)
 			tell(status)
-			if e.Event == experiments.EventNote {
+			if e.Event == runner.EventNote {
 				_, logErr := fmt.Fprintln(log, e.Note)
 				err = errors.Join(err, logErr)
 			}
@@ -141,18 +141,18 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 }
 
 // take brings a status up to an event.
-func (s *Status) take(e experiments.Event) {
+func (s *Status) take(e runner.Event) {
 	switch e.Event {
-	case experiments.EventStarting, experiments.EventTesting:
+	case runner.EventStarting, runner.EventTesting:
 		s.Doing = ""
-		if e.Event == experiments.EventTesting {
+		if e.Event == runner.EventTesting {
 			s.Doing = "testing " + e.Name
 		}
 		s.Step, s.Steps = e.Done, e.All
-	case experiments.EventStep:
+	case runner.EventStep:
 		s.Step, s.Steps = e.Done, e.All
 		s.Doing = fmt.Sprintf("loss %.4f", e.Loss)
-	case experiments.EventTested:
+	case runner.EventTested:
 		s.Step, s.Steps = e.Done, e.All
 	}
 }

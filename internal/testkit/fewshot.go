@@ -195,7 +195,7 @@ func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
 
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
-	net, opt := build(b), nn.NewAdam(b.Params(), nn.AdamConfig{})
+	net, opt := build(b), nn.NewAdam(b.Params(), nn.DefaultAdam())
 	t.Cleanup(opt.Free)
 	measure := func() float64 { return Accuracy(net, test) }
 	start := measure()

@@ -1,0 +1,263 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/experiments/sweep"
+	"github.com/engram-go/engram/results"
+)
+
+// sweepFlags are those of sweep alone.
+type sweepFlags struct {
+	out     string
+	workers int
+	on      string
+	tests   string
+	dryRun  bool
+	needs   experiments.Slurm
+	poll    time.Duration
+}
+
+// The values of --on.
+const (
+	onHere  = "here"
+	onSlurm = "slurm"
+)
+
+func newSweep(tool *experiments.Tool) *cobra.Command {
+	var flags runFlags
+	var own sweepFlags
+	cmd := &cobra.Command{
+		Use:   "sweep FILE",
+		Short: "Run all runs of an experiment file's matrix",
+		Long: `Sweep runs every run of the matrix of an experiment file, as many at a time as fit the cores. All are checked before the
+first one starts. A failed run does not stop the others. Ctrl-C saves them all; the same command again continues those that are
+not finished, and retries those that failed.
+
+At the end it ranks the experiments by their validation score, the mean over seeds. Test figures are printed only for the best one,
+since choosing by test figures would be selection on test classes; see --tests.
+
+With --on slurm the runs are the elements of a job array. They are followed until all are finished; a job that was pre-empted,
+or ended before its run did, is submitted again and goes on from the checkpoint. The program and the folders must be found
+under the same paths on every node. Ctrl-C leaves the jobs to themselves, and the same command again follows them.`,
+		Example: `  engram sweep mine.yaml
+  engram sweep mine.yaml --workers 1 --set train.steps=500
+  engram sweep mine.yaml --on slurm --partition gpu --gpus 1 --time 4:00:00 --dry-run`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if own.on != onHere && own.on != onSlurm {
+				return usageError{fmt.Errorf("--on %s: want %s or %s", own.on, onHere, onSlurm)}
+			}
+			if _, ok := shownTests[own.tests]; !ok {
+				return usageError{fmt.Errorf("--tests %s: want none, best or all", own.tests)}
+			}
+			overrides, err := flags.overrides(cmd)
+			if err != nil {
+				return err
+			}
+			return own.run(tool, cmd, &flags, args[0], overrides)
+		},
+	}
+	flags.register(cmd)
+	flags.registerConfig(cmd)
+	f := cmd.Flags()
+	f.StringVar(&own.out, "out", "", "folder of the run folders (default runs/NAME)")
+	f.IntVar(&own.workers, "workers", 0, "runs at a time on this machine (default as many as fit its cores)")
+	f.StringVar(&own.on, "on", onHere, "where to run: here or slurm")
+	f.StringVar(&own.tests, "tests", "best", "whose test figures to print: none, best (the experiment that is best on validation) or all")
+	f.BoolVar(&own.dryRun, "dry-run", false, "print what would be run, of slurm the job script, and run nothing")
+	f.StringVar(&own.needs.Partition, "partition", "", "of slurm: the partition")
+	f.StringVar(&own.needs.Time, "time", "", "of slurm: the time of a job, as sbatch reads it")
+	f.StringVar(&own.needs.Memory, "memory", "", "of slurm: the memory of a job, such as 4G")
+	f.IntVar(&own.needs.CPUs, "cpus", 0, "of slurm: the cores of a job (default the file's threads)")
+	f.IntVar(&own.needs.GPUs, "gpus", 0, "of slurm: the GPUs of a job")
+	f.IntVar(&own.needs.AtOnce, "at-once", 0, "of slurm: jobs at a time, at most")
+	f.StringArrayVar(&own.needs.Sbatch, "sbatch", nil, "of slurm: a further option of sbatch, such as --account=lab; may be repeated")
+	f.DurationVar(&own.poll, "poll", 10*time.Second, "of slurm: the time between two looks at the queue")
+	return cmd
+}
+
+func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runFlags, file string, overrides []schema.Override) error {
+	m, err := tool.Matrix(file, overrides...)
+	if err != nil {
+		return err
+	}
+	threads := m.Runs[0].Config.Threads
+	if threads == 0 {
+		// All cores for each of several runs at a time would be too many, and what a run computes on is part of its result.
+		threads = 1
+		o, err := schema.ParseOverride("threads=1")
+		if err != nil {
+			return err
+		}
+		if m, err = tool.Matrix(file, append(overrides, o)...); err != nil {
+			return err
+		}
+	}
+	if s.out == "" {
+		s.out = filepath.Join("runs", m.Name)
+	}
+	var runs []sweep.Run
+	for _, r := range m.Runs {
+		runs = append(runs, sweep.Run{Name: r.Folder, Folder: filepath.Join(s.out, r.Folder)})
+	}
+	s.fill(cmd, m.Slurm)
+	engine, err := s.engine(cmd, flags, m.Name, threads)
+	if err != nil {
+		return err
+	}
+	if s.dryRun {
+		if slurm, ok := engine.(*sweep.Slurm); ok {
+			_, err = fmt.Fprint(cmd.OutOrStdout(), slurm.Script(0, len(runs)))
+			return err
+		}
+		for _, r := range runs {
+			fmt.Fprintln(cmd.OutOrStdout(), r.Folder)
+		}
+		return nil
+	}
+	var bad []error
+	for i, r := range m.Runs {
+		bad = append(bad, tool.Create(runs[i].Folder, r.Config))
+	}
+	if err := errors.Join(bad...); err != nil {
+		return err
+	}
+	watch, end := func(int, sweep.Status) {}, func() {}
+	failed := map[int]error{}
+	if !flags.quiet && !flags.json {
+		o := newOverview(cmd.ErrOrStderr(), runs)
+		watch, end = o.watch, o.end
+		if slurm, ok := engine.(*sweep.Slurm); ok {
+			slurm.Note = func(line string) { o.say("%s", line) }
+		}
+	}
+	err = engine.Run(cmd.Context(), runs, func(i int, st sweep.Status) {
+		if st.State == sweep.Failed {
+			failed[i] = st.Err
+		}
+		watch(i, st)
+	})
+	end()
+	if cmd.Context().Err() != nil {
+		return &interruptedSweep{s.on == onSlurm, err}
+	}
+	if err != nil {
+		return err
+	}
+	all, err := sweep.Results(runs)
+	if err == nil {
+		err = s.print(cmd, flags, all)
+	}
+	if err != nil {
+		return err
+	}
+	for i, r := range runs {
+		if failed[i] != nil {
+			bad = append(bad, fmt.Errorf("%s: %w", r.Folder, failed[i]))
+		}
+	}
+	if err := errors.Join(bad...); err != nil {
+		return fmt.Errorf("%d of %d runs failed; the same command again tries them again:\n%w", len(failed), len(runs), err)
+	}
+	return nil
+}
+
+// print prints the results as JSON, or ranked by validation.
+func (s *sweepFlags) print(cmd *cobra.Command, flags *runFlags, all []*results.Result) error {
+	if flags.json {
+		return flags.print(cmd, all)
+	}
+	var runs []results.Run
+	for _, r := range all {
+		runs = append(runs, results.Run{Result: r})
+	}
+	t, err := results.SweepTable(runs, shownTests[s.tests])
+	if err == nil {
+		_, err = fmt.Fprint(cmd.OutOrStdout(), t.Plain())
+	}
+	return err
+}
+
+// shownTests are the values of --tests.
+var shownTests = map[string]results.ShowTests{"none": results.TestsOfNone, "best": results.TestsOfBest, "all": results.TestsOfAll}
+
+// fill takes what the flags leave open from the file.
+func (s *sweepFlags) fill(cmd *cobra.Command, file experiments.Slurm) {
+	given := cmd.Flags().Changed
+	for _, f := range []struct {
+		name string
+		into *string
+		file string
+	}{{"partition", &s.needs.Partition, file.Partition}, {"time", &s.needs.Time, file.Time}, {"memory", &s.needs.Memory, file.Memory}} {
+		if !given(f.name) {
+			*f.into = f.file
+		}
+	}
+	for _, f := range []struct {
+		name string
+		into *int
+		file int
+	}{{"cpus", &s.needs.CPUs, file.CPUs}, {"gpus", &s.needs.GPUs, file.GPUs}, {"at-once", &s.needs.AtOnce, file.AtOnce}} {
+		if !given(f.name) {
+			*f.into = f.file
+		}
+	}
+	s.needs.Sbatch = append(file.Sbatch, s.needs.Sbatch...)
+}
+
+// engine is what runs the runs.
+func (s *sweepFlags) engine(cmd *cobra.Command, flags *runFlags, name string, threads int) (sweep.Engine, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	command := []string{program, "resume", "--json"}
+	if flags.data != "" {
+		data, err := filepath.Abs(flags.data)
+		if err != nil {
+			return nil, fmt.Errorf("--data: %w", err)
+		}
+		command = append(command, "--data", data)
+	}
+	if s.on == onHere {
+		if s.workers == 0 {
+			s.workers = runtime.NumCPU() / threads
+		}
+		return &sweep.Local{Command: command, Workers: s.workers}, nil
+	}
+	dir, err := filepath.Abs(filepath.Join(s.out, "slurm"))
+	if err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
+	}
+	if s.needs.CPUs == 0 {
+		s.needs.CPUs = threads
+	}
+	return &sweep.Slurm{Command: command, Dir: dir, Name: name, Needs: s.needs, Poll: s.poll}, nil
+}
+
+// interruptedSweep is the error of a sweep that the user has stopped.
+type interruptedSweep struct {
+	slurm bool
+	err   error
+}
+
+// Error implements error.
+func (e *interruptedSweep) Error() string {
+	if e.slurm {
+		return "interrupted; the jobs go on, the same command again follows them, scancel ends them"
+	}
+	return "interrupted; everything is saved, the same command again goes on"
+}
+
+// Unwrap gives the context's error.
+func (e *interruptedSweep) Unwrap() error { return e.err }

@@ -1,0 +1,93 @@
+package encoder
+
+import (
+	"math"
+	"slices"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/stream"
+	"github.com/engram-go/engram/tensor"
+)
+
+// HasDropout implements [HasDropout]. It runs a trained module twice in training mode, with different random numbers and
+// copies of its buffers, and compares the results. A module that is not trained runs in evaluation mode, without dropout.
+func (e *TorchScript) HasDropout() bool {
+	if !e.config.Train {
+		return false
+	}
+	return e.differs(func() (a, b *tensor.Tensor) {
+		x := e.probeInput(2)
+		run := func(seed uint64) *tensor.Tensor {
+			return e.Forward(e.onCopies(&nn.Pass{Training: true, Rand: stream.New(seed, "encoder/probe")}), x)
+		}
+		return run(1), run(2)
+	})
+}
+
+// UsesBatchStatistics implements [UsesBatchStatistics]. It embeds one input together with another and together with a third
+// one, and compares the two embeddings. A module that is not trained usually normalises by its running statistics whatever
+// the pass asks for.
+func (e *TorchScript) UsesBatchStatistics() bool {
+	return e.differs(func() (a, b *tensor.Tensor) {
+		x := e.probeInput(3)
+		with := func(other int64) *tensor.Tensor {
+			pair := tensor.Cat(0, x.Narrow(0, 0, 1), x.Narrow(0, other, 1))
+			return e.Forward(e.onCopies(&nn.Pass{Norm: nn.BatchStats}), pair).Narrow(0, 0, 1)
+		}
+		return with(1), with(2)
+	})
+}
+
+// probeTolerance is the relative difference between two embeddings that rounding in another batch may cause.
+const probeTolerance = 1e-3
+
+// differs reports whether two results differ by more than rounding. A module that fails on the probe's input is taken for
+// one that does not differ: the failure is reported when the module is used.
+func (e *TorchScript) differs(pair func() (a, b *tensor.Tensor)) (out bool) {
+	err := tensor.Do(func() error {
+		tensor.NoGrad(func() {
+			a, b := pair()
+			largest := func(x *tensor.Tensor) float64 { return slices.Max(x.Abs().Floats()) }
+			out = largest(a.Sub(b)) > probeTolerance*max(largest(a), largest(b))
+		})
+		return nil
+	})
+	return err == nil && out
+}
+
+// onCopies returns p with copies in the place of the module's buffers, so that a training pass changes none of them.
+func (e *TorchScript) onCopies(p *nn.Pass) *nn.Pass {
+	out := p.Apart()
+	for _, param := range e.params {
+		if param.Buffer {
+			v := param.Value()
+			out.With[param] = v.Clone().To(v.DType())
+		}
+	}
+	return out
+}
+
+// probeInput returns n different random inputs: pixels between 0 and 1, or the tokens 0 and 1.
+func (e *TorchScript) probeInput(n int64) *tensor.Tensor {
+	shape := append([]int64{n}, e.config.Input...)
+	size := n
+	for _, d := range e.config.Input {
+		size *= d
+	}
+	r := stream.New(0, "encoder/probe")
+	values := make([]float32, size)
+	for i := range values {
+		values[i] = r.Float32()
+		if e.config.Tokens {
+			values[i] = float32(math.Round(float64(values[i])))
+		}
+	}
+	x := tensor.New(values, shape...)
+	if e.config.Tokens {
+		x = x.To(tensor.Int64)
+	}
+	if len(e.params) > 0 {
+		x = x.On(e.params[0].Value().Device())
+	}
+	return x
+}

@@ -1,0 +1,340 @@
+package kinds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/experiments/measure"
+	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/experiments/runner"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// fewShotFile is the experiment file of few-shot classification.
+type fewShotFile struct {
+	Head       `yaml:",inline"`
+	Dataset    schema.Section `yaml:"dataset" family:"images" doc:"what is learned from"`
+	Network    schema.Section `yaml:"network" required:"true" family:"few-shot network" doc:"what is trained"`
+	Tail       `yaml:",inline"`
+	Train      fewShotTrain      `yaml:"train"`
+	Validation fewShotValidation `yaml:"validation"`
+	Test       []episodeTest     `yaml:"test" required:"true" minlen:"1" doc:"what the best model is measured on, once, at the end"`
+	Stream     *streamTest       `yaml:"stream" doc:"and on long streams of labelled examples, by memories of several sizes"`
+
+	parts *registry.Parts
+}
+
+type fewShotTrain struct {
+	Way   int `yaml:"way" min:"2" doc:"classes of a training episode"`
+	Shot  int `yaml:"shot" min:"1" doc:"support images per class"`
+	Query int `yaml:"query" min:"1" doc:"query images per class"`
+
+	Within      bool             `yaml:"within_alphabet" doc:"the classes of an episode are of one alphabet"`
+	Distort     distortionConfig `yaml:"distort"`
+	runner.Loop `yaml:",inline"`
+}
+
+// distortionConfig distorts training images by random affine maps: Koch et al. 2015, section 3.2.
+type distortionConfig struct {
+	Rotate float64 `yaml:"rotate" min:"0" doc:"degrees, in either direction"`
+	Shear  float64 `yaml:"shear" min:"0" below:"1" doc:"of either axis, in either direction"`
+	Scale  float64 `yaml:"scale" min:"0" below:"1" doc:"of either axis, 1 plus or minus this"`
+	Shift  float64 `yaml:"shift" min:"0" doc:"pixels along either axis, in either direction"`
+	Chance float64 `yaml:"chance" min:"0" max:"1" doc:"probability of each of these for an image"`
+}
+
+type fewShotValidation struct {
+	Episodes         int    `yaml:"episodes" min:"0" doc:"the same ones each time; 0 keeps the last model"`
+	Way              int    `yaml:"way" min:"2"`
+	Shot             int    `yaml:"shot" min:"1"`
+	Query            int    `yaml:"query" min:"1"`
+	Norm             string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
+	Within           bool   `yaml:"within_alphabet" doc:"the classes of an episode are of one alphabet"`
+	runner.Selection `yaml:",inline"`
+}
+
+// The names of batch norm's modes.
+const (
+	normInductive    = "inductive"
+	normTransductive = "transductive"
+)
+
+// NormOf returns the mode of batch norm of a name.
+func NormOf(name string) nn.Norm {
+	if name == normTransductive {
+		return nn.BatchStats
+	}
+	return nn.RunningStats
+}
+
+func newFewShot(p *registry.Parts) File {
+	return &fewShotFile{
+		Head: newHead(), Dataset: schema.NewSection(dataset.NameStrokes, nil), Tail: newTail(),
+		Train: fewShotTrain{
+			Way: 20, Shot: 1, Query: 5, Distort: distortionConfig{Chance: .5},
+			Loop: runner.Loop{Steps: 10_000, Saving: runner.Saving{Report: 100, Save: 1000, Keep: 2}, Prefetch: 2},
+		},
+		Validation: fewShotValidation{200, 20, 1, 5, normInductive, false, runner.Selection{Every: 500}},
+		parts:      p,
+	}
+}
+
+// Validate implements [schema.Validator].
+func (f *fewShotFile) Validate() error {
+	return errors.Join(f.Tail.Validate(), needNetwork(&f.Network), noCarried(f.Train.Clip), duplicates(f.Test))
+}
+
+// Sections implements [File].
+func (f *fewShotFile) Sections() Sections {
+	return Sections{&f.Head, &f.Tail, &f.Dataset, &f.Network, &f.Train.Saving, f.Validation.Patience}
+}
+
+// The usual numbers of examples per step.
+const (
+	usualEpisodes = 1
+	usualImages   = 64 // of a classifier
+)
+
+// Plan implements [File].
+func (f *fewShotFile) Plan() (runner.Work, error) {
+	w := &fewShot{file: f}
+	var dataErr, netErr error
+	w.data, dataErr = f.parts.Images.Plan(&f.Dataset)
+	w.planned, netErr = f.parts.FewShot.Plan(&f.Network)
+	if f.Train.Batch == 0 {
+		if f.Train.Batch = usualEpisodes; w.planned.Source == registry.Labelled {
+			f.Train.Batch = usualImages
+		}
+	}
+	if f.Stream != nil && len(f.Stream.Memories) == 0 {
+		f.Stream.Memories = f.parts.Memories.Names()
+	}
+	errs := []error{dataErr, netErr}
+	for i := range f.Test {
+		planned, err := f.planTest(w, i, dataErr == nil, netErr == nil)
+		w.tests, errs = append(w.tests, planned), append(errs, err)
+	}
+	if netErr == nil {
+		errs = append(errs, f.checkNetwork(&w.planned))
+	}
+	return w, schema.Join(errs...)
+}
+
+// checkNetwork says what of the file does not go with the network.
+func (f *fewShotFile) checkNetwork(net *registry.FewShot) error {
+	var errs []error
+	kind := f.Network.Kind()
+	if v := f.Validation; net.FixedWay && v.Episodes > 0 {
+		errs = append(errs, f.sameWay("validation", v.Way))
+	}
+	if f.Stream != nil && net.NoStream != "" {
+		errs = append(errs, f.Network.Errorf("stream: %s %s", kind, net.NoStream))
+	}
+	if net.Optimizer != "" && f.Optimizer.Kind() != net.Optimizer {
+		errs = append(errs, f.Network.Errorf("optimizer: %s", net.WhyOptimizer))
+	}
+	return schema.Join(errs...)
+}
+
+// sameWay refuses episodes of another way than those of training, for a network with an output per class.
+func (f *fewShotFile) sameWay(where string, way int) error {
+	if way == f.Train.Way {
+		return nil
+	}
+	return f.Network.Errorf("%s: %d-way, but %s has an output for each of the %d classes of train.way; make them the same",
+		where, way, f.Network.Kind(), f.Train.Way)
+}
+
+// fewShot trains a network to classify the queries of episodes.
+type fewShot struct {
+	file    *fewShotFile
+	data    registry.Images
+	planned registry.FewShot
+	tests   []plannedTest // of the file's tests
+
+	cores      int // that tasks may be shared among
+	parts      dataset.Parts
+	source     source
+	validation *episode.Sampler // nil where there is none
+	classes    int              // of training, for a classifier
+	net        registry.Classifier
+	params     *nn.Params
+}
+
+// Measure implements [runner.Work].
+func (w *fewShot) Measure() measure.Measure {
+	m := measure.Accuracy
+	m.Of = map[registry.Source]string{registry.Episodes: "episodes", registry.Pairs: "pairs", registry.Labelled: "images"}[w.planned.Source]
+	return m
+}
+
+// Load implements [runner.Work].
+func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
+	if w.parts, err = w.data.Load(ctx, from.Given); err != nil {
+		return err
+	}
+	w.classes = w.parts.Train.Classes()
+	if w.source, err = w.newSource(from.Seed); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	v := w.file.Validation
+	if v.Episodes == 0 {
+		return nil
+	}
+	w.validation, err = episode.New(w.parts.Val, episode.Spec{
+		Way: v.Way, Shot: v.Shot, Query: v.Query, Rotation: w.data.Rotation, Within: v.Within,
+	}, evaluationSeed, "validation")
+	if err != nil {
+		return fmt.Errorf("validation: %w", err)
+	}
+	return nil
+}
+
+// Build implements [runner.Work].
+func (w *fewShot) Build(b *nn.Builder) (err error) {
+	w.params = b.Params()
+	w.net, err = w.planned.New(b, registry.FewShotInput{Shape: w.data.Shape(), Way: w.file.Train.Way, Classes: w.classes, Workers: w.cores})
+	if net, ok := w.net.(registry.Pretrained); ok && err == nil && net.Blocks() == 0 {
+		for i, t := range w.tests {
+			if t.head != nil && t.head.Adaptation.Blocks > 0 {
+				return fmt.Errorf("test.%d: head.blocks: the encoder has nothing to train: let it (train: true), or use blocks: 0", i)
+			}
+		}
+	}
+	return err
+}
+
+// Share implements [runner.Sharing]: the tasks of a batch are adapted to at the same time.
+func (w *fewShot) Share(cores int) bool {
+	if w.planned.ByTask {
+		w.cores = cores
+	}
+	return w.planned.ByTask
+}
+
+// Resize implements [runner.Resizing]: a classifier's model says of how many classes it is.
+func (w *fewShot) Resize(model *nn.State) error {
+	if w.planned.Head == nil {
+		return nil
+	}
+	shape, ok := model.Shape("head.weight")
+	if !ok || len(shape) != 3 {
+		return errors.New("model: it has no head of a transfer network")
+	}
+	w.classes = int(shape[1])
+	return nil
+}
+
+// Course implements [runner.Work].
+func (w *fewShot) Course(schedule func(int64) nn.Schedule) runner.Course {
+	return w.file.Train.Course(w.file.Validation.Selection, w.file.Validation.Episodes > 0, schedule)
+}
+
+// Batches implements [runner.Work].
+func (w *fewShot) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
+	return w.source.batches(ctx, first)
+}
+
+// Validate implements [runner.Work].
+func (w *fewShot) Validate(ctx context.Context, on tensor.Device) ([]float64, error) {
+	net := w.net
+	if p, ok := net.(registry.Pretrained); ok {
+		net = p.Quick()
+	}
+	v := w.file.Validation
+	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, on, nil)
+	return accuracies(scores), err
+}
+
+// EvaluationPixels is about how many pixels one evaluation of the network takes, those of 400 images of 28×28: enough to
+// keep the cores busy, few enough to stay in memory.
+const EvaluationPixels = 400 * 28 * 28
+
+// batchSize is how many examples of so many images one evaluation takes. Batch statistics are an example's own. A network that
+// adapts to each task takes a batch apart itself, and shares it among the cores.
+func (w *fewShot) batchSize(images int, norm nn.Norm) int {
+	if norm == nn.BatchStats && !w.planned.ByTask {
+		return 1
+	}
+	return max(1, w.cores, EvaluationPixels/(images*w.data.Options.Height*w.data.Options.Width))
+}
+
+// remedy says what to check where a few-shot network's output is not finite.
+const remedy = "check the model file, the encoder and the episode's images: a blank image, or a negative running variance, is enough"
+
+// episodeScore is what a network makes of one episode.
+type episodeScore struct {
+	accuracy float64 // in [0, 1]
+	queries  []queryScore
+}
+
+// queryScore is what a network makes of one query.
+type queryScore struct {
+	label, taken int     // in [0, way)
+	confidence   float64 // the probability of taken
+}
+
+func accuracies(scores []episodeScore) []float64 {
+	out := make([]float64, len(scores))
+	for i, s := range scores {
+		out[i] = s.accuracy
+	}
+	return out
+}
+
+// score scores the queries of tasks by log-probabilities [tasks, query, way].
+func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
+	if err := measure.Finite(logp, remedy); err != nil {
+		return nil, err
+	}
+	best, taken := logp.Max(-1)
+	confidence, labels := best.To(tensor.Float64).Exp().Floats(), tensor.Values[int64](t.QueryLabels.On(tensor.CPU))
+	chosen := tensor.Values[int64](taken.On(tensor.CPU))
+	out := make([]episodeScore, logp.Dim(0))
+	queries := len(labels) / len(out)
+	for i, accuracy := range t.Accuracies(logp) {
+		out[i].accuracy = accuracy
+		for j := i * queries; j < (i+1)*queries; j++ {
+			out[i].queries = append(out[i].queries, queryScore{int(labels[j]), int(chosen[j]), confidence[j]})
+		}
+	}
+	return out, nil
+}
+
+// evaluate scores the first n episodes of a sampler.
+func (w *fewShot) evaluate(
+	ctx context.Context, net registry.Classifier, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device, p measure.Progress,
+) ([]episodeScore, error) {
+	spec := s.Spec()
+	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
+	if tune.Steps > 0 { // tuned parameters are an episode's own
+		size = 1
+	}
+	return measure.Evaluate(ctx, s.Batches(ctx, 0, size, 2), n, p, func(b *episode.Batch) ([]episodeScore, error) {
+		task, pass := fewshot.NewTask(b, on), &nn.Pass{Norm: norm}
+		if tune.Steps > 0 {
+			pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
+		}
+		return score(task, net.LogProbs(pass, task))
+	})
+}
+
+// trained is what figures say of the training.
+func (w *fewShot) trained() measure.Trained {
+	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: encoder.FP32}
+	if w.file.Train.Steps > 0 && w.planned.Source == registry.Episodes {
+		t.Way, t.Shot = w.file.Train.Way, w.file.Train.Shot
+	}
+	if net, ok := w.net.(registry.Precise); ok {
+		t.Precision = net.Precision()
+	}
+	return t
+}

@@ -1,0 +1,182 @@
+// Package kinds holds the kinds of experiment: what a file of each says, and the work that the runner gets from it. A kind knows
+// networks, data sets and tasks by the contracts of package registry alone.
+//
+// Experiments on images are composed: training batches are episodes, pairs or labelled images, as the network asks for, and each
+// test is one of several kinds. See [FewShot].
+package kinds
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/experiments/runner"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/tensor"
+)
+
+// A Kind is a kind of experiment. The network of a file tells which one it is.
+type Kind struct {
+	Networks, Data string // the families of its networks and of its data
+	Learns         string // what its networks learn from, for messages
+	Holds          string // what its data sets hold, for messages
+	// New returns what a file is decoded into, with the defaults of the keys that it leaves out.
+	New func(p *registry.Parts) File
+}
+
+// A File is an experiment file that a document is decoded into.
+type File interface {
+	// Sections gives the parts that every file has.
+	Sections() Sections
+	// Plan checks what no single key can tell, and returns the work. It is called where the file could not be read without
+	// mistakes, too, so that all are reported together.
+	Plan() (runner.Work, error)
+}
+
+// Sections are the parts that every file has.
+type Sections struct {
+	*Head
+	*Tail
+	Dataset, Network *schema.Section
+	Saving           *runner.Saving
+	Patience         int
+}
+
+// All lists the kinds.
+func All() []Kind {
+	return []Kind{
+		{"few-shot network", "images", "images", "images", newFewShot},
+		{"through-time network", "images", "images", "images", newThroughTime},
+		{"sequence network", "task", "sequences", "sequences", newSequences},
+		{"story network", "stories", "stories", "stories", newStories},
+	}
+}
+
+// Networks lists the networks of all kinds.
+func Networks(p *registry.Parts) (names []string) {
+	for _, k := range All() {
+		names = append(names, schema.KindNames(p, k.Networks)...)
+	}
+	return names
+}
+
+// Of returns the kind of a file by the kinds of its network and its data set, either of which may be missing or unknown.
+func Of(p *registry.Parts, network, data string) Kind {
+	all := All()
+	has := func(family, kind string) bool { return slices.Contains(schema.KindNames(p, family), kind) }
+	for _, k := range all {
+		if has(k.Networks, network) {
+			return k
+		}
+	}
+	for _, k := range all {
+		if has(k.Data, data) {
+			return k
+		}
+	}
+	return all[0]
+}
+
+// Mismatch says that a network and a data set, both known, do not go together; nil where they do, or where one is unknown.
+func (k Kind) Mismatch(p *registry.Parts, network, data *schema.Section) error {
+	own := schema.KindNames(p, k.Data)
+	if slices.Contains(own, data.Kind()) || !slices.Contains(schema.KindNames(p, k.Networks), network.Kind()) {
+		return nil
+	}
+	for _, other := range All() {
+		if slices.Contains(schema.KindNames(p, other.Data), data.Kind()) {
+			return network.Errorf("%s learns from %s, and %s holds %s; use one of %s, or another network",
+				network.Kind(), k.Learns, data.Kind(), other.Holds, strings.Join(own, ", "))
+		}
+	}
+	return nil
+}
+
+// Head are the first keys of every file.
+type Head struct {
+	Name  string `yaml:"name" required:"true" minlen:"1" doc:"what the run folder and the tables call the experiment"`
+	About string `yaml:"about" doc:"what it reproduces, in a sentence"`
+	Seed  uint64 `yaml:"seed" doc:"of initialisation, training data and noise; test data do not depend on it"`
+}
+
+// Tail are the keys after a file's data set and network.
+type Tail struct {
+	Optimizer schema.Section `yaml:"optimizer" family:"optimizer"`
+	Schedule  schema.Section `yaml:"schedule" family:"schedule" doc:"of the learning rate"`
+
+	Device  string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto"`
+	Slurm   *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
+	Threads int    `yaml:"threads" min:"0" doc:"for one operation, or for as many tasks with methods that adapt to each task; 0 means all cores"`
+}
+
+// Slurm is what a job of a run asks Slurm for. What is left out is not asked for.
+type Slurm struct {
+	Partition string   `yaml:"partition" doc:"as sbatch reads it"`
+	Time      string   `yaml:"time" doc:"the time limit of a job, as sbatch reads it: minutes, or D-HH:MM:SS in quotes; a run may take several jobs"`
+	Memory    string   `yaml:"memory" doc:"of a job, as sbatch reads it: 4G"`
+	CPUs      int      `yaml:"cpus" min:"0" doc:"cores of a job; 0 stands for threads"`
+	GPUs      int      `yaml:"gpus" min:"0"`
+	AtOnce    int      `yaml:"at_once" min:"0" doc:"the most jobs at a time; 0 for no bound"`
+	Sbatch    []string `yaml:"sbatch" doc:"further options of sbatch, such as --account=lab"`
+}
+
+func newHead() Head { return Head{Seed: 1} }
+
+func newTail() Tail {
+	return Tail{Optimizer: schema.NewSection("adam", nil), Schedule: schema.NewSection("constant", nil), Device: "auto"}
+}
+
+// Validate implements [schema.Validator].
+func (t *Tail) Validate() error {
+	if _, err := tensor.ParseDevice(t.Device); err != nil {
+		return schema.At("device", err)
+	}
+	return nil
+}
+
+// needBatch refuses a batch of no examples, where none is usual.
+func needBatch(n int) error {
+	if n == 0 {
+		return schema.At("train.batch", errors.New("must be at least 1, got 0"))
+	}
+	return nil
+}
+
+// noCarried refuses a clip for networks on sequences in a file of other networks.
+func noCarried(c runner.Clip) error {
+	if c.Carried > 0 {
+		return schema.At("train.clip.carried", errors.New("is for networks that run over a sequence; leave it out"))
+	}
+	return nil
+}
+
+// needNetwork refuses a file whose network is null.
+func needNetwork(s *schema.Section) error {
+	if s.Kind() == "" {
+		return schema.At("network", errors.New("there is none to train; give its kind"))
+	}
+	return nil
+}
+
+// duplicates refuses a test that says the same as an earlier one under every key.
+func duplicates[T fmt.Stringer](tests []T) error {
+	var errs []error
+	seen := map[string]bool{}
+	for i := range tests {
+		text, err := schema.Encode(&tests[i])
+		if err != nil {
+			continue // reported where it is decoded
+		}
+		if seen[string(text)] {
+			errs = append(errs, schema.At(fmt.Sprintf("test.%d", i), fmt.Errorf("the same test as an earlier one: %s", tests[i])))
+		}
+		seen[string(text)] = true
+	}
+	return errors.Join(errs...)
+}
+
+// evaluationSeed draws validation and test examples. It is not the run's seed, so that every method and every seed is measured
+// on the same examples and two runs can be compared pair by pair.
+const evaluationSeed = 0

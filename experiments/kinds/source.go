@@ -1,0 +1,121 @@
+package kinds
+
+import (
+	"context"
+	"iter"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/episode"
+	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/experiments/runner"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/tensor"
+)
+
+// source draws the batches that a few-shot network is trained on.
+type source interface {
+	batches(ctx context.Context, first int64) iter.Seq[runner.Batch]
+}
+
+// newSource makes the source that the network asks for, and says what of the data does not suffice.
+func (w *fewShot) newSource(seed uint64) (source, error) {
+	t := w.file.Train
+	distort := dataset.Distortion(t.Distort)
+	switch w.planned.Source {
+	case registry.Pairs:
+		s, err := episode.NewPairs(w.parts.Train, episode.PairSpec{Rotation: w.data.Rotation, Within: t.Within, Distort: distort}, seed, "train")
+		return &pairs{w, s}, err
+	case registry.Labelled:
+		s, err := episode.NewLabelled(w.parts.Train, w.data.Rotation, distort, seed, "train")
+		return &labelled{w, s}, err
+	}
+	s, err := episode.New(w.parts.Train, episode.Spec{
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.Rotation, Within: t.Within, Distort: distort,
+	}, seed, "train")
+	return &episodes{w, s}, err
+}
+
+// mean is the mean of scores.
+func mean(scores []float64) float64 {
+	m, _ := results.MeanInterval(scores)
+	return m
+}
+
+// episodes are N-way K-shot tasks.
+type episodes struct {
+	*fewShot
+	drawn *episode.Sampler
+}
+
+func (s *episodes) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
+	n := s.file.Train.Batch
+	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.Batch) runner.Batch {
+		if net, ok := s.net.(registry.Adapter); ok {
+			return adaptedTask{task{b, net}, net}
+		}
+		return task{b, s.net}
+	})
+}
+
+// task is the training data of one step.
+type task struct {
+	*episode.Batch
+	net registry.Classifier
+}
+
+// Loss implements [runner.Batch].
+func (b task) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+	task := fewshot.NewTask(b.Batch, on)
+	loss, logp := b.net.Loss(p, task)
+	return loss, mean(task.Accuracies(logp))
+}
+
+// adaptedTask is the training data of one step of a network that brings its own gradients.
+type adaptedTask struct {
+	task
+	adapter registry.Adapter
+}
+
+// Gradients implements [runner.Derived].
+func (b adaptedTask) Gradients(p *nn.Pass, on tensor.Device) ([]*tensor.Tensor, *tensor.Tensor, float64) {
+	task := fewshot.NewTask(b.Batch, on)
+	grads, loss, logp := b.adapter.Gradients(p, task)
+	return grads, loss, mean(task.Accuracies(logp))
+}
+
+// pairs are pairs of images, drawn one by one.
+type pairs struct {
+	*fewShot
+	drawn *episode.Pairs
+}
+
+func (s *pairs) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
+	n := s.file.Train.Batch
+	net := s.net.(registry.PairNetwork)
+	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.PairBatch) runner.Batch {
+		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+			pairs := fewshot.NewPairs(b, on)
+			loss, logits := net.PairLoss(p, pairs)
+			return loss, mean(pairs.Accuracies(logits))
+		})
+	})
+}
+
+// labelled are images with their classes.
+type labelled struct {
+	*fewShot
+	drawn *episode.Labelled
+}
+
+func (s *labelled) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
+	net := s.net.(registry.Pretrained)
+	return runner.Batches(s.drawn.Batches(ctx, uint64(first), s.file.Train.Batch, s.file.Train.Prefetch), func(b *episode.LabelledBatch) runner.Batch {
+		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+			n := int64(b.Size)
+			images := tensor.New(b.Images, n, int64(b.Channels), int64(b.Height), int64(b.Width)).On(on)
+			return net.Classify(p, images, tensor.New(b.Labels, n).On(on))
+		})
+	})
+}

@@ -1,0 +1,140 @@
+// Package measure evaluates trained networks. It has the one evaluation loop, and the one place where a figure and its protocol
+// are built.
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Progress receives how far a test has come.
+type Progress interface {
+	// Testing comes before a test, or a part of one, of so many examples.
+	Testing(name string, examples int)
+	// Tested comes while it goes on.
+	Tested(done int)
+}
+
+// A Test is a measurement that can be made: all that it needs has been made and checked, before training starts.
+type Test struct {
+	Name string // for messages
+	Run  func(ctx context.Context, on tensor.Device, p Progress) ([]results.Figure, error)
+}
+
+// ErrNotFinite is wrapped by the error of a test whose network returned a NaN or an infinity.
+var ErrNotFinite = errors.New("the network returned values that are not finite")
+
+// Evaluate scores the first n examples of batches, batch by batch, each in a scope of its own and without gradients. score
+// returns one value per example of the batch. Evaluate returns n values, or the first error; the context's where it was
+// cancelled.
+func Evaluate[B, S any](ctx context.Context, batches iter.Seq[B], n int, p Progress, score func(B) ([]S, error)) ([]S, error) {
+	out := make([]S, 0, n)
+	if n == 0 {
+		return out, nil
+	}
+	for b := range batches {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := tensor.Do(func() (err error) {
+			tensor.NoGrad(func() {
+				var scores []S
+				if scores, err = score(b); err == nil {
+					out = append(out, scores...)
+				}
+			})
+			return err
+		})
+		if errors.Is(err, ErrNotFinite) {
+			return nil, fmt.Errorf("example %d: %w", len(out)+1, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			p.Tested(min(len(out), n))
+		}
+		if len(out) >= n {
+			return out[:n], nil
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("the data ended after %d of %d examples", len(out), n)
+}
+
+// Finite refuses outputs of which one is a NaN or an infinity. remedy says what the user can check.
+func Finite(outputs *tensor.Tensor, remedy string) error {
+	if v := outputs.To(tensor.Float64).Abs().Mean().Float(); math.IsNaN(v) || math.IsInf(v, 0) {
+		return fmt.Errorf("%w; %s", ErrNotFinite, remedy)
+	}
+	return nil
+}
+
+// A Measure is what examples are scored in.
+type Measure struct {
+	Name string // "accuracy"
+	Of   string // what has a score: "episodes"
+	Unit string // "%"
+	// Factor converts a score to the unit.
+	Factor float64
+	// Less is set where less is better.
+	Less bool
+	// Axis is the label of an axis, with the unit; empty stands for the name and the unit.
+	Axis string
+}
+
+// Accuracy is the share of right answers.
+var Accuracy = Measure{Name: "accuracy", Of: "episodes", Unit: "%", Factor: 100}
+
+// Label is the label of an axis.
+func (m Measure) Label() string {
+	if m.Axis != "" {
+		return m.Axis
+	}
+	return fmt.Sprintf("%s (%s)", m.Name, m.Unit)
+}
+
+// Better reports whether score a is better than b.
+func (m Measure) Better(a, b float64) bool {
+	if m.Less {
+		return a < b
+	}
+	return a > b
+}
+
+// Trained is what the protocols of a run's figures say of its training.
+type Trained struct {
+	On        string // the data set
+	Way, Shot int    // of training episodes; 0 where the network was not trained on any
+	Precision string
+}
+
+// Figure returns the mean of scores with its interval, converted by a factor, under a protocol of the test to which what is
+// known of the training is added.
+func (t Trained) Figure(name, metric string, factor float64, scores []float64, p results.Protocol) results.Figure {
+	mean, half := results.MeanInterval(scores)
+	return t.Value(name, metric, factor*mean, factor*half, p)
+}
+
+// Value is [Trained.Figure] for a value that is there already, with half of its interval.
+func (t Trained) Value(name, metric string, value, half float64, p results.Protocol) results.Figure {
+	p.TrainedOn, p.TrainWay, p.TrainShot, p.Precision = t.On, t.Way, t.Shot, t.Precision
+	return results.Figure{Name: name, Metric: metric, Value: value, Interval: half, Protocol: p}
+}
+
+// Percent keeps shares of right answers, each of so many, as scores in percent; on names the examples, by a checksum.
+func Percent(shares []float64, of int, on string) *results.Scores {
+	percent := make([]float64, len(shares))
+	for i, share := range shares {
+		percent[i] = 100 * share
+	}
+	return results.NewScores(percent, float64(of)/100, on)
+}

@@ -1,0 +1,366 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/dataset/babi"
+	"github.com/engram-go/engram/dataset/sequence"
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/siamese"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Shape is what a network must know of its images.
+type Shape struct{ Channels, Height, Width int }
+
+// String names the shape for messages.
+func (s Shape) String() string {
+	return fmt.Sprintf("%d×%d pixels with %d %s", s.Height, s.Width, s.Channels, map[bool]string{true: "channel", false: "channels"}[s.Channels == 1])
+}
+
+// Size is the number of an image's values.
+func (s Shape) Size() int { return s.Channels * s.Height * s.Width }
+
+// Encoder is a planned encoder.
+type Encoder struct {
+	// New makes the encoder for images of a shape, its parameters with b. An image that is too small is an error.
+	New func(b *nn.Builder, in Shape) (encoder.Encoder, error)
+	// Identity marks an encoder whose embedding is the image itself: it has no blocks to tune, and a metric that compares images
+	// can be used on it.
+	Identity bool
+}
+
+// Metric is a planned metric.
+type Metric struct {
+	// New makes the metric for an encoder's embeddings; one that learns nothing leaves both alone, and they may be nil.
+	New func(b *nn.Builder, e encoder.Encoder) metric.Metric
+
+	Learned    bool // it has parameters, which belong to one network
+	OfSupport  bool // it is fitted on a support set, and a lone pair has none
+	Similarity bool // it is no distance: no margin can be set on it
+	OfImages   bool // it compares images and no embeddings
+	OfSums     bool // it compares with a class's summed keys as well as with their mean
+}
+
+// Comparison are the keys of a memory that compares queries with keys. A memory's configuration embeds it; the network that the
+// memory plugs into gives the defaults.
+type Comparison struct {
+	Metric schema.Section `yaml:"metric" family:"metric" doc:"how keys and queries are compared"`
+	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
+}
+
+// Comparisons are the defaults that a network has for the memory that plugs into it.
+type Comparisons struct {
+	Comparison `yaml:",inline"`
+	Merge      string `yaml:"merge"`
+}
+
+func (c *Comparison) comparison() *Comparison { return c }
+
+// Memory is a planned memory that is written with keys and values.
+type Memory struct {
+	// New makes the memory for an encoder's embeddings, its parameters with b.
+	New func(b *nn.Builder, e encoder.Encoder) (memory.Associative, error)
+	// Metric is what it compares by; nil for a memory that compares nothing, such as a matrix of fast weights.
+	Metric *Metric
+	// Section is where the file names the metric, for messages; nil without one.
+	Section *schema.Section
+	Scale   float64
+	// Slots bounds what it holds; 0 where nothing does.
+	Slots int64
+	// Scored tells that its slots can be scored one by one ([memory.Matcher]).
+	Scored bool
+	// Sums tells that it keeps the sum of a class's keys, which only some metrics compare with ([Metric.OfSums]).
+	Sums bool
+	// Compares tells that two keys can be compared by themselves, as it compares them ([siamese.Memory]).
+	Compares bool
+}
+
+// MemoryInput is what a memory is made from.
+type MemoryInput struct {
+	Builder *nn.Builder   // makes its parameters
+	Width   int64         // of a key: the width of an embedding
+	Metric  metric.Metric // what its configuration names; nil where that has no [Comparison]
+	Scale   float64       // multiplies the metric's scores; 1 without a metric
+}
+
+// Associative gives the [Maker] of a memory that is written with keys and values. What the memory can do beside that is told by
+// the methods of its type M: slots that are scored one by one ([memory.Matcher]) let a Relation network use it, keys that are
+// compared ([siamese.Memory]) a Siamese network.
+//
+// Where the configuration C embeds [Comparison], files may set the memory's metric and scale, and make is handed the metric.
+// Where *C implements [Bounded], streams vary how many pairs the memory holds.
+func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c *C, in MemoryInput) (M, error)) Maker[Memory] {
+	return Config(defaults, func(c *C) (Memory, error) {
+		var none M
+		out := Memory{Scale: 1}
+		_, out.Scored = any(none).(memory.Matcher)
+		_, out.Compares = any(none).(siamese.Memory)
+		if b, ok := any(c).(Bounded); ok {
+			out.Slots = b.Bound()
+		}
+		if s, ok := any(c).(interface{ Sums() bool }); ok {
+			out.Sums = s.Sums()
+		}
+		if of, ok := any(c).(interface{ comparison() *Comparison }); ok {
+			compare := of.comparison()
+			m, err := p.Metrics.Plan(&compare.Metric)
+			if err != nil {
+				return out, err
+			}
+			out.Metric, out.Section, out.Scale = &m, &compare.Metric, compare.Scale
+		}
+		out.New = func(b *nn.Builder, e encoder.Encoder) (memory.Associative, error) {
+			in := MemoryInput{Builder: b, Width: e.Width(), Scale: out.Scale}
+			if out.Metric != nil {
+				in.Metric = out.Metric.New(b.In("metric"), e)
+			}
+			return make(c, in)
+		}
+		return out, nil
+	})
+}
+
+// Like plans the memory of a name to stand in for another one: it compares as that one does and, where it is bounded, holds so many
+// slots.
+func (p *Parts) Like(name string, m *Memory, slots int64) (Memory, error) {
+	config := p.Memories.config(name)
+	if of, ok := config.(interface{ comparison() *Comparison }); ok && m.Section != nil {
+		c := of.comparison()
+		c.Metric, c.Scale = *m.Section, m.Scale
+	}
+	if b, ok := config.(Bounded); ok {
+		b.SetBound(slots)
+	}
+	return p.Memories.find(name).Make.plan(config)
+}
+
+// Bounded is the configuration of a memory that holds so many pairs and no more.
+type Bounded interface {
+	Bound() int64
+	SetBound(slots int64)
+}
+
+// BoundedMemory reports whether the memory of a name is bounded.
+func (p *Parts) BoundedMemory(name string) bool {
+	_, ok := p.Memories.config(name).(Bounded)
+	return ok
+}
+
+// Recurrent is a planned memory that a controller of a width drives.
+type Recurrent func(b *nn.Builder, control int64) memory.Recurrent
+
+// Controller is a planned controller.
+type Controller struct {
+	Feedforward  bool
+	Size, Layers int64
+}
+
+// Classifier is a few-shot network: it classifies the queries of tasks.
+type Classifier interface {
+	// Loss returns what training makes smaller, a scalar, and the queries' log-probabilities [tasks, query, way]. It is called in a
+	// scope that records gradients, with p.Training set.
+	Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor)
+	// LogProbs returns the queries' log-probabilities [tasks, query, way]. It changes nothing that is trained.
+	LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor
+}
+
+// The capabilities that a [Classifier] may have beside.
+type (
+	// ImageEncoder gives the embeddings that are the keys of its memory: for streams, and for plots.
+	ImageEncoder interface {
+		// Encode maps images [n, channels, height, width] to embeddings [n, width].
+		Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
+	}
+	// Adapter is adapted to each task by steps on its support set, and brings its own gradients.
+	Adapter interface {
+		Classifier
+		// Gradients returns the gradient of each trained parameter (nil: none), the loss, and the queries' log-probabilities [tasks,
+		// query, way].
+		Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, loss, logp *tensor.Tensor)
+		// Steps returns how many steps a task is adapted by in training, and otherwise.
+		Steps() (train, test int)
+	}
+	// PairNetwork tells whether two images show the same class.
+	PairNetwork interface {
+		Classifier
+		// PairLoss returns what training on pairs makes smaller, and the pairs' logits [pairs].
+		PairLoss(p *nn.Pass, pairs *fewshot.Pairs) (loss, logits *tensor.Tensor)
+		// Logits returns what the probability of the same class is the sigmoid of, [pairs].
+		Logits(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor
+	}
+	// Pretrained is trained as an ordinary classifier of images, and gets a new head for each task.
+	Pretrained interface {
+		Classifier
+		// Classify returns the loss on images [n, channels, height, width] with labels [n], and the share of right answers.
+		Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, right float64)
+		// With returns the network, with the same parameters, adapted by another head.
+		With(h Head) Classifier
+		// Quick returns the network with a head like its own that trains nothing, for validation.
+		Quick() Classifier
+		// Blocks is the number of blocks that can be tuned.
+		Blocks() int
+	}
+	// Normed tells whether batch norm by the episode's own statistics changes its answers. A network without it is taken to.
+	Normed interface{ UsesBatchStatistics() bool }
+	// Precise tells what it computes in: a value of encoder.Precision.
+	Precise interface{ Precision() string }
+)
+
+// Source is what a network is trained on.
+type Source int
+
+// The sources of training batches.
+const (
+	Episodes Source = iota // N-way K-shot tasks
+	Pairs                  // pairs of images, half of them of one class: for a [PairNetwork]
+	Labelled               // images with their classes: for a [Pretrained] network
+)
+
+// FewShot is a planned few-shot network.
+type FewShot struct {
+	// New makes the network, its parameters with b.
+	New func(b *nn.Builder, in FewShotInput) (Classifier, error)
+	// Source is what it is trained on.
+	Source Source
+	// Memory is the memory of its support set; nil for a network without one.
+	Memory *Memory
+	// NoStream says why no stream can be written to memories in the place of its own; empty where one can.
+	NoStream string
+	// FixedWay marks a network with an output per class of train.way: it takes no episodes of another way.
+	FixedWay bool
+	// ByTask marks a network that adapts to one task at a time: the tasks of a batch share the cores, and fine-tuning has no
+	// meaning for it.
+	ByTask bool
+	// NoVerification says why the network cannot be tested on pairs; empty where it can.
+	NoVerification string
+	// Head is how the network adapts to an episode, for a [Pretrained] one; else nil.
+	Head *Head
+	// Identity marks a network on an encoder without blocks.
+	Identity bool
+	// Optimizer is the only optimiser that the network goes with, with the reason; empty where it takes any.
+	Optimizer, WhyOptimizer string
+}
+
+// FewShotInput is what a few-shot network is made for.
+type FewShotInput struct {
+	Shape
+	Way     int // classes of a training episode
+	Classes int // of the training data, for a [Pretrained] network
+	Workers int // tasks that a network may work on at the same time, each on a core
+}
+
+// Head is how a pre-trained network is adapted to an episode.
+type Head struct {
+	Adaptation Adaptation
+	Doc        string // as results say it
+}
+
+// ThroughTime is a planned network that is shown images one after another, each with the label of the one before.
+type ThroughTime struct {
+	New func(b *nn.Builder, in ThroughTimeInput) (Namer, error)
+}
+
+// ThroughTimeInput is what such a network is made for.
+type ThroughTimeInput struct {
+	Shape
+	Labels
+}
+
+// Labels are what classes are called: letters of an alphabet, so many for a class. A one-hot label is one letter of as many as
+// there are classes.
+type Labels struct {
+	Length, Letters int
+	// OneHot limits tests to as many classes as training episodes have.
+	OneHot bool
+}
+
+// Namer is a network that names the images of [fewshot.Sequence]s.
+type Namer interface {
+	// Loss returns what training makes smaller, and the log-probabilities of the letters.
+	Loss(p *nn.Pass, t *fewshot.Sequence) (loss, logp *tensor.Tensor)
+	// LogProbs returns the log-probabilities of the letters.
+	LogProbs(p *nn.Pass, t *fewshot.Sequence) *tensor.Tensor
+	Precise
+}
+
+// Sequential is a planned network on sequences of inputs and outputs of some width.
+type Sequential struct {
+	New func(b *nn.Builder, inputs, outputs int64) SequenceNetwork
+}
+
+// SequenceNetwork maps inputs [time, sequences, inputs] to outputs before the sigmoid, [time, sequences, outputs]. seen, which
+// may be nil, is shown the memory's state after every step.
+type SequenceNetwork func(p *nn.Pass, inputs *tensor.Tensor, seen func(memory.State)) *tensor.Tensor
+
+// Stories is a planned network that answers questions about stories.
+type Stories struct {
+	New func(b *nn.Builder, in StoriesInput) Answerer
+}
+
+// StoriesInput is what such a network must know of its training data.
+type StoriesInput struct {
+	Vocabulary int // words, the unknown one among them
+	Words      int // of the longest sentence
+	Sentences  int // of the longest story
+}
+
+// Story is a story with a question, as numbers of words.
+type Story = encoder.Story
+
+// Answerer is a network that answers questions with a word.
+type Answerer interface {
+	// Forward returns the words' scores [stories, vocabulary], and for each hop the attention [stories, slots] to the sentences.
+	Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, attention []*tensor.Tensor)
+	// SetLinear leaves out the softmax over the sentences, or puts it back; Linear tells which. It is part of the network's state.
+	SetLinear(on bool)
+	Linear() bool
+}
+
+// Images is a planned data set of images.
+type Images struct {
+	Split    string // as results name it
+	Rotation dataset.Rotation
+	// TrainsOnLake is set where alphabets of Lake's one-shot runs are among the training classes; then they are no test.
+	TrainsOnLake bool
+	// Options are those of its images, and what an image from elsewhere is brought to.
+	Options dataset.ImageOptions
+	// Load reads the data, looking in the folder given first.
+	Load func(ctx context.Context, given string) (dataset.Parts, error)
+}
+
+// Shape is the shape of the images.
+func (i *Images) Shape() Shape {
+	return Shape{i.Options.Channels(), i.Options.Height, i.Options.Width}
+}
+
+// Split is how the classes of a folder are shared out among training, validation and test.
+type Split struct {
+	Name string // as results name it
+	Of   func(set dataset.Set, root string) (dataset.Split, error)
+}
+
+// Task is a planned task on sequences.
+type Task = sequence.Task
+
+// StoryData is a planned data set of stories.
+type StoryData struct {
+	Split string // as results name it
+	Load  func(ctx context.Context, given string) (*babi.Data, error)
+}
+
+// Optimizer is a planned optimiser.
+type Optimizer struct {
+	New  func(ps *nn.Params) nn.Optimizer
+	Rate float64 // before the schedule
+}
+
+// Schedule is a planned schedule for so many units of training: steps, or epochs where training counts them.
+type Schedule func(units int64) nn.Schedule

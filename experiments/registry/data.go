@@ -1,0 +1,253 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/dataset/sequence"
+	"github.com/engram-go/engram/experiments/schema"
+)
+
+func images(p *Parts) []Part[Images] {
+	return []Part[Images]{
+		{dataset.NameStrokes, "invented characters, as many as you like", "", Config(
+			strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}, (*strokesConfig).plan)},
+		{dataset.NameOmniglot, "1,623 characters of 50 alphabets, each drawn by 20 people", "Lake et al. 2015", Config(
+			omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Drawers: "all", Size: 28}, (*omniglotConfig).plan)},
+		{dataset.NameImages, "a folder of your own images", "", Config(
+			folderConfig{Size: 28, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindShare, nil), Rotations: dataset.RotateNone},
+			func(c *folderConfig) (Images, error) { return c.plan(p) })},
+	}
+}
+
+// drawings are dark on light, square and grey, as Omniglot's.
+func drawings(size int) dataset.ImageOptions {
+	return dataset.ImageOptions{Height: size, Width: size, Ink: dataset.InkDark, Fit: dataset.FitPad}
+}
+
+type strokesConfig struct {
+	Seed      uint64           `yaml:"seed" doc:"of the invented characters"`
+	Train     int              `yaml:"train" min:"1" doc:"classes"`
+	Val       int              `yaml:"val" min:"1" doc:"classes"`
+	Test      int              `yaml:"test" min:"1" doc:"classes"`
+	Instances int              `yaml:"instances" min:"2" doc:"images per class"`
+	Size      int              `yaml:"size" min:"8" max:"256" doc:"side of an image in pixels"`
+	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+}
+
+func (c *strokesConfig) plan() (Images, error) {
+	return Images{Split: fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), Rotation: c.Rotations, Options: drawings(c.Size), Load: func(context.Context, string) (dataset.Parts, error) {
+		set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
+			Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
+		})
+		if err != nil {
+			return dataset.Parts{}, err
+		}
+		return set.Split().Parts(set, c.Rotations)
+	}}, nil
+}
+
+type omniglotConfig struct {
+	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200,latin"`
+	SplitSeed uint64           `yaml:"split_seed" doc:"of the splits that are shuffled"`
+	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
+	Size      int              `yaml:"size" min:"8" max:"105" doc:"side of an image in pixels"`
+}
+
+func (c *omniglotConfig) plan() (Images, error) {
+	name := c.Split
+	if c.Drawers == "split" {
+		name += ", drawers split"
+	}
+	return Images{
+		Split: name, Rotation: c.Rotations, Options: drawings(c.Size),
+		TrainsOnLake: c.Split == dataset.SplitVinyals || c.Split == dataset.SplitRandom,
+		Load: func(ctx context.Context, given string) (dataset.Parts, error) {
+			root, err := dataset.Find(dataset.NameOmniglot, given)
+			if err != nil {
+				return dataset.Parts{}, err
+			}
+			set, err := dataset.LoadOmniglot(ctx, root, dataset.OmniglotOptions{Size: c.Size})
+			if err != nil {
+				return dataset.Parts{}, err
+			}
+			split, err := set.Split(c.Split, c.SplitSeed)
+			if err != nil {
+				return dataset.Parts{}, err
+			}
+			parts, err := split.Parts(set, c.Rotations)
+			if err != nil || c.Drawers == "all" {
+				return parts, err
+			}
+			return parts.ByDrawers()
+		},
+	}, nil
+}
+
+type folderConfig struct {
+	Root      string           `yaml:"root" required:"true" minlen:"1" doc:"a folder with a folder of images for each class; relative to the working directory, or to where data sets are looked for"`
+	Size      int              `yaml:"size" min:"8" max:"1024" doc:"side in pixels that images are brought to"`
+	Colour    bool             `yaml:"colour" doc:"three channels instead of one"`
+	Ink       dataset.Ink      `yaml:"ink" enum:"dark,light" doc:"which values are 1 to the network: dark strokes on light paper, or light ones (also for photographs)"`
+	Fit       dataset.Fit      `yaml:"fit" enum:"pad,crop,stretch" doc:"how an image becomes square"`
+	Split     schema.Section   `yaml:"split" family:"split" doc:"of the classes"`
+	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+}
+
+func (c *folderConfig) plan(p *Parts) (Images, error) {
+	image := dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: c.Colour, Ink: c.Ink, Fit: c.Fit}
+	split, err := p.Splits.Plan(&c.Split)
+	return Images{Split: split.Name, Rotation: c.Rotations, Options: image, Load: func(ctx context.Context, given string) (dataset.Parts, error) {
+		root, err := findFolder(c.Root, given)
+		if err != nil {
+			return dataset.Parts{}, err
+		}
+		set, err := dataset.LoadFolder(ctx, root, image)
+		if err != nil {
+			return dataset.Parts{}, err
+		}
+		split, err := split.Of(set, root)
+		if err != nil {
+			return dataset.Parts{}, err
+		}
+		return split.Parts(set, c.Rotations)
+	}}, err
+}
+
+// findFolder finds a folder of images: as it is named, or below the folders that data sets are looked for in.
+func findFolder(root, given string) (string, error) {
+	tried := []string{root}
+	if !filepath.IsAbs(root) {
+		for _, p := range dataset.Places(dataset.NameImages, given) {
+			tried = append(tried, filepath.Join(p.Dir, root))
+		}
+	}
+	for _, dir := range tried {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			return dir, nil
+		}
+	}
+	text := ""
+	for _, dir := range tried {
+		text += "\n  " + dir
+	}
+	return "", fmt.Errorf("dataset: images: %w; looked in%s\ngive dataset.root as it is from here, or name the folder that it lies in with --data or ENGRAM_DATA", dataset.ErrNotFound, text)
+}
+
+func splits() []Part[Split] {
+	return []Part[Split]{
+		{kindShare, "shares of the classes, shuffled", "", Config(shareSplitConfig{Train: .6, Val: .2}, func(c *shareSplitConfig) (Split, error) {
+			rest := float64(int((1-c.Train-c.Val)*1000+.5)) / 1000 // without what binary fractions add
+			return Split{fmt.Sprintf("%g/%g/%g of the classes, seed %d", c.Train, c.Val, rest, c.Seed), func(set dataset.Set, _ string) (dataset.Split, error) {
+				return dataset.ShareSplit(set, c.Train, c.Val, c.Seed)
+			}}, nil
+		})},
+		{"lists", "three files that list classes", "", Config(listSplitConfig{}, func(c *listSplitConfig) (Split, error) {
+			return Split{fmt.Sprintf("lists %s, %s, %s", c.Train, c.Val, c.Test), func(_ dataset.Set, root string) (dataset.Split, error) {
+				return dataset.ListSplit(below(root, c.Train), below(root, c.Val), below(root, c.Test))
+			}}, nil
+		})},
+		{"csv", "a file with the columns class and split", "", Config(csvSplitConfig{}, func(c *csvSplitConfig) (Split, error) {
+			return Split{c.File, func(_ dataset.Set, root string) (dataset.Split, error) { return dataset.CSVSplit(below(root, c.File)) }}, nil
+		})},
+	}
+}
+
+type shareSplitConfig struct {
+	Train float64 `yaml:"train" min:"0" max:"1" doc:"share of the classes"`
+	Val   float64 `yaml:"val" min:"0" max:"1" doc:"share of the classes; the rest is tested on"`
+	Seed  uint64  `yaml:"seed" doc:"of the shuffle"`
+}
+
+// Validate implements [schema.Validator].
+func (c *shareSplitConfig) Validate() error {
+	if c.Train+c.Val > 1 {
+		return schema.At("val", fmt.Errorf("train and val are %g of the classes together, and there are no more than all", c.Train+c.Val))
+	}
+	return nil
+}
+
+type listSplitConfig struct {
+	Train string `yaml:"train" doc:"file with one class per line, or CSV with a column class or label; relative to root"`
+	Val   string `yaml:"val" doc:"the same for the validation classes"`
+	Test  string `yaml:"test" doc:"the same for the test classes"`
+}
+
+type csvSplitConfig struct {
+	File string `yaml:"file" required:"true" minlen:"1" doc:"CSV with the columns class and split, which is train, val or test; relative to root"`
+}
+
+// below gives a path that begins at a folder, where it is not absolute; "" stays.
+func below(root, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(root, path)
+}
+
+// tasks are those of the NTM paper; the defaults are the paper's settings.
+func tasks() []Part[Task] {
+	return []Part[Task]{
+		{"copy", "repeat a sequence of random vectors", "Graves et al. 2014, section 4.1", Config(copyConfig{8, 1, 20},
+			func(c *copyConfig) (Task, error) { return task(sequence.NewCopy(sequence.CopyOptions(*c))) })},
+		{"repeat-copy", "repeat a sequence several times", "Graves et al. 2014, section 4.2", Config(repeatCopyConfig{8, 1, 10, 1, 10, false},
+			func(c *repeatCopyConfig) (Task, error) {
+				return task(sequence.NewRepeatCopy(sequence.RepeatCopyOptions(*c)))
+			})},
+		{"associative-recall", "give the item after the one asked about", "Graves et al. 2014, section 4.3", Config(recallConfig{6, 3, 2, 6},
+			func(c *recallConfig) (Task, error) { return task(sequence.NewRecall(sequence.RecallOptions(*c))) })},
+		{"ngrams", "predict bits from those before", "Graves et al. 2014, section 4.4", Config(ngramsConfig{6, 200},
+			func(c *ngramsConfig) (Task, error) { return task(sequence.NewNGrams(sequence.NGramsOptions(*c))) })},
+		{"priority-sort", "sort vectors by a priority", "Graves et al. 2014, section 4.5", Config(prioritySortConfig{8, 20, 16, false},
+			func(c *prioritySortConfig) (Task, error) {
+				return task(sequence.NewPrioritySort(sequence.PrioritySortOptions(*c)))
+			})},
+	}
+}
+
+// task is a task without its type, and nil with an error.
+func task[T Task](t T, err error) (Task, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+type copyConfig struct {
+	Bits      int `yaml:"bits" min:"1" doc:"of a vector"`
+	MinLength int `yaml:"min_length" min:"1" doc:"vectors of a training sequence"`
+	MaxLength int `yaml:"max_length" min:"1"`
+}
+
+type repeatCopyConfig struct {
+	Bits       int  `yaml:"bits" min:"1" doc:"of a vector"`
+	MinLength  int  `yaml:"min_length" min:"1" doc:"vectors of a training sequence"`
+	MaxLength  int  `yaml:"max_length" min:"1"`
+	MinRepeats int  `yaml:"min_repeats" min:"1"`
+	MaxRepeats int  `yaml:"max_repeats" min:"1"`
+	Delimiter  bool `yaml:"delimiter" doc:"flag the repeat number on a channel of its own"`
+}
+
+type recallConfig struct {
+	Bits     int `yaml:"bits" min:"1" doc:"of a vector"`
+	Vectors  int `yaml:"vectors" min:"1" doc:"of an item"`
+	MinItems int `yaml:"min_items" min:"2" doc:"of a training sequence"`
+	MaxItems int `yaml:"max_items" min:"2"`
+}
+
+type ngramsConfig struct {
+	N      int `yaml:"n" min:"1" doc:"a bit depends on the n-1 before it"`
+	Length int `yaml:"length" min:"1" doc:"bits of a sequence"`
+}
+
+type prioritySortConfig struct {
+	Bits      int  `yaml:"bits" min:"1" doc:"of a vector"`
+	Length    int  `yaml:"length" min:"1" doc:"vectors of a training sequence"`
+	Top       int  `yaml:"top" min:"1" doc:"vectors asked for"`
+	Delimiter bool `yaml:"delimiter" doc:"mark the end of the vectors"`
+}

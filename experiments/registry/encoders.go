@@ -1,0 +1,152 @@
+package registry
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/nn"
+)
+
+func encoders() []Part[Encoder] {
+	return []Part[Encoder]{
+		{kindConv4, "four convolutional blocks with batch norm", "Vinyals et al. 2016, section 4.1", Config(
+			conv4Config{Filters: 64, Pools: 4, Precision: encoder.FP32}, (*conv4Config).plan)},
+		{"koch", "the convolutional network of the first deep Siamese network", "Koch et al. 2015, section 3.1", Config(
+			kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: encoder.FP32},
+			(*kochConfig).plan)},
+		{"resnet12", "four residual blocks of three convolutions", "Oreshkin et al. 2018; Lee et al. 2019", Config(
+			resnet12Config{Form: string(encoder.LeeForm)}, (*resnet12Config).plan)},
+		{"torchscript", "a TorchScript module from a file", "", Config(torchscriptConfig{Repeat: 1}, (*torchscriptConfig).plan)},
+		{"pixels", "the image itself", "", Plain(Encoder{
+			New: func(_ *nn.Builder, in Shape) (encoder.Encoder, error) {
+				return encoder.NewPixels(int64(in.Channels), int64(in.Height), int64(in.Width)), nil
+			},
+			Identity: true,
+		})},
+	}
+}
+
+// The precisions that a file may ask for beside encoder.FP32; auto is settled when a run starts.
+const (
+	precisionHalf = "bf16"
+	precisionAuto = "auto"
+)
+
+type conv4Config struct {
+	Filters  int64 `yaml:"filters" min:"1"`
+	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
+	Unpadded int64 `yaml:"unpadded" min:"0" max:"4" doc:"how many of the blocks have no padding, from the first on"`
+	Strided  bool  `yaml:"strided" doc:"convolutions of stride 2 instead of pooling"`
+	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
+
+	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
+}
+
+// Settle implements [Settler].
+func (c *conv4Config) Settle() error {
+	if c.Precision == precisionAuto {
+		if c.Precision = encoder.FP32; encoder.BFloat16Pays() {
+			c.Precision = precisionHalf
+		}
+	}
+	return nil
+}
+
+func (c *conv4Config) plan() (Encoder, error) {
+	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		return encoder.NewConv4(b, encoder.Conv4Config{
+			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
+			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
+			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
+		})
+	}}, nil
+}
+
+type kochConfig struct {
+	Kernels   []int64 `yaml:"kernels" min:"1" minlen:"4" maxlen:"4" doc:"sides of the convolutions' kernels"`
+	Filters   []int64 `yaml:"filters" min:"1" minlen:"4" maxlen:"4" doc:"of the convolutions"`
+	Embedding int64   `yaml:"embedding" min:"1" doc:"units of the last layer"`
+	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He initialisation"`
+	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
+}
+
+func (c *kochConfig) plan() (Encoder, error) {
+	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		return encoder.NewKoch(b, encoder.KochConfig{
+			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Kernels: [4]int64(c.Kernels),
+			Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == precisionHalf,
+		})
+	}}, nil
+}
+
+type resnet12Config struct {
+	Form    string  `yaml:"form" enum:"lee,tadam" doc:"lee: 64, 160, 320 and 640 filters and the maps as they are; tadam: 64, 128, 256 and 512 filters and the mean over positions"`
+	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
+	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
+}
+
+// Validate implements [schema.Validator].
+func (c *resnet12Config) Validate() error {
+	if n := len(c.Filters); n != 0 && n != 4 {
+		return schema.At("filters", fmt.Errorf("want one number for each of the four blocks, or none for those of the form; got %d", n))
+	}
+	return nil
+}
+
+func (c *resnet12Config) plan() (Encoder, error) {
+	form := encoder.ResNet12Form(c.Form)
+	if c.Filters == nil {
+		filters := encoder.ResNet12Config{Form: form}.WithDefaults().Filters
+		c.Filters = filters[:]
+	}
+	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		return encoder.NewResNet12(b, encoder.ResNet12Config{
+			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
+			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
+		})
+	}}, nil
+}
+
+type torchscriptConfig struct {
+	Path   string    `yaml:"path" required:"true" minlen:"1" doc:"of a module that torch.jit.script(net).save wrote"`
+	SHA256 string    `yaml:"sha256" doc:"of the file; filled in where it is left out, so that a run continues with the file that it began with"`
+	Train  bool      `yaml:"train" doc:"train the module's parameters; otherwise they stay as they are"`
+	Repeat int64     `yaml:"repeat" min:"1" doc:"how often the channel of a grey image is repeated: 3 for a module that takes colour"`
+	Mean   []float64 `yaml:"mean" doc:"subtracted from each channel of an image with values between 0 and 1"`
+	Std    []float64 `yaml:"std" above:"0" doc:"each channel is divided by it afterwards"`
+}
+
+func (c *torchscriptConfig) plan() (Encoder, error) {
+	sum, err := checksumFile(c.Path)
+	switch {
+	case err != nil:
+		return Encoder{}, schema.At("path", fmt.Errorf("%w; a relative path begins at the working directory", err))
+	case c.SHA256 == "":
+		c.SHA256 = sum
+	case c.SHA256 != sum:
+		return Encoder{}, schema.At("path", fmt.Errorf("%s has the SHA-256 %s and not %s: it is another file than the run began with; put that one back, or leave out sha256", c.Path, sum, c.SHA256))
+	}
+	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		return encoder.NewTorchScript(b, encoder.TorchScriptConfig{
+			Path: c.Path, Input: []int64{int64(in.Channels), int64(in.Height), int64(in.Width)}, Train: c.Train,
+			Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
+		})
+	}}, nil
+}
+
+func checksumFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}

@@ -1,0 +1,155 @@
+package registry
+
+import (
+	"fmt"
+
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
+)
+
+func memories(p *Parts) []Part[Memory] {
+	bounded := func(rule memory.WriteRule) Maker[Memory] {
+		return Associative(p, boundedConfig{Slots: 128, Decay: .95}, func(c *boundedConfig, in MemoryInput) (*memory.Bounded, error) {
+			return memory.NewBounded(memory.BoundedConfig{
+				Rule: rule, Slots: c.Slots, Metric: in.Metric, Scale: in.Scale, Gate: c.Gate, Decay: c.Decay,
+			}), nil
+		})
+	}
+	return []Part[Memory]{
+		{kindPrototype, "one slot per class: the mean, or the sum, of its keys", "Snell et al. 2017, section 2.2",
+			Associative(p, prototypeConfig{}, func(c *prototypeConfig, in MemoryInput) (*memory.Prototype, error) {
+				return memory.NewPrototype(memory.PrototypeConfig{Metric: in.Metric, Scale: in.Scale, Sum: c.Merge == mergeSum}), nil
+			})},
+		{kindKeyValue, "one slot per key, all of them kept", "Vinyals et al. 2016, section 2.1",
+			Associative(p, keyValueConfig{}, func(_ *keyValueConfig, in MemoryInput) (*memory.KeyValue, error) {
+				return memory.NewKeyValue(memory.KeyValueConfig{Metric: in.Metric, Scale: in.Scale}), nil
+			})},
+		{kindLRUA, "a bounded memory that overwrites the slot least recently used", "Santoro et al. 2016, section 3", bounded(memory.LRUAWrite)},
+		{kindNTM, "a bounded memory with the write rule of the Neural Turing Machine", "Graves et al. 2014, section 3.2", bounded(memory.NTMWrite)},
+		{kindDNC, "a bounded memory with the allocation of the Differentiable Neural Computer", "Graves et al. 2016, methods", bounded(memory.DNCWrite)},
+	}
+}
+
+type keyValueConfig struct {
+	Comparison `yaml:",inline"`
+}
+
+const (
+	mergeMean = "mean"
+	mergeSum  = "sum"
+)
+
+type prototypeConfig struct {
+	Comparison `yaml:",inline"`
+	Merge      string `yaml:"merge" enum:"mean,sum" doc:"of a class's keys; sum goes with a metric that compares sums, such as relation"`
+}
+
+// Sums tells [Associative] what is kept of a class's keys.
+func (c *prototypeConfig) Sums() bool { return c.Merge == mergeSum }
+
+// boundedConfig is that of a memory of few slots.
+type boundedConfig struct {
+	Comparison `yaml:",inline"`
+	Slots      int64   `yaml:"slots" min:"1" doc:"how many pairs it holds; beyond that something is lost"`
+	Gate       float64 `yaml:"gate" min:"0" below:"1" doc:"the share of a write that is addressed by content"`
+	Decay      float64 `yaml:"decay" above:"0" max:"1" doc:"of usage, for the rule that has one"`
+}
+
+// Bound implements [Bounded].
+func (c *boundedConfig) Bound() int64 { return c.Slots }
+
+// SetBound implements [Bounded].
+func (c *boundedConfig) SetBound(slots int64) { c.Slots = slots }
+
+func controllers() []Part[Controller] {
+	controller := func(feedforward bool) Maker[Controller] {
+		return Config(controllerConfig{Size: 100, Layers: 1}, func(c *controllerConfig) (Controller, error) {
+			return Controller{feedforward, c.Size, c.Layers}, nil
+		})
+	}
+	return []Part[Controller]{
+		{kindLSTM, "LSTM layers", "", controller(false)},
+		{"feedforward", "layers without a state", "", controller(true)},
+	}
+}
+
+type controllerConfig struct {
+	Size   int64 `yaml:"size" min:"1" doc:"of a layer"`
+	Layers int64 `yaml:"layers" min:"1"`
+}
+
+func recurrent() []Part[Recurrent] {
+	return []Part[Recurrent]{
+		{kindNTM, "the memory of the Neural Turing Machine", "Graves et al. 2014, section 3", Config(
+			ntmMemoryConfig{128, 20, 1, 1, 1, "constant"}, (*ntmMemoryConfig).plan)},
+		{kindLRUA, "least recently used access", "Santoro et al. 2016, section 3.2", Config(
+			lruaMemoryConfig{Slots: 128, Width: 40, Heads: 4, Decay: .95, Start: "constant"}, (*lruaMemoryConfig).plan)},
+		{kindDNC, "the memory of the Differentiable Neural Computer", "Graves et al. 2016, methods", Config(
+			dncMemoryConfig{128, 20, 1, "constant"}, (*dncMemoryConfig).plan)},
+		{kindNone, "no memory, for the baseline", "", Plain[Recurrent](func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })},
+	}
+}
+
+// start is the memory before the first step, by the name that files give it.
+func start(name string) memory.Initial {
+	return map[string]memory.Initial{"constant": memory.ConstantMemory, "learned": memory.LearnedMemory, "random": memory.RandomMemory}[name]
+}
+
+type ntmMemoryConfig struct {
+	Slots  int64  `yaml:"slots" min:"1"`
+	Width  int64  `yaml:"width" min:"1" doc:"of a slot"`
+	Reads  int64  `yaml:"reads" min:"1" doc:"read heads"`
+	Writes int64  `yaml:"writes" min:"1" doc:"write heads"`
+	Shift  int64  `yaml:"shift" min:"1" doc:"how far a head can move in a step"`
+	Start  string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+}
+
+func (c *ntmMemoryConfig) plan() (Recurrent, error) {
+	return func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewNTM(b, memory.NTMConfig{
+			Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Writes: c.Writes, Shift: c.Shift, Memory: start(c.Start),
+		})
+	}, nil
+}
+
+type lruaMemoryConfig struct {
+	Slots    int64   `yaml:"slots" min:"1"`
+	Width    int64   `yaml:"width" min:"1" doc:"of a slot"`
+	Heads    int64   `yaml:"heads" min:"1" doc:"each reads and writes"`
+	Decay    float64 `yaml:"decay" above:"0" below:"1" doc:"of usage"`
+	Add      bool    `yaml:"add" doc:"write a vector of its own; the paper writes the key"`
+	Strength bool    `yaml:"strength" doc:"with a key strength per head; the paper has none"`
+	OwnSlots bool    `yaml:"own_slots" doc:"one least used slot per head; in the paper each head writes to all of them"`
+	Start    string  `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+}
+
+// Validate implements [schema.Validator].
+func (c *lruaMemoryConfig) Validate() error {
+	if c.Slots < c.Heads {
+		return schema.At("slots", fmt.Errorf("%d heads write to a least used slot each, and there are %d; use at least as many slots as heads", c.Heads, c.Slots))
+	}
+	return nil
+}
+
+func (c *lruaMemoryConfig) plan() (Recurrent, error) {
+	return func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewLRUA(b, memory.LRUAConfig{
+			Control: control, Slots: c.Slots, Width: c.Width, Heads: c.Heads, Decay: c.Decay,
+			Add: c.Add, Strength: c.Strength, OwnSlots: c.OwnSlots, Memory: start(c.Start),
+		})
+	}, nil
+}
+
+type dncMemoryConfig struct {
+	Slots int64  `yaml:"slots" min:"1"`
+	Width int64  `yaml:"width" min:"1" doc:"of a slot"`
+	Reads int64  `yaml:"reads" min:"1" doc:"read heads"`
+	Start string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+}
+
+func (c *dncMemoryConfig) plan() (Recurrent, error) {
+	return func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start(c.Start)})
+	}, nil
+}

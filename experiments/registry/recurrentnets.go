@@ -1,0 +1,92 @@
+package registry
+
+import (
+	"github.com/engram-go/engram/controller"
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/mann"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/ntm"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Driven are the keys of a network that is a controller with a memory.
+type Driven struct {
+	Controller schema.Section `yaml:"controller" family:"controller"`
+	Memory     schema.Section `yaml:"memory" family:"recurrent memory" doc:"what the controller drives"`
+}
+
+func (p *Parts) planDriven(c *Driven) (controller.Config, error) {
+	control, err := p.Controllers.Plan(&c.Controller)
+	mem, memErr := p.Recurrent.Plan(&c.Memory)
+	return controller.Config{Feedforward: control.Feedforward, Size: control.Size, Layers: control.Layers, Memory: mem}, schema.Join(err, memErr)
+}
+
+func sequential(p *Parts) []Part[Sequential] {
+	return []Part[Sequential]{{kindNTM, "a controller with a memory, from the Neural Turing Machine on", "Graves et al. 2014",
+		Config(Driven{schema.NewSection(kindLSTM, nil), schema.NewSection(kindNTM, nil)}, func(c *Driven) (Sequential, error) {
+			control, err := p.planDriven(c)
+			return Sequential{New: func(b *nn.Builder, inputs, outputs int64) SequenceNetwork {
+				own := control
+				own.Inputs = inputs
+				net := ntm.New(b, ntm.Config{Config: own, Outputs: outputs})
+				return func(p *nn.Pass, x *tensor.Tensor, seen func(memory.State)) *tensor.Tensor {
+					if seen == nil {
+						return net.Forward(p, x, nil)
+					}
+					return net.Forward(p, x, func(_ int64, s ntm.State) { seen(s.Memory) })
+				}
+			}}, err
+		})}}
+}
+
+type mannConfig struct {
+	Encoder schema.Section `yaml:"encoder" family:"encoder?" doc:"an image to an embedding, or none, which flattens the image"`
+	Driven  `yaml:",inline"`
+}
+
+func throughTime(p *Parts) []Part[ThroughTime] {
+	return []Part[ThroughTime]{{"mann", "the Memory-Augmented Neural Network", "Santoro et al. 2016",
+		Config(mannConfig{None(), Driven{schema.NewSection(kindLSTM, nil).WithDefaults(struct {
+			Size int64 `yaml:"size"`
+		}{200}), schema.NewSection(kindLRUA, nil)}}, func(c *mannConfig) (ThroughTime, error) {
+			var enc Encoder
+			var encErr error
+			if !IsNone(&c.Encoder) {
+				enc, encErr = p.Encoders.Plan(&c.Encoder)
+			}
+			control, err := p.planDriven(&c.Driven)
+			return ThroughTime{New: func(b *nn.Builder, in ThroughTimeInput) (Namer, error) {
+				var e encoder.Encoder
+				inputs := int64(in.Size())
+				if enc.New != nil {
+					var err error
+					if e, err = enc.New(b.In("encoder"), in.Shape); err != nil {
+						return nil, err
+					}
+					inputs = e.Width()
+				}
+				return mann.New(b, mann.Config{
+					Inputs: inputs, Encoder: e, Length: int64(in.Length), Letters: int64(in.Letters), Controller: control,
+				}), nil
+			}}, schema.Join(encErr, err)
+		})}}
+}
+
+type stringsConfig struct {
+	Length  int `yaml:"length" min:"1" max:"20" doc:"letters of a label"`
+	Letters int `yaml:"letters" min:"2" doc:"of the alphabet"`
+}
+
+// OneHot is the kind of labels that are one letter per class.
+const OneHot = "one-hot"
+
+func labels() []Part[Labels] {
+	return []Part[Labels]{
+		{OneHot, "one letter per class of a training episode", "Santoro et al. 2016, section 4.1", Plain(Labels{Length: 1, OneHot: true})},
+		{"strings", "random strings of letters", "Santoro et al. 2016, section 4.1", Config(stringsConfig{5, 5}, func(c *stringsConfig) (Labels, error) {
+			return Labels{Length: c.Length, Letters: c.Letters}, nil
+		})},
+	}
+}

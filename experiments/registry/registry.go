@@ -1,0 +1,188 @@
+// Package registry holds the tables of all parts that an experiment file can name: memories, metrics, encoders, networks, data
+// sets, tasks, optimisers and what belongs to them. It is the only place that knows every part.
+//
+// A table has a row for each part: its name, a sentence, its configuration with defaults, and what plans it. [Standard] returns
+// the tables of Engram's own parts; a program adds its own rows to them:
+//
+//	parts := registry.Standard()
+//	parts.Memories.Add(registry.Part[registry.Memory]{Name: "hebbian", Doc: "a matrix of Hebbian fast weights", Make: …})
+//	os.Exit(cli.Main(parts))
+//
+// A part is planned when a file is read, before data is loaded, and made later, when the network is built: what a row's Maker
+// returns is a plan with a function New. A network says in its plan what it learns from; see [FewShot], [ThroughTime],
+// [Sequential] and [Stories].
+package registry
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/engram-go/engram/experiments/schema"
+)
+
+// Parts are the tables, one per family. They implement [schema.Catalog]. Rows are added before the first file is read; after
+// that, Parts may be used from many goroutines.
+type Parts struct {
+	Encoders    Table[Encoder]
+	Metrics     Table[Metric]
+	Memories    Table[Memory]     // written with keys and values
+	Recurrent   Table[Recurrent]  // driven step by step by a controller
+	Controllers Table[Controller] // of recurrent memories
+
+	FewShot     Table[FewShot]     // networks that learn from episodes, pairs or labelled images
+	ThroughTime Table[ThroughTime] // networks that are shown an episode image by image
+	Sequential  Table[Sequential]  // networks on sequence tasks
+	Stories     Table[Stories]     // networks that answer questions about stories
+	Heads       Table[Head]        // how a pre-trained network is adapted to an episode
+	PairLosses  Table[PairLoss]    // of networks that compare pairs
+	Contexts    Table[Context]     // embeddings that depend on the whole support set
+	Labels      Table[Labels]      // what classes are called when images come one by one
+
+	StoryMemories Table[StoryMemory] // that a Memory Network's hops read
+
+	Images     Table[Images] // data sets of images
+	Splits     Table[Split]  // of a folder's classes
+	Tasks      Table[Task]   // on sequences
+	StoryData  Table[StoryData]
+	Optimizers Table[Optimizer]
+	Schedules  Table[Schedule]
+}
+
+// The families, as the tags of configurations name them. A question mark after a family's name adds the kind "none".
+const (
+	familyNone = "?"
+	kindNone   = "none"
+)
+
+// The names of parts that are another part's default, or stand in several tables. Those of the others stand in their row.
+const (
+	kindConv4             = "conv4"
+	kindCosine            = "cosine"
+	kindDNC               = "dnc"
+	kindKeyValue          = "keyvalue"
+	kindLinear            = "linear"
+	kindLRUA              = "lrua"
+	kindLSTM              = "lstm"
+	kindNTM               = "ntm"
+	kindPrototype         = "prototype"
+	kindRelation          = "relation"
+	kindShare             = "share"
+	kindSquaredEuclidean  = "squared-euclidean"
+	kindVerification      = "verification"
+	kindWeightedManhattan = "weighted-manhattan"
+)
+
+// A Family is a table and what it is called.
+type Family struct {
+	Name string // as tags name it: "memory"
+	Doc  string // a sentence
+	Rows []Info
+}
+
+type family struct {
+	name, doc string
+	rows      rows
+}
+
+func (p *Parts) families() []family {
+	return []family{
+		{"few-shot network", "networks that learn to classify from episodes, pairs or labelled images", &p.FewShot},
+		{"through-time network", "networks that are shown an episode image by image", &p.ThroughTime},
+		{"sequence network", "networks on sequence tasks", &p.Sequential},
+		{"story network", "networks that answer questions about stories", &p.Stories},
+		{"memory", "memories that are written with keys and values and answer queries", &p.Memories},
+		{"recurrent memory", "memories that a controller drives step by step", &p.Recurrent},
+		{"story memory", "memories that a Memory Network's hops read", &p.StoryMemories},
+		{"controller", "what drives a recurrent memory", &p.Controllers},
+		{"metric", "how a memory compares queries with keys", &p.Metrics},
+		{"encoder", "an input to an embedding", &p.Encoders},
+		{"head", "how a pre-trained network is adapted to an episode", &p.Heads},
+		{"pair loss", "losses of networks that compare pairs", &p.PairLosses},
+		{"context", "embeddings that depend on the whole support set", &p.Contexts},
+		{"labels", "what classes are called when images come one by one", &p.Labels},
+		{"images", "data sets of images", &p.Images},
+		{"split", "how the classes of a folder are split", &p.Splits},
+		{"task", "sequence tasks", &p.Tasks},
+		{"stories", "data sets of stories with questions", &p.StoryData},
+		{"optimizer", "optimisers", &p.Optimizers},
+		{"schedule", "schedules of the learning rate", &p.Schedules},
+	}
+}
+
+// Families lists the tables with their rows.
+func (p *Parts) Families() []Family {
+	var out []Family
+	for _, f := range p.families() {
+		out = append(out, Family{f.name, f.doc, f.rows.infos()})
+	}
+	return out
+}
+
+func (p *Parts) family(name string) rows {
+	all := p.families()
+	i := slices.IndexFunc(all, func(f family) bool { return f.name == name })
+	if i < 0 {
+		panic("registry: a tag names the family " + name + ", which is none")
+	}
+	return all[i].rows
+}
+
+// Kinds implements [schema.Catalog].
+func (p *Parts) Kinds(family string) []schema.Kind {
+	family, optional := strings.CutSuffix(family, familyNone)
+	var out []schema.Kind
+	for _, i := range p.family(family).infos() {
+		out = append(out, schema.Kind{Name: i.Name, Doc: i.Doc})
+	}
+	if optional {
+		out = append(out, schema.Kind{Name: kindNone, Doc: "nothing"})
+	}
+	return out
+}
+
+// Config implements [schema.Catalog].
+func (p *Parts) Config(family, kind string) any {
+	family, optional := strings.CutSuffix(family, familyNone)
+	if optional && kind == kindNone {
+		return &struct{}{}
+	}
+	return p.family(family).config(kind)
+}
+
+// A Settler is a configuration that leaves something to the machine on which a run starts. Settle fixes it there, before the
+// configuration is written to the run folder, so that a run that is resumed or tested elsewhere does not decide it again.
+type Settler interface{ Settle() error }
+
+// None is the default of a section that need not be given.
+func None() schema.Section { return schema.NewSection(kindNone, nil) }
+
+// IsNone reports whether a section is of the kind "none".
+func IsNone(s *schema.Section) bool { return s.Kind() == kindNone }
+
+// Standard returns the tables with Engram's own parts.
+func Standard() *Parts {
+	p := &Parts{}
+	p.Encoders.Add(encoders()...)
+	p.Metrics.Add(metrics()...)
+	p.Memories.Add(memories(p)...)
+	p.Recurrent.Add(recurrent()...)
+	p.Controllers.Add(controllers()...)
+	p.FewShot.Add(metricBased(p)...)
+	p.FewShot.Add(adaptive(p)...)
+	p.FewShot.Add(transferred(p)...)
+	p.ThroughTime.Add(throughTime(p)...)
+	p.Sequential.Add(sequential(p)...)
+	p.Stories.Add(stories(p)...)
+	p.StoryMemories.Add(storyMemories()...)
+	p.Heads.Add(heads()...)
+	p.PairLosses.Add(pairLosses()...)
+	p.Contexts.Add(contexts()...)
+	p.Labels.Add(labels()...)
+	p.Images.Add(images(p)...)
+	p.Splits.Add(splits()...)
+	p.Tasks.Add(tasks()...)
+	p.StoryData.Add(storyData()...)
+	p.Optimizers.Add(optimizers()...)
+	p.Schedules.Add(schedules()...)
+	return p
+}

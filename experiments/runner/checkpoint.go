@@ -1,0 +1,113 @@
+package runner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/engram-go/engram/nn"
+)
+
+// progress is the part of a checkpoint that is not tensors.
+type progress struct {
+	Step      int64   // steps done
+	Best      float64 // validation score of the best model
+	BestStep  int64   // 0 before there is one
+	Validated int64   // the step of the last validation
+	Stale     int64   // validations since the best one
+	Seconds   float64 // of training
+}
+
+func (p progress) notes() map[string]string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // numbers that are finite always marshal
+	}
+	return map[string]string{"progress": string(text)}
+}
+
+// checkpoint returns the path of a checkpoint: 0 is the last one, 1 the one before it.
+func (f Folder) checkpoint(age int) string {
+	name := fileCheckpoint
+	if age > 0 {
+		name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ".safetensors"), age, ".safetensors")
+	}
+	return f.path(name)
+}
+
+// checkpoints returns how many checkpoints there are to continue from, counting one whose place is empty because a run was
+// killed while it moved them.
+func (f Folder) checkpoints() (n int) {
+	for age := range 1 << 10 {
+		if _, err := os.Stat(f.checkpoint(age)); err == nil {
+			n = age + 1
+		} else if age > 0 {
+			break
+		}
+	}
+	return n
+}
+
+// saveCheckpoint writes parameters, optimiser and progress, and keeps as many checkpoints as it is told, this one among them.
+func (f Folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress, keep int) error {
+	state := append(nn.WithPrefix("model.", ps.State()), nn.WithPrefix("optimizer.", opt.State())...)
+	// It is written before any other is moved, so that a full disk costs none of them.
+	fresh := f.path("." + fileCheckpoint)
+	err := nn.Save(fresh, state, p.notes())
+	for age := keep - 1; age > 0 && err == nil; age-- {
+		if err = os.Rename(f.checkpoint(age-1), f.checkpoint(age)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = os.Rename(fresh, f.checkpoint(0))
+	}
+	if err != nil {
+		_ = os.Remove(fresh)
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}
+
+// loadCheckpoint reads the last checkpoint that is undamaged, and skips damaged ones, which it reports.
+func (f Folder) loadCheckpoint(ps *nn.Params, opt nn.Optimizer, tell func(string)) (p progress, err error) {
+	var damaged []error
+	var paths []string
+	for age := range f.checkpoints() {
+		path := f.checkpoint(age)
+		state, err := nn.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if errors.Is(err, nn.ErrDamaged) {
+			damaged, paths = append(damaged, err), append(paths, path)
+			continue
+		}
+		if err == nil {
+			err = restore(state, ps, opt, &p)
+		}
+		if err != nil {
+			return p, fmt.Errorf("checkpoint %s: %w", path, err)
+		}
+		for i, d := range damaged {
+			tell(fmt.Sprintf("%v; continuing from the checkpoint before it, of step %d", d, p.Step))
+			_ = os.Remove(paths[i]) // so that it does not take the place of an undamaged one
+		}
+		return p, nil
+	}
+	return p, fmt.Errorf("checkpoint: all are damaged, so the run cannot continue; start it again in another folder: %w", errors.Join(damaged...))
+}
+
+// restore puts a checkpoint's content where it belongs.
+func restore(state *nn.State, ps *nn.Params, opt nn.Optimizer, p *progress) error {
+	if err := json.Unmarshal([]byte(state.Notes["progress"]), p); err != nil {
+		return fmt.Errorf("has no progress note: %w", err)
+	}
+	if err := ps.Load(state.Sub("model.")); err != nil {
+		return err
+	}
+	return opt.Load(state.Sub("optimizer."))
+}

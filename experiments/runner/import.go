@@ -1,0 +1,121 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/engram-go/engram/nn/weights"
+	"github.com/engram-go/engram/results"
+)
+
+// elsewhere stands for the data that imported parameters were trained on.
+const elsewhere = "elsewhere"
+
+// Import makes a run folder of an experiment around parameters from elsewhere, a file that [weights.Open] reads, and tests
+// them as [Run] tests what it has trained. With a nil map the names are guessed; the reporter is told which parameter takes
+// which tensor. Nothing is written where the file does not fit the network.
+func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	if err := r.folder.vacant(); err != nil {
+		return nil, err
+	}
+	f, err := weights.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range f.Notes {
+		r.options.Reporter.Note(note)
+	}
+	if m == nil {
+		m = weights.Guess(r.params, f)
+	}
+	for _, pair := range m.Pairs(r.params) {
+		r.options.Reporter.Note(pair)
+	}
+	if err := weights.Load(r.params, f, m); err != nil {
+		return nil, err
+	}
+	// The configuration comes last: it makes the folder a run's, and one without the record would be trained.
+	if err := os.MkdirAll(string(r.folder), 0o755); err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	if err := r.saveModel(); err != nil {
+		return nil, err
+	}
+	if err := weights.WriteRecord(r.folder.path(fileImport), f.Source, m); err != nil {
+		return nil, err
+	}
+	unlock, err := r.create()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	r.source = &f.Source
+	return r.finish(ctx, false)
+}
+
+// GuessMap returns the map that [Import] would guess.
+func GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.Map, error) {
+	o.fill(c.Name)
+	f, err := weights.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	return weights.Guess(r.params, f), nil
+}
+
+// Export writes the model of a run folder to a safetensors file, under the names that a map has for its parameters; with a
+// nil map under Engram's own.
+func Export(dir, path string, m *weights.Map) error {
+	f, err := weights.Open(Folder(dir).path(fileModel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s holds no %s: it is no run folder, or its run has no model yet", dir, fileModel)
+	}
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		m = &weights.Map{}
+	}
+	return weights.Export(path, f, m)
+}
+
+// source returns where the folder's parameters came from, and nil where they were trained here.
+func (f Folder) source() (*weights.Source, error) {
+	s, err := weights.ReadRecord(f.path(fileImport))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// imported is what stands for the training of parameters from elsewhere.
+func (r *run) imported() *results.Training {
+	return &results.Training{
+		Ended: "imported, not trained here", Imported: fmt.Sprintf("%s, SHA-256 %s", r.source.File, r.source.SHA256), Parameters: r.params.Count(),
+	}
+}
+
+// disown takes off figures what the experiment file says of training, of parameters that were not trained by it.
+func disown(figures []results.Figure) {
+	for i := range figures {
+		p := &figures[i].Protocol
+		p.TrainedOn, p.TrainWay, p.TrainShot = elsewhere, 0, 0
+	}
+}

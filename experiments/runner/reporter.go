@@ -1,0 +1,72 @@
+package runner
+
+import (
+	"time"
+
+	"github.com/engram-go/engram/experiments/measure"
+)
+
+// A Reporter receives progress events. Its methods are called one after another.
+type Reporter interface {
+	// Starting comes once, with what is about to be trained.
+	Starting(Start)
+	// Step comes after every training step.
+	Step(Step)
+	// Validated comes after every validation.
+	Validated(Validated)
+	measure.Progress
+	// Note is a line that the user should see.
+	Note(line string)
+}
+
+// Start says what is about to be trained.
+type Start struct {
+	Name       string
+	Folder     string
+	Parameters int64
+	Steps      int64           // at most
+	Done       int64           // by the run that is resumed
+	Batch      int             // examples per step
+	Measure    measure.Measure // that steps and validations are scored in
+	Device     string
+	Threads    int
+}
+
+// Step is one training step.
+type Step struct {
+	Step     int64 // counted from one
+	Loss     float64
+	Score    float64 // of the step's batch
+	Rate     float64 // learning rate
+	Examples float64 // per second, smoothed
+	Left     time.Duration
+}
+
+// Validated is one validation.
+type Validated struct {
+	Step     int64
+	Score    float64
+	Interval float64 // half of the 95 % interval
+	Best     bool    // better than all before
+}
+
+// Silent is a Reporter that says nothing.
+type Silent struct{}
+
+// Starting implements [Reporter].
+func (Silent) Starting(Start) {}
+
+// Step implements [Reporter].
+func (Silent) Step(Step) {}
+
+// Validated implements [Reporter].
+func (Silent) Validated(Validated) {}
+
+// Testing implements [Reporter].
+func (Silent) Testing(string, int) {}
+
+// Tested implements [Reporter].
+func (Silent) Tested(int) {}
+
+// Note implements [Reporter].
+func (Silent) Note(string) {}

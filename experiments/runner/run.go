@@ -1,0 +1,421 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/engram-go/engram/experiments/measure"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/nn/weights"
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Options are what a run needs beside its configuration. The zero value works.
+type Options struct {
+	// Out is the run folder; empty stands for runs/NAME/DATE-TIME, with a number where that is taken.
+	Out string
+	// Data is where data sets are looked for first; see dataset.Find.
+	Data string
+	// Reporter receives progress; nil stands for Silent.
+	Reporter Reporter
+	// Build is recorded in the result.
+	Build results.Build
+	// unique makes another run folder where Out is taken.
+	unique bool
+}
+
+func (o *Options) fill(name string) {
+	if o.Out == "" {
+		o.Out, o.unique = filepath.Join("runs", name, time.Now().Format("20060102-150405")), true
+	}
+	if o.Reporter == nil {
+		o.Reporter = Silent{}
+	}
+	if o.Build.LibTorch == "" {
+		o.Build.LibTorch = tensor.Version()
+	}
+	if o.Build.Go == "" {
+		o.Build.Go = runtime.Version()
+	}
+}
+
+// run is an experiment under way.
+type run struct {
+	config  *Config
+	options Options
+	folder  Folder
+	device  tensor.Device
+	params  *nn.Params
+	threads int             // that are computed on
+	source  *weights.Source // nil where the parameters are trained here
+	course  Course
+	tests   []measure.Test
+}
+
+// Run trains and tests an experiment in a new run folder. A cancelled context stops it after the current step, with a
+// checkpoint from which [Resume] continues; the error then wraps the context's.
+//
+// The number of threads, [Config.Threads], is set for the whole process: of two runs in one process the later one sets it
+// for both.
+func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
+	o.fill(c.Name)
+	if !o.unique { // before any data is loaded
+		if err := Folder(o.Out).free(); err != nil {
+			return nil, err
+		}
+	}
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	unlock, err := r.create()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return r.finish(ctx, false)
+}
+
+// Create makes the run folder of a run that is to be started later, by [Resume]. One that is there already is left as it is
+// where its configuration is the same, and refused where it is another.
+func Create(dir string, c *Config) error {
+	r := &run{config: c, folder: Folder(dir)}
+	device, err := tensor.ParseDevice(c.Device)
+	if err == nil {
+		err = r.settle(device)
+	}
+	if err != nil {
+		return err
+	}
+	want, err := c.Encode()
+	if err != nil {
+		return err
+	}
+	have, err := os.ReadFile(r.folder.path(fileConfig))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		unlock, err := r.create()
+		if err == nil {
+			unlock()
+		}
+		return err
+	case err != nil:
+		return fmt.Errorf("run folder: %w", err)
+	case !bytes.Equal(have, want):
+		return fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", dir)
+	}
+	return nil
+}
+
+// Resume continues a run from its last checkpoint, or from its beginning where it has none, and ends with the result that it
+// would have had uninterrupted. c is the configuration of the run folder.
+func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
+	o.Out = dir
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	unlock, err := r.folder.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return r.finish(ctx, r.folder.checkpoints() > 0)
+}
+
+// Retest makes the tests of a run folder whose training has ended anew, as c says, and replaces its configuration and its
+// result. Where training has not ended the error says so.
+func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
+	o.Out = dir
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	unlock, err := r.folder.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	training, err := r.trained()
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.Encode()
+	if err == nil {
+		err = nn.WriteFile(r.folder.path(fileConfig), bytes.NewReader(text))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	return r.conclude(ctx, training)
+}
+
+// Evaluate tests the model of a run folder as c says. The result has the figures; it is kept below the run folder under a name,
+// unless the name is empty.
+func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*results.Result, error) {
+	o.Out = dir
+	o.fill(c.Name)
+	r, err := prepare(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.params.Free()
+	training, err := r.trained()
+	if err != nil && !errors.Is(err, errUntrained) {
+		return nil, err
+	}
+	if training == nil {
+		training = &results.Training{Ended: "under way when it was evaluated", Parameters: r.params.Count()}
+	}
+	if err := r.loadModel(); err != nil {
+		return nil, err
+	}
+	figures, err := r.testAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	result := r.result(figures, *training, text)
+	if name == "" {
+		return result, nil
+	}
+	kept := Folder(filepath.Join(dir, folderEvals, name))
+	if err := os.MkdirAll(string(kept), 0o755); err != nil {
+		return nil, fmt.Errorf("evaluation: %w", err)
+	}
+	return result, kept.writeResult(result)
+}
+
+// prepare loads the data, builds the network and makes the tests: all that can fail before the run folder is made.
+func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
+	r, err := load(ctx, c, o)
+	if err != nil {
+		return nil, err
+	}
+	if r.tests, err = c.Work.Tests(ctx, o.from(c)); err != nil {
+		r.params.Free()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (o *Options) from(c *Config) Source {
+	return Source{Given: o.Data, Seed: c.Seed, Note: o.Reporter.Note}
+}
+
+// load loads the data and builds the network.
+func load(ctx context.Context, c *Config, o Options) (*run, error) {
+	r, err := assemble(c, o, func() error { return c.Work.Load(ctx, o.from(c)) })
+	if err == nil {
+		r.course = c.Work.Course(c.Schedule)
+	}
+	return r, err
+}
+
+// assemble builds the network once load has given it what it needs of the data.
+func assemble(c *Config, o Options, load func() error) (*run, error) {
+	r := &run{config: c, options: o, folder: Folder(o.Out)}
+	if err := r.folder.possible(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.source, err = r.folder.source(); err != nil {
+		return nil, err
+	}
+	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
+		return nil, err
+	}
+	if r.threads = c.Threads; r.threads == 0 {
+		r.threads = runtime.NumCPU()
+	}
+	tensor.SetThreads(r.threads)
+	if w, ok := c.Work.(Sharing); ok && w.Share(r.threads) {
+		tensor.SetThreads(1)
+	}
+	if err := r.settle(r.device); err != nil {
+		return nil, err
+	}
+	if err := load(); err != nil {
+		return nil, err
+	}
+	b := nn.NewBuilder(c.Seed, r.device)
+	r.params = b.Params()
+	if err := tensor.Do(func() error { return c.Work.Build(b) }); err != nil {
+		r.params.Free()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *run) settle(device tensor.Device) error {
+	if r.config.Settle == nil {
+		return nil
+	}
+	return r.config.Settle(device.String())
+}
+
+// finish trains, tests and writes the result.
+func (r *run) finish(ctx context.Context, resume bool) (_ *results.Result, err error) {
+	var training *results.Training
+	if r.source != nil {
+		training = r.imported()
+	} else if training, err = r.train(ctx, resume); err != nil {
+		return nil, r.full(err)
+	}
+	return r.conclude(ctx, training)
+}
+
+// full adds to the error of a full disk how to continue.
+func (r *run) full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w; what was saved is intact: make room, then continue with: engram resume %s", err, string(r.folder))
+	}
+	return err
+}
+
+// conclude tests the trained model and writes the result and its plots.
+func (r *run) conclude(ctx context.Context, training *results.Training) (_ *results.Result, err error) {
+	defer func() { err = r.full(err) }()
+	if err := r.loadModel(); err != nil {
+		return nil, err
+	}
+	figures, err := r.testAll(ctx)
+	if err != nil {
+		if interrupted := r.interrupted(err); interrupted != err {
+			return nil, interrupted
+		}
+		return nil, fmt.Errorf("%w\nthe trained model is saved: mend the test, then repeat the tests with: engram resume %s, and --set for what changes, as in --set test.0.query=5", err, string(r.folder))
+	}
+	config, err := os.ReadFile(r.folder.path(fileConfig))
+	if err != nil {
+		return nil, fmt.Errorf("run folder: %w", err)
+	}
+	result := r.result(figures, *training, config)
+	if err := r.folder.writeResult(result); err != nil {
+		return nil, err
+	}
+	if err := r.illustrate(ctx); err != nil {
+		r.options.Reporter.Note(fmt.Sprintf("the result is written, but not all of its plots: %v", err))
+	}
+	return result, nil
+}
+
+func (r *run) result(figures []results.Figure, training results.Training, config []byte) *results.Result {
+	return &results.Result{
+		Name: r.config.Name, About: r.config.About, Network: r.config.Network, Seed: r.config.Seed,
+		Figures: figures, Training: training, Build: r.options.Build, Machine: r.machine(), Config: string(config),
+	}
+}
+
+func (f Folder) writeResult(result *results.Result) error {
+	scores, err := result.EncodeScores()
+	if err == nil && scores != nil {
+		err = nn.WriteFile(f.path(fileScores), bytes.NewReader(scores))
+	}
+	if err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	text, err := result.Encode()
+	if err == nil {
+		err = nn.WriteFile(f.path(fileResult), bytes.NewReader(text))
+	}
+	if err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	return nil
+}
+
+func (r *run) saveModel() error {
+	if err := nn.Save(r.folder.path(fileModel), r.params.State(), map[string]string{"experiment": r.config.Name, "network": r.config.Network}); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
+func (r *run) loadModel() error {
+	state, err := r.folder.openModel()
+	if err != nil {
+		return err
+	}
+	if err := r.params.Load(state); err != nil {
+		return fmt.Errorf("model: %s is of another network than the configuration beside it: %w", r.folder.path(fileModel), err)
+	}
+	return nil
+}
+
+func (f Folder) openModel() (*nn.State, error) {
+	state, err := nn.Open(f.path(fileModel))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if _, resultErr := os.Stat(f.path(fileResult)); resultErr == nil {
+			return nil, fmt.Errorf("model: %s holds a result without its model, as the runs in results/runs do; to have the model, train it again: engram run %s --out ANOTHER", string(f), f.path(fileConfig))
+		}
+		return nil, fmt.Errorf("model: %s holds no %s: its training has not reached a model; continue it with: engram resume %[1]s", string(f), fileModel)
+	case errors.Is(err, nn.ErrDamaged):
+		return nil, fmt.Errorf("model: %w; train again in another folder", err)
+	case err != nil:
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	return state, nil
+}
+
+// testAll makes every test.
+func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
+	var figures []results.Figure
+	for _, t := range r.tests {
+		f, err := t.Run(ctx, r.device, r.options.Reporter)
+		if err != nil {
+			return nil, fmt.Errorf("test %s: %w", t.Name, err)
+		}
+		figures = append(figures, f...)
+	}
+	if r.source != nil {
+		disown(figures)
+	}
+	return figures, nil
+}
+
+// Interrupted is the error of a run whose context was cancelled. All that it had done is saved.
+type Interrupted struct {
+	Folder string // the run folder, for Resume
+	Err    error  // the context's
+}
+
+// Error implements error.
+func (e *Interrupted) Error() string {
+	return "interrupted; everything is saved, continue with: engram resume " + e.Folder
+}
+
+// Unwrap gives the context's error.
+func (e *Interrupted) Unwrap() error { return e.Err }
+
+// interrupted makes the error of a cancelled context say how to continue.
+func (r *run) interrupted(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &Interrupted{string(r.folder), err}
+	}
+	return err
+}
+
+func (r *run) machine() results.Machine {
+	return results.Machine{
+		CPU: tensor.Processor(), Cores: runtime.NumCPU(), Threads: r.threads, Device: r.device.String(),
+		OS: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}

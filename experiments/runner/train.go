@@ -1,0 +1,246 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/stream"
+	"github.com/engram-go/engram/tensor"
+)
+
+// trainer is the training loop's state.
+type trainer struct {
+	*run
+	opt      nn.Optimizer
+	progress progress
+	metrics  *metrics
+	started  time.Time // of this stretch
+	before   float64   // seconds of earlier stretches
+	saved    progress  // as of the last checkpoint
+	rate     float64   // examples a second, smoothed
+}
+
+// train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
+func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err error) {
+	if r.course.Steps > 0 && len(r.params.Trained()) == 0 {
+		return nil, errNothingToTrain
+	}
+	t := &trainer{run: r, opt: r.config.Optimizer(r.params)}
+	defer t.opt.Free()
+	if resume {
+		if t.progress, err = r.folder.loadCheckpoint(r.params, t.opt, r.options.Reporter.Note); err != nil {
+			return nil, err
+		}
+	}
+	if t.metrics, err = r.folder.openMetrics(t.progress.Step); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := t.metrics.close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("metrics: %w", closeErr)
+		}
+	}()
+	machine := r.machine()
+	r.options.Reporter.Starting(Start{
+		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: r.course.Steps,
+		Done: t.progress.Step, Batch: r.course.Batch, Measure: r.config.Work.Measure(), Device: machine.Device, Threads: machine.Threads,
+	})
+	t.started, t.before, t.saved = time.Now(), t.progress.Seconds, t.progress
+	ended, err := t.loop(ctx)
+	if err != nil {
+		return nil, err
+	}
+	training := &results.Training{
+		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: r.config.Work.Measure().Factor * t.progress.Best, Ended: ended,
+		Parameters: r.params.Count(), Seconds: math.Round(t.seconds()),
+	}
+	if w, ok := r.config.Work.(Bounded); ok {
+		if score, ok := w.Optimum(); ok {
+			training.Optimum = r.config.Work.Measure().Factor * score
+		}
+	}
+	return training, r.folder.writeTraining(training)
+}
+
+func (t *trainer) seconds() float64 { return t.before + time.Since(t.started).Seconds() }
+
+// patient reports whether validation still has a better model to hope for.
+func (t *trainer) patient() bool {
+	p := int64(t.config.Patience)
+	return p == 0 || t.progress.Stale < p
+}
+
+// loop takes steps, and says why it ended.
+func (t *trainer) loop(ctx context.Context) (ended string, err error) {
+	c, last := t.config.Saving, t.course.Steps
+	if err := t.validate(ctx); err != nil { // one that an interruption cut short
+		return "", err
+	}
+	for batch := range t.config.Work.Batches(ctx, t.progress.Step) {
+		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil {
+			break
+		}
+		began := time.Now()
+		s, err := t.step(batch)
+		if err != nil {
+			return "", err
+		}
+		t.progress.Step++
+		t.pace(float64(t.course.Batch)/time.Since(began).Seconds(), &s)
+		t.options.Reporter.Step(s)
+		if s.Step%int64(c.Report) == 0 || s.Step == 1 {
+			if err := t.metrics.line(map[string]any{
+				"step": s.Step, "loss": s.Loss, t.config.Work.Measure().Name: s.Score, "rate": s.Rate,
+				"examples_per_second": round(s.Examples), "seconds": round(t.seconds()),
+			}); err != nil {
+				return "", err
+			}
+		}
+		if err := t.validate(ctx); err != nil {
+			return "", err
+		}
+		if t.progress.Step%int64(c.Save) == 0 {
+			if err := t.save(); err != nil {
+				return "", err
+			}
+		}
+	}
+	if err := t.save(); err != nil {
+		return "", err
+	}
+	switch {
+	case t.progress.Step < last && t.patient():
+		return "", t.interrupted(ctx.Err())
+	case t.progress.Validated == 0: // no validation, or no step to validate
+		t.progress.BestStep = t.progress.Step
+		if err := t.saveModel(); err != nil {
+			return "", err
+		}
+	case t.progress.Step < last:
+		return fmt.Sprintf("no better model in %d validations", t.progress.Stale), nil
+	}
+	return "all steps done", nil
+}
+
+// step takes one optimiser step.
+func (t *trainer) step(b Batch) (out Step, err error) {
+	n := t.progress.Step
+	rate := t.config.Rate * t.course.Schedule(n)
+	err = tensor.Do(func() error {
+		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n)), Carried: t.config.Clip.Carried}
+		var grads []*tensor.Tensor
+		var loss *tensor.Tensor
+		var score float64
+		if d, ok := b.(Derived); ok {
+			grads, loss, score = d.Gradients(pass, t.device)
+		} else {
+			loss, score = b.Loss(pass, t.device)
+			grads = tensor.Grad(loss, t.params.Tensors()...)
+		}
+		out = Step{Step: n + 1, Loss: loss.Float(), Score: score, Rate: rate}
+		if norm := nn.GlobalNorm(grads); !finite(out.Loss) || !finite(norm) {
+			return t.diverged(out.Loss, norm)
+		}
+		if clip := t.config.Clip; clip.Value > 0 {
+			grads = nn.ClipByValue(grads, clip.Value)
+		}
+		if clip := t.config.Clip; clip.Each > 0 {
+			grads = nn.ClipEachByNorm(grads, clip.Each)
+		}
+		if clip := t.config.Clip; clip.Norm > 0 {
+			grads = nn.ClipByNorm(grads, clip.Norm)
+		}
+		t.opt.Step(grads, rate)
+		return nil
+	})
+	return out, err
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// diverged reports a step whose loss or gradient norm is not finite. The step has changed nothing but running statistics, and
+// the last checkpoint is from before it.
+func (t *trainer) diverged(loss, norm float64) error {
+	good := "no checkpoint had been written"
+	if t.saved.Step > 0 {
+		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", t.saved.Step, t.folder.path(fileCheckpoint))
+	}
+	return fmt.Errorf("step %d: training diverged (loss %g, gradient norm %g); %s; try a lower optimizer.rate, or train.clip.norm",
+		t.progress.Step+1, loss, norm, good)
+}
+
+// pace estimates the speed of training and the time that is left.
+func (t *trainer) pace(now float64, s *Step) {
+	if t.rate == 0 {
+		t.rate = now
+	}
+	t.rate += (now - t.rate) * .05
+	s.Examples = t.rate
+	left := float64(t.course.Steps-t.progress.Step) * float64(t.course.Batch) / t.rate
+	s.Left = time.Duration(left * float64(time.Second)).Round(time.Second)
+}
+
+// validate measures the network where a validation is due, and keeps it where it is the best so far.
+func (t *trainer) validate(ctx context.Context) error {
+	step := t.progress.Step
+	every := t.course.Every
+	if every == 0 || step == 0 || step%every != 0 && step != t.course.Steps || t.progress.Validated == step {
+		return nil
+	}
+	scores, err := t.config.Work.Validate(ctx, t.device)
+	if err == nil {
+		for i, s := range scores {
+			if !finite(s) {
+				err = fmt.Errorf("%s %d scored %g: the network's output is not finite; try a lower optimizer.rate", t.config.Work.Measure().Of, i+1, s)
+				break
+			}
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			return fmt.Errorf("validation: %w", err)
+		}
+		if saveErr := t.save(); saveErr != nil {
+			return saveErr
+		}
+		return t.interrupted(err)
+	}
+	mean, half := results.MeanInterval(scores)
+	score := t.config.Work.Measure()
+	report := Validated{Step: step, Score: mean, Interval: half, Best: t.progress.BestStep == 0 || score.Better(mean, t.progress.Best)}
+	t.progress.Validated = step
+	t.progress.Stale++
+	if report.Best {
+		t.progress.Best, t.progress.BestStep, t.progress.Stale = mean, step, 0
+		if err := t.saveModel(); err != nil {
+			return err
+		}
+	}
+	if w, ok := t.config.Work.(Observer); ok {
+		w.Validated()
+	}
+	t.options.Reporter.Validated(report)
+	line := map[string]any{"step": step, "validation_" + score.Name: mean, "best": report.Best, "seconds": round(t.seconds())}
+	if finite(half) { // that of a single example is not
+		line["interval"] = half
+	}
+	return t.metrics.line(line)
+}
+
+// save writes the checkpoint of the current step.
+func (t *trainer) save() error {
+	p := t.progress
+	if p.Step > 0 && p.Step == t.saved.Step && p.Validated == t.saved.Validated {
+		return nil
+	}
+	p.Seconds = t.seconds()
+	if err := t.folder.saveCheckpoint(t.params, t.opt, p, t.config.Keep); err != nil {
+		return err
+	}
+	t.saved = p
+	return nil
+}

@@ -1,0 +1,171 @@
+// Package runner trains, tests and records a run, whatever it is that learns: it owns seeds, schedule, clipping, checkpoints,
+// progress, early stopping and the run folder. It imports no network; what is trained is [Work].
+package runner
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/engram-go/engram/experiments/measure"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results/plot"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Source says where data comes from and who is told about it.
+type Source struct {
+	// Given is the folder in which data sets are looked for first; see dataset.Find.
+	Given string
+	// Seed is the run's.
+	Seed uint64
+	// Note receives what the user should know.
+	Note func(string)
+}
+
+// Work is an experiment as the runner sees it: data, a network, and what is measured. The runner calls Load, Build and Tests in
+// this order, once each, and then the others.
+type Work interface {
+	// Load gets the data and makes the samplers of training and validation.
+	Load(ctx context.Context, from Source) error
+	// Build makes the network, its parameters with b. It is called in a scope.
+	Build(b *nn.Builder) error
+	// Tests makes every test, with its data and its sampler, so that whatever is wrong with one is found before training.
+	Tests(ctx context.Context, from Source) ([]measure.Test, error)
+	// Course says how long training takes; schedule is the file's, for a number of steps or of epochs.
+	Course(schedule func(units int64) nn.Schedule) Course
+	// Batches gives the training data of the steps from first on, without end; the sequence ends when ctx does.
+	Batches(ctx context.Context, first int64) iter.Seq[Batch]
+	// Validate returns the score of each validation example, always of the same ones. It is not called where Course has no
+	// validations.
+	Validate(ctx context.Context, on tensor.Device) ([]float64, error)
+	// Measure is what batches and validations are scored in.
+	Measure() measure.Measure
+	// Show returns plots of what the trained network does, and samples for a person to read; both may be nil.
+	Show(ctx context.Context, on tensor.Device) (plots []Plot, samples []byte, err error)
+}
+
+// The capabilities that [Work] may have beside.
+type (
+	// Bounded work may know the mean score of the best predictor that is possible on the validation examples.
+	Bounded interface {
+		Optimum() (score float64, ok bool)
+	}
+	// Sharing work uses the cores for several examples at the same time and not for one operation.
+	Sharing interface {
+		// Share is told the number of cores before the network is built, and says whether it uses them so.
+		Share(cores int) bool
+	}
+	// Observer is told when a validation has been counted, before the next step; what it keeps lies in the network's buffers.
+	Observer interface{ Validated() }
+	// Resizing work takes from a saved model what the data tells otherwise, for a model that is used without its data.
+	Resizing interface{ Resize(model *nn.State) error }
+)
+
+// Course is how training goes on, once the data is known.
+type Course struct {
+	Steps    int64 // at most
+	Batch    int   // examples per step
+	Every    int64 // steps between validations; 0 for none
+	Schedule nn.Schedule
+}
+
+// Batch is the training data of one step.
+type Batch interface {
+	// Loss returns what training makes smaller, and the batch's mean score. It is called in a scope.
+	Loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
+}
+
+// Derived is a batch that brings its own gradient.
+type Derived interface {
+	Batch
+	// Gradients is called instead of Loss. It returns the gradient of each trained parameter (nil: none), the loss, and the
+	// batch's mean score.
+	Gradients(p *nn.Pass, on tensor.Device) (grads []*tensor.Tensor, loss *tensor.Tensor, score float64)
+}
+
+// LossFunc is a [Batch] that is a function.
+type LossFunc func(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
+
+// Loss implements [Batch].
+func (f LossFunc) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return f(p, on) }
+
+// Batches gives what a sampler draws as the training data of steps.
+func Batches[B any](drawn iter.Seq[B], as func(B) Batch) iter.Seq[Batch] {
+	return func(yield func(Batch) bool) {
+		for b := range drawn {
+			if !yield(as(b)) {
+				return
+			}
+		}
+	}
+}
+
+// Loop are the keys of train that every experiment file has.
+type Loop struct {
+	Batch    int `yaml:"batch" min:"0" doc:"examples per step: episodes, sequences, or the images of a classifier; 0 stands for the usual number"`
+	Steps    int `yaml:"steps" min:"0" doc:"the most optimiser steps; 0 tests the network as it is initialised"`
+	Saving   `yaml:",inline"`
+	Prefetch int `yaml:"prefetch" min:"1" doc:"batches prepared ahead"`
+}
+
+// Saving are the keys of train about gradients, reports and checkpoints.
+type Saving struct {
+	Clip   Clip `yaml:"clip"`
+	Report int  `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`
+	Save   int  `yaml:"save" min:"1" doc:"steps between checkpoints"`
+	Keep   int  `yaml:"keep" min:"1" doc:"how many of the last checkpoints are kept; where one is damaged, a run continues from the one before"`
+}
+
+// Clip bounds the gradient. Zero leaves it as it is.
+type Clip struct {
+	Value   float64 `yaml:"value" min:"0" doc:"the largest absolute value of an element"`
+	Carried float64 `yaml:"carried" min:"0" doc:"elementwise clip of the gradient that is carried back from one time step to the one before"`
+	Each    float64 `yaml:"each" min:"0" doc:"the largest norm of each parameter's gradient"`
+	Norm    float64 `yaml:"norm" min:"0" doc:"the largest norm of all gradients together"`
+}
+
+// Selection are the keys of validation that every experiment file has: how the best model is chosen, on validation data
+// only.
+type Selection struct {
+	Every    int `yaml:"every" min:"1" doc:"steps between validations"`
+	Patience int `yaml:"patience" min:"0" doc:"validations without a better one before training stops; 0 means never"`
+}
+
+// Course is the course of training that counts steps; validated tells whether there are validations.
+func (l Loop) Course(s Selection, validated bool, schedule func(units int64) nn.Schedule) Course {
+	c := Course{Steps: int64(l.Steps), Batch: l.Batch, Schedule: schedule(int64(l.Steps))}
+	if validated {
+		c.Every = int64(s.Every)
+	}
+	return c
+}
+
+// Plot is a figure and the name of its files, without the ending.
+type Plot struct {
+	Name string
+	plot.Figure
+}
+
+// Config is an experiment that has been planned.
+type Config struct {
+	Name, About string
+	Seed        uint64
+	Network     string // its kind
+	Device      string // as tensor.ParseDevice reads it
+	Threads     int    // 0 for all cores
+
+	Saving
+	Patience  int
+	Optimizer func(ps *nn.Params) nn.Optimizer
+	Rate      float64
+	Schedule  func(units int64) nn.Schedule
+	Work      Work
+
+	// Settle fixes what a file may leave to the machine on which a run starts, such as precision: auto, before Encode.
+	Settle func(device string) error
+	// Encode returns the resolved experiment file: every key with its value.
+	Encode func() ([]byte, error)
+}
+
+var errNothingToTrain = errors.New("the network has nothing to train; test it as it is with train.steps: 0")
