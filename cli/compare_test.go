@@ -35,7 +35,7 @@ func TestCompare(t *testing.T) {
 
 // Experiments are compared over seeds, paired by seed; seeds of one experiment are not.
 func TestCompareExperiments(t *testing.T) {
-	runs := filepath.Join("..", "..", "results", "runs")
+	runs := filepath.Join("..", "results", "runs")
 	code, out, stderr := engram(t.Context(), []string{"compare", filepath.Join(runs, "ntm-copy"), filepath.Join(runs, "lstm-copy")})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Regexp(t, `test +ntm-copy, 5 seeds +lstm-copy, 2 seeds +difference`, out)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 func TestTableOfOwnRuns(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"ntm-copy", "protonet-omniglot"} {
-		require.NoError(t, os.CopyFS(filepath.Join(dir, "runs", name), os.DirFS(filepath.Join("..", "..", "results", "runs", name))))
+		require.NoError(t, os.CopyFS(filepath.Join(dir, "runs", name), os.DirFS(filepath.Join("..", "results", "runs", name))))
 	}
 	code, out, stderr := engram(t.Context(), []string{"table", filepath.Join(dir, "runs")})
 	require.Equal(t, exitOK, code, stderr)
