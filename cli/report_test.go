@@ -17,7 +17,13 @@ func TestReport(t *testing.T) {
 	assert.Equal(t, out+"\n", stdout)
 	text, err := os.ReadFile(out)
 	require.NoError(t, err)
-	assert.Contains(t, string(text), "5 runs, ", "a run that is given twice stands once")
+	assert.Contains(t, string(text), "5 runs, ", "a run that is given twice is counted once")
+
+	assert.NotContains(t, string(text), "not run", "models of the paper that are not among the runs")
+
+	code, stdout, stderr = engram(t.Context(), []string{"report", run, "-o", "-"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, stdout, "<title>Engram: results</title>")
 
 	code, _, stderr = engram(t.Context(), []string{"report", t.TempDir(), "--out", out})
 	assert.Equal(t, exitFailure, code)

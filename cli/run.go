@@ -241,7 +241,7 @@ func printResults(w io.Writer, all []*results.Result) error {
 				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.TrainNetworks)
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %s\t%s\n",
-				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Pairs, p.Sequences, p.Questions), f.Metric, strings.TrimRight(fmt.Sprintf("%.2f ± %.2f %s", f.Value, f.Interval, unit), " "), protocol)
+				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Pairs, p.Sequences, p.Questions), f.Metric, strings.TrimRight(f.Text()+" "+unit, " "), protocol)
 		}
 	}
 	return tw.Flush()

@@ -13,6 +13,7 @@ import (
 	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/experiments/sweep"
+	"github.com/engram-go/engram/results"
 )
 
 // sweepFlags are those of sweep alone.
@@ -20,6 +21,7 @@ type sweepFlags struct {
 	out     string
 	workers int
 	on      string
+	tests   string
 	dryRun  bool
 	needs   experiments.Slurm
 	poll    time.Duration
@@ -38,8 +40,11 @@ func newSweep(tool *experiments.Tool) *cobra.Command {
 		Use:   "sweep FILE",
 		Short: "Run all runs of an experiment file's matrix",
 		Long: `Sweep runs every run of the matrix of an experiment file, as many at a time as fit the cores. All are checked before the
-first one starts. A run that fails does not keep the others from theirs. Ctrl-C saves them all; the same command again goes
-on with those that are not finished, and tries those again that failed.
+first one starts. A failed run does not stop the others. Ctrl-C saves them all; the same command again continues those that are
+not finished, and retries those that failed.
+
+At the end it ranks the experiments by their validation score, the mean over seeds. Test figures are printed only for the best one,
+since choosing by test figures would be selection on test classes; see --tests.
 
 With --on slurm the runs are the elements of a job array. They are followed until all are finished; a job that was pre-empted,
 or ended before its run did, is submitted again and goes on from the checkpoint. The program and the folders must be found
@@ -51,6 +56,9 @@ under the same paths on every node. Ctrl-C leaves the jobs to themselves, and th
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if own.on != onHere && own.on != onSlurm {
 				return usageError{fmt.Errorf("--on %s: want %s or %s", own.on, onHere, onSlurm)}
+			}
+			if _, ok := shownTests[own.tests]; !ok {
+				return usageError{fmt.Errorf("--tests %s: want none, best or all", own.tests)}
 			}
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -65,6 +73,7 @@ under the same paths on every node. Ctrl-C leaves the jobs to themselves, and th
 	f.StringVar(&own.out, "out", "", "folder of the run folders (default runs/NAME)")
 	f.IntVar(&own.workers, "workers", 0, "runs at a time on this machine (default as many as fit its cores)")
 	f.StringVar(&own.on, "on", onHere, "where to run: here or slurm")
+	f.StringVar(&own.tests, "tests", "best", "whose test figures to print: none, best (the experiment that is best on validation) or all")
 	f.BoolVar(&own.dryRun, "dry-run", false, "print what would be run, of slurm the job script, and run nothing")
 	f.StringVar(&own.needs.Partition, "partition", "", "of slurm: the partition")
 	f.StringVar(&own.needs.Time, "time", "", "of slurm: the time of a job, as sbatch reads it")
@@ -147,7 +156,7 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 	}
 	all, err := sweep.Results(runs)
 	if err == nil {
-		err = flags.print(cmd, all)
+		err = s.print(cmd, flags, all)
 	}
 	if err != nil {
 		return err
@@ -162,6 +171,25 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 	}
 	return nil
 }
+
+// print prints the results as JSON, or ranked by validation.
+func (s *sweepFlags) print(cmd *cobra.Command, flags *runFlags, all []*results.Result) error {
+	if flags.json {
+		return flags.print(cmd, all)
+	}
+	var runs []results.Run
+	for _, r := range all {
+		runs = append(runs, results.Run{Result: r})
+	}
+	t, err := results.SweepTable(runs, shownTests[s.tests])
+	if err == nil {
+		_, err = fmt.Fprint(cmd.OutOrStdout(), t.Plain())
+	}
+	return err
+}
+
+// shownTests are the values of --tests.
+var shownTests = map[string]results.ShowTests{"none": results.TestsOfNone, "best": results.TestsOfBest, "all": results.TestsOfAll}
 
 // fill takes what the flags leave open from the file.
 func (s *sweepFlags) fill(cmd *cobra.Command, file experiments.Slurm) {

@@ -1,68 +1,62 @@
 package results
 
 import (
-	"cmp"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-
-	"github.com/engram-go/engram/results/table"
 )
-
-// differencesTable is the name of the table of paired differences.
-const differencesTable = "omniglot-differences"
 
 // Comparison is a test that two results both have.
 type Comparison struct {
 	A, B *Figure
-	// Why says why there is no difference: what of the protocol differs, or that scores are missing. It is empty where
-	// there is one.
+	// Why says why there is no difference: which keys of the protocol differ, or that scores are missing. It is empty where there
+	// is a difference.
 	Why string
-	// Difference is A's value less B's, and Interval half of its 95 % interval, from the differences score by score: what
-	// the episodes have in common, hard ones and easy ones, does not blur it.
+	// Difference is A's value less B's, and Interval half of its 95 % confidence interval over test examples, from the differences
+	// example by example. It is about these two trained models: it does not include the variation of training, so that two runs of
+	// one experiment can differ by it. Compare experiments over seeds for a statement on methods; see [CompareExperiments].
 	Difference, Interval float64
 }
 
-// Compare compares the figures of two results, test by test. Figures under one protocol are compared pair by pair; what of
-// the protocol belongs to training may differ, since it belongs to the method.
+// Compare compares the figures of two results, test by test. Figures of the same test are compared example by example. The
+// method may differ: training, precision and adaptation.
 func Compare(a, b *Result) []Comparison {
 	var out []Comparison
 	for i := range a.Figures {
 		f := &a.Figures[i]
-		var best *Comparison
-		fewest := 0
-		for j := range b.Figures {
-			g := &b.Figures[j]
-			if g.Name != f.Name || g.Metric != f.Metric {
-				continue
-			}
-			differs := f.Protocol.differs(g.Protocol)
-			far := 2 * len(differs)
-			if f.Protocol.Adapted != g.Protocol.Adapted { // which is the method's own, but the same is better
-				far++
-			}
-			if best != nil && far >= fewest {
-				continue
-			}
-			best, fewest = &Comparison{A: f, B: g}, far
-			if len(differs) > 0 {
-				best.Why = "the protocols differ: " + strings.Join(differs, ", ")
-			}
-		}
-		if best == nil {
+		g := nearest(f, b)
+		if g == nil {
 			continue
 		}
-		if best.Why == "" {
-			best.pair()
+		c := Comparison{A: f, B: g}
+		if differs := f.Protocol.differs(g.Protocol); len(differs) > 0 {
+			c.Why = "the protocols differ: " + strings.Join(differs, "; ")
+		} else {
+			c.pair()
 		}
-		out = append(out, *best)
+		out = append(out, c)
 	}
 	return out
 }
 
-// pair takes the difference score by score, or says why it cannot.
+// nearest is the figure of a result that is of the same name and metric, under the protocol most like that of f; nil where there
+// is none.
+func nearest(f *Figure, r *Result) (best *Figure) {
+	least := 0
+	for i := range r.Figures {
+		g := &r.Figures[i]
+		if g.Name != f.Name || g.Metric != f.Metric {
+			continue
+		}
+		far := len(protocolKeys)*len(f.Protocol.differs(g.Protocol)) + f.Protocol.adaptations(g.Protocol)
+		if best == nil || far < least {
+			best, least = g, far
+		}
+	}
+	return best
+}
+
+// pair takes the difference example by example, or says why it cannot.
 func (c *Comparison) pair() {
 	a, b := c.A.Scores, c.B.Scores
 	switch {
@@ -70,7 +64,7 @@ func (c *Comparison) pair() {
 		c.Why = "the scores were not kept"
 		return
 	case !a.pairs(b):
-		c.Why = "the same protocol, but other examples were drawn, by another version of the program"
+		c.Why = "the same protocol, but other examples were drawn by another version of the program"
 		return
 	}
 	differences := a.values()
@@ -80,113 +74,72 @@ func (c *Comparison) pair() {
 	c.Difference, c.Interval = MeanInterval(differences)
 }
 
-// differs tells what makes two protocols two tests: every key but those of training and adaptation, as result files call them.
-func (p Protocol) differs(q Protocol) []string {
-	a, b := p.keys(), q.keys()
-	names := slices.Collect(maps.Keys(a))
-	for name := range b {
-		if _, ok := a[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	var out []string
-	for _, name := range names {
-		if !strings.HasPrefix(name, "train") && name != "adapted" && a[name] != b[name] {
-			out = append(out, fmt.Sprintf("%s %s, %s", name, or(a[name]), or(b[name])))
-		}
-	}
-	return out
+// SeedComparison is a test that two experiments both have, compared over seeds.
+type SeedComparison struct {
+	Name, Metric string
+	A, B         Estimate // over all seeds of each experiment
+	// Why says why there is no difference; it is empty where there is one.
+	Why string
+	// Seeds are those that both experiments have. Difference is the estimate over them of A's value less B's with the same seed.
+	// With one seed it has no interval.
+	Seeds      []uint64
+	Difference Estimate
 }
 
-func (p Protocol) keys() map[string]any {
-	out := map[string]any{}
-	text, err := json.Marshal(p)
-	if err == nil {
-		err = json.Unmarshal(text, &out)
-	}
-	if err != nil {
-		panic(err) // texts and numbers always marshal
-	}
-	return out
-}
-
-// or writes a value, or that there is none.
-func or(v any) string {
-	if v == nil {
-		return "none"
-	}
-	return fmt.Sprint(v)
-}
-
-// An entrant is a figure of a run that has the scores of its episodes.
-type entrant struct {
-	run    Run
-	figure *Figure
-	mean   float64 // of the scores
-}
-
-// groups puts the figures of runs on few-shot episodes of Omniglot together that are of the same test and the same episodes,
-// the best first. One that stands alone is left out.
-func groups(runs []Run) [][]entrant {
-	var out [][]entrant
-	for _, r := range runs {
-		if !measuredOn(r.Result, "omniglot") {
-			continue
-		}
-		for i := range r.Result.Figures {
-			f := &r.Result.Figures[i]
-			if f.Scores == nil || f.Protocol.Shot == 0 {
-				continue
-			}
-			at := slices.IndexFunc(out, func(g []entrant) bool {
-				first := g[0].figure
-				return first.Name == f.Name && first.Metric == f.Metric && first.Scores.pairs(f.Scores) && len(first.Protocol.differs(f.Protocol)) == 0
-			})
-			if at < 0 {
-				at, out = len(out), append(out, nil)
-			}
-			mean, _ := MeanInterval(f.Scores.values())
-			out[at] = append(out[at], entrant{r, f, mean})
-		}
-	}
-	out = slices.DeleteFunc(out, func(g []entrant) bool { return len(g) < 2 })
-	for _, g := range out {
-		slices.SortStableFunc(g, func(a, b entrant) int { return cmp.Compare(b.mean, a.mean) })
-	}
-	return out
-}
-
-// differences are the paired differences between runs on few-shot episodes of Omniglot, nothing where no two have scores of
-// the same test.
-func differences(runs []Run) []table.Part {
-	t := &table.Table{Name: differencesTable, Columns: slices.Concat(table.Proses("test", "run", "adaptation"), table.Numbers("accuracy", "less the best", "less the one above"))}
-	for _, g := range groups(runs) {
-		for i, e := range g {
-			p := e.figure.Protocol
-			test := e.figure.Name + ", " + p.Norm
-			if n := p.FineTune; n > 0 {
-				test += fmt.Sprintf(", %d steps of fine-tuning", n)
-			}
-			less := func(j int) table.Text {
-				if i == 0 {
-					return table.Say("")
-				}
-				c := Comparison{A: e.figure, B: g[j].figure}
-				c.pair()
-				return table.Sayf("%+.2f", c.Difference).With(beside(2, c.Interval))
-			}
-			t.Add(table.Say(test), e.run.link().Andf(", seed %d", e.run.Seed), table.Say(p.Adapted), table.Sayf("%.2f", e.mean), less(0), less(max(i-1, 0)))
-		}
-	}
-	if t.Rows == nil {
+// CompareExperiments compares two experiments test by test, paired by seed: runs with the same seed share what the seed decides.
+// The interval of the difference is over seeds, by Student's t, so that it includes the variation of training.
+func CompareExperiments(a, b Experiment) (out []SeedComparison) {
+	if len(a.Runs) == 0 || len(b.Runs) == 0 {
 		return nil
 	}
-	return []table.Part{
-		table.Heading("Paired differences"),
-		table.Say("Runs that were tested on the same episodes, the best of each test first: the mean over the episodes of a run's accuracy less\n" +
-			"the best one's, and less that of the run above it, with its 95 % interval. Where that leaves out zero, the two differ. For any\n" +
-			"other two, `engram compare`."),
-		t,
+	names := Distinct(a.Runs[0].Figures)
+	for i := range a.Runs[0].Figures {
+		f := &a.Runs[0].Figures[i]
+		g := nearest(f, b.Runs[0].Result)
+		if g == nil {
+			continue
+		}
+		c := SeedComparison{Name: names[i], Metric: f.Metric}
+		ofA := func(r *Result) *Figure { return exactly(f, r) }
+		ofB := func(r *Result) *Figure { return exactly(g, r) }
+		c.A, _ = a.over(ofA)
+		c.B, _ = b.over(ofB)
+		var differences []float64
+		for _, r := range a.Runs {
+			j := slices.IndexFunc(b.Runs, func(o Run) bool { return o.Seed == r.Seed })
+			if j < 0 {
+				continue
+			}
+			if left, right := ofA(r.Result), ofB(b.Runs[j].Result); left != nil && right != nil {
+				c.Seeds, differences = append(c.Seeds, r.Seed), append(differences, left.Value-right.Value)
+			}
+		}
+		switch differs := f.Protocol.differs(g.Protocol); {
+		case len(differs) > 0:
+			c.Why, c.Seeds = "the protocols differ: "+strings.Join(differs, "; "), nil
+		case len(differences) == 0:
+			c.Why = fmt.Sprintf("no seed in common: %s against %s", seedList(a), seedList(b))
+		default:
+			c.Difference = Summarize(differences)
+		}
+		out = append(out, c)
 	}
+	return out
+}
+
+// exactly is the figure of a result that is the same measurement as f, nil where there is none.
+func exactly(f *Figure, r *Result) *Figure {
+	i := slices.IndexFunc(r.Figures, func(g Figure) bool { return g.Name == f.Name && g.Metric == f.Metric && g.Protocol == f.Protocol })
+	if i < 0 {
+		return nil
+	}
+	return &r.Figures[i]
+}
+
+func seedList(e Experiment) string {
+	var seeds []string
+	for _, r := range e.Runs {
+		seeds = append(seeds, fmt.Sprint(r.Seed))
+	}
+	return strings.Join(seeds, ", ")
 }

@@ -18,6 +18,11 @@ import (
 func scored(name string, right ...int64) *results.Result {
 	r := sample()
 	r.Name = name
+	var sum float64
+	for _, n := range right {
+		sum += float64(n) / .75
+	}
+	r.Figures[0].Value = sum / float64(len(right))
 	r.Figures[0].Scores = &results.Scores{Per: .75, Values: right, On: "x"}
 	return r
 }
@@ -28,19 +33,19 @@ func TestPairedDifference(t *testing.T) {
 	got := results.Compare(a, b)
 	require.Len(t, got, 1)
 	assert.Empty(t, got[0].Why)
-	assert.InDelta(t, 4, got[0].Difference, 1e-12)                     // of 4, 4, 0 and 8 percent
-	assert.InDelta(t, 1.96*math.Sqrt(32./3)/2, got[0].Interval, 1e-12) // 1.96·s/√4
+	assert.InDelta(t, 4, got[0].Difference, 1e-12)                           // of 4, 4, 0 and 8 percent
+	assert.InDelta(t, 3.182446305*math.Sqrt(32./3)/2, got[0].Interval, 1e-8) // t·s/√4 with 3 degrees of freedom
 	back := results.Compare(b, a)
 	assert.Equal(t, -got[0].Difference, back[0].Difference)
 }
 
 func TestWhatCannotBeCompared(t *testing.T) {
 	for want, change := range map[string]func(f *results.Figure){
-		"the protocols differ: norm inductive, transductive":                func(f *results.Figure) { f.Protocol.Norm = "transductive" },
-		"the protocols differ: episodes 1000, 600, rotations classes, none": func(f *results.Figure) { f.Protocol.Episodes, f.Protocol.Rotations = 600, "" },
-		"the scores were not kept":                                          func(f *results.Figure) { f.Scores = nil },
-		"other examples were drawn":                                         func(f *results.Figure) { f.Scores.On = "y" },
-		"but other examples":                                                func(f *results.Figure) { f.Scores.Values = []int64{1} },
+		"the protocols differ: norm: inductive against transductive":                           func(f *results.Figure) { f.Protocol.Norm = "transductive" },
+		"the protocols differ: episodes: 1000 against 600; rotations: classes against not set": func(f *results.Figure) { f.Protocol.Episodes, f.Protocol.Rotations = 600, "" },
+		"the scores were not kept":  func(f *results.Figure) { f.Scores = nil },
+		"other examples were drawn": func(f *results.Figure) { f.Scores.On = "y" },
+		"drawn by another version":  func(f *results.Figure) { f.Scores.Values = []int64{1} },
 	} {
 		b := scored("b", 1, 2, 3)
 		change(&b.Figures[0])
@@ -110,18 +115,18 @@ func TestPairedDifferencesOnOmniglot(t *testing.T) {
 		{Path: "b", Result: scored("b", 72, 57, 45, 66)}, {Path: "a", Result: scored("a", 75, 60, 45, 72)}, {Path: "c", Result: sample()},
 		{Path: "d", Result: scored("d", 72, 57, 45, 69)}, {Path: "other", Result: scored("other", 72, 57, 45)},
 	}
-	text, err := results.Omniglot(runs)
+	text, err := results.Page("omniglot", runs)
 	require.NoError(t, err)
 	// The best first, other episodes and runs without scores left out.
-	_, got, _ := strings.Cut(string(text.Markdown("")), "| less the one above |\n")
+	_, got, _ := strings.Cut(markdown(text), "| less the one above | seeds |\n")
 	assert.Contains(t, got, `
-| 5-way 1-shot, inductive | [a](a), seed 3 |  | 84.00 |  |  |
-| 5-way 1-shot, inductive | [d](d), seed 3 |  | 81.00 | -3.00 ± 1.96 | -3.00 ± 1.96 |
-| 5-way 1-shot, inductive | [b](b), seed 3 |  | 80.00 | -4.00 ± 3.20 | -1.00 ± 1.96 |
+| 5-way 1-shot, inductive | [a](a) |  | 84.00 ± 28.94 |  |  | 1 (single) |
+| 5-way 1-shot, inductive | [d](d) |  | 81.00 ± 26.18 | -3.00 ± 3.18 | -3.00 ± 3.18 | 1 (single) |
+| 5-way 1-shot, inductive | [b](b) |  | 80.00 ± 24.92 | -4.00 ± 5.20 | -1.00 ± 3.18 | 1 (single) |
 `)
 	assert.Equal(t, 3, strings.Count(got, "\n| 5"), got)
 
-	text, err = results.Omniglot(runs[2:3])
+	text, err = results.Page("omniglot", runs[2:3])
 	require.NoError(t, err)
-	assert.NotContains(t, string(text.Markdown("")), "Paired differences")
+	assert.NotContains(t, markdown(text), "Paired differences")
 }

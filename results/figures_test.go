@@ -24,7 +24,7 @@ func records(t *testing.T, of *table.Table) (out []map[string]string) {
 		for i, name := range rows[0] {
 			record[name] = row[i]
 		}
-		assert.Len(t, record, len(rows[0]), "columns are told apart by name")
+		assert.Len(t, record, len(rows[0]), "column names are unique")
 		out = append(out, record)
 	}
 	return out

@@ -26,36 +26,36 @@ func TestLakeTable(t *testing.T) {
 		lakeRun("a", "siamese", 900, "train: {within_alphabet: true, distort: {shear: 0.3}}"), lakeRun("b", "mystery", 800, "train: {}"),
 		lakeRun("lake-hausdorff", "matchingnet", 0, ""),
 	}
-	text, err := results.Lake(runs)
+	text, err := results.Page("lake", runs)
 	require.NoError(t, err)
 	for _, line := range []string{
 		"| Siamese network | 40 alphabets, affine copies | 8.0 | | | | |\n" +
-			"| ↳ Engram: [a](runs/a) | omniglot koch, within alphabets, affine distortions |  | **8.0** ± 1.3 | 32 | 2 | 900 steps, 20 min |\n",
+			"| ↳ Engram: [a](runs/a) | omniglot koch, within alphabets, affine distortions |  | **8.0** ± 13.4 | 32 | 1 (single) | 900 steps, 20 min |\n",
 		"| Modified Hausdorff distance | nothing | 38.8 | | | | |\n| ↳ Engram: [lake-hausdorff](runs/lake-hausdorff) | nothing |",
-		"| mystery, Engram: [b](runs/b) | omniglot koch | – |",
-		"| [a](runs/a) | batch norm inductive, fp32 | 0 0 0 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 25 | unknown |",
+		"| Engram: [b](runs/b) | omniglot koch | – |",
+		"| [a, seed 2](runs/a) | batch norm inductive, fp32 | 0 0 0 7 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 25 | unknown |",
 	} {
-		assert.Contains(t, string(text.Markdown("")), line)
+		assert.Contains(t, markdown(text), line)
 	}
 
-	// They are no rows of the table on few-shot episodes.
-	text, err = results.Omniglot(runs)
+	// The table on few-shot episodes does not have them.
+	text, err = results.Page("omniglot", runs)
 	require.NoError(t, err)
-	assert.NotContains(t, string(text.Markdown("")), "runs/a")
+	assert.NotContains(t, markdown(text), "runs/a")
 
-	_, err = results.Lake([]results.Run{lakeRun("a", "siamese", 1, "{")})
+	_, err = results.Page("lake", []results.Run{lakeRun("a", "siamese", 1, "{")})
 	assert.ErrorContains(t, err, "its config")
 }
 
-// Pairs told apart have a table of their own below the one-shot runs.
+// Verified pairs have a separate table below the one-shot runs.
 func TestVerificationTable(t *testing.T) {
 	r := sample()
 	r.Name, r.Figures[0].Name = "siamese", "verification"
 	r.Figures[0].Protocol.Pairs = 10000
-	page, err := results.Lake([]results.Run{{Path: "runs/s/result.json", Result: r}})
+	page, err := results.Page("lake", []results.Run{{Path: "runs/s/result.json", Result: r}})
 	require.NoError(t, err)
-	assert.Contains(t, string(page.Markdown("")), "| [siamese](runs/s/result.json) | omniglot, 1692 test classes, split vinyals, batch norm inductive, fp32 | 10000 | **98.8** ± 0.1 | 3 | 9000 steps, 20 min |")
-	page, err = results.Lake(nil)
+	assert.Contains(t, markdown(page), "| [siamese](runs/s/result.json) | omniglot, 1692 test classes, split vinyals, batch norm inductive, fp32 | 10000 | **98.8** ± 0.1 | 1 (single) | 9000 steps, 20 min |")
+	page, err = results.Page("lake", nil)
 	require.NoError(t, err)
-	assert.NotContains(t, string(page.Markdown("")), "Verification")
+	assert.NotContains(t, markdown(page), "Verification")
 }

@@ -8,18 +8,27 @@ import (
 	"github.com/engram-go/engram/results/plot"
 )
 
-// learned are the scores that a run can learn by, as metrics.jsonl names them, and what an axis of each says.
+// learned are the scores that metrics.jsonl can have, by the name there, with the label of their axis.
 var learned = [...]struct {
 	score, axis string
 	factor      float64
-}{{"accuracy", "accuracy (%)", 100}, {Error, "error (%)", 100}, {Bits, "cost per sequence (bits)", 1}}
+}{{Accuracy, "accuracy (%)", 100}, {Error, "error (%)", 100}, {Bits, "cost per sequence (bits)", 1}}
 
-// curvePoints is how many points a learning curve has at most: some two for each point of its width.
+// curvePoints is the largest number of points of a learning curve: about two for each point of its width.
 const curvePoints = 250
 
-// LearningCurve draws how the runs of one experiment learned, a seed each. Of one run it shows the training batches as they
-// were, in short means, and smoothed, and the validations; of several the mean over them, with a band from the lowest to the
-// highest. There is nothing to draw, and ok is false, where no run has recorded how it learned.
+// LearningCurve draws the learning curves of the experiment; see the function of the same name.
+func (e Experiment) LearningCurve() (f plot.Curves, ok bool, err error) {
+	if f, ok, err = LearningCurve(e.Runs); ok {
+		f.Title = title(e.Label, e.Runs)
+	}
+	return f, ok, err
+}
+
+// LearningCurve draws the learning curves of the runs of one experiment, one per seed. Of one run it shows the scores of training
+// batches, raw (in short means) and smoothed, and the validation scores; of several runs their mean, with a band from the lowest to
+// the highest. Where training and validation are different tasks, such as 60-way and 20-way, their names say which, and a note
+// says that their levels cannot be compared. ok is false where no run has recorded its scores, so that there is nothing to draw.
 func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 	for _, by := range learned {
 		var training, validation [][]Point
@@ -43,19 +52,24 @@ func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 			}
 		}
 		steps, unit := Thousands(last)
-		f = plot.Curves{Title: title(runs), X: "steps" + unit, Y: by.axis}
+		f = plot.Curves{Title: title(runs[0].Name, runs), X: "steps" + unit, Y: by.axis}
+		trained, validated := "training", "validation"
+		if a, b := task(runs[0], "train"), task(runs[0], "validation"); a != b {
+			trained, validated = trained+a, validated+b
+			f.Note = "Training and validation are different tasks: their levels cannot be compared."
+		}
 		if len(training) == 1 {
 			smooth := Smooth(training[0], len(training[0])/20)
-			raw := band("training", training, steps, by.factor)
+			raw := band(trained, training, steps, by.factor)
 			raw.Pale = true
-			f.Lines = append(f.Lines, raw, band("training", [][]Point{smooth}, steps, by.factor))
+			f.Lines = append(f.Lines, raw, band(trained, [][]Point{smooth}, steps, by.factor))
 		} else {
 			for i := range training {
 				training[i] = Smooth(training[i], len(training[i])/20)
 			}
-			f.Lines = append(f.Lines, band("training", training, steps, by.factor))
+			f.Lines = append(f.Lines, band(trained, training, steps, by.factor))
 		}
-		v := band("validation", validation, steps, by.factor)
+		v := band(validated, validation, steps, by.factor)
 		v.Dots = len(v.X) <= 50
 		f.Lines = append(f.Lines, v)
 		return f, true, nil
@@ -63,14 +77,27 @@ func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 	return f, false, nil
 }
 
-func title(runs []Run) string {
-	if len(runs) == 1 {
-		return fmt.Sprintf("%s, seed %d", runs[0].Name, runs[0].Seed)
+// task is the size of the episodes in a section of the run's configuration, in brackets; empty if the section gives none.
+func task(r Run, section string) string {
+	settings, err := r.settings()
+	way := settings[section+".way"]
+	if err != nil || way == "" {
+		return ""
 	}
-	return fmt.Sprintf("%s, mean and range of %d seeds", runs[0].Name, len(runs))
+	if shot := settings[section+".shot"]; shot != "" {
+		return " (" + way + "-way " + shot + "-shot)"
+	}
+	return " (" + way + "-way)"
 }
 
-// band is the mean of curves, at each step of those that have it, and their range where there are several.
+func title(name string, runs []Run) string {
+	if len(runs) == 1 {
+		return fmt.Sprintf("%s, seed %d", name, runs[0].Seed)
+	}
+	return fmt.Sprintf("%s, mean and range of %d seeds", name, len(runs))
+}
+
+// band is the mean of curves at each step, over those that have the step, with their range if there are several.
 func band(name string, curves [][]Point, steps, factor float64) plot.Line {
 	at := map[int64][]float64{}
 	for _, points := range curves {
@@ -93,7 +120,7 @@ func band(name string, curves [][]Point, steps, factor float64) plot.Line {
 	return thinned(l, curvePoints)
 }
 
-// thinned is a line of at most n points, each for as many that come one after another: their mean and their range.
+// thinned reduces a line to at most n points: each stands for a run of consecutive points, by their mean and their range.
 func thinned(l plot.Line, n int) plot.Line {
 	each := (len(l.X) + n - 1) / n
 	if each <= 1 {

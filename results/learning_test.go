@@ -50,6 +50,23 @@ func TestLearningCurveOfSeeds(t *testing.T) {
 	assert.Nil(t, f.Lines[2].Low)
 }
 
+// Training and validation on different tasks share the axis of one unit, and say so.
+func TestLearningCurveNamesDifferentTasks(t *testing.T) {
+	r := learning(t, 1, `{"step":1,"accuracy":0.5}`, `{"step":10,"validation_accuracy":0.6}`)
+	r.Config = "{train: {way: 60, shot: 1}, validation: {way: 20, shot: 1}}"
+	f, ok, err := results.LearningCurve([]results.Run{r})
+	require.NoError(t, err)
+	require.True(t, ok)
+	assert.Equal(t, "training (60-way 1-shot)", f.Lines[0].Name)
+	assert.Equal(t, "validation (20-way 1-shot)", f.Lines[2].Name)
+	assert.Contains(t, f.Note, "different tasks")
+	r.Config = "{train: {way: 20, shot: 1}, validation: {way: 20, shot: 1}}"
+	f, _, err = results.LearningCurve([]results.Run{r})
+	require.NoError(t, err)
+	assert.Equal(t, "validation", f.Lines[2].Name)
+	assert.Empty(t, f.Note)
+}
+
 func TestLongLearningCurveIsThinned(t *testing.T) {
 	var lines []string
 	for i := range 1000 {

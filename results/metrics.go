@@ -6,9 +6,9 @@ import (
 	"fmt"
 )
 
-// Metrics is how a run learned: the lines of its metrics.jsonl.
+// Metrics are the learning curves of a run, from its metrics.jsonl.
 type Metrics struct {
-	Training   []Point // of the batch of a step, every so many steps
+	Training   []Point // on training batches, at regular steps
 	Validation []Point
 }
 
@@ -18,7 +18,7 @@ type Point struct {
 	Score float64
 }
 
-// DecodeMetrics reads a metrics.jsonl that holds the scores of that name. A last line that was cut off is left out.
+// DecodeMetrics reads the scores of a name from a metrics.jsonl. An incomplete last line is ignored.
 func DecodeMetrics(text []byte, score string) (*Metrics, error) {
 	var m Metrics
 	n := 0
@@ -45,7 +45,7 @@ func DecodeMetrics(text []byte, score string) (*Metrics, error) {
 	return &m, nil
 }
 
-// Smooth returns the points with the mean score of those at most reach before and after each.
+// Smooth returns the points with their moving average: over each point and up to reach points before and after it.
 func Smooth(points []Point, reach int) []Point {
 	out := make([]Point, len(points))
 	for i := range points {
@@ -59,7 +59,7 @@ func Smooth(points []Point, reach int) []Point {
 	return out
 }
 
-// Columns returns steps and scores, each times a factor.
+// Columns returns the steps and the scores, each multiplied by a factor.
 func Columns(points []Point, steps, scores float64) (x, y []float64) {
 	for _, p := range points {
 		x, y = append(x, float64(p.Step)*steps), append(y, p.Score*scores)
@@ -67,7 +67,7 @@ func Columns(points []Point, steps, scores float64) (x, y []float64) {
 	return x, y
 }
 
-// Thousands returns the factor by which an axis shows numbers of examples up to the largest, and what its label then adds.
+// Thousands returns the factor that scales numbers up to largest for an axis, and the suffix of the axis label.
 func Thousands(largest int64) (factor float64, label string) {
 	if largest >= 10_000 {
 		return 1e-3, " (thousands)"

@@ -53,7 +53,7 @@ func FuzzDecodeMetrics(f *testing.F) {
 	})
 }
 
-// A result.json that is read is written back as it is, whatever lies beside it.
+// A result.json that was read is written back unchanged, whatever is beside it.
 func FuzzReadRuns(f *testing.F) {
 	f.Add([]byte(`{"name":"x","seed":1,"figures":[{"name":"5-way 1-shot","metric":"accuracy","value":1}]}`), []byte(`[{"name":"5-way 1-shot","scores":[1,0]}]`))
 	f.Add([]byte(`{"figures":[{}]}`), []byte(`[{"scores":null}]`))

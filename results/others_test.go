@@ -22,8 +22,8 @@ func TestRunsOfOnesOwnHaveTheirPage(t *testing.T) {
 	require.NoError(t, err)
 	last := pages[len(pages)-1]
 	require.Equal(t, "others", last.Name)
-	text := string(last.Markdown(""))
-	assert.Contains(t, text, "| [mine](runs/mine/seed-1/result.json) | an idea | omniglot 5-way 1-shot, accuracy | **91.00** ± 1.96 | % | 1, 2 | dataset omniglot, ")
+	text := markdown(last)
+	assert.Contains(t, text, "| [mine](runs/mine/seed-1/result.json) | **91.00** ± 12.71 (s 1.41) | % | omniglot 5-way 1-shot, accuracy | 2 | an idea | dataset omniglot, ")
 	assert.NotContains(t, text, "runs/x/")
 
 	pages, err = results.Pages([]results.Run{known})

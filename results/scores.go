@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 )
 
-// Scores are what a figure is the mean of, one an episode or sequence, in their order. Two runs' scores of the same test are
-// compared pair by pair; see [Compare]. They are whole numbers, so that they are exact and their file is small.
+// Scores are the values that a figure is the mean of, one per episode or sequence, in their order. Two runs' scores of the same test
+// are compared pair by pair; see [Compare]. They are whole numbers, so that they are exact and their file is small.
 type Scores struct {
-	// Per is how many of the values' unit make one of the figure's: with right answers of 75 and percent, 0.75.
+	// Per converts to the figure's unit: a value divided by it is in that unit. For counts of correct answers of 75, in percent, it
+	// is 0.75.
 	Per    float64 `json:"per"`
 	Values []int64 `json:"values"`
-	// On is a checksum of the episodes or sequences, the same wherever they are.
+	// On is a checksum of the episodes or sequences, equal for equal ones on every machine.
 	On string `json:"on"`
 }
 
@@ -33,7 +34,7 @@ func (s *Scores) values() []float64 {
 	return out
 }
 
-// NewScores rounds values in the unit of their figure to multiples of 1/per. It is nil where one is not finite.
+// NewScores rounds values in the unit of their figure to multiples of 1/per. It returns nil if a value is not finite.
 func NewScores(values []float64, per float64, on string) *Scores {
 	s := &Scores{Per: per, On: on}
 	for _, v := range values {
@@ -45,7 +46,7 @@ func NewScores(values []float64, per float64, on string) *Scores {
 	return s
 }
 
-// fileScores lies beside result.json.
+// fileScores is a file beside result.json.
 const fileScores = "scores.json"
 
 // figureScores is a line of the file: the scores of one figure of the result.
@@ -55,8 +56,8 @@ type figureScores struct {
 	*Scores
 }
 
-// EncodeScores returns the text of the scores.json that belongs beside the result: a list with a line for each figure. It is
-// nil where no figure has scores.
+// EncodeScores returns the text of the scores.json beside the result: a list with one line per figure. It is nil if no figure has
+// scores.
 func (r *Result) EncodeScores() ([]byte, error) {
 	var b bytes.Buffer
 	some := false
@@ -76,7 +77,7 @@ func (r *Result) EncodeScores() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// read reads a result, and the scores beside it where there are any. The error names the file by the folder that it lies in.
+// read reads a result, and the scores beside it if there are any. Errors call the file shown.
 func read(dir fs.FS, name, shown string) (*Result, error) {
 	text, err := fs.ReadFile(dir, name)
 	if err != nil {

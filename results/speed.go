@@ -11,57 +11,56 @@ import (
 	"github.com/engram-go/engram/results/table"
 )
 
-// Speed is what `make bench` measured: speed.json of the results folder, beside PyTorch on the same machine at the
-// same time.
+// Speed is what `make bench` measured, Engram and PyTorch side by side on one machine: speed.json of the results folder.
 type Speed struct {
 	Build
 	PyTorch  string     `json:"pytorch"`
 	CPU      string     `json:"cpu"`
 	Cores    int        `json:"cores"`
 	Threads  int        `json:"threads"`
-	Load     float64    `json:"load_before"` // processes that wanted a core in the minute before; -1 where unknown
+	Load     float64    `json:"load_before"` // load average of the minute before; -1 if unknown
 	Rounds   int        `json:"rounds"`
 	Ceilings Ceilings   `json:"ceilings"`
 	Rows     []SpeedRow `json:"rows"`
 }
 
-// Ceilings are what the machine can do at best with as many threads.
+// Ceilings are the peak rates of the machine with that number of threads.
 type Ceilings struct {
-	FP32 float64 `json:"fp32_gflops"`           // a large product or convolution in float32, the faster: 10⁹ operations a second
-	BF16 float64 `json:"bf16_gflops,omitempty"` // the same in bfloat16; 0 where the processor has none
-	Copy float64 `json:"copy_gb_per_second"`    // a large copy, bytes read and bytes written together
+	FP32 float64 `json:"fp32_gflops"`           // the faster of a large matrix product and a large convolution in float32, in 10⁹ operations per second
+	BF16 float64 `json:"bf16_gflops,omitempty"` // the same in bfloat16; 0 if the processor has none
+	Copy float64 `json:"copy_gb_per_second"`    // a large copy, bytes read plus bytes written
 }
 
 // SpeedRow is one workload on both sides.
 type SpeedRow struct {
 	Name   string    `json:"name"`
 	What   string    `json:"what"`
-	GFLOP  float64   `json:"gflop,omitempty"` // of a step's convolutions and linear maps; 0 where it takes others
-	BF16   bool      `json:"bf16,omitempty"`  // the convolutions are in bfloat16, so that its ceiling is the bound
+	GFLOP  float64   `json:"gflop,omitempty"` // of the convolutions and linear maps of a step; 0 if other operations dominate
+	BF16   bool      `json:"bf16,omitempty"`  // the convolutions are in bfloat16, so that the bfloat16 ceiling is the bound
 	Engram Timing    `json:"engram"`
 	Plain  *Opponent `json:"plain,omitempty"`
 	Best   *Opponent `json:"best,omitempty"`
 }
 
-// Timing is how long a step took and how much memory the process held at most.
+// Timing is the time of a step and the peak memory of the process.
 type Timing struct {
-	Seconds []float64 `json:"seconds"` // round by round
+	Seconds []float64 `json:"seconds"` // by round
 	Median  float64   `json:"median"`
-	Peak    int64     `json:"peak_bytes,omitempty"` // 0 where unknown
+	Peak    int64     `json:"peak_bytes,omitempty"` // 0 if unknown
 }
 
 // Opponent is a form of PyTorch that Engram is measured against.
 type Opponent struct {
 	Timing
-	Form  string  `json:"form"`            // of the script, and the settings of its process
-	Floor float64 `json:"floor,omitempty"` // how many times as fast Engram is to be; 0 where nothing was set
-	// How many times as fast Engram was in the same round: the median over the rounds, the least and the most.
+	Form  string  `json:"form"`            // of the script, with the settings of its process
+	Floor float64 `json:"floor,omitempty"` // required speedup; 0 for none
+	// Speedup of Engram: the opponent's time divided by Engram's in the same round; the median over rounds, the minimum, the maximum.
 	Times     float64 `json:"times"`
 	TimesLow  float64 `json:"times_low"`
 	TimesHigh float64 `json:"times_high"`
 }
 
-// ReadSpeed reads speed.json of a results folder; there may be none, which is nil.
+// ReadSpeed reads speed.json of a results folder. It is nil if there is none.
 func ReadSpeed(dir fs.FS) (*Speed, error) {
 	data, err := fs.ReadFile(dir, "speed.json")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -72,7 +71,7 @@ func ReadSpeed(dir fs.FS) (*Speed, error) {
 		err = json.Unmarshal(data, &s)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("results: speed.json: %w; make bench writes it anew", err)
+		return nil, fmt.Errorf("results: speed.json: %w; generate it again with: make bench", err)
 	}
 	return &s, nil
 }
@@ -80,24 +79,24 @@ func ReadSpeed(dir fs.FS) (*Speed, error) {
 // Page returns results/speed.md.
 func (s *Speed) Page() *table.Page {
 	page := &table.Page{Name: "speed", Title: "Speed beside PyTorch"}
-	page.Add(table.Sayf(`Each workload is done by Engram and by PyTorch on the same LibTorch with %d threads, from the same numbers, and their
-results agree. Both take turns, %d rounds of them; a time is the median over the rounds, of one step. Times as fast is
-PyTorch's time over Engram's in the same round, its median, and in brackets the least and the most. Plain is PyTorch eager as
-people run it; best is the fastest plain PyTorch that was found by trial among several forms (all heads, sequences and pairs at
-once, channels last) and settings of the process (glibc told to keep freed memory, OpenBLAS on one thread). Peak memory is of
-a process of its own each, after two rounds. `, s.Threads, s.Rounds).With(
-		table.Linked("What each workload is", "../bench/README.md")).And("; `make bench` measures anew."))
+	page.Add(table.Sayf(`Engram and PyTorch run each workload on the same LibTorch with %s, from the same initial values; their results
+agree. They alternate for %s. A time is that of one step, the median over rounds. The speedup is PyTorch's time
+divided by Engram's in the same round: the median over rounds, with the minimum and maximum in brackets. Plain is eager PyTorch as
+it is commonly run. Best is the fastest of several forms of PyTorch (all heads, sequences and pairs at once, channels last) and
+process settings (glibc keeps freed memory, OpenBLAS uses one thread). Peak memory is measured in a separate process for each, after
+two rounds. `, count(s.Threads, "thread"), count(s.Rounds, "round")).With(
+		table.Linked("The workloads", "../bench/README.md")).And(" are described there; `make bench` measures again."))
 
 	of := s.Ceilings
-	ceilings := fmt.Sprintf("The machine's ceilings in the same run: %.0f GFLOP/s in float32, ", of.FP32)
+	ceilings := fmt.Sprintf("Ceilings of the machine in the same run: %.0f GFLOP/s in float32, ", of.FP32)
 	if of.BF16 > 0 {
 		ceilings += fmt.Sprintf("%.0f in bfloat16, ", of.BF16)
 	}
-	page.Add(table.Sayf("%s%.0f GB/s in a copy, read and written.\nThe share of the bound is that of the ceiling in the row's precision, by the operations of a step's "+
-		"convolutions and linear\nmaps, where those are what a step takes: as many as their definition has, so that ways that take fewer may be above it.", ceilings, of.Copy))
+	page.Add(table.Sayf("%s%.0f GB/s for a copy, read plus written.\nThe share of the bound is relative to the ceiling in the row's precision, by the operations in the definition of a step's\n"+
+		"convolutions and linear maps, where these dominate the step. Algorithms with fewer operations can exceed it.", ceilings, of.Copy))
 
-	t := &table.Table{Name: "speed", Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "times as fast",
-		"best, ms", "times as fast as the best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("held"))}
+	t := &table.Table{Name: "speed", Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "speedup",
+		"best, ms", "speedup over best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("floors met"))}
 	for _, r := range s.Rows {
 		share, ceiling := table.Text(nil), of.FP32
 		if r.BF16 {
@@ -123,7 +122,7 @@ a process of its own each, after two rounds. `, s.Threads, s.Rounds).With(
 		row = append(append(row, megabytes(r.Engram.Peak)), peaks...)
 		t.Add(append(row, share, joined(floors), table.Say(r.held()))...)
 	}
-	t.Notes = append(t.Notes, table.Say("Floors: how many times as fast as plain and as the best PyTorch Engram is to be at least; memory is to be above neither's."))
+	t.Notes = append(t.Notes, table.Say("Floors: the required speedups over plain and best PyTorch. Peak memory must not exceed either's."))
 	page.Add(t)
 
 	how := &table.Table{Columns: slices.Concat(table.Labels("workload"), table.Proses("what", "the best PyTorch"))}
@@ -138,12 +137,12 @@ a process of its own each, after two rounds. `, s.Threads, s.Rounds).With(
 	if s.Modified {
 		state = ", modified"
 	}
-	page.Add(how, table.Sayf("Commit %.12s%s; %s, %d cores, %d threads; load before: %.1f; Engram on LibTorch %s (%s); PyTorch %s.",
-		commit(s.Build), state, s.CPU, s.Cores, s.Threads, s.Load, s.LibTorch, s.Go, s.PyTorch))
+	page.Add(how, table.Sayf("Commit %.12s%s; %s, %s, %s; load before: %.1f; Engram on LibTorch %s (%s); PyTorch %s.",
+		commit(s.Build), state, s.CPU, count(s.Cores, "core"), count(s.Threads, "thread"), s.Load, s.LibTorch, s.Go, s.PyTorch))
 	return page
 }
 
-// held says whether a workload's floors hold, and which do not.
+// held says whether a workload meets its floors, and which it does not.
 func (r SpeedRow) held() string {
 	var not []string
 	memory := false
@@ -163,7 +162,7 @@ func (r SpeedRow) held() string {
 		not = append(not, "memory")
 	}
 	if not != nil {
-		return "not: " + strings.Join(not, ", ")
+		return "no: " + strings.Join(not, ", ")
 	}
 	return "yes"
 }
@@ -176,7 +175,7 @@ func joined(parts []table.Text) table.Text {
 	return table.Say(strings.Join(all, ", "))
 }
 
-// milliseconds writes a time to three figures.
+// milliseconds writes a time with three significant digits.
 func milliseconds(seconds float64) string {
 	ms := seconds * 1e3
 	switch {
@@ -190,7 +189,7 @@ func milliseconds(seconds float64) string {
 	return fmt.Sprintf("%.3g", ms)
 }
 
-// megabytes writes a size; zero stands for one that is not known.
+// megabytes writes a size, nothing for zero, which stands for unknown.
 func megabytes(bytes int64) table.Text {
 	if bytes == 0 {
 		return nil

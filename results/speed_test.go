@@ -38,10 +38,10 @@ func speed(t *testing.T) *results.Speed {
 func TestSpeedPage(t *testing.T) {
 	text := string(speed(t).Page().Markdown(""))
 	for _, want := range []string{
-		"with 2 threads", "3 rounds of them",
-		"100 GFLOP/s in float32, 250 in bfloat16, 18 GB/s in a copy",
-		"| add8 | **0.002** | 0.002 | 1.00 (0.67–2.00) | | | 100 | 90 | | |  | not: memory |\n",
-		"| conv4 | **125** | 400 | 3.20 (2.00–4.00) | 100 | 0.80 (0.50–1.00) | 300 | 400 | 400 | 40 % | 2.5×, 1.3× | not: best |\n",
+		"with 2 threads", "alternate for 3 rounds",
+		"100 GFLOP/s in float32, 250 in bfloat16, 18 GB/s for a copy",
+		"| add8 | **0.002** | 0.002 | 1.00 (0.67–2.00) | | | 100 | 90 | | |  | no: memory |\n",
+		"| conv4 | **125** | 400 | 3.20 (2.00–4.00) | 100 | 0.80 (0.50–1.00) | 300 | 400 | 400 | 40 % | 2.5×, 1.3× | no: best |\n",
 		"| ntm-1 | **10.0** | 100 | 10.00 (10.00–10.00) | | | | | | | 10× | yes |\n", // of memory nothing is known
 		"| conv4 | a step | best, memory kept |\n",
 		"Commit 0123456789ab, modified; abacus, 2 cores, 2 threads; load before: 0.2; Engram on LibTorch 1.13.0 (go1.0); PyTorch 1.13.0a0.",
@@ -76,7 +76,7 @@ func TestSpeedIsOnlyShownWhereItWasMeasured(t *testing.T) {
 	assert.Equal(t, []string{"paper/tables/speed.tex", "results/speed.md"}, pages(speed(t)))
 
 	_, err = results.ReadSpeed(fstest.MapFS{"speed.json": {Data: []byte("{")}})
-	assert.ErrorContains(t, err, "speed.json: unexpected end of JSON input; make bench writes it anew")
+	assert.ErrorContains(t, err, "speed.json: unexpected end of JSON input; generate it again with: make bench")
 }
 
 // A page is never left over from figures that are gone.

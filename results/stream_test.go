@@ -27,29 +27,31 @@ func streamSample() *results.Result {
 }
 
 func TestStreamTables(t *testing.T) {
-	text, err := results.Stream([]results.Run{{Path: "p", Result: streamSample()}, {Path: "q", Result: sample()}})
+	text, err := results.Page("stream", []results.Run{{Path: "p", Result: streamSample()}, {Path: "q", Result: sample()}})
 	require.NoError(t, err)
 	for _, want := range []string{
-		"## stream-x, seed 3\n\nA stream. 20 streams of 1000 examples, 10 of each of 100 classes; 2 queries a class, asked 5 times.",
-		"| accuracy | unbounded | 16 slots | 64 slots |\n|---|---|---|---|\n| keyvalue | 90.0 ± 0.5 | | |\n| lrua | | 9.50 ± 0.50 | 50.0 ± 0.5 |\n",
+		"## stream-x\n\nA stream. A single seed; 20 test streams of 1000 examples, 10 of each of 100 classes; 2 queries per class, asked 5 times.",
+		"| accuracy | unbounded | 16 slots | 64 slots |\n|---|---|---|---|\n| keyvalue | 90.0 ± 0.5 | | |\n| lrua | | 9.5 ± 0.5 | 50.0 ± 0.5 |\n",
 		"| accuracy while passing | unbounded |",
 	} {
-		assert.Contains(t, string(text.Markdown("")), want)
+		assert.Contains(t, markdown(text), want)
 	}
-	assert.NotContains(t, string(text.Markdown("")), "## x")
+	assert.NotContains(t, markdown(text), "## x")
 
-	plot, err := results.StreamPlot([]results.Run{{Path: "q", Result: sample()}, {Path: "p", Result: streamSample()}})
+	plots, err := results.Plots([]results.Run{{Path: "q", Result: sample()}, {Path: "p", Result: streamSample()}})
 	require.NoError(t, err)
-	assert.Contains(t, string(plot), ">keyvalue</text>")
-	assert.Contains(t, string(plot), ">lrua</text>")
-	plot, err = results.StreamPlot([]results.Run{{Path: "q", Result: sample()}})
+	require.Len(t, plots, 1)
+	assert.Equal(t, "results/stream.svg", plots[0].Path)
+	assert.Contains(t, string(plots[0].Text), ">keyvalue</text>")
+	assert.Contains(t, string(plots[0].Text), ">lrua</text>")
+	plots, err = results.Plots([]results.Run{{Path: "q", Result: sample()}})
 	require.NoError(t, err)
-	assert.Nil(t, plot, "no stream, no file")
+	assert.Empty(t, plots, "no stream, no file")
 }
 
-// A run that is there for its stream is no row among the reproductions of papers.
+// A run on streams is not a row among the reproductions of papers.
 func TestStreamRunIsNotInTheOmniglotTable(t *testing.T) {
-	text, err := results.Omniglot([]results.Run{{Path: "p", Result: streamSample()}})
+	text, err := results.Page("omniglot", []results.Run{{Path: "p", Result: streamSample()}})
 	require.NoError(t, err)
-	assert.NotContains(t, string(text.Markdown("")), "stream-x")
+	assert.NotContains(t, markdown(text), "stream-x")
 }

@@ -121,7 +121,9 @@ type Trained struct {
 // known of the training is added.
 func (t Trained) Figure(name, metric string, factor float64, scores []float64, p results.Protocol) results.Figure {
 	mean, half := results.MeanInterval(scores)
-	return t.Value(name, metric, factor*mean, factor*half, p)
+	f := t.Value(name, metric, factor*mean, factor*half, p)
+	f.Single = len(scores) < 2
+	return f
 }
 
 // Value is [Trained.Figure] for a value that is there already, with half of its interval.

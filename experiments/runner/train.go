@@ -55,7 +55,8 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 		return nil, err
 	}
 	training := &results.Training{
-		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: r.config.Work.Measure().Factor * t.progress.Best, Ended: ended,
+		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: r.config.Work.Measure().Factor * t.progress.Best,
+		ValidationMetric: r.config.Work.Measure().Name, Ended: ended,
 		Parameters: r.params.Count(), Seconds: math.Round(t.seconds()),
 	}
 	if w, ok := r.config.Work.(Bounded); ok {

@@ -12,21 +12,22 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Curves are curves over a common axis that begins at zero. Where all values are above zero and the largest is more than a
-// hundred times the smallest, the vertical axis is logarithmic.
+// Curves are curves over a common horizontal axis that starts at zero. The vertical axis is logarithmic if all values are above
+// zero and the largest is more than a hundred times the smallest.
 type Curves struct {
 	Title string
 	X, Y  string // what the axes show, with its unit
+	Note  string // in small letters at the foot
 	Lines []Line // those drawn later lie over those drawn earlier
 }
 
 // Line is one of [Curves].
 type Line struct {
-	// Name stands in the legend, once for all lines of that name, which share a colour.
+	// Name is the name in the legend. Lines of one name share an entry and a colour.
 	Name string
-	// X and Y are of the same length. Points that are no numbers are left out.
+	// X and Y have the same length. Points that are not finite are left out.
 	X, Y []float64
-	// Low and High, where they are there, are the edges of a sheer band around the line, of the same length.
+	// Low and High, if not nil, are the edges of a transparent band around the line, of the same length.
 	Low, High []float64
 	Pale      bool // thin and pale: raw values behind smoothed ones
 	Dots      bool // a dot at each point
@@ -87,11 +88,22 @@ func (f Curves) draw(c draw.Canvas) error {
 		p.Y.Scale, p.Y.Tick.Marker = gonum.LogScale{}, gonum.TickerFunc(logTicks)
 	}
 
+	if f.Note != "" {
+		footnote(c, f.Note)
+		c.Min.Y += 12
+	}
 	frame(c, p, f.Title, f.Y, names, colour)
 	return nil
 }
 
-// newAxes is a plot with a grid; what the vertical axis shows, frame writes.
+// footnote writes a note at the foot of a canvas.
+func footnote(c draw.Canvas, note string) {
+	s := style(8)
+	s.Color = color.Gray{0x50}
+	c.FillText(s, vg.Point{X: margin, Y: c.Min.Y + 6}, note)
+}
+
+// newAxes is a plot with a grid. The label of the vertical axis is drawn by frame.
 func newAxes(x string) *gonum.Plot {
 	p := gonum.New()
 	p.X.Label.Text = x
@@ -114,7 +126,7 @@ func frame(c draw.Canvas, p *gonum.Plot, name, y string, names []string, colour 
 	c.Max.Y -= 18
 	c.Max.Y -= legend(c, names, colour)
 
-	// The library leaves room for this label as if a logarithmic axis were a linear one.
+	// The library lays out this label as if a logarithmic axis were linear.
 	label := style(10)
 	label.Rotation, label.XAlign, label.YAlign = math.Pi/2, draw.XCenter, draw.YTop
 	c.FillText(label, vg.Point{X: c.Min.X, Y: c.Center().Y}, y)
@@ -122,7 +134,7 @@ func frame(c draw.Canvas, p *gonum.Plot, name, y string, names []string, colour 
 	p.Draw(c)
 }
 
-// points are those that are numbers.
+// points are those that are finite.
 func (l Line) points() plotter.XYs {
 	var points plotter.XYs
 	for i, x := range l.X {
@@ -168,7 +180,7 @@ func (l Line) add(p *gonum.Plot, points plotter.XYs, of color.RGBA) error {
 	return nil
 }
 
-// spread gives an axis room on which all values are one, up to rounding: no tick tells such values apart.
+// spread widens the range of an axis on which all values are equal up to rounding, so that it has ticks.
 func spread(a *gonum.Axis) {
 	if largest := max(math.Abs(a.Min), math.Abs(a.Max)); a.Max-a.Min <= 1e-6*largest {
 		by := max(math.Abs(a.Min)/10, 1)
@@ -176,7 +188,7 @@ func spread(a *gonum.Axis) {
 	}
 }
 
-// ticks marks some six round numbers.
+// ticks marks about six round numbers.
 func ticks(low, high float64) (marks []gonum.Tick) {
 	unit := math.Pow(10, math.Floor(math.Log10((high-low)/6)))
 	for _, n := range []float64{1, 2, 5, 10} {
@@ -190,7 +202,7 @@ func ticks(low, high float64) (marks []gonum.Tick) {
 	return nil
 }
 
-// logTicks marks the powers of ten, and between them their multiples.
+// logTicks marks the powers of ten with labels and their multiples without.
 func logTicks(low, high float64) (marks []gonum.Tick) {
 	for power := math.Floor(math.Log10(low)); math.Pow(10, power) <= high; power++ {
 		for n := 1.; n < 10; n++ {
@@ -206,7 +218,7 @@ func logTicks(low, high float64) (marks []gonum.Tick) {
 	return marks
 }
 
-// legend writes the names from left to right, in as many lines as they take, and returns its height.
+// legend writes the names from left to right, in as many lines as needed, and returns its height.
 func legend(c draw.Canvas, names []string, colour map[string]color.RGBA) vg.Length {
 	const sample, gap, line = 18, 5, 14
 	s := style(9)

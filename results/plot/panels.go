@@ -12,27 +12,27 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Panels are grids of cells, one below the other, over a common time that runs to the right.
+// Panels are grids of cells, one below the other, over a common time that runs to the right, with a scale of their shades.
 type Panels struct {
 	Title string
 	X     string // what a column is: "step"
-	// Columns name the columns; nil numbers them from 0.
+	// Columns are the names of the columns; nil numbers them from 0.
 	Columns []string
 	Note    string // in small letters at the foot
 	Panels  []Panel
 }
 
-// Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and a pale blue where there is no number.
+// Panel is a grid of cells: white at 0, black at 1 and above, red at -1 and below, and pale blue for NaN.
 type Panel struct {
 	Name string
-	// Rows name the rows, from the top down; where there are many, some stand for all.
+	// Rows are the names of the rows, from the top down; where there are many, only some are written.
 	Rows []string
 	// Cells are the values, [row][column].
 	Cells [][]float64
 }
 
-// Measures of [Panels] in points. A cell is as wide and as high as the room for all columns and for all rows of its panel
-// allows. More than four panels share the room that four have.
+// Measures of [Panels] in points. The width and height of a cell follow from the room for all columns and for all rows of its
+// panel. More than four panels share the room of four.
 const (
 	columnsRoom, rowsRoom   = 720, 380
 	smallestCell, largeCell = 2, 12
@@ -41,16 +41,21 @@ const (
 	titleRoom = 20
 	nameRoom  = 14 // above a grid
 	gapRoom   = 7  // below a grid
-	footRoom  = 34
+	footRoom  = 50
+
+	noteRoom    = 18 // below the scale
+	scaleHeight = 8
+	scaleStep   = 3 // the width of a shade
+	scaleRoom   = scaleStep*(shades+1) + 80
 )
 
-// cell is the side of each of n cells in the room that there is for them, in half points.
+// cell is the side of each of n cells in a given room, in multiples of half a point.
 func cell(room vg.Length, n int) vg.Length {
 	side := vg.Length(math.Floor(2*float64(room)/float64(max(n, 1)))) / 2
 	return min(max(side, smallestCell), largeCell)
 }
 
-// height is that of a cell of a panel.
+// height is the height of a cell of a panel.
 func (f Panels) height(p Panel) vg.Length {
 	return cell(rowsRoom*4/vg.Length(max(len(f.Panels), 4)), len(p.Cells))
 }
@@ -65,7 +70,7 @@ func (f Panels) columns() (n int) {
 	return n
 }
 
-// left is where the grids begin: a whole number, so that the edges of cells fall on pixels.
+// left is the left edge of the grids: a whole number, so that the edges of cells fall on pixels.
 func (f Panels) left() (x vg.Length) {
 	for _, p := range f.Panels {
 		for i := range p.named(f.height(p)) {
@@ -78,7 +83,7 @@ func (f Panels) left() (x vg.Length) {
 func (f Panels) size() (width, height vg.Length) {
 	columns := f.columns()
 	width = f.left() + vg.Length(columns)*cell(columnsRoom, columns)
-	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note))
+	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note), f.left()+scaleRoom)
 	for _, p := range f.Panels {
 		width = max(width, f.left()+style(9).Width(p.Name))
 	}
@@ -90,7 +95,7 @@ func (f Panels) size() (width, height vg.Length) {
 	return width, height
 }
 
-// named yields the rows whose names are written where rows are of a height.
+// named yields the rows whose names are written, for a height of rows.
 func (p Panel) named(height vg.Length) iter.Seq[int] {
 	each := every(height, 9)
 	return func(yield func(int) bool) {
@@ -102,7 +107,7 @@ func (p Panel) named(height vg.Length) iter.Seq[int] {
 	}
 }
 
-// every is how many cells of a side go to one label that takes room: 1, 2, 5, 10, and so on.
+// every is the number of cells per label, for a side of cells and a room per label: 1, 2, 5, 10, and so on.
 func every(side, room vg.Length) int {
 	for unit := 1; ; unit *= 10 {
 		for _, n := range []int{unit, 2 * unit, 5 * unit} {
@@ -148,15 +153,59 @@ func (f Panels) draw(c draw.Canvas) error {
 		c.FillText(label, vg.Point{X: x, Y: at.Y + gapRoom - 4}, named(i))
 	}
 	c.FillText(label, vg.Point{X: at.X + vg.Length(columns)*side/2, Y: at.Y - 7}, f.X)
-	note := style(8)
-	note.Color = color.Gray{0x50}
-	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	footnote(c, f.Note)
+	f.scale(c, vg.Point{X: at.X, Y: c.Min.Y + noteRoom})
 	return nil
 }
 
-// draw draws the grid of cells of a width and a height with its left upper corner at a point.
+// scale draws what the shades mean, from the lowest value to 1: from 0 unless there are negative values. A last cell is that of
+// missing values, where there are any.
+func (f Panels) scale(c draw.Canvas, at vg.Point) {
+	negative, missing := false, false
+	for _, p := range f.Panels {
+		for _, row := range p.Cells {
+			for _, v := range row {
+				negative, missing = negative || v < 0, missing || math.IsNaN(v)
+			}
+		}
+	}
+	low := 0
+	if negative {
+		low = -shades
+	}
+	square := func(x vg.Length, width vg.Length, colour color.Color) vg.Length {
+		area := vg.Rectangle{Min: vg.Point{X: x, Y: at.Y}, Max: vg.Point{X: x + width, Y: at.Y + scaleHeight}}
+		c.SetColor(colour)
+		c.Fill(area.Path())
+		return x + width
+	}
+	label := style(8)
+	write := func(x vg.Length, text string) vg.Length {
+		c.FillText(label, vg.Point{X: x, Y: at.Y + 1}, text)
+		return x + label.Width(text)
+	}
+	frame := func(from, to vg.Length) {
+		top := at.Y + scaleHeight
+		c.StrokeLines(draw.LineStyle{Color: color.Gray{0x60}, Width: .5},
+			[]vg.Point{{X: from, Y: at.Y}, {X: to, Y: at.Y}, {X: to, Y: top}, {X: from, Y: top}, {X: from, Y: at.Y}})
+	}
+	x := write(at.X, strconv.Itoa(low/shades)) + 4
+	start := x
+	for s := low; s <= shades; s += 2 {
+		x = square(x, scaleStep, shadeColour(s))
+	}
+	frame(start, x)
+	x = write(x+4, "1") + 14
+	if missing {
+		end := square(x, scaleHeight, shadeColour(noShade))
+		frame(x, end)
+		write(end+4, "no value")
+	}
+}
+
+// draw draws the grid of cells of a width and a height with its upper left corner at a point.
 func (p Panel) draw(c draw.Canvas, at vg.Point, width, height vg.Length, columns int) {
-	paths := map[int]vg.Path{} // a path for all cells of a shade
+	paths := map[int]vg.Path{} // one path for all cells of a shade
 	for i, row := range p.Cells {
 		top := at.Y - vg.Length(i)*height
 		for from := 0; from < len(row); {
@@ -192,10 +241,10 @@ func (p Panel) draw(c draw.Canvas, at vg.Point, width, height vg.Length, columns
 	}
 }
 
-// shades is how many steps of grey there are from 0 to 1.
+// shades is the number of steps of grey from 0 to 1.
 const shades = 32
 
-// noShade is the shade of what is no number.
+// noShade is the shade of NaN.
 const noShade = -shades - 1
 
 func shade(v float64) int {

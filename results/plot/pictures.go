@@ -9,14 +9,14 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Pictures are rows of small images: some on the left, which are given, and some on the right, which are asked about.
+// Pictures are rows of small images: given ones on the left, and those that are asked about on the right.
 type Pictures struct {
 	Title, Note string
 	Left, Right string // what is above either side
 	Rows        []PictureRow
 }
 
-// PictureRow is a name and what belongs to it.
+// PictureRow is a named row.
 type PictureRow struct {
 	Name        string
 	Left, Right []Picture
@@ -36,7 +36,7 @@ const (
 	sidesGap                = 18
 )
 
-// columns are how many pictures the longest row has on either side.
+// columns are the numbers of pictures of the longest row on either side.
 func (f Pictures) columns() (left, right int) {
 	for _, r := range f.Rows {
 		left, right = max(left, len(r.Left)), max(right, len(r.Right))
@@ -52,7 +52,7 @@ func (f Pictures) names() (room vg.Length) {
 	return vg.Length(math.Ceil(float64(room))) + 6
 }
 
-// at is where the pictures of either side begin.
+// at are the left edges of the pictures of either side.
 func (f Pictures) at() (left, right vg.Length) {
 	n, _ := f.columns()
 	left = margin + f.names()
@@ -91,13 +91,11 @@ func (f Pictures) draw(c draw.Canvas) error {
 		}
 		y -= pictureSide + captionRoom
 	}
-	note := style(8)
-	note.Color = color.Gray{0x50}
-	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	footnote(c, f.Note)
 	return nil
 }
 
-// draw draws the picture with its left upper corner at a point.
+// draw draws the picture with its upper left corner at a point.
 func (p Picture) draw(c draw.Canvas, x, y vg.Length) {
 	low := vg.Point{X: x, Y: y - pictureSide}
 	c.DrawImage(vg.Rectangle{Min: low, Max: vg.Point{X: x + pictureSide, Y: y}}, p.Image)

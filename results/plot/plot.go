@@ -1,6 +1,6 @@
-// Package plot draws the figures of runs and of results: curves over a common axis, points in the plane, panels of grey cells
-// over a common time, and rows of pictures. It takes plain slices and knows nothing of how the numbers came about. The same
-// numbers give the same SVG, byte for byte.
+// Package plot draws the figures of runs and of results: curves over a common axis, points in the plane, heat maps over a common
+// time, and rows of pictures. It takes plain slices and does not know how the numbers were computed. The same numbers give the same
+// SVG, byte for byte.
 package plot
 
 import (
@@ -20,19 +20,19 @@ import (
 
 // A Figure is what [SVG] and [PNG] draw: [Curves], [Points], [Panels] or [Pictures].
 type Figure interface {
-	// size is that of the canvas it wants.
+	// size is the size of its canvas.
 	size() (width, height vg.Length)
 	draw(draw.Canvas) error
 }
 
-// errEmpty is the error of a figure without a single number.
+// errEmpty is the error of a figure without numbers.
 var errEmpty = errors.New("there is nothing to draw")
 
 // dpi is the resolution of PNGs: two pixels a point, so that the edges of cells fall on pixels.
 const dpi = 144
 
-// SVG draws a figure as vectors. Text stays text, in Liberation Sans where the viewer has it and else in a font of its
-// measures.
+// SVG draws a figure as vectors. Text stays text, in Liberation Sans or, if the viewer does not have it, in a font with the same
+// metrics.
 func SVG(f Figure) ([]byte, error) {
 	c := vgsvg.New(f.size())
 	if err := drawOn(draw.New(c), f); err != nil {
@@ -46,7 +46,7 @@ func SVG(f Figure) ([]byte, error) {
 	return bytes.ReplaceAll(b.Bytes(), family, append(family, ",Arial,Helvetica,sans-serif"...)), nil
 }
 
-// PNG draws a figure as pixels.
+// PNG draws a figure as pixels, two per point.
 func PNG(f Figure) ([]byte, error) {
 	width, height := f.size()
 	c := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
@@ -60,7 +60,7 @@ func PNG(f Figure) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// drawOn makes errors of the panics by which the library refuses what it cannot draw.
+// drawOn draws a figure. The library panics on what it cannot draw; drawOn returns that as an error.
 func drawOn(c draw.Canvas, f Figure) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -75,7 +75,7 @@ func drawOn(c draw.Canvas, f Figure) (err error) {
 	return nil
 }
 
-// style is how text of a size is written.
+// style is the style of text of a size.
 func style(size vg.Length) text.Style {
 	f := font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
 	return text.Style{Color: color.Black, Font: f, Handler: text.Plain{Fonts: font.DefaultCache}}
@@ -88,7 +88,7 @@ func bold(size vg.Length) text.Style {
 	return s
 }
 
-// colours tell curves apart, also for those who see few colours: Okabe and Ito 2008, Color Universal Design.
+// colours are distinguishable with colour vision deficiency: Okabe and Ito 2008, Color Universal Design.
 var colours = [...]color.RGBA{
 	{0x00, 0x72, 0xB2, 0xFF}, {0xD5, 0x5E, 0x00, 0xFF}, {0x00, 0x9E, 0x73, 0xFF}, {0xCC, 0x79, 0xA7, 0xFF},
 	{0xE6, 0x9F, 0x00, 0xFF}, {0x56, 0xB4, 0xE9, 0xFF}, {0x00, 0x00, 0x00, 0xFF},
@@ -100,5 +100,5 @@ func pale(c color.RGBA) color.RGBA {
 	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), c.A}
 }
 
-// sheer is a colour that others are seen through.
+// sheer is a transparent form of a colour.
 func sheer(c color.RGBA) color.Color { return color.NRGBA{c.R, c.G, c.B, 0x33} }

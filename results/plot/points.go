@@ -20,8 +20,8 @@ type Points struct {
 // Group is points of one name, which share a colour.
 type Group struct {
 	Name string
-	X, Y []float64 // of the same length; points that are no numbers are left out
-	Ring bool      // drawn large and hollow: what the others are compared with
+	X, Y []float64 // of the same length; points that are not finite are left out
+	Ring bool      // drawn large and hollow: what the other points are compared with
 }
 
 // pointsSide is the side of [Points] without the room above the axes.
@@ -67,15 +67,13 @@ func (f Points) draw(c draw.Canvas) error {
 		a.Min, a.Max = middle-reach, middle+reach
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = gonum.TickerFunc(ticks), gonum.TickerFunc(ticks)
-	note := style(8)
-	note.Color = color.Gray{0x50}
-	c.FillText(note, vg.Point{X: margin, Y: c.Min.Y + 6}, f.Note)
+	footnote(c, f.Note)
 	c.Min.Y += 12
 	frame(c, p, f.Title, f.Y, names, colour)
 	return nil
 }
 
-// thickRing is a ring that is seen on dots of its own colour.
+// thickRing is a ring with a white edge, visible on dots of its own colour.
 type thickRing struct{}
 
 // DrawGlyph implements draw.GlyphDrawer.

@@ -1,5 +1,5 @@
-// Package report writes what runs came to as one HTML file that needs nothing beside it: the pages of results, every run
-// with its figures, protocol, learning curve and configuration.
+// Package report writes results as one HTML file that needs no other file: the pages of results, and every run with its figures,
+// protocol, learning curve and configuration.
 package report
 
 import (
@@ -35,7 +35,7 @@ type view struct {
 	Count    string // of runs and figures
 }
 
-// section is a page of results. Its parts are headings, paragraphs, grids and drawings, of which each has one.
+// section is a page of results. Each of its parts is a heading, a paragraph, a grid or a drawing.
 type section struct {
 	ID, Title string
 	Parts     []part
@@ -48,7 +48,7 @@ type part struct {
 	Drawing template.HTML
 }
 
-// span is a piece of text, in a file where only places in it are led to.
+// span is a piece of text. Links lead to places in the report only.
 type span struct {
 	Text  string
 	Class string // bold, code or aside
@@ -62,48 +62,84 @@ type grid struct {
 	Notes   [][]span
 }
 
-// column has the words of its heading, which lines break between.
+// column has the words of its heading, between which lines break.
 type column struct {
 	Words []string
 	Class string
 }
 
-// experiment is the runs of one experiment file.
+// experiment is all runs of one name.
 type experiment struct {
 	Name, About string
-	Drawing     template.HTML
+	Drawings    []template.HTML // over seeds
 	Runs        []run
 }
 
-// run is one of them with all that moved its figures.
+// run is one run with everything that affects its figures.
 type run struct {
 	ID      string
 	Title   string
-	Head    string // its first figure
+	Head    string // its headline figure
 	Drawing template.HTML
 	Plots   []image
 	Figures *grid
+	Details []detail
 	Facts   []fact
 	Config  string
 }
 
-// image is a drawing that a run has left. It is shown as an image is, in which nothing can run.
+// detail is a table about one figure: its classes, or which of them were confused.
+type detail struct {
+	Title string
+	Grid  *grid
+}
+
+// image is a drawing from a run folder. It is shown as an image, in which no script can run.
 type image struct {
-	Name string
-	Data template.URL
+	Name   string
+	Data   template.URL
+	Raster bool // it has pictures in it, whose colours dark mode must not invert
 }
 
 type fact struct{ Name, Value string }
 
-// HTML returns the report on runs.
-func HTML(runs []results.Run) ([]byte, error) {
+// HTML returns the report on the runs of the project, with everything that is published on their pages.
+func HTML(runs []results.Run) ([]byte, error) { return html(runs, results.Pages, results.Plots) }
+
+// OwnHTML returns the report on given runs, such as the user's own: published figures of other methods are left out.
+// The pages are those of published.yaml, or other ones if publications is not nil.
+func OwnHTML(runs []results.Run, publications *results.Publications) ([]byte, error) {
+	build, plots := results.OwnPages, results.Plots
+	if publications != nil {
+		build, plots = publications.Own, publications.Plots
+	}
+	return html(runs, func(runs []results.Run) ([]*table.Page, error) {
+		pages, err := build(runs)
+		if err != nil {
+			return nil, err
+		}
+		return pages[1:], nil // the first is the overview, which the report has itself
+	}, plots)
+}
+
+// The ways to build the pages of a report and their drawings.
+type (
+	pageBuilder func([]results.Run) ([]*table.Page, error)
+	plotBuilder func([]results.Run) ([]results.Document, error)
+)
+
+func html(runs []results.Run, pages pageBuilder, plots plotBuilder) ([]byte, error) {
 	t, err := template.New("report").Parse(page)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	w := writer{anchors: anchors(runs)}
-	v := view{Style: template.CSS(style), Script: template.JS(script), Runs: w.overview(runs)}
-	if v.Pages, err = w.pages(runs); err != nil {
+	overview, err := results.Overview(runs)
+	if err != nil {
+		return nil, err
+	}
+	v := view{Style: template.CSS(style), Script: template.JS(script), Runs: w.grid(overview)}
+	if v.Pages, err = w.pages(runs, pages, plots); err != nil {
 		return nil, err
 	}
 	figures := 0
@@ -132,10 +168,10 @@ func count(n int, of string) string {
 	return fmt.Sprintf("%d %s", n, of)
 }
 
-// writer writes with links to where runs stand.
+// writer turns links to results into links to the places of their runs.
 type writer struct{ anchors map[string]string } // by path
 
-// anchors are places for runs, each of its own.
+// anchors are the places of runs, each unlike any other.
 func anchors(runs []results.Run) map[string]string {
 	out, taken := map[string]string{}, map[string]bool{}
 	for _, r := range runs {
@@ -169,13 +205,13 @@ func byName(runs []results.Run) (out [][]results.Run) {
 	return out
 }
 
-// pages are those on which the runs are.
-func (w writer) pages(runs []results.Run) (out []section, err error) {
-	drawings, err := results.Plots(runs)
+// pages are those that show at least one of the runs.
+func (w writer) pages(runs []results.Run, build pageBuilder, plots plotBuilder) (out []section, err error) {
+	drawings, err := plots(runs)
 	if err != nil {
 		return nil, err
 	}
-	all, err := results.Pages(runs)
+	all, err := build(runs)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +270,7 @@ func (w writer) grid(t *table.Table) *grid {
 	return g
 }
 
-// inline is an SVG as a part of HTML, as wide as there is room. It is our own drawing, whose text is escaped already.
+// inline is an SVG as part of the HTML, as wide as its place. It is our own drawing, whose text is escaped already.
 func inline(svg []byte, says string) template.HTML {
 	_, drawing, _ := strings.Cut(string(svg), "<svg ")
 	if i := strings.Index(drawing, "viewBox="); i >= 0 {
@@ -243,45 +279,26 @@ func inline(svg []byte, says string) template.HTML {
 	return template.HTML(`<svg role="img" aria-label="` + template.HTMLEscapeString(says) + `" ` + drawing)
 }
 
-func draw(runs []results.Run) (template.HTML, error) {
-	f, ok, err := results.LearningCurve(runs)
+// draw draws the learning curves of an experiment; it is empty where there are none.
+func draw(e results.Experiment) (template.HTML, error) {
+	f, ok, err := e.LearningCurve()
 	if err != nil || !ok {
 		return "", err
 	}
 	svg, err := plot.SVG(f)
 	if err != nil {
-		return "", fmt.Errorf("report: the learning curve of %s: %w", runs[0].Path, err)
+		return "", fmt.Errorf("report: the learning curve of %s: %w", e.Runs[0].Path, err)
 	}
 	return inline(svg, "Learning curve of "+f.Title), nil
 }
 
-// overview has a row a run.
-func (w writer) overview(runs []results.Run) *grid {
-	t := &table.Table{Columns: slices.Concat(table.Labels("experiment"), table.Numbers("seed"), table.Labels("network", "first test"),
-		table.Numbers("came to", "steps", "minutes"), table.Labels("commit", "machine"))}
-	for _, r := range runs {
-		test, value := table.Text(nil), table.Text(nil)
-		if len(r.Figures) > 0 {
-			f := &r.Figures[0]
-			test, value = table.Sayf("%s, %s", f.Name, f.Metric), outcome(f)
-		}
-		t.Add(table.Text{table.Linked(r.Name, r.Path)}, table.Sayf("%d", r.Seed), table.Say(r.Network), test, value,
-			table.Sayf("%d", r.Training.Steps), table.Sayf("%.0f", r.Training.Seconds/60), commit(r), machine(r))
-	}
-	return w.grid(t)
-}
-
-// outcome is a figure with its interval.
+// outcome is a figure with its interval and unit.
 func outcome(f *results.Figure) table.Text {
-	digits := 2
-	if f.Unit() == "tasks" {
-		return table.Sayf("%.0f tasks", f.Value)
+	value, aside, _ := strings.Cut(f.Text(), " ")
+	if aside != "" {
+		aside = " " + aside
 	}
-	if f.Unit() == "bits" && f.Value < .1 {
-		digits = 3
-	}
-	return table.Text{{Text: fmt.Sprintf("%.*f", digits, f.Value), Style: table.Bold},
-		{Text: fmt.Sprintf(" ± %.*f %s", digits, f.Interval, f.Unit()), Style: table.Aside}}
+	return table.Text{{Text: value, Style: table.Bold}, {Text: aside + " " + f.Unit(), Style: table.Aside}}
 }
 
 func commit(r results.Run) table.Text {
@@ -295,41 +312,46 @@ func commit(r results.Run) table.Text {
 	return t
 }
 
-func machine(r results.Run) table.Text {
-	return table.Sayf("%s, threads: %d, %s", r.Machine.CPU, r.Machine.Threads, r.Machine.Device)
-}
-
 func (w writer) experiment(runs []results.Run) (e experiment, err error) {
 	e = experiment{Name: runs[0].Name, About: runs[0].About}
-	if len(runs) > 1 {
-		if e.Drawing, err = draw(runs); err != nil {
+	same, err := results.Experiments(runs)
+	if err != nil {
+		return e, err
+	}
+	for _, over := range same {
+		if len(over.Runs) < 2 {
+			continue
+		}
+		drawing, err := draw(over)
+		if err != nil {
 			return e, err
 		}
+		e.Drawings = append(e.Drawings, drawing)
 	}
 	for _, r := range runs {
 		one := run{ID: w.anchors[r.Path], Title: fmt.Sprintf("%s, seed %d", r.Name, r.Seed), Config: r.Config}
-		if one.Drawing, err = draw([]results.Run{r}); err != nil {
+		if one.Drawing, err = draw(results.Experiment{Label: r.Name, Runs: []results.Run{r}}); err != nil {
 			return e, err
 		}
 		for _, d := range r.Drawings {
 			data := "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG)
-			one.Plots = append(one.Plots, image{strings.ReplaceAll(d.Name, "-", " "), template.URL(data)})
+			one.Plots = append(one.Plots, image{strings.ReplaceAll(d.Name, "-", " "), template.URL(data), bytes.Contains(d.SVG, []byte("<image"))})
 		}
-		if len(r.Figures) > 0 {
-			f := &r.Figures[0]
+		if f := r.Headline(); f != nil {
 			one.Head = f.Name + ": " + outcome(f).String()
 		}
 		shared, figures := protocol(r)
 		one.Figures = w.grid(figures)
+		one.Details = w.details(r)
 		t, b, m := r.Training, r.Build, r.Machine
 		one.Facts = slices.Concat(shared, []fact{
-			{"training", fmt.Sprintf("%d steps, the best at %d; %s", t.Steps, t.BestStep, t.Ended)},
+			{"training", fmt.Sprintf("%s, the best at %d; %s", count(int(t.Steps), "step"), t.BestStep, t.Ended)},
 			{"validation", fmt.Sprintf("%.4g", t.Validation)},
 			{"parameters", fmt.Sprint(t.Parameters)},
 			{"time", fmt.Sprintf("%.1f minutes", t.Seconds/60)},
 			{"commit", commit(r).String()},
 			{"built with", fmt.Sprintf("%s, LibTorch %s", b.Go, b.LibTorch)},
-			{"machine", fmt.Sprintf("%s, %d cores, threads: %d, %s, %s", m.CPU, m.Cores, m.Threads, m.Device, m.OS)},
+			{"machine", fmt.Sprintf("%s, %s, %s, %s, %s", m.CPU, count(m.Cores, "core"), count(m.Threads, "thread"), m.Device, m.OS)},
 			{"result", r.Path},
 		})
 		if t.Imported != "" {
@@ -340,9 +362,17 @@ func (w writer) experiment(runs []results.Run) (e experiment, err error) {
 	return e, nil
 }
 
-// protocol is what all figures of a run were measured under, and the figures with what differs between them.
+// protocol is what all figures of a run have in common, and the table of figures with what differs between them.
 func protocol(r results.Run) (shared []fact, figures *table.Table) {
-	figures = &table.Table{Columns: slices.Concat(table.Labels("test", "metric"), table.Numbers("came to"))}
+	figures = &table.Table{Columns: slices.Concat(table.Labels("test"), table.Numbers("figure"), table.Labels("metric"))}
+	calibrated := slices.ContainsFunc(r.Figures, func(f results.Figure) bool { return f.CalibrationError != nil })
+	if calibrated {
+		figures.Columns = append(figures.Columns, table.Numbers("calibration error, %")...)
+	}
+	predicted := slices.ContainsFunc(r.Figures, func(f results.Figure) bool { return f.Predictions != "" })
+	if predicted {
+		figures.Columns = append(figures.Columns, table.Labels("predictions")...)
+	}
 	keys := results.ProtocolKeys()
 	values := func(f results.Figure) []string { return f.Protocol.Values() }
 	var differs []int
@@ -364,11 +394,35 @@ func protocol(r results.Run) (shared []fact, figures *table.Table) {
 		}
 	}
 	for _, f := range r.Figures {
-		row := []table.Text{table.Say(f.Name), table.Say(f.Metric), outcome(&f)}
+		row := []table.Text{table.Say(f.Name), outcome(&f), table.Say(f.Metric)}
+		if calibrated {
+			row = append(row, calibration(f))
+		}
+		if predicted {
+			row = append(row, table.Say(f.Predictions))
+		}
 		for _, i := range differs {
 			row = append(row, table.Say(values(f)[i]))
 		}
 		figures.Add(row...)
 	}
 	return shared, figures
+}
+
+func calibration(f results.Figure) table.Text {
+	if f.CalibrationError == nil {
+		return nil
+	}
+	return table.Sayf("%.2f", *f.CalibrationError)
+}
+
+// details are the accuracy of each class and the confusions of every figure that has them.
+func (w writer) details(r results.Run) (out []detail) {
+	names := results.Distinct(r.Figures)
+	for i := range r.Figures {
+		for _, d := range r.Figures[i].Details() {
+			out = append(out, detail{names[i] + ": " + d.Title, w.grid(d.Table)})
+		}
+	}
+	return out
 }

@@ -23,7 +23,7 @@ for (const head of document.querySelectorAll("thead th")) {
   });
 }
 
-// The filter leaves the rows and the runs that have all of its words.
+// The filter shows the rows and runs that contain all of its words.
 const input = document.getElementById("filter"), output = document.querySelector(".filter output");
 const body = (e) => e.textContent.toLowerCase();
 const rows = Array.from(document.querySelectorAll("section > .scroll tbody tr"), (e) => [e, body(e)]);
@@ -37,12 +37,31 @@ function filter() {
   }
   for (const e of document.querySelectorAll("section > .scroll, article"))
     e.hidden = wanted.length > 0 && !e.querySelector(e.localName === "article" ? "details[id]:not([hidden])" : "tbody tr:not([hidden])");
-  for (const e of document.querySelectorAll("main > section > p, main > section > h3, main > section > figure")) e.hidden = wanted.length > 0;
+  for (const e of document.querySelectorAll("main > section > p:not(.hint), main > section > h3, main > section > figure")) e.hidden = wanted.length > 0;
   for (const e of document.querySelectorAll("main > section")) e.hidden = wanted.length > 0 && !e.querySelector(":scope > .scroll:not([hidden]), article:not([hidden])");
+  hints();
   output.textContent = wanted.length ? shown + (shown === 1 ? " match" : " matches") : "";
 }
 input.addEventListener("input", filter);
 filter();
+
+// A table that is wider than its place says so.
+function hints() {
+  for (const e of document.querySelectorAll("div.scroll")) {
+    const wide = e.scrollWidth > e.clientWidth + 1;
+    let hint = e.previousElementSibling;
+    if (!hint || !hint.classList.contains("hint")) {
+      if (!wide) continue;
+      hint = document.createElement("p");
+      hint.className = "hint";
+      hint.textContent = "scroll sideways for more columns \u2192";
+      e.before(hint);
+    }
+    hint.hidden = !wide || e.hidden;
+  }
+}
+addEventListener("resize", hints);
+document.addEventListener("toggle", hints, true);
 
 // A link to a run opens it.
 function open() {
@@ -51,3 +70,4 @@ function open() {
 }
 addEventListener("hashchange", open);
 open();
+hints();

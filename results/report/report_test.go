@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
@@ -50,7 +51,7 @@ func TestReportOnSomeRuns(t *testing.T) {
 	assert.NotContains(t, string(text), "<dt>way</dt>", "what differs between figures is a column")
 
 	_, err = results.ReadFolder(t.TempDir())
-	assert.ErrorContains(t, err, "there is no result.json; if its run was interrupted, go on with: engram resume ")
+	assert.ErrorContains(t, err, "there is no result.json; if its run was interrupted, continue it with: engram resume ")
 }
 
 // A run folder's own drawings are in the report, as images.
@@ -66,6 +67,73 @@ func TestReportHasARunsDrawings(t *testing.T) {
 	text, err := report.HTML(runs)
 	require.NoError(t, err)
 	assert.Equal(t, 1, strings.Count(string(text), `<img src="data:image/svg&#43;xml;base64,PHN2Zy8&#43;" alt="episode"`), "the learning curve is drawn from the metrics")
+}
+
+// Dark mode does not invert photographs: a drawing with pictures in it is marked.
+func TestDrawingsWithPicturesAreMarked(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../runs/protonet-omniglot/seed-1")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "plots"), 0o755))
+	for name, svg := range map[string]string{"episode": `<svg><image href="x"/></svg>`, "embeddings": "<svg><path/></svg>"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "plots", name+".svg"), []byte(svg), 0o644))
+	}
+	runs, err := results.ReadFolder(dir)
+	require.NoError(t, err)
+	text, err := report.OwnHTML(runs, nil)
+	require.NoError(t, err)
+	assert.Regexp(t, `<figure class="raster"><img src="[^"]*" alt="episode"`, string(text))
+	assert.Regexp(t, `<figure><img src="[^"]*" alt="embeddings"`, string(text))
+}
+
+// In dark mode a browser inverts curves, whose ink would be dark on dark, and leaves pictures as they are.
+func TestDarkModeLeavesPicturesAlone(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../runs/protonet-omniglot/seed-1")))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "plots"), 0o755))
+	for name, svg := range map[string]string{"episode": `<svg><image href="x"/></svg>`, "embeddings": "<svg><path/></svg>"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "plots", name+".svg"), []byte(svg), 0o644))
+	}
+	runs, err := results.ReadFolder(dir)
+	require.NoError(t, err)
+	text, err := report.OwnHTML(runs, nil)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "report.html")
+	require.NoError(t, os.WriteFile(path, text, 0o644))
+	ctx, _ := browser(t, path)
+	dark := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}}
+	_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, dark)
+	require.NoError(t, err)
+	filter := func(alt string) string {
+		return ask[string](ctx, t, `getComputedStyle(document.querySelector("img[alt=`+alt+`]")).filter`)
+	}
+	assert.Equal(t, "none", filter("episode"))
+	assert.Contains(t, filter("embeddings"), "invert")
+}
+
+// What a test knows beside its accuracy is in the report.
+func TestReportHasClassesAndCalibration(t *testing.T) {
+	runs, err := results.ReadFolder("../runs/protonet-omniglot")
+	require.NoError(t, err)
+	f, ece := &runs[0].Figures[0], 1.25
+	var c results.Confusion
+	for range 3 {
+		c.Add("cat", "dog")
+	}
+	c.Add("dog", "dog")
+	f.CalibrationError, f.Confusion, f.Predictions = &ece, &c, "predictions.csv"
+	text, err := report.OwnHTML(runs, nil)
+	require.NoError(t, err)
+	for _, want := range []string{"<span>calibration</span>", "1.25", "predictions.csv", "5-way 1-shot: accuracy by class", "5-way 1-shot: confusion matrix", `<td class="number">0.00</td>`} {
+		assert.Contains(t, string(text), want)
+	}
+	for i := range 30 {
+		c.Add(fmt.Sprintf("class %d", i), "cat")
+	}
+	text, err = report.OwnHTML(runs, nil)
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "confusion matrix")
+	assert.Contains(t, string(text), "the most frequent mistakes")
+	assert.NotContains(t, string(text), "Matching network", "published figures of methods that are not shown")
 }
 
 // browser opens a file in a browser without a window, or skips the test where there is none. The requests are what it asked for.
@@ -135,11 +203,15 @@ func TestReportInABrowser(t *testing.T) {
 	drawings := ask[int](ctx, t, `Array.from(document.querySelectorAll("#ntm figure svg")).filter((e) => e.getBoundingClientRect().height > 100).length`)
 	assert.Equal(t, 5, drawings, "a learning curve a task")
 
-	// A click sorts, by value and not by letters, and another turns it round.
+	// The overview fits, and the figure is its second column.
+	assert.True(t, ask[bool](ctx, t, `(({scrollWidth, clientWidth}) => scrollWidth <= clientWidth)(document.querySelector("#runs .scroll"))`), "the last column is cut")
+	assert.Equal(t, "figure", ask[string](ctx, t, `document.querySelectorAll("#runs th")[1].innerText`))
+
+	// A click sorts, by value and not by letters, and another reverses the order.
 	steps := func() []float64 {
-		return ask[[]float64](ctx, t, `Array.from(document.querySelectorAll("#runs tbody tr"), (r) => Number(r.cells[5].innerText))`)
+		return ask[[]float64](ctx, t, `Array.from(document.querySelectorAll("#runs tbody tr"), (r) => parseFloat(r.cells[5].innerText))`)
 	}
-	header := chromedp.Search(`//section[@id="runs"]//th[normalize-space()="steps"]/button`)
+	header := chromedp.Search(`//section[@id="runs"]//th[normalize-space()="validation"]/button`)
 	before := steps()
 	do(chromedp.Click(header))
 	assert.IsNonDecreasing(t, steps())
@@ -177,15 +249,20 @@ func TestReportInABrowser(t *testing.T) {
 	// On a phone the page does not move sideways, whatever is open; tables move in their boxes.
 	do(chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	run(`document.querySelectorAll("details").forEach((e) => e.open = true)`)
-	type widths struct{ Page, Window, Moved, Wide, Text float64 }
+	type widths struct{ Page, Window, Moved, Wide, Hinted, WideTables, FigureEnds, Text float64 }
 	phone := ask[widths](ctx, t, `(() => { scrollTo(200, 0); return {
 		Page: document.documentElement.scrollWidth, Window: innerWidth, Moved: scrollX,
 		Wide: Array.from(document.querySelectorAll(".scroll")).filter((e) => e.scrollWidth > e.clientWidth).length,
+		Hinted: Array.from(document.querySelectorAll("div.scroll")).filter((e) => e.scrollWidth > e.clientWidth + 1 && e.previousElementSibling?.checkVisibility() && e.previousElementSibling.innerText.startsWith("scroll sideways")).length,
+		WideTables: Array.from(document.querySelectorAll("div.scroll")).filter((e) => e.scrollWidth > e.clientWidth + 1).length,
+		FigureEnds: document.querySelectorAll("#runs tbody tr td")[1].getBoundingClientRect().right,
 		Text: parseFloat(getComputedStyle(document.querySelector("td")).fontSize) } })()`)
 	assert.EqualValues(t, 390, phone.Window)
 	assert.EqualValues(t, 390, phone.Page)
 	assert.Zero(t, phone.Moved)
 	assert.Positive(t, phone.Wide)
+	assert.Equal(t, phone.WideTables, phone.Hinted, "every table that is too wide says that it scrolls")
+	assert.LessOrEqual(t, phone.FigureEnds, 390., "the figure is seen without scrolling")
 	assert.GreaterOrEqual(t, phone.Text, 13.)
 
 	for _, url := range requests() {
@@ -194,7 +271,7 @@ func TestReportInABrowser(t *testing.T) {
 	assert.NotEmpty(t, requests())
 }
 
-// ask returns what a script comes to on the page.
+// ask returns the value of a script on the page.
 func ask[T any](ctx context.Context, t *testing.T, script string) T {
 	t.Helper()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script))

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// CSV is the table as comma-separated values (RFC 4180, but for line feeds at the ends of lines), the headings in the first line.
+// CSV is the table as comma-separated values (RFC 4180, except that lines end in line feeds), with the headings in the first line.
 func (t *Table) CSV() ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
@@ -14,7 +14,7 @@ func (t *Table) CSV() ([]byte, error) {
 	for i, c := range t.Columns {
 		line[i] = c.Name
 	}
-	_ = w.Write(line) // a buffer takes everything; Flush would tell
+	_ = w.Write(line) // writing to a buffer does not fail; Flush reports other errors
 	for _, row := range t.Rows {
 		line = line[:0]
 		for _, cell := range row {

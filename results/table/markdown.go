@@ -3,9 +3,10 @@ package table
 import (
 	"fmt"
 	"strings"
+	"text/tabwriter"
 )
 
-// Markdown is the page as Markdown, below a comment that says where it comes from.
+// Markdown is the page as Markdown, below a comment that says how it was generated.
 func (p *Page) Markdown(comment string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<!-- %s -->\n\n# %s\n", comment, p.Title)
@@ -15,8 +16,49 @@ func (p *Page) Markdown(comment string) []byte {
 	return []byte(b.String())
 }
 
+// Text is the page as self-contained Markdown: without a comment, and without images, which are in other files.
+func (p *Page) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n", p.Title)
+	for _, part := range p.Parts {
+		if _, image := part.(Image); !image {
+			b.WriteString("\n" + part.markdown())
+		}
+	}
+	return b.String()
+}
+
 // Markdown is the table alone as Markdown, with its notes.
 func (t *Table) Markdown() string { return t.markdown() }
+
+// Plain is the table in aligned columns for a terminal, with its notes.
+func (t *Table) Plain() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	line := func(cells []string) {
+		fmt.Fprintln(w, strings.Join(cells, "\t")) // a builder takes everything
+	}
+	var heads []string
+	for _, c := range t.Columns {
+		heads = append(heads, inLine.Replace(c.Name))
+	}
+	line(heads)
+	for _, row := range t.Rows {
+		var cells []string
+		for _, cell := range row {
+			cells = append(cells, inLine.Replace(cell.String()))
+		}
+		line(cells)
+	}
+	_ = w.Flush()
+	for _, note := range t.Notes {
+		b.WriteString(note.String() + "\n")
+	}
+	return b.String()
+}
+
+// inLine keeps text from ending its cell or its line on a terminal.
+var inLine = strings.NewReplacer("\t", " ", "\r\n", " ", "\n", " ")
 
 func (h Heading) markdown() string { return "## " + string(h) + "\n" }
 
@@ -47,7 +89,7 @@ var inCell = strings.NewReplacer("|", `\|`, "\r\n", " ", "\n", " ")
 
 func (t *Table) markdown() string {
 	var b strings.Builder
-	// A cell that is not there is narrower than one that is empty.
+	// A missing cell is narrower than an empty one.
 	row := func(n int, cell func(i int) (text string, there bool)) {
 		b.WriteString("|")
 		for i := range n {

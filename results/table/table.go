@@ -1,13 +1,12 @@
-// Package table is the form that generated results have before they are written: pages of text, tables and images. Markdown,
-// TeX, CSV and the HTML report all render this form, so that none says what another does not. It knows nothing of how a
-// number came about.
+// Package table is the intermediate form of generated results: pages of text, tables and images. Markdown, TeX, CSV, plain text and
+// the HTML report are all rendered from it, so that they agree. It does not know how a number was measured.
 package table
 
 import "fmt"
 
 // A Page is a document that is generated.
 type Page struct {
-	Name  string // of its file, without the ending
+	Name  string // of its file, without the extension
 	Title string
 	Parts []Part
 }
@@ -18,18 +17,17 @@ type Part interface{ markdown() string }
 // Heading begins a section.
 type Heading string
 
-// Image is a drawing that lies at a path below the page's folder.
+// Image is a drawing at a path relative to the page's folder.
 type Image struct{ Alt, Path string }
 
-// Text is a paragraph, or what stands in a cell of a table. Line breaks in it are spaces; where Markdown is read as it is
-// written, they keep lines short.
+// Text is a paragraph or the content of a cell. Line breaks in it are spaces; they keep the lines of Markdown files short.
 type Text []Span
 
 // Span is a piece of text of one style.
 type Span struct {
 	Text  string
 	Style Style
-	Link  string // where it leads to, as seen from the page; empty for nowhere
+	Link  string // its target, relative to the page; empty for none
 }
 
 // Style is how a span is written.
@@ -38,34 +36,34 @@ type Style int
 // The styles of a span.
 const (
 	Plain Style = iota
-	Bold        // what the reader came for
-	Code        // to be typed
-	Aside       // what says how sure a number is, and marks
+	Bold        // the main figures
+	Code        // text to type
+	Aside       // uncertainties and marks
 )
 
 // Table is a grid of cells under a row of headings.
 type Table struct {
-	// Name is that of its file where it stands on its own, unlike any other table's; empty where it never does.
+	// Name is the name of its file, unlike any other table's; empty for a table without a file of its own.
 	Name    string
 	Columns []Column
-	// Rows have a cell a column. A nil cell says that there is nothing of the kind.
+	// Rows have one cell per column. A nil cell means that there is no such value.
 	Rows  [][]Text
-	Notes []Text // what its marks mean
+	Notes []Text // the meaning of its marks
 }
 
-// Column is a heading and how what is below it is set.
+// Column is a heading and the kind of its cells.
 type Column struct {
 	Name string
 	Kind Kind
 }
 
-// Kind is how a column is set in print.
+// Kind is how the cells of a column are typeset.
 type Kind int
 
 // The kinds of columns.
 const (
 	Label  Kind = iota // short text
-	Number             // at the right
+	Number             // right-aligned
 	Prose              // text that breaks into lines
 )
 
@@ -84,7 +82,7 @@ func (t Text) And(text string) Text { return t.With(Say(text)...) }
 // Andf returns the text with formatted text after it.
 func (t Text) Andf(format string, values ...any) Text { return t.With(Sayf(format, values...)...) }
 
-// Linked is a span that leads somewhere.
+// Linked is a span with a link.
 func Linked(text, to string) Span { return Span{Text: text, Link: to} }
 
 // String is the text without styles.
@@ -128,7 +126,7 @@ func (p *Page) Tables() (out []*Table) {
 	return out
 }
 
-// LinksTo reports whether a page leads to one of the places.
+// LinksTo reports whether the page has a link whose target place accepts.
 func (p *Page) LinksTo(place func(string) bool) bool {
 	linked := func(t Text) bool {
 		for _, s := range t {

@@ -45,6 +45,16 @@ A paragraph. `+"`go`"+`
 	assert.False(t, p.LinksTo(func(to string) bool { return to == "runs" }))
 }
 
+func TestPlain(t *testing.T) {
+	assert.Equal(t, "method           a_b, %\na|b & \"c\"        98.50 ± 0.17\n[run], seed 1    two lines\n† elsewhere\n", sample().Plain())
+}
+
+func TestTextStandsOnItsOwn(t *testing.T) {
+	p := &table.Page{Title: "Title"}
+	p.Add(table.Say("A paragraph."), table.Image{Alt: "alt", Path: "a.svg"}, table.Heading("Section"))
+	assert.Equal(t, "# Title\n\nA paragraph.\n\n## Section\n", p.Text())
+}
+
 func TestTeX(t *testing.T) {
 	assert.Equal(t, `% from here
 \begin{tabularx}{\linewidth}{@{}>{\raggedright\arraybackslash}X>{\raggedright\arraybackslash}Xr@{}}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// TeX is the table for LaTeX with the packages booktabs and tabularx, below a comment that says where it comes from. It is
-// as wide as the line where a column has prose. Links are left out.
+// TeX is the table for LaTeX with the packages booktabs and tabularx, below a comment that says how it was generated. It is as wide
+// as the line if a column is prose. Links are left out.
 func (t *Table) TeX(comment string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%% %s\n", comment)
@@ -34,7 +34,7 @@ func (t *Table) TeX(comment string) []byte {
 		cells = cells[:0]
 		for i, cell := range r {
 			text := cell.tex()
-			if i == 0 && strings.HasPrefix(text, "[") || strings.HasPrefix(text, "*") { // which would belong to the end of the row before
+			if i == 0 && strings.HasPrefix(text, "[") || strings.HasPrefix(text, "*") { // which LaTeX would read as an argument of the previous row's end
 				text = "{}" + text
 			}
 			cells = append(cells, text)
@@ -48,7 +48,7 @@ func (t *Table) TeX(comment string) []byte {
 	return []byte(b.String())
 }
 
-// heading is what stands above the column: in two lines where it has two parts and the column would not break it.
+// heading is the column's heading, in two lines if it has two parts and the column does not break lines itself.
 func (c Column) heading() string {
 	over, under, two := strings.Cut(c.Name, ": ")
 	if !two || c.Kind == Prose {
@@ -71,7 +71,7 @@ func (t Text) tex() string {
 		case Code:
 			text = `\texttt{` + text + `}`
 		case Aside:
-			if strings.HasPrefix(s.Text, " ") { // it belongs to the number before it
+			if strings.HasPrefix(s.Text, " ") { // it follows a number
 				text = `\,` + EscapeTeX(s.Text[1:])
 			}
 		}
@@ -87,5 +87,5 @@ var teX = strings.NewReplacer(
 	`±`, `$\pm$`, `×`, `$\times$`, `→`, `$\rightarrow$`, `↳`, `$\hookrightarrow$`, `†`, `\dag{}`, `·`, `$\cdot$`, `√`, `$\surd$`, `–`, `--`, `—`, `---`, `’`, `'`,
 )
 
-// EscapeTeX is text as LaTeX takes it literally, with T1 fonts and the package textcomp.
+// EscapeTeX escapes text for LaTeX with T1 fonts and the package textcomp.
 func EscapeTeX(text string) string { return teX.Replace(text) }
