@@ -102,7 +102,7 @@ func (s *Strokes) Split() Split {
 		names[i] = s.Class(i)
 	}
 	train, val := s.options.Train, s.options.Train+s.options.Val
-	return Split{"strokes", names[:train:train], names[train:val:val], names[val:]}
+	return Split{NameStrokes, names[:train:train], names[train:val:val], names[val:]}
 }
 
 // Image implements Set.

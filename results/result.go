@@ -49,6 +49,7 @@ type Figure struct {
 	PerClass         []ClassAccuracy `json:"per_class,omitempty"`
 	Confusion        *Confusion      `json:"confusion,omitempty"`
 	Predictions      string          `json:"predictions,omitempty"` // name of a CSV file in the run folder
+	PredictionsCSV   []byte          `json:"-"`                     // its text, until it is written
 
 	Scores *Scores `json:"-"` // in scores.json; nil where they were not kept
 }

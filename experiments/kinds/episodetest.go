@@ -1,11 +1,15 @@
 package kinds
 
 import (
+	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
@@ -30,6 +34,8 @@ type episodeTest struct {
 	Within   bool   `yaml:"within_alphabet" doc:"the classes of an episode, or of a pair, are of one alphabet"`
 	Norm     string `yaml:"norm" enum:"inductive,transductive" doc:"batch norm by running statistics, or by the episode's own"`
 	Classes  string `yaml:"classes" enum:"test,validation" doc:"the classes of the split to test on; validation, to choose a test's own settings without the test classes"`
+
+	Predictions bool `yaml:"predictions" doc:"write each query's class, prediction and probability to a CSV file of the run folder, and count them by class"`
 
 	FineTune fineTune       `yaml:"fine_tune"`
 	Head     schema.Section `yaml:"head" family:"head" doc:"how a transfer network is adapted to an episode, where that differs from its own head"`
@@ -277,6 +283,9 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
+		if t.data.Folder != "" {
+			protocol.Folder, protocol.Size, protocol.Channels = t.data.Folder, t.data.Options.Height, t.data.Options.Channels()
+		}
 		if net, ok := w.net.(fewshot.AdaptiveNetwork); ok {
 			_, protocol.InnerSteps = net.Steps()
 		}
@@ -286,8 +295,47 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		shares := accuracies(scores)
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, shares, protocol)
 		f.Scores = measure.Percent(shares, t.Way*t.Query, measure.Episodes(s, t.Episodes))
-		return []results.Figure{f}, nil
+		if t.Predictions {
+			f.Predictions = "predictions-" + strings.TrimPrefix(t.at, "test.") + ".csv"
+			f.Confusion, f.PredictionsCSV = predictions(scores, set)
+			f.PerClass = f.Confusion.PerClass()
+		}
+		err = calibrate(&f, scores)
+		return []results.Figure{f}, err
 	}}, err
+}
+
+// calibrate adds to a figure the expected calibration error of its queries.
+func calibrate(f *results.Figure, scores []episodeScore) error {
+	var confidence []float64
+	var right []bool
+	for _, e := range scores {
+		for _, q := range e.queries {
+			confidence, right = append(confidence, min(q.confidence, 1)), append(right, q.taken == q.label) // rounding may exceed 1
+		}
+	}
+	e, err := results.CalibrationError(confidence, right)
+	if err == nil {
+		f.CalibrationError = &e
+	}
+	return err
+}
+
+// predictions counts what the queries of a set's classes were predicted as, and lists them as CSV.
+func predictions(scores []episodeScore, set dataset.Set) (*results.Confusion, []byte) {
+	counts := &results.Confusion{}
+	var text bytes.Buffer
+	w := csv.NewWriter(&text)
+	_ = w.Write([]string{"episode", "query", "class", "prediction", "probability"})
+	for i, e := range scores {
+		for j, q := range e.queries {
+			class, taken := set.Class(e.classes[q.label]), set.Class(e.classes[q.taken])
+			counts.Add(class, taken)
+			_ = w.Write([]string{strconv.Itoa(i + 1), strconv.Itoa(j + 1), class, taken, strconv.FormatFloat(q.confidence, 'g', 6, 64)})
+		}
+	}
+	w.Flush() // to memory, which does not fail
+	return counts, text.Bytes()
 }
 
 // verification measures how many pairs of a set's images are told right.
@@ -350,7 +398,8 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		for i, a := range shares {
 			f.Errors = append(f.Errors, int(math.Round(float64(len(runs[i].Answers))*(1-a))))
 		}
-		return []results.Figure{f}, nil
+		err = calibrate(&f, scores)
+		return []results.Figure{f}, err
 	}}, err
 }
 

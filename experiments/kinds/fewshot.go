@@ -273,6 +273,7 @@ const remedy = "check the model file, the encoder and the episode's images: a bl
 // episodeScore is what a network makes of one episode.
 type episodeScore struct {
 	accuracy float64 // in [0, 1]
+	classes  []int   // of the set, by label; nil where the episode is of no set
 	queries  []queryScore
 }
 
@@ -323,7 +324,11 @@ func (w *fewShot) evaluate(
 		if tune.Steps > 0 {
 			pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
 		}
-		return score(task, net.LogProbs(pass, task))
+		scores, err := score(task, net.LogProbs(pass, task))
+		for i := range scores {
+			scores[i].classes = b.Classes[i*spec.Way : (i+1)*spec.Way]
+		}
+		return scores, err
 	})
 }
 

@@ -125,7 +125,7 @@ type Slurm struct {
 func newHead() Head { return Head{Seed: 1} }
 
 func newTail() Tail {
-	return Tail{Optimizer: schema.NewSection("adam", nil), Schedule: schema.NewSection("constant", nil), Device: "auto"}
+	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Device: "auto"}
 }
 
 // Validate implements [schema.Validator].

@@ -520,6 +520,7 @@ func (w *stories) test(ctx context.Context, _ tensor.Device, p measure.Progress)
 	figures = append(figures,
 		trained.Value(results.AllTasks, m.Name, sum/float64(tasks), math.Sqrt(variance)/float64(tasks), protocol("test", questions)),
 		trained.Value(results.AllTasks, results.Failed, float64(failed), 0, protocol("test", questions)))
+	figures[len(figures)-2].Headline = true // the mean over the tasks
 	share(results.OnTraining, m.Name, "training", training)
 	return figures, nil
 }

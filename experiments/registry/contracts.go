@@ -293,6 +293,8 @@ type Answerer interface {
 type Images struct {
 	Split    string // as results name it
 	Rotation dataset.Rotation
+	// Folder is where a user's own images lie; empty for data that its name tells.
+	Folder string
 	// TrainsOnLake is set where alphabets of Lake's one-shot runs are among the training classes; then they are no test.
 	TrainsOnLake bool
 	// Options are those of its images, and what an image from elsewhere is brought to.

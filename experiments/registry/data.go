@@ -102,7 +102,7 @@ type folderConfig struct {
 func (c *folderConfig) plan(p *Parts) (Images, error) {
 	image := dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: c.Colour, Ink: c.Ink, Fit: c.Fit}
 	split, err := p.Splits.Plan(&c.Split)
-	return Images{Split: split.Name, Rotation: c.Rotations, Options: image, Load: func(ctx context.Context, given string) (dataset.Parts, error) {
+	return Images{Split: split.Name, Rotation: c.Rotations, Folder: filepath.Clean(c.Root), Options: image, Load: func(ctx context.Context, given string) (dataset.Parts, error) {
 		root, err := findFolder(c.Root, given)
 		if err != nil {
 			return dataset.Parts{}, err

@@ -2,8 +2,11 @@ package registry
 
 import "github.com/engram-go/engram/nn"
 
-// SGD is the kind of plain gradient descent.
-const SGD = "sgd"
+// The kinds of optimisers that files of some networks begin with.
+const (
+	Adam = "adam"
+	SGD  = "sgd" // plain gradient descent
+)
 
 func optimizers() []Part[Optimizer] {
 	adam := func(decoupled bool) Maker[Optimizer] {
@@ -13,7 +16,7 @@ func optimizers() []Part[Optimizer] {
 		})
 	}
 	return []Part[Optimizer]{
-		{"adam", "Adam", "Kingma and Ba 2015", adam(false)},
+		{Adam, "Adam", "Kingma and Ba 2015", adam(false)},
 		{"adamw", "Adam with decoupled weight decay", "Loshchilov and Hutter 2019", adam(true)},
 		{"rmsprop", "RMSProp", "Graves 2013, eqs. 38 to 45", Config(nn.DefaultRMSProp(), func(c *nn.RMSPropConfig) (Optimizer, error) {
 			return Optimizer{func(ps *nn.Params) nn.Optimizer { return nn.NewRMSProp(ps, *c) }, c.Rate}, nil

@@ -331,6 +331,13 @@ func (f Folder) writeResult(result *results.Result) error {
 	if err != nil {
 		return fmt.Errorf("result: %w", err)
 	}
+	for _, figure := range result.Figures {
+		if figure.Predictions != "" {
+			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(figure.PredictionsCSV)); err != nil {
+				return fmt.Errorf("predictions: %w", err)
+			}
+		}
+	}
 	text, err := result.Encode()
 	if err == nil {
 		err = nn.WriteFile(f.path(fileResult), bytes.NewReader(text))

@@ -1,0 +1,181 @@
+package experiments_test
+
+import (
+	"encoding/csv"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/results"
+)
+
+// A test that cannot be made is refused before training, whatever is wrong with it, and leaves no run folder.
+func TestImpossibleTestsAreRefusedBeforeTraining(t *testing.T) {
+	for set, want := range map[string]string{
+		"test.0.way=500":   "test.0, 500-way 1-shot: episode: 500-way episodes need 500 classes but the set has 10",
+		"test.0.query=100": "test.0, 5-way 1-shot: episode: 1 shots and 100 queries need that many different images",
+		"test.0.dataset={kind: strokes, train: 4, val: 4, test: 4, size: 16}": "test.0, 5-way 1-shot: episode: 5-way episodes need 5 classes but the set has 4",
+		"test.0.dataset={kind: images, root: nowhere, size: 16}":              "test.0, 5-way 1-shot: dataset: images: data set not found",
+	} {
+		dir := filepath.Join(t.TempDir(), "run")
+		steps := 0
+		_, err := tool.Run(t.Context(), config(t, set), experiments.Options{Out: dir, Reporter: &stepper{step: func(int64) { steps++ }}})
+		assert.ErrorContains(t, err, want, set)
+		assert.Zero(t, steps, set)
+		assert.NoDirExists(t, dir, set)
+	}
+	// What the file alone tells is refused when it is read.
+	_, err := tool.Parse("x.yaml", []byte(tiny), overrides(t, "test.0.dataset={kind: strokes, size: 20}")...)
+	assert.ErrorContains(t, err, "its images have 20×20 pixels with 1 channel, and those that the network is trained on 16×16")
+}
+
+// What was fixed in training is not changed by a test: neither by eval nor by resume.
+func TestTrainingIsNotOverriddenByTests(t *testing.T) {
+	dir := t.TempDir()
+	want := run(t, dir)
+	for _, set := range []string{"dataset.split=koch", "network=matchingnet", "train.way=5", "seed=2", "validation.episodes=3"} {
+		_, err := tool.Evaluate(t.Context(), dir, experiments.Options{}, overrides(t, set)...)
+		assert.ErrorContains(t, err, "is fixed: the model was trained so; only test, stream, threads, device can change", set)
+		_, err = tool.Resume(t.Context(), dir, experiments.Options{}, overrides(t, set)...)
+		assert.ErrorContains(t, err, "is fixed", set)
+	}
+	// Another test is kept below the run, with its scores.
+	r, err := tool.Evaluate(t.Context(), dir, experiments.Options{}, overrides(t, "test.0.query=2")...)
+	require.NoError(t, err)
+	kept, err := results.Read(filepath.Join(dir, "evals", "test.0.query=2", "result.json"))
+	require.NoError(t, err)
+	assert.Equal(t, r.Figures, kept.Figures)
+	assert.NotNil(t, kept.Figures[0].Scores)
+	assert.Equal(t, want.Training, kept.Training)
+	assert.Contains(t, kept.Config, "query: 2")
+
+	// Resume makes the tests anew in the run's place, and keeps the training.
+	again, err := tool.Resume(t.Context(), dir, experiments.Options{}, overrides(t, "test.0.query=2")...)
+	require.NoError(t, err)
+	assert.Equal(t, r.Figures, again.Figures)
+	assert.Equal(t, want.Training, again.Training)
+	c, err := tool.RunConfig(dir)
+	require.NoError(t, err)
+	text, err := c.Encode()
+	require.NoError(t, err)
+	assert.Equal(t, again.Config, string(text))
+}
+
+// precision: auto and device: auto are decided once, when the run starts, and stand in its configuration.
+func TestARunsFactsAreFixedWhenItStarts(t *testing.T) {
+	dir := t.TempDir()
+	r := run(t, dir, "network={kind: protonet, encoder: {kind: conv4, filters: 8, precision: auto}}", "device=auto")
+	assert.NotContains(t, r.Config, "auto")
+	c, err := tool.RunConfig(dir)
+	require.NoError(t, err)
+	text, err := c.Encode()
+	require.NoError(t, err)
+	precision, _, _ := strings.Cut(r.Figures[0].Protocol.Precision, " ")
+	assert.Contains(t, string(text), "precision: "+precision)
+}
+
+// A figure of an untrained network names no training episodes, that of a stream what the network computes in.
+func TestFiguresSayWhatHappened(t *testing.T) {
+	r := run(t, t.TempDir(), tinyStream, "threads=1", "train.steps=0", "validation.episodes=0", "network={kind: protonet, encoder: {kind: conv4, filters: 8, precision: bf16}}")
+	for _, f := range r.Figures {
+		assert.Equal(t, "bf16 convolutions", f.Protocol.Precision, f.Name)
+		assert.Zero(t, f.Protocol.TrainWay, f.Name)
+	}
+}
+
+// A validation of one example has no interval, and is no reason to end a run.
+func TestOneValidationEpisode(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir, "validation.episodes=1")
+	for _, m := range metrics(t, dir) {
+		if m["validation_accuracy"] != nil {
+			assert.Zero(t, m["interval"])
+		}
+	}
+}
+
+// Tests that differ in any key are different tests.
+func TestTestsThatDifferAreNotTheSame(t *testing.T) {
+	const two = "name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1, KEY}]\n"
+	for _, key := range []string{"query: 1", "episodes: 20", "within_alphabet: true", "dataset: {kind: strokes, seed: 1}", "fine_tune: {steps: 1}"} {
+		_, err := tool.Parse("x.yaml", []byte(strings.Replace(two, "KEY", key, 1)))
+		assert.NoError(t, err, key)
+	}
+	_, err := tool.Parse("x.yaml", []byte(strings.Replace(two, "KEY", "query: 15", 1)))
+	assert.ErrorContains(t, err, "test.1: the same test as an earlier one: 5-way 1-shot")
+}
+
+// The folder is looked at before the data: data that is missing is not what the user is told of.
+func TestAFolderThatIsTakenIsToldFirst(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	_, err := tool.Run(t.Context(), config(t, "dataset={kind: images, root: nowhere, size: 16}"), experiments.Options{Out: dir})
+	assert.ErrorContains(t, err, "holds a run already")
+}
+
+// Runs that start in the same second have folders of their own.
+func TestDefaultFoldersDiffer(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for range 3 {
+		_, err := tool.Run(t.Context(), config(t, "train.steps=0", "validation.episodes=0"), experiments.Options{})
+		require.NoError(t, err)
+	}
+	folders, err := filepath.Glob("runs/tiny/*/result.json")
+	require.NoError(t, err)
+	assert.Len(t, folders, 3)
+}
+
+// Predictions of every query stand in a file, and their counts in the result; the calibration error is that of the queries.
+func TestPredictionsOfATest(t *testing.T) {
+	dir := t.TempDir()
+	f := run(t, dir, "test.0.predictions=true").Figures[0]
+	file, err := os.Open(filepath.Join(dir, f.Predictions))
+	require.NoError(t, err)
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 1+f.Protocol.Episodes*f.Protocol.Way*f.Protocol.Query)
+	right, queries := 0, 0
+	for _, row := range rows[1:] {
+		if row[2] == row[3] {
+			right++
+		}
+	}
+	assert.InDelta(t, f.Value, 100*float64(right)/float64(len(rows)-1), 1e-9)
+	for _, c := range f.PerClass {
+		queries += c.Queries
+	}
+	assert.Equal(t, len(rows)-1, queries)
+	require.NotNil(t, f.CalibrationError)
+	assert.True(t, *f.CalibrationError >= 0 && *f.CalibrationError <= 100)
+}
+
+// A network whose output is not finite is an error in a test, and never an answer.
+func TestNotFiniteIsNoAnswer(t *testing.T) {
+	dir := t.TempDir()
+	run(t, dir)
+	m, err := tool.Open(dir)
+	require.NoError(t, err)
+	defer m.Close()
+	set := m.Images()
+	queries := [][]float32{make([]float32, set.Height*set.Width)}
+	queries[0][0] = float32(math.NaN())
+	support, _ := shown(t)
+	folder := loaded(t, support, set)
+	_, err = m.Classify(t.Context(), folder, queries, "")
+	assert.ErrorContains(t, err, "the network returned values that are not finite")
+}
+
+func loaded(t *testing.T, dir string, o dataset.ImageOptions) dataset.Set {
+	t.Helper()
+	set, err := dataset.LoadFolder(t.Context(), dir, o)
+	require.NoError(t, err)
+	return set
+}
