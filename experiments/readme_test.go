@@ -1,0 +1,49 @@
+package experiments_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Every YAML example of the README is read: whole files as they are, parts of one within a file that has the rest.
+func TestTheReadmesExamplesAreValid(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	module, err := filepath.Abs("../encoder/testdata/sequence.pt")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	count := 0
+	for i, block := range strings.Split(string(text), "```yaml\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		block = strings.ReplaceAll(block, "resnet.pt", module)
+		file := filepath.Join(dir, "mine.yaml")
+		var files []string
+		switch {
+		case strings.HasPrefix(block, "encoder:"):
+			for line := range strings.Lines(block) {
+				files = append(files, "name: x\nnetwork:\n  kind: protonet\n  "+line+"test: [{way: 5, shot: 1}]\n")
+			}
+		case strings.HasPrefix(block, "dataset:"):
+			files = append(files, "name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\n"+block)
+		case strings.HasPrefix(block, "network:"):
+			files = append(files, "name: x\n"+block)
+		case strings.HasPrefix(block, "base:"):
+			file = filepath.Join(dir, "other.yaml")
+			files = append(files, block)
+		default:
+			files = append(files, block)
+		}
+		for _, text := range files {
+			count++
+			require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+			_, err := tool.Matrix(file)
+			assert.NoError(t, err, "example %d:\n%s", i+1, text)
+		}
+	}
+	assert.GreaterOrEqual(t, count, 6)
+}
