@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python setup-paper setup-browser build run test fuzz tables paper bench fmt lint clean
+.PHONY: help setup setup-python setup-paper setup-browser build run test race fuzz tables paper bench fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -34,6 +34,16 @@ run: build ## train the quick-start experiments and print their table
 
 test: setup ## run all tests
 	@$(env) $(announce) go test -timeout 20m ./...
+
+# The detector keeps bindings and C++ apart from the ordinary ones: they are compiled once more, in 5 to 10 minutes.
+race: setup ## run the concurrent tests under the race detector
+	@$(env) $(race)
+
+# What starts goroutines, and the tests that run it: a pattern for each package.
+race := go test -race -timeout 10m ./tensor -run 'Concurrent|Goroutines|DoContext'; \
+	go test -race -timeout 10m ./memory -run 'Example_service'; \
+	go test -race -timeout 10m ./fewshot -run 'Each|PanicOfATask'; \
+	go test -race -timeout 10m ./episode -run 'Prefetch'
 
 FUZZTIME ?= 30s
 

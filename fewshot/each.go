@@ -25,8 +25,9 @@ func (t *Task) Only(i int64) *Task {
 func Each(t *Task, workers int, f func(i int64, own *Task) []*tensor.Tensor, take func(i int64, out []*tensor.Tensor)) {
 	n := t.Support.Dim(0)
 	workers = int(max(1, min(int64(workers), n)))
+	callers := tensor.Innermost()
 	one := func(i int64) (out []*tensor.Tensor) {
-		scope := tensor.Enter()
+		scope := callers.Beside()
 		defer scope.Leave()
 		tensor.WithGrad(func() {
 			out = f(i, t.Only(i))

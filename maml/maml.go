@@ -111,7 +111,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h order) *nn.Pass {
 			values := make([]*tensor.Tensor, len(n.adapted))
 			for i, param := range n.adapted {
 				values[i] = tuned.Value(param)
-				if h == detached {
+				if h == detached || !values[i].RequiresGrad() { // or the pass takes parameters as constants
 					values[i] = values[i].Detach().RequireGrad()
 					tuned.With[param] = values[i]
 				}

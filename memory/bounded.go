@@ -1,6 +1,8 @@
 package memory
 
 import (
+	"fmt"
+
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -68,15 +70,19 @@ type BoundedState struct {
 	// Focus is what the rule chooses the next slot by, [batch, 1, slots]: the usage, and for NTMWrite the location of the next
 	// writing.
 	Focus *tensor.Tensor
-	key   int64 // the width of a key
+	width *tensor.Tensor // [1], int64: key, to be saved with the others
+	key   int64          // the width of a key
 }
+
+// widthName is what the width of a key is saved as.
+const widthName = "key_width"
 
 // Tensors implements [State].
 func (s BoundedState) Tensors() []nn.Named {
 	if s.Slots == nil {
 		return nil
 	}
-	return []nn.Named{{Name: "slots", Tensor: s.Slots}, {Name: "focus", Tensor: s.Focus}}
+	return []nn.Named{{Name: "slots", Tensor: s.Slots}, {Name: "focus", Tensor: s.Focus}, {Name: widthName, Tensor: s.width}}
 }
 
 // Keys returns the keys times their masses, [batch, slots, key].
@@ -98,12 +104,23 @@ func (m *Bounded) Init(int64) State { return BoundedState{} }
 
 // Write implements [Associative]. Of an example written partly to many slots, each gets its share of key, value and mass.
 func (m *Bounded) Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) State {
-	s, batch, n := prev.(BoundedState), keys.Dim(0), keys.Dim(1)
+	const op = "Bounded.Write"
+	s := stateOf[BoundedState](op, prev)
+	checkPairs(op, keys, values)
+	checkRead(op, p, m.config.Metric)
+	batch, n := keys.Dim(0), keys.Dim(1)
 	rows := tensor.Cat(2, keys, values, tensor.Full(1, keys.DType(), keys.Device(), batch, n, 1))
 	if s.Slots == nil {
-		s = BoundedState{Slots: zeros(keys, batch, m.config.Slots, rows.Dim(2)), key: keys.Dim(2)}
+		key := keys.Dim(2)
+		s = BoundedState{Slots: zeros(keys, batch, m.config.Slots, rows.Dim(2)), width: tensor.New([]int64{key}, 1), key: key}
 		if s.Focus = zeros(keys, batch, 1, m.config.Slots); m.config.Rule == NTMWrite {
 			s.Focus = onFirstSlot(keys, batch, 1, m.config.Slots)
+		}
+	} else {
+		m.checkSlots(op, s)
+		held := s.Slots.Dim(2) - s.key - 1
+		if more := checkHeld(op, s.Slots.Dim(0), s.key, held, keys, values); more > 0 {
+			s.Slots = tensor.Cat(2, withZeros(s.Slots.Narrow(2, 0, s.key+held), 2, more), s.Masses())
 		}
 	}
 	for i := range n {
@@ -112,10 +129,17 @@ func (m *Bounded) Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) Sta
 	return s
 }
 
+// checkSlots refuses the state of a memory of another size.
+func (m *Bounded) checkSlots(op string, s BoundedState) {
+	if have := s.Slots.Dim(1); have != m.config.Slots {
+		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("the state has %d slots and the memory %d: it is another memory's", have, m.config.Slots)})
+	}
+}
+
 // write writes one row [batch, 1, key+value+1] under a key [batch, 1, key].
 func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) BoundedState {
 	gate := m.config.Gate
-	next := BoundedState{key: s.key}
+	next := BoundedState{width: s.width, key: s.key}
 	var w *tensor.Tensor
 	switch m.config.Rule {
 	case LRUAWrite:
@@ -165,14 +189,14 @@ func mix(gate float64, a, b *tensor.Tensor) *tensor.Tensor {
 
 // Read implements [Associative].
 func (m *Bounded) Read(p *nn.Pass, state State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
-	s := state.(BoundedState)
+	s := stateOf[BoundedState]("Bounded.Read", state)
 	attention = m.scores(p, s, queries).Softmax(-1)
 	return attention.MatMul(s.means()), attention
 }
 
 // LogRead implements [LogReader].
 func (m *Bounded) LogRead(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
-	s := state.(BoundedState)
+	s := stateOf[BoundedState]("Bounded.Read", state)
 	attention := m.scores(p, s, queries).LogSoftmax(-1)      // [batch, queries, slots]
 	values := logOf(s.means()).Unsqueeze(1)                  // [batch, 1, slots, value]
 	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
@@ -186,10 +210,13 @@ func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().
 
 // Match implements [Matcher]. It may leave slots out that are empty in every task.
 func (m *Bounded) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
-	s := state.(BoundedState)
+	const op = "Bounded.Read"
+	s := stateOf[BoundedState](op, state)
+	checkRead(op, p, m.config.Metric)
 	if s.Slots == nil {
-		panic(&tensor.Error{Op: "Bounded.Read", Msg: "nothing has been written yet"})
+		panic(&tensor.Error{Op: op, Msg: "nothing has been written yet"})
 	}
+	m.checkSlots(op, s)
 	slots := s.Slots
 	if used := m.used(s); used != nil {
 		slots = slots.IndexSelect(1, used)

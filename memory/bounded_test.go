@@ -302,7 +302,7 @@ func TestBoundedStateIsAValue(t *testing.T) {
 		for _, n := range s.Tensors() {
 			got[n.Name] = n.Tensor.Shape()
 		}
-		assert.Equal(t, map[string][]int64{"slots": {2, 4, 4 + 3 + 1}, "focus": {2, 1, 4}}, got)
+		assert.Equal(t, map[string][]int64{"slots": {2, 4, 4 + 3 + 1}, "focus": {2, 1, 4}, "key_width": {1}}, got)
 		assert.Empty(t, m.Init(2).Tensors())
 		for _, read := range []func(){
 			func() { m.Read(p, m.Init(2), queries) }, func() { memory.LogRead(m, p, m.Init(2), queries) },

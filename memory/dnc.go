@@ -79,7 +79,7 @@ func (m *DNC) Init(p *nn.Pass, batch int64) State {
 
 // Step implements [Recurrent]. It is one operation where it can be; see [tensor.DNCStep].
 func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
-	c, s := m.config, prev.(DNCState)
+	c, s := m.config, stateOf[DNCState]("DNC.Step", prev)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) {
 		read, after := tensor.DNCStep(emission, s.parts(), m.options())

@@ -19,6 +19,9 @@ type Hops struct {
 // Read reads each state in turn with queries [batch, queries, key], and returns the query that the last read leads to and
 // the attention [batch, queries, slots] of each hop. The states may be one and the same, or one a hop.
 func (h Hops) Read(p *nn.Pass, states []State, queries *tensor.Tensor) (last *tensor.Tensor, attention []*tensor.Tensor) {
+	if h.Memory == nil {
+		panic(&tensor.Error{Op: "Hops.Read", Msg: "there is no memory to read; set Hops.Memory"})
+	}
 	for hop, s := range states {
 		read, a := h.Memory.Read(p, s, queries)
 		attention = append(attention, a)

@@ -56,16 +56,20 @@ func (m *KeyValue) Init(int64) State { return KeyValueState{} }
 
 // Write implements [Associative]. The first pairs are held as they are, not copied.
 func (m *KeyValue) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
-	s := prev.(KeyValueState)
+	const op = "KeyValue.Write"
+	s := stateOf[KeyValueState](op, prev)
+	checkPairs(op, keys, values)
 	if s.Keys == nil {
 		return KeyValueState{keys, values}
 	}
-	return KeyValueState{tensor.Cat(1, s.Keys, keys), tensor.Cat(1, s.Values, values)}
+	more := checkHeld(op, s.Keys.Dim(0), s.Keys.Dim(2), s.Values.Dim(2), keys, values)
+	return KeyValueState{tensor.Cat(1, s.Keys, keys), tensor.Cat(1, withZeros(s.Values, 2, more), values)}
 }
 
 // Read implements [Associative].
 func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
-	kv := s.(KeyValueState)
+	kv := stateOf[KeyValueState]("KeyValue.Read", s)
+	checkRead("KeyValue.Read", p, m.config.Metric)
 	if _, dot := m.config.Metric.(metric.Dot); dot && kv.Keys != nil && !p.HigherOrder && tensor.FusesSteps(queries) {
 		return tensor.Attend(queries, kv.Keys, kv.Values, m.config.Scale, !m.config.Linear)
 	}
@@ -81,7 +85,7 @@ func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, at
 
 // LogRead implements [LogReader]. Where no slot has any of a value it is [logZero].
 func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
-	kv := s.(KeyValueState)
+	kv := stateOf[KeyValueState]("KeyValue.LogRead", s)
 	if m.config.Linear {
 		panic(&tensor.Error{Op: "KeyValue.LogRead", Msg: "what is read without a softmax has no logarithm"})
 	}
@@ -92,7 +96,8 @@ func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.
 
 // Match implements [Matcher].
 func (m *KeyValue) Match(p *nn.Pass, s State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
-	kv := s.(KeyValueState)
+	kv := stateOf[KeyValueState]("KeyValue.Read", s)
+	checkRead("KeyValue.Read", p, m.config.Metric)
 	if kv.Keys == nil {
 		panic(&tensor.Error{Op: "KeyValue.Read", Msg: "nothing has been written yet"})
 	}

@@ -95,7 +95,7 @@ func (m *LRUA) Init(p *nn.Pass, batch int64) State {
 
 // Step implements [Recurrent]. It is one operation where it can be; see [tensor.LRUAStep].
 func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
-	c, s := m.config, prev.(LRUAState)
+	c, s := m.config, stateOf[LRUAState]("LRUA.Step", prev)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) {
 		r := tensor.LRUAStep(emission, s.Memory, s.Read, s.Usage, m.options())

@@ -32,7 +32,8 @@ type Associative interface {
 	// Init returns the empty state for a batch of tasks.
 	Init(batch int64) State
 	// Write returns prev with values [batch, n, value] stored under keys [batch, n, key]. For classes the values are
-	// one-hot, one column a class.
+	// one-hot, one column per class. Values with more columns than those before add classes: what is held has zeros there.
+	// Fewer columns, another width of keys or another batch are a [*tensor.Error].
 	Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) State
 	// Read returns the values [batch, queries, value] that queries [batch, queries, key] bring back, and the attention
 	// [batch, queries, slots] that they are a mean under.

@@ -86,7 +86,7 @@ func (m *NTM) Init(p *nn.Pass, batch int64) State {
 
 // Step implements [Recurrent]. It is one operation where it can be; see [tensor.NTMStep].
 func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
-	c, s := m.config, prev.(NTMState)
+	c, s := m.config, stateOf[NTMState]("NTM.Step", prev)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) && c.Shift <= c.Slots {
 		read, w, written := tensor.NTMStep(emission, s.Memory, s.Weightings, m.options())

@@ -64,19 +64,39 @@ func (m *Prototype) Init(int64) State { return PrototypeState{} }
 
 // Write implements [Associative].
 func (m *Prototype) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
-	if _, ok := m.config.Metric.(metric.Fitted); ok {
+	const op = "Prototype.Write"
+	s := stateOf[PrototypeState](op, prev)
+	checkPairs(op, keys, values)
+	if s.Sums != nil {
+		if more := checkHeld(op, s.Sums.Dim(0), s.Sums.Dim(2), s.Sums.Dim(1), keys, values); more > 0 {
+			s.Sums, s.Counts = withZeros(s.Sums, 1, more), withZeros(s.Counts, 1, more)
+			if s.Scatters != nil {
+				s.Scatters = withZeros(s.Scatters, 1, more)
+			}
+		}
+	}
+	if m.fitted() {
 		next := metric.NewMoments(keys, values)
-		if s := prev.(PrototypeState); s.Sums != nil {
+		if s.Sums != nil {
+			if s.Scatters == nil {
+				panic(&tensor.Error{Op: op, Msg: "the state has no scatters, which the memory's metric is fitted on: it is of a prototype memory with another metric"})
+			}
 			next = metric.Moments(s).Add(next)
 		}
 		return PrototypeState(next)
 	}
 	byClass := values.Transpose(-2, -1) // [batch, classes, n]
 	next := PrototypeState{Sums: byClass.MatMul(keys), Counts: byClass.SumKeep(-1)}
-	if s := prev.(PrototypeState); s.Sums != nil {
+	if s.Sums != nil {
 		next.Sums, next.Counts = next.Sums.Add(s.Sums), next.Counts.Add(s.Counts)
 	}
 	return next
+}
+
+// fitted reports whether the metric takes something from the support set.
+func (m *Prototype) fitted() bool {
+	_, ok := m.config.Metric.(metric.Fitted)
+	return ok
 }
 
 // Read implements [Associative]. The value of a slot is its class, so values and attention are the same.
@@ -92,9 +112,14 @@ func (m *Prototype) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor
 
 // Match implements [Matcher]. A slot is its class's.
 func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
-	s := state.(PrototypeState)
+	const op = "Prototype.Read"
+	s := stateOf[PrototypeState](op, state)
+	checkRead(op, p, m.config.Metric)
 	if s.Sums == nil {
-		panic(&tensor.Error{Op: "Prototype.Read", Msg: "nothing has been written yet"})
+		panic(&tensor.Error{Op: op, Msg: "nothing has been written yet"})
+	}
+	if m.fitted() && s.Scatters == nil {
+		panic(&tensor.Error{Op: op, Msg: "the state has no scatters, which the memory's metric is fitted on: it is of a prototype memory with another metric"})
 	}
 	measure := m.config.Metric
 	if f, ok := measure.(metric.Fitted); ok {
@@ -109,7 +134,7 @@ func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scor
 }
 
 func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
-	s := state.(PrototypeState)
+	s := stateOf[PrototypeState]("Prototype.Read", state)
 	scores, _ := m.Match(p, state, queries)
 	if m.config.Scale != 1 {
 		scores = scores.MulScalar(m.config.Scale)

@@ -19,9 +19,9 @@ const (
 )
 
 // A Pass is one evaluation of a network: what differs between evaluations, and nothing of the network. The zero value
-// evaluates with batch statistics, updates nothing and draws no noise.
+// evaluates with batch statistics, updates nothing, draws no noise and records no gradients; see [Pass.Value].
 type Pass struct {
-	// Training moves running statistics and applies noise such as dropout.
+	// Training moves running statistics, applies noise such as dropout, and records what gradients of the parameters need.
 	Training bool
 	// Norm is batch normalisation's choice of statistics. Training passes use BatchStats.
 	Norm Norm
@@ -36,12 +36,18 @@ type Pass struct {
 	With map[*Param]*tensor.Tensor
 }
 
-// Value returns the tensor that this pass uses for a parameter.
+// Value returns the tensor that this pass uses for a parameter: that of With where there is one, and otherwise the
+// network's own. A pass that does not train takes the network's own for a constant, so that nothing of an evaluation is
+// recorded for gradients and no state that outlives it holds on to its computation; HigherOrder, or [tensor.WithGrad]
+// around the evaluation, records all the same.
 func (p *Pass) Value(param *Param) *tensor.Tensor {
 	if t, ok := p.With[param]; ok {
 		return t
 	}
-	return param.value
+	if param.Buffer || p.Training || p.HigherOrder || tensor.GradAsked() {
+		return param.value
+	}
+	return param.value.Detach()
 }
 
 // Apart returns a copy of the pass whose With is its own and no nil map, to put tensors in.

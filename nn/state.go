@@ -211,6 +211,32 @@ func (s *State) Names() []string {
 	return names
 }
 
+// Tensors returns copies of all tensors on a device, sorted by name, in the innermost scope.
+func (s *State) Tensors(on tensor.Device) (ts []Named, err error) {
+	defer tensor.Catch(&err)
+	for _, name := range s.Names() {
+		view := s.views[name]
+		dtype, ok := dtypeOf(view.DType())
+		if !ok {
+			return nil, fmt.Errorf("nn: %s%s is %v, a type that tensors do not have here", s.prefix, name, view.DType())
+		}
+		shape, _ := s.Shape(name)
+		t := tensor.Empty(dtype, tensor.CPU, shape...)
+		t.Set(view.Data())
+		ts = append(ts, Named{name, t.On(on)})
+	}
+	return ts, nil
+}
+
+func dtypeOf(saved safetensors.DType) (d tensor.DType, ok bool) {
+	for d, as := range dtypes {
+		if as == saved {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
 // Shape returns the shape of a tensor; ok is unset where there is none of the name.
 func (s *State) Shape(name string) (shape []int64, ok bool) {
 	view, ok := s.views[name]

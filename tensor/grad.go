@@ -31,12 +31,24 @@ func (t *Tensor) Detach() *Tensor { return unary("Detach", libtch.AtgDetach, t) 
 // NoGrad runs f without recording gradients and leaves the mode as it was, also when f panics.
 func NoGrad(f func()) { gradMode(false, f) }
 
-// WithGrad runs f recording gradients, also inside [NoGrad].
+// WithGrad runs f recording gradients, also inside [NoGrad] and also for parameters of a network in a pass that does not
+// train; see [GradAsked].
 func WithGrad(f func()) { gradMode(true, f) }
+
+// GradAsked reports whether this goroutine runs inside [WithGrad] and not inside a [NoGrad] within it. Operations record
+// gradients outside both as well, but a network that is evaluated takes its parameters for constants there.
+func GradAsked() bool {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return threadSlot().gradAsked.Load()
+}
 
 func gradMode(on bool, f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	own := threadSlot()
+	asked := own.gradAsked.Swap(on)
+	defer own.gradAsked.Store(asked)
 	flag := C.int(0)
 	if on {
 		flag = 1

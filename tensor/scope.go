@@ -11,20 +11,53 @@ package tensor
 import "C"
 
 import (
+	"context"
+	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 )
 
-// maxThreads is the number of threads that may hold a scope at once; engram.cpp has the same figure.
-const maxThreads = 4096
+// MaxScopes is the number of goroutines that may hold scopes at once; further ones wait until one of these has left its
+// outermost scope. See [Do] for what a scope costs.
+const MaxScopes = 1024
 
-// innermost holds each thread's innermost open scope, by the thread's slot. It is what a thread-local variable would
-// be; a slot is read and written by its own thread only.
-var innermost [maxThreads]*Scope
+// places has an element for each goroutine that holds a scope.
+var places = make(chan struct{}, MaxScopes)
 
-// spare holds, for each thread, the list of a scope that was left, for the next one to fill.
-var spare [maxThreads][]*Tensor
+// maxSlots is the number of threads that have a slot in slots; engram.cpp has the same figure.
+const maxSlots = 4096
+
+// A slot is what a thread-local variable would be. Only its own thread uses it, but Go's memory model knows no threads:
+// the goroutines that run on one thread in turn are ordered by innermost, which each of them stores last and loads first.
+type slot struct {
+	innermost atomic.Pointer[Scope] // the innermost open scope of the thread
+	gradAsked atomic.Bool           // whether the innermost of WithGrad and NoGrad is WithGrad
+	spare     []*Tensor             // the list of a scope that was left, for the next one to fill
+}
+
+var slots [maxSlots]slot
+
+// furtherSlots holds the slots of the threads that came after the first maxSlots, by the thread's number.
+var furtherSlots sync.Map
+
+// threadSlot returns the slot of this thread, to which the goroutine must be locked.
+func threadSlot() *slot { return slotAt(int(C.eg_slot())) }
+
+// slotAt returns slot i, or where i is negative the further slot of this thread.
+func slotAt(i int) *slot {
+	if i >= 0 {
+		return &slots[i]
+	}
+	id := syscall.Gettid()
+	if s, ok := furtherSlots.Load(id); ok {
+		return s.(*slot)
+	}
+	s, _ := furtherSlots.LoadOrStore(id, new(slot))
+	return s.(*slot)
+}
 
 // maxSpare bounds what a thread keeps.
 const maxSpare = 1 << 12
@@ -37,31 +70,66 @@ func Live() int64 { return live.Load() }
 // A Scope owns the tensors that are made while it is the innermost one of its goroutine.
 type Scope struct {
 	parent  *Scope
-	slot    int
+	slot    *slot
+	placed  bool // it takes one of places
 	tensors []*Tensor
 }
 
 // Enter opens a scope on this goroutine and ties the goroutine to its thread until the scope is left. Scopes nest and
-// are left in the opposite order.
+// are left in the opposite order. A goroutine that holds no scope yet waits while [MaxScopes] others do.
 func Enter() *Scope {
-	runtime.LockOSThread()
-	slot := int(C.eg_enter())
-	if slot < 0 {
-		runtime.UnlockOSThread()
-		panic(&Error{Op: "Enter", Msg: "too many threads hold a scope at once"})
-	}
-	s := &Scope{parent: innermost[slot], slot: slot, tensors: spare[slot]}
-	spare[slot] = nil
-	innermost[slot] = s
+	s, _ := enter(context.Background(), true) // a context without an end returns no error
 	return s
+}
+
+// enter opens a scope, which takes a place where it is the goroutine's outermost one and placed is set. It returns the
+// context's error where the context ends before there is a place.
+func enter(ctx context.Context, placed bool) (*Scope, error) {
+	runtime.LockOSThread()
+	own := threadSlot()
+	parent := own.innermost.Load()
+	if placed = placed && parent == nil; placed {
+		select {
+		case places <- struct{}{}:
+		default: // wait without a thread
+			runtime.UnlockOSThread()
+			select {
+			case places <- struct{}{}:
+			case <-ctx.Done():
+				return nil, fmt.Errorf("tensor: waiting for one of %d scopes to be left: %w", MaxScopes, ctx.Err())
+			}
+			runtime.LockOSThread()
+			own = threadSlot()
+			own.innermost.Load() // orders the thread's goroutines
+		}
+	}
+	C.eg_enter()
+	s := &Scope{parent: parent, slot: own, placed: placed, tensors: own.spare}
+	own.spare = nil
+	own.innermost.Store(s)
+	return s, nil
+}
+
+// Innermost returns the innermost scope that is open on this goroutine, nil where there is none.
+func Innermost() *Scope {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return threadSlot().innermost.Load()
+}
+
+// Beside opens a scope on this goroutine, which works for the goroutine that holds s: it does not count towards
+// [MaxScopes], so that goroutines that hold scopes and wait for their helpers never block one another. s must stay open
+// until the scope is left. On a nil s it is [Enter].
+func (s *Scope) Beside() *Scope {
+	beside, _ := enter(context.Background(), s == nil)
+	return beside
 }
 
 // Leave frees the scope's tensors. It must be called on the goroutine that entered, innermost scope first.
 func (s *Scope) Leave() {
-	if innermost[s.slot] != s || int(C.eg_slot()) != s.slot {
+	if own := threadSlot(); own != s.slot || own.innermost.Load() != s {
 		panic(&Error{Op: "Leave", Msg: "the scope is not the innermost one of this goroutine"})
 	}
-	innermost[s.slot] = s.parent
 	var batch [64]unsafe.Pointer
 	n := 0
 	flush := func() {
@@ -84,10 +152,14 @@ func (s *Scope) Leave() {
 	}
 	if cap(s.tensors) <= maxSpare {
 		clear(s.tensors)
-		spare[s.slot] = s.tensors[:0]
+		s.slot.spare = s.tensors[:0]
 	}
 	s.tensors = nil
+	s.slot.innermost.Store(s.parent)
 	runtime.UnlockOSThread()
+	if s.placed {
+		<-places
+	}
 }
 
 // Keep hands t to the enclosing scope, or to the caller where there is none, and returns it. A tensor that does not
@@ -105,17 +177,32 @@ func (s *Scope) Keep(t *Tensor) *Tensor {
 
 // current returns the innermost scope of this goroutine.
 func current(op string) *Scope {
-	if slot := int(C.eg_slot()); slot >= 0 {
-		if s := innermost[slot]; s != nil {
-			return s
-		}
+	if s := threadSlot().innermost.Load(); s != nil {
+		return s
 	}
 	panic(&Error{Op: op, Msg: "no scope is open on this goroutine; call it inside tensor.Do or after tensor.Enter"})
 }
 
 // Do runs f in a scope of its own and returns f's error, or the [*Error] that an operation of f panicked with.
-func Do(f func() error) (err error) {
-	s := Enter()
+//
+// Entering and leaving a scope takes about a microsecond. While a goroutine holds a scope it occupies a thread of the
+// operating system, and where an operation computes on several threads ([SetThreads]), it has a team of them. At most
+// [MaxScopes] goroutines hold scopes at once; further ones wait in Do without a thread. A goroutine that holds a scope and
+// waits for other goroutines to enter theirs may therefore wait forever where MaxScopes of them do so: let the others
+// enter with [Scope.Beside], or bound the wait with [DoContext]. More goroutines than processor cores do not compute
+// faster, so a service does well to admit fewer than MaxScopes.
+func Do(f func() error) error { return DoContext(context.Background(), f) }
+
+// DoContext is [Do] with a limit to the wait: where ctx ends before f begins it returns an error that wraps the context's,
+// and f does not run. What f computes is not interrupted.
+func DoContext(ctx context.Context, f func() error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("tensor: %w", err)
+	}
+	s, err := enter(ctx, true)
+	if err != nil {
+		return err
+	}
 	defer s.Leave()
 	defer Catch(&err)
 	return f()
