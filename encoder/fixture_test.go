@@ -46,7 +46,8 @@ func same(t *testing.T, f fixture, e encoder.Encoder, ps *nn.Params, x *tensor.T
 
 	trained := ps.Trained()
 	for _, higher := range []bool{false, true} {
-		y := e.Forward(&nn.Pass{HigherOrder: higher}, x).Square().Sum()
+		var y *tensor.Tensor
+		tensor.WithGrad(func() { y = e.Forward(&nn.Pass{HigherOrder: higher}, x).Square().Sum() })
 		for i, g := range tensor.Grad(y, ps.Tensors()...) {
 			want, ok := f.Gradients[trained[i].Name]
 			require.True(t, ok, trained[i].Name)

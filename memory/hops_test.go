@@ -88,7 +88,7 @@ func TestHopsOfAnotherController(t *testing.T) {
 		},
 	}
 	held := write(h.Memory, keys, values)
-	last, attention := h.Read(&nn.Pass{}, []memory.State{held, held}, keys.Narrow(1, 0, 1))
+	last, attention := h.Read(&nn.Pass{Training: true}, []memory.State{held, held}, keys.Narrow(1, 0, 1))
 	assert.Equal(t, []int{0, 1}, asked)
 	assert.Equal(t, []int64{2, 1, 4}, last.Shape())
 	assert.Equal(t, []int64{2, 1, 2}, attention[1].Shape())

@@ -262,7 +262,7 @@ func TestStepsStayFinite(t *testing.T) {
 			t.Cleanup(b.Params().Free)
 			m := build(b)
 			for _, size := range []float64{0, 1, 100, 1e6} {
-				r, p := rand.New(rand.NewPCG(1, 1)), &nn.Pass{}
+				r, p := rand.New(rand.NewPCG(1, 1)), &nn.Pass{Training: true}
 				s := m.Init(p, 2)
 				var loss *tensor.Tensor
 				for range 30 {
@@ -362,7 +362,7 @@ func TestInitialMemory(t *testing.T) {
 			testkit.Enter(t)
 			b := nn.NewBuilder(1, tensor.CPU)
 			t.Cleanup(b.Params().Free)
-			p := &nn.Pass{}
+			p := &nn.Pass{Training: true}
 			states := []memory.State{
 				memory.NewNTM(b.In("ntm"), memory.NTMConfig{Control: 1, Memory: c.how}).Init(p, 2),
 				memory.NewLRUA(b.In("lrua"), memory.LRUAConfig{Control: 1, Memory: c.how}).Init(p, 2),

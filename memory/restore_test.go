@@ -221,6 +221,7 @@ func TestMistakesAreErrorsOfTensor(t *testing.T) {
 		"KeyValue": memory.NewKeyValue(memory.KeyValueConfig{}), "Prototype": memory.NewPrototype(memory.PrototypeConfig{}),
 	} {
 		t.Run(name, func(t *testing.T) {
+			testkit.Enter(t)
 			s := m.Write(p, m.Init(1), keys, values)
 			refused(t, "the memory has no metric", func() { m.Read(p, s, keys) })
 			refused(t, "the memory has no metric", func() { memory.LogRead(m, p, s, keys) })

@@ -112,7 +112,7 @@ func TestMahalanobisLearnsWhichCoordinateMatters(t *testing.T) {
 		x := func() *tensor.Tensor {
 			return tensor.New([]float32{-1, 3 * float32(r.NormFloat64()), 1, 3 * float32(r.NormFloat64())}, 1, 2, 2)
 		}
-		loss := tensor.NLL(m.Score(&nn.Pass{}, x(), x()).LogSoftmax(-1).Squeeze(0), labels)
+		loss := tensor.NLL(m.Score(&nn.Pass{Training: true}, x(), x()).LogSoftmax(-1).Squeeze(0), labels)
 		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .02)
 		s.Leave()
 	}

@@ -89,7 +89,7 @@ func TestWeightedManhattanGradient(t *testing.T) {
 
 	same := tensor.New([]float32{0, 0, 0, 0, 1, 2, 3, 4}, 1, 2, 4)
 	q, k := same.Clone().Detach().RequireGrad(), same.Clone().Detach().RequireGrad()
-	grads := tensor.Grad(m.Score(&nn.Pass{}, q, k).Sum(), q, k, m.Weight.Value())
+	grads := tensor.Grad(m.Score(&nn.Pass{Training: true}, q, k).Sum(), q, k, m.Weight.Value())
 	for _, g := range grads {
 		assert.True(t, g.Finite())
 	}
@@ -113,7 +113,7 @@ func TestWeightedManhattanLearnsWhichCoordinateMatters(t *testing.T) {
 		x := func() *tensor.Tensor {
 			return tensor.New([]float32{-1, 3 * float32(r.NormFloat64()), 1, 3 * float32(r.NormFloat64())}, 1, 2, 2)
 		}
-		loss := tensor.NLL(m.Score(&nn.Pass{}, x(), x()).LogSoftmax(-1).Squeeze(0), labels)
+		loss := tensor.NLL(m.Score(&nn.Pass{Training: true}, x(), x()).LogSoftmax(-1).Squeeze(0), labels)
 		opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .02)
 		s.Leave()
 	}

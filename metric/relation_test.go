@@ -216,7 +216,8 @@ func TestRelationIsItsPlainTwin(t *testing.T) {
 				p := p
 				p.HigherOrder = higherOrder
 				q, k := q.Clone().Detach().RequireGrad(), k.Clone().Detach().RequireGrad()
-				scores := m.Score(&p, q, k)
+				var scores *tensor.Tensor
+				tensor.WithGrad(func() { scores = m.Score(&p, q, k) })
 				names, values = []string{"scores"}, []*tensor.Tensor{scores}
 				for i, g := range tensor.Grad(scores.Mul(weights).Sum(), append(ps.Tensors(), q, k)...) {
 					name := "inputs"

@@ -82,7 +82,8 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 				names, xs = append(names, p.Name), append(xs, p.Value())
 			}
 
-			outputs := forward(pass, in)
+			var outputs map[string]*tensor.Tensor
+			tensor.WithGrad(func() { outputs = forward(pass, in) })
 			require.Len(t, outputs, len(c.Outputs))
 			var ys, above []*tensor.Tensor
 			for name, y := range outputs {
@@ -118,7 +119,7 @@ func TestLSTMIsItsCellUnrolled(t *testing.T) {
 	nn.Normal(0, 1)(random(1), nil, values)
 	x := tensor.New(values, steps, batch, in)
 
-	p := &nn.Pass{}
+	p := &nn.Pass{Training: true}
 	y, last := stack.Forward(p, x, stack.Init(batch))
 	state := cell.Init(batch)
 	var outs []*tensor.Tensor

@@ -17,7 +17,7 @@ func TestWithReplacesAParameter(t *testing.T) {
 	set(l.Weight, 2)
 	set(l.Bias, 0)
 	x, other := tensor.New([]float32{3}, 1, 1), tensor.New([]float32{5}, 1, 1).RequireGrad()
-	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{l.Weight: other}}
+	p := &nn.Pass{Training: true, With: map[*nn.Param]*tensor.Tensor{l.Weight: other}}
 
 	y := l.Forward(p, x)
 	assert.Equal(t, 15.0, y.Float())
@@ -40,7 +40,7 @@ func TestGradientThroughAnAdaptedParameter(t *testing.T) {
 	x := tensor.New([]float32{v}, 1, 1)
 	loss := func(p *nn.Pass) *tensor.Tensor { return l.Forward(p, x).Square().MulScalar(.5).Sum() }
 
-	g := tensor.GradWith([]*tensor.Tensor{loss(&nn.Pass{})}, []*tensor.Tensor{l.Weight.Value()}, tensor.GradOptions{Create: true})[0]
+	g := tensor.GradWith([]*tensor.Tensor{loss(&nn.Pass{Training: true})}, []*tensor.Tensor{l.Weight.Value()}, tensor.GradOptions{Create: true})[0]
 	adapted := l.Weight.Value().Sub(g.MulScalar(r))
 	outer := loss(&nn.Pass{With: map[*nn.Param]*tensor.Tensor{l.Weight: adapted}})
 	want := (w - r*w*v*v) * v * v * (1 - r*v*v)
@@ -99,4 +99,27 @@ func TestTrainingMovesTheStatisticsThatStandIn(t *testing.T) {
 	assert.InDelta(t, .9+.1*14/3, variance.Float(), 1e-6)
 	assert.Equal(t, 10.0, l.Mean.Value().Float())
 	assert.Equal(t, 4.0, l.Variance.Value().Float())
+}
+
+// Parameters are constants to an evaluation, unless somebody asks for their gradients.
+func TestEvaluationRecordsNoGradients(t *testing.T) {
+	testkit.Enter(t)
+	l := nn.NewLinear(build(t, 1), 2, 1)
+	x := tensor.Ones(1, 2)
+	recorded := func(p *nn.Pass) bool { return l.Forward(p, x).RequiresGrad() }
+	assert.False(t, recorded(&nn.Pass{}))
+	assert.False(t, recorded(&nn.Pass{Norm: nn.RunningStats}))
+	assert.True(t, recorded(&nn.Pass{Training: true}))
+	assert.True(t, recorded(&nn.Pass{HigherOrder: true}))
+	assert.True(t, recorded(&nn.Pass{With: map[*nn.Param]*tensor.Tensor{l.Weight: tensor.Ones(1, 2).RequireGrad()}}))
+	assert.Same(t, l.Weight.Value(), (&nn.Pass{Training: true}).Value(l.Weight))
+	tensor.WithGrad(func() {
+		assert.True(t, recorded(&nn.Pass{}))
+		tensor.NoGrad(func() { assert.False(t, recorded(&nn.Pass{})) })
+		assert.True(t, recorded(&nn.Pass{}))
+	})
+	assert.False(t, recorded(&nn.Pass{}))
+
+	y := x.Clone().RequireGrad() // a gradient of the input is there all the same
+	assert.Equal(t, l.Weight.Value().Floats(), tensor.Grad(l.Forward(&nn.Pass{}, y).Sum(), y)[0].Floats())
 }

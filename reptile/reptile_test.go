@@ -70,7 +70,10 @@ func TestGradientsAreTheWayThatTrainingGoes(t *testing.T) {
 		}
 		var mean float64
 		for range 3 {
-			loss := tensor.NLL(reference.Classify(&nn.Pass{}, task.Support.Flatten(0, 1)), task.SupportLabels.Flatten(0, 1))
+			var loss *tensor.Tensor
+			tensor.WithGrad(func() {
+				loss = tensor.NLL(reference.Classify(&nn.Pass{}, task.Support.Flatten(0, 1)), task.SupportLabels.Flatten(0, 1))
+			})
 			opt.Step(tensor.Grad(loss, theirs.Tensors()...), .01)
 			mean += loss.Float() / 3
 		}
