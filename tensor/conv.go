@@ -1,6 +1,6 @@
 package tensor
 
-// #include "conv.h"
+// #include "internal/kernels/convolution/conv.h"
 import "C"
 
 import (

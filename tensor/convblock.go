@@ -1,6 +1,6 @@
 package tensor
 
-// #include "convblock.h"
+// #include "internal/kernels/convolution/convblock.h"
 import "C"
 
 import (

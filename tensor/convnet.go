@@ -1,6 +1,6 @@
 package tensor
 
-// #include "convnet.h"
+// #include "internal/kernels/classifier/convnet.h"
 import "C"
 
 import (

@@ -1,6 +1,6 @@
 package tensor
 
-// #include "adam.h"
+// #include "internal/kernels/arithmetic/adam.h"
 // #include "engram.h"
 import "C"
 

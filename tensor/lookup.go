@@ -1,6 +1,6 @@
 package tensor
 
-// #include "lookup.h"
+// #include "internal/kernels/memory/lookup.h"
 import "C"
 
 import (

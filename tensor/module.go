@@ -1,7 +1,7 @@
 package tensor
 
 // #include <stdlib.h>
-// #include "module.h"
+// #include "internal/kernels/runtime/module.h"
 import "C"
 
 import (

@@ -1,0 +1,15 @@
+package memory
+
+// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -fopenmp -Wno-psabi -DENGRAM_NO_COMPAT
+// #cgo LDFLAGS: -ldl -lgomp
+import "C"
+
+import (
+	"embed"
+
+	_ "github.com/engram-go/engram/tensor/internal/kernels"
+	_ "github.com/engram-go/engram/tensor/internal/kernels/arithmetic"
+)
+
+//go:embed *.h
+var Headers embed.FS
