@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	_ "github.com/engram-go/engram/tensor/product" // oneDNN computes LibTorch's float32 products
 )
 
 func main() {

@@ -1,6 +1,6 @@
-// How the C++ of this package reports a failure; internal to it.
-#ifndef ENGRAM_TENSOR_GUARD_H
-#define ENGRAM_TENSOR_GUARD_H
+// How C++ reports a failure to Go.
+#ifndef ENGRAM_KERNELS_GUARD_H
+#define ENGRAM_KERNELS_GUARD_H
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
@@ -16,7 +16,7 @@ void set_error(const char *what);
 
 inline at::Tensor &T(void *t) { return *static_cast<at::Tensor *>(t); }
 
-// Runs f; a failure leaves its message for eg_error and gives the value that means failure.
+// Runs f. On an exception it stores the message for eg_error and returns `failed`.
 template <class R, class F> R guarded(R failed, F f) {
   try {
     return f();
@@ -30,7 +30,7 @@ template <class R, class F> R guarded(R failed, F f) {
   return failed;
 }
 
-// Hands tensors out one by one; 0, as the C functions say that all went well.
+// Copies tensors to out, which then owns them; returns 0, success.
 template <class Tensors> int give(const Tensors &tensors, void **out) {
   for (const at::Tensor &t : tensors)
     *out++ = new at::Tensor(t);

@@ -1,7 +1,6 @@
-// For which kinds of processor kernels are compiled, and which of them this machine has; internal to this package's
-// C++.
-#ifndef ENGRAM_TENSOR_PROCESSOR_H
-#define ENGRAM_TENSOR_PROCESSOR_H
+// The kinds of processor that kernels are compiled for, and which this machine is.
+#ifndef ENGRAM_KERNELS_PROCESSOR_H
+#define ENGRAM_KERNELS_PROCESSOR_H
 
 #define EG_INLINE inline __attribute__((always_inline))
 
@@ -23,7 +22,7 @@ inline bool has_avx2() {
 
 } // namespace engram
 
-// What this machine's processor takes of the same thing from each namespace of perprocessor.h: of(namespace) names it.
+// of(namespace) for the namespace of perprocessor.h that suits this machine's processor.
 #define EG_CHOOSE(of) (engram::has_avx512() ? of(avx512) : engram::has_avx2() ? of(avx2) : of(plain))
 #else
 #define EG_CHOOSE(of) of(plain)

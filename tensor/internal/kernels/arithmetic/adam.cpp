@@ -52,6 +52,9 @@ extern "C" int eg_adam(void **params, void **grads, void **m, void **v, int n, d
         continue;
       at::Tensor &p = T(params[i]), &mi = T(m[i]), &vi = T(v[i]);
       at::Tensor g = T(grads[i]);
+      for (const at::Tensor *t : {&g, &mi, &vi})
+        engram::want(t->device() == p.device() && t->scalar_type() == p.scalar_type() && t->sizes() == p.sizes(),
+                     "want gradients and moments of the shape and type of their parameter, on its device");
       const bool lean = p.scalar_type() == at::kFloat && p.device().is_cpu() && p.is_contiguous() &&
                         mi.is_contiguous() && vi.is_contiguous();
       if (lean) {

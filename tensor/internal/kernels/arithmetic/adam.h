@@ -1,6 +1,6 @@
-// Steps of Adam; layers.go documents them.
-#ifndef ENGRAM_TENSOR_ADAM_H
-#define ENGRAM_TENSOR_ADAM_H
+// Steps of Adam; tensor/layers.go documents them.
+#ifndef ENGRAM_KERNELS_ADAM_H
+#define ENGRAM_KERNELS_ADAM_H
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -8,8 +8,8 @@
 
 namespace engram {
 
-// The numbers of a step, counted from one. Decay is added to the gradient, or taken off the parameter where it is
-// decoupled.
+// The factors of a step, counted from one. Decay is added to the gradient or, if decoupled, subtracted from the
+// parameter.
 template <class S> struct AdamStep {
   S shrink, l2, b1, a1, b2, a2, rate, inv, eps;
   AdamStep(double lr, double beta1, double beta2, double eps, double decay, bool decoupled, int64_t step)
@@ -18,7 +18,7 @@ template <class S> struct AdamStep {
         inv(S(1 / std::sqrt(1 - std::pow(beta2, double(step))))), eps(S(eps)) {}
 };
 
-// Moves parameters p in place, with moments m and v. Without m, which beta1 of 0 leaves no use for, it is not kept.
+// Updates parameters p and moments m and v in place. m may be null where beta1 is 0.
 template <class S> void adam(S *p, S *m, S *v, const S *g, int64_t n, const AdamStep<S> &by);
 
 } // namespace engram

@@ -43,13 +43,13 @@ template <class S> struct Kernels {
 // The kernels for this machine's processor.
 template <class S> const Kernels<S> kernels = EG_CHOOSE(EG_KERNELS);
 
-// Room for numbers, which is not cleared, and is kept for the next that need it.
+// Uninitialised memory for numbers, reused by later calls.
 template <class S> class Numbers {
   std::unique_ptr<S[]> at;
   int64_t count = 0;
 
 public:
-  // Makes room for n; what was held is lost.
+  // Holds n values; earlier contents are lost.
   S *of(int64_t n) {
     if (n > count) {
       at.reset(new S[n]);
@@ -111,7 +111,7 @@ template <class S> void unfold(const Block &b, int64_t n, const S *x, S *out) {
   });
 }
 
-// Adds the patches up where they came from.
+// Adds the patches to the pixels that they were taken from.
 template <class S> void fold(const Block &b, int64_t n, const S *in, S *x) {
   std::memset(x, 0, n * b.height * b.width * b.in * sizeof(S));
   each_run(b, n, [&, ch = b.in](int64_t at, int64_t pixels) {
@@ -136,7 +136,7 @@ template <class F> void each_window(const Block &b, int64_t n, const F &f) {
           ((image * b.conv_height() + i * b.window) * b.conv_width() + j * b.window) * b.out);
 }
 
-// Which of a window's values is the largest is kept as its offset from the first one's pixel.
+// The position of a window's maximum is stored as its offset from the window's first pixel.
 template <class S> void pool(const Block &b, int64_t n, const S *z, S *out, int32_t *which) {
   each_window(b, n, [&](int64_t to, int64_t from) {
     for (int64_t c = 0; c < b.out; c++) {
@@ -157,7 +157,7 @@ template <class S> void pool(const Block &b, int64_t n, const S *z, S *out, int3
   });
 }
 
-// What pool took, of another map.
+// Takes from another map the values at the positions that pool chose.
 template <class S> void pool_again(const Block &b, int64_t n, const S *z, const int32_t *which, S *out) {
   each_window(b, n, [&](int64_t to, int64_t from) {
     for (int64_t c = 0; c < b.out; c++)
@@ -175,7 +175,7 @@ template <class S> void unpool(const Block &b, int64_t n, const S *g, const int3
 
 // ---- the network ----
 
-// What is kept of a block's evaluation.
+// What the gradient needs of a block's evaluation.
 template <class S> struct Kept {
   Numbers<S> patches, x; // x̂, which batch norm makes of the convolution's output
   Numbers<S> mean, inv;
@@ -183,7 +183,7 @@ template <class S> struct Kept {
   Numbers<S> g, sum, product, dy; // of the loss for what ReLU gives, its sums, and for the convolution's output
 };
 
-// What is kept of an evaluation of the network and its gradient.
+// What an evaluation of the network keeps for its gradient and for the gradient's derivative.
 template <class S> struct Tape {
   int64_t images = 0;
   std::vector<Kept<S>> blocks;
@@ -191,14 +191,14 @@ template <class S> struct Tape {
   double loss = 0;
 };
 
-// Images, the channels of a pixel side by side, and their labels.
+// Images, channels last, and their labels.
 template <class S> struct Examples {
   const S *images;
   const int64_t *labels;
   int64_t count;
 };
 
-// Examples of tensors, which it holds.
+// Examples that own their tensors.
 template <class S> class Laid {
   Tensor images, labels;
 
@@ -234,7 +234,7 @@ public:
   int64_t count() const { return size; }
   int64_t classes() const { return way; }
 
-  // The parameters side by side, as this file's loops want them.
+  // All parameters in one array, laid out as the loops of this file read them.
   std::vector<S> pack(void **values) const {
     std::vector<S> flat(size);
     auto put = [&](const Tensor &t, int64_t at) {
@@ -299,8 +299,8 @@ public:
     }
   }
 
-  // The product of the Hessian of the loss that the tape is of, at theta, and of v: the change of the gradient as theta
-  // changes by v (Pearlmutter 1994). It goes forward and backward with what the tape kept.
+  // The product of the Hessian of the loss that the tape is of, at theta, and of v: the directional derivative of
+  // the gradient along v (Pearlmutter 1994). It runs forward and backward over what the tape kept.
   void hessian_times(const std::vector<S> &theta, const std::vector<S> &v, Tape<S> &tape, std::vector<S> &out) {
     const int64_t n = tape.images, last = int64_t(blocks.size()) - 1;
     out.resize(size);
@@ -328,11 +328,11 @@ public:
     S *fdot = feature_change.of(n * features);
     to_features(n, map.get(), fdot);
     S *ldot = logit_change.of(n * way);
-    multiply(AsIs, Matrix<const S>{fdot, n, features, features}, Turned,
+    multiply(AsIs, Matrix<const S>{fdot, n, features, features}, Transposed,
              Matrix<const S>{theta.data() + head, way, features, features}, Matrix<S>{ldot, n, way, way}, false);
-    multiply(AsIs, Matrix<const S>{tape.features.get(), n, features, features}, Turned,
+    multiply(AsIs, Matrix<const S>{tape.features.get(), n, features, features}, Transposed,
              Matrix<const S>{v.data() + head, way, features, features}, Matrix<S>{ldot, n, way, way}, true);
-    for (int64_t r = 0; r < n; r++) { // the change of softmax
+    for (int64_t r = 0; r < n; r++) { // the directional derivative of softmax
       const S *logp = tape.logp.get() + r * way, *by = v.data() + head_bias;
       S *d = ldot + r * way, sum = 0;
       for (int64_t c = 0; c < way; c++) {
@@ -343,7 +343,7 @@ public:
         d[c] = std::exp(logp[c]) * (d[c] - sum) / S(n);
     }
     linear_backward(tape, ldot, out.data());
-    multiply(Turned, Matrix<const S>{tape.dlogits.get(), n, way, way}, AsIs,
+    multiply(Transposed, Matrix<const S>{tape.dlogits.get(), n, way, way}, AsIs,
              Matrix<const S>{fdot, n, features, features}, Matrix<S>{out.data() + head, way, features, features}, true);
     S *d = spread.of(n * features);
     multiply(AsIs, Matrix<const S>{ldot, n, way, way}, AsIs,
@@ -409,7 +409,7 @@ private:
     S *f = tape.features.of(n * features);
     to_features(n, in, f);
     S *logp = tape.logp.of(n * way), *d = tape.dlogits.of(n * way);
-    multiply(AsIs, Matrix<const S>{f, n, features, features}, Turned,
+    multiply(AsIs, Matrix<const S>{f, n, features, features}, Transposed,
              Matrix<const S>{theta.data() + head, way, features, features}, Matrix<S>{logp, n, way, way}, false);
     tape.loss = 0;
     for (int64_t r = 0; r < n; r++) {
@@ -433,8 +433,8 @@ private:
 
   // y = p·Wᵀ
   static void to_weights(const Block &b, int64_t rows, const S *p, const S *w, S *y, bool keep) {
-    multiply(AsIs, Matrix<const S>{p, rows, b.taps(), b.taps()}, Turned, Matrix<const S>{w, b.out, b.taps(), b.taps()},
-             Matrix<S>{y, rows, b.out, b.out}, keep);
+    multiply(AsIs, Matrix<const S>{p, rows, b.taps(), b.taps()}, Transposed,
+             Matrix<const S>{w, b.out, b.taps(), b.taps()}, Matrix<S>{y, rows, b.out, b.out}, keep);
   }
   // p = dy·W
   static void through_weights(const Block &b, int64_t rows, const S *dy, const S *w, S *p, bool keep) {
@@ -443,13 +443,14 @@ private:
   }
   // dW = dyᵀ·p
   static void weight_gradient(const Block &b, int64_t rows, const S *dy, const S *p, S *dw, bool keep) {
-    multiply(Turned, Matrix<const S>{dy, rows, b.out, b.out}, AsIs, Matrix<const S>{p, rows, b.taps(), b.taps()},
+    multiply(Transposed, Matrix<const S>{dy, rows, b.out, b.out}, AsIs, Matrix<const S>{p, rows, b.taps(), b.taps()},
              Matrix<S>{dw, b.out, b.taps(), b.taps()}, keep);
   }
 
   void linear_backward(const Tape<S> &tape, const S *d, S *grads) const {
     const int64_t n = tape.images;
-    multiply(Turned, Matrix<const S>{d, n, way, way}, AsIs, Matrix<const S>{tape.features.get(), n, features, features},
+    multiply(Transposed, Matrix<const S>{d, n, way, way}, AsIs,
+             Matrix<const S>{tape.features.get(), n, features, features},
              Matrix<S>{grads + head, way, features, features}, false);
     for (int64_t c = 0; c < way; c++) {
       S sum = 0;
@@ -486,7 +487,7 @@ private:
           to[(r * pixels + p) * channels + c] = d[r * features + c] / S(pixels);
   }
 
-  // A gradient for a block's output as one for what ReLU gives.
+  // Takes the gradient of a block's output to that of ReLU's output.
   static void to_relu(const Block &b, int64_t n, const S *d, const Numbers<int32_t> &which, Numbers<S> &g) {
     S *to = g.of(b.rows(n) * b.out);
     if (b.window > 1)
@@ -500,7 +501,7 @@ private:
   double eps;
   int64_t size = 0, pixels = 1, positions = 1, features = 0, way = 0, head = 0, head_bias = 0;
   at::TensorOptions like;
-  // Room for what is used at once: maps and their gradients on their way through the blocks.
+  // Scratch memory: maps and their gradients between blocks.
   Numbers<S> map, relu, unfolded, spread, feature_change, logit_change;
   std::vector<Change> changes;
 };

@@ -1,6 +1,7 @@
-// Gradients of a convolutional classifier, and what descends by them, without a graph; convnet.go documents them.
-#ifndef ENGRAM_TENSOR_CONVNET_H
-#define ENGRAM_TENSOR_CONVNET_H
+// Gradients of a convolutional classifier, and gradient descent on it, without an autograd graph; tensor/convnet.go
+// documents them.
+#ifndef ENGRAM_KERNELS_CONVNET_H
+#define ENGRAM_KERNELS_CONVNET_H
 #include <stdint.h>
 #ifdef __cplusplus
 extern "C" {
@@ -17,11 +18,12 @@ struct eg_convnet {
 // values are weight, gain and bias of each block, and weight and bias of the linear layer; grads and moved are as many.
 int eg_convnet_fits(const struct eg_convnet *net, void **values, void *x);
 
-// rates is NULL where rate is that of all values.
+// If rates is NULL, all values have the learning rate `rate`.
 int eg_convnet_descend(const struct eg_convnet *net, void **values, void **rates, double rate, void *x, void *labels,
                        int steps, void **moved);
 
-// Steps of Adam whose beta1 is 0, each on batch images, whose numbers are dealt; done steps made the squares.
+// Steps of Adam with beta1 = 0. Step i trains on the `batch` images whose numbers are row i of dealt; the squares are
+// those after `done` earlier steps.
 struct eg_adam_steps {
   double rate, beta2, eps;
   int64_t done, steps, batch;

@@ -1,11 +1,11 @@
 // The inner loops of convnet.cpp, which includes this file once for each kind of processor. A map is [rows, channels],
-// a row a pixel of an image. Sums are kept for a tile of channels at a time, in S over a few rows and in double over
-// those.
+// one row per pixel. Sums are accumulated for a tile of channels at a time: in S over a few rows, and those sums in
+// double.
 
 constexpr int64_t tile = 64, run = 16;
 
-// Sums over the rows of two numbers that each element has: add(index, channel, first, second) adds an element's to its
-// channel's sums, and done(channel, first, second) takes them.
+// Two sums per channel over the rows: add(index, channel, first, second) adds an element's values to its channel's
+// sums, and done(channel, first, second) receives the results.
 template <class S, class Add, class Done>
 static inline __attribute__((always_inline)) void column_sums(int64_t rows, int64_t ch, const Add &add,
                                                               const Done &done) {
@@ -40,7 +40,7 @@ static void moments(const S *__restrict y, int64_t rows, int64_t ch, double eps,
       [=](int64_t c, double first, double) { inv[c] = S(1 / std::sqrt(first / double(rows) + eps)); });
 }
 
-// y becomes x̂, what is left of it after batch norm without gain and bias; z is what ReLU passes of x̂·gain + bias.
+// y becomes x̂, normalised without gain and bias; z = ReLU(x̂·gain + bias).
 template <class S>
 static void normalise(S *__restrict y, int64_t rows, int64_t ch, const S *__restrict mean, const S *__restrict inv,
                       const S *__restrict gain, const S *__restrict bias, S *__restrict z) {
@@ -52,7 +52,7 @@ static void normalise(S *__restrict y, int64_t rows, int64_t ch, const S *__rest
     }
 }
 
-// Sums over the rows of G and of G·x̂, G being what passes ReLU of the gradient g.
+// Sums over the rows of G and of G·x̂, where G is the gradient g masked by ReLU.
 template <class S>
 static void sums(const S *__restrict x, const S *__restrict g, int64_t rows, int64_t ch, const S *__restrict gain,
                  const S *__restrict bias, S *__restrict sum, S *__restrict product) {
@@ -82,7 +82,7 @@ static void backward(const S *__restrict x, const S *__restrict g, int64_t rows,
     }
 }
 
-// ---- the same in the direction of a change of the parameters; ẏ is the change of y, and so on ----
+// ---- directional derivatives along a change of the parameters; ẏ is that of y, and so on ----
 
 // Means over the rows of ẏ and of x̂·ẏ.
 template <class S>

@@ -1,6 +1,6 @@
-// Convolutions whose gradients have none themselves; conv.go documents them.
-#ifndef ENGRAM_TENSOR_CONV_H
-#define ENGRAM_TENSOR_CONV_H
+// Convolutions without a second-order gradient; tensor/conv.go documents them.
+#ifndef ENGRAM_KERNELS_CONV_H
+#define ENGRAM_KERNELS_CONV_H
 #include <stdint.h>
 #ifdef __cplusplus
 extern "C" {
@@ -8,11 +8,11 @@ extern "C" {
 
 // b may be NULL.
 
-// By tiles, of float: whether eg_tile_conv takes these operands and is the faster way for them.
+// Float32, by tiles: whether eg_tile_conv takes these operands and is faster for them than the direct convolution.
 int eg_tile_conv_fits(void *x, void *w, void *b, int64_t padding);
 void *eg_tile_conv(void *x, void *w, void *b, int64_t padding);
 
-// Of x of bfloat16 with w and b of float: whether eg_half_conv takes these operands on this processor.
+// bfloat16 x with float32 w and b: whether eg_half_conv takes these operands on this processor.
 int eg_half_conv_fits(void *x, void *w, void *b, int64_t padding);
 void *eg_half_conv(void *x, void *w, void *b, int64_t padding);
 

@@ -20,10 +20,10 @@ using engram::T;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The elements of images, blocks' outputs and their gradients are float or bfloat; all else is float.
+// Images, blocks' outputs and their gradients are float or bfloat; everything else is float.
 using bfloat = uint16_t;
 
-constexpr int dead = 4; // the code of a window whose largest value ReLU cut off
+constexpr int dead = 4; // the position code of a window whose maximum is not positive
 
 // One image's part of a block: x [height, width, channels], y and g [height/window, width/window, channels].
 struct Image {
@@ -56,11 +56,11 @@ template <class E> const Kernels<E> kernels = EG_CHOOSE(EG_KERNELS);
 
 // ---- batch norm, ReLU and max pooling ----
 
-// As many images a task as make it worth a thread. Sums are kept image by image and added in order, so that they do not
-// depend on the threads.
+// How many images a thread takes at least. Sums are stored per image and added in order, so that they do not depend on
+// the number of threads.
 int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(work, 1)); }
 
-// An absent operand is a tensor without elements: an autograd function wants all of them defined.
+// An absent operand is a tensor without elements: an autograd function needs all tensors defined.
 Tensor operand(void *t) { return t ? T(t) : at::empty({0}, at::kFloat); }
 bool present(const Tensor &t) { return t.numel() > 0; }
 float *data(const Tensor &t) { return present(t) ? t.data_ptr<float>() : nullptr; }
@@ -68,8 +68,7 @@ float number(float v) { return v; }
 float number(bfloat v) { return plain::load<float>(&v); }
 template <class E> E *elements(const Tensor &t) { return static_cast<E *>(t.data_ptr()); }
 
-// The affine map that batch norm comes to: (x - mean)·a + b. Subtracting first keeps the digits of a channel that is
-// far from zero.
+// Batch norm as an affine map, (x - mean)·a + b. Subtracting first avoids cancellation in a channel far from zero.
 struct Norm {
   std::vector<float> a, b, mean, invstd;
 };
@@ -88,7 +87,7 @@ Norm normalise(const std::vector<double> &mean, const std::vector<double> &varia
   return o;
 }
 
-// Moves the running statistics towards the batch's, whose squares are summed over `count` values.
+// Moves the running statistics towards those of the batch; squares are sums of squared deviations over `count` values.
 void follow(const Tensor &running_mean, const Tensor &running_variance, const std::vector<double> &mean,
             const std::vector<double> &squares, double count, double momentum) {
   float *m = data(running_mean), *v = data(running_variance);
@@ -214,12 +213,12 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
   }
 };
 
-// ---- the first block: an image of few channels, whose gradient nobody wants ----
+// ---- the first block: an image of few channels, which needs no gradient ----
 //
-// Its convolution costs less to compute than to fetch from memory, so its output, the largest tensor of the network, is
-// never stored. The batch's statistics come from the moments of the 3×3 patches instead, of which there are only
-// taps = 9·in: with patch mean p and covariance C, a channel with weights w has mean w·p and variance w·C·w, and the
-// sums that batch norm's gradient needs of its normalised values are products of the same.
+// Its convolution takes less time to compute than its output, the network's largest tensor, takes to load, so the
+// output is never stored. The batch's statistics come from the moments of the 3×3 patches instead, of which there are
+// only taps = 9·in: with patch mean p and covariance C, a channel with weights w has mean w·p and variance w·C·w, and
+// the sums that batch norm's gradient needs of its normalised values are products of the same.
 
 constexpr int64_t max_planes = 4; // input channels for which this pays
 constexpr int64_t group = 8;      // images whose sums are added in float
@@ -363,7 +362,7 @@ template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBl
     Tensor dw = at::empty_like(w, at::MemoryFormat::Contiguous), dgain = at::empty({ch}, at::kFloat),
            dbias = at::empty({ch}, at::kFloat), db;
     if (present(b))
-      db = at::zeros({ch}, at::kFloat); // under batch statistics it moves nothing
+      db = at::zeros({ch}, at::kFloat); // batch statistics cancel the bias
     for (int64_t c = 0; c < ch; c++) {
       // Σ g·(x - mean), from the products with the patches.
       double centred = ((pb ? pb[c] : 0) - mean[c]) * plain[c];
@@ -401,7 +400,7 @@ bool vector_of(void *t, int64_t n) {
 
 bool is_bfloat(const Tensor &x) { return x.scalar_type() == at::kBFloat16; }
 
-// Gives f a value of the type of x's elements.
+// Calls f with a value of the type of x's elements.
 template <class F> Tensor by_elements(const Tensor &x, F f) { return is_bfloat(x) ? f(bfloat()) : f(float()); }
 
 bool image_like(const Tensor &x) { return engram::holds(x, at::kFloat, 4) || engram::holds(x, at::kBFloat16, 4); }

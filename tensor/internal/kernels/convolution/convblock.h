@@ -1,6 +1,6 @@
-// Convolution blocks in fewer passes over memory; convblock.go documents them.
-#ifndef ENGRAM_TENSOR_CONVBLOCK_H
-#define ENGRAM_TENSOR_CONVBLOCK_H
+// Convolution blocks in fewer passes over memory; tensor/convblock.go documents them.
+#ifndef ENGRAM_KERNELS_CONVBLOCK_H
+#define ENGRAM_KERNELS_CONVBLOCK_H
 #include <stdint.h>
 #ifdef __cplusplus
 extern "C" {

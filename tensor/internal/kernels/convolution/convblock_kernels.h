@@ -1,11 +1,11 @@
 // The inner loops of convblock.cpp, which includes this file once for each kind of processor.
 
-// What is written is __restrict or in a loop that says so: else the compiler makes two forms of a loop, which round
-// apart, and where memory happens to lie decides between them.
+// Outputs are __restrict or written in `omp simd` loops. Otherwise the compiler makes two versions of a loop, which
+// round differently, and chooses between them by addresses at run time.
 
 constexpr int lanes = EG_BYTES / sizeof(float);
 
-// So many channels at once; a remainder goes one by one through the same code with float in the vector's place.
+// A vector of channels. Remaining channels run through the same code with float instead of vec.
 typedef float vec __attribute__((vector_size(EG_BYTES)));
 typedef int32_t ivec __attribute__((vector_size(EG_BYTES)));
 typedef uint32_t uvec __attribute__((vector_size(EG_BYTES)));
@@ -52,8 +52,7 @@ template <class V> EG_INLINE V load(const float *p) {
 }
 template <class V> EG_INLINE void store(float *p, const V &v) { memcpy(p, &v, sizeof v); }
 
-// A bfloat is the upper half of a float; it is rounded to the nearest, of two as near to the even one, and a NaN stays
-// one.
+// A bfloat is the upper half of a float. Rounding is to nearest, ties to even, and keeps NaN.
 template <class V> EG_INLINE V load(const bfloat *p) {
   typename Lanes<V>::Half h;
   memcpy(&h, p, sizeof h);
@@ -104,8 +103,8 @@ template <class E> static void image_moments(const E *x, int64_t pixels, int64_t
     moments<float, 1>(x, pixels, channels, c, mean, square);
 }
 
-// Puts v in the place of best where it is larger or not a number. A comparison stands alone in each choice, for the
-// compiler takes one that is combined with another apart lane by lane.
+// Replaces best by v where v is larger or NaN. Each selection has a single comparison: the compiler splits a combined
+// one into lanes.
 template <class V> EG_INLINE void larger(const V &v, int k, V &best, typename Lanes<V>::Int &which) {
   const auto number = typename Lanes<V>::Int{} + k;
   which = v > best ? number : which;
@@ -114,8 +113,8 @@ template <class V> EG_INLINE void larger(const V &v, int k, V &best, typename La
   best = v != v ? v : best;
 }
 
-// The largest of a window's values after the affine map, and which of them it was: the first of equals, and a NaN
-// before all others, as PyTorch has it. x points at the window's first value.
+// The maximum of a window after the affine map, and its position: the first of equal values, and NaN before all others,
+// as in PyTorch. x points at the window's first value.
 template <class V, int Window, class E>
 EG_INLINE V winner(const E *x, int64_t row, int64_t channels, const V &m, const V &a, const V &b,
                    typename Lanes<V>::Int &which) {
@@ -157,7 +156,7 @@ static void image_forward(const Image &im, const E *x, const float *mean, const 
   }
 }
 
-// Sums over one image of the gradient that passes ReLU and pooling, and of its product with x - mean.
+// Sums over one image of the gradient before pooling and ReLU, and of its product with x - mean.
 template <class V, int Window, int Block, class E>
 EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const float *a, const float *b,
                     const float *mean, float *plain, float *product) {
@@ -205,7 +204,7 @@ static void image_sums(const Image &im, const E *x, const E *g, const float *a, 
     all_sums<1>(im, x, g, a, b, mean, plain, product);
 }
 
-// dx = a·g where g arrives, plus base + slope·(x - mean) everywhere: what the batch's statistics add.
+// dx = a·g at the positions of the maxima, plus base + slope·(x - mean) everywhere, the part from the batch statistics.
 template <class V, int Window, class E>
 EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, int64_t to, const float *a,
                         const float *b, const float *mean, const float *base, const float *slope, E *__restrict dx) {
@@ -252,8 +251,8 @@ static void image_backward(const Image &im, const E *x, const E *g, const float 
   }
 }
 
-// Adds to sum [taps] and square [taps, taps] (the half from the diagonal on) those of the image's patches, less a shift
-// that keeps the digits. patches is room for [taps, pixels].
+// Adds to sum [taps] and square [taps, taps] (the upper triangle) those of the image's patches, minus a shift that
+// avoids cancellation. patches is scratch for [taps, pixels].
 static void image_patches(const Image &im, int64_t planes, const float *padded, float shift, float *__restrict patches,
                           double *sum, double *square) {
   const int64_t taps = 9 * planes, pixels = im.height * im.width, pitch = im.width + 2, plane = pitch * (im.height + 2);
@@ -282,7 +281,7 @@ static void image_patches(const Image &im, int64_t planes, const float *padded, 
   }
 }
 
-// weights [taps, channels] carry batch norm's scale and b the rest of its map.
+// weights [taps, channels] include batch norm's scale, and b the rest of its affine map.
 template <class V, int Window, bool One, class E>
 EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b,
                             int64_t c, E *y, uint8_t *code) {
@@ -340,8 +339,8 @@ static void image_conv_forward(const Image &im, int64_t planes, const float *pad
     all_conv_forward<1, false>(im, planes, padded, weights, b, y, code);
 }
 
-// Adds to plain [channels] the gradients that pass ReLU and pooling, and to product [taps, channels] their products
-// with the patches that they meet.
+// Adds to plain [channels] the gradients before pooling and ReLU, and to product [taps, channels] their products with
+// the patches at the same positions.
 template <class V, int Window, class E>
 EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code,
                          int64_t c, float *plain, float *product) {

@@ -26,9 +26,9 @@ using torch::autograd::variable_list;
 using bfloat = uint16_t;
 
 // The gradient of a convolution's weights is a product over all positions of all images, of the input, shifted by a tap
-// of the kernel, with the gradient of the output. The processor's matrices (AMX) want the positions in a row. Here an
-// image is laid out once for all taps, its rows one after another with the padding between them, and a tap is a
-// distance along that row.
+// of the kernel, with the gradient of the output. AMX tiles need consecutive positions. An image is
+// laid out once for all taps, its rows one after another with the padding between them, and a tap is an offset along
+// that sequence.
 struct Sizes : engram::ConvSizes {
   using ConvSizes::ConvSizes;
   static constexpr int64_t step = 32; // positions of a matrix
@@ -38,9 +38,8 @@ struct Sizes : engram::ConvSizes {
   int64_t reach() const { return whole(positions() + (kernel - 1) * (pitch() + 1)); } // of the input
 };
 
-constexpr int64_t side = 16; // of a matrix: rows, and columns of float
-constexpr int64_t pair =
-    2 * side; // what channels are a multiple of: two matrices, each of which is used twice when it is loaded
+constexpr int64_t side = 16;       // of a matrix: rows, and columns of float
+constexpr int64_t pair = 2 * side; // channels are a multiple of it: two tiles, each used twice per load
 
 #ifdef EG_MATRICES
 #pragma GCC push_options
@@ -67,7 +66,7 @@ void turn(const bfloat *x, int64_t positions, int64_t channels, bfloat *out) {
       __m512i r[16], s[16];
       for (int i = 0; i < 16; i++)
         r[i] = paired(x + c, channels, p + 2 * i);
-      // A matrix of 16×16 pairs, turned: pairs of rows, of pairs of rows, and then quarters of registers.
+      // A matrix of 16×16 pairs, transposed: pairs of rows, of pairs of rows, and then quarters of registers.
       for (int i = 0; i < 16; i += 2) {
         s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
         s[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
@@ -101,8 +100,8 @@ struct alignas(64) Config {
   uint8_t rows[16] = {};
 };
 
-// Puts into dw [kernel, kernel, in, out], or adds to it, what `count` images come to: x [in, reach] each and
-// g [out/16, positions/2, 16, 2] each.
+// Writes the weights' gradient of `count` images to dw [kernel, kernel, in, out], or adds it: x is [in, reach] and g
+// [out/16, positions/2, 16, 2] per image.
 void add_products(const Sizes &s, int64_t count, const bfloat *x, const bfloat *g, float *dw, bool add) {
   Config config;
   for (int i = 0; i < 8; i++)
@@ -146,7 +145,7 @@ void add_products(const Sizes &s, int64_t count, const bfloat *x, const bfloat *
   _tile_release();
 }
 
-// Adds the gradients of an image to the bias's.
+// Adds an image's gradient to that of the bias.
 void add_up(const bfloat *g, int64_t positions, int64_t channels, float *sum) {
   for (int64_t c = 0; c < channels; c += side) {
     __m512 t = _mm512_loadu_ps(sum + c);
@@ -178,7 +177,7 @@ void add_up(const bfloat *, int64_t, int64_t, float *) {}
 bool has_matrices() { return false; }
 #endif
 
-constexpr int64_t together = 4; // images that are laid out at a time: they stay near a core
+constexpr int64_t together = 4; // images laid out at a time: they stay in a core's cache
 
 // The gradients of w and b, from x [images, height, width, in] and g [images, out height, out width, out]. Images are
 // summed in groups that do not depend on the threads.
@@ -189,8 +188,8 @@ void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *d
   float *all = memory.data_ptr<float>();
   at::parallel_for(0, groups, 1, [&](int64_t from, int64_t to) {
     const int64_t reach = s.reach(), positions = s.positions(), pitch = s.pitch();
-    // Zeros stay between the rows, which every image is written to the same places of.
-    std::vector<bfloat> wide(reach * s.in), turned(together * reach * s.in), tall(positions * s.out),
+    // The padding between rows stays zero: every image writes to the same places.
+    std::vector<bfloat> wide(reach * s.in), transposed(together * reach * s.in), tall(positions * s.out),
         paired(together * positions * s.out);
     for (int64_t k = from; k < to; k++) {
       float *sum = all + k * sums;
@@ -202,14 +201,14 @@ void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *d
           for (int64_t y = 0; y < s.height; y++)
             std::copy_n(x + ((first + i) * s.height + y) * s.width * s.in, s.width * s.in,
                         &wide[((y + s.padding) * pitch + s.padding) * s.in]);
-          turn(wide.data(), reach, s.in, &turned[i * reach * s.in]);
+          turn(wide.data(), reach, s.in, &transposed[i * reach * s.in]);
           for (int64_t y = 0; y < s.out_height(); y++)
             std::copy_n(g + ((first + i) * s.out_height() + y) * s.out_width() * s.out, s.out_width() * s.out,
                         &tall[y * pitch * s.out]);
           pair_up(tall.data(), positions, s.out, &paired[i * positions * s.out]);
           add_up(tall.data(), positions, s.out, sum + weights);
         }
-        add_products(s, count, turned.data(), paired.data(), sum, first > start);
+        add_products(s, count, transposed.data(), paired.data(), sum, first > start);
       }
     }
   });

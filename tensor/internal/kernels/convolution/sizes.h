@@ -1,6 +1,6 @@
-// What the ways of convolving once have in common; internal to this package's C++.
-#ifndef ENGRAM_TENSOR_CONVSIZES_H
-#define ENGRAM_TENSOR_CONVSIZES_H
+// What the convolutions share.
+#ifndef ENGRAM_KERNELS_CONVSIZES_H
+#define ENGRAM_KERNELS_CONVSIZES_H
 #include <ATen/ATen.h>
 
 #include "../guard.h"
@@ -17,14 +17,14 @@ struct ConvSizes {
   int64_t out_width() const { return width + 2 * padding - kernel + 1; }
 };
 
-// Whether t is a tensor of such a type with so many dimensions, and values, on the CPU.
+// Whether t is a non-empty tensor of that type and number of dimensions on the CPU.
 inline bool holds(const at::Tensor &t, at::ScalarType type, int64_t dims) {
   return t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == type && t.dim() == dims &&
          t.numel() > 0;
 }
 
-// Whether x of such a type, w and, where it is there, b of float are a convolution with a square kernel, of channels
-// that are multiples of a number.
+// Whether x of that type, float w and, if not null, float b make a convolution with a square kernel, whose numbers of
+// channels are multiples of `channels`.
 inline bool convolves(void *x, at::ScalarType type, void *w, void *b, int64_t padding, int64_t channels) {
   const at::Tensor &t = T(x), &k = T(w);
   if (!holds(t, type, 4) || !holds(k, at::kFloat, 4) ||
@@ -35,8 +35,8 @@ inline bool convolves(void *x, at::ScalarType type, void *w, void *b, int64_t pa
          s.out_height() > 0 && s.out_width() > 0;
 }
 
-// What Function::apply takes of x, w, b and the padding; an absent b is a tensor without elements, as an autograd
-// function wants all of them defined.
+// Calls Function::apply with x, w, b and the padding. An absent b becomes a tensor without elements: an autograd
+// function needs all tensors defined.
 template <class Function> void *convolved(void *x, void *w, void *b, int64_t padding) {
   return guarded<void *>(nullptr, [&] {
     return new at::Tensor(Function::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), T(w).contiguous(),

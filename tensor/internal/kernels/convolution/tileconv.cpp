@@ -20,21 +20,21 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // A convolution by tiles: the output is cut into tiles of out×out, each of which depends on tile×tile values of the
-// input, tile = out+kernel-1. Transforms of the input's tiles and of the kernel make of the convolution a product at
-// each of across·down frequencies, in which all tiles and channels meet as one product of matrices,
+// input, tile = out+kernel-1. Transforms of the input's tiles and of the kernel turn the convolution into one matrix
+// product per frequency, of across·down frequencies, over all tiles and channels,
 //
 //	[tiles, parts·in]·[parts·in, parts·out channels].
 //
-// Kernels of three take the real transforms of Winograd's minimal filtering F(4×4, 3×3), for which parts is 1, others
-// the discrete Fourier transform, for which it is 2, a frequency's real and imaginary parts; a complex factor is then
-// the matrix [re im; -im re]. All transforms are linear and apply to columns after rows, so a gradient is what the
-// transposed ones give.
+// Kernels of size three take the real transforms of Winograd's minimal filtering F(4×4, 3×3), for which parts is 1,
+// others the discrete Fourier transform, for which it is 2, a frequency's real and imaginary parts; a complex factor is
+// then the matrix [re im; -im re]. All transforms are linear and apply to columns after rows, so gradients use the
+// transposed transforms.
 struct Transform {
   int64_t side; // of a tile of values
   int64_t parts, across, down;
-  std::vector<float> first, first_turned; // of rows: [side, across·parts] and transposed
+  std::vector<float> first, first_transposed; // of rows: [side, across·parts] and transposed
   std::vector<std::vector<float>> second,
-      second_turned;           // of columns: [parts·side, down] and transposed, one for each value of a frequency
+      second_transposed;       // of columns: [parts·side, down] and transposed, one for each value of a frequency
   std::vector<int64_t> offset; // where that value lies in a frequency's matrix
 };
 
@@ -54,14 +54,14 @@ struct Kernels {
   Kernels { of::analyse, of::synthesise }
 const Kernels kernels = EG_CHOOSE(EG_KERNELS);
 
-constexpr int64_t channel_step = 16; // what channels are a multiple of: a register of the widest processor
+constexpr int64_t channel_step = 16; // channels are a multiple of it: the widest vector register
 constexpr int64_t chunk = 32;        // channels of a tile that are transformed together
 
 using Matrix2 = std::vector<std::vector<double>>; // [rows][columns]
 
-std::vector<float> flat(const Matrix2 &m, bool turned) {
+std::vector<float> flat(const Matrix2 &m, bool transposed) {
   std::vector<float> o;
-  if (turned)
+  if (transposed)
     for (size_t j = 0; j < m[0].size(); j++)
       for (auto &row : m)
         o.push_back(row[j]);
@@ -76,10 +76,10 @@ Transform transform(int64_t side, int64_t parts, int64_t across, int64_t down, c
                     const std::vector<Matrix2> &columns) {
   Transform t{side, parts, across, down};
   t.first = flat(rows, true);
-  t.first_turned = flat(rows, false);
+  t.first_transposed = flat(rows, false);
   for (auto &c : columns) {
     t.second.push_back(flat(c, true));
-    t.second_turned.push_back(flat(c, false));
+    t.second_transposed.push_back(flat(c, false));
   }
   return t;
 }
@@ -118,7 +118,7 @@ Transform fourier(int64_t tile, int64_t side, double sign, bool weighted, const 
 
 Transform real(const Matrix2 &m) { return transform(m[0].size(), 1, m.size(), m.size(), m, {m}); }
 
-// How it is cut.
+// How a convolution is cut into tiles.
 struct Plan {
   int64_t tile, out, parts, frequencies, down_tiles, across_tiles;
   int64_t tiles() const { return down_tiles * across_tiles; }
@@ -135,8 +135,7 @@ Plan cut(const Sizes &s, int64_t tile) {
           (s.out_width() + out - 1) / out};
 }
 
-// What a way costs in multiplications of a convolution that oneDNN does directly. The factors were found by
-// measurement.
+// The cost of a plan, in multiplications of a direct convolution by oneDNN. The factors are measured.
 double direct_cost(const Sizes &s) {
   return double(s.images) * s.out_height() * s.out_width() * s.kernel * s.kernel * s.in * s.out;
 }
@@ -148,12 +147,12 @@ double cost(const Sizes &s, const Plan &p) {
   double c = product * rows * spectrum;
   c += mixing *
        (rows * (s.in * mixed(p.tile) + s.out * mixed(p.out)) + double(s.in) * s.out * p.parts * mixed(s.kernel));
-  if (spectrum > 1 << 18) // more than stays near a core
+  if (spectrum > 1 << 18) // exceeds a core's cache
     c += fetching * 2 * spectrum;
   return c;
 }
 
-// The cheapest plan; that of no tile where none is clearly cheaper than convolving directly.
+// The cheapest plan; one without tiles where none is clearly cheaper than the direct convolution.
 Plan choose(const Sizes &s) {
   Plan best{0};
   double least = .8 * direct_cost(s);
@@ -193,7 +192,7 @@ Transforms transforms(const Sizes &s, const Plan &p) {
   t.input = fourier(p.tile, p.tile, -1, false, {{0, 1}, {1, 1}});
   t.input.offset = {0, s.in};
   t.kernel =
-      fourier(p.tile, s.kernel, 1, false, {{0, 1}, {1, 1}, {1, -1}, {0, 1}}); // what is slid over an image is conjugate
+      fourier(p.tile, s.kernel, 1, false, {{0, 1}, {1, 1}, {1, -1}, {0, 1}}); // a correlation conjugates the kernel
   t.kernel.offset = {0, s.out, s.in * 2 * s.out, s.in * 2 * s.out + s.out};
   t.output = fourier(p.tile, p.out, -1, true, {{0, 1}, {1, 1}});
   t.output.offset = {0, s.out};
@@ -209,7 +208,7 @@ template <class F> struct Plane {
   }
   Steps steps() const { return {channels, width * channels}; }
   F *pixel(int64_t y, int64_t x) const { return at + (y * width + x) * channels; }
-  // Gives f each row's part of a tile that is inside: its first pixel, its length in pixels and where it lies in the
+  // Calls f for each row of a tile with its part inside the image: first pixel, length in pixels, and place in the
   // tile.
   template <class Body> void rows(int64_t y, int64_t x, int64_t side, const Body &f) const {
     const int64_t from = std::max<int64_t>(0, -x), to = std::min(side, width - x);
@@ -218,7 +217,7 @@ template <class F> struct Plane {
   }
 };
 
-// The memory that a thread works in.
+// A thread's scratch memory.
 struct Room {
   std::vector<float> between, tile;
   explicit Room(const Transform &t) : between(t.parts * t.across * t.side * chunk), tile(t.side * t.side * chunk) {}
@@ -243,7 +242,7 @@ void analyse(const Transform &t, const Plane<const float> &from, int64_t y, int6
   }
 }
 
-// Adds to a tile what a row of every frequency's matrix comes to.
+// Adds to a tile the inverse transform of a row of every frequency's matrix.
 void synthesise(const Transform &t, const float *row, int64_t matrix, Room &room, const Plane<float> &to, int64_t y,
                 int64_t x) {
   const bool inside = to.inside(y, x, t.side);
@@ -263,7 +262,7 @@ void synthesise(const Transform &t, const float *row, int64_t matrix, Room &room
   }
 }
 
-// A convolution under way: images in blocks whose spectra stay near, or at least are no larger than the kernel's.
+// A running convolution: images in blocks whose spectra stay in cache, or are at least no larger than the kernel's.
 class Tiles {
   const Sizes s;
   const Plan p;
@@ -274,7 +273,7 @@ class Tiles {
   template <class F> void over(int64_t from, int64_t to, const F &f) const {
     at::parallel_for(from, to, 1, [&](int64_t a, int64_t b) { f(a, b); });
   }
-  // Gives f every tile of images [first, last): the image, the tile's place and its row.
+  // Calls f for every tile of the images [first, last) with the image, the tile's place and its row.
   template <class F> void each(int64_t first, int64_t last, const Transform &of, const F &f) const {
     over(first, last, [&](int64_t from, int64_t to) {
       Room room(of);
@@ -290,8 +289,8 @@ class Tiles {
   template <class F> Plane<F> output(F *y, int64_t i) const {
     return {y + i * s.out_height() * s.out_width() * s.out, s.out_height(), s.out_width(), s.out};
   }
-  // From one frequency's matrix to the next: an odd number of registers, for what lies powers of two apart shares a
-  // place in the caches.
+  // The distance between frequencies' matrices: an odd number of registers, because addresses a power of two apart
+  // share a cache set.
   static int64_t apart(int64_t rows, int64_t columns) { return (rows * columns / channel_step | 1) * channel_step; }
   Tensor spectra(int64_t rows, int64_t columns) const {
     return at::empty({p.frequencies * apart(rows, columns)}, at::kFloat);
@@ -303,8 +302,8 @@ class Tiles {
     });
   }
   Tensor analyse_kernel(const Tensor &w) const {
-    const Tensor turned = w.permute({1, 2, 3, 0}).contiguous(), o = spectra(in, out); // [in, kernel, kernel, out]
-    const float *from = turned.data_ptr<float>();
+    const Tensor transposed = w.permute({1, 2, 3, 0}).contiguous(), o = spectra(in, out); // [in, kernel, kernel, out]
+    const float *from = transposed.data_ptr<float>();
     float *to = o.data_ptr<float>();
     over(0, s.in, [&](int64_t a, int64_t b) {
       Room room(t.kernel);
@@ -315,16 +314,16 @@ class Tiles {
     return o;
   }
   Tensor synthesise_kernel(const Tensor &spectrum) const {
-    const Tensor turned = at::zeros({s.in, s.kernel, s.kernel, s.out}, at::kFloat);
+    const Tensor transposed = at::zeros({s.in, s.kernel, s.kernel, s.out}, at::kFloat);
     const float *from = spectrum.data_ptr<float>();
-    float *to = turned.data_ptr<float>();
+    float *to = transposed.data_ptr<float>();
     over(0, s.in, [&](int64_t a, int64_t b) {
       Room room(t.kernel);
       for (int64_t i = a; i < b; i++)
         synthesise(t.kernel, from + i * out, apart(in, out), room,
                    {to + i * s.kernel * s.kernel * s.out, s.kernel, s.kernel, s.out}, 0, 0);
     });
-    return turned.permute({3, 0, 1, 2}).contiguous();
+    return transposed.permute({3, 0, 1, 2}).contiguous();
   }
 
 public:
@@ -376,10 +375,10 @@ public:
       over(0, p.frequencies, [&](int64_t from, int64_t to) {
         for (int64_t f = from; f < to; f++) {
           float *fa = pa + f * apart(rows, in), *fc = pc + f * apart(rows, out);
-          engram::multiply(engram::Turned, {fa, rows, in, in}, engram::AsIs, {fc, rows, out, out},
+          engram::multiply(engram::Transposed, {fa, rows, in, in}, engram::AsIs, {fc, rows, out, out},
                            {pd + f * apart(in, out), in, out, out}, first > 0);
           if (dx) // in the place of the input's spectra, which have been used
-            engram::multiply(engram::AsIs, {fc, rows, out, out}, engram::Turned,
+            engram::multiply(engram::AsIs, {fc, rows, out, out}, engram::Transposed,
                              {pk + f * apart(in, out), in, out, out}, {fa, rows, in, in}, false);
         }
       });

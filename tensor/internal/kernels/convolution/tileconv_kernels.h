@@ -9,7 +9,7 @@ EG_INLINE vec load(const float *p) {
   return v;
 }
 
-// out[r] = Σ map[t][r]·in[t], or that and what is there, for vectors of channels.
+// out[r] = Σ_t map[t][r]·in[t], added to out if add, for vectors of channels.
 template <int Rows, int Vectors>
 EG_INLINE void mix(const float *map, int64_t stride, int64_t terms, const float *in, int64_t in_step,
                    float *__restrict out, int64_t out_step, bool add) {
@@ -37,7 +37,7 @@ EG_INLINE void mix(const float *map, int64_t stride, int64_t terms, const float 
       memcpy(out + r * out_step + v * lanes, &sum[r][v], sizeof(vec));
 }
 
-constexpr int most_rows = EG_BYTES == 64 ? 6 : 4; // of two vectors each that fit the registers
+constexpr int most_rows = EG_BYTES == 64 ? 6 : 4; // of two vectors each, which fit the registers
 
 template <int Vectors>
 EG_INLINE void mix_all(const float *map, int64_t rows, int64_t terms, const float *in, int64_t in_step, float *out,
@@ -63,7 +63,7 @@ static void mix_rows(const float *map, int64_t rows, int64_t terms, const float 
     mix_all<1>(map, rows, terms, in + c, in_step, out + c, out_step, add);
 }
 
-// Asks for the memory of rows that come next: what is a matrix apart no processor foresees.
+// Prefetches the next rows: they are a matrix apart, which hardware prefetchers do not predict.
 template <bool Write> EG_INLINE void ask(const float *at, int64_t step, int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < width; c += 16)
@@ -92,10 +92,10 @@ static void synthesise(const Transform &t, const float *spectrum, int64_t matrix
     for (size_t g = 0; g < t.second.size(); g++) {
       const size_t n = g + 1 < t.second.size() ? g + 1 : 0;
       ask<false>(spectrum + t.offset[n] + (n ? h : h + 1) * t.down * matrix, matrix, t.down, width);
-      mix_rows(t.second_turned[g].data(), t.parts * side, t.down, spectrum + t.offset[g] + h * t.down * matrix, matrix,
-               room + h * column, width, width, g > 0);
+      mix_rows(t.second_transposed[g].data(), t.parts * side, t.down, spectrum + t.offset[g] + h * t.down * matrix,
+               matrix, room + h * column, width, width, g > 0);
     }
   for (int64_t y = 0; y < side; y++)
-    mix_rows(t.first_turned.data(), side, t.parts * t.across, room + y * width, side * width, tile + y * out.row,
+    mix_rows(t.first_transposed.data(), side, t.parts * t.across, room + y * width, side * width, tile + y * out.row,
              out.pixel, width, true);
 }

@@ -6,20 +6,23 @@
 //	e = σ, β = 1 + softplus, f = σ, g^a = σ, g^w = σ, π = softmax   of the clipped emission; k and v as they are
 //	u'   = (u + w^w − u ∘ w^w) ∘ Π_h (1 − f_h w^r_h)          usage
 //	a_{φ_j} = (1 − u'_{φ_j}) Π_{i<j} u'_{φ_i}                 allocation; φ sorts the slots by u', floored a little
-//above zero 	c^w  = softmax(β^w K(k^w, M))                            content.h 	w^w' = g^w (g^a a + (1 − g^a) c^w) 	M' =
-//M ∘ (1 − w^w' eᵀ) + w^w' vᵀ 	L'_{ij} = (1 − w^w'_i − w^w'_j) L_{ij} + w^w'_i p_j,   L'_{ii} = 0 	p'   = (1 − Σ_i w^w'_i)
-//p + w^w' 	f_h = L' w^r_h,   b_h = L'ᵀ w^r_h,   c_h = softmax(β_h K(k_h, M')) 	w^r'_h = π_{h,1} b_h + π_{h,2} c_h +
-//π_{h,3} f_h 	r_h  = Σ_i w^r'_{h,i} M'_i
+// above zero 	c^w  = softmax(β^w K(k^w, M))                            content.h 	w^w' = g^w (g^a a + (1 − g^a)
+// c^w) 	M' =
+// M ∘ (1 − w^w' eᵀ) + w^w' vᵀ 	L'_{ij} = (1 − w^w'_i − w^w'_j) L_{ij} + w^w'_i p_j,   L'_{ii} = 0 	p'   = (1 − Σ_i
+// w^w'_i) p + w^w' 	f_h = L' w^r_h,   b_h = L'ᵀ w^r_h,   c_h = softmax(β_h K(k_h, M')) 	w^r'_h = π_{h,1} b_h +
+// π_{h,2} c_h + π_{h,3} f_h 	r_h  = Σ_i w^r'_{h,i} M'_i
 //
 // Gradient, given those of r and of the state after (x̄ is the derivative of the loss by x), in the order of the code:
 //
 //	w̄^r'_{h,i} += r̄_h·M'_i,   M̄' += Σ_h w^r'_h r̄_hᵀ
 //	π̄_h = (w̄^r'_h·b_h, w̄^r'_h·c_h, w̄^r'_h·f_h),   b̄_h = π_{h,1} w̄^r'_h,   c̄_h = π_{h,2} w̄^r'_h,   f̄_h = π_{h,3}
-//w̄^r'_h 	content.h takes c̄_h to k̄_h, β̄_h and M̄' 	p̄    = (1 − Σ w^w') p̄',   w̄^w'_i += p̄'_i − p̄'·p 	L̄'_{ij} += Σ_h
-//(w^r_{h,i} b̄_{h,j} + f̄_{h,i} w^r_{h,j}),   L̄'_{ii} = 0 	w̄^r_{h,i} = Σ_j L'_{ij} b̄_{h,j},   w̄^r_{h,j} += Σ_i L'_{ij}
-//f̄_{h,i} 	L̄_{ij} = (1 − w^w'_i − w^w'_j) L̄'_{ij},   p̄_j += Σ_i w^w'_i L̄'_{ij} 	w̄^w'_i += Σ_j L̄'_{ij} (p_j − L_{ij}) − Σ_j
-//L̄'_{ji} L_{ji} 	ē = −Σ_i w^w'_i M_i ∘ M̄'_i,   v̄ = Σ_i w^w'_i M̄'_i,   w̄^w'_i += M̄'_i·(v − M_i ∘ e),   M̄ = M̄' ∘ (1 − w^w'
-//eᵀ) 	ḡ^w = w̄^w'·(g^a a + (1 − g^a) c^w),   ḡ^a = g^w w̄^w'·(a − c^w),   ā = g^w g^a w̄^w',   c̄^w = g^w (1 − g^a) w̄^w'
+// w̄^r'_h 	content.h takes c̄_h to k̄_h, β̄_h and M̄' 	p̄    = (1 − Σ w^w') p̄',   w̄^w'_i += p̄'_i − p̄'·p 	L̄'_{ij}
+// += Σ_h (w^r_{h,i} b̄_{h,j} + f̄_{h,i} w^r_{h,j}),   L̄'_{ii} = 0 	w̄^r_{h,i} = Σ_j L'_{ij} b̄_{h,j},   w̄^r_{h,j} +=
+//Σ_i L'_{ij}
+// f̄_{h,i} 	L̄_{ij} = (1 − w^w'_i − w^w'_j) L̄'_{ij},   p̄_j += Σ_i w^w'_i L̄'_{ij} 	w̄^w'_i += Σ_j L̄'_{ij} (p_j −
+// L_{ij}) − Σ_j L̄'_{ji} L_{ji} 	ē = −Σ_i w^w'_i M_i ∘ M̄'_i,   v̄ = Σ_i w^w'_i M̄'_i,   w̄^w'_i += M̄'_i·(v − M_i ∘
+// e),   M̄ = M̄' ∘ (1 − w^w'
+// eᵀ) 	ḡ^w = w̄^w'·(g^a a + (1 − g^a) c^w),   ḡ^a = g^w w̄^w'·(a − c^w),   ā = g^w g^a w̄^w',   c̄^w = g^w (1 − g^a) w̄^w'
 //	content.h takes c̄^w to k̄^w, β̄^w and M̄
 //	ū'_{φ_j} += (Σ_{i>j} ā_{φ_i} a_{φ_i}) / u'_{φ_j} − ā_{φ_j} Π_{i<j} u'_{φ_i}
 //	f̄_h = −Σ_i q_{h,i} w^r_{h,i},   w̄^r_h −= f_h q_h,   q_h = ū' ∘ (u + w^w − u ∘ w^w) ∘ Π_{o≠h} (1 − f_o w^r_o)

@@ -93,8 +93,8 @@ template <class F> void put_bias(F *to, int64_t rows, const Tensor &b) {
     std::copy_n(from, b.numel(), to + i * b.numel());
 }
 
-// Some of a batch's sequences. A thread takes its own through all steps, so that it waits for no other; where there are
-// fewer sequences than threads they are one share, and threads meet within the steps instead.
+// A range of a batch's sequences. A thread takes its range through all steps, so that threads do not wait for one
+// another; where there are fewer sequences than threads they are one share, and threads meet within the steps instead.
 struct Share {
   int64_t from, to;
   int64_t rows() const { return to - from; }
@@ -106,7 +106,7 @@ template <class Body> void in_shares(const Tape &p, const Body &f) {
   at::parallel_for(0, p.batch, 1, [&](int64_t from, int64_t to) { f(Share{from, to}); });
 }
 
-// The rows of a share in a matrix whose rows are a batch's sequences.
+// A share's rows of a matrix with one row per sequence.
 template <class F> Matrix<F> matrix(F *at, Share s, int64_t cols, int64_t step) {
   return {at + s.from * step, s.rows(), cols, step};
 }
@@ -132,7 +132,7 @@ template <class F> void memory_forward(const Tape &p, Share s, int64_t t, F *hid
   });
 }
 
-// A step of a share, but for the inputs' part of the first layer; hidden is [time, batch, out].
+// A step of a share, except the inputs' part of the first layer; hidden is [time, batch, out].
 template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidden) {
   const int64_t batch = p.batch, size = p.size(), out = p.out();
   const F *before = t ? hidden + (t - 1) * batch * out : nullptr; // [batch, out]
@@ -177,12 +177,12 @@ template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidde
 template <class F> void forward(Tape &p) {
   F *hidden = p.hidden.data_ptr<F>();
   {
-    // The inputs go through the first layer at once: they wait for nothing.
+    // The inputs of all steps go through the first layer at once: they do not depend on earlier steps.
     const Layer &l = p.layers[0];
     const int64_t wide = l.b.numel(), rows = p.time * p.batch;
     put_bias(l.gates.row<F>(0), rows, l.b);
-    multiply(AsIs, matrix<const F>(p.x.data_ptr<F>(), rows, p.inputs, p.inputs), Turned, weights<F>(l.wi, 0, p.inputs),
-             matrix<F>(l.gates.row<F>(0), rows, wide, wide), true);
+    multiply(AsIs, matrix<const F>(p.x.data_ptr<F>(), rows, p.inputs, p.inputs), Transposed,
+             weights<F>(l.wi, 0, p.inputs), matrix<F>(l.gates.row<F>(0), rows, wide, wide), true);
   }
   in_shares(p, [&](Share s) {
     for (int64_t t = 0; t < p.time; t++)
@@ -197,7 +197,7 @@ struct Carry {
   std::vector<Steps> parts;
 };
 
-// Clips v to ±by, where by is not zero.
+// Clips v to ±by unless by is zero.
 template <class F> void clip(F *v, int64_t n, double by) {
   if (by == 0)
     return;
@@ -311,7 +311,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     }
   });
 
-  // What all steps share, at once.
+  // The gradients of weights, over all steps at once.
   variable_list grads;
   const int64_t rows = time * batch, later = (time - 1) * batch;
   Tensor dx;
@@ -331,15 +331,15 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     F *to = dwi.data_ptr<F>();
     const int64_t step = l.wi.size(1);
     if (k == 0) {
-      multiply(Turned, all, AsIs, matrix<const F>(x.data_ptr<F>(), rows, p.inputs, p.inputs),
+      multiply(Transposed, all, AsIs, matrix<const F>(x.data_ptr<F>(), rows, p.inputs, p.inputs),
                matrix<F>(to, wide, p.inputs, step), false);
       if (p.read && later)
-        multiply(Turned, after, AsIs, matrix<const F>(p.hidden.data_ptr<F>() + size, later, p.read, out),
+        multiply(Transposed, after, AsIs, matrix<const F>(p.hidden.data_ptr<F>() + size, later, p.read, out),
                  matrix<F>(to + p.inputs, wide, p.read, step), false);
       else if (p.read)
         dwi.narrow(1, p.inputs, p.read).zero_();
     } else {
-      multiply(Turned, all, AsIs, matrix<const F>(p.layers[k - 1].out.row<F>(1), rows, l.in, l.in),
+      multiply(Transposed, all, AsIs, matrix<const F>(p.layers[k - 1].out.row<F>(1), rows, l.in, l.in),
                matrix<F>(to, wide, l.in, step), false);
     }
     const Tensor db = dgates[k].sum(at::IntArrayRef{0, 1});
@@ -347,7 +347,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     if (p.how.lstm) {
       Tensor dwh = at::zeros_like(l.wh);
       if (later)
-        multiply(Turned, after, AsIs, matrix<const F>(l.out.row<F>(1), later, l.size, l.size),
+        multiply(Transposed, after, AsIs, matrix<const F>(l.out.row<F>(1), later, l.size, l.size),
                  matrix<F>(dwh.data_ptr<F>(), wide, l.size, l.size), false);
       grads.push_back(dwh);
       grads.push_back(db);
@@ -358,7 +358,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   }
   if (memory) {
     Tensor dwe = fresh(x, p.we.sizes());
-    multiply(Turned, matrix<const F>(de.data_ptr<F>(), rows, emission, emission), AsIs,
+    multiply(Transposed, matrix<const F>(de.data_ptr<F>(), rows, emission, emission), AsIs,
              matrix<const F>(p.layers.back().out.row<F>(1), rows, size, size),
              matrix<F>(dwe.data_ptr<F>(), emission, size, size), false);
     grads.push_back(dwe);
@@ -428,9 +428,9 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
     p.keep = grad && at::GradMode::is_enabled();
     want(ts[0].dim() == 3, "want x [time, batch, inputs]");
     for (const Tensor &t : ts)
-      want(t.scalar_type() == ts[0].scalar_type() && t.device().is_cpu(),
-           "want parameters of the type of x, on the CPU");
-    // Everything below works on plain values.
+      want(alike(t, ts[0]) && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble),
+           "want all tensors of the type of x, float32 or float64, on the CPU");
+    // Everything below works on values without a graph.
     at::NoGradGuard guard;
     size_t next = 0;
     const auto take = [&]() {
@@ -439,7 +439,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
     };
     p.x = take();
     p.time = p.x.size(0), p.batch = p.x.size(1), p.inputs = p.x.size(2);
-    want(p.time > 0 && p.batch > 0, "there is no step");
+    want(p.time > 0 && p.batch > 0, "want at least one step and one sequence");
     for (int k = 0; k < how->layers; k++) {
       Layer l;
       l.wi = take();
@@ -448,7 +448,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
         const Tensor bi = take(), bh = take();
         want(l.wh.dim() == 2 && l.wh.size(0) == 4 * l.wh.size(1) && bi.numel() == l.wh.size(0) &&
                  bh.numel() == l.wh.size(0),
-             "an LSTM layer wants weights [4·size, in] and [4·size, size] and biases [4·size]");
+             "want LSTM layers with weights [4·size, in] and [4·size, size] and biases [4·size]");
         l.b = bi + bh;
         l.size = l.wh.size(1);
       } else {
@@ -458,7 +458,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
       want(l.wi.dim() == 2 && l.wi.size(0) == l.b.numel(), "a layer's weight and bias differ in size");
       l.in = l.wi.size(1);
       if (k > 0)
-        want(l.in == p.layers.back().size, "a layer does not take what the one below it gives");
+        want(l.in == p.layers.back().size, "the input width of a layer is not the output width of the layer below");
       p.layers.push_back(l);
     }
     const int64_t steps = p.keep ? p.time : 2, states = p.keep ? p.time + 1 : 2;
@@ -493,7 +493,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
       }
     }
     want(next == ts.size(), "there are more tensors than the network has");
-    want(p.layers[0].in == p.inputs + p.read, "the first layer does not take x and what is read");
+    want(p.layers[0].in == p.inputs + p.read, "the first layer's input width is not that of x and of what is read");
     for (Layer &l : p.layers) {
       const bool first = &l == &p.layers[0];
       l.gates = Steps(p.x, first ? p.time : 1, p.batch * l.b.numel());

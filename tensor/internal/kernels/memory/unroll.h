@@ -1,6 +1,6 @@
 // A recurrent network over a whole sequence as one operation; tensor/unroll.go documents it.
-#ifndef ENGRAM_TENSOR_UNROLL_H
-#define ENGRAM_TENSOR_UNROLL_H
+#ifndef ENGRAM_KERNELS_UNROLL_H
+#define ENGRAM_KERNELS_UNROLL_H
 #include <stdint.h>
 #ifdef __cplusplus
 extern "C" {

@@ -1,6 +1,6 @@
 // TorchScript modules. Plain C, so that cgo reads it.
-#ifndef ENGRAM_TENSOR_MODULE_H
-#define ENGRAM_TENSOR_MODULE_H
+#ifndef ENGRAM_KERNELS_MODULE_H
+#define ENGRAM_KERNELS_MODULE_H
 #include <stdint.h>
 #ifdef __cplusplus
 extern "C" {

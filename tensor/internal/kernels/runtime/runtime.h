@@ -1,6 +1,6 @@
-// What gotch has no call for. Plain C, so that cgo reads it; engram.cpp holds the rest.
-#ifndef ENGRAM_TENSOR_H
-#define ENGRAM_TENSOR_H
+// What gotch has no function for. Plain C, so that cgo reads it.
+#ifndef ENGRAM_KERNELS_H
+#define ENGRAM_KERNELS_H
 #include <stdint.h>
 #ifdef __cplusplus
 extern "C" {
