@@ -5,7 +5,7 @@
 #include "../operands.h"
 #include "../processor.h"
 
-// A root that may set errno is not taken several at a time.
+// A square root that may set errno is not vectorised.
 #ifdef EG_X86
 #pragma GCC optimize("no-math-errno")
 #endif
@@ -47,14 +47,17 @@ extern "C" int eg_adam(void **params, void **grads, void **m, void **v, int n, d
                        double eps, double decay, int decoupled, int64_t step) {
   return guarded(-1, [&] {
     at::NoGradGuard guard;
+    for (int i = 0; i < n; i++)
+      for (void *t : {grads[i], m[i], v[i]})
+        engram::want(!grads[i] ||
+                         (T(t).device() == T(params[i]).device() && T(t).scalar_type() == T(params[i]).scalar_type() &&
+                          T(t).sizes() == T(params[i]).sizes()),
+                     "want gradients and moments of the shape and type of their parameter, on its device");
     for (int i = 0; i < n; i++) {
       if (!grads[i])
         continue;
       at::Tensor &p = T(params[i]), &mi = T(m[i]), &vi = T(v[i]);
       at::Tensor g = T(grads[i]);
-      for (const at::Tensor *t : {&g, &mi, &vi})
-        engram::want(t->device() == p.device() && t->scalar_type() == p.scalar_type() && t->sizes() == p.sizes(),
-                     "want gradients and moments of the shape and type of their parameter, on its device");
       const bool lean = p.scalar_type() == at::kFloat && p.device().is_cpu() && p.is_contiguous() &&
                         mi.is_contiguous() && vi.is_contiguous();
       if (lean) {
