@@ -11,14 +11,14 @@
 // not. The engram command imports it. No package of Engram does, so that importing them changes nobody else's products.
 package product
 
-// #cgo CXXFLAGS: -std=c++17 -O3 -g0
+// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -DENGRAM_NO_COMPAT
 // #cgo LDFLAGS: -ldl
 // #include "sgemm.h"
 import "C"
 
 import (
 	_ "github.com/engram-go/engram/tensor" // LibTorch's libraries
-	_ "github.com/engram-go/engram/tensor/internal/kernels/arithmetic"
+	_ "github.com/engram-go/engram/tensor/internal/kernels"
 )
 
 // Effective reports whether calls of sgemm_ in this process, LibTorch's among them, are oneDNN's products.

@@ -3,8 +3,9 @@ package kernels
 
 import "embed"
 
-// Go's build cache does not look into headers of another folder. Each room imports the packages whose headers it includes,
-// and a package that embeds its headers changes with them, so that a change of a header compiles what includes it anew.
+// Headers are those that several rooms include. Go's build cache does not look into headers of another folder; but a package
+// that embeds its headers changes with them, and with it every package that imports it. Rooms import this package, so that a
+// change of these headers compiles every room anew, and a change of a room's C++ that room alone.
 //
-//go:embed *.h
+//go:embed *.h arithmetic/*.h
 var Headers embed.FS

@@ -295,10 +295,9 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
     }
     row[i] = 0;
     F *out = dprev.link + i * n, s = 0;
-    for (int64_t j = 0; j < n; j++) // in order: float32 results recorded before rounded so
-      s += row[j] * (prev.precedence[j] - link[j]);
-#pragma omp simd
+#pragma omp simd reduction(+ : s)
     for (int64_t j = 0; j < n; j++) {
+      s += row[j] * (prev.precedence[j] - link[j]);
       rest[j] += row[j] * link[j];
       dprev.precedence[j] += row[j] * own;
       out[j] = row[j] * (1 - own - w[j]);

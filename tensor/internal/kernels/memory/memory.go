@@ -1,3 +1,4 @@
+// Package memory holds C++; see README.md of the folder above.
 package memory
 
 // #cgo CXXFLAGS: -std=c++17 -O3 -g0 -fopenmp -Wno-psabi -DENGRAM_NO_COMPAT
@@ -8,8 +9,9 @@ import (
 	"embed"
 
 	_ "github.com/engram-go/engram/tensor/internal/kernels"
-	_ "github.com/engram-go/engram/tensor/internal/kernels/arithmetic"
 )
 
+// Headers are what package tensor includes; see package kernels.
+//
 //go:embed *.h
 var Headers embed.FS

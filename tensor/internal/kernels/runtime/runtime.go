@@ -1,3 +1,4 @@
+// Package runtime holds C++; see README.md of the folder above.
 package runtime
 
 // #cgo CXXFLAGS: -std=c++17 -O3 -g0 -fopenmp -Wno-psabi -DENGRAM_NO_COMPAT
@@ -10,5 +11,7 @@ import (
 	_ "github.com/engram-go/engram/tensor/internal/kernels"
 )
 
+// Headers are what package tensor includes; see package kernels.
+//
 //go:embed *.h
 var Headers embed.FS
