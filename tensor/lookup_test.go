@@ -84,9 +84,9 @@ func TestLookupsRefuseWhatDoesNotFit(t *testing.T) {
 	}
 	for says, f := range map[string]func(){
 		"an index lies outside the table": bag([]int64{0, 3}, []int64{0}, 2),
-		"one weight per index":              bag([]int64{0, 1}, []int64{0}, 3),
-		"the offsets decrease":                     bag([]int64{0, 1}, []int64{2, 1}, 2),
-		"exceed the number of indices":                bag([]int64{0, 1}, []int64{3}, 2),
+		"one weight per index":            bag([]int64{0, 1}, []int64{0}, 3),
+		"the offsets decrease":            bag([]int64{0, 1}, []int64{2, 1}, 2),
+		"exceed the number of indices":    bag([]int64{0, 1}, []int64{3}, 2),
 		"want a table [rows, width]": func() {
 			tensor.EmbeddingBag(tensor.Zeros(3), tensor.New([]int64{0}, 1), tensor.New([]int64{0}, 1), tensor.Zeros(1))
 		},
