@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python setup-paper setup-browser build run test race fuzz tables paper bench fmt lint clean
+.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race fuzz tables paper bench fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -68,12 +68,18 @@ bench: setup-python build ## compare speed with PyTorch, and generate results/sp
 	@$(env) go build -buildvcs=auto -o bin/bench ./bench; bin/bench -json results/speed.json
 	@bin/engram table >/dev/null; echo results/speed.md
 
-fmt: ## format the Go files
-	@$(env) gofmt -w .
+setup-lint: ## the same and clang-format, for fmt and lint
+	@libtorch/install.sh --lint
 
-lint: setup ## check formatting, go vet, staticcheck
+cxx := find tensor -name '*.cpp' -o -name '*.h'
+
+fmt: setup-lint ## format the Go and C++ files
+	@$(env) gofmt -w .; $(cxx) | xargs clang-format -i
+
+lint: setup-lint ## check formatting, go vet, staticcheck
 	@$(env) unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):" $$unformatted >&2; exit 1; fi; \
+	$(cxx) | xargs clang-format --dry-run --Werror; \
 	$(announce) go vet ./...; go tool staticcheck ./...
 
 clean: ## remove what was built here; Go's build cache stays

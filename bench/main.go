@@ -19,6 +19,7 @@ import (
 
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
+	_ "github.com/engram-go/engram/tensor/product" // as in cmd/engram
 )
 
 // options are the flags.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/tensor"
+	"github.com/engram-go/engram/tensor/product"
 )
 
 func newDoctor() *cobra.Command {
@@ -135,13 +136,13 @@ func diagnose(data string) *report {
 			"use one of these if something fails; make setup says how")
 	}
 
-	// OpenBLAS may be loaded for LAPACK alone, so it counts only where it serves the product itself. Engram answers sgemm_, the
-	// product of float32 matrices, itself.
+	// OpenBLAS may be loaded for LAPACK alone, so it counts only where it serves the product itself. Package product may have
+	// replaced sgemm_, so another product is asked for.
 	serves := realPath(cmp.Or(tensor.Library("dgemm_"), tensor.Library("cblas_sgemm")))
 	r.BLAS = nameBLAS(serves, serves != "" && serves == realPath(tensor.Library("openblas_get_config")))
 	r.Products = r.BLAS
-	if file := realPath(tensor.Library("dnnl_sgemm")); file != "" {
-		r.Products = blas{"oneDNN", file}
+	if product.Effective() {
+		r.Products = blas{"oneDNN", realPath(tensor.Library("dnnl_sgemm"))}
 	}
 	switch r.Products.Name {
 	case referenceBLAS:

@@ -5,8 +5,8 @@
 // with other arguments, and then defines `torch` as that namespace. A function that cannot be had throws when it is
 // called; nothing of Engram calls one. With LibTorch 2.1 or later the file is empty.
 //
-// C++ of our own includes compat_end.h, which takes the macros back.
-#ifdef __cplusplus
+// Engram's own C++ defines ENGRAM_NO_COMPAT on the compiler's command line: it sees LibTorch as it is, and compiles sooner.
+#if defined(__cplusplus) && !defined(ENGRAM_NO_COMPAT)
 #include <torch/version.h>
 #if TORCH_VERSION_MAJOR < 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR < 1)
 #ifndef ENGRAM_LIBTORCH_COMPAT

@@ -5,6 +5,7 @@
 #	libtorch/install.sh --python   PyTorch too, for benchmarks and fixtures
 #	libtorch/install.sh --paper    LaTeX too, for the report in paper/
 #	libtorch/install.sh --browser  Chromium too, for the test of what engram report writes
+#	libtorch/install.sh --lint     clang-format too, for make fmt and make lint
 #
 # LibTorch is looked for in $LIBTORCH (an unpacked LibTorch), then among the distribution's packages, and is else
 # installed with apt-get, as root or through sudo.
@@ -19,13 +20,14 @@ die() {
 	exit 1
 }
 
-python= paper= browser=
+python= paper= browser= lint=
 case ${1-} in
 '') ;;
 --python) python=yes ;;
 --paper) paper=yes ;;
 --browser) browser=yes ;;
-*) die "unknown argument $1; usage: libtorch/install.sh [--python | --paper | --browser]" ;;
+--lint) lint=yes ;;
+*) die "unknown argument $1; usage: libtorch/install.sh [--python | --paper | --browser | --lint]" ;;
 esac
 
 # Go fetches the toolchain that go.mod asks for by itself from 1.21 on; an older one cannot read go.mod's version.
@@ -113,6 +115,9 @@ missing() {
 	fi
 	if [ -n "$browser" ]; then
 		have_browser || packages+=(chromium)
+	fi
+	if [ -n "$lint" ]; then
+		command -v clang-format >/dev/null || packages+=(clang-format)
 	fi
 }
 

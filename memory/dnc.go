@@ -77,14 +77,14 @@ func (m *DNC) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent]. It is one operation where it can be; see [tensor.DNCStep].
+// Step implements [Recurrent]. It is one operation where it can be; see [tensor.MemoryStep].
 func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[DNCState]("DNC.Step", prev)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) {
-		read, after := tensor.DNCStep(emission, s.parts(), m.options())
+		read, next := tensor.MemoryStep(m.kernel(), emission, s.all()...)
 		return read, DNCState{
-			Memory: after.Memory, Usage: after.Usage, Link: after.Link, Precedence: after.Precedence, Read: after.Read, Write: after.Write, mask: s.mask,
+			Memory: next[0], Usage: next[1], Link: next[2], Precedence: next[3], Read: next[4], Write: next[5], mask: s.mask,
 		}
 	}
 	e := parts{from: clip(emission, c.Clip)}
@@ -110,20 +110,20 @@ func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
 }
 
-func (s DNCState) parts() tensor.DNCParts {
-	return tensor.DNCParts{Memory: s.Memory, Usage: s.Usage, Link: s.Link, Precedence: s.Precedence, Read: s.Read, Write: s.Write}
+// all returns the state in the order of [tensor.MemoryStep].
+func (s DNCState) all() []*tensor.Tensor {
+	return []*tensor.Tensor{s.Memory, s.Usage, s.Link, s.Precedence, s.Read, s.Write}
 }
 
-func (m *DNC) options() tensor.DNCOptions {
-	return tensor.DNCOptions{Reads: m.config.Reads, Clip: m.config.Clip}
+func (m *DNC) kernel() tensor.MemoryKernel {
+	return tensor.MemoryKernel{Name: "dnc", Settings: []float64{float64(m.config.Reads), m.config.Clip}}
 }
 
 // Unroll implements [Unroller].
 func (m *DNC) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
-	s, o := m.Init(p, batch).(DNCState), m.options()
+	s := m.Init(p, batch).(DNCState)
 	return &tensor.UnrolledMemory{
-		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), DNC: &o,
-		State: s.parts().All(),
+		Kernel: m.kernel(), Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: s.all(),
 	}, true
 }
 

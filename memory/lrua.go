@@ -93,13 +93,13 @@ func (m *LRUA) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent]. It is one operation where it can be; see [tensor.LRUAStep].
+// Step implements [Recurrent]. It is one operation where it can be; see [tensor.MemoryStep].
 func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[LRUAState]("LRUA.Step", prev)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) {
-		r := tensor.LRUAStep(emission, s.Memory, s.Read, s.Usage, m.options())
-		return r.Out, LRUAState{Memory: r.Memory, Read: r.Read, Write: r.Write, Usage: r.Usage}
+		read, next := tensor.MemoryStep(m.kernel(), emission, s.Memory, s.Read, s.Usage)
+		return read, LRUAState{Memory: next[0], Read: next[1], Write: next[2], Usage: next[3]}
 	}
 	e := parts{from: emission}
 	keys := e.next(c.Heads, c.Width).Tanh()
@@ -125,16 +125,25 @@ func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tenso
 	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
 }
 
-func (m *LRUA) options() tensor.LRUAOptions {
+func (m *LRUA) kernel() tensor.MemoryKernel {
+	flag := func(on bool) float64 {
+		if on {
+			return 1
+		}
+		return 0
+	}
 	c := m.config
-	return tensor.LRUAOptions{Decay: c.Decay, Add: c.Add, Strength: c.Strength, OwnSlots: c.OwnSlots}
+	return tensor.MemoryKernel{Name: "lrua", Settings: []float64{
+		float64(c.Heads), c.Decay, flag(c.Add), flag(c.Strength), flag(c.OwnSlots),
+	}}
 }
 
 // Unroll implements [Unroller].
 func (m *LRUA) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
-	s, o := m.Init(p, batch).(LRUAState), m.options()
+	s := m.Init(p, batch).(LRUAState)
 	return &tensor.UnrolledMemory{
-		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: []*tensor.Tensor{s.Memory, s.Read, s.Usage}, LRUA: &o,
+		Kernel: m.kernel(), Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias),
+		State: []*tensor.Tensor{s.Memory, s.Read, s.Usage},
 	}, m.config.Heads <= m.config.Slots
 }
 

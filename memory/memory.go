@@ -56,8 +56,8 @@ type Recurrent interface {
 // An Unroller is a [Recurrent] memory whose steps [tensor.Unroll] can take, all of a sequence in one operation.
 type Unroller interface {
 	Recurrent
-	// Unroll describes the memory as it is before the first step of a batch of sequences; ok is false where its settings
-	// are beyond what Unroll takes.
+	// Unroll describes the memory before the first step of a batch of sequences: its fused memory, its emitting layer and its
+	// first state. ok is false where the fused memory cannot take its settings.
 	Unroll(p *nn.Pass, batch int64) (m *tensor.UnrolledMemory, ok bool)
 }
 

@@ -84,13 +84,13 @@ func (m *NTM) Init(p *nn.Pass, batch int64) State {
 	return NTMState{Memory: m.memory.expand(p, start, batch), Weightings: w, reads: m.config.Reads}
 }
 
-// Step implements [Recurrent]. It is one operation where it can be; see [tensor.NTMStep].
+// Step implements [Recurrent]. It is one operation where it can be; see [tensor.MemoryStep].
 func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[NTMState]("NTM.Step", prev)
 	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) && c.Shift <= c.Slots {
-		read, w, written := tensor.NTMStep(emission, s.Memory, s.Weightings, m.options())
-		return read, NTMState{Memory: written, Weightings: w, reads: c.Reads}
+		read, next := tensor.MemoryStep(m.kernel(), emission, s.Memory, s.Weightings)
+		return read, NTMState{Memory: next[0], Weightings: next[1], reads: c.Reads}
 	}
 	heads := c.Reads + c.Writes
 	e := parts{from: clip(emission, c.Clip)}
@@ -113,16 +113,18 @@ func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	return read, after
 }
 
-func (m *NTM) options() tensor.NTMOptions {
-	return tensor.NTMOptions{Reads: m.config.Reads, Writes: m.config.Writes, Shift: m.config.Shift, Clip: m.config.Clip}
+func (m *NTM) kernel() tensor.MemoryKernel {
+	c := m.config
+	return tensor.MemoryKernel{Name: "ntm", Settings: []float64{float64(c.Reads), float64(c.Writes), float64(c.Shift), c.Clip}}
 }
 
 // Unroll implements [Unroller].
 func (m *NTM) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
-	s, o := m.Init(p, batch).(NTMState), m.options()
+	s := m.Init(p, batch).(NTMState)
 	return &tensor.UnrolledMemory{
-		Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: []*tensor.Tensor{s.Memory, s.Weightings}, NTM: &o,
-	}, o.Shift <= m.config.Slots
+		Kernel: m.kernel(), Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias),
+		State: []*tensor.Tensor{s.Memory, s.Weightings},
+	}, m.config.Shift <= m.config.Slots
 }
 
 var _ Unroller = (*NTM)(nil)

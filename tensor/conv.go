@@ -1,6 +1,6 @@
 package tensor
 
-// #include "conv.h"
+// #include "internal/kernels/convolution/conv.h"
 import "C"
 
 import (
@@ -10,16 +10,15 @@ import (
 )
 
 // Conv2dOnce is [Conv2d] with stride 1 and one group, of x [batch, in, height, width] with w [out, in, kernel, kernel] and b
-// [out], which may be nil, both rounded to the type of x, by faster ways whose gradients have none themselves. On the CPU these
-// are:
+// [out], which may be nil, both rounded to the type of x, by faster algorithms without a second-order gradient. On the CPU:
 //
-// In float32, where kernels and images are large enough, a fraction of the multiplications: the output is cut into tiles, and
-// the convolution of a tile is a product of transforms. Kernels of three go by the minimal filtering of Winograd (Lavin and Gray
-// 2016, section 4.1: F(4×4, 3×3), a quarter of the multiplications), larger ones by the discrete Fourier transform (Mathieu et
-// al. 2014, in tiles: 7×7 in a tenth). The size of the tiles follows from the sizes of the operands alone. Of the largest value
-// of the result, rounding takes some 6 parts in 10⁶ by Winograd's way, 4 in 10⁷ by Fourier's, and 1 or 2 in 10⁶ in Conv2d.
+// In float32, where kernels and images are large enough, with a fraction of the multiplications: the output is cut into tiles, and
+// the convolution of a tile is a product of transforms. Kernels of size three use Winograd's minimal filtering (Lavin and Gray
+// 2016, section 4.1: F(4×4, 3×3), a quarter of the multiplications), larger ones the discrete Fourier transform (Mathieu et
+// al. 2014, in tiles: 7×7 in a tenth). The size of the tiles follows from the sizes of the operands alone. Relative to the largest
+// value of the result, rounding errors are about 6·10⁻⁶ with Winograd's, 4·10⁻⁷ with Fourier's, and 1 to 2·10⁻⁶ in Conv2d.
 //
-// In bfloat16 with float32 w and b, on processors that have matrices of it (AMX): the gradients of w and b are summed in float32
+// In bfloat16 with float32 w and b, on processors with matrix units for it (AMX): the gradients of w and b are summed in float32
 // and never rounded, where Conv2d rounds them to bfloat16.
 //
 // Elsewhere it is Conv2d: for few channels or numbers of channels that are no multiple of 16 (in bfloat16 of 32), small images,

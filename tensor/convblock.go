@@ -1,6 +1,6 @@
 package tensor
 
-// #include "convblock.h"
+// #include "internal/kernels/convolution/convblock.h"
 import "C"
 
 import (
@@ -9,17 +9,17 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// NormReLUPool is [BatchNorm], [Tensor.ReLU] and [MaxPool2d] of x [batch, channels, height, width] in one: the block
+// NormReLUPool is [BatchNorm], [Tensor.ReLU] and [MaxPool2d] of x [batch, channels, height, width] in one operation: the block
 // that follows a convolution in Conv-4 (Vinyals et al. 2016, section 4.1). The window is 1 (no pooling) or 2; an
 // incomplete window at the edge is left out, though it counts in the statistics. As in BatchNorm, gain and bias
 // [channels] may be nil, and so may the running mean and variance where batchStats is set.
 //
-// Where x is BFloat16, so is the result, and so is x's gradient; all else is float32, and it is computed in float32.
+// Where x is BFloat16, so are the result and the gradient of x; everything else is float32 and computed in float32.
 //
-// On the CPU it passes over memory three times forward and twice back, where the composition does some ten
-// times, and saves nothing but x; it is fastest where x is [Tensor.ChannelsLast], and its result is. Elsewhere, and for
-// other types, it is [NormReLUPoolPlain]. It has no second-order gradient: where gradients are differentiated again, as in MAML, use the
-// plain form, whose values are the same up to rounding.
+// On the CPU it passes over memory three times forward and twice backward, where the composition takes about ten passes, and
+// saves only x. It is fastest where x is [Tensor.ChannelsLast], as its result is. Elsewhere, and for other types, it is
+// [NormReLUPoolPlain]. It has no second-order gradient: where gradients are differentiated again, as in MAML, use the plain form,
+// whose values are the same up to rounding.
 func NormReLUPool(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
 	const op = "NormReLUPool"
 	in, g, b := unsafe.Pointer(x.ptr(op)), unsafe.Pointer(gain.optional(op)), unsafe.Pointer(bias.optional(op))
@@ -47,12 +47,11 @@ func NormReLUPoolPlain(x, gain, bias, mean, variance *Tensor, batchStats bool, m
 // ConvNormReLUPool is a block of Conv-4: a 3×3 convolution of x [batch, in, height, width] with w [out, in, 3, 3] and
 // b [out], which may be nil, padded to keep the size, and then [NormReLUPool].
 //
-// Where x is BFloat16, the convolution takes w and b, which are float32, rounded to it, and what holds of NormReLUPool there
-// holds here.
+// Where x is BFloat16, the convolution rounds w and b, which are float32, to BFloat16, and the rest is as in NormReLUPool.
 //
-// Where x is an image of at most four channels that no gradient is wanted for, on the CPU, the convolution is part of the pass,
-// whose weights are not rounded: its output, the network's largest tensor, is computed in registers and never stored. What holds of
-// second-order gradients there holds here; the plain form is [ConvNormReLUPoolPlain]. Elsewhere it is [Conv2dOnce].
+// Where x is an image of at most four channels that needs no gradient, on the CPU, the convolution is part of the pass, and its
+// weights are not rounded: its output, the network's largest tensor, is computed in registers and never stored. It then has no
+// second-order gradient either; the plain form is [ConvNormReLUPoolPlain]. Elsewhere the convolution is [Conv2dOnce].
 func ConvNormReLUPool(x, w, b, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64, window int64) *Tensor {
 	const op = "ConvNormReLUPool"
 	in, cw, cb := unsafe.Pointer(x.ptr(op)), unsafe.Pointer(w.ptr(op)), unsafe.Pointer(b.optional(op))

@@ -78,7 +78,7 @@ func TestNormReLUPoolIsItsPlainTwin(t *testing.T) {
 	}
 }
 
-// In bfloat16 a block is its twin up to the rounding of what it returns, which is half of one part in 2⁷; sums are not rounded.
+// In bfloat16 a block is its reference implementation up to the rounding of what it returns, which is half of one part in 2⁷; sums are not rounded.
 func TestNormReLUPoolInBFloat16IsItsPlainTwin(t *testing.T) {
 	for i, shape := range [][]int64{{5, 64, 14, 14}, {3, 80, 3, 3}, {4, 1, 6, 5}, {7, 19, 7, 9}} {
 		for _, batchStats := range []bool{true, false} {
@@ -132,7 +132,7 @@ func TestConvNormReLUPoolInBFloat16(t *testing.T) {
 	}
 }
 
-// A contiguous x, other types and absent operands give the twin's values too.
+// A contiguous x, other types and absent operands give the reference values too.
 func TestNormReLUPoolTakesWhatItsTwinTakes(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(1, 1))

@@ -1,6 +1,6 @@
 package tensor
 
-// #include "convnet.h"
+// #include "internal/kernels/classifier/convnet.h"
 import "C"
 
 import (
@@ -9,20 +9,20 @@ import (
 	"unsafe"
 )
 
-// ConvNet is a classifier of images whose gradients, and what descends by them, are computed without a graph and without an
-// operation's overhead: blocks of 3×3 convolution with padding 1 and without bias, batch norm by the batch's own statistics,
+// ConvNet is a classifier of images whose gradients, and gradient descent on it, are computed without an autograd graph and
+// without the overhead of operations: blocks of 3×3 convolution with padding 1 and without bias, batch norm with batch statistics,
 // ReLU and max pooling, and a linear layer on the last maps, or on their mean over positions. Its loss is the mean negative
-// log-likelihood of the labels. It holds no values; methods take them as weight [out, in, 3, 3], gain and bias [out] of each
-// block, and weight [way, features] and bias [way] of the linear layer. What methods return takes no part in a graph.
+// log-likelihood of the labels. It holds no parameters; methods take their values as weight [out, in, 3, 3], gain and bias [out] of each
+// block, and weight [way, features] and bias [way] of the linear layer. Results have no graph.
 //
-// The twin of all of this is the network composed of operations, differentiated by [GradWith].
+// The reference implementation is the network composed of operations, differentiated by [GradWith].
 type ConvNet struct {
 	Stride, Window []int64 // of each block's convolution and pooling
 	Mean           bool    // the linear layer's features are means over positions
 	Eps            float64 // of batch norm
 }
 
-// Rates are those of gradient descent: one for each value, in tensors like those, or one for all.
+// Rates are the learning rates of gradient descent: one per value, in tensors of the same shapes, or one for all.
 type Rates struct {
 	Each []*Tensor
 	All  float64 // where Each is nil
@@ -65,14 +65,14 @@ func first(ps []unsafe.Pointer) *unsafe.Pointer {
 }
 
 // Fits reports whether the methods take these values and images x [batch, channels, height, width]: on the CPU, of one type,
-// float32 or float64, and of shapes that go together.
+// float32 or float64, and of matching shapes.
 func (n ConvNet) Fits(values []*Tensor, x *Tensor) bool {
 	const op = "ConvNet.Fits"
 	net, v := n.c(op, values)
 	return C.eg_convnet_fits(&net, &v[0], unsafe.Pointer(x.ptr(op))) != 0
 }
 
-// Descend returns what steps of gradient descent on images x with labels [batch] make of the values.
+// Descend returns the values after steps of gradient descent on images x with labels [batch].
 func (n ConvNet) Descend(values []*Tensor, rates Rates, x, labels *Tensor, steps int) []*Tensor {
 	const op = "ConvNet.Descend"
 	net, v := n.c(op, values)
@@ -88,8 +88,8 @@ type AdamSteps struct {
 	Dealt            [][]int64 // the numbers of each step's images, the same many for each
 }
 
-// Adam returns what steps of Adam on images x with labels [batch] make of the values and of the running squares of their
-// gradients, which are as the values, and the mean of the steps' losses.
+// Adam returns the values, and the running squares of their gradients, of the same shapes, after steps of Adam on images x with
+// labels [batch], and the mean of the steps' losses.
 func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor) (moved, squared []*Tensor, loss *Tensor) {
 	const op = "ConvNet.Adam"
 	net, v := n.c(op, values)
@@ -116,10 +116,10 @@ func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor)
 	return all[:len(v)], all[len(v) : 2*len(v)], all[2*len(v)]
 }
 
-// MetaGradient returns the gradient, for the values and the rates, of the loss on the queries of what [ConvNet.Descend] makes of
-// the values on the support set: Finn et al. 2017, eq. 1. Of the second order a step's part of it is a product with a Hessian,
-// taken as the change of the gradient in a direction (Pearlmutter 1994, Fast exact multiplication by the Hessian); of the
-// first the inner gradients are taken for constants. After no step it is the gradient of the values themselves.
+// MetaGradient returns the gradient, by the values and the rates, of the loss on the queries after [ConvNet.Descend] on the support
+// set: Finn et al. 2017, eq. 1. In the second order each step contributes a product with a Hessian, computed as a directional
+// derivative of the gradient (Pearlmutter 1994, Fast exact multiplication by the Hessian); in the first order the inner gradients
+// count as constants. Without steps it is the gradient by the values themselves.
 func (n ConvNet) MetaGradient(values []*Tensor, rates Rates, support, supportLabels, query, queryLabels *Tensor, steps int, second bool) MetaGradient {
 	const op = "ConvNet.MetaGradient"
 	net, v := n.c(op, values)

@@ -1,10 +1,12 @@
 package tensor
 
-// #include "adam.h"
+// #include "internal/kernels/arithmetic/adam.h"
 // #include "engram.h"
 import "C"
 
 import (
+	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/sugarme/gotch/libtch"
@@ -47,11 +49,16 @@ func BatchNorm(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum,
 }
 
 // LSTM runs a stack of LSTM layers over x [time, batch, in] from the states h and c [layers·directions, batch, size].
-// The weights come four a layer and direction: input-hidden [4·size, in], hidden-hidden [4·size, size] and their biases
+// There are four weights per layer and direction: input-hidden [4·size, in], hidden-hidden [4·size, size] and their biases
 // [4·size], the gates in PyTorch's order (input, forget, cell, output). It returns the outputs [time, batch,
 // directions·size] and the last states.
+//
+// The widths are checked here: some versions of LibTorch read beyond the weights where they do not fit.
 func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) (y, hn, cn *Tensor) {
 	const op = "LSTM"
+	if err := lstmFits(x, h, c, weights, layers, bidirectional); err != "" {
+		failWith(op, err, append([]*Tensor{x, h, c}, weights...)...)
+	}
 	ws := make([]libtch.Ctensor, len(weights))
 	for i, w := range weights {
 		ws[i] = w.ptr(op)
@@ -60,6 +67,35 @@ func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) 
 	libtch.AtgLstm(&out[0], x.ptr(op), []libtch.Ctensor{h.ptr(op), c.ptr(op)}, 2, ws, len(ws), 1, layers, 0, 0,
 		truth(bidirectional), 0)
 	return result(op, out[0], x, h, c), result(op, out[1]), result(op, out[2])
+}
+
+// lstmFits says what does not fit in the operands of [LSTM], or nothing.
+func lstmFits(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) string {
+	directions := 1 + int64(truth(bidirectional))
+	if int64(len(weights)) != 4*layers*directions || layers < 1 {
+		return "want four weights per layer and direction"
+	}
+	if x.Rank() != 3 {
+		return "want x [time, batch, in]"
+	}
+	if weights[1].Rank() != 2 {
+		return "want hidden-hidden weights [4·size, size]"
+	}
+	batch, in, size := x.Dim(1), x.Dim(2), weights[1].Dim(1)
+	is := func(t *Tensor, shape ...int64) bool { return slices.Equal(t.Shape(), shape) }
+	if state := layers * directions; !is(h, state, batch, size) || !is(c, state, batch, size) {
+		return "want states [layers·directions, batch, size]"
+	}
+	for i := 0; i < len(weights); i += 4 {
+		if int64(i) >= 4*directions { // the layer below gives both directions
+			in = size * directions
+		}
+		w := weights[i : i+4]
+		if !is(w[0], 4*size, in) || !is(w[1], 4*size, size) || !is(w[2], 4*size) || !is(w[3], 4*size) {
+			return fmt.Sprintf("layer %d takes inputs of width %d: want weights [4·size, %d] and [4·size, size], and biases [4·size]", int64(i)/4/directions, in, in)
+		}
+	}
+	return ""
 }
 
 // NLL returns the mean of -logp[i][label[i]] for logp [n, classes] and labels [n] (int64).

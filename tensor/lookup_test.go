@@ -83,10 +83,10 @@ func TestLookupsRefuseWhatDoesNotFit(t *testing.T) {
 		}
 	}
 	for says, f := range map[string]func(){
-		"an index is none of the table's rows": bag([]int64{0, 3}, []int64{0}, 2),
-		"a weight for each index":              bag([]int64{0, 1}, []int64{0}, 3),
-		"the offsets fall":                     bag([]int64{0, 1}, []int64{2, 1}, 2),
-		"go beyond the indices":                bag([]int64{0, 1}, []int64{3}, 2),
+		"an index lies outside the table": bag([]int64{0, 3}, []int64{0}, 2),
+		"one weight per index":            bag([]int64{0, 1}, []int64{0}, 3),
+		"the offsets decrease":            bag([]int64{0, 1}, []int64{2, 1}, 2),
+		"exceed the number of indices":    bag([]int64{0, 1}, []int64{3}, 2),
 		"want a table [rows, width]": func() {
 			tensor.EmbeddingBag(tensor.Zeros(3), tensor.New([]int64{0}, 1), tensor.New([]int64{0}, 1), tensor.Zeros(1))
 		},

@@ -1,7 +1,7 @@
 package tensor
 
 // #include <stdlib.h>
-// #include "module.h"
+// #include "internal/kernels/runtime/module.h"
 import "C"
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// A Module is a TorchScript module without its tensors, which every call brings along. It is given back to LibTorch once
-// nothing refers to it any more. Calls of one module come one after another.
+// A Module is a TorchScript module without its tensors, which every call passes. It is freed once nothing refers to it. Calls
+// of one module run one after another.
 type Module struct {
 	c     unsafe.Pointer
 	names []string
@@ -69,14 +69,14 @@ func (c ModuleCall) Seeded(r *rand.Rand) ModuleCall {
 	return c
 }
 
-// Forward calls the module's forward on x, with tensors in the places of those that [LoadModule] took out, in its order.
-// LibTorch's optimiser of graphs is left out, so that a call does not depend on the calls before it.
+// Forward calls the module's forward on x, with tensors in place of those that [LoadModule] returned, in its order.
+// LibTorch's graph optimiser is off, so that a call does not depend on earlier calls.
 func (m *Module) Forward(x *Tensor, tensors []*Tensor, c ModuleCall) *Tensor {
 	const op = "Module.Forward"
 	if len(tensors) != len(m.names) {
-		failWith(op, "it takes as many tensors as it was loaded with", x)
+		failWith(op, "want as many tensors as the module was loaded with", x)
 	}
-	raw := make([]unsafe.Pointer, len(tensors)+1) // one more, so that there is a first
+	raw := make([]unsafe.Pointer, len(tensors)+1) // one more, so that &raw[0] exists
 	for i, t := range tensors {
 		raw[i] = unsafe.Pointer(t.ptr(op))
 	}

@@ -1,6 +1,7 @@
 package tensor
 
-// #include "unroll.h"
+// #include <stdlib.h>
+// #include "internal/kernels/memory/unroll.h"
 import "C"
 
 import (
@@ -23,43 +24,35 @@ type Unrolled struct {
 	Carried float64
 }
 
-// UnrolledMemory is a memory for [Unroll]: its emitting layer, its first state and its settings.
+// UnrolledMemory is a memory for [Unroll]: the fused memory, the controller's layer that emits what its heads need, and its
+// first state.
 type UnrolledMemory struct {
-	Weight, Bias *Tensor // of the layer that the heads' emission comes from, [emission, size] and [emission]
-	State        []*Tensor
-	// NTM, LRUA or DNC says how the state goes on: as [NTMStep] from memory and weightings, as [LRUAStep] from memory, read
-	// weightings and usage, or as [DNCStep] from the parts of its state in their order.
-	NTM  *NTMOptions
-	LRUA *LRUAOptions
-	DNC  *DNCOptions
+	Kernel       MemoryKernel
+	Weight, Bias *Tensor   // of the emitting layer, [emission, size] and [emission]
+	State        []*Tensor // as [MemoryStep] takes it
 }
 
 // Unroll runs a network over x [time, batch, inputs] from a controller's state of zeros, having read zeros, and returns the
 // controller's output beside what is read at each step, [time, batch, size+read]: every step of every layer in one
 // operation forward and one backward, with the gradients of all weights taken over all steps at once. It runs where
-// [FusesSteps] holds and has no second-order gradient; the loop over steps is its twin, in package ntm.
+// [FusesSteps] holds and has no second-order gradient. The reference implementation is the loop over steps in package
+// controller.
 func Unroll(x *Tensor, n Unrolled) *Tensor {
 	const op = "Unroll"
 	operands := []*Tensor{x}
 	for _, l := range n.Layers {
 		operands = append(operands, l...)
 	}
-	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), memory: C.EG_MEMORY_NONE, carried: C.double(n.Carried)}
+	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), carried: C.double(n.Carried)}
+	var settings *C.double
 	if m := n.Memory; m != nil {
 		operands = append(append(operands, m.Weight, m.Bias), m.State...)
-		switch ntm, lrua, dnc := m.NTM, m.LRUA, m.DNC; {
-		case ntm != nil:
-			how.memory = C.EG_MEMORY_NTM
-			how.reads, how.writes, how.shift, how.clip = C.int64_t(ntm.Reads), C.int64_t(ntm.Writes), C.int64_t(ntm.Shift), C.double(ntm.Clip)
-		case lrua != nil:
-			how.memory, how.reads, how.decay = C.EG_MEMORY_LRUA, C.int64_t(m.State[1].Dim(1)), C.double(lrua.Decay)
-			how.add, how.strength, how.own_slots = C.int(truth(lrua.Add)), C.int(truth(lrua.Strength)), C.int(truth(lrua.OwnSlots))
-		default:
-			how.memory, how.reads, how.clip = C.EG_MEMORY_DNC, C.int64_t(dnc.Reads), C.double(dnc.Clip)
-		}
+		how.memory = C.CString(m.Kernel.Name)
+		defer C.free(unsafe.Pointer(how.memory))
+		how.settings_count, settings = C.int(len(m.Kernel.Settings)), m.Kernel.settings()
 	}
 	in := pointers(op, operands)
-	out := C.eg_unroll(&in[0], C.int(len(in)), &how)
+	out := C.eg_unroll(&in[0], C.int(len(in)), &how, settings)
 	return result(op, libtch.Ctensor(out), operands...)
 }
 

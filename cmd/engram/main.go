@@ -6,6 +6,7 @@ import (
 
 	"github.com/engram-go/engram/cli"
 	"github.com/engram-go/engram/experiments/registry"
+	_ "github.com/engram-go/engram/tensor/product" // oneDNN computes LibTorch's float32 products
 )
 
 func main() { os.Exit(cli.Main(registry.Standard())) }

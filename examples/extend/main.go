@@ -7,6 +7,7 @@ import (
 
 	"github.com/engram-go/engram/cli"
 	"github.com/engram-go/engram/experiments/registry"
+	_ "github.com/engram-go/engram/tensor/product" // the command's matrix products, and so its bits
 )
 
 func main() { os.Exit(cli.Main(parts())) }

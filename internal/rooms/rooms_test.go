@@ -93,7 +93,7 @@ var rooms = map[string]string{
 	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset fewshot nn/... results tensor",
 	"experiments/sweep":    "experiments experiments/runner experiments/kinds nn results",
 	"results":              "results/...",
-	"cmd/engram":           "cli experiments/registry",
+	"cmd/engram":           "cli experiments/registry tensor/product",
 }
 
 // A room is imported by the rooms above it only, the runner imports no network, and networks never import one another.

@@ -1,0 +1,17 @@
+// Package arithmetic holds C++; see README.md of the folder above.
+package arithmetic
+
+// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -fopenmp -Wno-psabi -DENGRAM_NO_COMPAT
+// #cgo LDFLAGS: -ldl -lgomp
+import "C"
+
+import (
+	"embed"
+
+	_ "github.com/engram-go/engram/tensor/internal/kernels"
+)
+
+// Headers are what package tensor includes; see package kernels.
+//
+//go:embed *.h
+var Headers embed.FS

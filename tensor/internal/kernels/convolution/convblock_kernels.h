@@ -1,0 +1,389 @@
+// The inner loops of convblock.cpp, which includes this file once for each kind of processor.
+
+// Outputs are __restrict or written in `omp simd` loops. Otherwise the compiler makes two versions of a loop, which
+// round differently, and chooses between them by addresses at run time.
+
+constexpr int lanes = EG_BYTES / sizeof(float);
+
+// A vector of channels. Remaining channels run through the same code with float instead of vec.
+typedef float vec __attribute__((vector_size(EG_BYTES)));
+typedef int32_t ivec __attribute__((vector_size(EG_BYTES)));
+typedef uint32_t uvec __attribute__((vector_size(EG_BYTES)));
+typedef uint16_t hvec __attribute__((vector_size(EG_BYTES / 2)));
+
+template <class V> struct Lanes;
+template <> struct Lanes<float> {
+  static constexpr int width = 1;
+  using Int = int32_t;
+  using Bits = uint32_t;
+  using Half = uint16_t;
+  static EG_INLINE Bits widen(const Half &h) { return h; }
+  static EG_INLINE Half narrow(const Bits &v) { return Half(v); }
+  static EG_INLINE Int codes(const uint8_t *p) { return *p; }
+  static EG_INLINE void codes(uint8_t *p, const Int &v) { *p = uint8_t(v); }
+};
+template <> struct Lanes<vec> {
+  static constexpr int width = lanes;
+  using Int = ivec;
+  using Bits = uvec;
+  using Half = hvec;
+  static EG_INLINE Bits widen(const Half &h) { return __builtin_convertvector(h, uvec); }
+  static EG_INLINE Half narrow(const Bits &v) { return __builtin_convertvector(v, hvec); }
+  static EG_INLINE Int codes(const uint8_t *p) {
+    int32_t lane[width];
+    for (int k = 0; k < width; k++)
+      lane[k] = p[k];
+    Int v;
+    memcpy(&v, lane, sizeof v);
+    return v;
+  }
+  static EG_INLINE void codes(uint8_t *p, const Int &v) {
+    int32_t lane[width];
+    memcpy(lane, &v, sizeof v);
+    for (int k = 0; k < width; k++)
+      p[k] = uint8_t(lane[k]);
+  }
+};
+
+template <class V> EG_INLINE V load(const float *p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V> EG_INLINE void store(float *p, const V &v) { memcpy(p, &v, sizeof v); }
+
+// A bfloat is the upper half of a float. Rounding is to nearest, ties to even, and keeps NaN.
+template <class V> EG_INLINE V load(const bfloat *p) {
+  typename Lanes<V>::Half h;
+  memcpy(&h, p, sizeof h);
+  const typename Lanes<V>::Bits u = Lanes<V>::widen(h) << 16;
+  V v;
+  memcpy(&v, &u, sizeof v);
+  return v;
+}
+template <class V> EG_INLINE void store(bfloat *p, const V &v) {
+  using Bits = typename Lanes<V>::Bits;
+  Bits u;
+  memcpy(&u, &v, sizeof u);
+  const Bits rounded = (u + (Bits{} + 0x7fff) + ((u >> 16) & 1)) >> 16;
+  u = v != v ? Bits{} + 0x7fc0 : rounded;
+  const typename Lanes<V>::Half h = Lanes<V>::narrow(u);
+  memcpy(p, &h, sizeof h);
+}
+
+// Block·width channels at c: their means and sums of squared deviations over one image. Deviations are taken from the
+// first pixel and then from the mean, so that a channel far from zero loses no digits and a constant one has none.
+template <class V, int Block, class E>
+EG_INLINE void moments(const E *x, int64_t pixels, int64_t channels, int64_t c, float *mean, float *square) {
+  constexpr int n = Lanes<V>::width;
+  V first[Block], sum[Block], sq[Block];
+  for (int k = 0; k < Block; k++)
+    first[k] = load<V>(x + c + k * n), sum[k] = sq[k] = V{};
+  for (int64_t p = 0; p < pixels; p++)
+    for (int k = 0; k < Block; k++)
+      sum[k] += load<V>(x + p * channels + c + k * n) - first[k];
+  for (int k = 0; k < Block; k++)
+    first[k] += sum[k] / (V{} + float(pixels));
+  for (int64_t p = 0; p < pixels; p++)
+    for (int k = 0; k < Block; k++) {
+      V d = load<V>(x + p * channels + c + k * n) - first[k];
+      sq[k] += d * d;
+    }
+  for (int k = 0; k < Block; k++)
+    store(mean + c + k * n, first[k]), store(square + c + k * n, sq[k]);
+}
+
+template <class E> static void image_moments(const E *x, int64_t pixels, int64_t channels, float *mean, float *square) {
+  int64_t c = 0;
+  for (; c + 4 * lanes <= channels; c += 4 * lanes)
+    moments<vec, 4>(x, pixels, channels, c, mean, square);
+  for (; c + lanes <= channels; c += lanes)
+    moments<vec, 1>(x, pixels, channels, c, mean, square);
+  for (; c < channels; c++)
+    moments<float, 1>(x, pixels, channels, c, mean, square);
+}
+
+// Replaces best by v where v is larger or NaN. Each selection has a single comparison: the compiler splits a combined
+// one into lanes.
+template <class V> EG_INLINE void larger(const V &v, int k, V &best, typename Lanes<V>::Int &which) {
+  const auto number = typename Lanes<V>::Int{} + k;
+  which = v > best ? number : which;
+  which = v != v ? number : which;
+  best = v > best ? v : best;
+  best = v != v ? v : best;
+}
+
+// The maximum of a window after the affine map, and its position: the first of equal values, and NaN before all others,
+// as in PyTorch. x points at the window's first value.
+template <class V, int Window, class E>
+EG_INLINE V winner(const E *x, int64_t row, int64_t channels, const V &m, const V &a, const V &b,
+                   typename Lanes<V>::Int &which) {
+  V best = (load<V>(x) - m) * a + b;
+  which = typename Lanes<V>::Int{};
+  for (int k = 1; k < Window * Window; k++) {
+    V v = (load<V>(x + (k / Window) * row + (k % Window) * channels) - m) * a + b;
+    larger<V>(v, k, best, which);
+  }
+  which = best <= V{} ? typename Lanes<V>::Int{} + dead : which;
+  return best;
+}
+
+template <class V, int Window, class E>
+EG_INLINE void forward(const Image &im, const E *x, int64_t from, int64_t to, const float *mean, const float *a,
+                       const float *b, E *__restrict y) {
+  const int64_t ch = im.channels, row = im.width * ch;
+  for (int64_t i = 0; i < im.height / Window; i++)
+    for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
+      const E *px = x + i * Window * row + j * Window * ch;
+      for (int64_t c = from; c < to; c += Lanes<V>::width) {
+        typename Lanes<V>::Int which;
+        V best = winner<V, Window>(px + c, row, ch, load<V>(mean + c), load<V>(a + c), load<V>(b + c), which);
+        store(y + c, best <= V{} ? V{} : best);
+      }
+    }
+}
+
+template <class E>
+static void image_forward(const Image &im, const E *x, const float *mean, const float *a, const float *b,
+                          E *__restrict y) {
+  const int64_t whole = im.channels & ~int64_t(lanes - 1);
+  if (im.window == 2) {
+    forward<vec, 2>(im, x, 0, whole, mean, a, b, y);
+    forward<float, 2>(im, x, whole, im.channels, mean, a, b, y);
+  } else {
+    forward<vec, 1>(im, x, 0, whole, mean, a, b, y);
+    forward<float, 1>(im, x, whole, im.channels, mean, a, b, y);
+  }
+}
+
+// Sums over one image of the gradient before pooling and ReLU, and of its product with x - mean.
+template <class V, int Window, int Block, class E>
+EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const float *a, const float *b,
+                    const float *mean, float *plain, float *product) {
+  constexpr int n = Lanes<V>::width;
+  const int64_t ch = im.channels, row = im.width * ch;
+  V s[Block], p[Block];
+  for (int k = 0; k < Block; k++)
+    s[k] = p[k] = V{};
+  for (int64_t i = 0; i < im.height / Window; i++)
+    for (int64_t j = 0; j < im.width / Window; j++, g += ch) {
+      const E *px = x + i * Window * row + j * Window * ch;
+      for (int k = 0; k < Block; k++) {
+        const int64_t at = c + k * n;
+        typename Lanes<V>::Int which;
+        winner<V, Window>(px + at, row, ch, load<V>(mean + at), load<V>(a + at), load<V>(b + at), which);
+        V gv = which == dead ? V{} : load<V>(g + at), xv = load<V>(px + at);
+        for (int q = 1; q < Window * Window; q++)
+          xv = which == q ? load<V>(px + at + (q / Window) * row + (q % Window) * ch) : xv;
+        s[k] += gv;
+        p[k] += gv * (xv - load<V>(mean + at));
+      }
+    }
+  for (int k = 0; k < Block; k++)
+    store(plain + c + k * n, s[k]), store(product + c + k * n, p[k]);
+}
+
+template <int Window, class E>
+EG_INLINE void all_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean,
+                        float *plain, float *product) {
+  int64_t c = 0;
+  for (; c + 4 * lanes <= im.channels; c += 4 * lanes)
+    sums<vec, Window, 4>(im, x, g, c, a, b, mean, plain, product);
+  for (; c + lanes <= im.channels; c += lanes)
+    sums<vec, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+  for (; c < im.channels; c++)
+    sums<float, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+}
+
+template <class E>
+static void image_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean,
+                       float *plain, float *product) {
+  if (im.window == 2)
+    all_sums<2>(im, x, g, a, b, mean, plain, product);
+  else
+    all_sums<1>(im, x, g, a, b, mean, plain, product);
+}
+
+// dx = a·g at the positions of the maxima, plus base + slope·(x - mean) everywhere, the part from the batch statistics.
+template <class V, int Window, class E>
+EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, int64_t to, const float *a,
+                        const float *b, const float *mean, const float *base, const float *slope, E *__restrict dx) {
+  const int64_t ch = im.channels, row = im.width * ch, rows = im.height / Window, cols = im.width / Window;
+  const auto rest = [&](int64_t p) __attribute__((always_inline)) {
+#pragma GCC ivdep
+    for (int64_t c = from; c < to; c += Lanes<V>::width)
+      store(dx + p + c, load<V>(base + c) + load<V>(slope + c) * (load<V>(x + p + c) - load<V>(mean + c)));
+  };
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t j = 0; j < cols; j++, g += ch) {
+      const int64_t p = i * Window * row + j * Window * ch;
+#pragma GCC ivdep
+      for (int64_t c = from; c < to; c += Lanes<V>::width) {
+        typename Lanes<V>::Int which;
+        const V av = load<V>(a + c), bs = load<V>(base + c), sl = load<V>(slope + c), m = load<V>(mean + c);
+        winner<V, Window>(x + p + c, row, ch, m, av, load<V>(b + c), which);
+        const V ag = av * load<V>(g + c);
+        for (int q = 0; q < Window * Window; q++) {
+          const int64_t at = p + c + (q / Window) * row + (q % Window) * ch;
+          store(dx + at, bs + sl * (load<V>(x + at) - m) + (which == q ? ag : V{}));
+        }
+      }
+    }
+    for (int64_t j = cols * Window; j < im.width; j++) // columns that no window covers
+      for (int64_t k = 0; k < Window; k++)
+        rest((i * Window + k) * row + j * ch);
+  }
+  for (int64_t i = rows * Window; i < im.height; i++)
+    for (int64_t j = 0; j < im.width; j++)
+      rest(i * row + j * ch);
+}
+
+template <class E>
+static void image_backward(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean,
+                           const float *base, const float *slope, E *__restrict dx) {
+  const int64_t whole = im.channels & ~int64_t(lanes - 1);
+  if (im.window == 2) {
+    backward<vec, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
+    backward<float, 2>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
+  } else {
+    backward<vec, 1>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
+    backward<float, 1>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
+  }
+}
+
+// Adds to sum [taps] and square [taps, taps] (the upper triangle) those of the image's patches, minus a shift that
+// avoids cancellation. patches is scratch for [taps, pixels].
+static void image_patches(const Image &im, int64_t planes, const float *padded, float shift, float *__restrict patches,
+                          double *sum, double *square) {
+  const int64_t taps = 9 * planes, pixels = im.height * im.width, pitch = im.width + 2, plane = pitch * (im.height + 2);
+  for (int64_t t = 0; t < taps; t++)
+    for (int64_t h = 0; h < im.height; h++) {
+      const float *from = padded + (t / 9) * plane + (h + t % 9 / 3) * pitch + t % 3;
+      float *to = patches + t * pixels + h * im.width;
+      for (int64_t w = 0; w < im.width; w++)
+        to[w] = from[w] - shift;
+    }
+  for (int64_t t = 0; t < taps; t++) {
+    const float *p = patches + t * pixels;
+    float s = 0;
+#pragma omp simd reduction(+ : s)
+    for (int64_t k = 0; k < pixels; k++)
+      s += p[k];
+    sum[t] += s;
+    for (int64_t u = t; u < taps; u++) {
+      const float *q = patches + u * pixels;
+      float d = 0;
+#pragma omp simd reduction(+ : d)
+      for (int64_t k = 0; k < pixels; k++)
+        d += p[k] * q[k];
+      square[t * taps + u] += d;
+    }
+  }
+}
+
+// weights [taps, channels] include batch norm's scale, and b the rest of its affine map.
+template <class V, int Window, bool One, class E>
+EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b,
+                            int64_t c, E *y, uint8_t *code) {
+  using Int = typename Lanes<V>::Int;
+  const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
+  const V bv = load<V>(b + c);
+  V held[9];
+  for (int t = 0; t < 9; t++)
+    held[t] = load<V>(weights + t * ch + c);
+  for (int64_t i = 0; i < im.height / Window; i++)
+    for (int64_t j = 0; j < im.width / Window; j++, y += ch, code += ch) {
+      V acc[Window * Window];
+      for (int q = 0; q < Window * Window; q++)
+        acc[q] = bv;
+      for (int64_t k = 0; k < (One ? 1 : planes); k++) {
+        const float *at = padded + k * plane + i * Window * pitch + j * Window;
+#pragma GCC unroll 9
+        for (int t = 0; t < 9; t++) {
+          const V w = One ? held[t] : load<V>(weights + (k * 9 + t) * ch + c);
+#pragma GCC unroll 4
+          for (int q = 0; q < Window * Window; q++)
+            acc[q] += w * at[(q / Window + t / 3) * pitch + q % Window + t % 3];
+        }
+      }
+      V best = acc[0];
+      Int which = Int{};
+#pragma GCC unroll 4
+      for (int q = 1; q < Window * Window; q++)
+        larger<V>(acc[q], q, best, which);
+      store(y + c, best <= V{} ? V{} : best);
+      Lanes<V>::codes(code + c, best <= V{} ? Int{} + dead : which);
+    }
+}
+
+template <int Window, bool One, class E>
+EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights,
+                                const float *b, E *y, uint8_t *code) {
+  int64_t c = 0;
+  for (; c + lanes <= im.channels; c += lanes)
+    conv_forward<vec, Window, One>(im, planes, padded, weights, b, c, y, code);
+  for (; c < im.channels; c++)
+    conv_forward<float, Window, One>(im, planes, padded, weights, b, c, y, code);
+}
+
+template <class E>
+static void image_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights,
+                               const float *b, E *y, uint8_t *code) {
+  if (im.window == 2 && planes == 1)
+    all_conv_forward<2, true>(im, planes, padded, weights, b, y, code);
+  else if (im.window == 2)
+    all_conv_forward<2, false>(im, planes, padded, weights, b, y, code);
+  else if (planes == 1)
+    all_conv_forward<1, true>(im, planes, padded, weights, b, y, code);
+  else
+    all_conv_forward<1, false>(im, planes, padded, weights, b, y, code);
+}
+
+// Adds to plain [channels] the gradients before pooling and ReLU, and to product [taps, channels] their products with
+// the patches at the same positions.
+template <class V, int Window, class E>
+EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code,
+                         int64_t c, float *plain, float *product) {
+  const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
+  for (int64_t k = 0; k < planes; k++) {
+    V acc[9], s = V{};
+    for (int t = 0; t < 9; t++)
+      acc[t] = V{};
+    for (int64_t i = 0; i < im.height / Window; i++)
+      for (int64_t j = 0; j < im.width / Window; j++) {
+        const int64_t out = (i * (im.width / Window) + j) * ch + c;
+        const float *at = padded + k * plane + i * Window * pitch + j * Window;
+        const V gv = load<V>(g + out);
+        const auto which = Lanes<V>::codes(code + out);
+        s += which == dead ? V{} : gv;
+#pragma GCC unroll 4
+        for (int q = 0; q < Window * Window; q++) {
+          const V gq = which == q ? gv : V{};
+#pragma GCC unroll 9
+          for (int t = 0; t < 9; t++)
+            acc[t] += gq * at[(q / Window + t / 3) * pitch + q % Window + t % 3];
+        }
+      }
+    for (int t = 0; t < 9; t++)
+      store(product + (k * 9 + t) * ch + c, load<V>(product + (k * 9 + t) * ch + c) + acc[t]);
+    if (k == 0)
+      store(plain + c, load<V>(plain + c) + s);
+  }
+}
+
+template <class E>
+static void image_conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code,
+                            float *plain, float *product) {
+  int64_t c = 0;
+  if (im.window == 2) {
+    for (; c + lanes <= im.channels; c += lanes)
+      conv_sums<vec, 2>(im, planes, padded, g, code, c, plain, product);
+    for (; c < im.channels; c++)
+      conv_sums<float, 2>(im, planes, padded, g, code, c, plain, product);
+  } else {
+    for (; c + lanes <= im.channels; c += lanes)
+      conv_sums<vec, 1>(im, planes, padded, g, code, c, plain, product);
+    for (; c < im.channels; c++)
+      conv_sums<float, 1>(im, planes, padded, g, code, c, plain, product);
+  }
+}

@@ -1,0 +1,8 @@
+// What the rooms use of LibTorch. custom_function.h stands for torch/torch.h, which takes twice as long to compile.
+#ifndef ENGRAM_KERNELS_TORCH_H
+#define ENGRAM_KERNELS_TORCH_H
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#endif
