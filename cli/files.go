@@ -195,17 +195,22 @@ func printRuns(w io.Writer, m *experiments.Matrix) error {
 }
 
 func newValidate(tool *experiments.Tool) *cobra.Command {
-	return &cobra.Command{
+	var flags runFlags
+	cmd := &cobra.Command{
 		Use:   "validate FILE...",
 		Short: "Check experiment files without running them",
-		Long: `Validate reads experiment files as run does, all runs of a matrix too, and tells of every mistake with its line. Data
-sets are not read, so that a class too few for an episode shows when the run begins.`,
+		Long: `Validate reads experiment files as run does, all runs of a matrix too, and reports every mistake with its line. It reads
+no data: what only the data can tell, such as too few classes for an episode, is found when a run begins, before training.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
+			overrides, err := flags.overrides(cmd)
+			if err != nil {
+				return err
+			}
 			var bad []error
 			var good []string
 			for _, file := range files {
-				m, err := tool.Matrix(file)
+				m, err := tool.Matrix(file, overrides...)
 				bad = append(bad, err)
 				if err == nil && len(m.Runs) > 1 {
 					file = fmt.Sprintf("%s (%d runs)", file, len(m.Runs))
@@ -215,10 +220,12 @@ sets are not read, so that a class too few for an episode shows when the run beg
 			if err := errors.Join(bad...); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "in order: %s\n", strings.Join(good, ", "))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "in order: %s\n", strings.Join(good, ", "))
 			return err
 		},
 	}
+	flags.registerConfig(cmd)
+	return cmd
 }
 
 func newSchema(tool *experiments.Tool) *cobra.Command {

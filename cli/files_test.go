@@ -111,3 +111,14 @@ func TestSchemaPrintsTheCommittedFile(t *testing.T) {
 	require.Equal(t, exitOK, code, stderr)
 	assert.True(t, string(want) == out)
 }
+
+// A file's name is that of a folder.
+func TestNamesThatAreNoFolders(t *testing.T) {
+	for _, name := range []string{"..", "../up", "/root", ".", `"two\nlines"`, "a//b"} {
+		file := filepath.Join(t.TempDir(), "x.yaml")
+		require.NoError(t, os.WriteFile(file, []byte("name: "+name+"\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\n"), 0o644))
+		code, _, stderr := engram(t.Context(), []string{"validate", file})
+		assert.Equal(t, exitFailure, code, name)
+		assert.Contains(t, stderr, ":1: name: ", name)
+	}
+}

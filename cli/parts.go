@@ -44,7 +44,7 @@ shortened as long as no other begins so.`,
 			}
 			for _, row := range family.Rows {
 				if row.Name == args[1] {
-					return printPart(cmd.OutOrStdout(), family, row)
+					return printPart(cmd.OutOrStdout(), tool.Parts(), family, row)
 				}
 			}
 			return usageError{fmt.Errorf("there is no %s %q; engram parts %q lists them", family.Name, args[1], family.Name)}
@@ -105,7 +105,7 @@ func printParts(w io.Writer, f registry.Family) error {
 	return tw.Flush()
 }
 
-func printPart(w io.Writer, f registry.Family, row registry.Info) error {
+func printPart(w io.Writer, parts *registry.Parts, f registry.Family, row registry.Info) error {
 	head := fmt.Sprintf("%s %s: %s\n", f.Name, row.Name, row.Doc)
 	if row.Paper != "" {
 		head += row.Paper + "\n"
@@ -122,6 +122,9 @@ func printPart(w io.Writer, f registry.Family, row registry.Info) error {
 		what := field.Doc
 		if field.Enum != nil {
 			what = strings.TrimPrefix(what+"; "+strings.Join(field.Enum, ", "), "; ")
+		}
+		if field.Family != "" {
+			what = strings.TrimPrefix(what+"; "+strings.Join(schema.KindNames(parts, field.Family), ", "), "; ")
 		}
 		if field.Required {
 			what = strings.TrimSuffix("required; "+what, "; ")

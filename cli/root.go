@@ -84,6 +84,7 @@ func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writ
 		newData(),
 		newDoctor(),
 		newMan(),
+		newVersion(),
 	)
 	complete(root)
 	return root
@@ -205,6 +206,18 @@ func readVersion() version {
 		v.Engram = info.Main.Version
 	}
 	return v
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of Engram, Go and LibTorch",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), readVersion())
+			return err
+		},
+	}
 }
 
 // build tells the version and the commit.

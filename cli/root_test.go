@@ -28,10 +28,12 @@ func engram(ctx context.Context, args []string, more ...*cobra.Command) (code in
 }
 
 func TestVersion(t *testing.T) {
-	code, out, stderr := engram(t.Context(), []string{"--version"})
-	assert.Equal(t, exitOK, code)
-	assert.Empty(t, stderr)
-	assert.Regexp(t, `^engram \S+.*, go1\..*, LibTorch \d+\.\d+\S*\n$`, out)
+	for _, arg := range []string{"--version", "version"} {
+		code, out, stderr := engram(t.Context(), []string{arg})
+		assert.Equal(t, exitOK, code)
+		assert.Empty(t, stderr)
+		assert.Regexp(t, `^engram \S+.*, go1\..*, LibTorch \d+\.\d+\S*\n$`, out)
+	}
 }
 
 func TestHelpIsNoError(t *testing.T) {

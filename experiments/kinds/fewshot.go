@@ -89,7 +89,7 @@ func newFewShot(p *registry.Parts) File {
 
 // Validate implements [schema.Validator].
 func (f *fewShotFile) Validate() error {
-	return errors.Join(f.Tail.Validate(), needNetwork(&f.Network), noCarried(f.Train.Clip), duplicates(f.Test))
+	return errors.Join(f.Head.Validate(), f.Tail.Validate(), needNetwork(&f.Network), noCarried(f.Train.Clip), duplicates(f.Test))
 }
 
 // Sections implements [File].

@@ -8,8 +8,11 @@ package kinds
 import (
 	"errors"
 	"fmt"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
@@ -126,6 +129,17 @@ func newHead() Head { return Head{Seed: 1} }
 
 func newTail() Tail {
 	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Device: "auto"}
+}
+
+// Validate implements [schema.Validator]: a name is a folder below runs, or several with slashes between them.
+func (h *Head) Validate() error {
+	if strings.ContainsFunc(h.Name, unicode.IsControl) {
+		return schema.At("name", fmt.Errorf("%q has a line break or another control character, and a folder is named after it", h.Name))
+	}
+	if h.Name != "" && !filepath.IsLocal(h.Name) || h.Name != path.Clean(h.Name) && h.Name != "" || h.Name == "." {
+		return schema.At("name", fmt.Errorf("%q is no name of a folder, and the run folder is named after it", h.Name))
+	}
+	return nil
 }
 
 // Validate implements [schema.Validator].

@@ -77,7 +77,7 @@ func newSequences(p *registry.Parts) File {
 
 // Validate implements [schema.Validator].
 func (f *sequenceFile) Validate() error {
-	return errors.Join(f.Tail.Validate(), needNetwork(&f.Network), needBatch(f.Train.Batch), duplicates(f.Test))
+	return errors.Join(f.Head.Validate(), f.Tail.Validate(), needNetwork(&f.Network), needBatch(f.Train.Batch), duplicates(f.Test))
 }
 
 // Sections implements [File].

@@ -79,7 +79,7 @@ const (
 
 // Validate implements [schema.Validator].
 func (f *storyFile) Validate() error {
-	errs := []error{f.Tail.Validate(), needNetwork(&f.Network), noCarried(f.Train.Clip)}
+	errs := []error{f.Head.Validate(), f.Tail.Validate(), needNetwork(&f.Network), noCarried(f.Train.Clip)}
 	if l := f.Train.LinearStart; l.Epochs >= f.Train.Epochs {
 		errs = append(errs, schema.At("train.linear_start.epochs", fmt.Errorf("leaves none of the %d epochs for training with the softmaxes", f.Train.Epochs)))
 	} else if l.Patience > 0 && f.Validation.Share == 0 {

@@ -79,7 +79,7 @@ func newThroughTime(p *registry.Parts) File {
 
 // Validate implements [schema.Validator].
 func (f *timeFile) Validate() error {
-	return errors.Join(f.Tail.Validate(), needNetwork(&f.Network), needBatch(f.Train.Batch), duplicates(f.Test))
+	return errors.Join(f.Head.Validate(), f.Tail.Validate(), needNetwork(&f.Network), needBatch(f.Train.Batch), duplicates(f.Test))
 }
 
 // Sections implements [File].

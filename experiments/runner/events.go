@@ -67,6 +67,9 @@ func (e *EventWriter) write(v Event) {
 			*f = 0
 		}
 	}
+	for _, f := range []*float64{&v.Score, &v.Interval} { // without what binary fractions add to a percentage
+		*f = math.Round(*f*1e9) / 1e9
+	}
 	if line, err := json.Marshal(v); err == nil {
 		_, _ = e.w.Write(append(line, '\n'))
 	}

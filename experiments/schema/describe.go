@@ -20,7 +20,8 @@ type Field struct {
 	Min, Max, Above, Below string // bounds, of the elements for a list or map
 	MinLen, MaxLen         string
 	Enum                   []string
-	NonFinite              bool // .inf and .nan are allowed
+	Family                 string // of the kinds that a section, or a text, may name
+	NonFinite              bool   // .inf and .nan are allowed
 }
 
 // Describe lists the keys that [Decode] accepts for the struct (or pointer to
@@ -58,7 +59,7 @@ func (d *describer) fields(v reflect.Value, prefix string, above map[reflect.Typ
 		out := Field{
 			Path: join(prefix, f.name), Type: typeName(f.typ), Doc: f.doc, Required: f.rule.required,
 			Min: f.rule.min, Max: f.rule.max, Above: f.rule.above, Below: f.rule.below,
-			MinLen: f.rule.minLen, MaxLen: f.rule.maxLen, Enum: f.rule.enum, NonFinite: f.rule.anyFloat,
+			MinLen: f.rule.minLen, MaxLen: f.rule.maxLen, Enum: f.rule.enum, NonFinite: f.rule.anyFloat, Family: f.rule.family,
 			Nullable: f.typ.Kind() == reflect.Pointer || f.typ == sectionType(),
 		}
 		if !f.rule.required && out.Type != "mapping" {

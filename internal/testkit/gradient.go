@@ -5,45 +5,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/nn/gradcheck"
 	"github.com/engram-go/engram/tensor"
 )
 
-// Gradients holds the gradient of a network's loss for each of its parameters against finite differences, in float64 and at
-// elements drawn at random. The loss must use the pass that it is given, and depend on every parameter.
+// Gradients fails the test where the gradient of a network's loss for a parameter differs from finite differences, at elements
+// drawn at random; see [gradcheck.Params].
 func Gradients(t *testing.T, ps *nn.Params, r *rand.Rand, loss func(p *nn.Pass) *tensor.Tensor) {
 	t.Helper()
-	const h = 1e-6
-	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
-	for _, param := range ps.All() {
-		// Away from the first values, some of which are all alike.
-		v := param.Value().Detach().To(tensor.Float64)
-		p.With[param] = v.Add(Normal(r, v.Shape()...).MulScalar(.3)).Detach()
-	}
-	params := ps.Trained()
-	var values []*tensor.Tensor
-	for _, param := range params {
-		values = append(values, p.With[param].RequireGrad())
-	}
-	grads := tensor.Grad(loss(p), values...)
-	for i, param := range params {
-		require.NotNil(t, grads[i], param.Name)
-		got, plain := grads[i].Floats(), values[i].Detach().Floats()
-		for range 3 {
-			k := r.IntN(len(plain))
-			at := func(v float64) float64 {
-				moved := append([]float64{}, plain...)
-				moved[k] = v
-				p.With[param] = tensor.New(moved, values[i].Shape()...)
-				defer func() { p.With[param] = values[i] }()
-				return loss(p).Float()
-			}
-			want := (at(plain[k]+h) - at(plain[k]-h)) / (2 * h)
-			assert.InDelta(t, want, got[k], 1e-6+1e-5*max(want, -want), "%s[%d]", param.Name, k)
-		}
-	}
+	assert.NoError(t, gradcheck.Params(ps, loss, gradcheck.Options{Elements: 3, Rand: r}))
 }
 
 // Normal is a float64 tensor drawn from a normal distribution.
