@@ -74,6 +74,28 @@ func TestFolderFollowsLinks(t *testing.T) {
 	assert.ErrorContains(t, err, "other leads nowhere")
 }
 
+// Omniglot's folders can be links as well, at every level.
+func TestOmniglotFollowsLinks(t *testing.T) {
+	real, linked := t.TempDir(), t.TempDir()
+	back, eval := tiny()
+	unpack(t, real, back)
+	unpack(t, real, eval)
+	want, err := LoadOmniglot(t.Context(), real, OmniglotOptions{NoCache: true})
+	require.NoError(t, err)
+	link := func(from, to string) {
+		t.Helper()
+		require.NoError(t, os.Symlink(filepath.Join(real, to), filepath.Join(linked, from)))
+	}
+	require.NoError(t, os.MkdirAll(filepath.Join(linked, "images_background", "Zend"), 0o755))
+	link("images_evaluation", "images_evaluation")
+	link("images_background/Alpha", "images_background/Alpha")
+	link("images_background/Zend/character02", "images_background/Zend/character02")
+	got, err := LoadOmniglot(t.Context(), linked, OmniglotOptions{NoCache: true})
+	require.NoError(t, err)
+	assert.Equal(t, want.names, got.names)
+	assert.Equal(t, want.pixels, got.pixels)
+}
+
 func TestFolderCountsWhatIsLeftOut(t *testing.T) {
 	root := folderOf(t, "a/1.png", "g/b/1.png", "g/b/2.PNG")
 	unpack(t, root, map[string][]byte{
@@ -160,7 +182,7 @@ func TestFolderSplit(t *testing.T) {
 	assert.False(t, ok)
 
 	f := load(t, folderOf(t, "train/a/1.png", "train/b/1.png", "test/a/1.png"))
-	assert.Equal(t, []string{"test/a", "b", "train/a"}[1], f.names[1])
+	assert.Equal(t, []string{"test/a", "train/a", "b"}, f.names)
 	s, ok := FolderSplit(f)
 	require.True(t, ok)
 	_, err := s.Parts(f, RotateNone)

@@ -43,6 +43,16 @@ func TestWalkFollowsLinks(t *testing.T) {
 	}
 }
 
+// A link to a folder above the root leads back to the root through a folder that is no link.
+func TestWalkStopsAtItsRoot(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "root", "a"), 0o755))
+	require.NoError(t, os.Symlink("..", filepath.Join(dir, "root", "up")))
+	all, loops := names(t, filepath.Join(dir, "root"))
+	assert.Equal(t, []string{".", "a", "up", "up/root"}, all)
+	assert.Equal(t, []string{"up/root"}, loops)
+}
+
 func TestWalkReportsLinksThatLeadNowhere(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink("gone", filepath.Join(dir, "a")))

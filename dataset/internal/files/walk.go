@@ -20,7 +20,7 @@ type Entry struct {
 	Path string      // where it is
 	Info fs.FileInfo // of what it is or links to; nil if Err is set
 	Link bool        // it is a symbolic link
-	Loop bool        // it is a link to a folder that it lies in; it is not entered
+	Loop bool        // it is a folder that, by way of links, lies in itself; it is not entered
 	Err  error       // why what it links to cannot be found
 }
 
@@ -48,6 +48,7 @@ type walk struct {
 	visit   func(Entry) error
 	entries int
 	above   []fs.FileInfo // the folders that lead to the present one
+	links   int           // how many of them are links
 }
 
 func (w *walk) enter(e Entry) error {
@@ -57,7 +58,7 @@ func (w *walk) enter(e Entry) error {
 	if w.entries++; w.entries > maxEntries {
 		return fmt.Errorf("it has more than %d files and folders: check for links that lead to the same folder", maxEntries)
 	}
-	if e.Dir() && e.Link {
+	if e.Dir() && (e.Link || w.links > 0) {
 		for _, above := range w.above {
 			e.Loop = e.Loop || os.SameFile(above, e.Info)
 		}
@@ -75,6 +76,10 @@ func (w *walk) enter(e Entry) error {
 		return err
 	}
 	w.above = append(w.above, e.Info)
+	if e.Link {
+		w.links++
+		defer func() { w.links-- }()
+	}
 	defer func() { w.above = w.above[:len(w.above)-1] }()
 	for _, d := range entries {
 		below := Entry{Name: path.Join(e.Name, d.Name()), Path: filepath.Join(e.Path, d.Name()), Link: d.Type()&fs.ModeSymlink != 0}
