@@ -16,11 +16,6 @@ type Distortion struct {
 	Chance float64 // of each of the seven: one rotation, and of either axis a shear, a scale and a shift
 }
 
-// KochDistortion is the paper's, for images of 105×105 pixels.
-func KochDistortion() Distortion {
-	return Distortion{Rotate: 10, Shear: .3, Scale: .2, Shift: 2, Chance: .5}
-}
-
 // Check refuses what would turn an image inside out.
 func (d Distortion) Check() error {
 	for name, v := range map[string]float64{"rotate": d.Rotate, "shear": d.Shear, "scale": d.Scale, "shift": d.Shift, "chance": d.Chance} {

@@ -19,7 +19,7 @@ func (p Parts) ByDrawers() (Parts, error) {
 		first, n int
 	}{
 		{p.Train, &out.Train, 0, trainDrawers}, {p.Val, &out.Val, trainDrawers, valDrawers},
-		{p.TrainVal, &out.TrainVal, 0, trainDrawers + valDrawers}, {p.Test, &out.Test, trainDrawers + valDrawers, testDrawers},
+		{p.Test, &out.Test, trainDrawers + valDrawers, testDrawers},
 	} {
 		var err error
 		if *part.to, err = Drawers(part.from, part.first, part.n); err != nil {

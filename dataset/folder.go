@@ -2,19 +2,14 @@ package dataset
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
 	_ "image/jpeg" // the formats that an image folder is read in
 	_ "image/png"
-	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/image/draw"
 )
@@ -98,130 +93,6 @@ func (o ImageOptions) paper() color.Color {
 		return color.Black
 	}
 	return color.White
-}
-
-// Folder is a Set of image files: a class is a folder that holds images, and bears its path below the root, with slashes.
-type Folder struct {
-	*Images
-	// Files are the images' paths, class after class in the order of the set, each class by name.
-	Files []string
-}
-
-// LoadFolder reads a folder with a folder a class, of PNG and JPEG files of any size, grey or colour; folders of classes may be
-// grouped in folders, as Omniglot's characters are by alphabet. Files and folders that begin with a dot are left out, and so
-// are files of other kinds. Images are scaled by a triangle filter as wide as the reduction, as LoadOmniglot scales, and turned
-// so that ink is 1. The error names the file or folder that is wrong, and wraps ctx's when ctx ends first.
-func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
-	o, err := o.filled()
-	if err != nil {
-		return nil, err
-	}
-	classes, err := listClasses(ctx, root)
-	if err != nil {
-		return nil, err
-	}
-	f := &Folder{}
-	var names []string
-	var counts []int
-	var pixels []byte
-	size := o.Channels() * o.Height * o.Width
-	for _, c := range classes {
-		names, counts = append(names, c.name), append(counts, len(c.files))
-		if (len(f.Files)+len(c.files))*size > maxFolderBytes {
-			return nil, fmt.Errorf("dataset: the images below %s at %d×%d pixels take more than %d bytes: choose a smaller size", root, o.Height, o.Width, maxFolderBytes)
-		}
-		for _, file := range c.files {
-			if err := ctx.Err(); err != nil {
-				return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
-			}
-			pixels, err = appendImage(pixels, file, o)
-			if err != nil {
-				return nil, err
-			}
-			f.Files = append(f.Files, file)
-		}
-	}
-	f.Images, err = NewImages(names, counts, o.Channels(), o.Height, o.Width, pixels)
-	return f, err
-}
-
-// folderClass is a folder that holds images.
-type folderClass struct {
-	name  string
-	files []string // sorted
-}
-
-// IsImage says whether a file goes by the name of a PNG or JPEG.
-func IsImage(name string) bool {
-	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(path.Ext(name)))
-}
-
-func listClasses(ctx context.Context, root string) ([]folderClass, error) {
-	info, err := os.Stat(root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("dataset: %w: there is no folder %s", ErrNotFound, root)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("dataset: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("dataset: %s is a file: give a folder with a folder a class", root)
-	}
-	files := map[string][]string{} // by folder
-	var folders []string
-	parents := map[string]bool{} // of folders
-	all := 0
-	err = filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil {
-			return err
-		}
-		if at != root && strings.HasPrefix(d.Name(), ".") || d.Name() == "__MACOSX" {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if d.IsDir() {
-			folders = append(folders, at)
-			if at != root {
-				parents[filepath.Dir(at)] = true
-			}
-			return nil
-		}
-		if info, err := os.Stat(at); err != nil || !info.Mode().IsRegular() || !IsImage(at) {
-			return err // a pipe or a device would never end
-		}
-		if all++; all > maxImages*10 {
-			return fmt.Errorf("it has more than %d images", maxImages*10)
-		}
-		files[filepath.Dir(at)] = append(files[filepath.Dir(at)], at)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
-	}
-	var classes []folderClass
-	for _, dir := range folders {
-		images := files[dir]
-		rel, err := filepath.Rel(root, dir)
-		if err != nil {
-			return nil, fmt.Errorf("dataset: %w", err)
-		}
-		switch {
-		case len(images) > 0 && dir == root:
-			return nil, fmt.Errorf("dataset: %s lies in no class: put it in a folder of %s that is named after its class", images[0], root)
-		case len(images) == 0 && !parents[dir]:
-			if dir == root {
-				return nil, fmt.Errorf("dataset: %s is empty: it needs a folder a class, with PNG or JPEG images", root)
-			}
-			return nil, fmt.Errorf("dataset: class %s has no images: put PNG or JPEG files in %s, or remove it", filepath.ToSlash(rel), dir)
-		case len(images) > 0:
-			slices.Sort(images)
-			classes = append(classes, folderClass{filepath.ToSlash(rel), images})
-		}
-	}
-	slices.SortFunc(classes, func(a, b folderClass) int { return strings.Compare(a.name, b.name) })
-	return classes, nil
 }
 
 // ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1.

@@ -148,7 +148,7 @@ func TestFolderMistakes(t *testing.T) {
 		files map[string][]byte
 		want  string
 	}{
-		{nil, "is empty: it needs a folder a class"},
+		{nil, "is empty: it needs a folder of PNG or JPEG images for each class"},
 		{map[string][]byte{"a/1.png": good, "loose.png": good}, "loose.png lies in no class: put it in a folder of"},
 		{map[string][]byte{"a/1.png": good, "b/notes.txt": nil}, "class b has no images: put PNG or JPEG files in"},
 		{map[string][]byte{"x/a/1.png": good, "x/b/notes.txt": nil}, "class x/b has no images"},
@@ -251,7 +251,7 @@ func TestListAndCSVSplits(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Split{"csv", []string{"a"}, []string{"b,c"}, []string{"d"}}, s)
 	for file, want := range map[string]string{
-		"twice.txt": `line 2: "a" is listed twice`, "empty.txt": "names no class", "gone.txt": "opening a split list", "no.csv": "has no column class or label: its first line names name, file",
+		"twice.txt": `line 2: "a" is listed twice`, "empty.txt": "names no class", "gone.txt": "reading a split list", "no.csv": "has no column class or label: its first line names name, file",
 		"none.csv": "is empty: its first line names the columns",
 	} {
 		_, err := ListSplit(at(file), "", "")

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/engram-go/engram/dataset/internal/files"
 	"github.com/engram-go/engram/stream"
 )
 
@@ -47,8 +50,10 @@ func ShareSplit(set Set, train, val float64, seed uint64) (Split, error) {
 	return Split{Name: "share", Train: names[:t:t], Val: names[t : t+v : t+v], Test: names[t+v:]}, nil
 }
 
-// ListSplit reads the classes of each part from a file with a class a line, or from a CSV with a column named class or label, as
-// Ravi and Larochelle's lists for miniImageNet are. A file with an empty name has no classes.
+// ListSplit reads the classes of each part from a file with one class per line, or from a CSV with a column named class or label,
+// as Ravi and Larochelle's lists for miniImageNet are. Blank lines and lines that begin with # are skipped; a class whose name
+// begins with # needs a CSV, and quotes. Files are UTF-8, or UTF-16 with a byte order mark. A file with an empty name has no
+// classes.
 func ListSplit(train, val, test string) (Split, error) {
 	s := Split{Name: "lists"}
 	for _, part := range []struct {
@@ -79,7 +84,8 @@ func ListSplit(train, val, test string) (Split, error) {
 	return s, s.disjoint()
 }
 
-// CSVSplit reads a CSV with the columns class (or label) and split, which says train, val or test.
+// CSVSplit reads a CSV with the columns class (or label) and split, which says train, val or test. Lines and encodings are as in
+// [ListSplit].
 func CSVSplit(file string) (Split, error) {
 	s := Split{Name: "csv"}
 	parts := map[string]*[]string{"train": &s.Train, "val": &s.Val, "test": &s.Test}
@@ -99,22 +105,35 @@ func CSVSplit(file string) (Split, error) {
 	return s, s.disjoint()
 }
 
-func readLines(file string) ([]string, error) {
-	text, err := os.ReadFile(file)
+// readText reads a split list.
+func readText(file string) (string, error) {
+	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("dataset: opening a split list: %w", err)
+		return "", fmt.Errorf("dataset: reading a split list: %w", err)
+	}
+	text, err := files.Text(b)
+	if err != nil {
+		return "", fmt.Errorf("dataset: reading the split list %s: %w", file, err)
+	}
+	return text, nil
+}
+
+func readLines(file string) ([]string, error) {
+	text, err := readText(file)
+	if err != nil {
+		return nil, err
 	}
 	var names []string
 	seen := map[string]bool{}
-	for i, line := range strings.Split(string(text), "\n") {
+	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
-		if line == "" {
+		if line == "" || line[0] == '#' {
 			continue
 		}
-		if seen[line] {
+		if seen[norm.NFC.String(line)] {
 			return nil, fmt.Errorf("dataset: %s, line %d: %q is listed twice", file, i+1, line)
 		}
-		seen[line] = true
+		seen[norm.NFC.String(line)] = true
 		names = append(names, line)
 	}
 	return names, nil
@@ -122,12 +141,12 @@ func readLines(file string) ([]string, error) {
 
 // readCSV calls each with the values of the named columns of every row; a column may go by one of several names.
 func readCSV(file string, columns []string, each func(row []string) error) error {
-	f, err := os.Open(file)
+	text, err := readText(file)
 	if err != nil {
-		return fmt.Errorf("dataset: opening a split list: %w", err)
+		return err
 	}
-	defer f.Close()
-	r := csv.NewReader(f)
+	r := csv.NewReader(strings.NewReader(text))
+	r.Comment = '#'
 	r.TrimLeadingSpace = true
 	header, err := r.Read()
 	if errors.Is(err, io.EOF) {
@@ -139,7 +158,7 @@ func readCSV(file string, columns []string, each func(row []string) error) error
 	at := make([]int, len(columns))
 	for i, c := range columns {
 		at[i] = slices.IndexFunc(header, func(name string) bool {
-			return slices.Contains(strings.Split(c, "|"), strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))))
+			return slices.Contains(strings.Split(c, "|"), strings.ToLower(strings.TrimSpace(name)))
 		})
 		if at[i] < 0 {
 			return fmt.Errorf("dataset: %s has no column %s: its first line names %s", file, strings.ReplaceAll(c, "|", " or "), strings.Join(header, ", "))

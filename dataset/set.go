@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Set is a labelled set of images, all of one size. Values lie in [0,1] and ink is 1. A Set never changes once made and
@@ -146,42 +148,68 @@ func Subset(set Set, classes []int) (Set, error) {
 	return &subset{set, append([]int(nil), classes...)}, nil
 }
 
-// Select is the classes of a set that bear the given names, in the order of the names. A MissingError lists the names
-// that the set does not have.
+// Select is the classes of a set that have the given names, in the order of the names. A name that the set does not have
+// matches the class whose name is the same in Unicode normalization form C, if there is exactly one: file systems and editors
+// disagree about the form of accented letters. A MissingError lists the names that the set does not have.
 func Select(set Set, names []string) (Set, error) {
 	index := make(map[string]int, set.Classes())
+	normal := make(map[string]int) // by the name in form C; -1 for several classes
 	for i := range set.Classes() {
-		index[set.Class(i)] = i
+		name := set.Class(i)
+		index[name] = i
+		if name = norm.NFC.String(name); !has(normal, name) {
+			normal[name] = i
+		} else {
+			normal[name] = -1
+		}
 	}
 	classes := make([]int, 0, len(names))
 	var missing []string
 	for _, name := range names {
 		if i, ok := index[name]; ok {
 			classes = append(classes, i)
+		} else if i, ok := normal[norm.NFC.String(name)]; ok && i >= 0 {
+			classes = append(classes, i)
 		} else {
 			missing = append(missing, name)
 		}
 	}
 	if missing != nil {
-		return nil, &MissingError{Names: missing, Have: set.Classes()}
+		e := &MissingError{Names: missing, Have: set.Classes()}
+		for i := range min(set.Classes(), someNames) {
+			e.Some = append(e.Some, set.Class(i))
+		}
+		return nil, e
 	}
 	return Subset(set, classes)
 }
 
-// MissingError says that classes were asked for which a set does not have.
+func has[V any](m map[string]V, key string) bool {
+	_, ok := m[key]
+	return ok
+}
+
+// someNames is how many names of classes a message lists.
+const someNames = 5
+
+// MissingError says that a set does not have classes that were asked for.
 type MissingError struct {
-	Names []string // the names asked for in vain
+	Names []string // the names that the set does not have
 	Have  int      // how many classes the set has
+	Some  []string // the first few of their names
 }
 
 // Error implements error.
 func (e *MissingError) Error() string {
-	some, more := e.Names, ""
-	if len(some) > 5 {
-		some, more = some[:5], ", …"
+	list := func(names []string, all int) string {
+		text := strings.Join(names[:min(len(names), someNames)], ", ")
+		if all > someNames {
+			text += ", …"
+		}
+		return text
 	}
-	return fmt.Sprintf("dataset: %d classes are not among the %d of the set: %s%s; fetch the data set again, or name classes that it has",
-		len(e.Names), e.Have, strings.Join(some, ", "), more)
+	return fmt.Sprintf("dataset: %d classes are not among the %d of the set: %s; the set has %s",
+		len(e.Names), e.Have, list(e.Names, len(e.Names)), list(e.Some, e.Have))
 }
 
 func (s *subset) Classes() int                         { return len(s.classes) }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/engram-go/engram/dataset/internal/files"
 )
 
 // Bounds on what an archive or folder may hold. Omniglot's largest image is below 1 kB and it has 32,460 of them.
@@ -71,15 +73,11 @@ func (s source) identity(ctx context.Context, w io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(w, "%q\n", full)
-	return fs.WalkDir(os.DirFS(s.path), ".", func(name string, d fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil || d.IsDir() {
-			return err
+	return files.Walk(ctx, s.path, func(e files.Entry) error {
+		if e.Info != nil && !e.Dir() {
+			stamp(e.Name, e.Info)
 		}
-		info, err := d.Info()
-		if err == nil {
-			stamp(name, info)
-		}
-		return err
+		return nil
 	})
 }
 
@@ -184,20 +182,18 @@ func zipFiles(r *zip.Reader, where string) (map[string]imageFile, error) {
 }
 
 func (s source) listFolder(ctx context.Context) (map[string]imageFile, io.Closer, error) {
-	files := make(map[string]imageFile)
-	root := os.DirFS(s.path)
-	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil || d.IsDir() || skip(name) {
-			return err
-		}
-		if info, err := fs.Stat(root, name); err != nil || !info.Mode().IsRegular() {
-			return err // a pipe or a device would never end
-		}
-		if len(files) == maxImages {
+	images := make(map[string]imageFile)
+	err := files.Walk(ctx, s.path, func(e files.Entry) error {
+		switch {
+		case e.Err != nil && (path.Ext(e.Base()) == "" || !skip(e.Name)):
+			return e.Err
+		case e.Dir() || skip(e.Name) || !e.Info.Mode().IsRegular(): // reading a pipe or a device would never end
+			return nil
+		case len(images) == maxImages:
 			return fmt.Errorf("it has more than %d images", maxImages)
 		}
-		files[name] = imageFile{at: filepath.Join(s.path, filepath.FromSlash(name)), read: func() ([]byte, error) {
-			f, err := root.Open(name)
+		images[e.Name] = imageFile{at: e.Path, read: func() ([]byte, error) {
+			f, err := os.Open(e.Path)
 			if err != nil {
 				return nil, err
 			}
@@ -206,7 +202,7 @@ func (s source) listFolder(ctx context.Context) (map[string]imageFile, io.Closer
 		}}
 		return nil
 	})
-	return files, io.NopCloser(nil), err
+	return images, io.NopCloser(nil), err
 }
 
 // skip says whether a file is no image: what Finder and others leave behind, a README.

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/engram-go/engram/dataset/internal/files"
 	"github.com/engram-go/engram/stream"
 )
 
@@ -47,10 +51,9 @@ type Split struct {
 	Train, Val, Test []string
 }
 
-// Parts is a set split in three. TrainVal is the first two together, for methods that train again on both once the
-// validation set has told them for how long.
+// Parts is a set split in three.
 type Parts struct {
-	Train, Val, TrainVal, Test Set
+	Train, Val, Test Set
 }
 
 // Parts splits a set and, for the rotations that make classes, rotates the parts. It returns a MissingError when the
@@ -73,8 +76,11 @@ func (s Split) Parts(set Set, r Rotation) (Parts, error) {
 		set   *Set
 		names []string
 		train bool
-	}{{&p.Train, s.Train, true}, {&p.Val, s.Val, false}, {&p.TrainVal, slices.Concat(s.Train, s.Val), true}, {&p.Test, s.Test, false}} {
+	}{{&p.Train, s.Train, true}, {&p.Val, s.Val, false}, {&p.Test, s.Test, false}} {
 		chosen, err := Select(set, part.names)
+		if missing := new(MissingError); errors.As(err, &missing) && slices.Contains(SplitNames(), s.Name) {
+			return Parts{}, fmt.Errorf("split %s: %w; fetch Omniglot again", s.Name, err)
+		}
 		if err != nil {
 			return Parts{}, fmt.Errorf("split %s: %w", s.Name, err)
 		}
@@ -92,7 +98,11 @@ func (s Split) disjoint() error {
 		names []string
 	}{{"train", s.Train}, {"val", s.Val}, {"test", s.Test}} {
 		for _, name := range part.names {
-			if other, ok := in[name]; ok {
+			name = norm.NFC.String(name)
+			if folder, rest, ok := strings.Cut(name, "/"); s.Name == SplitFolders && ok && splitPart(folder) == part.name {
+				name = rest // a class that is in the folders of several parts
+			}
+			if other, ok := in[name]; ok && (s.Name != SplitFolders || other != part.name) {
 				return fmt.Errorf("dataset: split %s has %s in %s and in %s: a class belongs to one part", s.Name, name, other, part.name)
 			}
 			in[name] = part.name
@@ -109,16 +119,15 @@ func ReadVinyals(dir string) (Split, error) {
 		names *[]string
 	}{{"train.txt", &s.Train}, {"val.txt", &s.Val}, {"test.txt", &s.Test}} {
 		path := filepath.Join(dir, part.file)
-		f, err := os.Open(path)
+		text, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
 			return Split{}, fmt.Errorf("dataset: the split %q needs the list %s: run `engram data fetch omniglot`, or put it there, or choose another split (%s): %w",
 				SplitVinyals, path, strings.Join(SplitNames()[1:], ", "), err)
 		}
 		if err != nil {
-			return Split{}, fmt.Errorf("dataset: opening a split list: %w", err)
+			return Split{}, fmt.Errorf("dataset: reading a split list: %w", err)
 		}
-		*part.names, err = ParseSplit(f)
-		f.Close()
+		*part.names, err = ParseSplit(bytes.NewReader(text))
 		if err != nil {
 			return Split{}, fmt.Errorf("dataset: %s: %w; fetch the list again", path, err)
 		}
@@ -127,18 +136,19 @@ func ReadVinyals(dir string) (Split, error) {
 }
 
 // ParseSplit reads a list of lines ALPHABET/characterNN/rotRRR, or without the rotation, and returns the characters in
-// the order in which they first appear. Blank lines are skipped. An error names the line.
+// the order in which they first appear. Blank lines and lines that begin with # are skipped, as is a byte order mark; with one,
+// the list can also be UTF-16. An error names the line.
 func ParseSplit(r io.Reader) ([]string, error) {
 	var names []string
 	seen := make(map[string]bool)  // lines
 	known := make(map[string]bool) // characters
-	scan := bufio.NewScanner(r)
+	scan := bufio.NewScanner(files.Decoder(r))
 	scan.Buffer(nil, 4096)
 	n := 0
 	for scan.Scan() {
 		n++
 		line := strings.TrimSpace(scan.Text())
-		if line == "" {
+		if line == "" || line[0] == '#' {
 			continue
 		}
 		fields := strings.Split(line, "/")

@@ -69,17 +69,17 @@ func FuzzParseSplit(f *testing.F) {
 func TestPartsByRotation(t *testing.T) {
 	set := numbered(t, 6, 2, 1, 3)
 	split := Split{"mine", []string{"c", "a", "b"}, []string{"d"}, []string{"f", "e"}}
-	for rotation, want := range map[Rotation][4]int{ // train, val, train and val, test
-		"":                 {3, 1, 4, 2},
-		RotateNone:         {3, 1, 4, 2},
-		RotateEpisode:      {3, 1, 4, 2},
-		RotatePerClass:     {3, 1, 4, 2},
-		RotateClasses:      {12, 4, 16, 8},
-		RotateTrainClasses: {12, 1, 16, 2},
+	for rotation, want := range map[Rotation][3]int{ // train, val, test
+		"":                 {3, 1, 2},
+		RotateNone:         {3, 1, 2},
+		RotateEpisode:      {3, 1, 2},
+		RotatePerClass:     {3, 1, 2},
+		RotateClasses:      {12, 4, 8},
+		RotateTrainClasses: {12, 1, 2},
 	} {
 		p, err := split.Parts(set, rotation)
 		require.NoError(t, err)
-		assert.Equal(t, want, [4]int{p.Train.Classes(), p.Val.Classes(), p.TrainVal.Classes(), p.Test.Classes()}, rotation)
+		assert.Equal(t, want, [3]int{p.Train.Classes(), p.Val.Classes(), p.Test.Classes()}, rotation)
 	}
 	p, err := split.Parts(set, RotateTrainClasses)
 	require.NoError(t, err)

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/engram-go/engram/dataset/internal/files"
 )
 
 // Tasks is how many tasks there are; they are numbered from 1.
@@ -38,7 +41,7 @@ type Question struct {
 	Story   int        // the number of its story in the file, from 0
 	Facts   [][]string // what the story had told by then, a sentence each, without the questions; shared with later questions
 	Words   []string
-	Answer  string // one text also where it is several words: "milk,football", or "n,e" for a path
+	Answer  string // one text even where it is a list: "milk,football", or "n,e" for a path; lower case, no spaces at commas, no full stop
 	Support []int  // the facts that the answer follows from, as indices of Facts; empty where the file tells none
 }
 
@@ -48,13 +51,17 @@ type Question struct {
 //	2 John went to the hallway.
 //	3 Where is Mary? <TAB>bathroom<TAB>1
 //
-// A line begins with its number in the story, and number 1 begins another story. The supporting facts may be missing.
+// A line begins with its number in the story, and number 1 begins another story. The supporting facts may be missing. Blank
+// lines and a byte order mark are skipped.
 func Parse(r io.Reader, name string, task int) ([]Question, error) {
 	p := parser{task: task, story: -1}
-	lines := bufio.NewScanner(r)
+	lines := bufio.NewScanner(files.Decoder(r))
 	line := 0
 	for lines.Scan() {
 		line++
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
 		if err := p.line(strings.TrimRight(lines.Text(), "\r")); err != nil {
 			return nil, fmt.Errorf("babi: %s:%d: %w", name, line, err)
 		}
@@ -104,7 +111,7 @@ func (p *parser) line(text string) error {
 	if len(fields) > 3 {
 		return fmt.Errorf("a question has two tabs, before its answer and before its supporting facts, got %d", len(fields)-1)
 	}
-	q := Question{Task: p.task, Story: p.story, Facts: slices.Clip(p.facts), Words: sentence, Answer: strings.ToLower(strings.TrimSpace(fields[1]))}
+	q := Question{Task: p.task, Story: p.story, Facts: slices.Clip(p.facts), Words: sentence, Answer: normalAnswer(fields[1])}
 	if q.Answer == "" {
 		return errors.New("a question without an answer")
 	}
@@ -120,6 +127,80 @@ func (p *parser) line(text string) error {
 	}
 	p.questions = append(p.questions, q)
 	return nil
+}
+
+// normalAnswer brings an answer to the form of the released files: in lower case, without a full stop, and with the items of a
+// list separated by commas alone.
+func normalAnswer(text string) string {
+	var items []string
+	for item := range strings.SplitSeq(text, ",") {
+		if words := Words(item); len(words) > 0 {
+			items = append(items, strings.Join(words, " "))
+		}
+	}
+	return strings.Join(items, ",")
+}
+
+// Unseen is what test questions have and training questions do not. A network cannot know these words, and cannot give these
+// answers.
+type Unseen struct {
+	Words     []string // of facts and questions, sorted
+	Answers   []string // sorted
+	Questions int      // test questions that have any of them
+}
+
+// NewUnseen compares test questions with training questions. An answer counts as seen only where it is the answer of a training
+// question.
+func NewUnseen(train, test []Question) Unseen {
+	words, answers := map[string]bool{}, map[string]bool{}
+	for _, q := range train {
+		for _, sentence := range append(slices.Clip(q.Facts), q.Words) {
+			for _, w := range sentence {
+				words[w] = true
+			}
+		}
+		answers[q.Answer] = true
+	}
+	var u Unseen
+	newWords, newAnswers := map[string]bool{}, map[string]bool{}
+	for _, q := range test {
+		any := !answers[q.Answer]
+		if any {
+			newAnswers[q.Answer] = true
+		}
+		for _, sentence := range append(slices.Clip(q.Facts), q.Words) {
+			for _, w := range sentence {
+				if !words[w] {
+					newWords[w], any = true, true
+				}
+			}
+		}
+		if any {
+			u.Questions++
+		}
+	}
+	u.Words, u.Answers = slices.Sorted(maps.Keys(newWords)), slices.Sorted(maps.Keys(newAnswers))
+	return u
+}
+
+// String says it in one line, or is "" where there is nothing: "test questions with words or answers that never occur in training: 12:
+// words football, garden; answers milk,football".
+func (u Unseen) String() string {
+	if u.Questions == 0 {
+		return ""
+	}
+	list := func(kind string, all []string) string {
+		const some = 5
+		switch {
+		case len(all) == 0:
+			return ""
+		case len(all) > some:
+			return "; " + kind + " " + strings.Join(all[:some], ", ") + ", …"
+		}
+		return "; " + kind + " " + strings.Join(all, ", ")
+	}
+	text := list("words", u.Words) + list("answers", u.Answers)
+	return fmt.Sprintf("test questions with words or answers that never occur in training: %d: %s", u.Questions, text[2:])
 }
 
 // Words takes a sentence apart: its words in lower case, without the full stop or question mark at their end.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/engram-go/engram/dataset/babi"
 )
@@ -35,7 +36,6 @@ func TestMalformedLinesNameFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"Mary moved.\n":                    `babi: qa1.txt:1: want a line that begins with its number in the story and a space, got "Mary moved."`,
 		"0 Mary moved.\n":                  `babi: qa1.txt:1: want a line that begins with its number`,
-		start + "\n":                       `babi: qa1.txt:2: want a line that begins with its number`,
 		"2 Mary moved.\n":                  `babi: qa1.txt:1: line 2 of a story follows line 0`,
 		start + "3 John ran.\n":            `babi: qa1.txt:2: line 3 of a story follows line 1`,
 		start + "2 .\n":                    `babi: qa1.txt:2: there is no sentence after the number`,
@@ -52,6 +52,43 @@ func TestMalformedLinesNameFileAndLine(t *testing.T) {
 		_, err := babi.Parse(strings.NewReader(text), "qa1.txt", 1)
 		assert.ErrorContains(t, err, want, "%.60q", text)
 	}
+}
+
+// Byte order marks, blank lines, UTF-16 and the spacing of answers make no difference.
+func TestFormsOfTheSameFile(t *testing.T) {
+	const plain = "1 Mary moved.\n2 What?\tmilk,football\t1\n3 How?\tn,e\t1\n"
+	want, err := babi.Parse(strings.NewReader(plain), "f", 8)
+	require.NoError(t, err)
+	assert.Equal(t, "milk,football", want[0].Answer)
+	wide, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(plain)
+	require.NoError(t, err)
+	for _, form := range []string{
+		"\ufeff" + plain, wide, "\n" + plain + "\n \r\n", strings.ReplaceAll(plain, "\n", "\r\n\r\n"),
+		strings.ReplaceAll(plain, ",", ", "), strings.ReplaceAll(plain, ",", " , "), strings.ReplaceAll(plain, "\t1", ".\t1"),
+		strings.ReplaceAll(plain, "milk,football", " Milk ,  football. "), strings.ReplaceAll(plain, "n,e", "n,e,"),
+	} {
+		got, err := babi.Parse(strings.NewReader(form), "f", 8)
+		require.NoError(t, err, "%q", form)
+		assert.Equal(t, want, got, "%q", form)
+	}
+	_, err = babi.Parse(strings.NewReader("\ufeff\n1 Mary moved.\n\n3 John ran.\n"), "f", 8)
+	assert.ErrorContains(t, err, "babi: f:4: line 3 of a story follows line 1")
+	_, err = babi.Parse(strings.NewReader("1 Mary moved.\n2 W?\t , .\t1\n"), "f", 8)
+	assert.ErrorContains(t, err, "a question without an answer")
+}
+
+func TestUnseen(t *testing.T) {
+	parse := func(text string) []babi.Question {
+		q, err := babi.Parse(strings.NewReader(text), "f", 1)
+		require.NoError(t, err)
+		return q
+	}
+	train := parse("1 Mary moved to the hall.\n2 Where is Mary?\thall\n")
+	test := parse("1 Mary moved to the attic.\n2 Where is Mary?\tattic\n1 Mary moved to the hall.\n2 Where is Mary?\thall\n3 Where is hall?\tmary\n")
+	u := babi.NewUnseen(train, test)
+	assert.Equal(t, babi.Unseen{Words: []string{"attic"}, Answers: []string{"attic", "mary"}, Questions: 2}, u)
+	assert.Equal(t, "test questions with words or answers that never occur in training: 2: words attic; answers attic, mary", u.String())
+	assert.Empty(t, babi.NewUnseen(test, train).String())
 }
 
 // Whatever the text, there is an error or there are questions that hold together.

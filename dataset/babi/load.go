@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/engram-go/engram/dataset/internal/files"
 )
 
 // Data are questions to learn from and questions to test on.
@@ -39,7 +40,8 @@ const (
 )
 
 // Load reads tasks, all where none is named, from the released layout: in the folder en, en-10k or another beside them,
-// the files qaN_*_train.txt and qaN_*_test.txt. The source is a folder that holds it, at any depth, or a zip or tar.gz of one.
+// the files qaN_*_train.txt and qaN_*_test.txt. The source is a folder that holds it, at any depth, or a zip or tar.gz of one. In a
+// folder, symbolic links are followed.
 func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, error) {
 	if len(tasks) == 0 {
 		for t := range Tasks {
@@ -50,15 +52,18 @@ func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, erro
 		key, ok = parseName(name, folder)
 		return key, ok && slices.Contains(tasks, key.task)
 	}
-	files, err := open(ctx, source, wanted)
+	found, err := open(ctx, source, wanted)
 	if err != nil {
 		return nil, fmt.Errorf("babi: reading %s: %w", source, err)
 	}
 	data, sum := &Data{}, sha256.New()
-	root := path.Base(filepath.ToSlash(source))
+	root := filepath.Base(source)
+	if full, err := filepath.Abs(source); err == nil { // of "." as well
+		root = filepath.Base(full)
+	}
 	for _, task := range tasks {
 		for _, part := range []string{"train", "test"} {
-			f, ok := files[fileKey{task, part}]
+			f, ok := found[fileKey{task, part}]
 			if !ok {
 				return nil, fmt.Errorf("babi: %s holds no %s/qa%d_*_%s.txt", source, folder, task, part)
 			}
@@ -115,14 +120,14 @@ const maxFileBytes = 64 << 20
 
 // open reads the wanted files of a source.
 func open(ctx context.Context, source string, wanted func(string) (fileKey, bool)) (map[fileKey]file, error) {
-	files := map[fileKey]file{}
+	found := map[fileKey]file{}
 	// take reads a file where it is wanted.
 	take := func(name, at string, read func() (io.ReadCloser, error)) error {
 		key, ok := wanted(name)
 		if !ok {
 			return ctx.Err()
 		}
-		if before, twice := files[key]; twice {
+		if before, twice := found[key]; twice {
 			return fmt.Errorf("it holds task %d twice: %s and %s", key.task, before.name, name)
 		}
 		r, err := read()
@@ -137,7 +142,7 @@ func open(ctx context.Context, source string, wanted func(string) (fileKey, bool
 		if len(text) > maxFileBytes {
 			return fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
 		}
-		files[key] = file{name, at, string(text)}
+		found[key] = file{name, at, string(text)}
 		return ctx.Err()
 	}
 	switch {
@@ -155,16 +160,19 @@ func open(ctx context.Context, source string, wanted func(string) (fileKey, bool
 				return nil, damaged("zip", err)
 			}
 		}
-		return files, nil
+		return found, nil
 	case strings.HasSuffix(source, ".tar.gz"), strings.HasSuffix(source, ".tgz"):
-		return files, damaged("tar.gz", openTar(source, take))
+		return found, damaged("tar.gz", openTar(source, take))
 	}
-	root := os.DirFS(source)
-	return files, fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return errors.Join(err, ctx.Err())
+	return found, files.Walk(ctx, source, func(e files.Entry) error {
+		_, wants := wanted(e.Name)
+		switch {
+		case e.Err != nil && wants:
+			return e.Err
+		case e.Info == nil || !e.Info.Mode().IsRegular():
+			return nil
 		}
-		return take(name, filepath.Join(source, filepath.FromSlash(name)), func() (io.ReadCloser, error) { return root.Open(name) })
+		return take(e.Name, e.Path, func() (io.ReadCloser, error) { return os.Open(e.Path) })
 	})
 }
 

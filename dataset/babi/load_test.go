@@ -91,6 +91,37 @@ func TestEverySourceGivesTheSame(t *testing.T) {
 	assert.NotEqual(t, want.Edition, large.Edition)
 }
 
+// Links to the source, to a folder of it, and to its files are followed; one that leads back is not.
+func TestLinksAreFollowed(t *testing.T) {
+	dir := unpacked(t)
+	real := filepath.Join(dir, "tasks_1-20_v1-2")
+	want, err := babi.Load(t.Context(), real, babi.Folder1k, 1, 12)
+	require.NoError(t, err)
+	links := t.TempDir()
+	for _, sub := range []string{"folder/tasks_1-20_v1-2", "files/tasks_1-20_v1-2/en"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(links, sub), 0o755))
+	}
+	require.NoError(t, os.Symlink(real, filepath.Join(links, "tasks_1-20_v1-2")))
+	require.NoError(t, os.Symlink(filepath.Join(real, "en"), filepath.Join(links, "folder/tasks_1-20_v1-2/en")))
+	require.NoError(t, os.Symlink("..", filepath.Join(links, "folder/tasks_1-20_v1-2/loop")))
+	require.NoError(t, os.Symlink("gone", filepath.Join(links, "folder/tasks_1-20_v1-2/notes")))
+	entries, err := os.ReadDir(filepath.Join(real, "en"))
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.NoError(t, os.Symlink(filepath.Join(real, "en", e.Name()), filepath.Join(links, "files/tasks_1-20_v1-2/en", e.Name())))
+	}
+	for _, source := range []string{"tasks_1-20_v1-2", "tasks_1-20_v1-2/", "folder", "folder/tasks_1-20_v1-2", "files"} {
+		got, err := babi.Load(t.Context(), links+"/"+source, babi.Folder1k, 1, 12)
+		require.NoError(t, err, source)
+		assert.Equal(t, want, got, source)
+	}
+	t.Chdir(filepath.Join(links, "tasks_1-20_v1-2"))
+	require.NoError(t, os.Remove(filepath.Join(links, "files/tasks_1-20_v1-2/en/qa1_single-supporting-fact_test.txt")))
+	require.NoError(t, os.Symlink("gone", filepath.Join(links, "files/tasks_1-20_v1-2/en/qa1_single-supporting-fact_test.txt")))
+	_, err = babi.Load(t.Context(), filepath.Join(links, "files"), babi.Folder1k, 1)
+	assert.ErrorContains(t, err, "leads nowhere")
+}
+
 func TestLoadErrors(t *testing.T) {
 	dir := unpacked(t)
 	_, err := babi.Load(t.Context(), dir, "en")

@@ -1,0 +1,328 @@
+package dataset
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/engram-go/engram/dataset/internal/files"
+)
+
+// Folder is a Set of image files. Each folder that holds images is a class, named by its path below the root, with slashes.
+// Where all folders below the root are named after the parts of a split (see [FolderSplit]), that first part of the path is left
+// out of every name that stays unique without it.
+type Folder struct {
+	*Images
+	// Files are the paths of the images, class by class in the order of the set, and by name within each class.
+	Files []string
+	// Left is what lies below the root and is not part of the set.
+	Left LeftOut
+
+	parts    []string // the part of a split that each class lies in; nil if the folders are no split
+	checksum string
+}
+
+// LeftOut counts the files and folders below a root that are not part of a set. A folder that is left out counts once, whatever
+// is in it.
+type LeftOut struct {
+	Formats map[string]int // files of other formats, by extension in lower case, with the dot; "" for none
+	Hidden  int            // files and folders whose names begin with a dot
+	System  int            // files and folders that operating systems and storage devices make, such as Thumbs.db and @eaDir
+	Empty   int            // folders without any file
+	Loops   int            // links to a folder that they lie in
+}
+
+// String lists what is left out, such as "4 files of other formats (.heic, .txt), 1 hidden file or folder"; "" for nothing.
+func (l LeftOut) String() string {
+	var all []string
+	count := func(n int, one, more string) {
+		if n == 1 {
+			all = append(all, "1 "+one)
+		} else if n > 1 {
+			all = append(all, fmt.Sprintf("%d %s", n, more))
+		}
+	}
+	other, extensions := 0, []string{}
+	for e, n := range l.Formats {
+		if other += n; e == "" {
+			e = "no extension"
+		}
+		extensions = append(extensions, e)
+	}
+	if slices.Sort(extensions); len(extensions) > 6 {
+		extensions = append(extensions[:6], "…")
+	}
+	list := " (" + strings.Join(extensions, ", ") + ")"
+	count(other, "file of another format"+list, "files of other formats"+list)
+	count(l.Hidden, "hidden file or folder", "hidden files and folders")
+	count(l.System, "system file or folder", "system files and folders")
+	count(l.Empty, "empty folder", "empty folders")
+	count(l.Loops, "link to a folder above it", "links to folders above them")
+	return strings.Join(all, ", ")
+}
+
+// Describe says in one line how many classes and images were read, and what was left out: "15 classes, 300 images; left out: 4
+// files of other formats (.heic, .txt)".
+func (f *Folder) Describe() string {
+	plural := func(n int, one, more string) string {
+		if n == 1 {
+			return "1 " + one
+		}
+		return fmt.Sprintf("%d %s", n, more)
+	}
+	text := plural(f.Classes(), "class", "classes") + ", " + plural(len(f.Files), "image", "images")
+	if left := f.Left.String(); left != "" {
+		text += "; left out: " + left
+	}
+	return text
+}
+
+// Checksum is the SHA-256, in hexadecimal, of the names of all images relative to the root, sorted, and of their sizes in bytes.
+// It changes when an image is added, removed, renamed, moved to another class or replaced by one of another size; it does not
+// cover the contents of the files, nor what is left out, nor where the root lies.
+func (f *Folder) Checksum() string { return f.checksum }
+
+// LoadFolder reads a folder that has a folder of PNG and JPEG images for each class, of any size, grey or colour; folders of
+// classes may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are followed, the root included;
+// a link to a folder that it lies in is left out. Files of other formats, hidden files, files that operating systems make, and
+// empty folders are left out and counted. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
+// does, and inverted where needed so that ink is 1. The error names the file or folder that is wrong, and wraps that of ctx
+// when ctx ends first.
+func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	list, err := listClasses(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{Left: list.left, checksum: list.checksum}
+	var counts []int
+	var pixels []byte
+	size := o.Channels() * o.Height * o.Width
+	for _, c := range list.classes {
+		counts = append(counts, len(c.files))
+		if (len(f.Files)+len(c.files))*size > maxFolderBytes {
+			return nil, fmt.Errorf("dataset: the images below %s at %d×%d pixels take more than %d bytes: choose a smaller size", root, o.Height, o.Width, maxFolderBytes)
+		}
+		for _, file := range c.files {
+			if err := ctx.Err(); err != nil {
+				return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
+			}
+			pixels, err = appendImage(pixels, file, o)
+			if err != nil {
+				return nil, err
+			}
+			f.Files = append(f.Files, file)
+		}
+	}
+	var names []string
+	names, f.parts = splitNames(list.classes)
+	f.Images, err = NewImages(names, counts, o.Channels(), o.Height, o.Width, pixels)
+	return f, err
+}
+
+// folderClass is a folder that holds images.
+type folderClass struct {
+	name  string   // relative to the root, with slashes
+	files []string // sorted
+}
+
+// listing is what lies below a root.
+type listing struct {
+	classes  []folderClass // sorted
+	left     LeftOut
+	checksum string
+}
+
+// IsImage says whether the extension of a file is that of a PNG or JPEG image.
+func IsImage(name string) bool {
+	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(path.Ext(name)))
+}
+
+// systemNames are files and folders that operating systems and storage devices make, in lower case.
+var systemNames = []string{"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini"}
+
+// folderEntry is a folder in a listing.
+type folderEntry struct {
+	name, path string
+	images     []string
+	others     int  // files that are no images
+	parent     bool // of a folder that is not left out
+	linked     bool // it is a link or lies below one
+}
+
+func listClasses(ctx context.Context, root string) (*listing, error) {
+	info, err := os.Stat(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("dataset: %w: there is no folder %s", ErrNotFound, root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dataset: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("dataset: %s is a file: give a folder that has a folder of images for each class", root)
+	}
+	l := &listing{left: LeftOut{Formats: map[string]int{}}}
+	folders := map[string]*folderEntry{}
+	var sizes []string // a line per image, for the checksum
+	err = files.Walk(ctx, root, func(e files.Entry) error {
+		above := folders[path.Dir(e.Name)]
+		switch base := e.Base(); {
+		case e.Name == ".":
+			folders["."] = &folderEntry{name: ".", path: e.Path}
+			return nil
+		case slices.Contains(systemNames, strings.ToLower(base)):
+			l.left.System++
+			return fs.SkipDir
+		case strings.HasPrefix(base, "."):
+			l.left.Hidden++
+			return fs.SkipDir
+		case e.Err != nil:
+			return e.Err
+		case e.Loop:
+			l.left.Loops++
+		case e.Dir():
+			folders[e.Name] = &folderEntry{name: e.Name, path: e.Path, linked: e.Link || above.linked}
+		case !e.Info.Mode().IsRegular() || !IsImage(base): // reading a pipe or a device would never end
+			above.others++
+			l.left.Formats[strings.ToLower(path.Ext(base))]++
+		case len(sizes) == maxImages*10:
+			return fmt.Errorf("it has more than %d images", maxImages*10)
+		default:
+			above.images = append(above.images, e.Path)
+			sizes = append(sizes, fmt.Sprintf("%q %d\n", e.Name, e.Info.Size()))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
+	}
+	if err := l.collect(root, folders); err != nil {
+		return nil, err
+	}
+	slices.Sort(sizes)
+	l.checksum = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(sizes, ""))))
+	return l, nil
+}
+
+// collect makes classes of the folders that have images.
+func (l *listing) collect(root string, folders map[string]*folderEntry) error {
+	var names []string
+	linked := false
+	for name, f := range folders {
+		names = append(names, name)
+		linked = linked || f.linked
+	}
+	slices.Sort(names)
+	slices.Reverse(names) // those in a folder before the folder
+	for _, name := range names {
+		if f := folders[name]; name != "." && (len(f.images) > 0 || f.others > 0 || f.parent) {
+			folders[path.Dir(name)].parent = true
+		}
+	}
+	slices.Reverse(names)
+	same := map[string]string{} // the class of a folder, where links could lead to one twice
+	for _, name := range names {
+		f := folders[name]
+		switch {
+		case len(f.images) > 0 && name == ".":
+			return fmt.Errorf("dataset: %s lies in no class: put it in a folder of %s that is named after its class", f.images[0], root)
+		case len(f.images) > 0:
+			slices.Sort(f.images)
+			l.classes = append(l.classes, folderClass{name, f.images})
+			if !linked {
+				continue
+			}
+			real, err := filepath.EvalSymlinks(f.path)
+			if err != nil {
+				return fmt.Errorf("dataset: %w", err)
+			}
+			if other, twice := same[real]; twice {
+				return fmt.Errorf("dataset: classes %s and %s of %s are the same folder, %s: remove the link to it", other, name, root, real)
+			}
+			same[real] = name
+		case f.parent || name == ".":
+		case f.others > 0:
+			return fmt.Errorf("dataset: class %s has no images: put PNG or JPEG files in %s, or remove it", name, f.path)
+		default:
+			l.left.Empty++
+		}
+	}
+	if len(l.classes) == 0 {
+		text := ""
+		if left := l.left.String(); left != "" {
+			text = "; left out: " + left
+		}
+		return fmt.Errorf("dataset: %s is empty: it needs a folder of PNG or JPEG images for each class%s", root, text)
+	}
+	return nil
+}
+
+// SplitFolders is the name of the split that [FolderSplit] makes.
+const SplitFolders = "folders"
+
+// splitPart is the part of a split that a folder is named after: train, val or test, or "" for none.
+func splitPart(folder string) string {
+	switch folder = strings.ToLower(folder); folder {
+	case "train", "val", "test":
+		return folder
+	case "valid", "validation":
+		return "val"
+	}
+	return ""
+}
+
+// splitNames gives the names of classes. Where all folders below the root are groups of classes named after at least two parts
+// of a split, it also gives the part of each class, and leaves the name of the part out of each name that stays unique.
+func splitNames(classes []folderClass) (names, parts []string) {
+	count, seen := map[string]int{}, map[string]bool{}
+	for _, c := range classes {
+		names = append(names, c.name)
+		folder, rest, group := strings.Cut(c.name, "/")
+		part := splitPart(folder)
+		if part == "" || !group {
+			part = ""
+		}
+		parts, seen[part] = append(parts, part), true
+		count[rest]++
+	}
+	if seen[""] || len(seen) < 2 {
+		return names, nil
+	}
+	short, used := slices.Clone(names), map[string]bool{}
+	for i, name := range names {
+		if _, rest, _ := strings.Cut(name, "/"); count[rest] == 1 {
+			short[i] = rest
+		}
+		if used[short[i]] { // with a group that is named train below train
+			return names, parts
+		}
+		used[short[i]] = true
+	}
+	return short, parts
+}
+
+// FolderSplit is the split that the folders of a set make: train, val (also valid or validation) and test. It is false where the
+// set is no [Folder], where a folder below its root has another name or is a class itself, and where there is only one part.
+// [Split.Parts] refuses a class that several parts have.
+func FolderSplit(set Set) (Split, bool) {
+	f, ok := set.(*Folder)
+	if !ok || f.parts == nil {
+		return Split{}, false
+	}
+	s := Split{Name: SplitFolders}
+	into := map[string]*[]string{"train": &s.Train, "val": &s.Val, "test": &s.Test}
+	for c, part := range f.parts {
+		*into[part] = append(*into[part], f.Class(c))
+	}
+	return s, true
+}
