@@ -226,7 +226,7 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 	parts := w.parts
 	if t.own {
 		var err error
-		if parts, err = t.data.Load(ctx, from.Given); err != nil {
+		if parts, err = load(ctx, t.data, from); err != nil {
 			return measure.Test{}, err
 		}
 	}

@@ -178,7 +178,7 @@ func (w *fewShot) Measure() measure.Measure {
 
 // Load implements [runner.Work].
 func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
-	if w.parts, err = w.data.Load(ctx, from.Given); err != nil {
+	if w.parts, err = load(ctx, &w.data, from); err != nil {
 		return err
 	}
 	w.classes = w.parts.Train.Classes()
@@ -196,6 +196,15 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return fmt.Errorf("validation: %w", err)
 	}
 	return nil
+}
+
+// load reads a data set, and takes its name of the split.
+func load(ctx context.Context, data *registry.Images, from runner.Source) (dataset.Parts, error) {
+	loaded, err := data.Load(ctx, registry.Place{Given: from.Given, Note: from.Note})
+	if loaded.Split != "" {
+		data.Split = loaded.Split
+	}
+	return loaded.Parts, err
 }
 
 // Build implements [runner.Work].

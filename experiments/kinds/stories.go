@@ -147,6 +147,9 @@ func (w *stories) Load(ctx context.Context, from runner.Source) error {
 		return err
 	}
 	w.edition = data.Edition
+	if unseen := babi.NewUnseen(data.Train, data.Test).String(); unseen != "" {
+		from.Note(unseen)
+	}
 	tasks := tasksOf(data.Train)
 	if w.file.Train.Networks == networksJoint {
 		w.groups = []*storyGroup{w.group("joint", tasks, data)}

@@ -299,8 +299,20 @@ type Images struct {
 	TrainsOnLake bool
 	// Options are those of its images, and what an image from elsewhere is brought to.
 	Options dataset.ImageOptions
-	// Load reads the data, looking in the folder given first.
-	Load func(ctx context.Context, given string) (dataset.Parts, error)
+	// Load reads the data.
+	Load func(ctx context.Context, from Place) (Loaded, error)
+}
+
+// Place says where data is looked for first, and who is told what was read.
+type Place struct {
+	Given string       // a folder; see dataset.Find
+	Note  func(string) // receives what the user should know
+}
+
+// Loaded is a data set that has been read.
+type Loaded struct {
+	dataset.Parts
+	Split string // as results name it, where only the data tells; else empty
 }
 
 // Shape is the shape of the images.
@@ -311,7 +323,8 @@ func (i *Images) Shape() Shape {
 // Split is how the classes of a folder are shared out among training, validation and test.
 type Split struct {
 	Name string // as results name it
-	Of   func(set dataset.Set, root string) (dataset.Split, error)
+	// Of splits a set's classes. It may name the split by what it finds in the data; else the name is empty.
+	Of func(set dataset.Set, root string) (split dataset.Split, name string, err error)
 }
 
 // Task is a planned task on sequences.

@@ -19,7 +19,7 @@ func images(p *Parts) []Part[Images] {
 		{dataset.NameOmniglot, "1,623 characters of 50 alphabets, each drawn by 20 people", "Lake et al. 2015", Config(
 			omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Drawers: "all", Size: 28}, (*omniglotConfig).plan)},
 		{dataset.NameImages, "a folder of your own images", "", Config(
-			folderConfig{Size: 28, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindShare, nil), Rotations: dataset.RotateNone},
+			folderConfig{Size: 28, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindFolders, nil), Rotations: dataset.RotateNone},
 			func(c *folderConfig) (Images, error) { return c.plan(p) })},
 	}
 }
@@ -40,14 +40,15 @@ type strokesConfig struct {
 }
 
 func (c *strokesConfig) plan() (Images, error) {
-	return Images{Split: fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), Rotation: c.Rotations, Options: drawings(c.Size), Load: func(context.Context, string) (dataset.Parts, error) {
+	return Images{Split: fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), Rotation: c.Rotations, Options: drawings(c.Size), Load: func(context.Context, Place) (Loaded, error) {
 		set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
 			Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
 		})
 		if err != nil {
-			return dataset.Parts{}, err
+			return Loaded{}, err
 		}
-		return set.Split().Parts(set, c.Rotations)
+		parts, err := set.Split().Parts(set, c.Rotations)
+		return Loaded{Parts: parts}, err
 	}}, nil
 }
 
@@ -67,24 +68,24 @@ func (c *omniglotConfig) plan() (Images, error) {
 	return Images{
 		Split: name, Rotation: c.Rotations, Options: drawings(c.Size),
 		TrainsOnLake: c.Split == dataset.SplitVinyals || c.Split == dataset.SplitRandom,
-		Load: func(ctx context.Context, given string) (dataset.Parts, error) {
-			root, err := dataset.Find(dataset.NameOmniglot, given)
+		Load: func(ctx context.Context, from Place) (Loaded, error) {
+			root, err := dataset.Find(dataset.NameOmniglot, from.Given)
 			if err != nil {
-				return dataset.Parts{}, err
+				return Loaded{}, err
 			}
 			set, err := dataset.LoadOmniglot(ctx, root, dataset.OmniglotOptions{Size: c.Size})
 			if err != nil {
-				return dataset.Parts{}, err
+				return Loaded{}, err
 			}
 			split, err := set.Split(c.Split, c.SplitSeed)
 			if err != nil {
-				return dataset.Parts{}, err
+				return Loaded{}, err
 			}
 			parts, err := split.Parts(set, c.Rotations)
-			if err != nil || c.Drawers == "all" {
-				return parts, err
+			if err == nil && c.Drawers != "all" {
+				parts, err = parts.ByDrawers()
 			}
-			return parts.ByDrawers()
+			return Loaded{Parts: parts}, err
 		},
 	}, nil
 }
@@ -97,25 +98,36 @@ type folderConfig struct {
 	Fit       dataset.Fit      `yaml:"fit" enum:"pad,crop,stretch" doc:"how an image becomes square"`
 	Split     schema.Section   `yaml:"split" family:"split" doc:"of the classes"`
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+	Checksum  string           `yaml:"checksum" doc:"of the images' names and sizes; filled in when a run starts, so that it continues with the same images"`
 }
 
 func (c *folderConfig) plan(p *Parts) (Images, error) {
 	image := dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: c.Colour, Ink: c.Ink, Fit: c.Fit}
 	split, err := p.Splits.Plan(&c.Split)
-	return Images{Split: split.Name, Rotation: c.Rotations, Folder: filepath.Clean(c.Root), Options: image, Load: func(ctx context.Context, given string) (dataset.Parts, error) {
-		root, err := findFolder(c.Root, given)
+	return Images{Split: split.Name, Rotation: c.Rotations, Folder: filepath.Clean(c.Root), Options: image, Load: func(ctx context.Context, from Place) (Loaded, error) {
+		root, err := findFolder(c.Root, from.Given)
 		if err != nil {
-			return dataset.Parts{}, err
+			return Loaded{}, err
 		}
 		set, err := dataset.LoadFolder(ctx, root, image)
 		if err != nil {
-			return dataset.Parts{}, err
+			return Loaded{}, err
 		}
-		split, err := split.Of(set, root)
+		if have := set.Checksum(); c.Checksum == "" {
+			c.Checksum = have
+			from.Note(fmt.Sprintf("%s: %s", root, set.Describe()))
+			if photographs, err := set.LooksLikePhotographs(); err == nil && photographs && !c.Colour {
+				from.Note(root + " looks like colour photographs, and they are read in grey: for colour use colour: true and ink: light")
+			}
+		} else if c.Checksum != have {
+			return Loaded{}, fmt.Errorf("dataset: %s has changed since the run began: images were added, removed or replaced; put them back, or leave dataset.checksum out", root)
+		}
+		made, name, err := split.Of(set, root)
 		if err != nil {
-			return dataset.Parts{}, err
+			return Loaded{}, err
 		}
-		return split.Parts(set, c.Rotations)
+		parts, err := made.Parts(set, c.Rotations)
+		return Loaded{parts, name}, err
 	}}, err
 }
 
@@ -140,20 +152,29 @@ func findFolder(root, given string) (string, error) {
 }
 
 func splits() []Part[Split] {
+	shares := shareSplitConfig{Train: .6, Val: .2}
 	return []Part[Split]{
-		{kindShare, "shares of the classes, shuffled", "", Config(shareSplitConfig{Train: .6, Val: .2}, func(c *shareSplitConfig) (Split, error) {
-			rest := float64(int((1-c.Train-c.Val)*1000+.5)) / 1000 // without what binary fractions add
-			return Split{fmt.Sprintf("%g/%g/%g of the classes, seed %d", c.Train, c.Val, rest, c.Seed), func(set dataset.Set, _ string) (dataset.Split, error) {
-				return dataset.ShareSplit(set, c.Train, c.Val, c.Seed)
+		{kindFolders, "the folders train, val and test below the root where all are so named; else shares", "", Config(shares, func(c *shareSplitConfig) (Split, error) {
+			split := c.split()
+			return Split{split.Name, func(set dataset.Set, root string) (dataset.Split, string, error) {
+				if own, ok := dataset.FolderSplit(set); ok {
+					return own, "its folders", nil
+				}
+				return split.Of(set, root)
 			}}, nil
 		})},
+		{kindShare, "shares of the classes, shuffled", "", Config(shares, func(c *shareSplitConfig) (Split, error) { return c.split(), nil })},
 		{"lists", "three files that list classes", "", Config(listSplitConfig{}, func(c *listSplitConfig) (Split, error) {
-			return Split{fmt.Sprintf("lists %s, %s, %s", c.Train, c.Val, c.Test), func(_ dataset.Set, root string) (dataset.Split, error) {
-				return dataset.ListSplit(below(root, c.Train), below(root, c.Val), below(root, c.Test))
+			return Split{fmt.Sprintf("lists %s, %s, %s", c.Train, c.Val, c.Test), func(_ dataset.Set, root string) (dataset.Split, string, error) {
+				s, err := dataset.ListSplit(below(root, c.Train), below(root, c.Val), below(root, c.Test))
+				return s, "", err
 			}}, nil
 		})},
 		{"csv", "a file with the columns class and split", "", Config(csvSplitConfig{}, func(c *csvSplitConfig) (Split, error) {
-			return Split{c.File, func(_ dataset.Set, root string) (dataset.Split, error) { return dataset.CSVSplit(below(root, c.File)) }}, nil
+			return Split{c.File, func(_ dataset.Set, root string) (dataset.Split, string, error) {
+				s, err := dataset.CSVSplit(below(root, c.File))
+				return s, "", err
+			}}, nil
 		})},
 	}
 }
@@ -170,6 +191,15 @@ func (c *shareSplitConfig) Validate() error {
 		return schema.At("val", fmt.Errorf("train and val are %g of the classes together, and there are no more than all", c.Train+c.Val))
 	}
 	return nil
+}
+
+func (c *shareSplitConfig) split() Split {
+	rest := float64(int((1-c.Train-c.Val)*1000+.5)) / 1000 // without what binary fractions add
+	name := fmt.Sprintf("%g/%g/%g of the classes, seed %d", c.Train, c.Val, rest, c.Seed)
+	return Split{name, func(set dataset.Set, _ string) (dataset.Split, string, error) {
+		s, err := dataset.ShareSplit(set, c.Train, c.Val, c.Seed)
+		return s, "", err
+	}}
 }
 
 type listSplitConfig struct {

@@ -60,6 +60,7 @@ const (
 	kindCosine            = "cosine"
 	kindDNC               = "dnc"
 	kindKeyValue          = "keyvalue"
+	kindFolders           = "folders"
 	kindLinear            = "linear"
 	kindLRUA              = "lrua"
 	kindLSTM              = "lstm"
