@@ -34,6 +34,7 @@ run: build ## train the quick-start experiments and print their table
 
 test: setup ## run all tests
 	@$(env) $(announce) go test -timeout 20m ./...
+	@$(env) cd examples/extend; go vet ./... && go test ./...
 
 # The detector keeps bindings and C++ apart from the ordinary ones: they are compiled once more, in 5 to 10 minutes.
 race: setup ## run the concurrent tests under the race detector
