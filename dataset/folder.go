@@ -95,7 +95,8 @@ func (o ImageOptions) paper() color.Color {
 	return color.White
 }
 
-// ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1.
+// ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1. The EXIF orientation of a photograph is
+// applied.
 func ReadImage(file string, o ImageOptions) ([]float32, error) {
 	o, err := o.filled()
 	if err != nil {
@@ -178,7 +179,7 @@ func openImage(file string) (image.Image, error) {
 	if info, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("dataset: %s is no file", file)
+		return nil, fmt.Errorf("dataset: %s is not a regular file", file)
 	} else if info.Size() > maxPictureBytes {
 		return nil, fmt.Errorf("dataset: %s has %d bytes, and an image may have %d", file, info.Size(), maxPictureBytes)
 	}
@@ -200,6 +201,9 @@ func openImage(file string) (image.Image, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %s is not a whole image: %w; save it again or remove it", file, noEOF(err))
+	}
+	if n := orientation(b); n != 1 {
+		img = oriented{img, n}
 	}
 	return img, nil
 }

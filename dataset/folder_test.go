@@ -175,7 +175,7 @@ func TestFolderMistakes(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 	_, err = ReadImage(root, ImageOptions{})
-	assert.ErrorContains(t, err, "is no file")
+	assert.ErrorContains(t, err, "is not a regular file")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = LoadFolder(ctx, root, ImageOptions{})

@@ -92,7 +92,7 @@ func (f *Folder) Checksum() string { return f.checksum }
 // LoadFolder reads a folder that has a folder of PNG and JPEG images for each class, of any size, grey or colour; folders of
 // classes may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are followed, the root included;
 // a link to a folder that it lies in is left out. Files of other formats, hidden files, files that operating systems make, and
-// empty folders are left out and counted. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
+// empty folders are left out and counted. The EXIF orientation of an image is applied. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
 // does, and inverted where needed so that ink is 1. The error names the file or folder that is wrong, and wraps that of ctx
 // when ctx ends first.
 func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
