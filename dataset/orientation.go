@@ -7,7 +7,7 @@ import (
 	"image/color"
 )
 
-// orientation reads the tag Orientation of the EXIF data of a JPEG or PNG file: 1 to 8 as in the TIFF 6.0 specification, and 1
+// orientation reads the tag Orientation of a TIFF file, or of the EXIF data of a JPEG, PNG or WebP file: 1 to 8 as in the TIFF 6.0 specification, and 1
 // where there is none or it cannot be read.
 func orientation(file []byte) int {
 	if bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")) {
@@ -16,7 +16,10 @@ func orientation(file []byte) int {
 	if bytes.HasPrefix(file, []byte{0xff, 0xd8}) {
 		return tiffOrientation(jpegEXIF(file[2:]))
 	}
-	return 1
+	if len(file) >= 12 && string(file[:4]) == "RIFF" && string(file[8:12]) == "WEBP" {
+		return tiffOrientation(webpEXIF(file[12:]))
+	}
+	return tiffOrientation(file)
 }
 
 // jpegEXIF finds the EXIF data among the segments before the image data.
@@ -50,6 +53,21 @@ func pngEXIF(b []byte) []byte {
 			return b[8 : 8+n]
 		}
 		b = b[12+n:]
+	}
+	return nil
+}
+
+// webpEXIF finds the chunk EXIF.
+func webpEXIF(b []byte) []byte {
+	for len(b) >= 8 {
+		n := uint64(binary.LittleEndian.Uint32(b[4:]))
+		if uint64(len(b)) < 8+n {
+			return nil
+		}
+		if string(b[:4]) == "EXIF" {
+			return bytes.TrimPrefix(b[8:8+n], []byte("Exif\x00\x00"))
+		}
+		b = b[min(uint64(len(b)), 8+n+n%2):] // chunks are padded to even sizes
 	}
 	return nil
 }

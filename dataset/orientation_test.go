@@ -64,6 +64,17 @@ func TestOrientationIsHonoured(t *testing.T) {
 	}
 }
 
+func TestOrientationOfTIFFAndWebP(t *testing.T) {
+	data := exif(binary.LittleEndian, 6)
+	assert.Equal(t, 6, orientation(data))
+	for _, prefix := range []string{"", "Exif\x00\x00"} {
+		body := append([]byte(prefix), data...)
+		file := slices.Concat([]byte("RIFF\x00\x00\x00\x00WEBPVP8X\x03\x00\x00\x00abc\x00EXIF"), binary.LittleEndian.AppendUint32(nil, uint32(len(body))), body)
+		assert.Equal(t, 6, orientation(file))
+	}
+	assert.Equal(t, 1, orientation([]byte("RIFF\x00\x00\x00\x00WEBPVP8X\x03\x00\x00\x00abc")))
+}
+
 // Whatever the bytes, an orientation comes out.
 func FuzzOrientation(f *testing.F) {
 	f.Add(jpegWith([]byte{0xff, 0xd8, 0xff, 0xda, 0, 2}, exif(binary.LittleEndian, 6)))
