@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/jpeg" // the formats that an image folder is read in
+	_ "image/gif" // the formats that an image folder is read in
+	_ "image/jpeg"
 	_ "image/png"
 	"os"
 	"slices"
 
+	_ "golang.org/x/image/bmp"
 	"golang.org/x/image/draw"
+	_ "golang.org/x/image/tiff"
+	_ "golang.org/x/image/webp"
 )
 
 // NameImages is the kind of a folder of images, which an experiment file names by its root.
@@ -95,7 +99,8 @@ func (o ImageOptions) paper() color.Color {
 	return color.White
 }
 
-// ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1.
+// ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1. The EXIF orientation of a photograph is
+// applied, and of an animated GIF the first frame is read.
 func ReadImage(file string, o ImageOptions) ([]float32, error) {
 	o, err := o.filled()
 	if err != nil {
@@ -178,7 +183,7 @@ func openImage(file string) (image.Image, error) {
 	if info, err := os.Stat(file); err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("dataset: %s is no file", file)
+		return nil, fmt.Errorf("dataset: %s is not a regular file", file)
 	} else if info.Size() > maxPictureBytes {
 		return nil, fmt.Errorf("dataset: %s has %d bytes, and an image may have %d", file, info.Size(), maxPictureBytes)
 	}
@@ -196,10 +201,13 @@ func openImage(file string) (image.Image, error) {
 		img, _, err = image.Decode(bytes.NewReader(b))
 	}
 	if errors.Is(err, image.ErrFormat) {
-		return nil, fmt.Errorf("dataset: %s is neither a PNG nor a JPEG image, whatever its name says: convert it or remove it", file)
+		return nil, fmt.Errorf("dataset: %s is not a %s image, whatever its name says: convert it or remove it", file, ImageFormats)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %s is not a whole image: %w; save it again or remove it", file, noEOF(err))
+	}
+	if n := orientation(b); n != 1 {
+		img = oriented{img, n}
 	}
 	return img, nil
 }

@@ -3,9 +3,11 @@ package dataset
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"image"
 	"image/color"
+	"image/gif"
 	"image/jpeg"
 	"image/png"
 	"os"
@@ -15,6 +17,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/draw"
+	"golang.org/x/image/tiff"
 )
 
 // painted is an image as a file holds it.
@@ -140,6 +145,39 @@ func TestFolderOfAnySizeAndKind(t *testing.T) {
 	}
 }
 
+// Every format gives the same image, whichever extension it has; of a GIF the first frame is read.
+func TestFolderFormats(t *testing.T) {
+	const side = 16
+	at := func(x, _ int) color.Color {
+		if x < side/2 {
+			return color.Black
+		}
+		return color.White
+	}
+	asGIF := func(b *bytes.Buffer, img image.Image) error {
+		palette := color.Palette{color.Black, color.White}
+		first, second := image.NewPaletted(img.Bounds(), palette), image.NewPaletted(img.Bounds(), palette)
+		draw.Draw(first, first.Bounds(), img, image.Point{}, draw.Src)
+		return gif.EncodeAll(b, &gif.GIF{Image: []*image.Paletted{first, second}, Delay: []int{1, 1}})
+	}
+	asBMP := func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }
+	asTIFF := func(b *bytes.Buffer, img image.Image) error { return tiff.Encode(b, img, nil) }
+	root := t.TempDir()
+	webp, err := base64.StdEncoding.DecodeString("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==") // of one pixel
+	require.NoError(t, err)
+	unpack(t, root, map[string][]byte{
+		"a/1.png": painted(t, side, side, asPNG, at), "a/2.gif": painted(t, side, side, asGIF, at), "a/3.bmp": painted(t, side, side, asBMP, at),
+		"a/4.TIF": painted(t, side, side, asTIFF, at), "a/5.tiff": painted(t, side, side, asTIFF, at), "b/1.webp": webp,
+	})
+	f, err := LoadFolder(t.Context(), root, ImageOptions{Height: 8, Width: 8})
+	require.NoError(t, err)
+	assert.Equal(t, []int{0, 5, 6}, f.start)
+	for i := range 5 {
+		assert.Equal(t, f.pixels[:64], f.pixels[64*i:64*i+64], f.Files[i])
+	}
+	assert.Equal(t, []byte{255, 255, 255}, f.pixels[:3])
+}
+
 func TestFolderMistakes(t *testing.T) {
 	good := drawing(20, 20, func(x, _ int) bool { return x < 5 })
 	huge := bytes.Clone(good)
@@ -148,13 +186,14 @@ func TestFolderMistakes(t *testing.T) {
 		files map[string][]byte
 		want  string
 	}{
-		{nil, "is empty: it needs a folder of PNG or JPEG images for each class"},
+		{nil, "is empty: it needs a folder of PNG, JPEG, WebP, GIF, BMP or TIFF images for each class"},
 		{map[string][]byte{"a/1.png": good, "loose.png": good}, "loose.png lies in no class: put it in a folder of"},
-		{map[string][]byte{"a/1.png": good, "b/notes.txt": nil}, "class b has no images: put PNG or JPEG files in"},
+		{map[string][]byte{"a/1.png": good, "b/notes.txt": nil}, "class b has no images: put PNG, JPEG, WebP, GIF, BMP or TIFF files in"},
 		{map[string][]byte{"x/a/1.png": good, "x/b/notes.txt": nil}, "class x/b has no images"},
 		{map[string][]byte{"a/1.png": good, "a/2.png": good[:len(good)-20]}, "2.png is not a whole image: "},
-		{map[string][]byte{"a/1.png": []byte("GIF89a")}, "1.png is neither a PNG nor a JPEG image, whatever its name says"},
-		{map[string][]byte{"a/1.jpg": nil}, "1.jpg is neither a PNG nor a JPEG image"},
+		{map[string][]byte{"a/1.png": []byte("text")}, "1.png is not a PNG, JPEG, WebP, GIF, BMP or TIFF image, whatever its name says"},
+		{map[string][]byte{"a/1.gif": []byte("GIF89a")}, "1.gif is not a whole image"},
+		{map[string][]byte{"a/1.jpg": nil}, "1.jpg is not a PNG, JPEG"},
 		{map[string][]byte{"a/1.png": huge}, "1.png is not a whole image"},
 	} {
 		root := t.TempDir()
@@ -175,7 +214,7 @@ func TestFolderMistakes(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 	_, err = ReadImage(root, ImageOptions{})
-	assert.ErrorContains(t, err, "is no file")
+	assert.ErrorContains(t, err, "is not a regular file")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = LoadFolder(ctx, root, ImageOptions{})

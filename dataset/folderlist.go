@@ -89,10 +89,10 @@ func (f *Folder) Describe() string {
 // cover the contents of the files, nor what is left out, nor where the root lies.
 func (f *Folder) Checksum() string { return f.checksum }
 
-// LoadFolder reads a folder that has a folder of PNG and JPEG images for each class, of any size, grey or colour; folders of
+// LoadFolder reads a folder that has a folder of images for each class, of any of ImageFormats and any size, grey or colour; folders of
 // classes may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are followed, the root included;
 // a link to a folder that it lies in is left out. Files of other formats, hidden files, files that operating systems make, and
-// empty folders are left out and counted. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
+// empty folders are left out and counted. The EXIF orientation of an image is applied. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
 // does, and inverted where needed so that ink is 1. The error names the file or folder that is wrong, and wraps that of ctx
 // when ctx ends first.
 func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
@@ -143,9 +143,12 @@ type listing struct {
 	checksum string
 }
 
-// IsImage says whether the extension of a file is that of a PNG or JPEG image.
+// ImageFormats are the formats that images are read in, as messages list them.
+const ImageFormats = "PNG, JPEG, WebP, GIF, BMP or TIFF"
+
+// IsImage says whether the extension of a file is that of one of ImageFormats.
 func IsImage(name string) bool {
-	return slices.Contains([]string{".png", ".jpg", ".jpeg"}, strings.ToLower(path.Ext(name)))
+	return slices.Contains([]string{".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}, strings.ToLower(path.Ext(name)))
 }
 
 // systemNames are files and folders that operating systems and storage devices make, in lower case.
@@ -252,7 +255,7 @@ func (l *listing) collect(root string, folders map[string]*folderEntry) error {
 			same[real] = name
 		case f.parent || name == ".":
 		case f.others > 0:
-			return fmt.Errorf("dataset: class %s has no images: put PNG or JPEG files in %s, or remove it", name, f.path)
+			return fmt.Errorf("dataset: class %s has no images: put %s files in %s, or remove it", name, ImageFormats, f.path)
 		default:
 			l.left.Empty++
 		}
@@ -262,7 +265,7 @@ func (l *listing) collect(root string, folders map[string]*folderEntry) error {
 		if left := l.left.String(); left != "" {
 			text = "; left out: " + left
 		}
-		return fmt.Errorf("dataset: %s is empty: it needs a folder of PNG or JPEG images for each class%s", root, text)
+		return fmt.Errorf("dataset: %s is empty: it needs a folder of %s images for each class%s", root, ImageFormats, text)
 	}
 	return nil
 }

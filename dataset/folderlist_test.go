@@ -108,7 +108,7 @@ func TestFolderCountsWhatIsLeftOut(t *testing.T) {
 	assert.Equal(t, LeftOut{Formats: map[string]int{".heic": 2, ".txt": 1, "": 1}, Hidden: 2, System: 4, Empty: 3}, f.Left)
 	assert.Equal(t, "2 classes, 3 images; left out: 4 files of other formats (.heic, .txt, no extension), 2 hidden files and folders, 4 system files and folders, 3 empty folders", f.Describe())
 	assert.Equal(t, "1 class, 1 image", load(t, folderOf(t, "a/1.png")).Describe())
-	assert.Equal(t, "1 file of another format (.gif)", LeftOut{Formats: map[string]int{".gif": 1}}.String())
+	assert.Equal(t, "1 file of another format (.avif)", LeftOut{Formats: map[string]int{".avif": 1}}.String())
 }
 
 func TestFolderChecksum(t *testing.T) {
