@@ -91,7 +91,7 @@ func (c *omniglotConfig) plan() (Images, error) {
 }
 
 type folderConfig struct {
-	Root      string           `yaml:"root" required:"true" minlen:"1" doc:"a folder with a folder of images for each class; relative to the working directory, or to where data sets are looked for"`
+	Root      string           `yaml:"root" required:"true" minlen:"1" doc:"a folder with a folder of images for each class (PNG, JPEG, WebP, GIF, BMP, TIFF); relative to the working directory, or to where data sets are looked for"`
 	Size      int              `yaml:"size" min:"8" max:"1024" doc:"side in pixels that images are brought to"`
 	Colour    bool             `yaml:"colour" doc:"three channels instead of one"`
 	Ink       dataset.Ink      `yaml:"ink" enum:"dark,light" doc:"which values are 1 to the network: dark strokes on light paper, or light ones (also for photographs)"`
