@@ -1,7 +1,7 @@
 // Package dataset holds the labelled images that Engram learns from, and where they come from.
 //
-// A Set is a number of classes with some images each. There are four: Omniglot, read from its author's archives; Folder, a
-// folder of image files a class; the built-in Strokes, drawn by a programme, which need no file; and Images, which is any set
+// A Set is a number of classes with some images each. There are four: Omniglot, read from its author's archives; Folder, with
+// a folder of image files for each class; the built-in Strokes, drawn by a program, which need no file; and Images, which is any set
 // held in memory. Select, Split.Parts and Turn make sets of sets: a share of the classes, or every class in four rotations.
 // All of these hold bytes, and Bytes reads them as such. Package episode draws few-shot episodes from a Set.
 package dataset
