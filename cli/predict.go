@@ -22,13 +22,13 @@ func newPredict(tool *experiments.Tool) *cobra.Command {
 		Use:   "predict --run RUN --support DIR --query FILE...",
 		Short: "Classify images of your own by a few labelled ones",
 		Long: `Predict tells the classes of images with the model of a few-shot run. DIR has a folder for each class, named after it,
-with one or more PNG or JPEG images of any size; classes may be new to the network and need not have equally many images.
-A query is an image or a folder of images. One line a query goes to standard output: its file, its class and the class's
-probability, separated by tabs; --top N gives the N likeliest classes, a line each, and --json everything.
+with one or more images of any size and of the usual formats; classes may be new to the network and may differ in size.
+A query is an image or a folder of images. One line per query goes to standard output: its file, its class and the class's
+probability, separated by tabs; --top N gives the N most likely classes, one per line, and --json everything.
 
 Images are brought to what the network was trained on: its size (padded to a square, see --fit), grey or colour, and its
 ink. Networks that learned Omniglot or strokes see ink as 1 and paper as 0, so images are taken for dark on light and
-turned round; drawings that are light on dark need --ink light.`,
+inverted; drawings that are light on dark need --ink light.`,
 		Example: `  engram predict --run runs/protonet-omniglot/20260101-120000 --support letters --query unknown.png
   engram predict --run runs/mine --support letters --query *.png --top 3
   engram predict --run runs/mine --support letters --query inbox --json | jq -r '.[] | select(.probability < 0.5).file'`,
@@ -88,7 +88,7 @@ turned round; drawings that are light on dark need --ink light.`,
 	flags.StringVar(&ink, "ink", "", "what is ink: dark or light (default: as the run's images)")
 	flags.StringVar(&fit, "fit", "", "how images become square: pad, crop or stretch (default: as the run's images)")
 	flags.StringVar(&o.Norm, "norm", "", "batch norm: inductive or transductive (default: as the run validates)")
-	flags.IntVar(&top, "top", 1, "likeliest classes to print for each query")
+	flags.IntVar(&top, "top", 1, "most likely classes to print for each query")
 	flags.BoolVar(&asJSON, "json", false, "print JSON, with the probability of every class")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "print no notes")
 	return cmd

@@ -76,7 +76,7 @@ func TestPredict(t *testing.T) {
 		{[]string{"--run", dir, "--support", letters + "query", "--query", a}, exitFailure, "lies in no class"},
 		{[]string{"--run", dir, "--support", lone, "--query", a}, exitFailure, "has one class, A: add folders of other classes"},
 		{[]string{"--run", dir, "--support", support, "--query", broken, "none.png"}, exitFailure, "save it again or remove it\ndataset: stat none.png: no such file"},
-		{[]string{"--run", dir, "--support", support, "--query", support}, exitFailure, "holds no PNG or JPEG images"},
+		{[]string{"--run", dir, "--support", support, "--query", support}, exitFailure, "holds no PNG, JPEG, WebP, GIF, BMP or TIFF images"},
 	} {
 		code, out, stderr := engram(t.Context(), append([]string{"predict"}, c.args...))
 		assert.Equal(t, c.code, code, "%v: %s", c.args, stderr)

@@ -180,7 +180,7 @@ func readPredicted(ctx context.Context, o PredictOptions, image dataset.ImageOpt
 			}
 		}
 		if err == nil && len(files) == before {
-			err = fmt.Errorf("%s holds no PNG or JPEG images", q)
+			err = fmt.Errorf("%s holds no %s images", q, dataset.ImageFormats)
 		}
 		errs = append(errs, err)
 	}

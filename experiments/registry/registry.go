@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/schema"
 )
 
@@ -60,7 +61,7 @@ const (
 	kindCosine            = "cosine"
 	kindDNC               = "dnc"
 	kindKeyValue          = "keyvalue"
-	kindFolders           = "folders"
+	kindFolders           = dataset.SplitFolders
 	kindLinear            = "linear"
 	kindLRUA              = "lrua"
 	kindLSTM              = "lstm"
