@@ -36,7 +36,9 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 	for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
 		net, ps := build()
 		twin, theirs := build()
-		before := net.LogProbs(&nn.Pass{Norm: norm}, task).Floats()
+		logp := net.LogProbs(&nn.Pass{Norm: norm}, task)
+		assert.False(t, logp.RequiresGrad(), "an evaluation records nothing")
+		before := logp.Floats()
 		var tuned *nn.Pass
 		tensor.NoGrad(func() { tuned = fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 3, rate) }) // as an evaluation calls it
 
