@@ -2,6 +2,7 @@ package fewshot_test
 
 import (
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -47,6 +48,31 @@ func TestEachTaskIsTakenInOrder(t *testing.T) {
 		assert.Equal(t, before, tensor.Live())
 		assert.LessOrEqual(t, most, int64(110*max(1, min(workers, tasks))))
 	}
+}
+
+// The workers compute for a goroutine that has its scope already: they do not wait for those of others, which may wait for
+// their own workers.
+func TestEachWorksWhileAllScopesAreHeld(t *testing.T) {
+	b := batch(t, episode.Spec{Way: 3, Shot: 2, Query: 1}, 4)
+	var held, others sync.WaitGroup
+	leave := make(chan struct{})
+	held.Add(tensor.MaxScopes - 1)
+	for range tensor.MaxScopes - 1 {
+		others.Go(func() {
+			defer tensor.Enter().Leave()
+			held.Done()
+			<-leave
+		})
+	}
+	held.Wait()
+	testkit.Enter(t) // the last place
+	taken := 0
+	fewshot.Each(fewshot.NewTask(b, tensor.CPU), 3, func(_ int64, own *fewshot.Task) []*tensor.Tensor {
+		return []*tensor.Tensor{own.Support.Sum()}
+	}, func(int64, []*tensor.Tensor) { taken++ })
+	assert.Equal(t, 4, taken)
+	close(leave)
+	others.Wait()
 }
 
 func TestPanicOfATaskIsTheCallers(t *testing.T) {

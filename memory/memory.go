@@ -5,6 +5,9 @@
 // step by step. [KeyValue], [Prototype] and [Bounded], which writes as NTM, LRUA or DNC do, are [Associative]: they hold
 // keys with their values and answer queries, once or in several [Hops]. What they are made of, from content addressing to
 // temporal links, are functions of their own.
+//
+// A service keeps a state between requests with [Own], saves it with [nn.Save] and loads it with [Restorer]; see the example
+// Service. A wrong state, shape or setting panics with a [*tensor.Error], which [tensor.Do] returns.
 package memory
 
 import (
@@ -15,7 +18,8 @@ import (
 
 // State is what has been written to a memory, for a batch of independent tasks.
 type State interface {
-	// Tensors returns the state's tensors under stable names, to keep, plot or count.
+	// Tensors returns the state's tensors under stable names, to keep, plot, count or save: [nn.Save] writes them, and a
+	// [Restorer] makes the state of them again.
 	Tensors() []nn.Named
 }
 

@@ -391,3 +391,39 @@ func FuzzOpen(f *testing.F) {
 		_ = opt.Load(s)
 	})
 }
+
+func TestTensorsOfAStateFile(t *testing.T) {
+	testkit.Enter(t)
+	want := []nn.Named{
+		{Name: "a.bits", Tensor: tensor.New([]bool{true, false}, 2)},
+		{Name: "a.half", Tensor: tensor.New([]float32{1, -2, .5}, 3, 1).To(tensor.BFloat16)},
+		{Name: "a.many", Tensor: tensor.New([]int64{1, 2, 3, 4}, 2, 2)},
+		{Name: "a.none", Tensor: tensor.New([]float64{}, 0, 4)},
+		{Name: "a.one", Tensor: tensor.Scalar(7)},
+		{Name: "b", Tensor: tensor.New([]uint8{255}, 1)},
+	}
+	path := filepath.Join(t.TempDir(), "state.safetensors")
+	require.NoError(t, nn.Save(path, []nn.Named{want[5], want[3], want[1], want[0], want[2], want[4]}, nil))
+	file, err := nn.Open(path)
+	require.NoError(t, err)
+	for prefix, want := range map[string][]nn.Named{"": want, "a.": want[:5], "c": nil} {
+		got, err := file.Sub(prefix).Tensors(tensor.CPU)
+		require.NoError(t, err)
+		require.Len(t, got, len(want))
+		for i, w := range want {
+			assert.Equal(t, w.Name, prefix+got[i].Name)
+			assert.Equal(t, w.Tensor.DType(), got[i].Tensor.DType())
+			assert.Equal(t, w.Tensor.Shape(), got[i].Tensor.Shape())
+			assert.Equal(t, w.Tensor.Bytes(), got[i].Tensor.Bytes())
+		}
+	}
+}
+
+func TestTensorsOfAStateFileNeedAScope(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.safetensors")
+	require.NoError(t, tensor.Do(func() error { return nn.Save(path, []nn.Named{{Name: "x", Tensor: tensor.Ones(1)}}, nil) }))
+	file, err := nn.Open(path)
+	require.NoError(t, err)
+	_, err = file.Tensors(tensor.CPU)
+	assert.ErrorContains(t, err, "no scope is open on this goroutine")
+}

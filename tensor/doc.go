@@ -24,5 +24,14 @@
 // # Threads
 //
 // LibTorch's gradient mode and error slot belong to an operating-system thread, so an open scope ties its goroutine to
-// one. A tensor may be read from several goroutines; each of them opens a scope of its own.
+// one. A tensor may be read from several goroutines; each of them opens a scope of its own. At most [MaxScopes] goroutines
+// hold scopes at once and further ones wait, with [DoContext] no longer than a context lasts. What a scope costs is said at
+// [Do].
+//
+// # Gradients
+//
+// An operation is recorded for [Grad] where an operand needs a gradient: one that [Tensor.RequireGrad] marked, or a result of
+// such. A tensor that was recorded keeps all that it was computed from until it is freed, which [Live] does not count. A
+// network's parameters are marked, but a pass that does not train takes them for constants, so that an evaluation records
+// nothing; [WithGrad] around it records all the same, and inside [NoGrad] nothing is recorded at all.
 package tensor

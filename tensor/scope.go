@@ -64,7 +64,8 @@ const maxSpare = 1 << 12
 
 var live atomic.Int64
 
-// Live returns the number of tensors that have not been freed, over all scopes and owners.
+// Live returns the number of tensors that have not been freed, over all scopes and owners. What only the record for a
+// gradient holds is not among them.
 func Live() int64 { return live.Load() }
 
 // A Scope owns the tensors that are made while it is the innermost one of its goroutine.
@@ -185,12 +186,12 @@ func current(op string) *Scope {
 
 // Do runs f in a scope of its own and returns f's error, or the [*Error] that an operation of f panicked with.
 //
-// Entering and leaving a scope takes about a microsecond. While a goroutine holds a scope it occupies a thread of the
-// operating system, and where an operation computes on several threads ([SetThreads]), it has a team of them. At most
-// [MaxScopes] goroutines hold scopes at once; further ones wait in Do without a thread. A goroutine that holds a scope and
-// waits for other goroutines to enter theirs may therefore wait forever where MaxScopes of them do so: let the others
-// enter with [Scope.Beside], or bound the wait with [DoContext]. More goroutines than processor cores do not compute
-// faster, so a service does well to admit fewer than MaxScopes.
+// Entering and leaving a scope takes less than a microsecond. While a goroutine holds a scope it occupies a thread of
+// the operating system, some 250 kB of memory, and where an operation computes on several threads ([SetThreads]), a
+// team of them. At most [MaxScopes] goroutines hold scopes at once; further ones wait in Do without a thread. A
+// goroutine that holds a scope and waits for other goroutines to enter theirs may therefore wait forever where
+// MaxScopes of them do so: let the others enter with [Scope.Beside], or bound the wait with [DoContext]. More
+// goroutines than processor cores do not compute faster, so a service does well to admit fewer than MaxScopes.
 func Do(f func() error) error { return DoContext(context.Background(), f) }
 
 // DoContext is [Do] with a limit to the wait: where ctx ends before f begins it returns an error that wraps the context's,
