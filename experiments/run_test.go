@@ -347,7 +347,7 @@ func TestTestOnValidationClasses(t *testing.T) {
 	assert.ErrorContains(t, err, "test.1, 2-way 1-shot of validation classes: the split")
 	assert.ErrorContains(t, err, "has no classes for validation")
 	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: protonet\ndataset: {kind: omniglot, split: lake}\ntest:\n  - {kind: lake-runs, classes: validation}\n"))
-	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: Lake's runs have characters of their own")
+	assert.ErrorContains(t, err, "x.yaml:5: test.0.classes: the characters of Lake's runs are their own")
 }
 
 func TestTestOnADataSetThatIsNotHere(t *testing.T) {

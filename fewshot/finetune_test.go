@@ -35,15 +35,10 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 	const rate = .03
 	for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
 		net, ps := build()
-<<<<<<< HEAD
 		reference, theirs := build()
-		before := net.LogProbs(&nn.Pass{Norm: norm}, task).Floats()
-=======
-		twin, theirs := build()
 		logp := net.LogProbs(&nn.Pass{Norm: norm}, task)
 		assert.False(t, logp.RequiresGrad(), "an evaluation records nothing")
 		before := logp.Floats()
->>>>>>> h-scopes2
 		var tuned *nn.Pass
 		tensor.NoGrad(func() { tuned = fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 3, rate) }) // as an evaluation calls it
 

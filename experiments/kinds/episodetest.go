@@ -89,7 +89,7 @@ func (t episodeTest) String() string {
 // Validate implements [schema.Validator].
 func (t episodeTest) Validate() error {
 	if t.Kind == testLakeRuns && t.Classes == classesOfValidation {
-		return schema.At("classes", errors.New("Lake's runs have characters of their own, and none for validation; leave it out"))
+		return schema.At("classes", errors.New("the characters of Lake's runs are their own, and none are for validation; leave it out"))
 	}
 	if t.Kind != testEpisodes {
 		if t.FineTune.Steps > 0 {
