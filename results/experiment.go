@@ -126,6 +126,10 @@ func flatten(into map[string]string, key string, value any) {
 			}
 			flatten(into, k, v)
 		}
+	case []any:
+		for i, v := range value {
+			flatten(into, fmt.Sprintf("%s.%d", key, i), v)
+		}
 	case nil:
 	default:
 		into[key] = digits(value)

@@ -52,8 +52,8 @@ type Metric struct {
 // Comparison are the keys of a memory that compares queries with keys. A memory's configuration embeds it; the network that the
 // memory plugs into gives the defaults.
 type Comparison struct {
-	Metric schema.Section `yaml:"metric" family:"metric" doc:"how keys and queries are compared"`
-	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax"`
+	Metric schema.Section `yaml:"metric" family:"metric" doc:"how keys and queries are compared; the network gives the default"`
+	Scale  float64        `yaml:"scale" above:"0" doc:"multiplies the scores before the softmax; the network gives the default"`
 }
 
 // Comparisons are the defaults that a network has for the memory that plugs into it.
