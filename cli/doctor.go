@@ -127,7 +127,7 @@ func diagnose(data string) *report {
 	r := &report{OK: true, Version: readVersion(), Advice: []advice{}}
 	r.LibTorch = libTorch{Version: tensor.Version(), File: mapped("/proc/self/maps", "libtorch_cpu")}
 	if err := compute(); err != nil {
-		r.advise("error", "LibTorch", err.Error(), "build anew: make clean setup build")
+		r.advise("error", "LibTorch", err.Error(), "build again: make clean setup build")
 	} else {
 		r.LibTorch.Works = true
 	}

@@ -143,7 +143,7 @@ func newResume(tool *experiments.Tool) *cobra.Command {
 		Short: "Continue a run that was interrupted",
 		Long: `Resume takes a run folder and ends with the result that the run would have had without the interruption.
 
-With --set it changes the tests of a run whose training has ended (test, stream, threads and device), makes them anew on the
+With --set it changes the tests of a run whose training has ended (test, stream, threads and device), makes them again on the
 trained model, and replaces the configuration and the result: for a test that could not be made, or was not the one meant.`,
 		Example: `  engram resume runs/mine/20260101-120000
   engram resume runs/mine/20260101-120000 --set test.0.query=5`,

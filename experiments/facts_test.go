@@ -81,6 +81,31 @@ func TestARunsFactsAreFixedWhenItStarts(t *testing.T) {
 	assert.Contains(t, string(text), "precision: "+precision)
 }
 
+// A run of a sweep settles them where it starts, and the sweep knows it again.
+func TestASweepsRunSettlesWhereItStarts(t *testing.T) {
+	dir := t.TempDir()
+	read := func() *experiments.Config {
+		return config(t, "network={kind: protonet, encoder: {kind: conv4, filters: 8, precision: auto}}", "device=auto")
+	}
+	text := func() string {
+		text, err := os.ReadFile(filepath.Join(dir, "config.yaml"))
+		require.NoError(t, err)
+		return string(text)
+	}
+	require.NoError(t, tool.Create(dir, read()))
+	assert.Contains(t, text(), "device: auto", "another machine may start it")
+	_, err := tool.Resume(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	assert.NotContains(t, text(), "auto")
+	assert.NoError(t, tool.Create(dir, read()))
+	assert.ErrorContains(t, tool.Create(dir, config(t)), "holds a run of another configuration")
+
+	dir = t.TempDir() // and one that was started by itself
+	_, err = tool.Run(t.Context(), read(), experiments.Options{Out: dir})
+	require.NoError(t, err)
+	assert.NoError(t, tool.Create(dir, read()))
+}
+
 // A figure of an untrained network names no training episodes, that of a stream what the network computes in.
 func TestFiguresSayWhatHappened(t *testing.T) {
 	r := run(t, t.TempDir(), tinyStream, "threads=1", "train.steps=0", "validation.episodes=0", "network={kind: protonet, encoder: {kind: conv4, filters: 8, precision: bf16}}")

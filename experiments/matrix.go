@@ -133,7 +133,7 @@ func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 		}
 		for _, b := range axes {
 			if within(b.Path, a.Path) {
-				errs = append(errs, a.Errorf("sets %s anew, which comes before it; put that one last", b.Path))
+				errs = append(errs, a.Errorf("replaces %s, which comes before it; put that one last", b.Path))
 			}
 		}
 		labels := map[string]bool{}

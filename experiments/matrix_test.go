@@ -131,7 +131,7 @@ func TestMistakesInRunsOfAMatrix(t *testing.T) {
 		"matrix:\n  network: [protonet, maml]\n  train.way: [5, 20]\n":    "x.yaml:8: network: test.0: 5-way, but maml has an output for each of the 20 classes of train.way; make them the same (run network=maml,way=20)",
 		"matrix: {name: [a, b]}\n":                                        `x.yaml:7: matrix: name: is made of the file's name and the values of a run; leave it out`,
 		"matrix: {seed: [1, 1.0]}\n":                                      `x.yaml:7: seed: two values of the matrix are called 1; leave one out, or write it so that they differ`,
-		"matrix:\n  train.way: [5]\n  train: [{way: 5}]\n":                `x.yaml:9: matrix: train: sets train.way anew, which comes before it; put that one last`,
+		"matrix:\n  train.way: [5]\n  train: [{way: 5}]\n":                `x.yaml:9: matrix: train: replaces train.way, which comes before it; put that one last`,
 		"matrix: {seed: []}\n":                                            `x.yaml:7: matrix: seed: has no values (give some, or leave the key out)`,
 		"matrix: {seed: [1, 2]}\nmatrix: {seed: [3]}\n":                   `x.yaml:8: matrix: duplicate key "matrix", first given on line 7 (keep one)`,
 		"matrix: {train.way: [5, 6, 7, 1], train.shot: [1, 0]}\n":         `x.yaml:7: train.shot: must be at least 1, got 0 (runs with shot=0)`,

@@ -30,6 +30,7 @@ const (
 	folderPlots    = "plots"
 	fileScores     = "scores.json"   // of each test episode or sequence
 	fileImport     = "import.yaml"   // where a model that was not trained here came from
+	filePlanned    = "planned.yaml"  // the configuration that Create was given, before the run started
 	fileTraining   = "training.json" // how training ended, of a run whose training has
 	folderEvals    = "evals"         // results of further tests, a folder each
 )
@@ -104,19 +105,25 @@ func (r *run) begin() (unlock func(), err error) {
 		return nil, takenError{err}
 	}
 	if err = f.vacant(); err == nil {
-		var text []byte
-		if text, err = r.config.Encode(); err == nil {
-			err = nn.WriteFile(f.path(fileConfig), bytes.NewReader(text))
-		}
-		if err != nil {
-			err = fmt.Errorf("run folder: %w", err)
-		}
+		err = r.writeConfig()
 	}
 	if err != nil {
 		unlock()
 		return nil, err
 	}
 	return unlock, nil
+}
+
+// writeConfig writes the configuration as it is now.
+func (r *run) writeConfig() error {
+	text, err := r.config.Encode()
+	if err == nil {
+		err = nn.WriteFile(r.folder.path(fileConfig), bytes.NewReader(text))
+	}
+	if err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	return nil
 }
 
 // ConfigFile is the path of the configuration that the run was started with.

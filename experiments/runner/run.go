@@ -85,58 +85,80 @@ func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	return r.finish(ctx, false)
 }
 
-// Create makes the run folder of a run that is to be started later, by [Resume]. One that is there already is left as it is
-// where its configuration is the same, and refused where it is another.
+// Create makes the run folder of a run that is to be started later, by [Resume], perhaps on another machine. One that is there
+// already is left as it is where it was made or started with the same configuration, and refused where that is another.
 func Create(dir string, c *Config) error {
-	r := &run{config: c, folder: Folder(dir)}
-	device, err := tensor.ParseDevice(c.Device)
-	if err == nil {
-		err = r.settle(device)
-	}
-	if err != nil {
-		return err
-	}
+	f := Folder(dir)
 	want, err := c.Encode()
 	if err != nil {
 		return err
 	}
-	have, err := os.ReadFile(r.folder.path(fileConfig))
+	have, err := os.ReadFile(f.path(filePlanned))
+	if errors.Is(err, os.ErrNotExist) {
+		have, err = os.ReadFile(f.path(fileConfig))
+	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
+		r := &run{config: c, folder: f}
 		unlock, err := r.create()
-		if err == nil {
-			unlock()
+		if err != nil {
+			return err
 		}
-		return err
+		defer unlock()
+		if err := nn.WriteFile(f.path(filePlanned), bytes.NewReader(want)); err != nil {
+			return fmt.Errorf("run folder: %w", err)
+		}
+		return nil
 	case err != nil:
 		return fmt.Errorf("run folder: %w", err)
-	case !bytes.Equal(have, want):
-		return fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", dir)
+	case bytes.Equal(have, want):
+		return nil
 	}
-	return nil
+	// A run that was started by itself has settled what the file leaves to the machine.
+	device, err := tensor.ParseDevice(c.Device)
+	if err == nil {
+		err = (&run{config: c}).settle(device)
+	}
+	if err == nil {
+		want, err = c.Encode()
+	}
+	if err == nil && !bytes.Equal(have, want) {
+		err = fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", dir)
+	}
+	return err
 }
 
 // Resume continues a run from its last checkpoint, or from its beginning where it has none, and ends with the result that it
 // would have had uninterrupted. c is the configuration of the run folder.
 func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
-	o.Out = dir
-	o.fill(c.Name)
-	r, err := prepare(ctx, c, o)
-	if err != nil {
-		return nil, err
-	}
-	defer r.params.Free()
-	unlock, err := r.folder.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	return r.finish(ctx, r.folder.checkpoints() > 0)
+	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
+		started := r.folder.checkpoints() > 0
+		if !started { // of a folder that Create made: what was left to the machine is settled now
+			if err := r.writeConfig(); err != nil {
+				return nil, err
+			}
+		}
+		return r.finish(ctx, started)
+	})
 }
 
-// Retest makes the tests of a run folder whose training has ended anew, as c says, and replaces its configuration and its
+// Retest makes the tests of a run folder whose training has ended again, as c says, and replaces its configuration and its
 // result. Where training has not ended the error says so.
 func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
+	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
+		training, err := r.trained()
+		if err != nil {
+			return nil, err
+		}
+		if err := r.writeConfig(); err != nil {
+			return nil, err
+		}
+		return r.conclude(ctx, training)
+	})
+}
+
+// inFolder prepares the run of a folder, locks the folder, and does what is to be done with it.
+func inFolder(ctx context.Context, dir string, c *Config, o Options, do func(r *run) (*results.Result, error)) (*results.Result, error) {
 	o.Out = dir
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
@@ -149,18 +171,7 @@ func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 		return nil, err
 	}
 	defer unlock()
-	training, err := r.trained()
-	if err != nil {
-		return nil, err
-	}
-	text, err := c.Encode()
-	if err == nil {
-		err = nn.WriteFile(r.folder.path(fileConfig), bytes.NewReader(text))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("run folder: %w", err)
-	}
-	return r.conclude(ctx, training)
+	return do(r)
 }
 
 // Evaluate tests the model of a run folder as c says. The result has the figures; it is kept below the run folder under a name,

@@ -58,7 +58,7 @@ type Engine interface {
 	Run(ctx context.Context, runs []Run, watch Watcher) error
 }
 
-// finished tells whether a run has come to its end.
+// finished reports whether a run has ended.
 func (r Run) finished() (bool, error) {
 	_, err := os.Stat(filepath.Join(r.Folder, results.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
