@@ -30,10 +30,10 @@ func newProgress(w io.Writer) *progress {
 // Starting implements experiments.Reporter.
 func (p *progress) Starting(s experiments.Start) {
 	p.start, p.said, p.validation = s, time.Now(), ""
-	fmt.Fprintf(p.w, "%s: %d parameters, %d steps of %d %s at most, on %s with %d threads; run folder %s\n",
+	fmt.Fprintf(p.w, "%s: %d parameters, at most %d steps of %d %s, on %s with %d threads; run folder %s\n",
 		s.Name, s.Parameters, s.Steps, s.Batch, s.Measure.Of, s.Device, s.Threads, s.Folder)
 	if s.Done > 0 {
-		fmt.Fprintf(p.w, "going on from step %d\n", s.Done)
+		fmt.Fprintf(p.w, "continuing from step %d\n", s.Done)
 	}
 	p.open(s.Steps, s.Done)
 }

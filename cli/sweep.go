@@ -41,14 +41,11 @@ func newSweep(tool *experiments.Tool) *cobra.Command {
 		Short: "Run all runs of an experiment file's matrix",
 		Long: `Sweep runs every run of the matrix of an experiment file, as many at a time as fit the cores. All are checked before the
 first one starts. A failed run does not stop the others. Ctrl-C saves them all; the same command again continues those that are
-not finished, and retries those that failed.
-
-At the end it ranks the experiments by their validation score, the mean over seeds. Test figures are printed only for the best one,
-since choosing by test figures would be selection on test classes; see --tests.
+not finished, and tries those again that failed.
 
 With --on slurm the runs are the elements of a job array. They are followed until all are finished; a job that was pre-empted,
-or ended before its run did, is submitted again and goes on from the checkpoint. The program and the folders must be found
-under the same paths on every node. Ctrl-C leaves the jobs to themselves, and the same command again follows them.`,
+or ended before its run did, is submitted again and continues from the checkpoint. The program and the folders must be found
+under the same paths on every node. Ctrl-C leaves the jobs running, and the same command follows them again.`,
 		Example: `  engram sweep mine.yaml
   engram sweep mine.yaml --workers 1 --set train.steps=500
   engram sweep mine.yaml --on slurm --partition gpu --gpus 1 --time 4:00:00 --dry-run`,
@@ -254,9 +251,9 @@ type interruptedSweep struct {
 // Error implements error.
 func (e *interruptedSweep) Error() string {
 	if e.slurm {
-		return "interrupted; the jobs go on, the same command again follows them, scancel ends them"
+		return "interrupted; the jobs continue: run the same command again to follow them, or scancel to end them"
 	}
-	return "interrupted; everything is saved, the same command again goes on"
+	return "interrupted; everything is saved; run the same command again to continue"
 }
 
 // Unwrap gives the context's error.

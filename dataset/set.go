@@ -51,7 +51,7 @@ func NewImages(names []string, counts []int, channels, height, width int, pixels
 		return nil, fmt.Errorf("dataset: images of %dx%dx%d: channels, height and width must not exceed %d", channels, height, width, most)
 	}
 	if len(names) != len(counts) {
-		return nil, fmt.Errorf("dataset: %d class names but %d counts: give one count a class", len(names), len(counts))
+		return nil, fmt.Errorf("dataset: %d class names but %d counts: give one count per class", len(names), len(counts))
 	}
 	start := make([]int, len(counts)+1)
 	seen := make(map[string]bool, len(names))

@@ -60,7 +60,7 @@ func TestNewImagesRefuses(t *testing.T) {
 		bytes  int
 		says   string
 	}{
-		"counts":   {[]string{"x"}, []int{1, 1}, 1, 2, "one count a class"},
+		"counts":   {[]string{"x"}, []int{1, 1}, 1, 2, "one count per class"},
 		"empty":    {[]string{"x"}, []int{0}, 1, 0, "at least one"},
 		"twice":    {[]string{"x", "x"}, []int{1, 1}, 1, 2, "must differ"},
 		"too few":  {[]string{"x", "y"}, []int{1, 1}, 1, 1, "which take 2"},

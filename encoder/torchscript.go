@@ -61,7 +61,7 @@ func NewTorchScript(b *nn.Builder, c TorchScriptConfig) (_ *TorchScript, err err
 		values []float64
 	}{{"mean", c.Mean}, {"std", c.Std}} {
 		if n := len(list.values); n > 0 && int64(n) != in[0] {
-			return nil, fmt.Errorf("encoder: %s: %s has %d numbers for %d channels; give one a channel", c.Path, list.name, n, in[0])
+			return nil, fmt.Errorf("encoder: %s: %s has %d numbers for %d channels; give one per channel", c.Path, list.name, n, in[0])
 		}
 		if list.name == "std" && slices.Contains(list.values, 0) {
 			return nil, fmt.Errorf("encoder: %s: std: nothing can be divided by 0", c.Path)

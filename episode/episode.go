@@ -76,7 +76,7 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if spec.Way < 1 || spec.Shot < 1 || spec.Query < 0 {
-		return nil, fmt.Errorf("episode: %d-way %d-shot with %d queries a class: way and shot must be at least 1, query at least 0",
+		return nil, fmt.Errorf("episode: %d-way %d-shot with %d queries per class: way and shot must be at least 1, query at least 0",
 			spec.Way, spec.Shot, spec.Query)
 	}
 	if spec.Way > set.Classes() {
@@ -86,7 +86,7 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 	for c := range set.Classes() {
 		// Subtraction, since the sum of two absurd numbers may overflow.
 		if n := set.Instances(c); spec.Shot > n || spec.Query > n-spec.Shot {
-			return nil, fmt.Errorf("episode: %d shots and %d queries need that many different images a class but class %s has %d: lower shot or query",
+			return nil, fmt.Errorf("episode: %d shots and %d queries need that many different images per class but class %s has %d: lower shot or query",
 				spec.Shot, spec.Query, set.Class(c), n)
 		}
 	}
@@ -129,7 +129,7 @@ func rotationError(set dataset.Set, rotation dataset.Rotation) error {
 			return fmt.Errorf("episode: %w", err)
 		}
 	case rotation == dataset.RotateClasses && !rotated:
-		return fmt.Errorf("episode: rotation %q wants a set with a class for each rotation: take it from dataset.Split.Parts or dataset.Turn",
+		return fmt.Errorf("episode: rotation %q needs a set with one class per rotation: take it from dataset.Split.Parts or dataset.Turn",
 			rotation)
 	case rotation == dataset.RotateNone && rotated:
 		return fmt.Errorf("episode: the classes of the set are rotated but the rotation is %q: name the protocol, %q or %q",

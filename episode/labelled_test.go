@@ -46,7 +46,7 @@ func TestLabelled(t *testing.T) {
 	s.Fill(&b, 0, 5)
 	assert.NotEqual(t, a.Images, b.Images)
 
-	for want, rotation := range map[string]dataset.Rotation{"is drawn for an episode": dataset.RotateEpisode, "wants a set with a class for each rotation": dataset.RotateClasses} {
+	for want, rotation := range map[string]dataset.Rotation{"is drawn for an episode": dataset.RotateEpisode, "needs a set with one class per rotation": dataset.RotateClasses} {
 		_, err = NewLabelled(set, rotation, dataset.Distortion{}, 1, "train")
 		assert.ErrorContains(t, err, want)
 	}

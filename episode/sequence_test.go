@@ -150,7 +150,7 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 		"moved by up to -1 pixels":                        func(s *SequenceSpec) { s.Shift = -1 },
 		"turned by up to NaN degrees":                     func(s *SequenceSpec) { s.Turn = math.NaN() },
 		"turned by up to +Inf degrees":                    func(s *SequenceSpec) { s.Turn = math.Inf(1) },
-		`rotation "classes" wants a set with a class for`: func(s *SequenceSpec) { s.Rotation = dataset.RotateClasses },
+		`rotation "classes" needs a set with one class per rotation`: func(s *SequenceSpec) { s.Rotation = dataset.RotateClasses },
 	} {
 		spec := good
 		change(&spec)
