@@ -1,8 +1,8 @@
-// Package sweep brings many runs to their end: here, as many at a time as fit the cores, or as jobs of Slurm.
+// Package sweep runs many runs to their end: on this machine, as many at a time as fit the cores, or as jobs of Slurm.
 //
-// A run is a folder that [experiments.Create] has made. Every run is a process of its own, 'engram resume FOLDER', which begins
-// it, goes on with it, or finds it finished. So the folders alone tell how far a sweep is, and starting it again goes on with it,
-// whatever ended it.
+// A run is a folder that [experiments.Tool.Create] has made. Every run is a process of its own, 'engram resume FOLDER', which
+// starts it, continues it, or finds it finished. The folders alone record the progress of a sweep, and starting it again
+// continues it, whatever ended it.
 package sweep
 
 import (
