@@ -213,7 +213,7 @@ func TestNewRefuses(t *testing.T) {
 		{set, Spec{Way: 2, Shot: math.MaxInt, Query: math.MaxInt}, []string{"class000 has 4"}},
 		{set, Spec{Way: 2, Shot: 1, Query: math.MaxInt}, []string{"class000 has 4"}},
 		{set, Spec{Way: 2, Shot: 1, Rotation: "sideways"}, []string{"sideways", "per-class"}},
-		{set, Spec{Way: 2, Shot: 1, Rotation: dataset.RotateClasses}, []string{"a class for each rotation"}},
+		{set, Spec{Way: 2, Shot: 1, Rotation: dataset.RotateClasses}, []string{"one class per rotation"}},
 		{turned, Spec{Way: 2, Shot: 1}, []string{"classes", "none"}},
 		{turned, Spec{Way: 2, Shot: 1, Rotation: dataset.RotateEpisode}, []string{"rotated already"}},
 		{oblong, Spec{Way: 1, Shot: 1, Rotation: dataset.RotatePerClass}, []string{"1x2"}},
