@@ -126,6 +126,29 @@ func TestOneValidationEpisode(t *testing.T) {
 	}
 }
 
+// Weights of one network are not loaded into another of the same shapes.
+func TestAModelOfAnotherNetwork(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	run(t, a)
+	run(t, b, "network.kind=matchingnet")
+	model, err := os.ReadFile(filepath.Join(b, "model.safetensors"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(a, "model.safetensors"), model, 0o644))
+	_, err = tool.Open(a)
+	assert.ErrorContains(t, err, "is of a matchingnet network, and the configuration beside it of protonet")
+}
+
+// A memory that no episode fills is noted.
+func TestAMemoryThatNeverFills(t *testing.T) {
+	for slots, noted := range map[string]bool{"128": true, "4": false} {
+		n := &notes{}
+		_, err := tool.Run(t.Context(), config(t, "network={kind: protonet, encoder: {kind: conv4, filters: 4}, memory: {kind: lrua, slots: "+slots+"}}", "train.steps=0", "validation.episodes=0"),
+			experiments.Options{Out: t.TempDir(), Reporter: n})
+		require.NoError(t, err)
+		assert.Equal(t, noted, strings.Contains(strings.Join(n.lines, "\n"), "it keeps all, as an unbounded memory does"), "%s: %v", slots, n.lines)
+	}
+}
+
 // Tests that differ in any key are different tests.
 func TestTestsThatDifferAreNotTheSame(t *testing.T) {
 	const two = "name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}, {way: 5, shot: 1, KEY}]\n"

@@ -182,6 +182,10 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return err
 	}
 	w.classes = w.parts.Train.Classes()
+	if m, most := w.planned.Memory, w.largestSupport(); m != nil && m.Slots > most {
+		from.Note(fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
+			m.Kind, m.Slots, most))
+	}
 	if w.source, err = w.newSource(from.Seed); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -196,6 +200,16 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return fmt.Errorf("validation: %w", err)
 	}
 	return nil
+}
+
+// largestSupport is the most pairs that an episode of the file writes to the memory.
+func (w *fewShot) largestSupport() int64 {
+	t, v := w.file.Train, w.file.Validation
+	most := max(t.Way*t.Shot, v.Way*v.Shot)
+	for _, test := range w.tests {
+		most = max(most, test.Way*test.Shot)
+	}
+	return int64(most)
 }
 
 // load reads a data set, and takes its name of the split.

@@ -73,6 +73,8 @@ type Memory struct {
 	// Section is where the file names the metric, for messages; nil without one.
 	Section *schema.Section
 	Scale   float64
+	// Kind is its name.
+	Kind string
 	// Slots bounds what it holds; 0 where nothing does.
 	Slots int64
 	// Scored tells that its slots can be scored one by one ([memory.Matcher]).

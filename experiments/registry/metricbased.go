@@ -34,6 +34,7 @@ func netDefaults(memory, metric string, scale float64, merge string) NetConfig {
 func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network) (FewShot, error) {
 	enc, encErr := p.Encoders.Plan(&c.Encoder)
 	mem, memErr := p.Memories.Plan(&c.Memory)
+	mem.Kind = c.Memory.Kind()
 	out := FewShot{Memory: &mem, Identity: enc.Identity}
 	err := schema.Join(encErr, memErr)
 	if memErr == nil && need != nil {

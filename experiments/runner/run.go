@@ -371,6 +371,9 @@ func (r *run) loadModel() error {
 	if err != nil {
 		return err
 	}
+	if of := state.Notes["network"]; of != "" && of != r.config.Network { // models of old runs do not say
+		return fmt.Errorf("model: %s is of a %s network, and the configuration beside it of %s", r.folder.path(fileModel), of, r.config.Network)
+	}
 	if err := r.params.Load(state); err != nil {
 		return fmt.Errorf("model: %s is of another network than the configuration beside it: %w", r.folder.path(fileModel), err)
 	}
