@@ -14,6 +14,7 @@
 package registry
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -149,6 +150,29 @@ func (p *Parts) Config(family, kind string) any {
 		return &struct{}{}
 	}
 	return p.family(family).config(kind)
+}
+
+// uses says how the memories of each family are used.
+func uses() map[string]string {
+	return map[string]string{
+		"memory":           "is written with keys and values",
+		"recurrent memory": "is driven step by step by a controller",
+		"story memory":     "is read by hops over sentences",
+	}
+}
+
+// Explain implements [schema.Explainer]: a memory of another family does not do what is needed.
+func (p *Parts) Explain(family, kind string) string {
+	need, ok := uses()[family]
+	if !ok {
+		return ""
+	}
+	for _, other := range p.families() {
+		if does, ok := uses()[other.name]; ok && other.rows.config(kind) != nil {
+			return fmt.Sprintf("%s %s, and this network's memory %s", kind, does, need)
+		}
+	}
+	return ""
 }
 
 // A Settler is a configuration that leaves something to the machine on which a run starts. Settle fixes it there, before the

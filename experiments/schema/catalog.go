@@ -20,6 +20,12 @@ type Catalog interface {
 	Config(family, kind string) any
 }
 
+// An Explainer is a [Catalog] that can say why a kind that it knows is none of a family, in a sentence; "" where it has nothing to
+// say.
+type Explainer interface {
+	Explain(family, kind string) string
+}
+
 // A Kind is one of those that a section may have.
 type Kind struct {
 	Name string

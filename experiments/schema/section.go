@@ -122,7 +122,13 @@ func (d *decoder) lookUp(s *Section, family string) {
 	config := d.doc.catalog.Config(family, s.kind)
 	if config == nil {
 		d.faults++
-		d.report.add(s.unknownKind(KindNames(d.doc.catalog, family)))
+		p := s.unknownKind(KindNames(d.doc.catalog, family))
+		if e, ok := d.doc.catalog.(Explainer); ok {
+			if why := e.Explain(family, s.kind); why != "" {
+				p.Text = why + "; " + validList("kinds", p.Valid)
+			}
+		}
+		d.report.add(p)
 		return
 	}
 	target, err := structPointer(config)
