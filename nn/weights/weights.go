@@ -41,6 +41,7 @@ type File struct {
 type Tensor struct {
 	Name    string
 	Shape   []int64
+	also    []string // further names of the same elements in the file
 	storage *storage
 	offset  int64   // in the storage, in elements
 	strides []int64 // in elements
@@ -156,10 +157,13 @@ func (f *File) tidy() error {
 	return nil
 }
 
+// names are all names that a file has for a tensor.
+func (t *Tensor) names() []string { return append([]string{t.Name}, t.also...) }
+
 // find returns the tensor of a name, or nil.
 func (f *File) find(name string) *Tensor {
 	for _, t := range f.Tensors {
-		if t.Name == name {
+		if t.Name == name || slices.Contains(t.also, name) {
 			return t
 		}
 	}
