@@ -304,3 +304,68 @@ func TestNegativeVarianceAndNotFiniteAreRefused(t *testing.T) {
 		assert.ErrorContains(t, err, map[bool]string{true: "holds the negative value -1", false: "is not finite"}[leaf == "running_var"])
 	}
 }
+
+// four is a tensor without dimensions.
+func four(class string) string { return tensorOf(storageOf(class, "0", 4), 0, numbers(), numbers()) }
+
+// What lies beside the parameters is passed over and named, whatever it is.
+func TestWhatLiesBesideTheParameters(t *testing.T) {
+	w := tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(4), numbers(1))
+	complexes := tensorOf(storageOf("ComplexFloatStorage", "0", 2), 0, numbers(2), numbers(1))
+	state := dict(text("a.weight"), w)
+	for name, c := range map[string]struct{ object, note string }{
+		"a tensor beside the state dict": {dict(text("state_dict"), state, text("best_acc1"), four("FloatStorage")), `passed over beside it: ["best_acc1"]`},
+		"a network beside its loss":      {dict(text("loss"), four("FloatStorage"), text("net"), state), `passed over beside it: ["loss"]`},
+		"in the state dict":              {dict(text("n_averaged"), four("IntStorage"), text("module.a.weight"), w), `"n_averaged" passed over: a tensor of int32`},
+		"a loss in the state dict":       {dict(text("a.weight"), w, text("best_loss"), four("FloatStorage")), `"best_loss" passed over: a tensor of float32`},
+		"state of a generator":           {dict(text("a.weight"), w, text("rng_state"), tensorOf(storageOf("ByteStorage", "0", 16), 0, numbers(16), numbers(1))), `"rng_state" passed over: a tensor of uint8 [16]`},
+		"complex":                        {dict(text("a.weight"), w, text("fourier"), complexes), `"fourier" passed over: a tensor of complex64`},
+		"an unknown type":                {dict(text("a.weight"), w, text("x"), four("UntypedStorage")), `"x" passed over: it is of the class "torch.UntypedStorage"`},
+		"quantised":                      {dict(text("a.weight"), w, text("x"), global("torch._utils", "_rebuild_qtensor")+tuple(storageOf("QUInt8Storage", "0", 4), number(0))+"R"), `"x" passed over: it is of the class "torch._utils._rebuild_qtensor"`},
+		"a long list":                    {dict(text("state_dict"), state, text("losses"), "]("+strings.Repeat("G\x3f\xf0\x00\x00\x00\x00\x00\x00", 400_000)+"e"), `passed over beside it: ["losses"]`},
+		"NumPy":                          {dict(text("a.weight"), w, text("x"), global("numpy.core.multiarray", "_reconstruct")+tuple(global("numpy", "ndarray"), tuple(number(0)), "C\x01b")+"R"+tuple(number(1), "C\x01b")+"b"), `"x" passed over: it is of the class "numpy.core.multiarray._reconstruct"`},
+		"bytes, sets, a call of a method": {dict(text("a.weight"), w, text("x"), "\x96\x01\x00\x00\x00\x00\x00\x00\x00a", text("y"), "(K\x01\x91",
+			text("z"), global("functools", "partial")+tuple()+"R"+tuple()+"R"), `"z" passed over: it is of the class "functools.partial"`},
+		"a subclass of dict": {global("script", "Checkpoint") + ")\x81(" + text("state_dict") + state + text("epoch") + "K\x03u", `passed over beside it: ["epoch"]`},
+		"tensors of a subclass": {dict(text("a.weight"), global("torch._tensor", "_rebuild_from_type_v2")+
+			tuple(global("torch._utils", "_rebuild_tensor_v2"), global("script", "Tensor"), tuple(storageOf("FloatStorage", "0", 4), number(0), numbers(4), numbers(1), "\x89", "N"), "}")+"R", text("x"), "N"), `"x" passed over`},
+	} {
+		f, err := weights.Parse(archive(whole(c.object)))
+		if !assert.NoError(t, err, name) {
+			continue
+		}
+		assert.Len(t, f.Tensors, 1, name)
+		assert.Equal(t, "a.weight", f.Tensors[0].Name, name)
+		assert.Contains(t, strings.Join(f.Notes, "\n"), c.note, name)
+	}
+	for head, protocol := range map[string]string{"\x80\x03": "\x80\x03", "\x80\x04\x95\x0d\x00\x00\x00\x00\x00\x00\x00": "\x80\x04"} {
+		old := string(legacy(state, "]("+text("0")+"e", stored(4)))
+		f, err := weights.Parse([]byte(head + strings.ReplaceAll(strings.TrimPrefix(old, "\x80\x02"), "\x80\x02", protocol)))
+		require.NoError(t, err, "%q", protocol)
+		assert.Len(t, f.Tensors, 1)
+	}
+}
+
+// A module that is registered twice gives every tensor two names; either is found.
+func TestTensorsUnderTwoNames(t *testing.T) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	b.Param("embed.weight", nn.Constant(1), 2, 2)
+	b.Param("head.weight", nn.Constant(1), 4)
+	matrix := tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(2, 2), numbers(2, 1))
+	row := tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(4), numbers(1))
+	for _, second := range []string{"embed", "zoo"} {
+		f, err := weights.Parse(archive(whole(dict(text("state"), dict(
+			text("net.weight"), matrix, text("top.weight"), row, text(second+".weight"), matrix, text("last.weight"), row)))))
+		require.NoError(t, err)
+		assert.Contains(t, strings.Join(f.Notes, "\n"), "2 names are further names")
+		m := weights.Guess(b.Params(), f, nil)
+		require.NoError(t, weights.Load(b.Params(), f, m))
+		want := map[string]string{"embed.weight": "net.weight", "head.weight": "top.weight"}
+		if second == "embed" {
+			want["embed.weight"] = "embed.weight"
+		}
+		assert.Equal(t, want, m.Names)
+	}
+}
