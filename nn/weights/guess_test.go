@@ -326,7 +326,8 @@ func TestWhatLiesBesideTheParameters(t *testing.T) {
 		"NumPy":                          {dict(text("a.weight"), w, text("x"), global("numpy.core.multiarray", "_reconstruct")+tuple(global("numpy", "ndarray"), tuple(number(0)), "C\x01b")+"R"+tuple(number(1), "C\x01b")+"b"), `"x" passed over: it is of the class "numpy.core.multiarray._reconstruct"`},
 		"bytes, sets, a call of a method": {dict(text("a.weight"), w, text("x"), "\x96\x01\x00\x00\x00\x00\x00\x00\x00a", text("y"), "(K\x01\x91",
 			text("z"), global("functools", "partial")+tuple()+"R"+tuple()+"R"), `"z" passed over: it is of the class "functools.partial"`},
-		"a subclass of dict": {global("script", "Checkpoint") + ")\x81(" + text("state_dict") + state + text("epoch") + "K\x03u", `passed over beside it: ["epoch"]`},
+		"a subclass of dict":           {global("script", "Checkpoint") + ")\x81(" + text("state_dict") + state + text("epoch") + "K\x03u", `passed over beside it: ["epoch"]`},
+		"an object made with keywords": {dict(text("a.weight"), w, text("x"), global("script", "Config")+")}\x92"), `"x" passed over: it is of the class "script.Config"`},
 		"tensors of a subclass": {dict(text("a.weight"), global("torch._tensor", "_rebuild_from_type_v2")+
 			tuple(global("torch._utils", "_rebuild_tensor_v2"), global("script", "Tensor"), tuple(storageOf("FloatStorage", "0", 4), number(0), numbers(4), numbers(1), "\x89", "N"), "}")+"R", text("x"), "N"), `"x" passed over`},
 	} {

@@ -32,7 +32,7 @@ var operations = map[byte]int{
 	'(': 0, ')': 0, 't': 0, 0x85: 0, 0x86: 0, 0x87: 0, // mark, tuples
 	']': 0, 'a': 0, 'e': 0, '}': 0, 's': 0, 'u': 0, 0x8f: 0, 0x90: 0, 0x91: 0, // lists, dicts, sets
 	'q': 1, 'r': 4, 0x94: 0, 'h': 1, 'j': 4, '0': 0, // the memo, pop
-	'c': twoLines, 0x93: 0, 'R': 0, 'b': 0, 0x81: 0, 'Q': 0, // classes, calls, states, references
+	'c': twoLines, 0x93: 0, 'R': 0, 'b': 0, 0x81: 0, 0x92: 0, 'Q': 0, // classes, calls, states, references
 }
 
 const stop = '.'
