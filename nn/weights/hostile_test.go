@@ -263,6 +263,8 @@ func FuzzPickle(f *testing.F) {
 	w := dict(text("w"), tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(2, 2), numbers(2, 1)))
 	f.Add([]byte(whole(w)))
 	f.Add([]byte(whole(dict(text("state_dict"), w, text("epoch"), "K\x03"))))
+	f.Add([]byte(whole(global("script", "Dict") + ")}\x92(" + text("w") + w + "u")))
+	f.Add([]byte(whole(global("torch._tensor", "_rebuild_from_type_v2") + tuple(global("torch._utils", "_rebuild_tensor_v2"), "N", tuple("N"), "N") + "R")))
 	f.Add([]byte(whole(global("collections", "OrderedDict") + ")Rq\x00(" + text("w") + "Nu}b")))
 	f.Fuzz(func(t *testing.T, pickle []byte) { readAll(t, archive(string(pickle))) })
 }
