@@ -34,9 +34,7 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 	for _, note := range f.Notes {
 		r.options.Reporter.Note(note)
 	}
-	if m == nil {
-		m = weights.Guess(r.params, f)
-	}
+	m = weights.Guess(r.params, f, m)
 	for _, pair := range m.Pairs(r.params) {
 		r.options.Reporter.Note(pair)
 	}
@@ -74,7 +72,7 @@ func GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.
 		return nil, err
 	}
 	defer r.params.Free()
-	return weights.Guess(r.params, f), nil
+	return weights.Guess(r.params, f, nil), nil
 }
 
 // Export writes the model of a run folder to a safetensors file, under the names that a map has for its parameters; with a

@@ -29,6 +29,11 @@ var dtypes = func() map[string]dtype {
 		{"CharStorage", "i8", dtype{"int8", 1, nil}},
 		{"ByteStorage", "u8", dtype{"uint8", 1, nil}},
 		{"BoolStorage", "bool", dtype{"bool", 1, nil}},
+		{"ComplexFloatStorage", "c64", dtype{"complex64", 8, nil}},
+		{"ComplexDoubleStorage", "c128", dtype{"complex128", 16, nil}},
+		{"QInt8Storage", "qint8", dtype{"qint8", 1, nil}},
+		{"QUInt8Storage", "quint8", dtype{"quint8", 1, nil}},
+		{"QInt32Storage", "qint32", dtype{"qint32", 4, nil}},
 	} {
 		out[d.torch], out[d.safetensors] = d.dtype, d.dtype
 	}

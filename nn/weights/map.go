@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,8 +21,11 @@ import (
 type Map struct {
 	// Names are the file's names by Engram's.
 	Names map[string]string `yaml:"names"`
-	// Ignore are the file's tensors that the network has no use for.
+	// Ignore are the file's tensors that the network has no use for: names, or patterns of [path.Match], such as "decoder.*".
 	Ignore []string `yaml:"ignore,omitempty"`
+
+	guessed []string // the parameters whose tensors Guess chose, in the order of the network
+	open    []choice // the parameters for which Guess found several tensors and chose none
 }
 
 // theirs returns the file's name of a parameter.
@@ -32,11 +36,18 @@ func (m *Map) theirs(ours string) string {
 	return ours
 }
 
-// Encode returns the map as [ReadMap] reads it.
+// Encode returns the map as [ReadMap] reads it. Parameters for which [Guess] found more than one tensor follow as comments,
+// with the candidates, to be moved under names.
 func (m *Map) Encode() ([]byte, error) {
 	text, err := yaml.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("weights: map: %w", err)
+	}
+	if len(m.open) > 0 {
+		text = append(text, "# More than one pairing fits these parameters. Add each, or one of each layer, to names with one of its tensors:\n"...)
+		for _, c := range m.open {
+			text = append(text, fmt.Sprintf("#   %s: %s\n", c.name, strings.Join(c.candidates, " | "))...)
+		}
 	}
 	return text, nil
 }
@@ -60,8 +71,8 @@ type Source struct {
 //	ignore: [classifier.weight, classifier.bias]
 //
 // or the record that [WriteRecord] has left.
-func ReadMap(path string) (*Map, error) {
-	r, err := readRecord(path)
+func ReadMap(file string) (*Map, error) {
+	r, err := readRecord(file)
 	if err != nil {
 		return nil, err
 	}
@@ -106,52 +117,21 @@ func readRecord(path string) (*record, error) {
 	return &r, nil
 }
 
-// Guess pairs a network's parameters and buffers with the tensors of a file. Same names go together. What is left is paired
-// by the last part of the name and the shape, in order: the network's is that of its making, the file's that of
-// [File.Tensors]. Then shape alone, and last the name's last part alone, pair what there is one of on each side. What stays
-// without a partner is left out of the map, and [Load] tells of it.
-func Guess(ps *nn.Params, f *File) *Map {
-	m := &Map{Names: map[string]string{}}
-	ours, theirs := ps.All(), slices.Clone(f.Tensors)
-	pair := func(p *nn.Param, t *Tensor) {
-		m.Names[p.Name] = t.Name
-		ours = slices.DeleteFunc(slices.Clone(ours), func(q *nn.Param) bool { return q == p })
-		theirs = slices.DeleteFunc(theirs, func(u *Tensor) bool { return u == t })
-	}
-	for _, p := range ours {
-		if t := f.find(p.Name); t != nil {
-			pair(p, t)
-		}
-	}
-	byKey := func(key func(name string, shape []int64) string, most int) {
-		left, right := map[string][]*nn.Param{}, map[string][]*Tensor{}
-		for _, p := range ours {
-			k := key(p.Name, p.Value().Shape())
-			left[k] = append(left[k], p)
-		}
-		for _, t := range theirs {
-			k := key(t.Name, t.Shape)
-			right[k] = append(right[k], t)
-		}
-		for k, ps := range left {
-			if ts := right[k]; len(ts) == len(ps) && len(ps) <= most {
-				for i := range ps {
-					pair(ps[i], ts[i])
-				}
-			}
-		}
-	}
-	byKey(func(name string, shape []int64) string { return fmt.Sprint(leaf(name), shape) }, len(ours))
-	byKey(func(_ string, shape []int64) string { return fmt.Sprint(shape) }, 1)
-	byKey(func(name string, _ []int64) string { return leaf(name) }, 1)
-	return m
-}
-
-// Pairs lists what each parameter and buffer takes, in the order of the network, for the user to look over.
+// Pairs lists what each parameter and buffer takes, in the order of the network, for the user to check. A first line says
+// how much of it is guessed.
 func (m *Map) Pairs(ps *nn.Params) []string {
 	var out []string
+	if len(m.guessed) > 0 {
+		out = append(out, fmt.Sprintf("%d of %d tensors are paired by a guess, from shapes and from the numbers in names; check them below, or give a map", len(m.guessed), len(ps.All())))
+	}
 	for _, p := range ps.All() {
+		if slices.ContainsFunc(m.open, func(c choice) bool { return c.name == p.Name }) {
+			continue
+		}
 		out = append(out, fmt.Sprintf("%s %v ← %s", p.Name, p.Value().Shape(), m.theirs(p.Name)))
+	}
+	for _, rule := range m.Ignore {
+		out = append(out, "ignored: "+rule)
 	}
 	return out
 }
@@ -171,41 +151,70 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 		}
 	}
 	used := map[string]string{} // by whom
-	for _, name := range m.Ignore {
-		if used[name] = "the list ignore"; f.find(name) == nil {
-			wrong("the map ignores %s, which the file does not have", name)
+	for _, rule := range m.Ignore {
+		found := false
+		for _, t := range f.Tensors {
+			if matches(rule, t) {
+				used[t.Name], found = "the list ignore", true
+			}
+		}
+		if _, err := path.Match(rule, ""); !found && err != nil {
+			wrong("the map ignores %s, which is neither a name nor a pattern: %w", rule, err)
+		} else if !found {
+			wrong("the map ignores %s, which the file does not have", rule)
+		}
+	}
+	open, candidate := map[string][]string{}, map[string]bool{}
+	for _, c := range m.open {
+		open[c.name] = c.candidates
+		for _, name := range c.candidates {
+			candidate[name] = true
 		}
 	}
 	values := map[*nn.Param][]float32{}
 	for _, p := range ps.All() {
 		name, shape := m.theirs(p.Name), p.Value().Shape()
 		t := f.find(name)
-		switch by := used[name]; {
+		switch {
+		case open[p.Name] != nil:
+			wrong("%s %v may take %s: more than one pairing fits", p.Name, shape, alternatives(open[p.Name]))
+			continue
 		case t == nil && name != p.Name:
 			wrong("%s %v takes %s, which the file does not have", p.Name, shape, name)
+			continue
 		case t == nil:
 			wrong("%s %v has no counterpart in the file", p.Name, shape)
+			continue
+		}
+		switch by := used[t.Name]; {
 		case by != "":
 			wrong("%s and %s both take %s", by, p.Name, name)
 		case !slices.Equal(t.Shape, shape):
 			wrong("%s has the shape %v in the network, %s %v in the file", p.Name, shape, name, t.Shape)
-			used[name] = p.Name
+			used[t.Name] = p.Name
 		default:
-			used[name] = p.Name
+			used[t.Name] = p.Name
 			v, err := t.Values()
 			if err != nil {
 				errs = append(errs, err)
+			}
+			if i := slices.IndexFunc(v, func(x float32) bool { return x < 0 }); i >= 0 && leaf(p.Name) == "running_var" {
+				wrong("%s is a running variance and holds the negative value %g; the file is damaged, or was saved from a training that failed", name, v[i])
 			}
 			values[p] = v
 		}
 	}
 	for _, t := range f.Tensors {
-		if used[t.Name] == "" {
+		if used[t.Name] == "" && !candidate[t.Name] {
 			wrong("%s %v is in the file but not in the network", t.Name, t.Shape)
 		}
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("weights: the file does not fit the network:\n%w\nA map says which tensor is which parameter, and which to ignore", errors.Join(errs...))
+		remedy := "A map says which tensor is which parameter, and which to ignore"
+		if len(open) > 0 {
+			remedy += "; engram import EXPERIMENT WEIGHTS --print-map > map.yaml prints one to complete, and --map map.yaml gives it"
+		}
+		return fmt.Errorf("weights: the file does not fit the network:\n%w\n%s", errors.Join(errs...), remedy)
 	}
 	return tensor.Do(func() error {
 		for p, v := range values {
@@ -213,4 +222,16 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 		}
 		return nil
 	})
+}
+
+// alternatives lists names, only the first of many.
+func alternatives(names []string) string {
+	const most = 6
+	if len(names) > most {
+		return fmt.Sprintf("%s or %d others", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	if len(names) == 1 {
+		return names[0] + ", by its shape alone"
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }

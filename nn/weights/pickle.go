@@ -11,14 +11,15 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// maxPickle bounds the pickle of a file, which holds the names and shapes: some 15,000 tensors. Each byte of a hostile
-// one can make the reader take some 200.
-const maxPickle = 2 << 20
+// maxOperations bounds the operations of a pickle. A tensor takes some 50, a number of a list one. Each of a hostile file can
+// make the reader take some 200 bytes; their operands are bounded by the size of the file.
+const maxOperations = 2 << 20
 
 // Operands of a pickle's operations that are not of a fixed size.
 const (
 	counted1 = -1 // a byte that counts the bytes after it
 	counted4 = -4 // four bytes that do
+	counted8 = -8
 	twoLines = -2
 )
 
@@ -27,11 +28,11 @@ const (
 var operations = map[byte]int{
 	0x80: 1, 0x95: 8, '.': 0, // protocol, frame, stop
 	'N': 0, 0x88: 0, 0x89: 0, 'J': 4, 'K': 1, 'M': 2, 0x8a: counted1, 'G': 8, // None, booleans, integers, floats
-	'X': counted4, 0x8c: counted1, 'T': counted4, 'U': counted1, 'B': counted4, 'C': counted1, // texts and bytes
+	'X': counted4, 0x8c: counted1, 'T': counted4, 'U': counted1, 'B': counted4, 'C': counted1, 0x96: counted8, // texts and bytes
 	'(': 0, ')': 0, 't': 0, 0x85: 0, 0x86: 0, 0x87: 0, // mark, tuples
-	']': 0, 'a': 0, 'e': 0, '}': 0, 's': 0, 'u': 0, 0x8f: 0, 0x90: 0, // lists, dicts, sets
+	']': 0, 'a': 0, 'e': 0, '}': 0, 's': 0, 'u': 0, 0x8f: 0, 0x90: 0, 0x91: 0, // lists, dicts, sets
 	'q': 1, 'r': 4, 0x94: 0, 'h': 1, 'j': 4, '0': 0, // the memo, pop
-	'c': twoLines, 0x93: 0, 'R': 0, 'b': 0, 0x81: 0, 'Q': 0, // classes, calls, states, references
+	'c': twoLines, 0x93: 0, 'R': 0, 'b': 0, 0x81: 0, 0x92: 0, 'Q': 0, // classes, calls, states, references
 }
 
 const stop = '.'
@@ -39,19 +40,19 @@ const stop = '.'
 // scan returns the length of the pickle that data begins with. It is what the reader behind it relies on: that every
 // operation is one that it knows, and that no operand is longer than the file.
 func scan(data []byte) (int, error) {
-	left := data[:min(len(data), maxPickle)]
+	left := data
 	take := func(n uint64) ([]byte, error) {
 		if n > uint64(len(left)) {
-			if len(data) > maxPickle {
-				return nil, fmt.Errorf("has a pickle of more than %d MiB, which no state dict needs", maxPickle>>20)
-			}
 			return nil, errors.New("is damaged: its pickle is cut off")
 		}
 		out := left[:n]
 		left = left[n:]
 		return out, nil
 	}
-	for {
+	for count := 0; ; count++ {
+		if count == maxOperations {
+			return 0, fmt.Errorf("has a pickle of more than %d operations, which no state dict needs", maxOperations)
+		}
 		op, err := take(1)
 		if err != nil {
 			return 0, err
@@ -61,7 +62,7 @@ func scan(data []byte) (int, error) {
 			return 0, fmt.Errorf("has the operation %#02x in its pickle, which torch.save writes for no tensor", op[0])
 		}
 		switch operand {
-		case counted1, counted4:
+		case counted1, counted4, counted8:
 			var size [8]byte
 			n, err := take(uint64(-operand))
 			if err != nil {
@@ -91,7 +92,7 @@ func scan(data []byte) (int, error) {
 			}
 		}
 		if op[0] == stop {
-			return min(len(data), maxPickle) - len(left), nil
+			return len(data) - len(left), nil
 		}
 	}
 }
@@ -134,6 +135,12 @@ func findClass(module, name string) (any, error) {
 			return callable(rebuildTensor), nil
 		case "_rebuild_parameter":
 			return callable(rebuildParameter), nil
+		case "_rebuild_parameter_with_state":
+			return callable(rebuildParameter), nil
+		}
+	case "torch._tensor":
+		if name == "_rebuild_from_type_v2" {
+			return callable(rebuildSubclass), nil
 		}
 	}
 	return &class{module + "." + name}, nil
@@ -148,20 +155,26 @@ func (f callable) Call(args ...any) (any, error) { return f(args) }
 // class is a class that is not known here. It makes objects that keep nothing.
 type class struct{ name string }
 
-// object stands for an object of a class that is not known here.
-type object struct{ class *class }
+// object stands for an object of a class that is not known here. It keeps what a subclass of dict holds.
+type object struct {
+	class *class
+	items []entry
+}
 
 // Call implements types.Callable.
-func (c *class) Call(...any) (any, error) { return &object{c}, nil }
+func (c *class) Call(...any) (any, error) { return &object{class: c}, nil }
 
 // PyNew implements types.PyNewable.
-func (c *class) PyNew(...any) (any, error) { return &object{c}, nil }
+func (c *class) PyNew(...any) (any, error) { return &object{class: c}, nil }
 
 // PySetState implements types.PyStateSettable.
 func (o *object) PySetState(any) error { return nil }
 
 // Set implements types.DictSetter.
-func (o *object) Set(any, any) {}
+func (o *object) Set(key, value any) { o.items = append(o.items, entry{key, value}) }
+
+// Call implements types.Callable, for the methods and partial functions that a pickle calls.
+func (o *object) Call(...any) (any, error) { return &object{class: o.class}, nil }
 
 // Append implements types.ListAppender.
 func (o *object) Append(any) {}
@@ -176,6 +189,9 @@ func persistent(id any, load func(string, dtype, int64) (*storage, error)) (any,
 		return nil, errors.New("a reference to something that is no storage")
 	}
 	d, ok1 := t.Get(1).(dtype)
+	if c, unknown := t.Get(1).(*class); unknown {
+		return &object{class: c}, nil // and so are the tensors made of it
+	}
 	key, ok2 := t.Get(2).(string)
 	numel, ok3 := t.Get(4).(int)
 	if !ok1 {
@@ -195,6 +211,9 @@ func rebuildTensor(args []any) (any, error) {
 	if len(args) < 4 {
 		return nil, errors.New("a tensor is malformed")
 	}
+	if o, ok := args[0].(*object); ok {
+		return o, nil
+	}
 	s, ok1 := args[0].(*storage)
 	offset, ok2 := args[1].(int)
 	shape, ok3 := integers(args[2])
@@ -212,6 +231,21 @@ func rebuildParameter(args []any) (any, error) {
 	}
 	return args[0], nil
 }
+
+// rebuildSubclass is torch._tensor._rebuild_from_type_v2(function, type, args, state): a tensor of a subclass.
+func rebuildSubclass(args []any) (any, error) {
+	if len(args) >= 3 {
+		f, ok1 := args[0].(callable)
+		inner, ok2 := args[2].(*types.Tuple)
+		if ok1 && ok2 {
+			return f.Call(*inner...)
+		}
+	}
+	return &object{class: &class{"torch.Tensor"}}, nil
+}
+
+// PySetState implements types.PyStateSettable: the attributes of a tensor are not read.
+func (t *Tensor) PySetState(any) error { return nil }
 
 // integers reads a tuple of integers.
 func integers(v any) ([]int64, bool) {

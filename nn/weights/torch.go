@@ -79,9 +79,6 @@ func parseZip(data []byte) (*File, error) {
 	return fromValue(value)
 }
 
-// legacyMagic is the pickle of the number that the format before PyTorch 1.6 begins with.
-var legacyMagic = []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
-
 // legacyVersion is the number that follows.
 const legacyVersion = 1001
 
@@ -89,7 +86,7 @@ const legacyVersion = 1001
 // object and the storages' keys, and then the storages in the order of their keys, each behind its number of elements.
 func parseLegacy(data []byte) (*File, error) {
 	none := func(string, dtype, int64) (*storage, error) { return nil, errors.New("a storage before the object") }
-	version, rest, err := unpickle(data[len(legacyMagic):], none)
+	version, rest, err := unpickle(data[legacyHead(data):], none)
 	if err != nil {
 		return nil, err
 	}
@@ -146,12 +143,32 @@ func parseLegacy(data []byte) (*File, error) {
 	return fromValue(object)
 }
 
+// legacyHead returns the length of the pickle of the magic number, in any protocol from 2 to 5, that data begins with; 0
+// where there is none.
+func legacyHead(data []byte) int {
+	const magic = "\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+	if len(data) < 2 || data[0] != 0x80 || data[1] < 2 || data[1] > 5 {
+		return 0
+	}
+	at := 2
+	const frame = 9
+	if len(data) > at+frame && data[at] == 0x95 { // since protocol 4
+		at += frame
+	}
+	if !bytes.HasPrefix(data[at:], []byte(magic)) {
+		return 0
+	}
+	return at + len(magic)
+}
+
 // entry is an entry of a Python dict.
 type entry struct{ key, value any }
 
 // entries returns the entries of a Python dict, in its order.
 func entries(v any) (out []entry, ok bool) {
 	switch d := v.(type) {
+	case *object:
+		return d.items, len(d.items) > 0
 	case *types.Dict:
 		for _, e := range *d {
 			out = append(out, entry{e.Key, e.Value})
@@ -179,7 +196,7 @@ func value(dict any, key string) (any, bool) {
 }
 
 // stateKeys are what checkpoints keep the state dict under, beside the epoch, the optimiser and the like.
-var stateKeys = []string{"state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params"}
+var stateKeys = []string{"state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params", "state"}
 
 // Bounds on nested dicts, which may contain one another, and themselves.
 const (
@@ -189,7 +206,7 @@ const (
 
 // fromValue finds the state dict in what a pickle holds.
 func fromValue(v any) (*File, error) {
-	if o, ok := v.(*object); ok {
+	if o, ok := v.(*object); ok && len(o.items) == 0 {
 		return nil, fmt.Errorf(`holds a whole pickled object (%q), not a state dict, and would need its Python code to be read; in Python, where that code is: torch.save(torch.load(FILE).state_dict(), "weights.pt")`, o.class.name)
 	}
 	es, ok := entries(v)
@@ -198,19 +215,27 @@ func fromValue(v any) (*File, error) {
 	}
 	f := &File{}
 	for range maxNesting {
-		if slices.ContainsFunc(es, func(e entry) bool { _, ok := e.value.(*Tensor); return ok }) {
-			break
-		}
 		i := -1
 		for _, key := range stateKeys {
-			if i = slices.IndexFunc(es, func(e entry) bool { return e.key == key }); i >= 0 {
+			i = slices.IndexFunc(es, func(e entry) bool {
+				if e.key != key {
+					return false
+				}
+				_, tensor := e.value.(*Tensor) // a parameter of that name
+				return !tensor
+			})
+			if i >= 0 {
 				break
 			}
 		}
 		if i < 0 {
 			break
 		}
-		if o, ok := es[i].value.(*object); ok {
+		_, isDict := entries(es[i].value)
+		if o, ok := es[i].value.(*object); ok && !isDict {
+			if slices.ContainsFunc(es, func(e entry) bool { _, ok := e.value.(*Tensor); return ok }) {
+				break // the parameters lie beside it
+			}
 			return nil, fmt.Errorf(`holds a whole pickled object (%q) under %q, not a state dict, and would need its Python code to be read; in Python, where that code is: torch.save(torch.load(FILE)[%q].state_dict(), "weights.pt")`, o.class.name, es[i].key, es[i].key)
 		}
 		inner, ok := entries(es[i].value)

@@ -16,6 +16,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -41,6 +42,7 @@ type File struct {
 type Tensor struct {
 	Name    string
 	Shape   []int64
+	also    []string // further names of the same elements in the file
 	storage *storage
 	offset  int64   // in the storage, in elements
 	strides []int64 // in elements
@@ -77,7 +79,7 @@ func Parse(data []byte) (*File, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		f, err = parseZip(data)
-	case bytes.HasPrefix(data, legacyMagic):
+	case legacyHead(data) > 0:
 		f, err = parseLegacy(data)
 	case len(data) > 8 && data[8] == '{':
 		f, err = parseSafetensors(data)
@@ -133,6 +135,7 @@ func (f *File) tidy() error {
 	if counters > 0 {
 		f.Notes = append(f.Notes, fmt.Sprintf("num_batches_tracked left out, of %d layers: a counter that does not change what they compute", counters))
 	}
+	f.dropRecords()
 	if len(f.Tensors) == 0 {
 		return errors.New("holds no tensors" + strings.Join(append([]string{""}, f.Notes...), "; "))
 	}
@@ -143,6 +146,7 @@ func (f *File) tidy() error {
 		}
 		f.Notes = append(f.Notes, "DataParallel's prefix module. taken off the names")
 	}
+	f.joinAliases()
 	seen := map[string]bool{}
 	for _, t := range f.Tensors {
 		if t.Name == "" || strings.ContainsFunc(t.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -156,10 +160,60 @@ func (f *File) tidy() error {
 	return nil
 }
 
+// recordName matches what training scripts call a tensor that they keep beside the parameters.
+var recordName = regexp.MustCompile(`(?i)(^|_)(best|loss|acc\d*|prec\d*|top\d|epochs?|steps?|iter|iters|iterations?|lr|rng|averaged|seed)(_|$)`)
+
+// dropRecords takes out what a training script has put beside the parameters: tensors at the top that are not of floating
+// point, where parameters belong to layers, and single values with the name of a record, as best_acc1.
+func (f *File) dropRecords() {
+	nested := slices.ContainsFunc(f.Tensors, func(t *Tensor) bool { return strings.Contains(t.Name, ".") })
+	f.Tensors = slices.DeleteFunc(f.Tensors, func(t *Tensor) bool {
+		record := !strings.Contains(t.Name, ".") &&
+			(nested && t.storage.dtype.float == nil || t.numel() <= 1 && recordName.MatchString(t.Name))
+		if record {
+			f.Notes = append(f.Notes, fmt.Sprintf("%q passed over: a tensor of %s %v beside the parameters", t.Name, t.DType(), t.Shape))
+		}
+		return record
+	})
+}
+
+// joinAliases makes one of tensors that are the same elements of the file under several names, as a module has that is
+// registered twice.
+func (f *File) joinAliases() {
+	type place struct {
+		first         *byte
+		dtype         string
+		offset        int64
+		shape, stride string
+	}
+	kept := map[place]*Tensor{}
+	joined := 0
+	f.Tensors = slices.DeleteFunc(f.Tensors, func(t *Tensor) bool {
+		if t.numel() == 0 || len(t.storage.data) == 0 {
+			return false
+		}
+		at := place{&t.storage.data[0], t.DType(), t.offset, fmt.Sprint(t.Shape), fmt.Sprint(t.strides)}
+		first := kept[at]
+		if first == nil || slices.Contains(first.names(), t.Name) { // two of one name are refused
+			kept[at] = t
+			return false
+		}
+		first.also = append(first.also, t.Name)
+		joined++
+		return true
+	})
+	if joined > 0 {
+		f.Notes = append(f.Notes, fmt.Sprintf("%d names are further names of tensors that the file has already; either name serves", joined))
+	}
+}
+
+// names are all names that a file has for a tensor.
+func (t *Tensor) names() []string { return append([]string{t.Name}, t.also...) }
+
 // find returns the tensor of a name, or nil.
 func (f *File) find(name string) *Tensor {
 	for _, t := range f.Tensors {
-		if t.Name == name {
+		if t.Name == name || slices.Contains(t.also, name) {
 			return t
 		}
 	}

@@ -134,7 +134,7 @@ func TestProtoNetOfPyTorchGivesPyTorchsEmbeddings(t *testing.T) {
 		f, err := weights.Open(path)
 		require.NoError(t, err)
 		e, ps := conv4(t)
-		m := weights.Guess(ps, f)
+		m := weights.Guess(ps, f, nil)
 		assert.Equal(t, protonetMap(), m.Names, path)
 		assert.Contains(t, m.Pairs(ps), "encoder.block1.conv.weight [8 1 3 3] ← encoder.0.0.weight")
 		require.NoError(t, weights.Load(ps, f, m))
@@ -159,7 +159,7 @@ func TestExportGoesBackUnderTheNamesOfTheMap(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, "protonet.pt")
 	_, ps := conv4(t)
-	m := weights.Guess(ps, f)
+	m := weights.Guess(ps, f, nil)
 	require.NoError(t, weights.Load(ps, f, m))
 	require.NoError(t, nn.Save(filepath.Join(dir, "model.safetensors"), ps.State(), nil))
 	ours, err := weights.Open(filepath.Join(dir, "model.safetensors"))
@@ -236,7 +236,7 @@ func TestGuess(t *testing.T) {
 	}{{"scalar", nil}, {"one.float32", []int64{2, 3}}, {"two.float64", []int64{4}}, {"gain", []int64{3, 3}}, {"odd.float16", []int64{5}}, {"w.bfloat16", []int64{6}}} {
 		b.Param(p.name, nn.Constant(0), p.shape...)
 	}
-	m := weights.Guess(b.Params(), open(t, "kinds.pt"))
+	m := weights.Guess(b.Params(), open(t, "kinds.pt"), nil)
 	assert.Equal(t, map[string]string{
 		"scalar":      "scalar",
 		"one.float32": "float32", // of the same last part and shape
