@@ -17,9 +17,10 @@ func newImport(tool *experiments.Tool) *cobra.Command {
 		Short: "Test weights from elsewhere: a PyTorch state dict, or safetensors",
 		Long: `Import makes a run folder of the experiment file FILE around the parameters in WEIGHTS, a state dict that torch.save has
 written (.pt, .pth, .pkl; no code in it is run) or a safetensors file, and tests them as the experiment says. Where names
-differ they are paired by shape and order, and shown; --map gives them instead, as a YAML file that --print-map writes a
-first version of. What does not fit is refused, all of it at once. The folder is a run's: engram eval tests it again,
-engram export writes it out.`,
+differ, layers are paired by kind, shapes and the numbers in their names, and the pairs are shown. Where more than one pairing
+fits, the import is refused: --print-map prints a map to complete, and --map gives it. A map may name only some of the
+parameters. What does not fit is refused, all of it together. The folder is a run's: engram eval tests it again, engram export
+writes it out.`,
 		Example: `  engram import experiments/protonet-omniglot.yaml protonet.pt --out runs/authors
   engram import experiments/protonet-omniglot.yaml protonet.pt --print-map > map.yaml
   engram import experiments/protonet-omniglot.yaml protonet.pt --map map.yaml`,
