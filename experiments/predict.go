@@ -223,7 +223,7 @@ func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]f
 		}
 	}
 	together := max(16, kinds.EvaluationPixels/(height*width)-len(labels))
-	if kinds.NormOf(norm) == nn.BatchStats { // by which queries depend on one another
+	if kinds.NormOf(norm) == nn.BatchStats { // with which queries depend on one another
 		together = len(queries)
 	}
 	on := m.Device()

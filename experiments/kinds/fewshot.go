@@ -281,8 +281,8 @@ func (w *fewShot) Validate(ctx context.Context, on tensor.Device) ([]float64, er
 // keep the cores busy, few enough to stay in memory.
 const EvaluationPixels = 400 * 28 * 28
 
-// batchSize is how many examples of so many images one evaluation takes. Batch statistics are an example's own. A network that
-// adapts to each task takes a batch apart itself, and shares it among the cores.
+// batchSize is the number of examples, each of the given number of images, per evaluation of the network. With batch statistics
+// it is one, since each example is normalised by its own. A network that adapts to each task splits a batch among the cores.
 func (w *fewShot) batchSize(images int, norm nn.Norm) int {
 	if norm == nn.BatchStats && !w.planned.ByTask {
 		return 1

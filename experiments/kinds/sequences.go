@@ -254,7 +254,7 @@ func (w *sequences) Tests(context.Context, runner.Source) ([]measure.Test, error
 	return out, nil
 }
 
-// test measures sequences of a size by their cost, their wrong bits, and what the task measures of its own.
+// test measures the sequences of one size by the metrics of the task.
 func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 	p.Testing(w.task.Name()+", "+t.String(), t.Sequences)
 	hash := fnv.New64a()

@@ -261,7 +261,7 @@ func (s *embeddedStreams) write(p *nn.Pass, m memory.Associative, state memory.S
 	return next
 }
 
-// ask returns the share of right answers of each stream, about the classes of the first so many examples.
+// ask returns the share of right answers of each stream, about the classes of its first done examples.
 func (s *embeddedStreams) ask(p *nn.Pass, m memory.Associative, state memory.State, done int) ([]float64, error) {
 	scope := tensor.Enter()
 	defer scope.Leave()

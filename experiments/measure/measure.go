@@ -15,7 +15,7 @@ import (
 
 // Progress receives how far a test has come.
 type Progress interface {
-	// Testing comes before a test, or a part of one, of so many examples.
+	// Testing comes before a test, or a part of one, with its number of examples.
 	Testing(name string, examples int)
 	// Tested comes while it goes on.
 	Tested(done int)
@@ -132,7 +132,7 @@ func (t Trained) Value(name, metric string, value, half float64, p results.Proto
 	return results.Figure{Name: name, Metric: metric, Value: value, Interval: half, Protocol: p}
 }
 
-// Percent keeps shares of right answers, each of so many, as scores in percent; on names the examples, by a checksum.
+// Percent stores shares of right answers, each out of the given number, as scores in percent; on is a checksum of the examples.
 func Percent(shares []float64, of int, on string) *results.Scores {
 	percent := make([]float64, len(shares))
 	for i, share := range shares {

@@ -66,7 +66,7 @@ func (p *Parts) planAdaptive(s *schema.Section, make func(b *nn.Builder, e encod
 	return FewShot{
 		FixedWay: true, ByTask: true, Identity: enc.Identity,
 		NoStream:       "has no memory whose size could be varied; leave it out, or use matchingnet or protonet",
-		NoVerification: "classifies and compares no pairs; use siamese, or another kind of test",
+		NoVerification: noPairs,
 		New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
 			e, err := enc.New(b.In("encoder"), in.Shape)
 			if err != nil {
@@ -100,7 +100,7 @@ func transferred(p *Parts) []Part[FewShot] {
 			return FewShot{
 				Source: Labelled, Head: &head, Identity: enc.Identity,
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
-				NoVerification: "classifies and compares no pairs; use siamese, or another kind of test",
+				NoVerification: noPairs,
 				New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
 					e, err := enc.New(b.In("encoder"), in.Shape)
 					if err != nil {
@@ -118,7 +118,7 @@ type pretrained struct{ *transfer.Net }
 // With implements [Pretrained].
 func (n pretrained) With(h Head) fewshot.Network { return n.Adapted(h.Adaptation) }
 
-// Quick implements [Pretrained] by the nearest class mean that goes with the network's head.
+// Quick implements [Pretrained]: the nearest class mean, by cosine where the network's head is a cosine head.
 func (n pretrained) Quick() fewshot.Network {
 	if n.Adapt.Head == transfer.Cosine || n.Adapt.Head == transfer.CosineMean {
 		return n.Adapted(Adaptation{Head: transfer.CosineMean, Scale: n.Adapt.Scale})

@@ -77,11 +77,11 @@ type Memory struct {
 	Kind string
 	// Slots bounds what it holds; 0 where nothing does.
 	Slots int64
-	// Scored tells that its slots can be scored one by one ([memory.Matcher]).
+	// Scored is set where its slots can be scored one by one ([memory.Matcher]).
 	Scored bool
-	// Sums tells that it keeps the sum of a class's keys, which only some metrics compare with ([Metric.OfSums]).
+	// Sums is set where it keeps the sum of a class's keys, which only some metrics accept ([Metric.OfSums]).
 	Sums bool
-	// Compares tells that two keys can be compared by themselves, as it compares them ([siamese.Memory]).
+	// Compares is set where it can compare two single keys ([siamese.Memory]).
 	Compares bool
 }
 
@@ -93,9 +93,8 @@ type MemoryInput struct {
 	Scale   float64       // multiplies the metric's scores; 1 without a metric
 }
 
-// Associative gives the [Maker] of a memory that is written with keys and values. What the memory can do beside that is told by
-// the methods of its type M: slots that are scored one by one ([memory.Matcher]) let a Relation network use it, keys that are
-// compared ([siamese.Memory]) a Siamese network.
+// Associative gives the [Maker] of a memory that is written with keys and values. The methods of its type M determine what else
+// it can do: a Relation network can use a [memory.Matcher], a Siamese network a [siamese.Memory].
 //
 // Where the configuration C embeds [Comparison], files may set the memory's metric and scale, and make is handed the metric.
 // Where *C implements [Bounded], streams vary how many pairs the memory holds.
@@ -130,8 +129,8 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 	})
 }
 
-// Like plans the memory of a name to stand in for another one: it compares as that one does and, where it is bounded, holds so many
-// slots.
+// Like plans the named memory as a replacement for m: with the metric and scale of m and, if it is bounded, with the given number
+// of slots.
 func (p *Parts) Like(name string, m *Memory, slots int64) (Memory, error) {
 	config := p.Memories.config(name)
 	if of, ok := config.(interface{ comparison() *Comparison }); ok && m.Section != nil {
@@ -144,7 +143,7 @@ func (p *Parts) Like(name string, m *Memory, slots int64) (Memory, error) {
 	return p.Memories.find(name).Make.plan(config)
 }
 
-// Bounded is the configuration of a memory that holds so many pairs and no more.
+// Bounded is the configuration of a memory that holds a limited number of pairs.
 type Bounded interface {
 	Bound() int64
 	SetBound(slots int64)
@@ -165,7 +164,7 @@ type Controller struct {
 	Size, Layers int64
 }
 
-// The capabilities that a [fewshot.Network] may have beside [fewshot.AdaptiveNetwork] and [fewshot.Verifier].
+// Further capabilities of a [fewshot.Network], besides [fewshot.AdaptiveNetwork] and [fewshot.Verifier].
 type (
 	// ImageEncoder gives the embeddings that are the keys of its memory: for streams, and for plots.
 	ImageEncoder interface {
@@ -208,7 +207,7 @@ type FewShot struct {
 	Source Source
 	// Memory is the memory of its support set; nil for a network without one.
 	Memory *Memory
-	// NoStream says why no stream can be written to memories in the place of its own; empty where one can.
+	// NoStream says why streams cannot be tested with other memories than its own; empty where they can.
 	NoStream string
 	// FixedWay marks a network with an output per class of train.way: it takes no episodes of another way.
 	FixedWay bool
@@ -250,8 +249,8 @@ type ThroughTimeInput struct {
 	Labels
 }
 
-// Labels are what classes are called: letters of an alphabet, so many for a class. A one-hot label is one letter of as many as
-// there are classes.
+// Labels name the classes: Length letters per class, of an alphabet of Letters. A one-hot label is a single letter of an alphabet
+// with one letter per class.
 type Labels struct {
 	Length, Letters int
 	// OneHot limits tests to as many classes as training episodes have.
@@ -305,7 +304,7 @@ type Images struct {
 	Load func(ctx context.Context, from Place) (Loaded, error)
 }
 
-// Place says where data is looked for first, and who is told what was read.
+// Place says where to look for data first, and receives notes about what was read.
 type Place struct {
 	Given string       // a folder; see dataset.Find
 	Note  func(string) // receives what the user should know
@@ -344,5 +343,5 @@ type Optimizer struct {
 	Rate float64 // before the schedule
 }
 
-// Schedule is a planned schedule for so many units of training: steps, or epochs where training counts them.
+// Schedule is a planned schedule for a number of units of training: steps, or epochs where training counts epochs.
 type Schedule func(units int64) nn.Schedule

@@ -49,7 +49,7 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 	case mem.Metric == nil:
 		out.NoStream = "has a memory that compares nothing, and a stream varies memories that compare; use another memory"
 	}
-	out.NoVerification = "classifies and compares no pairs; use siamese, or another kind of test"
+	out.NoVerification = noPairs
 	out.New = func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
 		e, err := enc.New(b.In("encoder"), in.Shape)
 		if err != nil {
@@ -63,6 +63,9 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 	}
 	return out, err
 }
+
+// noPairs completes a sentence about a network that cannot be tested on pairs.
+const noPairs = "classifies and compares no pairs; use siamese, or another kind of test"
 
 // fits refuses a memory whose metric does not go with it, or with the encoder.
 func fits(e Encoder, m *Memory) error {

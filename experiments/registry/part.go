@@ -70,9 +70,6 @@ func (t *Table[T]) Names() []string {
 	return names
 }
 
-// Has reports whether the table has a part of a name.
-func (t *Table[T]) Has(name string) bool { return t.find(name) != nil }
-
 func (t *Table[T]) find(name string) *Part[T] {
 	if i := slices.IndexFunc(t.parts, func(p Part[T]) bool { return p.Name == name }); i >= 0 {
 		return &t.parts[i]

@@ -51,7 +51,7 @@ func (f Folder) checkpoints() (n int) {
 	return n
 }
 
-// saveCheckpoint writes parameters, optimiser and progress, and keeps as many checkpoints as it is told, this one among them.
+// saveCheckpoint writes parameters, optimiser and progress, and keeps the last keep checkpoints, including this one.
 func (f Folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress, keep int) error {
 	state := append(nn.WithPrefix("model.", ps.State()), nn.WithPrefix("optimizer.", opt.State())...)
 	// It is written before any other is moved, so that a full disk costs none of them.

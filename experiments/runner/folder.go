@@ -90,7 +90,7 @@ func (r *run) create() (unlock func(), err error) {
 // errTaken is wrapped by the errors of a folder that another run has.
 var errTaken = errors.New("run folder: taken")
 
-// takenError is an error with a text of its own that wraps errTaken.
+// takenError gives an error the identity of errTaken and keeps its text.
 type takenError struct{ error }
 
 // Is makes the error one of errTaken.

@@ -15,8 +15,8 @@ import (
 const elsewhere = "elsewhere"
 
 // Import makes a run folder of an experiment around parameters from elsewhere, a file that [weights.Open] reads, and tests
-// them as [Run] tests what it has trained. With a nil map the names are guessed; the reporter is told which parameter takes
-// which tensor. Nothing is written where the file does not fit the network.
+// them as [Run] tests what it has trained. With a nil map the names are guessed; the reporter receives the pairs of parameters
+// and tensors. Nothing is written where the file does not fit the network.
 func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)

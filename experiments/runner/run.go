@@ -18,7 +18,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Options are what a run needs beside its configuration. The zero value works.
+// Options are what a run needs besides its configuration. The zero value works.
 type Options struct {
 	// Out is the run folder; empty stands for runs/NAME/DATE-TIME, with a number where that is taken.
 	Out string

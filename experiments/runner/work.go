@@ -13,7 +13,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Source says where data comes from and who is told about it.
+// Source says where data comes from, and receives notes about it.
 type Source struct {
 	// Given is the folder in which data sets are looked for first; see dataset.Find.
 	Given string
@@ -45,7 +45,7 @@ type Work interface {
 	Show(ctx context.Context, on tensor.Device) (plots []Plot, samples []byte, err error)
 }
 
-// The capabilities that [Work] may have beside.
+// Optional capabilities of [Work].
 type (
 	// Bounded work may know the mean score of the best predictor that is possible on the validation examples.
 	Bounded interface {
@@ -58,7 +58,7 @@ type (
 	}
 	// Observer is told when a validation has been counted, before the next step; what it keeps lies in the network's buffers.
 	Observer interface{ Validated() }
-	// Resizing work takes from a saved model what the data tells otherwise, for a model that is used without its data.
+	// Resizing work takes sizes that usually come from the data from a saved model, for a model that is used without its data.
 	Resizing interface{ Resize(model *nn.State) error }
 )
 
