@@ -204,8 +204,8 @@ _engram_env() {
 	case " $GOFLAGS " in *" -trimpath "*) ;; *) GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath" ;; esac
 	export GOFLAGS
 	export CGO_ENABLED=1
-	export CGO_CFLAGS="-O2 -g"
-	CGO_CXXFLAGS="-O2 -g -w -std=$_engram_std $_engram_abi -include $(_engram_flag "$_engram_home/gotch.h")"
+	CGO_CFLAGS="-O2 -g -include $(_engram_flag "$_engram_home/gotch.h")"
+	CGO_CXXFLAGS="$CGO_CFLAGS -w -std=$_engram_std $_engram_abi"
 	if [ "${ENGRAM_GOTCH:-}" = all ]; then
 		CGO_CXXFLAGS="$CGO_CXXFLAGS -DENGRAM_GOTCH_ALL"
 		if [ "$_engram_std" != c++17 ]; then
@@ -215,7 +215,7 @@ _engram_env() {
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_home/include")"
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include")"
 	CGO_LDFLAGS="-O2 -g $(_engram_flag "-L$_engram_home") $(_engram_flag "-L$_engram_lib") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
-	export CGO_CXXFLAGS CGO_LDFLAGS
+	export CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS
 	export ENGRAM_LIBTORCH="LibTorch $_engram_version $_engram_why ($_engram_lib)"
 }
 
