@@ -63,23 +63,23 @@ _engram_find() {
 		if _engram_environment; then
 			_engram_why="of the active virtual environment"
 		elif _engram_system; then
-			_engram_why="of the distribution; no LIBTORCH is set and no active virtual environment has torch"
+			_engram_why="of the distribution"
 			return 0
 		elif _engram_python python3; then
-			_engram_why="of python3; the distribution's is not installed"
+			_engram_why="of python3"
 		else
 			echo "libtorch/env.sh: no LibTorch found; run 'make setup' (Debian, Ubuntu), activate a virtual environment with torch, or set LIBTORCH to the folder of an unpacked LibTorch" >&2
 			return 1
 		fi
 		;;
 	system)
-		_engram_why="of the distribution; LIBTORCH=system"
+		_engram_why="of the distribution"
 		_engram_system && return 0
 		echo "libtorch/env.sh: LIBTORCH=system, but the distribution's LibTorch is not installed; run 'make setup' (Debian, Ubuntu)" >&2
 		return 1
 		;;
 	python)
-		_engram_why="of python3; LIBTORCH=python"
+		_engram_why="of python3"
 		if ! _engram_environment && ! _engram_python python3; then
 			echo "libtorch/env.sh: LIBTORCH=python, but python3 has no torch with headers; pip install torch, or unset LIBTORCH" >&2
 			return 1
@@ -189,7 +189,8 @@ _engram_env() {
 	# whose name tells its content and the LibTorch that it is for, down to the libraries' sizes: where one of these changes,
 	# also by an upgrade in place, all C++ is compiled anew; another checkout with the same content compiles nothing.
 	_engram_home=${XDG_CACHE_HOME:-$HOME/.cache}/engram/libtorch-$_engram_version-$({
-		cat "$_engram_here/gotch.h" "$_engram_here/compat.h" "$_engram_here/env.sh"
+		cat "$_engram_here/gotch.h" "$_engram_here/compat.h"
+		sed -n '/^_engram_shadow()/,/^}/p; /^_engram_fill()/,/^}/p' "$_engram_here/env.sh"
 		echo "$_engram_lib|$_engram_std|$_engram_abi|$_engram_omp|$_engram_cuda|${CXX:-}"
 		find -L "$_engram_lib" -maxdepth 1 \( -name 'libtorch_cpu.*' -o -name 'libc10.*' \) -exec ls -ln {} + 2>/dev/null | awk '{ print $5 }'
 	} | cksum | cut -d ' ' -f 1)
