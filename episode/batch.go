@@ -18,6 +18,7 @@ type Batch struct {
 	QueryImages             Pixels  // [episodes, way*query, channels, height, width]
 	QueryLabels             []int64 // [episodes, way*query], in [0, way)
 	Classes                 []int   // [episodes, way], the classes of the set by label
+	Items                   []Item  // [episodes, way*(shot+query)], an episode's support images before its queries
 }
 
 // Batch makes a batch of the episodes of the n steps from first on; none if n is below 1.
@@ -41,6 +42,7 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	b.QueryImages.resize(n*query*image, s.bytes != nil)
 	b.QueryLabels = resize(b.QueryLabels, n*query)
 	b.Classes = resize(b.Classes, n*s.spec.Way)
+	b.Items = b.Items[:0]
 
 	w := s.scratch.Get().(*scratch)
 	defer s.scratch.Put(w)
@@ -48,6 +50,7 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	for i := range n {
 		s.draw(e, &w.pick, first+uint64(i))
 		copy(b.Classes[i*s.spec.Way:], e.Classes)
+		b.Items = append(append(b.Items, e.Support...), e.Query...)
 		p := printer{set: s.set, bytes: s.bytes, distort: s.spec.Distort, room: &w.image}
 		if p.distort != (dataset.Distortion{}) {
 			p.rand = stream.New(s.seed, s.stream+"/distortion", first+uint64(i))

@@ -3,6 +3,7 @@ package episode
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ func testBatchIsItsEpisodes(t *testing.T, set dataset.Set) {
 	for i := range 3 {
 		e := s.Episode(10 + uint64(i))
 		assert.Equal(t, e.Classes, b.Classes[i*4:(i+1)*4])
+		assert.Equal(t, slices.Concat(e.Support, e.Query), b.Items[i*20:(i+1)*20])
 		for j, item := range e.Support {
 			set.Image(image, item.Class, item.Instance, item.Quarter)
 			assert.Equal(t, image, b.Support.Slice((i*8+j)*9, (i*8+j+1)*9).Floats())

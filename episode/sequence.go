@@ -136,7 +136,8 @@ type SequenceBatch struct {
 	Channels, Height, Width int
 	Images                  []float32 // [time, sequences, channels, height, width]
 	Labels                  []int64   // [time, sequences, length], letters in [0, letters)
-	Instances               []int     // [time, sequences]: the how-manieth image of its class this is, from 1
+	Instances               []int     // [time, sequences], from 1: how many images of its class have been shown, this one included
+	Items                   []Item    // [sequences, time]
 }
 
 // Batch makes a batch of the sequences of the n steps from first on; none if n is below 1.
@@ -158,6 +159,7 @@ func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 	b.Images = resize(b.Images, time*n*size)
 	b.Labels = resize(b.Labels, time*n*length)
 	b.Instances = resize(b.Instances, time*n)
+	b.Items = b.Items[:0]
 
 	w := s.scratch.Get().(*sequenceScratch)
 	defer s.scratch.Put(w)
@@ -167,6 +169,7 @@ func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 	for i := range n {
 		q := &w.sequence
 		s.draw(q, w, first+uint64(i))
+		b.Items = append(b.Items, q.Items...)
 		clear(shown)
 		for t, item := range q.Items {
 			at := t*n + i

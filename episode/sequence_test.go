@@ -91,6 +91,7 @@ func TestSequenceBatchIsItsSequences(t *testing.T) {
 		plain, image := make([]float32, 64), make([]float32, 64)
 		for i := range n {
 			q := s.Sequence(10 + uint64(i))
+			assert.Equal(t, q.Items, b.Items[i*time:(i+1)*time])
 			for at, item := range q.Items {
 				k := at*n + i
 				set.Image(plain, item.Class, item.Instance, item.Quarter)
