@@ -303,7 +303,11 @@ func squares(grads []*tensor.Tensor) []float64 {
 // ClipByNorm returns the gradients scaled down so that their norm taken together is at most limit: Pascanu et al. 2013,
 // algorithm 1. A norm that is not finite is left as it is, for the caller to notice.
 func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
-	norm := GlobalNorm(grads)
+	return ClipNorm(grads, GlobalNorm(grads), limit)
+}
+
+// ClipNorm is [ClipByNorm] for gradients whose [GlobalNorm] is known.
+func ClipNorm(grads []*tensor.Tensor, norm, limit float64) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(grads))
 	for i, g := range grads {
 		if g != nil {
