@@ -171,7 +171,7 @@ func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 func (e *Conv4) ConvNet() (net tensor.ConvNet, params []*nn.Param, ok bool) {
 	net.Mean, ok = e.mean, !e.half
 	for _, b := range e.blocks {
-		ok = b.Onto(&net, &params) && ok
+		ok = b.AppendTo(&net, &params) && ok
 	}
 	return net, params, ok
 }

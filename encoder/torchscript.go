@@ -72,7 +72,7 @@ func NewTorchScript(b *nn.Builder, c TorchScriptConfig) (_ *TorchScript, err err
 		if d := t.DType(); trained && d != tensor.Float32 {
 			return nil, fmt.Errorf("encoder: %s: %s is %v, and float32 is trained; export net.float()", c.Path, t.Name, d)
 		}
-		e.params = append(e.params, b.Given(t.Name, t.Tensor, trained))
+		e.params = append(e.params, b.FromTensor(t.Name, t.Tensor, trained))
 	}
 	return e, e.probe(b.Device(), in)
 }

@@ -57,7 +57,7 @@ func (e *TorchScript) differs(pair func() (a, b *tensor.Tensor)) (out bool) {
 
 // onCopies returns p with copies in the place of the module's buffers, so that a training pass changes none of them.
 func (e *TorchScript) onCopies(p *nn.Pass) *nn.Pass {
-	out := p.Apart()
+	out := p.Clone()
 	for _, param := range e.params {
 		if param.Buffer {
 			v := param.Value()
