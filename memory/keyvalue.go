@@ -51,6 +51,13 @@ func (s KeyValueState) Tensors() []nn.Named {
 // Measure returns what keys are compared by, and what its scores are multiplied by.
 func (m *KeyValue) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
 
+// Linear implements [Linearizer].
+func (m *KeyValue) Linear(on bool) Associative {
+	c := m.config
+	c.Linear = on
+	return &KeyValue{c}
+}
+
 // Init implements [Associative].
 func (m *KeyValue) Init(int64) State { return KeyValueState{} }
 
@@ -113,6 +120,7 @@ func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *
 }
 
 var (
-	_ Matcher   = (*KeyValue)(nil)
-	_ LogReader = (*KeyValue)(nil)
+	_ Matcher    = (*KeyValue)(nil)
+	_ LogReader  = (*KeyValue)(nil)
+	_ Linearizer = (*KeyValue)(nil)
 )

@@ -74,6 +74,20 @@ type Matcher interface {
 	Match(p *nn.Pass, s State, queries *tensor.Tensor) (scores, shares *tensor.Tensor)
 }
 
+// A Linearizer is a memory that can read by its scores alone, without the softmax over them: Sukhbaatar et al. 2015, section 4.2.
+// It holds each pair that it is written in a slot of its own, in the order of writing.
+type Linearizer interface {
+	Associative
+	// Linear returns the memory with the softmax left out (on is true) or in its place.
+	Linear(on bool) Associative
+}
+
+// A ClassMemory is a memory that merges keys by class, so the values that it is written must be labels.
+type ClassMemory interface {
+	Associative
+	MergesClasses()
+}
+
 // fitted returns the metric that slots with keys [batch, slots, key] and shares [batch, slots, value] are scored by: fitted
 // on them where it takes something from the support set.
 func fitted(m metric.Metric, keys, shares *tensor.Tensor) metric.Metric {

@@ -59,6 +59,9 @@ const countFloor = 1e-6
 // Measure returns what keys are compared by, and what its scores are multiplied by.
 func (m *Prototype) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
 
+// MergesClasses implements [ClassMemory].
+func (m *Prototype) MergesClasses() {}
+
 // Init implements [Associative].
 func (m *Prototype) Init(int64) State { return PrototypeState{} }
 
@@ -145,6 +148,7 @@ func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *ten
 }
 
 var (
-	_ Matcher   = (*Prototype)(nil)
-	_ LogReader = (*Prototype)(nil)
+	_ Matcher     = (*Prototype)(nil)
+	_ LogReader   = (*Prototype)(nil)
+	_ ClassMemory = (*Prototype)(nil)
 )
