@@ -329,7 +329,7 @@ func TestWhatLiesBesideTheParameters(t *testing.T) {
 		"a subclass of dict":           {global("script", "Checkpoint") + ")\x81(" + text("state_dict") + state + text("epoch") + "K\x03u", `other entries skipped: ["epoch"]`},
 		"an object made with keywords": {dict(text("a.weight"), w, text("x"), global("script", "Config")+")}\x92"), `"x" skipped: it is of the class "script.Config"`},
 		"tensors of a subclass": {dict(text("a.weight"), global("torch._tensor", "_rebuild_from_type_v2")+
-			tuple(global("torch._utils", "_rebuild_tensor_v2"), global("script", "Tensor"), tuple(storageOf("FloatStorage", "0", 4), number(0), numbers(4), numbers(1), "\x89", "N"), "}")+"R", text("x"), "N"), `"x" passed over`},
+			tuple(global("torch._utils", "_rebuild_tensor_v2"), global("script", "Tensor"), tuple(storageOf("FloatStorage", "0", 4), number(0), numbers(4), numbers(1), "\x89", "N"), "}")+"R", text("x"), "N"), `"x" skipped`},
 	} {
 		f, err := weights.Parse(archive(whole(c.object)))
 		if !assert.NoError(t, err, name) {
