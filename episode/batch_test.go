@@ -82,7 +82,7 @@ func TestBatchOfBytesIsThatOfValues(t *testing.T) {
 	drawn, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Instances: 6, Size: 9})
 	require.NoError(t, err)
 	turn := func(set dataset.Set) dataset.Set {
-		turned, err := dataset.Turn(set)
+		turned, err := dataset.WithRotations(set)
 		require.NoError(t, err)
 		return turned
 	}
@@ -236,7 +236,7 @@ func omniglot(b *testing.B, size int) dataset.Set {
 
 func BenchmarkBatch(b *testing.B) {
 	plain := omniglot(b, 28)
-	turned, err := dataset.Turn(plain)
+	turned, err := dataset.WithRotations(plain)
 	require.NoError(b, err)
 	for _, c := range []struct {
 		name string

@@ -128,7 +128,7 @@ func rotationError(set dataset.Set, rotation dataset.Rotation) error {
 			return fmt.Errorf("episode: %w", err)
 		}
 	case rotation == dataset.RotateClasses && !rotated:
-		return fmt.Errorf("episode: rotation %q needs a set with one class per rotation: take it from dataset.Split.Parts or dataset.Turn",
+		return fmt.Errorf("episode: rotation %q needs a set with one class per rotation: take it from dataset.Split.Parts or dataset.WithRotations",
 			rotation)
 	case rotation == dataset.RotateNone && rotated:
 		return fmt.Errorf("episode: the classes of the set are rotated, but the rotation is %q: use %q or %q",

@@ -154,7 +154,7 @@ func chiSquared(counts []float64) float64 {
 
 func TestRotations(t *testing.T) {
 	set := tagged(t, 12, 5, 2)
-	turned, err := dataset.Turn(set)
+	turned, err := dataset.WithRotations(set)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		rotation dataset.Rotation
@@ -196,7 +196,7 @@ func TestRotations(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	set := tagged(t, 6, 4, 2)
-	turned, err := dataset.Turn(set)
+	turned, err := dataset.WithRotations(set)
 	require.NoError(t, err)
 	oblong, err := dataset.NewImages([]string{"x"}, []int{3}, 1, 1, 2, make([]byte, 6))
 	require.NoError(t, err)

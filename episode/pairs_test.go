@@ -153,7 +153,7 @@ func TestPairBatchIsItsPairs(t *testing.T) {
 
 func TestNewPairsRefuses(t *testing.T) {
 	set := alphabets(t, 3, 2, 1)
-	turned, err := dataset.Turn(set)
+	turned, err := dataset.WithRotations(set)
 	require.NoError(t, err)
 	for want, c := range map[string]struct {
 		set  dataset.Set

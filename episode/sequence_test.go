@@ -161,7 +161,7 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 }
 
 func BenchmarkSequences(b *testing.B) {
-	turned, err := dataset.Turn(omniglot(b, 20))
+	turned, err := dataset.WithRotations(omniglot(b, 20))
 	require.NoError(b, err)
 	s := sequences(b, turned, SequenceSpec{Way: 5, Samples: 10, Length: 1, Letters: 5, Rotation: dataset.RotateClasses, Shift: 2, Turn: 10})
 	batch := new(SequenceBatch)
