@@ -10,6 +10,7 @@ import (
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/tensor"
 )
 
 // A Tool is Engram with a set of parts. It may be used from many goroutines; but see [Tool.Run] for threads.
@@ -62,6 +63,7 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.slurm, s.Tail.Slurm = s.Tail.Slurm, nil
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
+		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
 		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(device string) error {
 			s.Tail.Device = device
