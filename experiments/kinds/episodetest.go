@@ -275,7 +275,8 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 		p.Testing(fmt.Sprintf("%s %s, %s", w.dataName(t), t, t.Norm), t.Episodes)
 		net, how := w.measured(t)
-		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), t.FineTune, on, p)
+		sum := measure.NewChecksum(set, t.Episodes)
+		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), t.FineTune, sum, on, p)
 		if err != nil {
 			return nil, err
 		}
@@ -294,7 +295,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		}
 		shares := accuracies(scores)
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, shares, protocol)
-		f.Scores = measure.Percent(shares, t.Way*t.Query, measure.Episodes(s, t.Episodes))
+		f.Scores = measure.Percent(shares, t.Way*t.Query, sum.String())
 		if t.Predictions {
 			f.Predictions = "predictions-" + strings.TrimPrefix(t.at, "test.") + ".csv"
 			f.Confusion, f.PredictionsCSV = predictions(scores, set)

@@ -273,7 +273,7 @@ func (w *fewShot) Validate(ctx context.Context, on tensor.Device) ([]float64, er
 		net = p.Quick()
 	}
 	v := w.file.Validation
-	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, on, nil)
+	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, nil, on, nil)
 	return accuracies(scores), err
 }
 
@@ -333,9 +333,10 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 	return out, nil
 }
 
-// evaluate scores the first n episodes of a sampler.
+// evaluate scores the first n episodes of a sampler and adds them to a checksum, which may be nil.
 func (w *fewShot) evaluate(
-	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, on tensor.Device, p measure.Progress,
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, sum *measure.Checksum, on tensor.Device,
+	p measure.Progress,
 ) ([]episodeScore, error) {
 	spec := s.Spec()
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
@@ -343,6 +344,7 @@ func (w *fewShot) evaluate(
 		size = 1
 	}
 	return measure.Evaluate(ctx, s.Batches(ctx, 0, size, 2), n, p, func(b *episode.Batch) ([]episodeScore, error) {
+		sum.Add(b.Items, spec.Way*(spec.Shot+spec.Query))
 		task, pass := fewshot.NewTask(b, on), &nn.Pass{Norm: norm}
 		if tune.Steps > 0 {
 			pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
@@ -357,17 +359,21 @@ func (w *fewShot) evaluate(
 
 // trained is what figures say of the training.
 func (w *fewShot) trained() measure.Trained {
-	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: precisionOf(w.net)}
+	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: w.file.Tail.precision(w.net)}
 	if w.file.Train.Steps > 0 && w.planned.Source == registry.Episodes {
 		t.Way, t.Shot = w.file.Train.Way, w.file.Train.Shot
 	}
 	return t
 }
 
-// precisionOf is what a network computes in: fp32 where it does not say.
-func precisionOf(net any) string {
-	if p, ok := net.(registry.Precise); ok {
-		return p.Precision()
+// precision is what a network computes in: fp32 where it does not say.
+func (t *Tail) precision(net any) string {
+	p := encoder.FP32
+	if net, ok := net.(registry.Precise); ok {
+		p = net.Precision()
 	}
-	return encoder.FP32
+	if t.TF32 && p == encoder.FP32 {
+		return "tf32"
+	}
+	return p
 }

@@ -102,7 +102,6 @@ func (w *fewShot) makeStream(t *streamTest) (measure.Test, error) {
 	sampler, err := episode.New(w.parts.Test, episode.Spec{Way: t.Classes, Shot: t.Shot, Query: t.Query, Rotation: w.data.Rotation}, evaluationSeed, "test/stream")
 	return measure.Test{Name: "stream", Run: func(ctx context.Context, on tensor.Device, p measure.Progress) (figures []results.Figure, err error) {
 		p.Testing(fmt.Sprintf("%s streams of %d examples, memories", w.file.Dataset.Kind(), t.Classes*t.Shot), len(memories))
-		checksum := measure.Episodes(sampler, t.Streams)
 		err = tensor.Do(func() (err error) {
 			tensor.NoGrad(func() {
 				var s *embeddedStreams
@@ -115,7 +114,7 @@ func (w *fewShot) makeStream(t *streamTest) (measure.Test, error) {
 						err = fmt.Errorf("memory %s: %w", m, err)
 						return
 					}
-					figures = append(figures, w.streamFigures(t, m, shares, checksum)...)
+					figures = append(figures, w.streamFigures(t, m, shares, s.sum.String())...)
 					p.Tested(i + 1)
 				}
 			})
@@ -157,12 +156,13 @@ type embeddedStreams struct {
 	asked             [][]int64      // the class of each query, by stream
 	classes           int
 	examples, streams int // of a stream, and how many
+	sum               *measure.Checksum
 }
 
 // embedStreams draws the streams of a test and embeds them. Their tensors belong to the current scope.
 func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sampler, on tensor.Device) (*embeddedStreams, error) {
 	net := w.net.(registry.ImageEncoder)
-	out := &embeddedStreams{classes: t.Classes, examples: t.Classes * t.Shot, streams: t.Streams}
+	out := &embeddedStreams{classes: t.Classes, examples: t.Classes * t.Shot, streams: t.Streams, sum: measure.NewChecksum(s.Set(), t.Streams)}
 	var keys, values, queries []*tensor.Tensor
 	embed := func(images episode.Pixels, n int) *tensor.Tensor {
 		channels, height, width := s.Set().Shape()
@@ -182,6 +182,7 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 			return nil, err
 		}
 		b := s.Batch(uint64(i), 1)
+		out.sum.Add(b.Items, len(b.Items))
 		order, arrived := make([]int64, out.examples), make([]int64, out.examples)
 		for j, from := range stream.New(evaluationSeed, "stream/order", uint64(i)).Perm(out.examples) {
 			order[j], arrived[j] = int64(from), b.SupportLabels[from]
@@ -197,23 +198,12 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 	return out, measure.Finite(out.keys, remedy)
 }
 
-// fixedWidth stands for an encoder where nothing is encoded.
-type fixedWidth int64
-
-// Forward implements encoder.Encoder.
-func (fixedWidth) Forward(*nn.Pass, *tensor.Tensor) *tensor.Tensor {
-	panic("kinds: a stream's embeddings are there already")
-}
-
-// Width implements encoder.Encoder.
-func (w fixedWidth) Width() int64 { return int64(w) }
-
 // run writes the streams to a memory, example by example, and returns the share of right answers of each stream at each of the
 // times that it is asked, [asked][streams].
 func (s *embeddedStreams) run(ctx context.Context, planned registry.Memory, asked int) ([][]float64, error) {
 	b := nn.NewBuilder(0, s.keys.Device())
 	defer b.Params().Free()
-	m, err := planned.New(b, fixedWidth(s.keys.Dim(2)))
+	m, err := planned.New(b, registry.Vectors(s.keys.Dim(2)))
 	if err != nil {
 		return nil, err
 	}

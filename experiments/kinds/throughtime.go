@@ -181,8 +181,12 @@ type namedEpisode struct {
 	instances []float64
 }
 
-func (w *throughTime) evaluate(ctx context.Context, s *episode.SequenceSampler, n int, on tensor.Device, p measure.Progress) ([]namedEpisode, error) {
+// evaluate runs the network on the first n sequences of a sampler and adds them to a checksum, which may be nil.
+func (w *throughTime) evaluate(
+	ctx context.Context, s *episode.SequenceSampler, n int, sum *measure.Checksum, on tensor.Device, p measure.Progress,
+) ([]namedEpisode, error) {
 	return measure.Evaluate(ctx, s.Batches(ctx, 0, evaluationEpisodes, 2), n, p, func(b *episode.SequenceBatch) ([]namedEpisode, error) {
+		sum.Add(b.Items, b.Time)
 		task := fewshot.NewSequence(b, on)
 		logp := w.net.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task)
 		all, instances := task.Accuracies(logp)
@@ -199,7 +203,7 @@ func (w *throughTime) evaluate(ctx context.Context, s *episode.SequenceSampler, 
 
 // Validate implements [runner.Work].
 func (w *throughTime) Validate(ctx context.Context, on tensor.Device) ([]float64, error) {
-	episodes, err := w.evaluate(ctx, w.validation, w.file.Validation.Episodes, on, nil)
+	episodes, err := w.evaluate(ctx, w.validation, w.file.Validation.Episodes, nil, on, nil)
 	all := make([]float64, len(episodes))
 	for i, e := range episodes {
 		all[i] = e.all
@@ -220,11 +224,12 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 		}
 		out = append(out, measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 			p.Testing(w.file.Dataset.Kind()+" "+t.String(), t.Episodes)
-			episodes, err := w.evaluate(ctx, s, t.Episodes, on, p)
+			sum := measure.NewChecksum(w.parts.Test, t.Episodes)
+			episodes, err := w.evaluate(ctx, s, t.Episodes, sum, on, p)
 			if err != nil {
 				return nil, err
 			}
-			figures := w.figures(t, s, episodes)
+			figures := w.figures(t, episodes, sum.String())
 			if i == 0 && len(figures) > 0 { // the network is judged by what it knows at the end
 				figures[len(figures)-1].Headline = true
 			}
@@ -235,9 +240,8 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 }
 
 // figures are the accuracies on the instances that are reported.
-func (w *throughTime) figures(t timeTest, s *episode.SequenceSampler, episodes []namedEpisode) (figures []results.Figure) {
-	trained := measure.Trained{On: w.file.Dataset.Kind(), Way: w.file.Train.Way, Precision: precisionOf(w.net)}
-	checksum := measure.Sequences(s, t.Episodes)
+func (w *throughTime) figures(t timeTest, episodes []namedEpisode, checksum string) (figures []results.Figure) {
+	trained := measure.Trained{On: w.file.Dataset.Kind(), Way: w.file.Train.Way, Precision: w.file.Tail.precision(w.net)}
 	for _, k := range reported {
 		if k > t.Samples {
 			continue

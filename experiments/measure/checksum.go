@@ -3,6 +3,7 @@ package measure
 import (
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"hash/fnv"
 	"math"
 
@@ -10,39 +11,48 @@ import (
 	"github.com/engram-go/engram/episode"
 )
 
-// Episodes is a checksum of the first n episodes of a sampler.
-func Episodes(s *episode.Sampler, n int) string {
-	return checksum(s.Set(), n, func(step uint64) []episode.Item {
-		e := s.Episode(step)
-		return append(e.Support, e.Query...)
-	})
+// A Checksum is one of which images episodes show, and of the first image of each. Equal episodes of equal images have equal
+// checksums on every machine. A nil Checksum adds nothing.
+type Checksum struct {
+	set   dataset.Set
+	left  int // episodes that are still counted
+	hash  hash.Hash64
+	image []float32
+	bytes []byte
 }
 
-// Sequences is a checksum of the first n sequences of a sampler.
-func Sequences(s *episode.SequenceSampler, n int) string {
-	return checksum(s.Set(), n, func(step uint64) []episode.Item { return s.Sequence(step).Items })
-}
-
-// checksum is one of which images n episodes show, and of the first image of each.
-func checksum(set dataset.Set, n int, items func(step uint64) []episode.Item) string {
-	h := fnv.New64a()
+// NewChecksum returns the checksum of the first n episodes added.
+func NewChecksum(set dataset.Set, n int) *Checksum {
 	channels, height, width := set.Shape()
-	image := make([]float32, channels*height*width)
-	var b []byte
-	for step := range n {
-		shown := items(uint64(step))
-		for _, item := range shown {
-			for _, v := range []int{item.Class, item.Instance, item.Quarter, item.Label} {
-				b = binary.AppendUvarint(b, uint64(v))
-			}
-		}
-		first := shown[0]
-		set.Image(image, first.Class, first.Instance, first.Quarter)
-		for _, v := range image {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
-		}
-		h.Write(b)
-		b = b[:0]
-	}
-	return fmt.Sprintf("%016x", h.Sum64())
+	return &Checksum{set: set, left: n, hash: fnv.New64a(), image: make([]float32, channels*height*width)}
 }
+
+// Add adds episodes of the given length each, episode after episode.
+func (c *Checksum) Add(items []episode.Item, length int) {
+	if c == nil {
+		return
+	}
+	for ; len(items) > 0 && c.left > 0; c.left-- {
+		c.episode(items[:length])
+		items = items[length:]
+	}
+}
+
+func (c *Checksum) episode(items []episode.Item) {
+	b := c.bytes[:0]
+	for _, item := range items {
+		for _, v := range []int{item.Class, item.Instance, item.Quarter, item.Label} {
+			b = binary.AppendUvarint(b, uint64(v))
+		}
+	}
+	first := items[0]
+	c.set.Image(c.image, first.Class, first.Instance, first.Quarter)
+	for _, v := range c.image {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	c.hash.Write(b)
+	c.bytes = b
+}
+
+// String is the checksum in hexadecimal.
+func (c *Checksum) String() string { return fmt.Sprintf("%016x", c.hash.Sum64()) }
