@@ -44,11 +44,12 @@ func newMan() *cobra.Command {
 				return fmt.Errorf("man: %w", err)
 			}
 			root := cmd.Root()
-			root.DisableAutoGenTag = true // the date of the day would make the same pages differ
+			delete(root.Annotations, cobra.CommandDisplayNameAnnotation) // pages are named after the program, wherever it is
+			root.DisableAutoGenTag = true                                // the date of the day would make the same pages differ
 			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "engram " + readVersion().build(), Manual: "Engram"}, args[0]); err != nil {
 				return fmt.Errorf("man: %w", err)
 			}
-			pages, err := filepath.Glob(filepath.Join(args[0], "engram*.1"))
+			pages, err := filepath.Glob(filepath.Join(args[0], root.Name()+"*.1"))
 			if err == nil {
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d pages in %s\n", len(pages), args[0])
 			}

@@ -34,6 +34,9 @@ data are hints.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := diagnose(data)
+			for i := range r.Advice {
+				r.Advice[i].Do = named(cmd, r.Advice[i].Do)
+			}
 			var err error
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())

@@ -45,7 +45,7 @@ band from the lowest seed to the highest. A RUN is a run folder, or a folder wit
 					if len(plots) == 0 {
 						return err
 					}
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s: not all can be drawn: %v\n", folder, err)
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: not all can be drawn: %s\n", folder, named(cmd, err.Error()))
 				}
 				dir := filepath.Join(folder, "plots")
 				if out != "" {

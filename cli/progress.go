@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
 
 	"github.com/engram-go/engram/experiments"
 )
@@ -13,6 +14,7 @@ import (
 // progress shows a run: bars on a terminal, a line now and then elsewhere.
 type progress struct {
 	w          io.Writer
+	named      func(string) string // names the program as it was called
 	terminal   bool
 	bar        *progressbar.ProgressBar
 	start      experiments.Start
@@ -23,8 +25,9 @@ type progress struct {
 // quietTime is the time between two lines where there is no terminal.
 const quietTime = 15 * time.Second
 
-func newProgress(w io.Writer) *progress {
-	return &progress{w: w, terminal: isTerminal(w)}
+func newProgress(cmd *cobra.Command) *progress {
+	w := cmd.ErrOrStderr()
+	return &progress{w: w, terminal: isTerminal(w), named: func(text string) string { return named(cmd, text) }}
 }
 
 // Starting implements experiments.Reporter.
@@ -115,5 +118,5 @@ func (p *progress) Tested(done int) {
 // Note implements experiments.Reporter.
 func (p *progress) Note(line string) {
 	p.end()
-	fmt.Fprintln(p.w, line)
+	fmt.Fprintln(p.w, p.named(line))
 }

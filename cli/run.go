@@ -80,7 +80,7 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 		o.Reporter = runner.NewEventWriter(cmd.ErrOrStderr(), time.Second)
 		return o, func() {}
 	}
-	shown := newProgress(cmd.ErrOrStderr())
+	shown := newProgress(cmd)
 	o.Reporter = shown
 	return o, shown.end
 }

@@ -230,7 +230,7 @@ func (s *sweepFlags) engine(cmd *cobra.Command, flags *runFlags, name string, th
 		if s.workers == 0 {
 			s.workers = runtime.NumCPU() / threads
 		}
-		return &sweep.Local{Command: command, Workers: s.workers}, nil
+		return &sweep.Local{Command: command, Name: cmd.Root().DisplayName(), Workers: s.workers}, nil
 	}
 	dir, err := filepath.Abs(filepath.Join(s.out, "slurm"))
 	if err != nil {

@@ -28,6 +28,8 @@ type Local struct {
 	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [runner.Event] on its
 	// standard error: engram resume --json.
 	Command []string
+	// Name is what the processes are told that they are called, for their messages; empty stands for Command[0].
+	Name    string
 	Workers int // processes at a time; at least one
 }
 
@@ -73,6 +75,9 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, l.Command[0], append(l.Command[1:], r.Folder)...)
+	if l.Name != "" {
+		cmd.Args[0] = l.Name
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	// In a group of its own, so that Ctrl-C reaches it by way of ctx alone: the second signal would kill it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -83,7 +88,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if err := cmd.Start(); err != nil {
 		return ended(err)
 	}
-	last, logErr := follow(said, log, tell)
+	last, logErr := follow(said, log, filepath.Base(cmd.Args[0]), tell)
 	err = cmd.Wait()
 	if done, _ := r.finished(); done {
 		return Status{State: Done}
@@ -94,7 +99,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	case err == nil:
 		err = fmt.Errorf("it ended without a %s", results.FileName)
 	case last != "":
-		err = errors.New(strings.TrimPrefix(last, "engram: "))
+		err = errors.New(last)
 	}
 	return ended(errors.Join(err, logErr))
 }
@@ -108,9 +113,10 @@ func ended(err error) Status {
 }
 
 // follow reads what a process says until it stops saying anything: events are told, other lines are logged, and the last error
-// among those is returned.
-func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err error) {
+// among those is returned, without the name of the program before it.
+func follow(r io.Reader, log io.Writer, program string, tell func(Status)) (last string, err error) {
 	lines := bufio.NewReader(r)
+	defer func() { last = strings.TrimPrefix(last, program+": ") }()
 	status := Status{State: Running}
 	for {
 		line, readErr := lines.ReadBytes('\n')
@@ -126,7 +132,7 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 			}
 		default:
 			// An error may have several lines, of which the first says whose it is.
-			if last == "" || bytes.HasPrefix(text, []byte("engram: ")) {
+			if last == "" || bytes.HasPrefix(text, []byte(program+": ")) {
 				last = string(text)
 			} else {
 				last += "\n" + string(bytes.TrimRight(line, "\n"))

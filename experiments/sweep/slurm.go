@@ -188,7 +188,7 @@ func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, 
 		return Status{}, false
 	}
 	log := filepath.Join(s.submission(r.job.submission), strconv.Itoa(r.job.element)+".log")
-	status, last := readLog(log)
+	status, last := s.readLog(log)
 	at, queued := queue[job{array: r.job.array, element: r.job.element}]
 	switch {
 	case queued && at.running():
@@ -225,7 +225,7 @@ func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, 
 }
 
 // readLog reads the end of what a job has said.
-func readLog(path string) (status Status, last string) {
+func (s *Slurm) readLog(path string) (status Status, last string) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Status{}, ""
@@ -237,8 +237,8 @@ func readLog(path string) (status Status, last string) {
 			return Status{}, ""
 		}
 	}
-	last, _ = follow(f, io.Discard, func(s Status) { status = s })
-	return status, strings.TrimPrefix(last, "engram: ")
+	last, _ = follow(f, io.Discard, filepath.Base(s.Command[0]), func(s Status) { status = s })
+	return status, last
 }
 
 // adopt finds the jobs of an earlier sweep of these runs.
