@@ -120,6 +120,9 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	if err != nil {
 		return nil, err
 	}
+	if err := runner.Folder(dir).NeedsModel(); err != nil {
+		return nil, err
+	}
 	image := m.Images()
 	if o.Ink != "" {
 		image.Ink = o.Ink

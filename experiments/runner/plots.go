@@ -41,7 +41,11 @@ func (p Plot) Write(dir string) (files []string, err error) {
 func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error) {
 	o.Out = dir
 	o.fill(c.Name)
-	r, err := load(ctx, c, o)
+	var r *run
+	err := Folder(dir).NeedsModel() // before any data is loaded
+	if err == nil {
+		r, err = load(ctx, c, o)
+	}
 	if err == nil {
 		defer r.params.Free()
 		err = r.loadModel()

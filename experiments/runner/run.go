@@ -145,6 +145,9 @@ func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 // Retest makes the tests of a run folder whose training has ended again, as c says, and replaces its configuration and its
 // result. Where training has not ended the error says so.
 func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
+	if err := Folder(dir).NeedsModel(); errors.Is(err, ErrRecord) { // before anything is written
+		return nil, err
+	}
 	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
 		training, err := r.trained()
 		if err != nil {
@@ -177,6 +180,9 @@ func inFolder(ctx context.Context, dir string, c *Config, o Options, do func(r *
 // Evaluate tests the model of a run folder as c says. The result has the figures; it is kept below the run folder under a name,
 // unless the name is empty.
 func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*results.Result, error) {
+	if err := Folder(dir).NeedsModel(); err != nil { // before any data is loaded
+		return nil, err
+	}
 	o.Out = dir
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
@@ -384,10 +390,7 @@ func (f Folder) openModel() (*nn.State, error) {
 	state, err := nn.Open(f.path(fileModel))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if _, resultErr := os.Stat(f.path(fileResult)); resultErr == nil {
-			return nil, fmt.Errorf("model: %s holds a result without its model, as the runs in results/runs do; to have the model, train it again: engram run %s --out ANOTHER", string(f), f.path(fileConfig))
-		}
-		return nil, fmt.Errorf("model: %s holds no %s: its training has not reached a model; continue it with: engram resume %[1]s", string(f), fileModel)
+		return nil, f.NeedsModel()
 	case errors.Is(err, nn.ErrDamaged):
 		return nil, fmt.Errorf("model: %w; train again in another folder", err)
 	case err != nil:
