@@ -51,7 +51,7 @@ func newMan() *cobra.Command {
 			}
 			pages, err := filepath.Glob(filepath.Join(args[0], root.Name()+"*.1"))
 			if err == nil {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d pages in %s\n", len(pages), args[0])
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s in %s\n", countOf(len(pages), "page"), args[0])
 			}
 			return err
 		},

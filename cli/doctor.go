@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/cpu"
@@ -319,7 +318,7 @@ func field(file, key string) string {
 
 // print writes the report for people.
 func (r *report) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newColumns(w)
 	row := func(name string, parts ...string) {
 		parts = compact(parts)
 		fmt.Fprintf(t, "%s\t%s\n", name, strings.Join(parts, ", "))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +70,7 @@ training of its results in results/runs, on the machines that those name.`,
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), all)
 			}
-			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			tw := newColumns(cmd.OutOrStdout())
 			fmt.Fprintln(tw, "file\tnetwork\tdata\tcost\twhat it is")
 			for _, l := range all {
 				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", l.File, l.Network, l.Data, l.cost(), l.About)
@@ -182,7 +181,7 @@ folder of each below its sweep's, and what is set for it. A --set for each key o
 
 // printRuns prints a row for each run of a matrix.
 func printRuns(w io.Writer, m *experiments.Matrix) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintln(tw, "run\texperiment\tset")
 	for _, r := range m.Runs {
 		var set []string

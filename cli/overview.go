@@ -50,7 +50,7 @@ func openOverview(w io.Writer, runs []sweep.Run, terminal bool) *overview {
 	o.bars = mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(200*time.Millisecond))
 	o.total = o.bars.AddBar(int64(len(runs)), mpb.BarPriority(len(runs)),
 		mpb.PrependDecorators(decor.Name("all", decor.WCSyncSpaceR)),
-		mpb.AppendDecorators(decor.CountersNoUnit("%d/%d runs")))
+		mpb.AppendDecorators(decor.CountersNoUnit("%d/%d "+pluralOf(len(runs), "run"))))
 	return o
 }
 
@@ -132,7 +132,7 @@ func (o *overview) summary() string {
 			parts = append(parts, fmt.Sprintf("%d %v", n, s))
 		}
 	}
-	return fmt.Sprintf("%d runs: %s", len(o.runs), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s: %s", countOf(len(o.runs), "run"), strings.Join(parts, ", "))
 }
 
 // end closes the bars and says how it came out.

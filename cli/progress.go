@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -33,8 +34,9 @@ func newProgress(cmd *cobra.Command) *progress {
 // Starting implements experiments.Reporter.
 func (p *progress) Starting(s experiments.Start) {
 	p.start, p.said, p.validation = s, time.Now(), ""
-	fmt.Fprintf(p.w, "%s: %d parameters, at most %d steps of %d %s, on %s with %d threads; run folder %s\n",
-		s.Name, s.Parameters, s.Steps, s.Batch, s.Measure.Of, s.Device, s.Threads, s.Folder)
+	fmt.Fprintf(p.w, "%s: %s, at most %s of %s, on %s with %s; run folder %s\n",
+		s.Name, countOf(s.Parameters, "parameter"), countOf(s.Steps, "step"), countOf(s.Batch, strings.TrimSuffix(s.Measure.Of, "s")),
+		s.Device, countOf(s.Threads, "thread"), s.Folder)
 	if s.Done > 0 {
 		fmt.Fprintf(p.w, "continuing from step %d\n", s.Done)
 	}
@@ -105,7 +107,7 @@ func (p *progress) Testing(name string, examples int) {
 		p.bar.Describe("testing " + name)
 		return
 	}
-	fmt.Fprintf(p.w, "testing %s on %d examples\n", name, examples)
+	fmt.Fprintf(p.w, "testing %s on %s\n", name, countOf(examples, "example"))
 }
 
 // Tested implements experiments.Reporter.

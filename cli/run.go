@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -214,18 +213,21 @@ func printJSON(w io.Writer, v any) error {
 
 // printResults prints a row for each figure.
 func printResults(w io.Writer, all []*results.Result) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintln(tw, "experiment\tseed\ttested on\texamples\tfigure (95 % interval)\tprotocol")
 	for _, r := range all {
 		for _, f := range r.Figures {
 			p := f.Protocol
 			unit := f.Unit()
-			if unit == "bits" { // which the metric's name says already
+			switch {
+			case unit == "tasks" && f.Value == 1:
+				unit = "task"
+			case unit == "bits": // which the metric's name says already
 				unit = "per sequence"
 			}
-			protocol := fmt.Sprintf("split %s, rotations %s, %s, %d queries per class", p.Split, p.Rotations, p.Norm, p.Query)
+			protocol := fmt.Sprintf("split %s, rotations %s, %s, %s per class", p.Split, p.Rotations, p.Norm, countOf(p.Query, "query"))
 			if p.FineTune > 0 {
-				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
+				protocol += fmt.Sprintf(", %s of fine-tuning", countOf(p.FineTune, "step"))
 			}
 			if p.Adapted != "" {
 				protocol += ", " + p.Adapted

@@ -164,7 +164,7 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 		}
 	}
 	if err := errors.Join(bad...); err != nil {
-		return fmt.Errorf("%d of %d runs failed; the same command again tries them again:\n%w", len(failed), len(runs), err)
+		return fmt.Errorf("%d of %s failed; the same command again tries them again:\n%w", len(failed), countOf(len(runs), "run"), err)
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (s *sweepFlags) print(cmd *cobra.Command, flags *runFlags, all []*results.R
 	}
 	t, err := results.SweepTable(runs, shownTests[s.tests])
 	if err == nil {
-		_, err = fmt.Fprint(cmd.OutOrStdout(), t.Plain())
+		_, err = fmt.Fprint(cmd.OutOrStdout(), t.Plain(terminalWidth(cmd.OutOrStdout())))
 	}
 	return err
 }

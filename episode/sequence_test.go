@@ -141,7 +141,7 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 	require.NoError(t, err)
 	for want, change := range map[string]func(*SequenceSpec){
 		"11-way episodes need 11 classes":                            func(s *SequenceSpec) { s.Way, s.Letters = 11, 11 },
-		"7 shots":                                                    func(s *SequenceSpec) { s.Samples = 7 },
+		"shot 7":                                                    func(s *SequenceSpec) { s.Samples = 7 },
 		"5 classes but only 4 different labels":                      func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
 		"5 classes but only 1 different labels":                      func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
 		"labels of 0 letters":                                        func(s *SequenceSpec) { s.Length = 0 },

@@ -20,7 +20,7 @@ import (
 func TestImpossibleTestsAreRefusedBeforeTraining(t *testing.T) {
 	for set, want := range map[string]string{
 		"test.0.way=500":   "test.0, 500-way 1-shot: episode: 500-way episodes need 500 classes but the set has 10",
-		"test.0.query=100": "test.0, 5-way 1-shot: episode: 1 shots and 100 queries need that many different images",
+		"test.0.query=100": "test.0, 5-way 1-shot: episode: shot 1 and query 100 need that many different images",
 		"test.0.dataset={kind: strokes, train: 4, val: 4, test: 4, size: 16}": "test.0, 5-way 1-shot: episode: 5-way episodes need 5 classes but the set has 4",
 		"test.0.dataset={kind: images, root: nowhere, size: 16}":              "test.0, 5-way 1-shot: dataset: images: data set not found",
 	} {

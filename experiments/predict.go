@@ -120,7 +120,7 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	if err != nil {
 		return nil, err
 	}
-	if err := runner.Folder(dir).NeedsModel(); err != nil {
+	if err := runner.Folder(dir).NeedsModel(); errors.Is(err, runner.ErrRecord) { // before any image is read
 		return nil, err
 	}
 	image := m.Images()
