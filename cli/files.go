@@ -190,7 +190,11 @@ func printRuns(w io.Writer, m *experiments.Matrix) error {
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Folder, r.Config.Name, strings.Join(set, "  "))
 	}
-	return tw.Flush()
+	err := tw.Flush()
+	if len(m.Ranges) > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "\nOf a range (%s) the ends are shown; sweep --random N draws from it.\n", strings.Join(m.Ranges, ", "))
+	}
+	return err
 }
 
 func newValidate(tool *experiments.Tool) *cobra.Command {

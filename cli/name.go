@@ -49,6 +49,6 @@ func named(cmd *cobra.Command, text string) string {
 	for _, c := range root.Commands() {
 		words = append(words, c.Name())
 	}
-	commands := regexp.MustCompile(`\b` + productName + ` (` + strings.Join(words, "|") + `)\b`)
-	return commands.ReplaceAllString(text, strings.ReplaceAll(name, "$", "$$")+" $1")
+	commands := regexp.MustCompile(`(^|[^\w/.-])` + productName + ` (` + strings.Join(words, "|") + `)\b`)
+	return commands.ReplaceAllString(text, "${1}"+strings.ReplaceAll(name, "$", "$$")+" ${2}")
 }

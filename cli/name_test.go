@@ -37,6 +37,10 @@ func TestMessagesNameTheProgram(t *testing.T) {
 	assert.Contains(t, stderr, "my: requires at least 1 arg")
 	assert.Contains(t, stderr, "(see bin/my run --help)")
 
+	// A name that ends in the product's is not replaced within itself.
+	_, stderr = calledAs(t, "/tmp/my-engram", "run")
+	assert.Contains(t, stderr, "(see /tmp/my-engram run --help)")
+
 	dir := t.TempDir()
 	_, stderr = calledAs(t, "bin/my", "table", dir) // a message of package results
 	assert.Equal(t, "my: results: "+dir+": there is no result.json; if its run was interrupted, continue it with: bin/my resume "+dir+"\n", stderr)

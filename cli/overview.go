@@ -67,6 +67,8 @@ func (o *overview) watch(run int, s sweep.Status) {
 		o.say("%s: %s: %s", o.runs[run].Name, o.style.bad("failed"), indent(s.Err.Error()))
 	case s.State == sweep.Done:
 		o.say("%s: %s", o.runs[run].Name, o.style.good("done"))
+	case s.State == sweep.Paused:
+		o.say("%s: paused at step %d", o.runs[run].Name, s.Step)
 	case s.State == sweep.Running && o.bars == nil:
 		o.say("%s: running", o.runs[run].Name)
 	}
@@ -127,7 +129,7 @@ func (o *overview) count(state sweep.State) int {
 // summary counts the runs by their state.
 func (o *overview) summary() string {
 	var parts []string
-	for _, s := range []sweep.State{sweep.Done, sweep.Running, sweep.Waiting, sweep.Failed, sweep.Stopped} {
+	for _, s := range []sweep.State{sweep.Done, sweep.Running, sweep.Waiting, sweep.Paused, sweep.Failed, sweep.Stopped} {
 		if n := o.count(s); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, s))
 		}

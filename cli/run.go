@@ -137,13 +137,16 @@ best model as safetensors, and result.json. Ctrl-C saves and says how to continu
 
 func newResume(tool *experiments.Tool) *cobra.Command {
 	var flags runFlags
+	var until int64
 	cmd := &cobra.Command{
 		Use:   "resume RUN",
 		Short: "Continue a run that was interrupted",
 		Long: `Resume takes a run folder and ends with the result that the run would have had without the interruption.
 
 With --set it changes the tests of a run whose training has ended (test, stream, threads and device), makes them again on the
-trained model, and replaces the configuration and the result: for a test that could not be made, or was not the one meant.`,
+trained model, and replaces the configuration and the result: for a test that could not be made, or was not the one meant.
+
+With --until it stops after that step of training, with all saved.`,
 		Example: `  engram resume runs/mine/20260101-120000
   engram resume runs/mine/20260101-120000 --set test.0.query=5`,
 		Args: cobra.ExactArgs(1),
@@ -152,9 +155,20 @@ trained model, and replaces the configuration and the result: for a test that co
 			if err != nil {
 				return err
 			}
+			if until > 0 && len(overrides) > 0 {
+				return usageError{errors.New("--until pauses training, and --set repeats the tests after it: give one of them")}
+			}
 			o, done := flags.options(cmd)
+			o.Until = until
 			r, err := tool.Resume(cmd.Context(), args[0], o, overrides...)
 			done()
+			var paused *experiments.Paused
+			if errors.As(err, &paused) {
+				if !flags.quiet && !flags.json {
+					fmt.Fprintln(cmd.ErrOrStderr(), named(cmd, paused.Error()))
+				}
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -163,6 +177,7 @@ trained model, and replaces the configuration and the result: for a test that co
 	}
 	flags.register(cmd)
 	flags.registerSet(cmd)
+	cmd.Flags().Int64Var(&until, "until", 0, "pause after this step of training")
 	return cmd
 }
 

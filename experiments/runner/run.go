@@ -26,6 +26,9 @@ type Options struct {
 	Data string
 	// Reporter receives progress; nil stands for Silent.
 	Reporter Reporter
+	// Until pauses training after that step, unless it is 0 or training ends before: [Resume] then returns [Paused], with a
+	// checkpoint from which the run continues to the result that it would have had without the pause.
+	Until int64
 	// Build is recorded in the result.
 	Build results.Build
 	// unique makes another run folder where Out is taken.
@@ -428,6 +431,17 @@ func (e *Interrupted) Error() string {
 
 // Unwrap gives the context's error.
 func (e *Interrupted) Unwrap() error { return e.Err }
+
+// Paused is the error of a run that was paused by [Options.Until].
+type Paused struct {
+	Folder string // the run folder, for Resume
+	Step   int64  // steps done
+}
+
+// Error implements error.
+func (e *Paused) Error() string {
+	return fmt.Sprintf("paused after step %d, continue with: engram resume %s", e.Step, e.Folder)
+}
 
 // interrupted makes the error of a cancelled context say how to continue.
 func (r *run) interrupted(err error) error {

@@ -75,6 +75,9 @@ func (t *trainer) patient() bool {
 	return p == 0 || t.progress.Stale < p
 }
 
+// paused reports whether training is to pause at the step that it has reached.
+func (t *trainer) paused() bool { return t.options.Until > 0 && t.progress.Step >= t.options.Until }
+
 // loop takes steps, and says why it ended.
 func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	c, last := t.config.Saving, t.course.Steps
@@ -82,7 +85,7 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 		return "", err
 	}
 	for batch := range t.config.Work.Batches(ctx, t.progress.Step) {
-		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil {
+		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil || t.paused() {
 			break
 		}
 		began := time.Now()
@@ -115,6 +118,9 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	}
 	switch {
 	case t.progress.Step < last && t.patient():
+		if ctx.Err() == nil && t.paused() {
+			return "", &Paused{string(t.folder), t.progress.Step}
+		}
 		return "", t.interrupted(ctx.Err())
 	case t.progress.Validated == 0: // no validation, or no step to validate
 		t.progress.BestStep = t.progress.Step

@@ -66,7 +66,7 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 // run runs one run and returns how it ended.
 func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if done, err := r.finished(); done || err != nil {
-		return ended(err)
+		return r.status(err)
 	}
 	tell(Status{State: Running})
 	log, err := os.OpenFile(filepath.Join(r.Folder, fileLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -91,7 +91,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	last, logErr := follow(said, log, filepath.Base(cmd.Args[0]), tell)
 	err = cmd.Wait()
 	if done, _ := r.finished(); done {
-		return Status{State: Done}
+		return r.status(nil)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -102,6 +102,14 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 		err = errors.New(last)
 	}
 	return ended(errors.Join(err, logErr))
+}
+
+// status is that of a run which has been brought as far as it is to be, or cannot be for the error.
+func (r Run) status(err error) Status {
+	if done, _ := r.ended(); err == nil && !done {
+		return Status{State: Paused, Step: r.Until}
+	}
+	return ended(err)
 }
 
 // ended is the status of a run whose end was no other than by the error.
