@@ -123,6 +123,7 @@ var badInputs = []badInput{
 	{name: "image size that the encoder cannot halve", args: "validate DIR/x.yaml", files: with("dataset: {kind: strokes, size: 3}")},
 	{name: "sequences for images", args: "validate DIR/x.yaml", files: file("name: x\nnetwork: ntm\ndataset: omniglot\n")},
 	{name: "images for sequences", args: "validate DIR/x.yaml", files: file("name: x\nnetwork: protonet\ndataset: copy\n")},
+	{name: "TensorFloat-32 on the CPU", args: "validate DIR/x.yaml", files: with("tf32: true")},
 	{name: "linear start with a memory that has no softmax over sentences", args: "validate DIR/x.yaml", files: file("name: x\nnetwork: {kind: memnet, memory: lrua}\ndataset: stories\ntrain: {epochs: 5, linear_start: {epochs: 2}}\n")},
 	{name: "sentences merged by class", args: "validate DIR/x.yaml", files: file("name: x\nnetwork: {kind: memnet, memory: prototype}\ndataset: stories\n")},
 	{name: "sentences under a metric of a support set", args: "validate DIR/x.yaml", files: file("name: x\nnetwork: {kind: memnet, memory: {kind: keyvalue, metric: covariance}}\ndataset: stories\n")},

@@ -90,7 +90,7 @@ func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, lon
 		}
 	}
 	n := int64(len(indices))
-	return Sentences{e, times != nil, tensor.New(indices, n).On(on), tensor.New(weights, n).On(on), tensor.New(offsets, int64(len(offsets))).On(on)}
+	return Sentences{e, times != nil, tensor.Upload(indices, on, n), tensor.Upload(weights, on, n), tensor.Upload(offsets, on, int64(len(offsets)))}
 }
 
 // Embed returns the vectors of the sentences, [sentences, tables·width]: for each table of word vectors [words, width] one

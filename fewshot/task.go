@@ -31,9 +31,9 @@ func NewTask(b *episode.Batch, on tensor.Device) *Task {
 		Way:           int64(b.Way),
 		First:         b.First,
 		Support:       Images(b.Support, on, n, support, c, h, w),
-		SupportLabels: tensor.New(b.SupportLabels, n, support).On(on),
+		SupportLabels: tensor.Upload(b.SupportLabels, on, n, support),
 		Query:         Images(b.QueryImages, on, n, query, c, h, w),
-		QueryLabels:   tensor.New(b.QueryLabels, n, query).On(on),
+		QueryLabels:   tensor.Upload(b.QueryLabels, on, n, query),
 	}
 }
 

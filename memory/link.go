@@ -29,7 +29,7 @@ func link(prev, precedence, write, mask *tensor.Tensor) *tensor.Tensor {
 
 // offDiagonal returns ones with zeros on the diagonal, [slots, slots].
 func offDiagonal(like *tensor.Tensor, slots int64) *tensor.Tensor {
-	return oneMinus(tensor.Eye(slots).To(like.DType()).On(like.Device()))
+	return oneMinus(tensor.Eye(slots, like.DType(), like.Device()))
 }
 
 // Forward moves read weightings [batch, heads, slots] to the slots written after them: f = L·w.

@@ -133,7 +133,7 @@ func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scor
 		keys = s.Prototypes()
 	}
 	present := s.Counts.Gt(s.Counts.ZerosLike()).To(keys.DType()) // [batch, classes, 1]
-	return measure.Score(p, queries, keys), tensor.Eye(present.Dim(1)).To(keys.DType()).On(keys.Device()).Mul(present)
+	return measure.Score(p, queries, keys), tensor.Eye(present.Dim(1), keys.DType(), keys.Device()).Mul(present)
 }
 
 func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {

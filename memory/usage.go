@@ -31,12 +31,9 @@ const never = 1e-300
 // little more than the one before it, by less than float32 tells apart. Usages up to unused, which is positive, count as
 // equal.
 func leastFirst(usage *tensor.Tensor, unused float64) *tensor.Tensor {
-	ramp := make([]float64, usage.Dim(-1))
-	for i := range ramp {
-		ramp[i] = 1 + 1e-12*float64(i)
-	}
+	ramp := tensor.Ramp(usage.Dim(-1), tensor.Float64, usage.Device()).MulScalar(1e-12).AddScalar(1)
 	u := usage.Detach().To(tensor.Float64).ClampMin(unused)
-	_, order := u.Mul(tensor.New(ramp, int64(len(ramp))).On(usage.Device())).Sort(-1, false)
+	_, order := u.Mul(ramp).Sort(-1, false)
 	return order
 }
 

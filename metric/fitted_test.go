@@ -250,7 +250,7 @@ func TestCovarianceInvariants(t *testing.T) {
 		assert.InDeltaSlice(t, self.Narrow(0, 1, 1).Floats(), one.Score(nil, keys.Narrow(0, 1, 1), keys.Narrow(0, 1, 1)).Floats(), 1e-9,
 			"the tasks of a batch are apart")
 		alone := m.Score(nil, keys, keys)
-		each := tensor.Eye(12).To(tensor.Float64).Unsqueeze(0).Expand(2, 12, 12)
+		each := tensor.Eye(12, tensor.Float64, tensor.CPU).Unsqueeze(0).Expand(2, 12, 12)
 		assert.InDeltaSlice(t, m.Fit(metric.NewMoments(keys, each), each).Score(nil, keys, keys).Floats(), alone.Floats(), 1e-9,
 			"not fitted, every key is a class of its own")
 	})
@@ -267,7 +267,7 @@ func TestCovarianceOfLittleHasNoNaN(t *testing.T) {
 			for name, x := range map[string]*tensor.Tensor{
 				"apart": normal(r, 0, 1, 4, 3), "same": normal(r, 0, 1, 1, 3).Expand(1, 4, 3), "zero": tensor.Zeros(1, 4, 3),
 			} {
-				for _, s := range []*tensor.Tensor{shares, empty, nothing, tensor.Eye(4).Unsqueeze(0)} {
+				for _, s := range []*tensor.Tensor{shares, empty, nothing, tensor.Eye(4, tensor.Float32, tensor.CPU).Unsqueeze(0)} {
 					keys, s := x.To(d).Clone().Detach().RequireGrad(), s.To(d)
 					fitted := m.Fit(metric.NewMoments(keys, s), s)
 					scores := fitted.Score(nil, keys, keys)

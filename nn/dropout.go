@@ -8,11 +8,10 @@ func Dropout(p *Pass, x *tensor.Tensor, chance float64) *tensor.Tensor {
 	if !p.Training || chance == 0 {
 		return x
 	}
-	keep, mask := float32(1/(1-chance)), make([]float32, x.Numel())
+	mask := make([]bool, x.Numel())
 	for i := range mask {
-		if p.Rand.Float64() >= chance {
-			mask[i] = keep
-		}
+		mask[i] = p.Rand.Float64() >= chance
 	}
-	return x.Mul(tensor.New(mask, x.Shape()...).To(x.DType()).On(x.Device()))
+	kept := tensor.New(mask, x.Shape()...).On(x.Device()).To(tensor.Float32).MulScalar(1 / (1 - chance))
+	return x.Mul(kept.To(x.DType()))
 }

@@ -276,39 +276,59 @@ func ClipByValue(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 
 // GlobalNorm returns the Euclidean norm of all gradients taken as one vector.
 func GlobalNorm(grads []*tensor.Tensor) float64 {
+	var sum float64
+	for _, square := range squares(grads) {
+		sum += square
+	}
+	return math.Sqrt(sum)
+}
+
+// squares returns the sum of squares of each gradient that is not nil. It reads the device once.
+func squares(grads []*tensor.Tensor) []float64 {
 	scope := tensor.Enter()
 	defer scope.Leave()
-	var sum float64
+	var sums []*tensor.Tensor
 	for _, g := range grads {
 		if g != nil {
 			// In float64: float32 cannot hold the squares of the very gradients that need clipping.
-			sum += g.Detach().To(tensor.Float64).Square().Sum().Float()
+			sums = append(sums, g.Detach().To(tensor.Float64).Square().Sum())
 		}
 	}
-	return math.Sqrt(sum)
+	if len(sums) == 0 {
+		return nil
+	}
+	return tensor.Stack(0, sums...).Floats()
 }
 
 // ClipByNorm returns the gradients scaled down so that their norm taken together is at most limit: Pascanu et al. 2013,
 // algorithm 1. A norm that is not finite is left as it is, for the caller to notice.
 func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 	norm := GlobalNorm(grads)
-	if !(norm > limit) || math.IsInf(norm, 0) {
-		return grads
-	}
 	out := make([]*tensor.Tensor, len(grads))
 	for i, g := range grads {
 		if g != nil {
-			out[i] = g.MulScalar(limit / norm)
+			out[i] = shortened(g, norm, limit)
 		}
 	}
 	return out
 }
 
+// shortened scales a gradient by limit/norm where the norm is above the limit.
+func shortened(g *tensor.Tensor, norm, limit float64) *tensor.Tensor {
+	if !(norm > limit) || math.IsInf(norm, 0) {
+		return g
+	}
+	return g.MulScalar(limit / norm)
+}
+
 // ClipEachByNorm returns the gradients with each scaled down by itself so that its norm is at most limit: nil stays nil.
 func ClipEachByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(grads))
-	for i := range grads {
-		out[i] = ClipByNorm(grads[i:i+1], limit)[0]
+	square := squares(grads)
+	for i, g := range grads {
+		if g != nil {
+			out[i], square = shortened(g, math.Sqrt(square[0]), limit), square[1:]
+		}
 	}
 	return out
 }

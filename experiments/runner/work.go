@@ -154,6 +154,7 @@ type Config struct {
 	Network     string // its kind
 	Device      string // as tensor.ParseDevice reads it
 	Threads     int    // 0 for all cores
+	CUDA        tensor.CUDAMath
 
 	Saving
 	Patience  int
