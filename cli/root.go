@@ -79,6 +79,8 @@ func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writ
 		newExport(),
 		newExplain(tool),
 		newPredict(tool),
+		newPredictions(tool),
+		newFeatures(tool),
 		newPlot(tool),
 		newTable(),
 		newReport(),

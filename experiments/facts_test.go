@@ -2,9 +2,11 @@ package experiments_test
 
 import (
 	"encoding/csv"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -203,6 +205,31 @@ func TestPredictionsOfATest(t *testing.T) {
 	assert.Equal(t, len(rows)-1, queries)
 	require.NotNil(t, f.CalibrationError)
 	assert.True(t, *f.CalibrationError >= 0 && *f.CalibrationError <= 100)
+}
+
+// The predictions of an episode are of the classes of that episode, also where its batch has been filled again since.
+func TestPredictionsKeepTheClassesOfTheirEpisode(t *testing.T) {
+	dir := t.TempDir()
+	f := run(t, dir, "test.0.predictions=true", "test.0.episodes=40", "test.0.norm=transductive") // whose batches are of one episode
+	drawn := map[int]map[string]bool{}
+	for _, q := range f.Figures[0].Queries {
+		if drawn[q.Episode] == nil {
+			drawn[q.Episode] = map[string]bool{}
+		}
+		drawn[q.Episode][q.Class] = true
+		var sum float64
+		for _, p := range q.Probabilities {
+			sum += p.Probability
+		}
+		assert.Len(t, q.Probabilities, 5)
+		assert.InDelta(t, 1, sum, 1e-5)
+	}
+	different := map[string]bool{}
+	for _, classes := range drawn {
+		assert.Len(t, classes, 5)
+		different[strings.Join(slices.Sorted(maps.Keys(classes)), " ")] = true
+	}
+	assert.Greater(t, len(different), 30, "five of ten classes are drawn anew for each of 40 episodes")
 }
 
 // A network whose output is not finite is an error in a test, and never an answer.

@@ -15,6 +15,7 @@ import (
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -27,10 +28,7 @@ type Prediction struct {
 }
 
 // ClassProbability is how likely an image is of a class.
-type ClassProbability struct {
-	Class       string  `json:"class"`
-	Probability float64 `json:"probability"`
-}
+type ClassProbability = results.ClassProbability
 
 // PredictOptions say what is classified by what. Support and Query must be given.
 type PredictOptions struct {
@@ -152,7 +150,7 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	for i, file := range files {
 		all := make([]ClassProbability, support.Classes())
 		for k := range all {
-			all[k] = ClassProbability{support.Class(k), chances[i][k]}
+			all[k] = ClassProbability{Class: support.Class(k), Probability: chances[i][k]}
 		}
 		slices.SortStableFunc(all, func(a, b ClassProbability) int { return cmp.Compare(b.Probability, a.Probability) })
 		out[i] = Prediction{file, all[0].Class, all[0].Probability, all}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/encoder"
@@ -273,7 +274,7 @@ func (w *fewShot) Validate(ctx context.Context, on tensor.Device) ([]float64, er
 		net = p.Quick()
 	}
 	v := w.file.Validation
-	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, nil, on, nil)
+	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, nil, on, nil, false)
 	return accuracies(scores), err
 }
 
@@ -304,6 +305,9 @@ type episodeScore struct {
 type queryScore struct {
 	label, taken int     // in [0, way)
 	confidence   float64 // the probability of taken
+	// Where predictions are asked for: the probability of each class, and the image.
+	chances []float64
+	item    episode.Item
 }
 
 func accuracies(scores []episodeScore) []float64 {
@@ -327,16 +331,17 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 	for i, accuracy := range t.Accuracies(logp) {
 		out[i].accuracy = accuracy
 		for j := i * queries; j < (i+1)*queries; j++ {
-			out[i].queries = append(out[i].queries, queryScore{int(labels[j]), int(chosen[j]), confidence[j]})
+			out[i].queries = append(out[i].queries, queryScore{label: int(labels[j]), taken: int(chosen[j]), confidence: confidence[j]})
 		}
 	}
 	return out, nil
 }
 
-// evaluate scores the first n episodes of a sampler and adds them to a checksum, which may be nil.
+// evaluate scores the first n episodes of a sampler and adds them to a checksum, which may be nil. Predictions are kept where they
+// are asked for.
 func (w *fewShot) evaluate(
 	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, sum *measure.Checksum, on tensor.Device,
-	p measure.Progress,
+	p measure.Progress, predictions bool,
 ) ([]episodeScore, error) {
 	spec := s.Spec()
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
@@ -349,9 +354,13 @@ func (w *fewShot) evaluate(
 		if tune.Steps > 0 {
 			pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
 		}
-		scores, err := score(task, net.LogProbs(pass, task))
+		logp := net.LogProbs(pass, task)
+		scores, err := score(task, logp)
 		for i := range scores {
-			scores[i].classes = b.Classes[i*spec.Way : (i+1)*spec.Way]
+			scores[i].classes = slices.Clone(b.Classes[i*spec.Way : (i+1)*spec.Way]) // the batch is filled again
+		}
+		if predictions && err == nil {
+			keepPredictions(scores, b, logp)
 		}
 		return scores, err
 	})

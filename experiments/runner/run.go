@@ -358,8 +358,8 @@ func (f Folder) writeResult(result *results.Result) error {
 		return fmt.Errorf("result: %w", err)
 	}
 	for _, figure := range result.Figures {
-		if figure.Predictions != "" {
-			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(figure.PredictionsCSV)); err != nil {
+		if figure.Queries != nil {
+			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(results.PredictionsCSV(figure.Queries))); err != nil {
 				return fmt.Errorf("predictions: %w", err)
 			}
 		}
