@@ -5,8 +5,8 @@ import "github.com/engram-go/engram/tensor"
 // ConvBlockConfig are the settings of [NewConvBlock].
 type ConvBlockConfig struct {
 	In, Out int64 // channels
-	Window  int64 // of the pooling: 2, or 1 for none
-	Stride  int64 // of the convolution; zero stands for 1
+	Window  int64 // of the max pooling; default 2, and 1 for no pooling
+	Stride  int64 // of the convolution; default 1
 	// Unpadded leaves out the padding by which the convolution keeps the size; it then takes two pixels off each side.
 	Unpadded bool
 }
@@ -25,6 +25,9 @@ type ConvBlock struct {
 
 // NewConvBlock makes a block with PyTorch's first values.
 func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
+	if c.Window == 0 {
+		c.Window = 2
+	}
 	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride}
 	if c.Unpadded {
 		conv.Padding = 0
