@@ -28,7 +28,7 @@ seeds of one experiment differ too. To compare methods, give experiments with se
 is over seeds, by Student's t.`,
 		Example: `  engram compare runs/protonet-omniglot/20260101-120000 runs/matchingnet-omniglot/20260101-130000
   engram compare runs/sweep/way=5 runs/sweep/way=20`,
-		Args: cobra.ExactArgs(2),
+		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var sides [2]results.Experiment
 			for i, path := range args {

@@ -38,7 +38,7 @@ func newMan() *cobra.Command {
 		Short: "Write the manual pages, one for each command",
 		Example: `  engram man ~/.local/share/man/man1
   man engram-run`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("man: %w", err)

@@ -30,7 +30,7 @@ func newDoctor() *cobra.Command {
 		Long: `Tells which LibTorch and BLAS serve Engram, the processor, memory and CUDA devices, and which data sets are found.
 For each thing missing it says what to do. Exits with 0 when all that is needed is there; slow parts and missing
 data are hints.`,
-		Args: cobra.NoArgs,
+		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := diagnose(data)
 			for i := range r.Advice {

@@ -29,7 +29,7 @@ first two, NAME.labels.csv has the label, class and image of each row. An image 
 class where the data set has no image files.`,
 		Example: `  engram features runs/mine/20260101-120000 --out test.npy
   engram features models/quickstart-protonet --images examples/letters/support --out letters.csv`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			splits := []string{kinds.SplitTest, kinds.SplitValidation, kinds.SplitTraining}
 			switch {

@@ -34,7 +34,7 @@ func TestMessagesNameTheProgram(t *testing.T) {
 	assert.NotContains(t, stdout, "engram run")
 
 	_, stderr := calledAs(t, "bin/my", "run")
-	assert.Contains(t, stderr, "my: requires at least 1 arg")
+	assert.Contains(t, stderr, "my: FILE... is missing")
 	assert.Contains(t, stderr, "(see bin/my run --help)")
 
 	// A name that ends in the product's is not replaced within itself.

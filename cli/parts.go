@@ -28,7 +28,7 @@ shortened as long as no other begins so.`,
 		Example: `  engram parts
   engram parts memory
   engram parts memory lrua`,
-		Args: cobra.MaximumNArgs(2),
+		Args: args(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			families := tool.Parts().Families()
 			if len(args) == 0 {

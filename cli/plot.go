@@ -25,7 +25,7 @@ of Memory Networks what they attend to. Of several runs of one experiment it dra
 band from the lowest seed to the highest. A RUN is a run folder, or a folder with such below it.`,
 		Example: `  engram plot runs/mine/20260101-120000
   engram plot results/runs/ntm-copy --out plots`,
-		Args: cobra.MinimumNArgs(1),
+		Args: args(1, anyNumber),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			folders, err := runFolders(args)
 			if err != nil {

@@ -35,7 +35,7 @@ that ends in .json has the probability of every class of the episode as well. --
 classes by predicted ones, as CSV.`,
 		Example: `  engram predictions runs/mine/20260101-120000
   engram predictions runs/mine/20260101-120000 --test 1 --out predictions.csv --confusion confusion.csv`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch ending := filepath.Ext(own.out); {
 			case own.out != "" && ending != ".csv" && ending != ".json":

@@ -95,7 +95,7 @@ prints a table. A run folder keeps it all: the resolved configuration, one JSON 
 best model as safetensors, and result.json. Ctrl-C saves and says how to continue.`,
 		Example: `  engram run experiments/quickstart-protonet.yaml
   engram run experiments/protonet-omniglot.yaml --seed 2 --set train.way=20 --out runs/way20`,
-		Args: cobra.MinimumNArgs(1),
+		Args: args(1, anyNumber),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if out != "" && len(files) > 1 {
 				return usageError{errors.New("--out is the folder of one run; leave it out to run several files")}
@@ -149,7 +149,7 @@ trained model, and replaces the configuration and the result: for a test that co
 With --until it stops after that step of training, with all saved.`,
 		Example: `  engram resume runs/mine/20260101-120000
   engram resume runs/mine/20260101-120000 --set test.0.query=5`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -191,7 +191,7 @@ the model was trained under the rest. The result and its scores are then kept in
 what was changed; engram compare and engram table take that folder as they take a run.`,
 		Example: `  engram eval runs/protonet-omniglot/20260101-120000
   engram eval runs/protonet-omniglot/20260101-120000 --set 'test=[{way: 5, shot: 5, norm: transductive}]'`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			overrides, err := flags.overrides(cmd)
 			if err != nil {

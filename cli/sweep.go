@@ -70,7 +70,7 @@ under the same paths on every node. Ctrl-C leaves the jobs running, and the same
   engram sweep mine.yaml --workers 1 --set train.steps=500
   engram sweep mine.yaml --random 27 --halving 300
   engram sweep mine.yaml --on slurm --partition gpu --gpus 1 --time 4:00:00 --dry-run`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if own.on != onHere && own.on != onSlurm {
 				return usageError{fmt.Errorf("--on %s: want %s or %s", own.on, onHere, onSlurm)}

@@ -183,9 +183,8 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return err
 	}
 	w.classes = w.parts.Train.Classes()
-	if m, most := w.planned.Memory, w.largestSupport(); m != nil && m.Slots > most {
-		from.Note(fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
-			m.Kind, m.Slots, most))
+	for _, note := range w.Notes() {
+		from.Note(note)
 	}
 	if w.source, err = w.newSource(from.Seed); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -201,6 +200,16 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return fmt.Errorf("validation: %w", err)
 	}
 	return nil
+}
+
+// Notes implements [runner.Noting]: a memory that no episode of the file fills.
+func (w *fewShot) Notes() []string {
+	m, most := w.planned.Memory, w.largestSupport()
+	if m == nil || m.Slots <= most {
+		return nil
+	}
+	return []string{fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
+		m.Kind, m.Slots, most)}
 }
 
 // largestSupport is the most pairs that an episode of the file writes to the memory.

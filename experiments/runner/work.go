@@ -58,6 +58,8 @@ type (
 	}
 	// Observer is told when a validation has been counted, before the next step; what it keeps lies in the network's buffers.
 	Observer interface{ Validated() }
+	// Noting work has something to say about its configuration that is no mistake.
+	Noting interface{ Notes() []string }
 	// Resizing work takes sizes that usually come from the data from a saved model, for a model that is used without its data.
 	Resizing interface{ Resize(model *nn.State) error }
 )
