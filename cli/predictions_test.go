@@ -66,5 +66,5 @@ func TestFeatures(t *testing.T) {
 	}
 	code, _, stderr = engram(t.Context(), []string{"features", "../models/quickstart-protonet", "-o", "x.csv", "--images", "/nowhere"})
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, stderr, "there is no folder /nowhere")
+	assert.Contains(t, stderr, "no folder /nowhere")
 }
