@@ -148,6 +148,9 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 		return usageError{fmt.Errorf("--halving: %w", err)}
 	}
 	if s.dryRun {
+		if h != nil { // what is run first
+			engine = h.Engine(h.First)
+		}
 		if slurm, ok := engine.(*sweep.Slurm); ok {
 			_, err = fmt.Fprint(cmd.OutOrStdout(), slurm.Script(0, len(runs)))
 			return err

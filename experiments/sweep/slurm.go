@@ -123,7 +123,7 @@ func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
 		}
 		done, err := r.finished()
 		if done || err != nil {
-			watch(i, ended(err))
+			watch(i, r.status(err))
 			continue
 		}
 		open = append(open, &slurmRun{number: i})
@@ -182,7 +182,7 @@ func (s *Slurm) note(line string) {
 // submitted again, unless it has had its tries.
 func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, over bool) {
 	if done, err := run.finished(); done || err != nil {
-		return ended(err), true
+		return run.status(err), true
 	}
 	if r.job == nil {
 		return Status{}, false
