@@ -160,7 +160,7 @@ func TestMistakesInRunsOfAMatrix(t *testing.T) {
 // ParseConfig has no files beside its text.
 func TestTextAloneHasNoBase(t *testing.T) {
 	_, err := tool.Parse("x.yaml", []byte(grid))
-	assert.ErrorContains(t, err, `x.yaml:1: base: this text stands alone and cannot build on "base.yaml"`)
+	assert.ErrorContains(t, err, `x.yaml:1: base: this text cannot build on "base.yaml"`)
 	_, err = tool.Parse("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"))
 	assert.ErrorContains(t, err, "x.yaml has a matrix of 2 runs")
 	c, err := tool.Parse("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"), overrides(t, "seed=2")...)

@@ -9,8 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// An Axis is a key of a file's matrix and the values that it takes from run to
-// run, each as an override:
+// An Axis is a key of a file's matrix and its values, each as an override:
 //
 //	matrix:
 //	  train.way: [5, 20]
@@ -21,16 +20,16 @@ type Axis struct {
 	at     place
 }
 
-// Matrix returns the axes of the file's matrix in the file's order, nil where it has none. A matrix is merged with that of
-// a base key by key; matrix: null leaves it out.
+// Matrix returns the axes of the file's matrix in the file's order, or nil. A matrix is merged with that of a base
+// key by key; matrix: null removes it.
 func (d *Document) Matrix() []Axis { return d.axes }
 
-// Errorf returns an error about the axis, placed where it is written.
+// Errorf returns an error about the axis, with its place in the file.
 func (a Axis) Errorf(format string, args ...any) error {
 	return a.at.errorf(keyMatrix, "%s: %w", a.Path, fmt.Errorf(format, args...))
 }
 
-// readMatrix takes the matrix out of the tree.
+// readMatrix removes the matrix from the tree.
 func (d *Document) readMatrix() {
 	key, value := take(d.root, keyMatrix)
 	if key == nil {
@@ -62,10 +61,10 @@ func (d *Document) readAxis(key, values *yaml.Node) {
 		fail("is not a path (want key.key, as in train.way)")
 		return
 	case path[0] == keyBase || path[0] == keyMatrix:
-		fail("is the file's own and cannot vary")
+		fail("belongs to the file and cannot vary")
 		return
 	case formOf(values) == formMapping:
-		fail("want a list of values, got a mapping (a key within is written with a dot, as in train.way: [5, 20])")
+		fail("want a list of values, got a mapping (a nested key is written with a dot, as in train.way: [5, 20])")
 		return
 	case formOf(values) != formList && formOf(values) != formEmpty && formOf(values) != formNull:
 		fail("want a list of values, got %s (write [%s])", describe(values), clip(values.Value, 40))
@@ -92,7 +91,7 @@ func (d *Document) readAxis(key, values *yaml.Node) {
 	}
 }
 
-// Label is a short name of the override's value, for file names: a kind or a single value as it is, further keys and
+// Label returns a short name of the override's value, for file names: a kind or a single value, further keys and
 // elements after plus signs, as in "lrua+slots=50".
 func (o Override) Label() string {
 	var parts []string
@@ -138,7 +137,7 @@ func (o Override) Label() string {
 	}, strings.Join(parts, "+")), 60)
 }
 
-// canonical writes a number in one way, however it was written.
+// canonical returns the canonical form of a number.
 func canonical(s string) string {
 	n, ok := scanNumber(s)
 	if !ok {
@@ -154,7 +153,7 @@ func canonical(s string) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// Shorten cuts an ASCII name that is longer than n, and ends it in a checksum of what it was.
+// Shorten shortens an ASCII name that is longer than n, and appends a checksum of the whole name.
 func Shorten(name string, n int) string {
 	if len(name) <= n {
 		return name

@@ -20,18 +20,18 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// fileLog is what the process of a run had to say, beside how far it was.
+// fileLog is the stderr of a run's process, without progress events.
 const fileLog = "log.txt"
 
 // Local runs on this machine.
 type Local struct {
-	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [runner.Event] on its
-	// standard error: engram resume --json.
+	// Command resumes the run folder that is appended to it, and reports progress as lines of [runner.Event] on
+	// stderr: engram resume --json.
 	Command []string
-	Workers int // processes at a time; at least one
+	Workers int // concurrent processes; at least one
 }
 
-// Run implements [Engine]. A cancelled context asks the processes for an orderly end and waits for it.
+// Run implements [Engine]. If the context is cancelled, it asks the processes to save and exit, and waits.
 func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var mu sync.Mutex
 	tell := func(run int, s Status) {
@@ -43,7 +43,8 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var workers sync.WaitGroup
 	for range max(1, min(l.Workers, len(runs))) {
 		workers.Go(func() {
-			// The process is told when this one dies, which the kernel takes for the end of the thread that started it.
+			// Pdeathsig is sent when the thread that started the process ends, so this goroutine must keep its
+			// thread.
 			runtime.LockOSThread()
 			for i := range next {
 				tell(i, l.run(ctx, runs[i], func(s Status) { tell(i, s) }))
@@ -61,7 +62,7 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	return ctx.Err()
 }
 
-// run runs one run and returns how it ended.
+// run executes one run and returns its final status.
 func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if done, err := r.finished(); done || err != nil {
 		return ended(err)
@@ -74,7 +75,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, l.Command[0], append(l.Command[1:], r.Folder)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	// In a group of its own, so that Ctrl-C reaches it by way of ctx alone: the second signal would kill it.
+	// A separate process group, so that Ctrl-C reaches the process only through ctx: a second signal would kill it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	said, err := cmd.StderrPipe()
 	if err != nil {
@@ -99,7 +100,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	return ended(errors.Join(err, logErr))
 }
 
-// ended is the status of a run whose end was no other than by the error.
+// ended returns the status of a run that ended with err and in no other known way.
 func ended(err error) Status {
 	if err != nil {
 		return Status{State: Failed, Err: err}
@@ -107,8 +108,8 @@ func ended(err error) Status {
 	return Status{State: Done}
 }
 
-// follow reads what a process says until it stops saying anything: events are told, other lines are logged, and the last error
-// among those is returned.
+// follow reads a process's stderr to the end. It reports events, logs other lines and returns the last error among
+// these.
 func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err error) {
 	lines := bufio.NewReader(r)
 	status := Status{State: Running}
@@ -125,7 +126,7 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 				err = errors.Join(err, logErr)
 			}
 		default:
-			// An error may have several lines, of which the first says whose it is.
+			// An error may have several lines, of which the first starts with its source.
 			if last == "" || bytes.HasPrefix(text, []byte("engram: ")) {
 				last = string(text)
 			} else {
@@ -140,7 +141,7 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 	}
 }
 
-// take brings a status up to an event.
+// take updates a status from an event.
 func (s *Status) take(e runner.Event) {
 	switch e.Event {
 	case runner.EventStarting, runner.EventTesting:
