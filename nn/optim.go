@@ -300,7 +300,11 @@ func squares(grads []*tensor.Tensor) []float64 {
 // ClipByNorm returns the gradients scaled so that their global norm is at most limit: Pascanu et al. 2013, algorithm
 // 1. Gradients with a non-finite norm are returned unchanged, for the caller to detect.
 func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
-	norm := GlobalNorm(grads)
+	return ClipNorm(grads, GlobalNorm(grads), limit)
+}
+
+// ClipNorm is [ClipByNorm] for gradients whose [GlobalNorm] is known.
+func ClipNorm(grads []*tensor.Tensor, norm, limit float64) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(grads))
 	for i, g := range grads {
 		if g != nil {

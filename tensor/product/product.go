@@ -13,7 +13,7 @@
 // products.
 package product
 
-// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -DENGRAM_NO_COMPAT
+// #cgo CXXFLAGS: -O3 -g0
 // #cgo LDFLAGS: -ldl
 // #include "sgemm.h"
 import "C"
