@@ -97,7 +97,7 @@ func (h *Laplacian) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) 
 // itself excluded. It is not symmetric.
 func neighbours(x *tensor.Tensor, k int64) *tensor.Tensor {
 	d := squaredDistances(x, x)
-	itself := tensor.Eye(d.Dim(-1)).To(d.DType()).On(d.Device())
+	itself := tensor.Eye(d.Dim(-1), d.DType(), d.Device())
 	_, at := d.Mul(itself.OnesLike().Sub(itself)).Add(itself.MulScalar(1e30)).Neg().TopK(k, -1)
 	return d.ZerosLike().Scatter(-1, at, at.OnesLike().To(d.DType()))
 }

@@ -70,7 +70,7 @@ func solveRegular(k, b *tensor.Tensor, lambda float64) *tensor.Tensor {
 
 // eye returns v times the identity, of the size, type and device of k [..., n, n].
 func eye(k *tensor.Tensor, v float64) *tensor.Tensor {
-	return tensor.Eye(k.Dim(-1)).To(k.DType()).On(k.Device()).MulScalar(v)
+	return tensor.Eye(k.Dim(-1), k.DType(), k.Device()).MulScalar(v)
 }
 
 // withOnes adds a column of ones to x [tasks, n, width].

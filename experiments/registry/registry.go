@@ -35,7 +35,7 @@ type Parts struct {
 	ThroughTime Table[ThroughTime] // networks that are shown an episode image by image
 	Sequential  Table[Sequential]  // networks on sequence tasks
 	Stories     Table[Stories]     // networks that answer questions about stories
-	Heads       Table[Head]        // how a pre-trained network is adapted to an episode
+	Heads       Table[Head]        // classifiers of an episode's embeddings
 	PairLosses  Table[PairLoss]    // of networks that compare pairs
 	Contexts    Table[Context]     // embeddings that depend on the whole support set
 	Labels      Table[Labels]      // what classes are called when images come one by one
@@ -59,6 +59,7 @@ const (
 	kindConv4             = "conv4"
 	kindCosine            = "cosine"
 	kindDNC               = "dnc"
+	kindEpisodic          = "episodic"
 	kindDot               = "dot"
 	kindKeyValue          = "keyvalue"
 	kindFolders           = dataset.SplitFolders
@@ -68,6 +69,7 @@ const (
 	kindNTM               = "ntm"
 	kindPrototype         = "prototype"
 	kindRelation          = "relation"
+	kindRidge             = "ridge"
 	kindShare             = "share"
 	kindSquaredEuclidean  = "squared-euclidean"
 	kindVerification      = "verification"
@@ -97,7 +99,7 @@ func (p *Parts) families() []family {
 		{"controller", "what drives a recurrent memory", &p.Controllers},
 		{"metric", "how a memory compares queries with keys", &p.Metrics},
 		{"encoder", "an input to an embedding", &p.Encoders},
-		{"head", "how a pre-trained network is adapted to an episode", &p.Heads},
+		{"head", "classifiers of an episode's embeddings", &p.Heads},
 		{"pair loss", "losses of networks that compare pairs", &p.PairLosses},
 		{"context", "embeddings that depend on the whole support set", &p.Contexts},
 		{"labels", "what classes are called when images come one by one", &p.Labels},
@@ -193,6 +195,7 @@ func Standard() *Parts {
 	p.FewShot.Add(metricBased(p)...)
 	p.FewShot.Add(adaptive(p)...)
 	p.FewShot.Add(transferred(p)...)
+	p.FewShot.Add(episodic(p)...)
 	p.ThroughTime.Add(throughTime(p)...)
 	p.Sequential.Add(sequential(p)...)
 	p.Stories.Add(stories(p)...)

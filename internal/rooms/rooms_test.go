@@ -70,7 +70,7 @@ func imports(t *testing.T, files []*ast.File) (folders []string) {
 }
 
 // networks are the rooms of networks: none imports another.
-var networks = strings.Fields("ntm mann memnet siamese matchingnet protonet relationnet maml reptile transfer")
+var networks = strings.Fields("ntm mann memnet siamese matchingnet protonet relationnet maml reptile transfer head")
 
 // rooms says what a folder may import; a name with /... stands for all below it, and for itself.
 var rooms = map[string]string{
