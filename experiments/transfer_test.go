@@ -105,7 +105,7 @@ func TestTransferMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		file("{kind: transfer, head: quadratic}", plain):                                                                         `x.yaml:2: network.head: unknown kind "quadratic"`,
 		file("{kind: transfer, head: {kind: linear, scale: 3}}", plain):                                                          `network.head: unknown key "scale" for kind "linear"`,
-		file("protonet", "{way: 5, shot: 1, head: mean}"):                                                                        "x.yaml:4: test.0.head: only a transfer network gets a new head",
+		file("protonet", "{way: 5, shot: 1, head: mean}"):                                                                        "x.yaml:4: test.0.head: only transfer and episodic networks have a head that a test can replace",
 		file("transfer", "{way: 5, shot: 1, fine_tune: {steps: 3}}"):                                                             "network: test.0: transfer is adapted by its head; leave fine_tune out",
 		file("transfer", plain+", "+plain):                                                                                       "the same test as an earlier one",
 		file("transfer", plain) + "stream: {}\n":                                                                                 "transfer has no memory that a stream could be written to",

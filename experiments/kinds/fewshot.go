@@ -346,16 +346,22 @@ type evaluation struct {
 func (w *fewShot) evaluate(
 	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
 ) ([]episodeScore, error) {
-	tune, sum := o.tune, o.sum
-	spec := s.Spec()
-	if tune.Steps == 0 {
+	if o.tune.Steps == 0 {
 		if f, err := w.newFeatures(net, s, n, norm, o.kept, on); f != nil || err != nil {
 			if err != nil {
 				return nil, err
 			}
-			return f.evaluate(ctx, n, sum, p)
+			return f.evaluate(ctx, n, o.sum, p)
 		}
 	}
+	return w.evaluateImages(ctx, net, s, n, norm, o, on, p)
+}
+
+// evaluateImages is [fewShot.evaluate] by the images of each batch of episodes.
+func (w *fewShot) evaluateImages(
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
+) ([]episodeScore, error) {
+	tune, sum, spec := o.tune, o.sum, s.Spec()
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
 	if tune.Steps > 0 { // tuned parameters are an episode's own
 		size = 1

@@ -143,6 +143,17 @@ func (n pretrained) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	return n.With(n.own, nil).LogProbs(p, t)
 }
 
+// Frozen tells whether the network's own head leaves the encoder as it is; see [fewshot.Features].
+func (n pretrained) Frozen() bool {
+	_, ok := fewshot.Features(n.With(n.own, nil))
+	return ok
+}
+
+// FromFeatures implements [fewshot.FeatureNetwork]: by the network's own head.
+func (n pretrained) FromFeatures(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	return n.With(n.own, nil).(fewshot.FeatureNetwork).FromFeatures(p, t)
+}
+
 // Loss implements [fewshot.Learner].
 func (n pretrained) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	return n.With(n.own, nil).Loss(p, t)
