@@ -98,7 +98,7 @@ func (a *Averager) own() []Named {
 
 // Load implements [Optimizer].
 func (a *Averager) Load(state *State) error {
-	if err := state.Sub("average.").copyInto(a.own()); err != nil {
+	if err := state.Sub("average.").CopyInto(a.own()); err != nil {
 		return err
 	}
 	if err := a.Optimizer.Load(state.Sub("of.")); err != nil {

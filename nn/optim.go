@@ -84,7 +84,7 @@ func (s *slots) State() []Named {
 
 // Load implements [Optimizer].
 func (s *slots) Load(state *State) error {
-	if err := state.copyInto(s.State()); err != nil {
+	if err := state.CopyInto(s.State()); err != nil {
 		return err
 	}
 	scope := tensor.Enter()

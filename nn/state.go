@@ -248,9 +248,9 @@ func (s *State) Shape(name string) (shape []int64, ok bool) {
 	return shape, ok
 }
 
-// copyInto copies the state into tensors of the same names, types and shapes, or changes nothing and says all that does
+// CopyInto copies the state into tensors of the same names, types and shapes, or changes nothing and says all that does
 // not fit.
-func (s *State) copyInto(ts []Named) error {
+func (s *State) CopyInto(ts []Named) error {
 	var errs []error
 	known := map[string]bool{}
 	for _, t := range ts {

@@ -69,8 +69,10 @@ type Net struct {
 	Adapt Adaptation
 	// Smoothing is that of the labels in pre-training; see [nn.SmoothedNLL].
 	Smoothing float64
-	head      *head
-	blocks    [][]*nn.Param
+	// Teacher is what pre-training distils from; nil for none.
+	Teacher *Teacher
+	head    *head
+	blocks  [][]*nn.Param
 }
 
 // New makes a network on an encoder of the same builder, with a pre-training head for a number of classes. The head has the
@@ -122,8 +124,46 @@ func Blocks(ps *nn.Params) [][]*nn.Param {
 
 // Classify returns the pre-training loss on images [n, channels, height, width] with labels [n], and the accuracy in [0, 1].
 func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, accuracy float64) {
-	logp := n.head.scores(p, n.Encoder.Forward(p, images).Unsqueeze(0)).Squeeze(0).LogSoftmax(-1)
-	return nn.SmoothedNLL(logp, labels, n.Smoothing), logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
+	scores := n.classScores(p, images)
+	logp := scores.LogSoftmax(-1)
+	loss = nn.SmoothedNLL(logp, labels, n.Smoothing)
+	if t := n.Teacher; t != nil {
+		loss = loss.MulScalar(1 - t.Weight).Add(t.divergence(n, images, scores).MulScalar(t.Weight))
+	}
+	return loss, logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
+}
+
+// classScores returns the scores [n, classes] of the pre-training head.
+func (n *Net) classScores(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
+	return n.head.scores(p, n.Encoder.Forward(p, images).Unsqueeze(0)).Squeeze(0)
+}
+
+// Teacher is a trained network of the same kind as the one that is trained: self-distillation, Tian et al. 2020 (RFS), section
+// 3.3. The loss is (1-Weight) times the cross-entropy, plus Weight times the divergence of the predictions from the teacher's,
+// both at a temperature (Hinton et al. 2015).
+type Teacher struct {
+	// Params gives the teacher's value for each parameter and buffer of the network.
+	Params map[*nn.Param]*nn.Param
+	Weight float64
+	// Temperature T divides the scores of both; the divergence is multiplied by T².
+	Temperature float64
+}
+
+// divergence returns T² times the mean Kullback-Leibler divergence of predictions by scores [n, classes] from the teacher's, who
+// normalises by its running statistics.
+func (t *Teacher) divergence(n *Net, images, scores *tensor.Tensor) *tensor.Tensor {
+	pass := &nn.Pass{Norm: nn.RunningStats, With: map[*nn.Param]*tensor.Tensor{}}
+	for own, of := range t.Params {
+		pass.With[own] = of.Value()
+	}
+	var logp *tensor.Tensor
+	tensor.NoGrad(func() {
+		logp = tensor.Eval(func() *tensor.Tensor {
+			return n.classScores(pass, images).MulScalar(1 / t.Temperature).LogSoftmax(-1)
+		})
+	})
+	student := scores.MulScalar(1 / t.Temperature).LogSoftmax(-1)
+	return logp.Exp().Mul(logp.Sub(student)).Sum(-1).Mean().MulScalar(t.Temperature * t.Temperature)
 }
 
 // Encode returns the embeddings of images [n, channels, height, width].

@@ -363,3 +363,50 @@ func TestPreTrainingLearns(t *testing.T) {
 		assert.Less(t, losses[len(losses)-1], .8*losses[0])
 	}
 }
+
+// The distilled loss is the cross-entropy and T² times the divergence from the teacher, by plain loops; a teacher with the
+// network's own parameters has no divergence in running statistics.
+func TestDistillation(t *testing.T) {
+	testkit.Enter(t)
+	build := func(seed uint64) (*Net, *nn.Params) {
+		b := nn.NewBuilder(seed, tensor.CPU)
+		t.Cleanup(b.Params().Free)
+		return New(b, testkit.Flatten(testkit.Width), 3, Adaptation{}), b.Params()
+	}
+	net, ps := build(1)
+	other, others := build(2)
+	images, labels := floatTask(8).Support.Select(0, 0), []int64{0, 1, 2, 0, 1, 2, 0, 1}
+	truth := tensor.New(labels, 8)
+	plain, _ := net.Classify(&nn.Pass{Training: true}, images, truth)
+	net.Teacher = &Teacher{Params: map[*nn.Param]*nn.Param{}, Weight: .3, Temperature: 4}
+	for i, p := range ps.All() {
+		net.Teacher.Params[p] = others.All()[i]
+	}
+	loss, _ := net.Classify(&nn.Pass{Training: true}, images, truth)
+	softened := func(n *Net) [][]float64 {
+		return classRows(n.classScores(&nn.Pass{}, images).MulScalar(1./4).Softmax(-1), 3)
+	}
+	want := 0.
+	teacher := softened(other)
+	for i, student := range softened(net) {
+		for c, q := range student {
+			want += 16 * teacher[i][c] * (math.Log(teacher[i][c]) - math.Log(q)) / 8
+		}
+	}
+	assert.InDelta(t, .7*plain.Float()+.3*want, loss.Float(), 1e-5)
+	for _, g := range tensor.Grad(loss, others.Tensors()...) {
+		assert.Nil(t, g, "the teacher learns nothing")
+	}
+	for i, p := range ps.All() {
+		net.Teacher.Params[p] = ps.All()[i]
+	}
+	loss, _ = net.Classify(&nn.Pass{Training: true}, images, truth)
+	assert.InDelta(t, .7*plain.Float(), loss.Float(), 1e-6)
+}
+
+func classRows(x *tensor.Tensor, classes int) (out [][]float64) {
+	for v := x.Floats(); len(v) > 0; v = v[classes:] {
+		out = append(out, v[:classes])
+	}
+	return out
+}

@@ -2,6 +2,8 @@ package registry
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
@@ -94,11 +96,45 @@ type transferConfig struct {
 	Head    schema.Section `yaml:"head" family:"head" doc:"what classifies an episode; a linear or cosine head is also what the encoder is pre-trained with, beside the others a linear layer"`
 
 	Smoothing float64 `yaml:"smoothing" min:"0" below:"1" doc:"of the labels in pre-training: 0.1 spreads a tenth of a label over all classes"`
+	Distil    distil  `yaml:"distil" doc:"in pre-training from a run of the same network: self-distillation"`
+}
+
+// distil are the keys of self-distillation.
+type distil struct {
+	trainedRun  `yaml:",inline"`
+	Weight      float64 `yaml:"weight" min:"0" max:"1" doc:"of the divergence from the teacher's predictions; the cross-entropy has what is left of 1"`
+	Temperature float64 `yaml:"temperature" above:"0" doc:"divides the scores of both in the divergence"`
+}
+
+// teacher makes a teacher for a network from the parameters of the run, which become buffers of b.
+func (c *distil) teacher(b *nn.Builder, path string) (*transfer.Teacher, error) {
+	t := &transfer.Teacher{Params: map[*nn.Param]*nn.Param{}, Weight: c.Weight, Temperature: c.Temperature}
+	own := map[string][]nn.Named{}
+	for _, p := range slices.Clone(b.Params().All()) {
+		t.Params[p] = b.In("teacher").Buffer(p.Name, nn.Constant(0), p.Value().Shape()...)
+		prefix, _, _ := strings.Cut(p.Name, ".")
+		own[prefix] = append(own[prefix], nn.Named{Name: p.Name, Tensor: t.Params[p].Value()})
+	}
+	for prefix, ts := range own {
+		if err := loadUnder(path, prefix+".", ts); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
 func transferred(p *Parts) []Part[FewShot] {
 	return []Part[FewShot]{{"transfer", "an encoder trained as a classifier, with a new head for each episode", "Chen et al. 2019",
-		Config(transferConfig{Encoder: schema.NewSection(kindConv4, nil), Head: schema.NewSection(kindLinear, nil)}, func(c *transferConfig) (FewShot, error) {
+		Config(transferConfig{
+			Encoder: schema.NewSection(kindConv4, nil), Head: schema.NewSection(kindLinear, nil), Distil: distil{Weight: .5, Temperature: 4},
+		}, func(c *transferConfig) (FewShot, error) {
+			var path string // of the teacher's parameters
+			if c.Distil.From != "" {
+				var err error
+				if path, err = c.Distil.pin(); err != nil {
+					return FewShot{}, schema.At("distil.from", err)
+				}
+			}
 			enc, encErr := p.Encoders.Plan(&c.Encoder)
 			head, headErr := p.Heads.Plan(&c.Head)
 			if headErr == nil {
@@ -115,6 +151,11 @@ func transferred(p *Parts) []Part[FewShot] {
 					}
 					net := transfer.New(b, e, int64(in.Classes), head.Adaptation)
 					net.Smoothing = c.Smoothing
+					if path != "" {
+						if net.Teacher, err = c.Distil.teacher(b, path); err != nil {
+							return nil, fmt.Errorf("network.distil: %w", err)
+						}
+					}
 					return pretrained{net, head}, nil
 				},
 			}, schema.Join(encErr, headErr)

@@ -44,6 +44,7 @@ type conv4Config struct {
 	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
 
 	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
+	begun     `yaml:",inline"`
 }
 
 // Settle implements [Settler].
@@ -57,13 +58,13 @@ func (c *conv4Config) Settle() error {
 }
 
 func (c *conv4Config) plan() (Encoder, error) {
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewConv4(b, encoder.Conv4Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
 			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
 		})
-	}}, nil
+	}})
 }
 
 type kochConfig struct {
@@ -72,21 +73,23 @@ type kochConfig struct {
 	Embedding int64   `yaml:"embedding" min:"1" doc:"units of the last layer"`
 	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He initialisation"`
 	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
+	begun     `yaml:",inline"`
 }
 
 func (c *kochConfig) plan() (Encoder, error) {
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewKoch(b, encoder.KochConfig{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Kernels: [4]int64(c.Kernels),
 			Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == precisionHalf,
 		})
-	}}, nil
+	}})
 }
 
 type resnet12Config struct {
 	Form    string  `yaml:"form" enum:"lee,tadam" doc:"lee: 64, 160, 320 and 640 filters and the maps as they are; tadam: 64, 128, 256 and 512 filters and the mean over positions"`
 	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
 	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
+	begun   `yaml:",inline"`
 }
 
 // Validate implements [schema.Validator].
@@ -103,12 +106,12 @@ func (c *resnet12Config) plan() (Encoder, error) {
 		filters := encoder.ResNet12Config{Form: form}.WithDefaults().Filters
 		c.Filters = filters[:]
 	}
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
 		})
-	}}, nil
+	}})
 }
 
 type torchscriptConfig struct {

@@ -46,6 +46,7 @@ type Parts struct {
 	StoryData  Table[StoryData]
 	Optimizers Table[Optimizer]
 	Schedules  Table[Schedule]
+	Averages   Table[Average] // of the weights over training
 }
 
 // The families, as the tags of configurations name them. A question mark after a family's name adds the kind "none".
@@ -109,6 +110,7 @@ func (p *Parts) families() []family {
 		{"stories", "data sets of stories with questions", &p.StoryData},
 		{"optimizer", "optimisers", &p.Optimizers},
 		{"schedule", "schedules of the learning rate", &p.Schedules},
+		{"average", "averages of the weights over training", &p.Averages},
 	}
 }
 
@@ -209,5 +211,6 @@ func Standard() *Parts {
 	p.StoryData.Add(storyData()...)
 	p.Optimizers.Add(optimizers()...)
 	p.Schedules.Add(schedules()...)
+	p.Averages.Add(averages()...)
 	return p
 }
