@@ -84,7 +84,7 @@ func parity(ctx context.Context, tool *experiments.Tool, file string, on tensor.
 
 // firstStep returns the loss of an experiment's first training step, and its gradients by parameter.
 func firstStep(ctx context.Context, c *experiments.Config, on tensor.Device) (loss float64, grads [][]float64, err error) {
-	if err := c.Settle(on.String()); err != nil {
+	if err := c.Settle(on); err != nil {
 		return 0, nil, err
 	}
 	if err := c.Work.Load(ctx, runner.Source{Seed: c.Seed, Note: func(string) {}}); err != nil {
