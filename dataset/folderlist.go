@@ -24,6 +24,8 @@ type Folder struct {
 	Files []string
 	// Left is what lies below the root and is not part of the set.
 	Left LeftOut
+	// Storage says where the pixels lie.
+	Storage Storage
 
 	parts    []string // the part of a split that each class lies in; nil if the folders are no split
 	checksum string
@@ -78,6 +80,9 @@ func (f *Folder) Describe() string {
 		return fmt.Sprintf("%d %s", n, more)
 	}
 	text := plural(f.Classes(), "class", "classes") + ", " + plural(len(f.Files), "image", "images")
+	if f.Storage.Cache != "" {
+		text += ", " + f.Storage.String()
+	}
 	if left := f.Left.String(); left != "" {
 		text += "; left out: " + left
 	}
@@ -95,7 +100,19 @@ func (f *Folder) Checksum() string { return f.checksum }
 // empty folders are left out and counted. The EXIF orientation of an image is applied. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
 // does, and inverted where needed so that ink is 1. The error names the file or folder that is wrong, and wraps that of ctx
 // when ctx ends first.
+//
+// Images are decoded by all processors. From 1,000 images on they are kept in a file of the cache folder (see [CacheDir]) and
+// mapped from there, so that a set can be larger than memory and processes share it; images whose names, sizes or times have
+// changed are decoded again.
 func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
+	dir, _ := CacheDir() // without one the images are decoded anew
+	return loadFolder(ctx, root, o, dir, leastCached)
+}
+
+// leastCached is the number of images from which on they are kept in the cache: fewer are decoded in no time.
+const leastCached = 1000
+
+func loadFolder(ctx context.Context, root string, o ImageOptions, dir string, least int) (*Folder, error) {
 	o, err := o.filled()
 	if err != nil {
 		return nil, err
@@ -105,29 +122,32 @@ func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, erro
 		return nil, err
 	}
 	f := &Folder{Left: list.left, checksum: list.checksum}
-	var counts []int
-	var pixels []byte
-	size := o.Channels() * o.Height * o.Width
+	e := &encoded{channels: o.Channels(), height: o.Height, width: o.Width}
+	e.names, f.parts = splitNames(list.classes)
 	for _, c := range list.classes {
-		counts = append(counts, len(c.files))
-		if (len(f.Files)+len(c.files))*size > maxFolderBytes {
-			return nil, fmt.Errorf("dataset: the images below %s at %d×%d pixels take more than %d bytes: choose a smaller size", root, o.Height, o.Width, maxFolderBytes)
-		}
-		for _, file := range c.files {
-			if err := ctx.Err(); err != nil {
-				return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
-			}
-			pixels, err = appendImage(pixels, file, o)
-			if err != nil {
-				return nil, err
-			}
-			f.Files = append(f.Files, file)
-		}
+		e.counts, f.Files = append(e.counts, len(c.files)), append(f.Files, c.files...)
 	}
-	var names []string
-	names, f.parts = splitNames(list.classes)
-	f.Images, err = NewImages(names, counts, o.Channels(), o.Height, o.Width, pixels)
+	e.decoder = func() func(int, []byte) error {
+		return func(i int, dst []byte) error { return decodeImage(dst, f.Files[i], o) }
+	}
+	if len(f.Files) < least {
+		dir = ""
+	} else if e.file, err = cacheName(NameImages, root, o); err != nil {
+		return nil, err
+	}
+	e.key = list.identity
+	f.Images, f.Storage, err = e.load(ctx, dir)
 	return f, err
+}
+
+// cacheName names the cache file of images below a root that are brought to what the options say.
+func cacheName(kind, root string, o ImageOptions) (string, error) {
+	full, err := filepath.Abs(root)
+	if err != nil {
+		return "", fmt.Errorf("dataset: looking at %s: %w", root, err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %+v", full, o))
+	return fmt.Sprintf("%s-%d-%.8x.images", kind, o.Height, sum), nil
 }
 
 // folderClass is a folder that holds images.
@@ -141,6 +161,7 @@ type listing struct {
 	classes  []folderClass // sorted
 	left     LeftOut
 	checksum string
+	identity string // a checksum of the times of the files, too
 }
 
 // ImageFormats are the formats that images are read in, as messages list them.
@@ -177,6 +198,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 	l := &listing{left: LeftOut{Formats: map[string]int{}}}
 	folders := map[string]*folderEntry{}
 	var sizes []string // a line per image, for the checksum
+	times := sha256.New()
 	err = files.Walk(ctx, root, func(e files.Entry) error {
 		above := folders[path.Dir(e.Name)]
 		switch base := e.Base(); {
@@ -203,6 +225,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 		default:
 			above.images = append(above.images, e.Path)
 			sizes = append(sizes, fmt.Sprintf("%q %d\n", e.Name, e.Info.Size()))
+			fmt.Fprintf(times, "%q %d %d\n", e.Name, e.Info.Size(), e.Info.ModTime().UnixNano())
 		}
 		return nil
 	})
@@ -214,6 +237,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 	}
 	slices.Sort(sizes)
 	l.checksum = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(sizes, ""))))
+	l.identity = fmt.Sprintf("%x", times.Sum(nil))
 	return l, nil
 }
 
