@@ -12,6 +12,8 @@ func Bytes(set Set) func(dst []byte, class, instance, quarter int) {
 		return s.bytes
 	case *Folder:
 		return s.bytes
+	case *Photographs:
+		return s.bytes
 	case *Strokes:
 		return s.bytes
 	case part:

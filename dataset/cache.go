@@ -38,7 +38,7 @@ type encoded struct {
 	channels, height, width int
 	// list finds out what is to be decoded: it sets the fields below, and returns what is to be closed once all is decoded, or nil.
 	// It is not called where the cache has the images. Then the fields but decoder are set from there.
-	list       func(ctx context.Context, e *encoded) (io.Closer, error)
+	list       func(ctx context.Context, e *encoded) (closer, error)
 	names      []string
 	counts     []int
 	background []bool // by class; nil for other sets than Omniglot
@@ -60,7 +60,7 @@ func (e *encoded) imageBytes() int { return e.channels * e.height * e.width }
 func (e *encoded) bytes() int64 { return int64(e.images()) * int64(e.imageBytes()) }
 
 // prepare calls list.
-func (e *encoded) prepare(ctx context.Context) (io.Closer, error) {
+func (e *encoded) prepare(ctx context.Context) (closer, error) {
 	if e.list == nil {
 		return io.NopCloser(nil), nil
 	}
@@ -192,9 +192,9 @@ const cacheMagic = "engram images 2\n"
 const (
 	cacheAlign   = 4096
 	cacheTrailer = 8
-	// maxVerified bounds the pixels whose checksum is compared at every load. It is read at several gigabytes per second; of larger
+	// maxVerified bounds the pixels whose checksum is compared at every load, which reads them all; of larger
 	// sets the header and the length of the file are checked.
-	maxVerified = 2 << 30
+	maxVerified = 256 << 20
 )
 
 type cacheFile struct{ path string }
@@ -341,13 +341,12 @@ func (c cacheFile) write(ctx context.Context, e *encoded) (err error) {
 		return err
 	}
 	end := int64(len(head)) + int64(e.images())*int64(size)
-	all, err := mapFile(f, end)
-	if err != nil {
+	sum := crc32.New(castagnoli())
+	if _, err := io.Copy(sum, io.NewSectionReader(f, int64(len(head)), end-int64(len(head)))); err != nil {
 		return notKept(err)
 	}
-	trailer := binary.LittleEndian.AppendUint32(nil, crc32.Checksum(all[:len(head)], castagnoli()))
-	trailer = binary.LittleEndian.AppendUint32(trailer, crc32.Checksum(all[len(head):], castagnoli()))
-	unmapFile(all)
+	trailer := binary.LittleEndian.AppendUint32(nil, crc32.Checksum(head, castagnoli()))
+	trailer = binary.LittleEndian.AppendUint32(trailer, sum.Sum32())
 	if _, err := f.WriteAt(trailer, end); err != nil {
 		return notKept(err)
 	}

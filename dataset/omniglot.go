@@ -86,7 +86,7 @@ func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglo
 		// One file per root and size: new sources under the same path take the place of the old.
 		file: fmt.Sprintf("omniglot-%d-%.8x.images", o.Size, sha256.Sum256([]byte(full))),
 		key:  fmt.Sprintf("%x", id.Sum(nil)), channels: 1, height: o.Size, width: o.Size,
-		list: func(ctx context.Context, e *encoded) (io.Closer, error) { return listOmniglot(ctx, sources, e) },
+		list: func(ctx context.Context, e *encoded) (closer, error) { return listOmniglot(ctx, sources, e) },
 	}
 	images, storage, err := e.load(ctx, dir)
 	if err != nil {
@@ -136,7 +136,7 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 }
 
 // listOmniglot lists the characters of the sources and their images.
-func listOmniglot(ctx context.Context, sources []source, e *encoded) (io.Closer, error) {
+func listOmniglot(ctx context.Context, sources []source, e *encoded) (closer, error) {
 	type class struct {
 		character
 		background bool
