@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// CacheDir is the folder for what Engram can make or fetch again: $ENGRAM_CACHE, or engram in the user's cache folder.
+// CacheDir returns the folder for data that Engram can recreate: $ENGRAM_CACHE, or engram in the user's cache folder.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("ENGRAM_CACHE"); dir != "" {
 		return dir, nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("dataset: no cache folder: %w; set ENGRAM_CACHE to one", err)
+		return "", fmt.Errorf("dataset: no cache folder: %w; set ENGRAM_CACHE", err)
 	}
 	return filepath.Join(dir, "engram"), nil
 }

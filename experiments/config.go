@@ -65,9 +65,9 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
 		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
 		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
-		Settle: func(device string) error {
-			s.Tail.Device = device
-			return settle(file)
+		Settle: func(on tensor.Device) error {
+			s.Tail.Device = on.String()
+			return settle(file, on)
 		},
 		Encode: func() ([]byte, error) { return schema.Encode(file) },
 	}
@@ -88,10 +88,10 @@ func without(err error, path string) error {
 }
 
 // settle fixes what parts leave to the machine on which a run starts.
-func settle(file kinds.File) (err error) {
+func settle(file kinds.File, on tensor.Device) (err error) {
 	schema.Walk(file, func(path, _ string, s *schema.Section) {
 		if c, ok := s.Resolved().(registry.Settler); ok && err == nil {
-			if err = c.Settle(); err != nil {
+			if err = c.Settle(on); err != nil {
 				err = fmt.Errorf("%s: %w", path, err)
 			}
 		}

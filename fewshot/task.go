@@ -48,6 +48,14 @@ func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tens
 	return out.Narrow(1, 0, s), out.Narrow(1, s, q)
 }
 
+// Embedded returns the tasks with the embeddings of their images in the place of the images: Support [tasks, support, width] and
+// Query [tasks, query, width], as Embed computes them.
+func (t *Task) Embedded(p *nn.Pass, e encoder.Encoder) *Task {
+	out := *t
+	out.Support, out.Query = t.Embed(p, e)
+	return &out
+}
+
 // Recall writes embedded support examples [tasks, support, width] with their labels to a memory, and returns the
 // log-probabilities [tasks, query, way] that the embedded queries [tasks, query, width] read from it.
 func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.Tensor) *tensor.Tensor {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/tensor"
 )
 
 // Parts are the tables, one per family. They implement [schema.Catalog]. Rows are added before the first file is read; after
@@ -174,7 +175,9 @@ func (p *Parts) Explain(family, kind string) string {
 
 // A Settler is a configuration that leaves something to the machine on which a run starts. Settle fixes it there, before the
 // configuration is written to the run folder, so that a run that is resumed or tested elsewhere does not decide it again.
-type Settler interface{ Settle() error }
+type Settler interface {
+	Settle(on tensor.Device) error
+}
 
 // None is the default of a section that need not be given.
 func None() schema.Section { return schema.NewSection(kindNone, nil) }

@@ -284,7 +284,7 @@ func (r *run) settle(device tensor.Device) error {
 	if r.config.Settle == nil {
 		return nil
 	}
-	return r.config.Settle(device.String())
+	return r.config.Settle(device)
 }
 
 // finish trains, tests and writes the result.

@@ -164,7 +164,7 @@ type Config struct {
 	Work      Work
 
 	// Settle fixes what a file may leave to the machine on which a run starts, such as precision: auto, before Encode.
-	Settle func(device string) error
+	Settle func(on tensor.Device) error
 	// Encode returns the resolved experiment file: every key with its value.
 	Encode func() ([]byte, error)
 }
