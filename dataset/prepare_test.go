@@ -10,7 +10,7 @@ import (
 
 func TestPrepareCutsOutTheMiddle(t *testing.T) {
 	set := colours(t, 2, 3, 9)
-	turned, err := Turn(set)
+	turned, err := WithRotations(set)
 	require.NoError(t, err)
 	for _, whole := range []Set{set, turned, struct{ Set }{set}} {
 		p, err := Prepare(whole, Preparation{Height: 5, Width: 7})
