@@ -16,6 +16,8 @@ func Bytes(set Set) func(dst []byte, class, instance, quarter int) {
 		return s.bytes
 	case *Strokes:
 		return s.bytes
+	case *Textures:
+		return s.bytes
 	case *prepared:
 		return s.bytes()
 	case part:

@@ -49,7 +49,7 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("dataset: miniimagenet cannot be fetched, since its images are ImageNet's, whose terms have to be accepted at https://image-net.org: put %s in %s, or name their folder with --data or ENGRAM_DATA", p.needs, dir)
-	case NameStrokes, NameStories:
+	case NameStrokes, NameStories, NameTextures:
 		return nil, fmt.Errorf("dataset: %s is built in: nothing to fetch", name)
 	}
 	return nil, unknown(name)

@@ -19,6 +19,7 @@ const (
 	NameCIFARFS      = "cifar-fs"
 	NameFC100        = "fc100"
 	NameMiniImageNet = "miniimagenet"
+	NameTextures     = "textures"
 )
 
 // cifar100 is the folder that the data sets made from CIFAR-100 share.
@@ -26,12 +27,12 @@ const cifar100 = "cifar-100"
 
 // Names lists the data sets.
 func Names() []string {
-	return append([]string{NameOmniglot, NameStrokes, NameBabi, NameStories}, PhotographNames()...)
+	return append([]string{NameOmniglot, NameStrokes, NameBabi, NameStories, NameTextures}, PhotographNames()...)
 }
 
 // ImageNames lists the data sets that are images.
 func ImageNames() []string {
-	return append([]string{NameOmniglot, NameStrokes, NameImages}, PhotographNames()...)
+	return append([]string{NameOmniglot, NameStrokes, NameTextures, NameImages}, PhotographNames()...)
 }
 
 // ErrNotFound is wrapped by Find's error if a data set is not on this machine.
@@ -88,7 +89,7 @@ func Find(name, given string) (root string, err error) {
 	var files string                 // for the error
 	var find func(dir string) string // their path in a folder, or ""
 	switch name {
-	case NameStrokes, NameStories:
+	case NameStrokes, NameStories, NameTextures:
 		return "", fmt.Errorf("dataset: %s is built in and has no folder", name)
 	case NameOmniglot:
 		files = fmt.Sprintf("%s.zip and %s.zip (or the folders unpacked from them)", background, evaluation)
@@ -225,7 +226,7 @@ func Survey(given string) []Status {
 	} else {
 		babi.Missing = []string{babiArchive}
 	}
-	all := []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}}
+	all := []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}, {Name: NameTextures, BuiltIn: true}}
 	for _, p := range publications() {
 		one := Status{Name: p.name, Places: Places(p.name, given)}
 		if root, err := Find(p.name, given); err == nil {

@@ -56,6 +56,9 @@ type ImageOptions struct {
 	Colour bool
 	Ink    Ink
 	Fit    Fit
+	// Resize is the side in pixels that an image is brought to before its middle, Height×Width, is cut out: the usual protocol for
+	// test photographs. 0 brings it to Height×Width at once.
+	Resize int
 }
 
 func (o ImageOptions) filled() (ImageOptions, error) {
@@ -74,6 +77,8 @@ func (o ImageOptions) filled() (ImageOptions, error) {
 	switch {
 	case o.Height < 1 || o.Width < 1 || o.Height > maxPictureSide || o.Width > maxPictureSide:
 		return o, fmt.Errorf("dataset: images at %d×%d pixels: choose sides from 1 to %d", o.Height, o.Width, maxPictureSide)
+	case o.Resize != 0 && (o.Resize < max(o.Height, o.Width) || o.Resize > maxPictureSide):
+		return o, fmt.Errorf("dataset: images resized to %d have no middle of %d×%d pixels: resize to at least that and at most %d", o.Resize, o.Height, o.Width, maxPictureSide)
 	case o.Ink != InkDark && o.Ink != InkLight:
 		return o, fmt.Errorf("dataset: unknown ink %q: use %s or %s", o.Ink, InkDark, InkLight)
 	case o.Fit != FitPad && o.Fit != FitCrop && o.Fit != FitStretch:
@@ -118,6 +123,16 @@ func ReadImage(file string, o ImageOptions) ([]float32, error) {
 
 // decodeImage writes the bytes of an image file to dst, [channels, height, width].
 func decodeImage(dst []byte, file string, o ImageOptions) error {
+	if o.Resize > 0 {
+		whole := o
+		whole.Height, whole.Width, whole.Resize = o.Resize, o.Resize, 0
+		pixels := make([]byte, o.Channels()*o.Resize*o.Resize)
+		if err := decodeImage(pixels, file, whole); err != nil {
+			return err
+		}
+		middle(dst, pixels, o.Channels(), o.Resize, o.Resize, o.Height, o.Width)
+		return nil
+	}
 	img, err := openImage(file)
 	if err != nil {
 		return err
