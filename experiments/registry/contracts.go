@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/dataset/babi"
@@ -374,6 +375,9 @@ type Images struct {
 	TrainsOnLake bool
 	// Options are those of its images, and what an image from elsewhere is brought to.
 	Options dataset.ImageOptions
+	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it
+	// is set once Load has returned.
+	Norm *dataset.Normalization
 	// Load reads the data.
 	Load func(ctx context.Context, from Place) (Loaded, error)
 }
@@ -388,6 +392,19 @@ type Place struct {
 type Loaded struct {
 	dataset.Parts
 	Split string // as results name it, where only the data tells; else empty
+}
+
+// Prepared says how images are prepared for a test, as results name it: "resized to 96, centre 84, normalised"; empty for images
+// that are only brought to their size.
+func (i *Images) Prepared() string {
+	var all []string
+	if i.Options.Resize > 0 {
+		all = append(all, fmt.Sprintf("resized to %d, centre %d", i.Options.Resize, i.Options.Height))
+	}
+	if i.Norm != nil {
+		all = append(all, "normalised")
+	}
+	return strings.Join(all, ", ")
 }
 
 // Shape is the shape of the images.
