@@ -149,7 +149,7 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 		}
 	}
 	if f.Stream != nil && len(f.Stream.Memories) == 0 {
-		f.Stream.Memories = f.parts.Memories.Names()
+		f.Stream.Memories = slices.DeleteFunc(f.parts.Memories.Names(), f.parts.LearnedMemory)
 	}
 	errs := []error{dataErr, netErr}
 	for i := range f.Test {
@@ -171,6 +171,13 @@ func (f *fewShotFile) checkNetwork(net *registry.FewShot) error {
 	}
 	if f.Stream != nil && net.NoStream != "" {
 		errs = append(errs, f.Network.Errorf("stream: %s %s", kind, net.NoStream))
+	}
+	if f.Stream != nil && net.NoStream == "" && net.Memory != nil {
+		for i, name := range f.Stream.Memories {
+			if own := name == net.Memory.Kind; own && net.Memory.Learned || !own && f.parts.LearnedMemory(name) {
+				errs = append(errs, f.Network.Errorf("stream: memories.%d: %s has parameters, and in a stream nothing trains them; leave it out", i, name))
+			}
+		}
 	}
 	if net.Optimizer != "" && f.Optimizer.Kind() != net.Optimizer {
 		errs = append(errs, f.Network.Errorf("optimizer: %s", net.WhyOptimizer))

@@ -89,6 +89,8 @@ type Memory struct {
 	Linear bool
 	// ByClass is set where its values must be labels ([memory.ClassMemory]).
 	ByClass bool
+	// Learned is set where it has parameters ([Learner]), which belong to the network that trained them.
+	Learned bool
 	// sized plans it anew with another bound; nil where it has none.
 	sized func(slots int64) (Memory, error)
 }
@@ -126,6 +128,9 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 		_, out.Compares = any(none).(siamese.Memory)
 		_, out.Linear = any(none).(memory.Linearizer)
 		_, out.ByClass = any(none).(memory.ClassMemory)
+		if l, ok := any(c).(Learner); ok {
+			out.Learned = l.Learns()
+		}
 		if b, ok := any(c).(Bounded); ok {
 			out.Slots = b.Bound()
 		}
@@ -186,6 +191,16 @@ func (p *Parts) Like(name string, m *Memory, slots int64) (Memory, error) {
 type Bounded interface {
 	Bound() int64
 	SetBound(slots int64)
+}
+
+// Learner is the configuration of a memory that may have parameters of its own. Streams, in which a memory takes the place of
+// the network's own without training, refuse such memories.
+type Learner interface{ Learns() bool }
+
+// LearnedMemory reports whether the memory of a name has parameters of its own by default.
+func (p *Parts) LearnedMemory(name string) bool {
+	l, ok := p.Memories.config(name).(Learner)
+	return ok && l.Learns()
 }
 
 // BoundedMemory reports whether the memory of a name is bounded.
