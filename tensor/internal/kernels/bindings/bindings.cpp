@@ -1,7 +1,7 @@
 // The functions of gotch's C interface that Engram calls. gotch's own file defines 2,600 and takes minutes to compile, so
 // libtorch/gotch.h leaves their bodies out and makes them weak: the linker takes those that are here. To use another
 // function of gotch, add it here, declared as in gotch's headers; libtorch/gotch_test.go compares the declarations.
-#include <ATen/ATen.h>
+#include "../torch.h"
 #include <torch/cuda.h>
 
 #include "../guard.h"
