@@ -75,7 +75,8 @@ func TestMANNTrainsResumesAndReports(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// Every controller drives every memory, with either kind of label, behind an encoder or none, and a few steps lower the loss.
+// Every controller works with every memory, either kind of label, with and without an encoder, and a few steps lower
+// the loss.
 func TestEveryMANN(t *testing.T) {
 	learns := func(sets ...string) {
 		dir := t.TempDir()

@@ -12,14 +12,13 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// maxRuns bounds what one file stands for.
+// maxRuns limits the runs of one file.
 const maxRuns = 10_000
 
-// Matrix is an experiment file as the runs that it stands for: as many as its matrix has combinations of values, and one
-// where it has none.
+// Matrix is the runs of an experiment file: one per combination of its matrix's values, or one without a matrix.
 type Matrix struct {
 	File string
-	Name string   // of the experiment, as the file has it
+	Name string   // of the experiment, from the file
 	Axes []string // the keys that differ between runs, in the file's order
 	// Ranges are the keys for which the file gives a range; its ends stand for it, unless values were drawn by [Tool.Draw].
 	Ranges []string
@@ -30,21 +29,22 @@ type Matrix struct {
 
 // MatrixRun is one run of a [Matrix].
 //
-// Its experiment is called what the file's is called, and where axes other than the seed tell runs apart NAME/AXES, as in
-// "metrics/way=5,memory=lrua". So the runs of one name differ in their seed alone, and NAME/AXES/seed-N is where a sweep
-// into the folder NAME leaves a run.
+// Its experiment has the file's name or, if axes other than the seed distinguish runs, NAME/AXES, as in
+// "metrics/way=5,memory=lrua". So runs of one name differ only in their seed, and a sweep into the folder NAME puts a
+// run in NAME/AXES/seed-N.
 type MatrixRun struct {
-	// Name tells the run from the file's others: "way=5,memory=lrua,seed=2". It is "" where the file has no matrix.
+	// Name identifies the run in the file: "way=5,memory=lrua,seed=2". It is "" without a matrix.
 	Name string
-	// Folder is the run's place below its sweep's folder: "way=5,memory=lrua/seed-2", or "seed-2" without other axes.
+	// Folder is the run's folder relative to its sweep's folder: "way=5,memory=lrua/seed-2", or "seed-2" without
+	// other axes.
 	Folder string
-	// Overrides are those of the matrix and then those that were given. As text they are valid for --set.
+	// Overrides are those of the matrix, then the given ones. Their text is valid for --set.
 	Overrides []schema.Override
 	Config    *Config
 }
 
-// Matrix reads an experiment file and all runs of its matrix, and checks them as a whole. An override of a key of the
-// matrix leaves of that axis the one value; others are laid over every run.
+// Matrix reads an experiment file and checks all runs of its matrix. An override of a key of the matrix reduces that
+// axis to one value; other overrides apply to every run.
 func (t *Tool) Matrix(file string, overrides ...schema.Override) (*Matrix, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -81,7 +81,7 @@ func (t *Tool) Draw(file string, r Random, overrides ...schema.Override) (*Matri
 	return m, nil
 }
 
-// only returns the configuration of a file that stands for one run.
+// only returns the configuration of a file with one run.
 func (m *Matrix) only() (*Config, error) {
 	if len(m.Runs) > 1 {
 		return nil, fmt.Errorf("%s has a matrix of %d runs: engram sweep %s runs them, --set KEY=VALUE of each of %s picks one",
@@ -90,14 +90,14 @@ func (m *Matrix) only() (*Config, error) {
 	return m.Runs[0].Config, nil
 }
 
-// axis is an axis of a matrix as runs go by it.
+// axis is an axis of a matrix.
 type axis struct {
 	schema.Axis
 	name  string // short, and no other axis has it
-	fixed bool   // by an override that was given
+	fixed bool   // by a given override
 }
 
-// coordinate tells which of the axis's values a run has.
+// coordinate identifies a run's value on an axis.
 func (a axis) coordinate(i int) string { return a.name + "=" + a.Values[i].Label() }
 
 func (t *Tool) expand(doc *schema.Document, overrides []schema.Override, random *Random) (*Matrix, error) {
@@ -156,7 +156,7 @@ func (t *Tool) expand(doc *schema.Document, overrides []schema.Override, random 
 	return m, nil
 }
 
-// place gives the values of the i-th run: the last axis is the fastest.
+// place returns the values of the i-th run; the last axis varies fastest.
 func place(axes []axis, i int) []int {
 	at := make([]int, len(axes))
 	for k, a := range slices.Backward(axes) {
@@ -270,7 +270,7 @@ func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 	return axes, schema.Join(errs...)
 }
 
-// newRun reads the run that has the values at a place of the axes.
+// newRun reads the run with the values at a place of the axes.
 func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Override) (MatrixRun, error) {
 	var r MatrixRun
 	var all, group []string
@@ -299,7 +299,7 @@ func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []s
 	return r, nil
 }
 
-// faults are the problems of many runs, each kept once.
+// faults collects the problems of many runs without duplicates.
 type faults struct {
 	order []string
 	of    map[string]*fault
@@ -371,7 +371,7 @@ func which(axes []axis, places [][]int, runs []int, drawn bool) string {
 	return fmt.Sprintf("%d runs, the first of them %s", len(runs), strings.Join(whole, ","))
 }
 
-// shortest is as much of the end of an axis's key as no other axis ends in.
+// shortest returns the shortest suffix of an axis's key that is unique among the axes.
 func shortest(axes []axis, i int) string {
 	parts := strings.Split(axes[i].Path, ".")
 	for n := len(parts) - 1; n > 0; n-- {

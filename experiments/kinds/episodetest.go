@@ -35,7 +35,7 @@ type episodeTest struct {
 	Predictions bool `yaml:"predictions" doc:"write each query's class, prediction and probability to a CSV file of the run folder, and count them by class"`
 
 	FineTune fineTune       `yaml:"fine_tune"`
-	Head     schema.Section `yaml:"head" family:"head" doc:"how a transfer network is adapted to an episode, where that differs from its own head"`
+	Head     schema.Section `yaml:"head" family:"head" doc:"what classifies an episode's embeddings, where that is not the network's own head; for transfer and episodic networks"`
 
 	Dataset  schema.Section `yaml:"dataset" family:"images" doc:"another data set than the one trained on"`
 	Optional bool           `yaml:"optional" doc:"leave this test out where its data set is not on the machine"`
@@ -173,7 +173,7 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 	}
 	if net.Head == nil {
 		if t.Head.Kind() != "" {
-			errs = append(errs, t.Head.Errorf("only a transfer network gets a new head for each episode, and %s has none; leave it out", kind))
+			errs = append(errs, t.Head.Errorf("only transfer and episodic networks have a head that a test can replace, and %s has none; leave it out", kind))
 		}
 		return schema.Join(errs...)
 	}
@@ -181,8 +181,14 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 	if t.Head.Kind() != "" {
 		head, err := f.parts.Heads.Plan(&t.Head)
 		out.head, errs = &head, append(errs, err)
+		switch {
+		case head.Learned:
+			errs = append(errs, t.Head.Errorf("%s has parameters of its own, which belong to the encoder that they were trained with; use another head", t.Head.Kind()))
+		case head.Centred && NormOf(t.Norm) == nn.BatchStats:
+			errs = append(errs, t.Head.Errorf("it subtracts the mean embedding of the training images, which are in no episode to normalise them by; use norm: inductive"))
+		}
 	}
-	if t.FineTune.Steps > 0 {
+	if t.FineTune.Steps > 0 && (net.Source == registry.Labelled || t.Head.Kind() != "") {
 		refuse("%s is adapted by its head; leave fine_tune out and set head.blocks", kind)
 	}
 	if net.Identity && out.head.Adaptation.Blocks > 0 {
@@ -244,11 +250,18 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 }
 
 // measured gives the network that a test measures, and how it was adapted where that differs from test to test.
-func (w *fewShot) measured(t plannedTest) (fewshot.Network, string) {
-	if net, ok := w.net.(registry.Pretrained); ok {
-		return net.With(*t.head), t.head.Doc
+func (w *fewShot) measured(ctx context.Context, t plannedTest, on tensor.Device, p measure.Progress) (net fewshot.Network, how string, err error) {
+	headed, ok := w.net.(registry.Headed)
+	if !ok || t.head == w.planned.Head && w.planned.Source != registry.Labelled {
+		return w.net, "", nil
 	}
-	return w.net, ""
+	var mean []float32
+	if t.head.Centred {
+		if mean, err = w.meanEmbedding(ctx, t.head.Images, NormOf(t.Norm), on, p); err != nil {
+			return nil, "", fmt.Errorf("mean embedding of the training images: %w", err)
+		}
+	}
+	return headed.With(*t.head, mean), t.head.Doc, nil
 }
 
 // normOf is the mode of batch norm that a test's figure names: transductive only where an episode's own statistics are used.
@@ -257,6 +270,22 @@ func (w *fewShot) normOf(t plannedTest) string {
 		return normInductive
 	}
 	return t.Norm
+}
+
+// keptOf returns the embeddings that a test has in common with the others of its classes; nil for a test with data of its own,
+// whose images no other test has.
+func (w *fewShot) keptOf(t plannedTest) *embeddings {
+	if t.own {
+		return nil
+	}
+	key := keptKey{t.Classes, NormOf(t.Norm)}
+	if w.kept == nil {
+		w.kept = map[keptKey]*embeddings{}
+	}
+	if w.kept[key] == nil {
+		w.kept[key] = newEmbeddings()
+	}
+	return w.kept[key]
 }
 
 // dataName is what results call the data set of a test.
@@ -273,10 +302,13 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: t.data.Rotation, Within: t.Within,
 	}, evaluationSeed, "test/"+t.String())
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
+		net, how, err := w.measured(ctx, t, on, p)
+		if err != nil {
+			return nil, err
+		}
 		p.Testing(fmt.Sprintf("%s %s, %s", w.dataName(t), t, t.Norm), t.Episodes)
-		net, how := w.measured(t)
 		sum := measure.NewChecksum(set, t.Episodes)
-		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), t.FineTune, sum, on, p, t.Predictions)
+		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), evaluation{t.FineTune, sum, w.keptOf(t), t.Predictions}, on, p)
 		if err != nil {
 			return nil, err
 		}
@@ -359,8 +391,11 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 	side := w.data.Options.Height
 	runs, err := dataset.LoadOneShotRuns(root, side)
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
+		net, how, err := w.measured(ctx, t, on, p)
+		if err != nil {
+			return nil, err
+		}
 		p.Testing(t.String(), len(runs))
-		net, how := w.measured(t)
 		norm := NormOf(t.Norm)
 		chunks := slices.Chunk(runs, w.batchSize(2*len(runs[0].Test), norm))
 		first := uint64(0) // index of a chunk's first run

@@ -168,6 +168,8 @@ type fewShot struct {
 	classes    int              // of training, for a classifier
 	net        fewshot.Network
 	params     *nn.Params
+	means      map[meanKey][]float32   // embeddings of the training images, of the trained network
+	kept       map[keptKey]*embeddings // of the test or validation classes, by the trained network
 }
 
 // Measure implements [runner.Work].
@@ -235,7 +237,7 @@ func load(ctx context.Context, data *registry.Images, from runner.Source) (datas
 func (w *fewShot) Build(b *nn.Builder) (err error) {
 	w.params = b.Params()
 	w.net, err = w.planned.New(b, registry.FewShotInput{Shape: w.data.Shape(), Way: w.file.Train.Way, Classes: w.classes, Workers: w.cores})
-	if net, ok := w.net.(registry.Pretrained); ok && err == nil && net.Blocks() == 0 {
+	if net, ok := w.net.(registry.Headed); ok && err == nil && net.Blocks() == 0 {
 		for i, t := range w.tests {
 			if t.head != nil && t.head.Adaptation.Blocks > 0 {
 				return fmt.Errorf("test.%d: head.blocks: the encoder has nothing to train: let it (train: true), or use blocks: 0", i)
@@ -255,7 +257,7 @@ func (w *fewShot) Share(cores int) bool {
 
 // Resize implements [runner.Resizing]: a classifier's model says of how many classes it is.
 func (w *fewShot) Resize(model *nn.State) error {
-	if w.planned.Head == nil {
+	if w.planned.Source != registry.Labelled {
 		return nil
 	}
 	shape, ok := model.Shape("head.weight")
@@ -283,7 +285,7 @@ func (w *fewShot) Validate(ctx context.Context, on tensor.Device) ([]float64, er
 		net = p.Quick()
 	}
 	v := w.file.Validation
-	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, nil, on, nil, false)
+	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), evaluation{}, on, nil)
 	return accuracies(scores), err
 }
 
@@ -346,13 +348,34 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 	return out, nil
 }
 
-// evaluate scores the first n episodes of a sampler and adds them to a checksum, which may be nil. Predictions are kept where they
-// are asked for.
+// evaluation is what only some evaluations have.
+type evaluation struct {
+	tune fineTune
+	sum  *measure.Checksum // of the episodes; may be nil
+	kept *embeddings       // of the set's images, to use and to add to; may be nil
+	list bool              // keep the probabilities and the instance of each query
+}
+
+// evaluate scores the first n episodes of a sampler.
 func (w *fewShot) evaluate(
-	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, sum *measure.Checksum, on tensor.Device,
-	p measure.Progress, predictions bool,
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
 ) ([]episodeScore, error) {
-	spec := s.Spec()
+	if o.tune.Steps == 0 {
+		if f, err := w.newFeatures(net, s, n, norm, o.kept, on); f != nil || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			return f.evaluate(ctx, n, o, p)
+		}
+	}
+	return w.evaluateImages(ctx, net, s, n, norm, o, on, p)
+}
+
+// evaluateImages is [fewShot.evaluate] by the images of each batch of episodes.
+func (w *fewShot) evaluateImages(
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
+) ([]episodeScore, error) {
+	tune, sum, spec := o.tune, o.sum, s.Spec()
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
 	if tune.Steps > 0 { // tuned parameters are an episode's own
 		size = 1
@@ -368,8 +391,8 @@ func (w *fewShot) evaluate(
 		for i := range scores {
 			scores[i].classes = slices.Clone(b.Classes[i*spec.Way : (i+1)*spec.Way]) // the batch is filled again
 		}
-		if predictions && err == nil {
-			keepPredictions(scores, b, logp)
+		if o.list && err == nil {
+			keepPredictions(scores, b.Items, logp)
 		}
 		return scores, err
 	})

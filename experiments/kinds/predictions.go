@@ -9,13 +9,13 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// keepPredictions adds to the scores of a batch the image of each query and the probability of each class, from log-probabilities
-// [episodes, query, way].
-func keepPredictions(scores []episodeScore, b *episode.Batch, logp *tensor.Tensor) {
+// keepPredictions adds to the scores of episodes the image of each query, from the items of all episodes, and the probability of
+// each class, from log-probabilities [episodes, query, way].
+func keepPredictions(scores []episodeScore, drawn []episode.Item, logp *tensor.Tensor) {
 	chances := logp.To(tensor.Float64).Exp().Floats()
-	images := len(b.Items) / len(scores)
+	images := len(drawn) / len(scores)
 	for i, s := range scores {
-		way, items := len(s.classes), b.Items[i*images:(i+1)*images]
+		way, items := len(s.classes), drawn[i*images:(i+1)*images]
 		for j := range s.queries {
 			at := (i*len(s.queries) + j) * way
 			s.queries[j].chances = chances[at : at+way]

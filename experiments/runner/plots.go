@@ -14,7 +14,7 @@ import (
 	"github.com/engram-go/engram/results/plot"
 )
 
-// Write writes the figure as SVG and as PNG to a folder, which is made where it is not there, and returns the files.
+// Write writes the figure as SVG and PNG to a folder, which is created if needed, and returns the files.
 func (p Plot) Write(dir string) (files []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -36,8 +36,9 @@ func (p Plot) Write(dir string) (files []string, err error) {
 	return files, nil
 }
 
-// Plots are the plots of a run folder, as they are drawn when a run ends: how it learned, and what its model does. Where some
-// cannot be drawn, such as without the data, the others come with the error. c is the configuration of the run folder.
+// Plots draws the plots of a run folder as at the end of a run: its learning curve, and plots of its model. If some
+// cannot be drawn, for example without the data, it returns the others with the error. c is the configuration of the
+// run folder.
 func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error) {
 	o.Out = dir
 	o.fill(c.Name)
@@ -62,10 +63,10 @@ func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error
 	return plots, err
 }
 
-// plots are the learning curve, and what the work shows of its own. One that fails does not keep the others from being drawn.
+// plots returns the learning curve and the work's own plots. One that fails does not affect the others.
 func (r *run) plots(ctx context.Context) (plots []Plot, samples []byte, err error) {
 	var errs []error
-	if r.source == nil { // else nothing was learned here
+	if r.source == nil { // otherwise nothing was learned here
 		curve, err := r.learningCurve()
 		plots, errs = append(plots, curve...), append(errs, err)
 	}
@@ -87,7 +88,7 @@ func (r *run) illustrate(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// learningCurve shows the score of training batches, as they were and smoothed, and of validations.
+// learningCurve shows the scores of training batches, raw and smoothed, and of validations.
 func (r *run) learningCurve() ([]Plot, error) {
 	metrics, err := os.ReadFile(r.folder.path(fileMetrics))
 	if err != nil {

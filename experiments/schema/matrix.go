@@ -10,8 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// An Axis is a key of a file's matrix and the values that it takes from run to
-// run, each as an override:
+// An Axis is a key of a file's matrix and its values, each as an override:
 //
 //	matrix:
 //	  train.way: [5, 20]
@@ -62,16 +61,16 @@ func (a Axis) Value(number string) Override {
 	return Override{text: a.Path + "=" + number, path: a.path, value: &yaml.Node{Kind: yaml.ScalarNode, Value: number}, at: a.at}
 }
 
-// Matrix returns the axes of the file's matrix in the file's order, nil where it has none. A matrix is merged with that of
-// a base key by key; matrix: null leaves it out.
+// Matrix returns the axes of the file's matrix in the file's order, or nil. A matrix is merged with that of a base
+// key by key; matrix: null removes it.
 func (d *Document) Matrix() []Axis { return d.axes }
 
-// Errorf returns an error about the axis, placed where it is written.
+// Errorf returns an error about the axis, with its place in the file.
 func (a Axis) Errorf(format string, args ...any) error {
 	return a.at.errorf(keyMatrix, "%s: %w", a.Path, fmt.Errorf(format, args...))
 }
 
-// readMatrix takes the matrix out of the tree.
+// readMatrix removes the matrix from the tree.
 func (d *Document) readMatrix() {
 	key, value := take(d.root, keyMatrix)
 	if key == nil {
@@ -103,7 +102,7 @@ func (d *Document) readAxis(key, values *yaml.Node) {
 		fail("is not a path (want key.key, as in train.way)")
 		return
 	case path[0] == keyBase || path[0] == keyMatrix:
-		fail("is the file's own and cannot vary")
+		fail("belongs to the file and cannot vary")
 		return
 	case formOf(values) == formMapping && find(values, "from") >= 0 && find(values, "to") >= 0:
 		axis := Axis{Path: key.Value, path: path, at: at}
@@ -119,7 +118,7 @@ func (d *Document) readAxis(key, values *yaml.Node) {
 		d.axes = append(d.axes, axis)
 		return
 	case formOf(values) == formMapping:
-		fail("want a list of values, got a mapping (a key within is written with a dot, as in train.way: [5, 20])")
+		fail("want a list of values, got a mapping (a nested key is written with a dot, as in train.way: [5, 20])")
 		return
 	case formOf(values) != formList && formOf(values) != formEmpty && formOf(values) != formNull:
 		fail("want a list of values, got %s (write [%s])", describe(values), clip(values.Value, 40))
@@ -235,7 +234,7 @@ func (o Override) Label() string {
 	}, strings.Join(parts, "+")), 60)
 }
 
-// canonical writes a number in one way, however it was written.
+// canonical returns the canonical form of a number.
 func canonical(s string) string {
 	n, ok := scanNumber(s)
 	if !ok {
@@ -251,7 +250,7 @@ func canonical(s string) string {
 	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
-// Shorten cuts an ASCII name that is longer than n, and ends it in a checksum of what it was.
+// Shorten shortens an ASCII name that is longer than n, and appends a checksum of the whole name.
 func Shorten(name string, n int) string {
 	if len(name) <= n {
 		return name

@@ -20,20 +20,20 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// fileLog is what the process of a run had to say, beside how far it was.
+// fileLog is the stderr of a run's process, without progress events.
 const fileLog = "log.txt"
 
 // Local runs on this machine.
 type Local struct {
-	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [runner.Event] on its
-	// standard error: engram resume --json.
+	// Command resumes the run folder that is appended to it, and reports progress as lines of [runner.Event] on
+	// stderr: engram resume --json.
 	Command []string
 	// Name is what the processes are told that they are called, for their messages; empty stands for Command[0].
 	Name    string
 	Workers int // processes at a time; at least one
 }
 
-// Run implements [Engine]. A cancelled context asks the processes for an orderly end and waits for it.
+// Run implements [Engine]. If the context is cancelled, it asks the processes to save and exit, and waits.
 func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var mu sync.Mutex
 	tell := func(run int, s Status) {
@@ -45,7 +45,8 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var workers sync.WaitGroup
 	for range max(1, min(l.Workers, len(runs))) {
 		workers.Go(func() {
-			// The process is told when this one dies, which the kernel takes for the end of the thread that started it.
+			// Pdeathsig is sent when the thread that started the process ends, so this goroutine must keep its
+			// thread.
 			runtime.LockOSThread()
 			for i := range next {
 				tell(i, l.run(ctx, runs[i], func(s Status) { tell(i, s) }))
@@ -63,7 +64,7 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	return ctx.Err()
 }
 
-// run runs one run and returns how it ended.
+// run executes one run and returns its final status.
 func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if done, err := r.finished(); done || err != nil {
 		return r.status(err)
@@ -79,7 +80,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 		cmd.Args[0] = l.Name
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	// In a group of its own, so that Ctrl-C reaches it by way of ctx alone: the second signal would kill it.
+	// A separate process group, so that Ctrl-C reaches the process only through ctx: a second signal would kill it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	said, err := cmd.StderrPipe()
 	if err != nil {
@@ -154,7 +155,7 @@ func follow(r io.Reader, log io.Writer, program string, tell func(Status)) (last
 	}
 }
 
-// take brings a status up to an event.
+// take updates a status from an event.
 func (s *Status) take(e runner.Event) {
 	switch e.Event {
 	case runner.EventStarting, runner.EventTesting:
