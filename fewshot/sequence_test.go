@@ -44,11 +44,11 @@ func TestPairsAreTheirBatch(t *testing.T) {
 	testkit.Enter(t)
 	b := &episode.PairBatch{
 		Pairs: 3, Channels: 1, Height: 1, Width: 2,
-		Left: []float32{0, 1, 2, 3, 4, 5}, Right: []float32{6, 7, 8, 9, 10, 11}, Same: []float32{1, 0, 1},
+		Left: episode.Pixels{Values: []float32{0, 1, 2, 3, 4, 5}}, Right: episode.Pixels{Values: []float32{6, 7, 8, 9, 10, 11}}, Same: []float32{1, 0, 1},
 	}
 	p := fewshot.NewPairs(b, tensor.CPU)
 	assert.Equal(t, []int64{3, 1, 1, 2}, p.Left.Shape())
-	assert.Equal(t, b.Left, tensor.Values[float32](p.Left))
-	assert.Equal(t, b.Right, tensor.Values[float32](p.Right))
+	assert.Equal(t, b.Left.Values, tensor.Values[float32](p.Left))
+	assert.Equal(t, b.Right.Values, tensor.Values[float32](p.Right))
 	assert.Equal(t, []float64{1, 1, 0}, p.Accuracies(tensor.New([]float32{.1, -.1, 0}, 3)), "a logit of 0 does not mean the same class")
 }
