@@ -20,9 +20,6 @@ const (
 // Names lists the data sets.
 func Names() []string { return []string{NameOmniglot, NameStrokes, NameBabi, NameStories} }
 
-// ImageNames lists the data sets of images.
-func ImageNames() []string { return []string{NameOmniglot, NameStrokes, NameImages} }
-
 // ErrNotFound is wrapped by Find's error if a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")
 

@@ -58,7 +58,7 @@ func TestTransferTrainsResumesAndReports(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// Each encoder goes on from a checkpoint bit for bit, in training with noise too.
+// Each encoder resumes from a checkpoint bit for bit, also with noise in training.
 func TestEncodersResume(t *testing.T) {
 	for _, encoder := range []string{
 		"{kind: resnet12, filters: [4, 4, 4, 6], drop: 0.2}",
@@ -76,7 +76,7 @@ func TestEncodersResume(t *testing.T) {
 	}
 }
 
-// A frozen module stays what it was, and its file's checksum is in the run's configuration.
+// A frozen module does not change, and its file's checksum is in the run's configuration.
 func TestFrozenTorchScript(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "net.pt")

@@ -1,14 +1,11 @@
 package kinds
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/engram-go/engram/dataset"
@@ -54,6 +51,9 @@ type fineTune struct {
 func (t *episodeTest) SetDefaults() {
 	*t = episodeTest{Kind: testEpisodes, Query: 15, Episodes: 1000, Pairs: 10_000, Norm: normInductive, Classes: classesOfTest, FineTune: fineTune{Rate: 1e-2}}
 }
+
+// TestOnEpisodes is the kind of a test of which there are predictions.
+const TestOnEpisodes = testEpisodes
 
 // The kinds of test.
 const (
@@ -308,7 +308,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		}
 		p.Testing(fmt.Sprintf("%s %s, %s", w.dataName(t), t, t.Norm), t.Episodes)
 		sum := measure.NewChecksum(set, t.Episodes)
-		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), evaluation{t.FineTune, sum, w.keptOf(t)}, on, p)
+		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), evaluation{t.FineTune, sum, w.keptOf(t), t.Predictions}, on, p)
 		if err != nil {
 			return nil, err
 		}
@@ -330,7 +330,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		f.Scores = measure.Percent(shares, t.Way*t.Query, sum.String())
 		if t.Predictions {
 			f.Predictions = "predictions-" + strings.TrimPrefix(t.at, "test.") + ".csv"
-			f.Confusion, f.PredictionsCSV = predictions(scores, set)
+			f.Confusion, f.Queries = predictions(scores, set)
 			f.PerClass = f.Confusion.PerClass()
 		}
 		err = calibrate(&f, scores)
@@ -352,23 +352,6 @@ func calibrate(f *results.Figure, scores []episodeScore) error {
 		f.CalibrationError = &e
 	}
 	return err
-}
-
-// predictions counts what the queries of a set's classes were predicted as, and lists them as CSV.
-func predictions(scores []episodeScore, set dataset.Set) (*results.Confusion, []byte) {
-	counts := &results.Confusion{}
-	var text bytes.Buffer
-	w := csv.NewWriter(&text)
-	_ = w.Write([]string{"episode", "query", "class", "prediction", "probability"})
-	for i, e := range scores {
-		for j, q := range e.queries {
-			class, taken := set.Class(e.classes[q.label]), set.Class(e.classes[q.taken])
-			counts.Add(class, taken)
-			_ = w.Write([]string{strconv.Itoa(i + 1), strconv.Itoa(j + 1), class, taken, strconv.FormatFloat(q.confidence, 'g', 6, 64)})
-		}
-	}
-	w.Flush() // to memory, which does not fail
-	return counts, text.Bytes()
 }
 
 // verification measures how many pairs of a set's images are told right.

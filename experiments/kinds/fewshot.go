@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/encoder"
@@ -184,9 +185,8 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return err
 	}
 	w.classes = w.parts.Train.Classes()
-	if m, most := w.planned.Memory, w.largestSupport(); m != nil && m.Slots > most {
-		from.Note(fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
-			m.Kind, m.Slots, most))
+	for _, note := range w.Notes() {
+		from.Note(note)
 	}
 	if w.source, err = w.newSource(from.Seed); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -202,6 +202,16 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return fmt.Errorf("validation: %w", err)
 	}
 	return nil
+}
+
+// Notes implements [runner.Noting]: a memory that no episode of the file fills.
+func (w *fewShot) Notes() []string {
+	m, most := w.planned.Memory, w.largestSupport()
+	if m == nil || m.Slots <= most {
+		return nil
+	}
+	return []string{fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
+		m.Kind, m.Slots, most)}
 }
 
 // largestSupport is the most pairs that an episode of the file writes to the memory.
@@ -306,6 +316,9 @@ type episodeScore struct {
 type queryScore struct {
 	label, taken int     // in [0, way)
 	confidence   float64 // the probability of taken
+	// Where predictions are asked for: the probability of each class, and the image.
+	chances []float64
+	item    episode.Item
 }
 
 func accuracies(scores []episodeScore) []float64 {
@@ -329,7 +342,7 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 	for i, accuracy := range t.Accuracies(logp) {
 		out[i].accuracy = accuracy
 		for j := i * queries; j < (i+1)*queries; j++ {
-			out[i].queries = append(out[i].queries, queryScore{int(labels[j]), int(chosen[j]), confidence[j]})
+			out[i].queries = append(out[i].queries, queryScore{label: int(labels[j]), taken: int(chosen[j]), confidence: confidence[j]})
 		}
 	}
 	return out, nil
@@ -340,6 +353,8 @@ type evaluation struct {
 	tune fineTune
 	sum  *measure.Checksum // of the episodes; may be nil
 	kept *embeddings       // of the set's images, to use and to add to; may be nil
+
+	predictions bool // are kept
 }
 
 // evaluate scores the first n episodes of a sampler.
@@ -351,7 +366,7 @@ func (w *fewShot) evaluate(
 			if err != nil {
 				return nil, err
 			}
-			return f.evaluate(ctx, n, o.sum, p)
+			return f.evaluate(ctx, n, o, p)
 		}
 	}
 	return w.evaluateImages(ctx, net, s, n, norm, o, on, p)
@@ -372,9 +387,13 @@ func (w *fewShot) evaluateImages(
 		if tune.Steps > 0 {
 			pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
 		}
-		scores, err := score(task, net.LogProbs(pass, task))
+		logp := net.LogProbs(pass, task)
+		scores, err := score(task, logp)
 		for i := range scores {
-			scores[i].classes = b.Classes[i*spec.Way : (i+1)*spec.Way]
+			scores[i].classes = slices.Clone(b.Classes[i*spec.Way : (i+1)*spec.Way]) // the batch is filled again
+		}
+		if o.predictions && err == nil {
+			keepPredictions(scores, b.Items, logp)
 		}
 		return scores, err
 	})

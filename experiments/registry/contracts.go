@@ -308,6 +308,12 @@ type ThroughTime struct {
 	New func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error)
 }
 
+// Watched is the capability of a [fewshot.SequenceNetwork] whose memory can be seen at work.
+type Watched interface {
+	// Watch returns what LogProbs does, and shows the memory's state after every time step.
+	Watch(p *nn.Pass, s *fewshot.Sequence, seen func(memory.State)) *tensor.Tensor
+}
+
 // ThroughTimeInput is what such a network is made for.
 type ThroughTimeInput struct {
 	Shape

@@ -20,15 +20,20 @@ import (
 // built is the work of a file with its data and an untrained network.
 func built(t *testing.T, network, test string) *fewShot {
 	t.Helper()
+	return workOf(t, network, test, "{kind: strokes, train: 6, val: 5, test: 5, instances: 8, size: 16}")
+}
+
+func workOf(t testing.TB, network, test, data string) *fewShot {
+	t.Helper()
 	parts := registry.Standard()
 	doc := schema.Parse("x.yaml", []byte(fmt.Sprintf(`
 name: x
 network: %s
-dataset: {kind: strokes, train: 6, val: 5, test: 5, instances: 8, size: 16}
+dataset: %s
 train: {way: 3, shot: 2, query: 2}
 validation: {episodes: 0}
 test: [%s]
-`, network, test)), nil)
+`, network, data, test)), nil)
 	file := newFewShot(parts)
 	require.NoError(t, doc.With(parts).Decode(file))
 	work, err := file.Plan()
@@ -86,9 +91,9 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 			f, err := w.newFeatures(net, s, n, nn.RunningStats, kept, tensor.CPU)
 			require.NoError(t, err)
 			require.NotNil(t, f)
-			got, err := f.evaluate(t.Context(), n, one, nil)
+			got, err := f.evaluate(t.Context(), n, evaluation{sum: one, predictions: true}, nil)
 			require.NoError(t, err)
-			want, err := w.evaluateImages(t.Context(), net, s, n, nn.RunningStats, evaluation{sum: two}, tensor.CPU, nil)
+			want, err := w.evaluateImages(t.Context(), net, s, n, nn.RunningStats, evaluation{sum: two, predictions: true}, tensor.CPU, nil)
 			require.NoError(t, err)
 			assert.Equal(t, two.String(), one.String())
 			require.Len(t, got, n)
@@ -98,13 +103,15 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 				for j, q := range want[i].queries {
 					assert.Equal(t, q.label, got[i].queries[j].label)
 					assert.InDelta(t, q.confidence, got[i].queries[j].confidence, 1e-4)
+					assert.InDeltaSlice(t, q.chances, got[i].queries[j].chances, 1e-4)
+					assert.Equal(t, q.item, got[i].queries[j].item)
 				}
 			}
 			assert.Len(t, kept.rows, 5*8, "every image once")
 			assert.Len(t, kept.values, 5*8*kept.width)
 			again, err := w.newFeatures(encodesNothing{f.net}, s, n, nn.RunningStats, kept, tensor.CPU)
 			require.NoError(t, err)
-			same, err := again.evaluate(t.Context(), n, nil, nil)
+			same, err := again.evaluate(t.Context(), n, evaluation{predictions: true}, nil)
 			require.NoError(t, err)
 			assert.Equal(t, got, same)
 		})
@@ -157,5 +164,31 @@ func TestMeanEmbedding(t *testing.T) {
 			assert.InDelta(t, want[k]/count, got[k], 1e-6)
 		}
 		assert.Len(t, w.means, map[int]int{0: 1, 3: 2}[images])
+	}
+}
+
+// A test of 1,000 5-way 5-shot episodes with 15 queries per class on embeddings that are there already, about 640 wide: drawing the
+// episodes, gathering, the head and the scores.
+func BenchmarkTestOnFeatures(b *testing.B) {
+	const n = 1000
+	for _, head := range []string{
+		"{kind: mean}", "{kind: simpleshot}", "{kind: ridge}", "{kind: svm}", "{kind: logistic}", "{kind: bd-cspn}", "{kind: laplacian}",
+		"{kind: soft-k-means}", "{kind: tim}", "{kind: tim, solver: gradient, steps: 50, rate: 1e-3}", "{kind: linear}",
+	} {
+		b.Run(head, func(b *testing.B) {
+			w := workOf(b, "{kind: transfer, encoder: pixels}", "{way: 5, shot: 5, query: 15, episodes: 1000, head: "+head+"}", "{kind: strokes, train: 5, val: 1, test: 20, instances: 60, size: 25}")
+			net, _, err := w.measured(b.Context(), w.tests[0], tensor.CPU, nil)
+			require.NoError(b, err)
+			s, err := episode.New(w.parts.Test, episode.Spec{Way: 5, Shot: 5, Query: 15, Rotation: w.data.Rotation}, evaluationSeed, "test")
+			require.NoError(b, err)
+			f, err := w.newFeatures(net, s, n, nn.RunningStats, nil, tensor.CPU)
+			require.NoError(b, err)
+			_, err = f.evaluate(b.Context(), 100, evaluation{}, nil)
+			require.NoError(b, err)
+			for b.Loop() {
+				_, err := f.evaluate(b.Context(), n, evaluation{sum: measure.NewChecksum(w.parts.Test, n)}, nil)
+				require.NoError(b, err)
+			}
+		})
 	}
 }
