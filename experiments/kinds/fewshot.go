@@ -353,8 +353,7 @@ type evaluation struct {
 	tune fineTune
 	sum  *measure.Checksum // of the episodes; may be nil
 	kept *embeddings       // of the set's images, to use and to add to; may be nil
-
-	predictions bool // are kept
+	list bool              // keep the probabilities and the instance of each query
 }
 
 // evaluate scores the first n episodes of a sampler.
@@ -392,7 +391,7 @@ func (w *fewShot) evaluateImages(
 		for i := range scores {
 			scores[i].classes = slices.Clone(b.Classes[i*spec.Way : (i+1)*spec.Way]) // the batch is filled again
 		}
-		if o.predictions && err == nil {
+		if o.list && err == nil {
 			keepPredictions(scores, b.Items, logp)
 		}
 		return scores, err

@@ -9,17 +9,17 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// keepPredictions adds to the scores of a batch the image of each query and the probability of each class, from log-probabilities
-// [episodes, query, way].
-func keepPredictions(scores []episodeScore, items []episode.Item, logp *tensor.Tensor) {
+// keepPredictions adds to the scores of episodes the image of each query, from the items of all episodes, and the probability of
+// each class, from log-probabilities [episodes, query, way].
+func keepPredictions(scores []episodeScore, drawn []episode.Item, logp *tensor.Tensor) {
 	chances := logp.To(tensor.Float64).Exp().Floats()
-	images := len(items) / len(scores)
+	images := len(drawn) / len(scores)
 	for i, s := range scores {
-		way, own := len(s.classes), items[i*images:(i+1)*images]
+		way, items := len(s.classes), drawn[i*images:(i+1)*images]
 		for j := range s.queries {
 			at := (i*len(s.queries) + j) * way
 			s.queries[j].chances = chances[at : at+way]
-			s.queries[j].item = own[images-len(s.queries)+j]
+			s.queries[j].item = items[images-len(s.queries)+j]
 		}
 	}
 }
