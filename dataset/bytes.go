@@ -12,8 +12,14 @@ func Bytes(set Set) func(dst []byte, class, instance, quarter int) {
 		return s.bytes
 	case *Folder:
 		return s.bytes
+	case *Photographs:
+		return s.bytes
 	case *Strokes:
 		return s.bytes
+	case *Textures:
+		return s.bytes
+	case *prepared:
+		return s.bytes()
 	case part:
 		if bytes := Bytes(s.whole()); bytes != nil {
 			return func(dst []byte, class, instance, quarter int) {

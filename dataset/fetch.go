@@ -39,7 +39,17 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 	case NameBabi:
 		// The authors' original address no longer exists; this is their institute's copy.
 		return []RemoteFile{{babiArchive, "http://parl.ai/downloads/babi/babi.tar.gz", "f7f0bee187efca0d81c3daac1b162cda4eb7f9505dee5ad6846eabbed3dbf92e"}}, nil
-	case NameStrokes, NameStories:
+	case NameCIFARFS, NameFC100:
+		// Python's version, with the checksum of the author's page.
+		return []RemoteFile{{cifarPython + ".tar.gz", "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"}}, nil
+	case NameMiniImageNet:
+		p, _ := publicationOf(name)
+		dir, err := FetchDir(name)
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("dataset: miniimagenet cannot be fetched, since its images are ImageNet's, whose terms have to be accepted at https://image-net.org: put %s in %s, or name their folder with --data or ENGRAM_DATA", p.needs, dir)
+	case NameStrokes, NameStories, NameTextures:
 		return nil, fmt.Errorf("dataset: %s is built in: nothing to fetch", name)
 	}
 	return nil, unknown(name)

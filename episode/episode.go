@@ -27,6 +27,8 @@ type Spec struct {
 	Within bool
 	// Distort distorts each image independently.
 	Distort dataset.Distortion
+	// Augment changes each image at random. The random numbers depend on the seed, the stream and the step only.
+	Augment dataset.Augmentation
 }
 
 // Item is one image of an episode.
@@ -46,8 +48,7 @@ type Episode struct {
 
 // Sampler draws episodes from a set. It may be used from several goroutines.
 type Sampler struct {
-	set                     dataset.Set
-	bytes                   func(dst []byte, class, instance, quarter int) // dataset.Bytes, nil with distortion
+	looks
 	spec                    Spec
 	seed                    uint64
 	stream                  string
@@ -60,7 +61,7 @@ type Sampler struct {
 type scratch struct {
 	pick    picker
 	episode Episode
-	image   []float32 // before it is distorted
+	room    printerRoom
 }
 
 // New makes a sampler. The stream's name separates training, validation and test episodes of one seed. It returns an
@@ -92,10 +93,11 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 	if err := rotationError(set, spec.Rotation); err != nil {
 		return nil, err
 	}
-	if err := spec.Distort.Check(); err != nil {
-		return nil, fmt.Errorf("episode: %w", err)
+	looks, err := newLooks(set, spec.Distort, spec.Augment)
+	if err != nil {
+		return nil, err
 	}
-	s := &Sampler{set: set, spec: spec, seed: seed, stream: stream}
+	s := &Sampler{looks: looks, spec: spec, seed: seed, stream: stream}
 	if spec.Within {
 		largest := 0
 		for _, classes := range dataset.Alphabets(set) {
@@ -108,9 +110,6 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 			return nil, fmt.Errorf("episode: %d-way episodes within an alphabet need one of %d classes but the largest has %d: lower the way",
 				spec.Way, spec.Way, largest)
 		}
-	}
-	if spec.Distort == (dataset.Distortion{}) {
-		s.bytes = dataset.Bytes(set)
 	}
 	s.channels, s.height, s.width = set.Shape()
 	s.scratch.New = func() any { return new(scratch) }

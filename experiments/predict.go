@@ -230,8 +230,8 @@ func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]f
 	chances, err := measure.Evaluate(ctx, slices.Chunk(queries, together), len(queries), nil, func(some [][]float32) ([][]float64, error) {
 		task := &fewshot.Task{
 			Way:     int64(support.Classes()),
-			Support: tensor.New(images, shape(len(labels))...).On(on), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
-			Query: tensor.New(slices.Concat(some...), shape(len(some))...).On(on), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
+			Support: fewshot.Normalize(tensor.New(images, shape(len(labels))...).On(on), m.work.Normalization()), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
+			Query: fewshot.Normalize(tensor.New(slices.Concat(some...), shape(len(some))...).On(on), m.work.Normalization()), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
 		}
 		logp := m.Network().LogProbs(&nn.Pass{Norm: kinds.NormOf(norm)}, task)
 		if err := measure.Finite(logp, "check the model file, and the support images for blank ones"); err != nil {

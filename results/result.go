@@ -141,7 +141,8 @@ type Protocol struct {
 	Folder   string `json:"folder,omitempty"` // name and checksum of its contents
 	Size     int    `json:"size,omitempty"`   // side of an image in pixels
 	Channels int    `json:"channels,omitempty"`
-	Distort  string `json:"distort,omitempty"` // distortion of test images
+	Distort  string `json:"distort,omitempty"`  // distortion of test images
+	Prepared string `json:"prepared,omitempty"` // how test photographs are cropped and normalised
 
 	TrainedOn string `json:"trained_on" of:"method"`
 	Precision string `json:"precision" of:"method"`

@@ -341,7 +341,7 @@ func TestBlocksByName(t *testing.T) {
 func TestPreTrainingLearns(t *testing.T) {
 	testkit.Enter(t)
 	set := strokes(t)
-	images, err := episode.NewLabelled(set, dataset.RotateNone, dataset.Distortion{}, 1, "train")
+	images, err := episode.NewLabelled(set, episode.LabelledSpec{}, 1, "train")
 	require.NoError(t, err)
 	for _, a := range []Adaptation{{Head: Linear}, {Head: Cosine}, {Head: CosineMean}} {
 		net, ps := conv4(t, a)

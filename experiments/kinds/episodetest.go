@@ -316,6 +316,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
+		protocol.Prepared = t.data.Prepared()
 		if t.data.Folder != "" {
 			protocol.Folder, protocol.Size, protocol.Channels = t.data.Folder, t.data.Options.Height, t.data.Options.Channels()
 		}
@@ -401,6 +402,7 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		first := uint64(0) // index of a chunk's first run
 		scores, err := measure.Evaluate(ctx, chunks, len(runs), p, func(some []dataset.OneShotRun) ([]episodeScore, error) {
 			task := lakeTask(some, int64(side), on)
+			task.Support, task.Query = fewshot.Normalize(task.Support, w.data.Norm), fewshot.Normalize(task.Query, w.data.Norm)
 			task.First = first
 			first += uint64(len(some))
 			return score(task, net.LogProbs(&nn.Pass{Norm: norm}, task))

@@ -40,6 +40,7 @@ type fewShotTrain struct {
 
 	Within      bool             `yaml:"within_alphabet" doc:"the classes of an episode are of one alphabet"`
 	Distort     distortionConfig `yaml:"distort"`
+	Augment     augmentConfig    `yaml:"augment"`
 	runner.Loop `yaml:",inline"`
 }
 
@@ -50,6 +51,38 @@ type distortionConfig struct {
 	Scale  float64 `yaml:"scale" min:"0" below:"1" doc:"of either axis, 1 plus or minus this"`
 	Shift  float64 `yaml:"shift" min:"0" doc:"pixels along either axis, in either direction"`
 	Chance float64 `yaml:"chance" min:"0" max:"1" doc:"probability of each of these for an image"`
+}
+
+// augmentConfig changes training images at random, as photographs usually are.
+type augmentConfig struct {
+	Pad        int     `yaml:"pad" min:"0" max:"512" doc:"random crop of the image with a black border of this many pixels"`
+	Area       float64 `yaml:"area" min:"0" max:"1" doc:"random crop of at least this share of the image, scaled to its size; 0 for none, 0.08 as usual"`
+	Flip       float64 `yaml:"flip" min:"0" max:"1" doc:"probability that left and right are exchanged"`
+	Brightness float64 `yaml:"brightness" min:"0" max:"1" doc:"factor of 1 plus or minus this"`
+	Contrast   float64 `yaml:"contrast" min:"0" max:"1" doc:"factor of 1 plus or minus this"`
+	Saturation float64 `yaml:"saturation" min:"0" max:"1" doc:"factor of 1 plus or minus this"`
+	Erase      float64 `yaml:"erase" min:"0" max:"1" doc:"probability that a rectangle of 2 to 33 % of the image is filled with the mean colour of the normalisation, or black"`
+}
+
+// Validate implements [schema.Validator].
+func (c *augmentConfig) Validate() error {
+	if c.Pad > 0 && c.Area > 0 {
+		return schema.At("area", errors.New("a crop with a border and a scaled crop exclude each other; use pad or area"))
+	}
+	return nil
+}
+
+// of returns the augmentation of a set.
+func (c *augmentConfig) of(set dataset.Set) (dataset.Augmentation, error) {
+	a := dataset.Augmentation{
+		Pad: c.Pad, Area: c.Area, Flip: c.Flip, Brightness: c.Brightness, Contrast: c.Contrast, Saturation: c.Saturation, Erase: c.Erase,
+	}
+	if n := dataset.NormalizationOf(set); n != nil {
+		for _, v := range n.Mean {
+			a.Fill = append(a.Fill, byte(max(0, min(255, v*255+.5))))
+		}
+	}
+	return a, a.Check()
 }
 
 type fewShotValidation struct {
@@ -116,7 +149,7 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 		}
 	}
 	if f.Stream != nil && len(f.Stream.Memories) == 0 {
-		f.Stream.Memories = f.parts.Memories.Names()
+		f.Stream.Memories = slices.DeleteFunc(f.parts.Memories.Names(), f.parts.LearnedMemory)
 	}
 	errs := []error{dataErr, netErr}
 	for i := range f.Test {
@@ -138,6 +171,13 @@ func (f *fewShotFile) checkNetwork(net *registry.FewShot) error {
 	}
 	if f.Stream != nil && net.NoStream != "" {
 		errs = append(errs, f.Network.Errorf("stream: %s %s", kind, net.NoStream))
+	}
+	if f.Stream != nil && net.NoStream == "" && net.Memory != nil {
+		for i, name := range f.Stream.Memories {
+			if own := name == net.Memory.Kind; own && net.Memory.Learned || !own && f.parts.LearnedMemory(name) {
+				errs = append(errs, f.Network.Errorf("stream: memories.%d: %s has parameters, and in a stream nothing trains them; leave it out", i, name))
+			}
+		}
 	}
 	if net.Optimizer != "" && f.Optimizer.Kind() != net.Optimizer {
 		errs = append(errs, f.Network.Errorf("optimizer: %s", net.WhyOptimizer))

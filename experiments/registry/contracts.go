@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/dataset/babi"
@@ -88,6 +89,8 @@ type Memory struct {
 	Linear bool
 	// ByClass is set where its values must be labels ([memory.ClassMemory]).
 	ByClass bool
+	// Learned is set where it has parameters ([Learner]), which belong to the network that trained them.
+	Learned bool
 	// sized plans it anew with another bound; nil where it has none.
 	sized func(slots int64) (Memory, error)
 }
@@ -125,6 +128,9 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 		_, out.Compares = any(none).(siamese.Memory)
 		_, out.Linear = any(none).(memory.Linearizer)
 		_, out.ByClass = any(none).(memory.ClassMemory)
+		if l, ok := any(c).(Learner); ok {
+			out.Learned = l.Learns()
+		}
 		if b, ok := any(c).(Bounded); ok {
 			out.Slots = b.Bound()
 		}
@@ -185,6 +191,16 @@ func (p *Parts) Like(name string, m *Memory, slots int64) (Memory, error) {
 type Bounded interface {
 	Bound() int64
 	SetBound(slots int64)
+}
+
+// Learner is the configuration of a memory that may have parameters of its own. Streams, in which a memory takes the place of
+// the network's own without training, refuse such memories.
+type Learner interface{ Learns() bool }
+
+// LearnedMemory reports whether the memory of a name has parameters of its own by default.
+func (p *Parts) LearnedMemory(name string) bool {
+	l, ok := p.Memories.config(name).(Learner)
+	return ok && l.Learns()
 }
 
 // BoundedMemory reports whether the memory of a name is bounded.
@@ -374,6 +390,9 @@ type Images struct {
 	TrainsOnLake bool
 	// Options are those of its images, and what an image from elsewhere is brought to.
 	Options dataset.ImageOptions
+	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it
+	// is set once Load has returned.
+	Norm *dataset.Normalization
 	// Load reads the data.
 	Load func(ctx context.Context, from Place) (Loaded, error)
 }
@@ -388,6 +407,19 @@ type Place struct {
 type Loaded struct {
 	dataset.Parts
 	Split string // as results name it, where only the data tells; else empty
+}
+
+// Prepared says how images are prepared for a test, as results name it: "resized to 96, centre 84, normalised"; empty for images
+// that are only brought to their size.
+func (i *Images) Prepared() string {
+	var all []string
+	if i.Options.Resize > 0 {
+		all = append(all, fmt.Sprintf("resized to %d, centre %d", i.Options.Resize, i.Options.Height))
+	}
+	if i.Norm != nil {
+		all = append(all, "normalised")
+	}
+	return strings.Join(all, ", ")
 }
 
 // Shape is the shape of the images.
