@@ -87,7 +87,7 @@ func (r Rule) chunked(s State, t Tokens) (read *tensor.Tensor, next State) {
 	u := scaled(values)
 	var w *tensor.Tensor
 	if r.Loss == Squared {
-		identity := tensor.Eye(c).To(keys.DType()).On(keys.Device())
+		identity := tensor.Eye(c, keys.DType(), keys.Device())
 		a := scaled(between(keys, keys)).Mul(strict).Add(identity)
 		solved := a.SolveLower(tensor.Cat(-1, u, scaled(fromStart(keys))))
 		u = solved.Narrow(-1, 0, values.Dim(-1))

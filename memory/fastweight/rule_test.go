@@ -578,7 +578,7 @@ func TestLaws(t *testing.T) {
 func TestDeltaStoresExactly(t *testing.T) {
 	testkit.Enter(t)
 	rule := fastweight.Rule{Loss: fastweight.Squared}
-	keys := tensor.Eye(key).To(tensor.Float64).Reshape(1, 1, key, key)
+	keys := tensor.Eye(key, tensor.Float64, tensor.CPU).Reshape(1, 1, key, key)
 	values := testkit.Normal(rand.New(rand.NewPCG(1, 1)), 1, 1, key, 2)
 	start := fastweight.State{Weights: []*tensor.Tensor{testkit.Normal(rand.New(rand.NewPCG(2, 1)), 1, 1, key, 2)}}
 	_, s := rule.Run(fastweight.Shared{}, start, fastweight.Tokens{Key: keys, Value: values})
