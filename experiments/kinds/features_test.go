@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/measure"
 	"github.com/engram-go/engram/experiments/registry"
@@ -117,6 +118,35 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 		})
 	}
 	assert.Equal(t, before, tensor.Live())
+}
+
+// Images that are to be normalised are so before they are embedded once, as those of a batch are.
+func TestFeaturesOfNormalizedImages(t *testing.T) {
+	w := built(t, "{kind: transfer, encoder: {kind: conv4, filters: 8}}", "{way: 3, shot: 2, query: 3, episodes: 9, head: mean}")
+	var err error
+	w.parts, err = w.parts.Prepare(dataset.Preparation{Norm: &dataset.Normalization{Mean: []float64{.7}, Std: []float64{.1}}})
+	require.NoError(t, err)
+	net, _, err := w.measured(t.Context(), w.tests[0], tensor.CPU, nil)
+	require.NoError(t, err)
+	s, err := episode.New(w.parts.Test, episode.Spec{Way: 3, Shot: 2, Query: 3, Rotation: w.data.Rotation}, evaluationSeed, "test")
+	require.NoError(t, err)
+	require.NotNil(t, s.Batch(0, 1).Support.Norm)
+	f, err := w.newFeatures(net, s, 9, nn.RunningStats, nil, tensor.CPU)
+	require.NoError(t, err)
+	got, err := f.evaluate(t.Context(), 9, evaluation{}, nil)
+	require.NoError(t, err)
+	want, err := w.evaluateImages(t.Context(), net, s, 9, nn.RunningStats, evaluation{}, tensor.CPU, nil)
+	require.NoError(t, err)
+	for i := range want {
+		for j, q := range want[i].queries {
+			assert.InDelta(t, q.confidence, got[i].queries[j].confidence, 1e-5)
+		}
+	}
+	// And so are the embeddings that are written to a file.
+	values, width, err := w.Embed(t.Context(), w.parts.Test, tensor.CPU, nil)
+	require.NoError(t, err)
+	row := f.rows[imageKey{class: 2, instance: 3}]
+	assert.InDeltaSlice(t, f.values[row*width:(row+1)*width], values[(2*8+3)*width:(2*8+4)*width], 1e-4)
 }
 
 // Embeddings that depend on more than the image are not computed once.
