@@ -10,6 +10,7 @@ import (
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -55,8 +56,17 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	work, planErr := file.Plan()
 	optimizer, optimizerErr := t.parts.Optimizers.Plan(&s.Optimizer)
 	schedule, scheduleErr := t.parts.Schedules.Plan(&s.Schedule)
-	if err := schema.Join(err, planErr, optimizerErr, scheduleErr); err != nil {
+	var average registry.Average
+	var averageErr error
+	if !registry.IsNone(&s.Average) {
+		average, averageErr = t.parts.Averages.Plan(&s.Average)
+	}
+	if err := schema.Join(err, planErr, optimizerErr, scheduleErr, averageErr); err != nil {
 		return nil, err
+	}
+	newOptimizer := optimizer.New
+	if average != nil {
+		newOptimizer = func(ps *nn.Params) nn.Optimizer { return average(ps, optimizer.New(ps)) }
 	}
 	c := &Config{experiment: s.Name, file: file, Dataset: s.Dataset.Kind()}
 	// Where a run is computed does not belong to its configuration.
@@ -64,7 +74,7 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
 		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
-		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
+		Saving: *s.Saving, Patience: s.Patience, Optimizer: newOptimizer, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(on tensor.Device) error {
 			s.Tail.Device = on.String()
 			return settle(file, on)

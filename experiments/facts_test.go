@@ -2,9 +2,11 @@ package experiments_test
 
 import (
 	"encoding/csv"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +22,7 @@ import (
 func TestImpossibleTestsAreRefusedBeforeTraining(t *testing.T) {
 	for set, want := range map[string]string{
 		"test.0.way=500":   "test.0, 500-way 1-shot: episode: 500-way episodes need 500 classes but the set has 10",
-		"test.0.query=100": "test.0, 5-way 1-shot: episode: 1 shots and 100 queries need that many different images",
+		"test.0.query=100": "test.0, 5-way 1-shot: episode: shot 1 and query 100 need that many different images",
 		"test.0.dataset={kind: strokes, train: 4, val: 4, test: 4, size: 16}": "test.0, 5-way 1-shot: episode: 5-way episodes need 5 classes but the set has 4",
 		"test.0.dataset={kind: images, root: nowhere, size: 16}":              "test.0, 5-way 1-shot: dataset: images: data set not found",
 	} {
@@ -206,7 +208,32 @@ func TestPredictionsOfATest(t *testing.T) {
 	assert.True(t, *f.CalibrationError >= 0 && *f.CalibrationError <= 100)
 }
 
-// A non-finite output of a network is an error in a test, never an answer.
+// The predictions of an episode are of the classes of that episode, also where its batch has been filled again since.
+func TestPredictionsKeepTheClassesOfTheirEpisode(t *testing.T) {
+	dir := t.TempDir()
+	f := run(t, dir, "test.0.predictions=true", "test.0.episodes=40", "test.0.norm=transductive") // whose batches are of one episode
+	drawn := map[int]map[string]bool{}
+	for _, q := range f.Figures[0].Queries {
+		if drawn[q.Episode] == nil {
+			drawn[q.Episode] = map[string]bool{}
+		}
+		drawn[q.Episode][q.Class] = true
+		var sum float64
+		for _, p := range q.Probabilities {
+			sum += p.Probability
+		}
+		assert.Len(t, q.Probabilities, 5)
+		assert.InDelta(t, 1, sum, 1e-5)
+	}
+	different := map[string]bool{}
+	for _, classes := range drawn {
+		assert.Len(t, classes, 5)
+		different[strings.Join(slices.Sorted(maps.Keys(classes)), " ")] = true
+	}
+	assert.Greater(t, len(different), 30, "five of ten classes are drawn anew for each of 40 episodes")
+}
+
+// A network whose output is not finite is an error in a test, and never an answer.
 func TestNotFiniteIsNoAnswer(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir)

@@ -150,5 +150,5 @@ func TestImportOfAnEngramModel(t *testing.T) {
 
 func TestExportOfNoRun(t *testing.T) {
 	dir := t.TempDir()
-	assert.EqualError(t, experiments.Export(dir, filepath.Join(dir, "x"), nil), dir+" holds no model.safetensors: it is no run folder, or its run has no model yet")
+	assert.EqualError(t, experiments.Export(dir, filepath.Join(dir, "x"), nil), dir+" is not a run folder: it holds no config.yaml")
 }

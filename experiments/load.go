@@ -20,7 +20,7 @@ func (t *Tool) Load(file string, overrides ...schema.Override) (*Config, error) 
 
 // Parse is [Tool.Load] for text without a base; file is its name in messages.
 func (t *Tool) Parse(file string, text []byte, overrides ...schema.Override) (*Config, error) {
-	m, err := t.expand(schema.Parse(file, text, nil), overrides)
+	m, err := t.expand(schema.Parse(file, text, nil), overrides, nil)
 	if err != nil {
 		return nil, err
 	}

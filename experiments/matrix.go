@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/stream"
 )
 
 // maxRuns limits the runs of one file.
@@ -19,8 +20,10 @@ type Matrix struct {
 	File string
 	Name string   // of the experiment, from the file
 	Axes []string // the keys that differ between runs, in the file's order
-	Runs []MatrixRun
-	// Slurm holds the file's job resources; the zero value requests none.
+	// Ranges are the keys for which the file gives a range; its ends stand for it, unless values were drawn by [Tool.Draw].
+	Ranges []string
+	Runs   []MatrixRun
+	// Slurm is what the file says about jobs; its zero value asks for nothing.
 	Slurm Slurm
 }
 
@@ -47,7 +50,30 @@ func (t *Tool) Matrix(file string, overrides ...schema.Override) (*Matrix, error
 	if err != nil {
 		return nil, fmt.Errorf("experiment file: %w", err)
 	}
-	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides)
+	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides, nil)
+	if err != nil {
+		return nil, err
+	}
+	m.File = file
+	return m, nil
+}
+
+// Random says how a random search draws from a matrix.
+type Random struct {
+	Draws int    // experiments to draw, each with all seeds of the matrix
+	Seed  uint64 // of the draws; independent of the seeds of runs
+}
+
+// Draw is [Tool.Matrix] for a random search: of the file's matrix, the runs are not all combinations but different ones that are
+// drawn independently, for each key one of its values or a number of its range (Bergstra and Bengio 2012). All drawn experiments
+// have all the seeds of the matrix. There are fewer than asked for where the matrix has no more combinations. With the same seed
+// a larger number of draws begins with the same ones.
+func (t *Tool) Draw(file string, r Random, overrides ...schema.Override) (*Matrix, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("experiment file: %w", err)
+	}
+	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -74,22 +100,40 @@ type axis struct {
 // coordinate identifies a run's value on an axis.
 func (a axis) coordinate(i int) string { return a.name + "=" + a.Values[i].Label() }
 
-func (t *Tool) expand(doc *schema.Document, overrides []schema.Override) (*Matrix, error) {
+func (t *Tool) expand(doc *schema.Document, overrides []schema.Override, random *Random) (*Matrix, error) {
 	axes, err := planAxes(doc.Matrix(), overrides)
 	count := 1
 	for _, a := range axes {
+		if random != nil && a.Path != "seed" {
+			continue
+		}
 		if count *= len(a.Values); count > maxRuns {
 			err = schema.Join(err, a.Errorf("makes more than %d runs of this file; spread them over several", maxRuns))
 			break
 		}
 	}
-	if err != nil { // of the rest of the file, only the first run's problems are reported
-		count = min(count, 1)
-	}
 	m := &Matrix{}
+	for _, a := range axes {
+		if a.Range != nil && !a.fixed {
+			m.Ranges = append(m.Ranges, a.Path)
+		}
+	}
+	var places [][]int
+	switch {
+	case err != nil: // of the rest of the file, only the first run's problems are reported
+		places = [][]int{make([]int, len(axes))}
+	case random == nil:
+		for i := range count {
+			places = append(places, place(axes, i))
+		}
+	default:
+		if random.Draws*count > maxRuns {
+			return nil, fmt.Errorf("%d draws are more than %d runs of this file: draw fewer", random.Draws, maxRuns)
+		}
+		places = random.draw(axes)
+	}
 	var found faults
-	for i := range count {
-		at := place(axes, i)
+	for i, at := range places {
 		run, runErr := t.newRun(doc, axes, at, overrides)
 		if runErr != nil {
 			found.add(i, runErr)
@@ -97,7 +141,7 @@ func (t *Tool) expand(doc *schema.Document, overrides []schema.Override) (*Matri
 		}
 		m.Runs = append(m.Runs, run)
 	}
-	if err = schema.Join(err, found.err(axes, count)); err != nil {
+	if err = schema.Join(err, found.err(axes, places, random != nil)); err != nil {
 		return nil, err
 	}
 	m.Name = m.Runs[0].Config.experiment
@@ -122,13 +166,76 @@ func place(axes []axis, i int) []int {
 	return at
 }
 
-// planAxes checks the axes of a matrix against one another and against the given overrides.
+// draw draws places of the axes, and gives axes with a range the values that were drawn.
+func (r *Random) draw(axes []axis) (places [][]int) {
+	drawn := map[int][]schema.Override{}
+	seeds, searched := 1, false
+	for k, a := range axes {
+		if a.Path == "seed" {
+			seeds = len(a.Values)
+		} else if !a.fixed {
+			searched = true
+		}
+		if a.Range != nil && !a.fixed {
+			drawn[k] = nil
+		}
+	}
+	found := map[string]bool{}
+	// Where nearly all combinations have been drawn, many draws repeat one.
+	for i := uint64(0); len(found) < r.Draws && i < 1000*uint64(r.Draws); i++ {
+		from := stream.New(r.Seed, "search", i)
+		at := make([]int, len(axes))
+		var name strings.Builder
+		for k := range axes {
+			a := &axes[k]
+			switch {
+			case a.Path == "seed":
+				continue
+			case a.Range != nil && !a.fixed:
+				o := a.Value(a.Range.Draw(from.Float64()))
+				at[k] = slices.IndexFunc(drawn[k], func(d schema.Override) bool { return d.Label() == o.Label() })
+				if at[k] < 0 {
+					at[k], drawn[k] = len(drawn[k]), append(drawn[k], o)
+				}
+			default:
+				at[k] = from.IntN(len(a.Values))
+			}
+			fmt.Fprintf(&name, "%d ", at[k])
+		}
+		if found[name.String()] {
+			continue
+		}
+		found[name.String()] = true
+		for seed := range seeds {
+			at := slices.Clone(at)
+			for k, a := range axes {
+				if a.Path == "seed" {
+					at[k] = seed
+				}
+			}
+			places = append(places, at)
+		}
+		if !searched {
+			break
+		}
+	}
+	for k, values := range drawn {
+		axes[k].Values = values
+	}
+	return places
+}
+
+// planAxes checks the axes of a matrix against one another and against the overrides that were given.
 func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 	var axes []axis
 	var errs []error
 	for _, a := range of {
 		if a.Path == "name" {
 			errs = append(errs, a.Errorf("is made of the file's name and the values of a run; leave it out"))
+			continue
+		}
+		if a.Path == "seed" && a.Range != nil {
+			errs = append(errs, a.Errorf("want a list of seeds: all drawn experiments are run with the same ones"))
 			continue
 		}
 		for _, b := range axes {
@@ -225,30 +332,31 @@ func (f *faults) add(run int, err error) {
 	}
 }
 
-// err returns the problems, each with the runs that have it if not all do.
-func (f *faults) err(axes []axis, count int) error {
+// err returns the problems, each with the runs that have it where others do not. Places are those of the runs, and drawn ones are
+// not all that there are.
+func (f *faults) err(axes []axis, places [][]int, drawn bool) error {
 	if len(f.order) == 0 {
 		return nil
 	}
 	all := &schema.Error{Dropped: f.other}
 	for _, key := range f.order {
 		p := f.of[key].problem
-		if runs := f.of[key].runs; len(runs) < count {
-			p.Text += " (" + which(axes, runs) + ")"
+		if runs := f.of[key].runs; len(runs) < len(places) {
+			p.Text += " (" + which(axes, places, runs, drawn) + ")"
 		}
 		all.Problems = append(all.Problems, p)
 	}
 	return all
 }
 
-// which describes some of a matrix's runs by their common values.
-func which(axes []axis, runs []int) string {
-	first := place(axes, runs[0])
+// which tells some of a matrix's runs by the values that they have in common.
+func which(axes []axis, places [][]int, runs []int, drawn bool) string {
+	first := places[runs[0]]
 	var common, whole []string
 	size := 1 // of the block of runs with the common values
 	for k, a := range axes {
 		whole = append(whole, a.coordinate(first[k]))
-		if slices.ContainsFunc(runs, func(run int) bool { return place(axes, run)[k] != first[k] }) {
+		if slices.ContainsFunc(runs, func(run int) bool { return places[run][k] != first[k] }) {
 			size *= len(a.Values)
 		} else if len(a.Values) > 1 {
 			common = append(common, whole[k])
@@ -257,7 +365,7 @@ func which(axes []axis, runs []int) string {
 	switch {
 	case len(runs) == 1:
 		return "run " + strings.Join(whole, ",")
-	case len(runs) == size:
+	case len(runs) == size && !drawn:
 		return "runs with " + strings.Join(common, ",")
 	}
 	return fmt.Sprintf("%d runs, the first of them %s", len(runs), strings.Join(whole, ","))

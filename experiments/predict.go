@@ -15,6 +15,7 @@ import (
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -26,11 +27,8 @@ type Prediction struct {
 	Probabilities []ClassProbability `json:"probabilities"` // of every class, the highest first
 }
 
-// ClassProbability is the probability of a class.
-type ClassProbability struct {
-	Class       string  `json:"class"`
-	Probability float64 `json:"probability"`
-}
+// ClassProbability is how likely an image is of a class.
+type ClassProbability = results.ClassProbability
 
 // PredictOptions configures [Tool.Predict]. Support and Query are required.
 type PredictOptions struct {
@@ -119,6 +117,9 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	if err != nil {
 		return nil, err
 	}
+	if err := runner.Folder(dir).NeedsModel(); errors.Is(err, runner.ErrRecord) { // before any image is read
+		return nil, err
+	}
 	image := m.Images()
 	if o.Ink != "" {
 		image.Ink = o.Ink
@@ -148,7 +149,7 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	for i, file := range files {
 		all := make([]ClassProbability, support.Classes())
 		for k := range all {
-			all[k] = ClassProbability{support.Class(k), chances[i][k]}
+			all[k] = ClassProbability{Class: support.Class(k), Probability: chances[i][k]}
 		}
 		slices.SortStableFunc(all, func(a, b ClassProbability) int { return cmp.Compare(b.Probability, a.Probability) })
 		out[i] = Prediction{file, all[0].Class, all[0].Probability, all}
@@ -229,8 +230,8 @@ func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]f
 	chances, err := measure.Evaluate(ctx, slices.Chunk(queries, together), len(queries), nil, func(some [][]float32) ([][]float64, error) {
 		task := &fewshot.Task{
 			Way:     int64(support.Classes()),
-			Support: tensor.New(images, shape(len(labels))...).On(on), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
-			Query: tensor.New(slices.Concat(some...), shape(len(some))...).On(on), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
+			Support: fewshot.Normalize(tensor.New(images, shape(len(labels))...).On(on), m.work.Normalization()), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
+			Query: fewshot.Normalize(tensor.New(slices.Concat(some...), shape(len(some))...).On(on), m.work.Normalization()), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
 		}
 		logp := m.Network().LogProbs(&nn.Pass{Norm: kinds.NormOf(norm)}, task)
 		if err := measure.Finite(logp, "check the model file, and the support images for blank ones"); err != nil {

@@ -132,7 +132,7 @@ func TestImagesAreADataSet(t *testing.T) {
 	assert.Equal(t, "lists .train.txt, , .test.csv", r.Figures[0].Protocol.Split)
 
 	for set, want := range map[string]string{
-		"train.shot=4":     "train: episode: 4 shots and 3 queries need that many different images per class but class",
+		"train.shot=4":     "train: episode: shot 4 and query 3 need that many different images per class but class",
 		"validation.way=9": "validation: episode: 9-way episodes need 9 classes but the set has 5",
 	} {
 		_, err := tool.Run(t.Context(), config(t, "dataset={kind: images, root: "+root+", size: 16, split: {kind: share, train: 0.5, val: 0.25}}", "train.query=3", set), experiments.Options{Out: t.TempDir()})

@@ -25,6 +25,7 @@ type (
 	Event       = runner.Event
 	EventWriter = runner.EventWriter
 	Interrupted = runner.Interrupted
+	Paused      = runner.Paused
 	Plot        = runner.Plot
 	// Explanation is a network's answer to a question about a story, with its attention.
 	Explanation = kinds.Explanation

@@ -29,8 +29,26 @@
 //
 // # Gradients
 //
-// An operation is recorded for [Grad] if an operand requires a gradient: one marked by [Tensor.RequireGrad], or a
-// result of such. A recorded tensor keeps everything it was computed from until it is freed; [Live] does not count
-// that. A network's parameters are marked, but passes outside training take them as constants, so that an evaluation
-// records nothing. [WithGrad] makes it record, and [NoGrad] disables all recording.
+// An operation is recorded for [Grad] where an operand needs a gradient: one that [Tensor.RequireGrad] marked, or a result of
+// such. A tensor that was recorded keeps all that it was computed from until it is freed, which [Live] does not count. A
+// network's parameters are marked, but a pass that does not train takes them for constants, so that an evaluation records
+// nothing; [WithGrad] around it records all the same, and inside [NoGrad] nothing is recorded at all.
+//
+// # Operations
+//
+// Most of what this package exports is general:
+//
+//   - making tensors: [New], [Scalar], [Zeros], [Ones], [Full], [Eye], [Ramp], [Empty], [Made], [OfBytes], [Upload];
+//   - the methods of [Tensor] (arithmetic, reductions, shapes, indexing, linear algebra), [Cat], [Stack], [Where];
+//   - layers and losses: [Linear], [Conv2d], [MaxPool2d], [BatchNorm], [LSTM], [LSTMStep], [EmbeddingBag], [NLL],
+//     [BCEWithLogits]; [Adam]'s update; [ClipGradient]; [Module] for TorchScript.
+//
+// The rest are fast paths of particular networks. Each has a reference implementation elsewhere, which is composed of general
+// operations and used where the fast path does not apply:
+//
+//   - [ConvNormReLUPool], [NormReLUPool] and [Conv2dOnce], with [ConvNormReLUPoolPlain] and [NormReLUPoolPlain]: the block of
+//     Conv-4 and other encoders of few-shot networks;
+//   - [ConvNet], [MetaGradient], [AdamSteps], [Rates]: MAML and Reptile on Conv-4;
+//   - [MemoryStep], [Unroll], [MemoryKernel], [Unrolled], [UnrolledMemory], [FusesSteps]: the NTM and MANN with their memories;
+//   - [Attend]: the hops of a Memory Network.
 package tensor

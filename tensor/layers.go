@@ -37,6 +37,16 @@ func MaxPool2d(x *Tensor, window int64) *Tensor {
 	return result("MaxPool2d", out, x)
 }
 
+// MaxPool2dPadded takes the largest value of each window of x [batch, channels, height, width], at steps of stride, with padding
+// around the edges that is never the largest. An incomplete window at the edge is left out. ResNets pool so after the first
+// convolution, by windows of 3 with a stride of 2 and a padding of 1.
+func MaxPool2dPadded(x *Tensor, window, stride, padding int64) *Tensor {
+	var out libtch.Ctensor
+	w, s, p, d := []int64{window, window}, []int64{stride, stride}, []int64{padding, padding}, []int64{1, 1}
+	libtch.AtgMaxPool2d(&out, x.ptr("MaxPool2dPadded"), w, 2, s, 2, p, 2, d, 2, 0)
+	return result("MaxPool2dPadded", out, x)
+}
+
 // BatchNorm normalises x [batch, channels, ...] per channel and applies gain and bias [channels]. With batchStats it
 // uses the mean and variance of x and, if mean and variance are given, moves them towards x's by momentum, in place
 // (with the unbiased variance, as PyTorch does). Otherwise it uses mean and variance.

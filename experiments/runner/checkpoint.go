@@ -72,7 +72,26 @@ func (f Folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress, keep
 	return nil
 }
 
-// loadCheckpoint reads the last undamaged checkpoint. It skips damaged ones and reports them.
+// Steps returns how many steps the run has done as of its last checkpoint, 0 where it has none.
+func (f Folder) Steps() (int64, error) {
+	for age := range f.checkpoints() {
+		state, err := nn.Open(f.checkpoint(age))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, nn.ErrDamaged) {
+			continue // as loadCheckpoint does
+		}
+		var p progress
+		if err == nil {
+			err = json.Unmarshal([]byte(state.Notes["progress"]), &p)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("checkpoint %s: %w", f.checkpoint(age), err)
+		}
+		return p.Step, nil
+	}
+	return 0, nil
+}
+
+// loadCheckpoint reads the last checkpoint that is undamaged, and skips damaged ones, which it reports.
 func (f Folder) loadCheckpoint(ps *nn.Params, opt nn.Optimizer, tell func(string)) (p progress, err error) {
 	var damaged []error
 	var paths []string

@@ -137,7 +137,28 @@ func (f Folder) NotRun(err error) error {
 	return err
 }
 
-// Result reads the result of a finished run. The error wraps fs.ErrNotExist if there is none.
+// ErrRecord is wrapped by the error of a run folder with the result of a run and without its model.
+var ErrRecord = errors.New("the record of a finished run without its model, as the folders below results/runs are")
+
+// NeedsModel returns the error of a folder that holds no model, and nil where there is one. It is the one message about such a
+// folder, whatever was to be done with the model.
+func (f Folder) NeedsModel() error {
+	have := func(name string) bool {
+		_, err := os.Stat(f.path(name))
+		return err == nil
+	}
+	switch {
+	case have(fileModel):
+		return nil
+	case !have(fileConfig):
+		return f.NotRun(fs.ErrNotExist)
+	case have(fileResult):
+		return fmt.Errorf("%s is %w: train it again with: engram run %s", string(f), ErrRecord, f.path(fileConfig))
+	}
+	return fmt.Errorf("%s holds no %s yet: its training has not reached a model; continue it with: engram resume %[1]s", string(f), fileModel)
+}
+
+// Result reads the result of a finished run; the error wraps fs.ErrNotExist where it has none.
 func (f Folder) Result() (*results.Result, error) { return results.Read(f.path(fileResult)) }
 
 // errUntrained is wrapped by the error of a run whose training has not ended.

@@ -80,7 +80,7 @@ func GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.
 func Export(dir, path string, m *weights.Map) error {
 	f, err := weights.Open(Folder(dir).path(fileModel))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no %s: it is no run folder, or its run has no model yet", dir, fileModel)
+		return Folder(dir).NeedsModel()
 	}
 	if err != nil {
 		return err

@@ -32,6 +32,9 @@ func Open(dir string, c *Config, o Options) (*Model, error) {
 
 // OpenWithData is [Open] for work that needs its data.
 func OpenWithData(ctx context.Context, dir string, c *Config, o Options) (*Model, error) {
+	if err := Folder(dir).NeedsModel(); err != nil { // before any data is loaded
+		return nil, err
+	}
 	o.Out = dir
 	o.fill(c.Name)
 	return o.model(load(ctx, c, o))

@@ -42,7 +42,11 @@ func (p Plot) Write(dir string) (files []string, err error) {
 func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error) {
 	o.Out = dir
 	o.fill(c.Name)
-	r, err := load(ctx, c, o)
+	var r *run
+	err := Folder(dir).NeedsModel() // before any data is loaded
+	if err == nil {
+		r, err = load(ctx, c, o)
+	}
 	if err == nil {
 		defer r.params.Free()
 		err = r.loadModel()
@@ -86,46 +90,28 @@ func (r *run) illustrate(ctx context.Context) error {
 
 // learningCurve shows the scores of training batches, raw and smoothed, and of validations.
 func (r *run) learningCurve() ([]Plot, error) {
-	text, err := os.ReadFile(r.folder.path(fileMetrics))
+	metrics, err := os.ReadFile(r.folder.path(fileMetrics))
 	if err != nil {
 		return nil, err
 	}
-	score := r.config.Work.Measure()
-	m, err := results.DecodeMetrics(text, score.Name)
+	text, err := r.config.Encode()
 	if err != nil {
 		return nil, err
 	}
-	steps, batch := r.steps(m), r.course.Batch
-	examples, unit := results.Thousands(steps * int64(batch))
-	line := func(name string, points []results.Point) plot.Line {
-		x, y := results.Columns(points, examples*float64(batch), score.Factor)
-		return plot.Line{Name: name, X: x, Y: y}
+	of := &results.Result{Name: r.config.Name, Seed: r.config.Seed, Config: string(text)}
+	f, ok, err := results.LearningCurve([]results.Run{results.NewRun(string(r.folder), of, metrics)})
+	if err != nil || !ok {
+		return nil, err
 	}
-	raw, smooth := line("training", m.Training), line("training", results.Smooth(m.Training, len(m.Training)/20))
-	raw.Pale = true
-	validation := line("validation", m.Validation)
-	validation.Dots = len(m.Validation) <= 50
-	lines := []plot.Line{raw, smooth, validation}
 	if w, ok := r.config.Work.(Bounded); ok {
 		if best, ok := w.Optimum(); ok {
-			end := examples * float64(steps) * float64(batch)
-			best *= score.Factor
-			lines = append(lines, plot.Line{Name: "optimum on validation", X: []float64{0, end}, Y: []float64{best, best}})
+			var end float64
+			for _, l := range f.Lines {
+				end = max(end, slices.Max(append(l.X, 0)))
+			}
+			best *= r.config.Work.Measure().Factor
+			f.Lines = append(f.Lines, plot.Line{Name: "optimum on validation", X: []float64{0, end}, Y: []float64{best, best}})
 		}
 	}
-	return []Plot{{"learning-curve", plot.Curves{
-		Title: fmt.Sprintf("%s, seed %d", r.config.Name, r.config.Seed),
-		X:     score.Of + " seen" + unit, Y: score.Label(), Lines: lines,
-	}}}, nil
-}
-
-// steps returns the number of training steps: from the course or, if only the data determine it, from the metrics.
-func (r *run) steps(m *results.Metrics) int64 {
-	last := r.course.Steps
-	if last == 0 {
-		for _, p := range slices.Concat(m.Training, m.Validation) {
-			last = max(last, p.Step)
-		}
-	}
-	return last
+	return []Plot{{"learning-curve", f}}, nil
 }

@@ -26,6 +26,9 @@ type Options struct {
 	Data string
 	// Reporter receives progress; default Silent.
 	Reporter Reporter
+	// Until pauses training after that step, unless it is 0 or training ends before: [Resume] then returns [Paused], with a
+	// checkpoint from which the run continues to the result that it would have had without the pause.
+	Until int64
 	// Build is recorded in the result.
 	Build results.Build
 	// unique makes another run folder if Out exists.
@@ -145,6 +148,9 @@ func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 // Retest repeats the tests of a run folder whose training has ended, with the configuration c, and replaces the
 // folder's configuration and result. It returns an error if training has not ended.
 func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
+	if err := Folder(dir).NeedsModel(); errors.Is(err, ErrRecord) { // before anything is written
+		return nil, err
+	}
 	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
 		training, err := r.trained()
 		if err != nil {
@@ -177,6 +183,9 @@ func inFolder(ctx context.Context, dir string, c *Config, o Options, do func(r *
 // Evaluate tests the model of a run folder with the configuration c. The result is kept below the run folder under a
 // name, unless the name is empty.
 func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*results.Result, error) {
+	if err := Folder(dir).NeedsModel(); err != nil { // before any data is loaded
+		return nil, err
+	}
 	o.Out = dir
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
@@ -350,8 +359,8 @@ func (f Folder) writeResult(result *results.Result) error {
 		return fmt.Errorf("result: %w", err)
 	}
 	for _, figure := range result.Figures {
-		if figure.Predictions != "" {
-			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(figure.PredictionsCSV)); err != nil {
+		if figure.Queries != nil {
+			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(results.PredictionsCSV(figure.Queries))); err != nil {
 				return fmt.Errorf("predictions: %w", err)
 			}
 		}
@@ -391,10 +400,7 @@ func (f Folder) openModel() (*nn.State, error) {
 	state, err := nn.Open(f.path(fileModel))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if _, resultErr := os.Stat(f.path(fileResult)); resultErr == nil {
-			return nil, fmt.Errorf("model: %s holds a result without its model, as the runs in results/runs do; to have the model, train it again: engram run %s --out ANOTHER", string(f), f.path(fileConfig))
-		}
-		return nil, fmt.Errorf("model: %s holds no %s: its training has not reached a model; continue it with: engram resume %[1]s", string(f), fileModel)
+		return nil, f.NeedsModel()
 	case errors.Is(err, nn.ErrDamaged):
 		return nil, fmt.Errorf("model: %w; train again in another folder", err)
 	case err != nil:
@@ -433,7 +439,18 @@ func (e *Interrupted) Error() string {
 // Unwrap returns the context's error.
 func (e *Interrupted) Unwrap() error { return e.Err }
 
-// interrupted adds to the error of a cancelled context how to continue.
+// Paused is the error of a run that was paused by [Options.Until].
+type Paused struct {
+	Folder string // the run folder, for Resume
+	Step   int64  // steps done
+}
+
+// Error implements error.
+func (e *Paused) Error() string {
+	return fmt.Sprintf("paused after step %d, continue with: engram resume %s", e.Step, e.Folder)
+}
+
+// interrupted makes the error of a cancelled context say how to continue.
 func (r *run) interrupted(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return &Interrupted{string(r.folder), err}

@@ -75,14 +75,17 @@ func (t *trainer) patient() bool {
 	return p == 0 || t.progress.Stale < p
 }
 
-// loop takes steps, and returns why it ended.
+// paused reports whether training is to pause at the step that it has reached.
+func (t *trainer) paused() bool { return t.options.Until > 0 && t.progress.Step >= t.options.Until }
+
+// loop takes steps, and says why it ended.
 func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	c, last := t.config.Saving, t.course.Steps
 	if err := t.validate(ctx); err != nil { // repeat an interrupted validation
 		return "", err
 	}
 	for batch := range t.config.Work.Batches(ctx, t.progress.Step) {
-		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil {
+		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil || t.paused() {
 			break
 		}
 		began := time.Now()
@@ -115,10 +118,13 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	}
 	switch {
 	case t.progress.Step < last && t.patient():
+		if ctx.Err() == nil && t.paused() {
+			return "", &Paused{string(t.folder), t.progress.Step}
+		}
 		return "", t.interrupted(ctx.Err())
 	case t.progress.Validated == 0: // no validation, or no step to validate
 		t.progress.BestStep = t.progress.Step
-		if err := t.saveModel(); err != nil {
+		if err := t.averaged(t.saveModel); err != nil {
 			return "", err
 		}
 	case t.progress.Step < last:
@@ -197,7 +203,11 @@ func (t *trainer) validate(ctx context.Context) error {
 	if every == 0 || step == 0 || step%every != 0 && step != t.course.Steps || t.progress.Validated == step {
 		return nil
 	}
-	scores, err := t.config.Work.Validate(ctx, t.device)
+	var scores []float64
+	err := t.averaged(func() (err error) {
+		scores, err = t.config.Work.Validate(ctx, t.device)
+		return err
+	})
 	if err == nil {
 		for i, s := range scores {
 			if !finite(s) {
@@ -222,7 +232,7 @@ func (t *trainer) validate(ctx context.Context) error {
 	t.progress.Stale++
 	if report.Best {
 		t.progress.Best, t.progress.BestStep, t.progress.Stale = mean, step, 0
-		if err := t.saveModel(); err != nil {
+		if err := t.averaged(t.saveModel); err != nil {
 			return err
 		}
 	}
@@ -235,6 +245,15 @@ func (t *trainer) validate(ctx context.Context) error {
 		line["interval"] = half
 	}
 	return t.metrics.line(line)
+}
+
+// averaged runs f with the averages of the weights in their place, where the optimizer keeps any.
+func (t *trainer) averaged(f func() error) error {
+	if a, ok := t.opt.(interface{ Exchange() }); ok {
+		a.Exchange()
+		defer a.Exchange()
+	}
+	return f()
 }
 
 // save writes the checkpoint of the current step.

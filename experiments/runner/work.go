@@ -59,7 +59,9 @@ type (
 	}
 	// Observer is notified of a validation before the next step; its state is in the network's buffers.
 	Observer interface{ Validated() }
-	// Resizing work takes sizes that usually come from the data from a saved model, to use it without its data.
+	// Noting work has something to say about its configuration that is no mistake.
+	Noting interface{ Notes() []string }
+	// Resizing work takes sizes that usually come from the data from a saved model, for a model that is used without its data.
 	Resizing interface{ Resize(model *nn.State) error }
 )
 

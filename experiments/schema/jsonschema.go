@@ -277,7 +277,14 @@ func FileKeys(fixed ...string) JSON {
 				"pattern": `^[^.\s]+(\.[^.\s]+)*$`,
 				"not":     JSON{"pattern": fmt.Sprintf(`^(%s)(\.|$)`, strings.Join(append(fixed, keyBase, keyMatrix), "|"))},
 			},
-			"additionalProperties": JSON{"type": "array", "minItems": 1},
+			"additionalProperties": JSON{"anyOf": []JSON{
+				{"type": "array", "minItems": 1},
+				{
+					"type": "object", "required": []string{"from", "to"}, "additionalProperties": false,
+					"description": "a range that engram sweep --random draws from",
+					"properties":  JSON{"from": JSON{"type": "number"}, "to": JSON{"type": "number"}, "scale": JSON{"enum": []string{"linear", "log"}}},
+				},
+			}},
 		},
 	}
 }

@@ -28,7 +28,9 @@ type Local struct {
 	// Command resumes the run folder that is appended to it, and reports progress as lines of [runner.Event] on
 	// stderr: engram resume --json.
 	Command []string
-	Workers int // concurrent processes; at least one
+	// Name is what the processes are told that they are called, for their messages; empty stands for Command[0].
+	Name    string
+	Workers int // processes at a time; at least one
 }
 
 // Run implements [Engine]. If the context is cancelled, it asks the processes to save and exit, and waits.
@@ -65,7 +67,7 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 // run executes one run and returns its final status.
 func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if done, err := r.finished(); done || err != nil {
-		return ended(err)
+		return r.status(err)
 	}
 	tell(Status{State: Running})
 	log, err := os.OpenFile(filepath.Join(r.Folder, fileLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -74,6 +76,9 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, l.Command[0], append(l.Command[1:], r.Folder)...)
+	if l.Name != "" {
+		cmd.Args[0] = l.Name
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	// A separate process group, so that Ctrl-C reaches the process only through ctx: a second signal would kill it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -84,10 +89,10 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if err := cmd.Start(); err != nil {
 		return ended(err)
 	}
-	last, logErr := follow(said, log, tell)
+	last, logErr := follow(said, log, filepath.Base(cmd.Args[0]), tell)
 	err = cmd.Wait()
 	if done, _ := r.finished(); done {
-		return Status{State: Done}
+		return r.status(nil)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -95,12 +100,20 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	case err == nil:
 		err = fmt.Errorf("it ended without a %s", results.FileName)
 	case last != "":
-		err = errors.New(strings.TrimPrefix(last, "engram: "))
+		err = errors.New(last)
 	}
 	return ended(errors.Join(err, logErr))
 }
 
-// ended returns the status of a run that ended with err and in no other known way.
+// status is that of a run which has been brought as far as it is to be, or cannot be for the error.
+func (r Run) status(err error) Status {
+	if done, _ := r.ended(); err == nil && !done {
+		return Status{State: Paused, Step: r.Until}
+	}
+	return ended(err)
+}
+
+// ended is the status of a run whose end was no other than by the error.
 func ended(err error) Status {
 	if err != nil {
 		return Status{State: Failed, Err: err}
@@ -108,10 +121,11 @@ func ended(err error) Status {
 	return Status{State: Done}
 }
 
-// follow reads a process's stderr to the end. It reports events, logs other lines and returns the last error among
-// these.
-func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err error) {
+// follow reads what a process says until it stops saying anything: events are told, other lines are logged, and the last error
+// among those is returned, without the name of the program before it.
+func follow(r io.Reader, log io.Writer, program string, tell func(Status)) (last string, err error) {
 	lines := bufio.NewReader(r)
+	defer func() { last = strings.TrimPrefix(last, program+": ") }()
 	status := Status{State: Running}
 	for {
 		line, readErr := lines.ReadBytes('\n')
@@ -126,8 +140,8 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 				err = errors.Join(err, logErr)
 			}
 		default:
-			// An error may have several lines, of which the first starts with its source.
-			if last == "" || bytes.HasPrefix(text, []byte("engram: ")) {
+			// An error may have several lines, of which the first says whose it is.
+			if last == "" || bytes.HasPrefix(text, []byte(program+": ")) {
 				last = string(text)
 			} else {
 				last += "\n" + string(bytes.TrimRight(line, "\n"))

@@ -37,7 +37,7 @@ func FuzzFollow(f *testing.F) {
 	f.Fuzz(func(t *testing.T, said []byte) {
 		var log bytes.Buffer
 		told := 0
-		_, err := follow(bytes.NewReader(said), &log, func(Status) { told++ })
+		_, err := follow(bytes.NewReader(said), &log, "engram", func(Status) { told++ })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -123,7 +123,7 @@ func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
 		}
 		done, err := r.finished()
 		if done || err != nil {
-			watch(i, ended(err))
+			watch(i, r.status(err))
 			continue
 		}
 		open = append(open, &slurmRun{number: i})
@@ -182,13 +182,13 @@ func (s *Slurm) note(line string) {
 // that it is resubmitted, unless it has used its tries.
 func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, over bool) {
 	if done, err := run.finished(); done || err != nil {
-		return ended(err), true
+		return run.status(err), true
 	}
 	if r.job == nil {
 		return Status{}, false
 	}
 	log := filepath.Join(s.submission(r.job.submission), strconv.Itoa(r.job.element)+".log")
-	status, last := readLog(log)
+	status, last := s.readLog(log)
 	at, queued := queue[job{array: r.job.array, element: r.job.element}]
 	switch {
 	case queued && at.running():
@@ -224,8 +224,8 @@ func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, 
 	return status, true
 }
 
-// readLog reads the end of a job's output.
-func readLog(path string) (status Status, last string) {
+// readLog reads the end of what a job has said.
+func (s *Slurm) readLog(path string) (status Status, last string) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Status{}, ""
@@ -237,8 +237,8 @@ func readLog(path string) (status Status, last string) {
 			return Status{}, ""
 		}
 	}
-	last, _ = follow(f, io.Discard, func(s Status) { status = s })
-	return status, strings.TrimPrefix(last, "engram: ")
+	last, _ = follow(f, io.Discard, filepath.Base(s.Command[0]), func(s Status) { status = s })
+	return status, last
 }
 
 // adopt finds the jobs of an earlier sweep of these runs.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/results"
 )
 
@@ -25,18 +26,21 @@ const (
 	Running
 	Done
 	Failed
-	Stopped // by the user; can be resumed
+	Stopped // by the user, to be continued
+	Paused  // at the step that it was to be run to
 )
 
 // String returns the name of a state.
 func (s State) String() string {
-	return [...]string{"waiting", "running", "done", "failed", "stopped"}[s]
+	return [...]string{"waiting", "running", "done", "failed", "stopped", "paused"}[s]
 }
 
 // Run is one of the runs of a sweep.
 type Run struct {
 	Name   string // for display
 	Folder string
+	// Until is the step of training to which the run is brought, and where its process pauses it; 0 stands for its end.
+	Until int64
 }
 
 // Status is the progress of a run.
@@ -58,8 +62,18 @@ type Engine interface {
 	Run(ctx context.Context, runs []Run, watch Watcher) error
 }
 
-// finished reports whether a run has ended.
+// finished reports whether a run has ended, or has come as far as it is to be brought.
 func (r Run) finished() (bool, error) {
+	ended, err := r.ended()
+	if ended || err != nil || r.Until == 0 {
+		return ended, err
+	}
+	steps, err := runner.Folder(r.Folder).Steps()
+	return err == nil && steps >= r.Until, err
+}
+
+// ended reports whether a run has a result.
+func (r Run) ended() (bool, error) {
 	_, err := os.Stat(filepath.Join(r.Folder, results.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -67,12 +81,12 @@ func (r Run) finished() (bool, error) {
 	return err == nil, err
 }
 
-// Results reads the results of the finished runs.
+// Results reads the results of those of the runs that have ended.
 func Results(runs []Run) ([]*results.Result, error) {
 	var all []*results.Result
 	var bad []error
 	for _, r := range runs {
-		done, err := r.finished()
+		done, err := r.ended()
 		if done {
 			var result *results.Result
 			if result, err = results.Read(filepath.Join(r.Folder, results.FileName)); err == nil {

@@ -29,7 +29,7 @@ date +%s.%N > ended
 // Behaviours of a worker.
 const (
 	finishes = `echo '{"name":"x"}' > result.json`
-	fails    = `printf 'engram: no space left on the device:\n  on /data\n' >&2; exit 1`
+	fails    = `printf '%s: no space left on the device:\n  on /data\n' "$(basename "$0")" >&2; exit 1`
 	silent   = `exit 0`
 	waits    = `trap 'echo saved > saved; exit 143' TERM; for i in $(seq 600); do sleep 0.1; done`
 )
@@ -90,7 +90,7 @@ func TestLocalRunsAllDespiteFailures(t *testing.T) {
 	assert.Contains(t, w.all, sweep.Status{State: sweep.Running, Step: 3, Steps: 4, Doing: "loss 0.5000"})
 	log, err := os.ReadFile(filepath.Join(runs[1].Folder, "log.txt"))
 	require.NoError(t, err)
-	assert.Equal(t, "engram: no space left on the device:\n  on /data\n", string(log))
+	assert.Equal(t, "work er.sh: no space left on the device:\n  on /data\n", string(log))
 
 	all, err := sweep.Results(runs)
 	require.NoError(t, err)
