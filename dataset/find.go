@@ -32,7 +32,7 @@ func Names() []string {
 
 // ImageNames lists the data sets that are images.
 func ImageNames() []string {
-	return append([]string{NameOmniglot, NameStrokes, NameTextures, NameImages}, PhotographNames()...)
+	return append([]string{NameOmniglot, NameStrokes, NameTextures, NameImages, NameFeatures}, PhotographNames()...)
 }
 
 // ErrNotFound is wrapped by Find's error if a data set is not on this machine.
