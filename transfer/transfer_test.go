@@ -323,7 +323,7 @@ func TestPreTrainingLearns(t *testing.T) {
 			s := tensor.Enter()
 			var b episode.LabelledBatch
 			images.Fill(&b, step, 32)
-			loss, _ := net.Classify(&nn.Pass{Training: true}, tensor.New(b.Images, 32, 1, 16, 16), tensor.New(b.Labels, 32))
+			loss, _ := net.Classify(&nn.Pass{Training: true}, fewshot.Images(b.Images, tensor.CPU, 32, 1, 16, 16), tensor.New(b.Labels, 32))
 			losses = append(losses, loss.Float())
 			opt.Step(tensor.Grad(loss, ps.Tensors()...), 1e-2)
 			s.Leave()
