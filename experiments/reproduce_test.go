@@ -81,6 +81,8 @@ func small(t *testing.T, c *experiments.Config) []string {
 			sets = append(sets, "network.controller.size=32")
 		}
 		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), each("sequences=2")...)
+	case network == "blocks":
+		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), each("sequences=2")...)
 	case network == "mann":
 		return append(sets, images, "train.way=5", "train.steps=2", "train.batch=2", "train.samples=3", "validation.episodes=2", "validation.every=2",
 			"test=[{way: 5, episodes: 3}]")

@@ -126,7 +126,7 @@ func TestRoomsImportWhatTheyMay(t *testing.T) {
 }
 
 // ordinary are the kinds whose names other code uses in another sense: as words, of a split, of a kind of test.
-var ordinary = strings.Fields("none delta step linear mean images stories share lists csv full strings copy constant verification koch")
+var ordinary = strings.Fields("none delta blocks attention parity step linear mean images stories share lists csv full strings copy constant verification koch")
 
 // Each kind is named once in the code: in its row, or in a constant that its row uses.
 func TestEachKindIsNamedOnce(t *testing.T) {
