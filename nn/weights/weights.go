@@ -55,7 +55,8 @@ type storage struct {
 	data  []byte // numel elements, little-endian
 }
 
-// Open reads a file of torch.save, in the zip format or the one before PyTorch 1.6, or of safetensors.
+// Open reads a file of torch.save, in the zip format, the one before PyTorch 1.6 or the one before 0.2, written by Python 2 or 3;
+// or of safetensors.
 func Open(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,6 +82,8 @@ func Parse(data []byte) (*File, error) {
 		f, err = parseZip(data)
 	case legacyHead(data) > 0:
 		f, err = parseLegacy(data)
+	case isTar(data):
+		f, err = parseTar(data)
 	case len(data) > 8 && data[8] == '{':
 		f, err = parseSafetensors(data)
 	default:
