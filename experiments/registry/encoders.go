@@ -36,6 +36,27 @@ const (
 	precisionAuto = "auto"
 )
 
+// inputConfig are the keys of an encoder about the values of its images.
+type inputConfig struct {
+	Inverted bool      `yaml:"inverted" doc:"exchange light and dark first, so that x becomes 1 - x: for weights that were trained with ink as 0"`
+	Mean     []float64 `yaml:"mean" doc:"subtracted from images with values between 0 and 1: one number, or one per channel"`
+	Std      []float64 `yaml:"std" above:"0" doc:"images are divided by it afterwards: one number, or one per channel"`
+}
+
+// Normalizer is a configuration of an encoder that says whether images are normalised before the encoder gets them.
+type Normalizer interface{ Normalizes() bool }
+
+// Normalizes implements [Normalizer].
+func (c *inputConfig) Normalizes() bool { return c.Inverted || len(c.Mean)+len(c.Std) > 0 }
+
+// normalize gives an encoder normalised images. err is the encoder's and is handed on.
+func (c *inputConfig) normalize(e encoder.Encoder, in Shape, err error) (encoder.Encoder, error) {
+	if err != nil {
+		return nil, err
+	}
+	return encoder.Normalize(e, encoder.Normalization{Inverted: c.Inverted, Mean: c.Mean, Std: c.Std}, int64(in.Channels))
+}
+
 type conv4Config struct {
 	Filters  int64 `yaml:"filters" min:"1"`
 	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
@@ -44,6 +65,8 @@ type conv4Config struct {
 	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
 
 	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
+
+	inputConfig `yaml:",inline"`
 }
 
 // Settle implements [Settler].
@@ -58,11 +81,12 @@ func (c *conv4Config) Settle() error {
 
 func (c *conv4Config) plan() (Encoder, error) {
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
-		return encoder.NewConv4(b, encoder.Conv4Config{
+		e, err := encoder.NewConv4(b, encoder.Conv4Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
 			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
 		})
+		return c.normalize(e, in, err)
 	}}, nil
 }
 
@@ -72,14 +96,17 @@ type kochConfig struct {
 	Embedding int64   `yaml:"embedding" min:"1" doc:"units of the last layer"`
 	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He initialisation"`
 	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
+
+	inputConfig `yaml:",inline"`
 }
 
 func (c *kochConfig) plan() (Encoder, error) {
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
-		return encoder.NewKoch(b, encoder.KochConfig{
+		e, err := encoder.NewKoch(b, encoder.KochConfig{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Kernels: [4]int64(c.Kernels),
 			Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == precisionHalf,
 		})
+		return c.normalize(e, in, err)
 	}}, nil
 }
 
@@ -87,6 +114,8 @@ type resnet12Config struct {
 	Form    string  `yaml:"form" enum:"lee,tadam" doc:"lee: 64, 160, 320 and 640 filters and the maps as they are; tadam: 64, 128, 256 and 512 filters and the mean over positions"`
 	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
 	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
+
+	inputConfig `yaml:",inline"`
 }
 
 // Validate implements [schema.Validator].
@@ -104,10 +133,11 @@ func (c *resnet12Config) plan() (Encoder, error) {
 		c.Filters = filters[:]
 	}
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
-		return encoder.NewResNet12(b, encoder.ResNet12Config{
+		e, err := encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
 		})
+		return c.normalize(e, in, err)
 	}}, nil
 }
 
@@ -118,7 +148,12 @@ type torchscriptConfig struct {
 	Repeat int64     `yaml:"repeat" min:"1" doc:"how often the channel of a grey image is repeated: 3 for a module that takes colour"`
 	Mean   []float64 `yaml:"mean" doc:"subtracted from each channel of an image with values between 0 and 1"`
 	Std    []float64 `yaml:"std" above:"0" doc:"each channel is divided by it afterwards"`
+
+	Inverted bool `yaml:"inverted" doc:"exchange light and dark first, so that x becomes 1 - x"`
 }
+
+// Normalizes implements [Normalizer].
+func (c *torchscriptConfig) Normalizes() bool { return c.Inverted || len(c.Mean)+len(c.Std) > 0 }
 
 func (c *torchscriptConfig) plan() (Encoder, error) {
 	sum, err := checksumFile(c.Path)
@@ -131,10 +166,11 @@ func (c *torchscriptConfig) plan() (Encoder, error) {
 		return Encoder{}, schema.At("path", fmt.Errorf("%s has the SHA-256 %s and not %s: it is another file than the run began with; put that one back, or leave out sha256", c.Path, sum, c.SHA256))
 	}
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
-		return encoder.NewTorchScript(b, encoder.TorchScriptConfig{
+		e, err := encoder.NewTorchScript(b, encoder.TorchScriptConfig{
 			Path: c.Path, Input: []int64{int64(in.Channels), int64(in.Height), int64(in.Width)}, Train: c.Train,
 			Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
 		})
+		return (&inputConfig{Inverted: c.Inverted}).normalize(e, in, err)
 	}}, nil
 }
 
