@@ -75,6 +75,7 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 	o.Build = results.ThisBuild(tensor.Version())
 	switch {
 	case f.quiet:
+		o.Reporter = warnings{w: cmd.ErrOrStderr()}
 		return o, func() {}
 	case f.json:
 		o.Reporter = runner.NewEventWriter(cmd.ErrOrStderr(), time.Second)

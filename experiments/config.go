@@ -58,6 +58,27 @@ func (t *Tool) Parse(file string, text []byte, overrides ...schema.Override) (*C
 	return m.only()
 }
 
+// encoders calls f with the configuration of each encoder of the experiment that may normalise its images.
+func (c *Config) encoders(f func(registry.Normalizer)) {
+	schema.Walk(c.file, func(_, _ string, s *schema.Section) {
+		if n, ok := s.Resolved().(registry.Normalizer); ok {
+			f(n)
+		}
+	})
+}
+
+// HasEncoder reports whether the experiment has an encoder that can normalise its images.
+func (c *Config) HasEncoder() (has bool) {
+	c.encoders(func(registry.Normalizer) { has = true })
+	return has
+}
+
+// NormalizesImages reports whether an encoder of the experiment normalises its images.
+func (c *Config) NormalizesImages() (does bool) {
+	c.encoders(func(n registry.Normalizer) { does = does || n.Normalizes() })
+	return does
+}
+
 // RunConfig reads the configuration of a run folder, with overrides laid over it.
 func (t *Tool) RunConfig(dir string, overrides ...schema.Override) (*Config, error) {
 	f := runner.Folder(dir)

@@ -19,6 +19,7 @@ type (
 	Options     = runner.Options
 	Reporter    = runner.Reporter
 	Silent      = runner.Silent
+	Warner      = runner.Warner
 	Start       = runner.Start
 	Step        = runner.Step
 	Validated   = runner.Validated
@@ -90,13 +91,13 @@ func (t *Tool) Plots(ctx context.Context, dir string, o Options) ([]Plot, error)
 }
 
 // Import makes a run folder of an experiment around parameters from elsewhere; see [runner.Import].
-func (t *Tool) Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
-	return runner.Import(ctx, c.Config, file, m, o)
+func (t *Tool) Import(ctx context.Context, c *Config, files []string, m *weights.Map, o Options) (*results.Result, error) {
+	return runner.Import(ctx, c.Config, files, m, o)
 }
 
 // GuessMap returns the map that [Tool.Import] would guess.
-func (t *Tool) GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.Map, error) {
-	return runner.GuessMap(ctx, c.Config, file, o)
+func (t *Tool) GuessMap(ctx context.Context, c *Config, files []string, o Options) (*weights.Map, error) {
+	return runner.GuessMap(ctx, c.Config, files, o)
 }
 
 // Export writes the model of a run folder to a safetensors file; see [runner.Export].

@@ -46,8 +46,7 @@ type inputConfig struct {
 // Normalizer is a configuration of an encoder that says whether images are normalised before the encoder gets them.
 type Normalizer interface{ Normalizes() bool }
 
-// Normalizes implements [Normalizer].
-func (c *inputConfig) Normalizes() bool { return c.Inverted || len(c.Mean)+len(c.Std) > 0 }
+func (c *inputConfig) normalizes() bool { return c.Inverted || len(c.Mean)+len(c.Std) > 0 }
 
 // normalize gives an encoder normalised images. err is the encoder's and is handed on.
 func (c *inputConfig) normalize(e encoder.Encoder, in Shape, err error) (encoder.Encoder, error) {
@@ -66,8 +65,11 @@ type conv4Config struct {
 
 	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
 
-	inputConfig `yaml:",inline"`
+	Input inputConfig `yaml:"input" doc:"the values of its images"`
 }
+
+// Normalizes implements [Normalizer].
+func (c *conv4Config) Normalizes() bool { return c.Input.normalizes() }
 
 // Settle implements [Settler].
 func (c *conv4Config) Settle() error {
@@ -86,7 +88,7 @@ func (c *conv4Config) plan() (Encoder, error) {
 			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
 			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
 		})
-		return c.normalize(e, in, err)
+		return c.Input.normalize(e, in, err)
 	}}, nil
 }
 
@@ -97,8 +99,11 @@ type kochConfig struct {
 	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He initialisation"`
 	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
 
-	inputConfig `yaml:",inline"`
+	Input inputConfig `yaml:"input" doc:"the values of its images"`
 }
+
+// Normalizes implements [Normalizer].
+func (c *kochConfig) Normalizes() bool { return c.Input.normalizes() }
 
 func (c *kochConfig) plan() (Encoder, error) {
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
@@ -106,7 +111,7 @@ func (c *kochConfig) plan() (Encoder, error) {
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Kernels: [4]int64(c.Kernels),
 			Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == precisionHalf,
 		})
-		return c.normalize(e, in, err)
+		return c.Input.normalize(e, in, err)
 	}}, nil
 }
 
@@ -115,8 +120,11 @@ type resnet12Config struct {
 	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
 	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
 
-	inputConfig `yaml:",inline"`
+	Input inputConfig `yaml:"input" doc:"the values of its images"`
 }
+
+// Normalizes implements [Normalizer].
+func (c *resnet12Config) Normalizes() bool { return c.Input.normalizes() }
 
 // Validate implements [schema.Validator].
 func (c *resnet12Config) Validate() error {
@@ -137,7 +145,7 @@ func (c *resnet12Config) plan() (Encoder, error) {
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
 		})
-		return c.normalize(e, in, err)
+		return c.Input.normalize(e, in, err)
 	}}, nil
 }
 
@@ -149,11 +157,13 @@ type torchscriptConfig struct {
 	Mean   []float64 `yaml:"mean" doc:"subtracted from each channel of an image with values between 0 and 1"`
 	Std    []float64 `yaml:"std" above:"0" doc:"each channel is divided by it afterwards"`
 
-	Inverted bool `yaml:"inverted" doc:"exchange light and dark first, so that x becomes 1 - x"`
+	Input inputConfig `yaml:"input" doc:"the values of its images, before repeat, mean and std"`
 }
 
 // Normalizes implements [Normalizer].
-func (c *torchscriptConfig) Normalizes() bool { return c.Inverted || len(c.Mean)+len(c.Std) > 0 }
+func (c *torchscriptConfig) Normalizes() bool {
+	return c.Input.normalizes() || len(c.Mean)+len(c.Std) > 0
+}
 
 func (c *torchscriptConfig) plan() (Encoder, error) {
 	sum, err := checksumFile(c.Path)
@@ -170,7 +180,7 @@ func (c *torchscriptConfig) plan() (Encoder, error) {
 			Path: c.Path, Input: []int64{int64(in.Channels), int64(in.Height), int64(in.Width)}, Train: c.Train,
 			Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
 		})
-		return (&inputConfig{Inverted: c.Inverted}).normalize(e, in, err)
+		return c.Input.normalize(e, in, err)
 	}}, nil
 }
 

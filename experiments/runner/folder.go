@@ -157,7 +157,7 @@ func (f Folder) writeTraining(t *results.Training) error {
 
 // trained returns how the training of the run ended.
 func (r *run) trained() (*results.Training, error) {
-	if r.source != nil {
+	if r.sources != nil {
 		return r.imported(), nil
 	}
 	text, err := os.ReadFile(r.folder.path(fileTraining))

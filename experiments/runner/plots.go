@@ -61,7 +61,7 @@ func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error
 // plots are the learning curve, and what the work shows of its own. One that fails does not keep the others from being drawn.
 func (r *run) plots(ctx context.Context) (plots []Plot, samples []byte, err error) {
 	var errs []error
-	if r.source == nil { // else nothing was learned here
+	if r.sources == nil { // else nothing was learned here
 		curve, err := r.learningCurve()
 		plots, errs = append(plots, curve...), append(errs, err)
 	}

@@ -54,8 +54,8 @@ type run struct {
 	folder  Folder
 	device  tensor.Device
 	params  *nn.Params
-	threads int             // that are computed on
-	source  *weights.Source // nil where the parameters are trained here
+	threads int              // that are computed on
+	sources []weights.Source // of imported parameters; nil where they are trained here
 	course  Course
 	tests   []measure.Test
 }
@@ -246,7 +246,7 @@ func assemble(c *Config, o Options, load func() error) (*run, error) {
 		return nil, err
 	}
 	var err error
-	if r.source, err = r.folder.source(); err != nil {
+	if r.sources, err = r.folder.sources(); err != nil {
 		return nil, err
 	}
 	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
@@ -284,7 +284,7 @@ func (r *run) settle(device tensor.Device) error {
 // finish trains, tests and writes the result.
 func (r *run) finish(ctx context.Context, resume bool) (_ *results.Result, err error) {
 	var training *results.Training
-	if r.source != nil {
+	if r.sources != nil {
 		training = r.imported()
 	} else if training, err = r.train(ctx, resume); err != nil {
 		return nil, r.full(err)
@@ -406,7 +406,7 @@ func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 		}
 		figures = append(figures, f...)
 	}
-	if r.source != nil {
+	if r.sources != nil {
 		disown(figures)
 	}
 	return figures, nil

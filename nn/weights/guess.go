@@ -23,7 +23,8 @@ import (
 //
 // The order of the tensors in the file has no influence. Where more than one pairing fits, none is chosen: [Load] refuses
 // the map and lists the candidates, and [Map.Encode] writes them as comments. Tensors that are left over and are not of
-// floating point are added to the ignored ones.
+// floating point are added to the ignored ones. Tensors of a file that was given for a part of the network are paired with
+// parameters of this part only; see [OpenAll].
 func Guess(ps *nn.Params, f *File, given *Map) *Map {
 	g := &guess{out: &Map{Names: map[string]string{}}}
 	if given != nil {
@@ -31,12 +32,19 @@ func Guess(ps *nn.Params, f *File, given *Map) *Map {
 		g.out.Ignore = slices.Clone(given.Ignore)
 	}
 	g.file = f
+	parts := f.parts()
 	for _, p := range ps.All() {
-		g.ours = append(g.ours, &member{name: p.Name, shape: p.Value().Shape()})
+		m := &member{name: p.Name, shape: p.Value().Shape()}
+		for _, part := range parts {
+			if inPart(p.Name, part) && len(part) > len(m.part) {
+				m.part = part
+			}
+		}
+		g.ours = append(g.ours, m)
 	}
 	for _, t := range f.Tensors {
 		if !g.out.ignores(t) && t.storage.dtype.float != nil {
-			g.theirs = append(g.theirs, &member{name: t.Name, shape: t.Shape})
+			g.theirs = append(g.theirs, &member{name: t.Name, shape: t.Shape, part: t.part})
 		}
 	}
 	setKinds(g.ours)
@@ -63,6 +71,7 @@ func Guess(ps *nn.Params, f *File, given *Map) *Map {
 type member struct {
 	name    string
 	shape   []int64
+	part    string  // of the network, where a file was given for one; "" otherwise
 	kind    string  // of its layer, "" where unknown
 	partner *member // nil while unpaired
 }
@@ -187,7 +196,7 @@ func layers(ms []*member) map[string][]*layer {
 	out := map[string][]*layer{}
 	for _, l := range byName {
 		slices.SortFunc(l.members, func(a, b *member) int { return cmp.Compare(a.name, b.name) })
-		key := l.members[0].kind
+		key := l.members[0].part + " " + l.members[0].kind
 		for _, m := range l.members {
 			key += fmt.Sprint(" ", leaf(m.name), m.shape)
 		}
@@ -289,8 +298,10 @@ func nesting(ls []*layer) []int {
 	return out
 }
 
-// compatible tells whether the layers of two members may be of one kind.
-func compatible(a, b *member) bool { return a.kind == b.kind || a.kind == "" || b.kind == "" }
+// compatible tells whether the layers of two members may be of one kind, in one part of the network.
+func compatible(a, b *member) bool {
+	return a.part == b.part && (a.kind == b.kind || a.kind == "" || b.kind == "")
+}
 
 // single pairs what there is one of on each side.
 func (g *guess) single(key func(*member) string) {
@@ -298,7 +309,8 @@ func (g *guess) single(key func(*member) string) {
 		out := map[string][]*member{}
 		for _, m := range ms {
 			if m.partner == nil {
-				out[key(m)] = append(out[key(m)], m)
+				k := m.part + " " + key(m)
+				out[k] = append(out[k], m)
 			}
 		}
 		return out

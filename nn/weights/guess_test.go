@@ -275,8 +275,8 @@ func TestMapThatCompletesAGuess(t *testing.T) {
 	}
 	assert.Len(t, m.Names, 8, "the given map is left alone")
 	assert.Len(t, full.Guessed(), len(ps.All())-8)
-	assert.Contains(t, full.Pairs(ps)[0], "16 of 24 tensors are paired by a guess")
-	assert.Contains(t, full.Pairs(ps), "ignored: head.*")
+	assert.Contains(t, full.Pairs(ps)[0].Text, "16 of 24 tensors are paired by a guess")
+	assert.Contains(t, full.Pairs(ps), weights.Pairing{Text: "ignored: head.*"})
 
 	for rule, want := range map[string]string{"tail.*": "the map ignores tail.*, which the file does not have", "[": "the map ignores [, which is neither a name nor a pattern"} {
 		m.Ignore = []string{"head.*", rule}

@@ -278,7 +278,7 @@ func FuzzReadMap(f *testing.F) {
 		path := filepath.Join(t.TempDir(), "map.yaml")
 		require.NoError(t, os.WriteFile(path, text, 0o644))
 		if m, err := weights.ReadMap(path); err == nil {
-			require.NoError(t, weights.WriteRecord(path, weights.Source{}, m))
+			require.NoError(t, weights.WriteRecord(path, nil, m))
 			again, err := weights.ReadMap(path)
 			require.NoError(t, err)
 			assert.True(t, maps.Equal(m.Names, again.Names), "%q: %v became %v", text, m.Names, again.Names)

@@ -54,12 +54,14 @@ func (m *Map) Encode() ([]byte, error) {
 
 // record is what a map's file may hold: a map, and where the weights came from, which importing adds.
 type record struct {
-	Source `yaml:",inline"`
+	Source `yaml:",inline"` // of a single file
+	Files  []Source         `yaml:"files,omitempty"` // where there are several
 	Map    `yaml:",inline"`
 }
 
 // Source is a file that weights came from.
 type Source struct {
+	Part   string `yaml:"part,omitempty"` // of the network, that it was given for; see [OpenAll]
 	File   string `yaml:"file,omitempty"` // its base name
 	SHA256 string `yaml:"sha256,omitempty"`
 }
@@ -80,8 +82,12 @@ func ReadMap(file string) (*Map, error) {
 }
 
 // WriteRecord writes where weights came from and the map that they came in by.
-func WriteRecord(path string, s Source, m *Map) error {
-	text, err := yaml.Marshal(record{s, *m})
+func WriteRecord(path string, sources []Source, m *Map) error {
+	r := record{Map: *m}
+	if r.Files = sources; len(sources) == 1 {
+		r.Source, r.Files = sources[0], nil
+	}
+	text, err := yaml.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("weights: record: %w", err)
 	}
@@ -92,12 +98,15 @@ func WriteRecord(path string, s Source, m *Map) error {
 }
 
 // ReadRecord reads where weights came from.
-func ReadRecord(path string) (Source, error) {
+func ReadRecord(path string) ([]Source, error) {
 	r, err := readRecord(path)
 	if err != nil {
-		return Source{}, err
+		return nil, err
 	}
-	return r.Source, nil
+	if r.Source != (Source{}) {
+		return append([]Source{r.Source}, r.Files...), nil
+	}
+	return r.Files, nil
 }
 
 var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
@@ -117,21 +126,27 @@ func readRecord(path string) (*record, error) {
 	return &r, nil
 }
 
+// Pairing is a line for the user about what a parameter or buffer takes.
+type Pairing struct {
+	Text    string
+	Guessed bool // the line is about a guess, and worth showing where others are not
+}
+
 // Pairs lists what each parameter and buffer takes, in the order of the network, for the user to check. A first line says
 // how much of it is guessed.
-func (m *Map) Pairs(ps *nn.Params) []string {
-	var out []string
+func (m *Map) Pairs(ps *nn.Params) []Pairing {
+	var out []Pairing
 	if len(m.guessed) > 0 {
-		out = append(out, fmt.Sprintf("%d of %d tensors are paired by a guess, from shapes and from the numbers in names; check them below, or give a map", len(m.guessed), len(ps.All())))
+		out = append(out, Pairing{fmt.Sprintf("%d of %d tensors are paired by a guess, from shapes and from the numbers in names; check them below, or give a map", len(m.guessed), len(ps.All())), true})
 	}
 	for _, p := range ps.All() {
 		if slices.ContainsFunc(m.open, func(c choice) bool { return c.name == p.Name }) {
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s %v ← %s", p.Name, p.Value().Shape(), m.theirs(p.Name)))
+		out = append(out, Pairing{fmt.Sprintf("%s %v ← %s", p.Name, p.Value().Shape(), m.theirs(p.Name)), slices.Contains(m.guessed, p.Name)})
 	}
 	for _, rule := range m.Ignore {
-		out = append(out, "ignored: "+rule)
+		out = append(out, Pairing{Text: "ignored: " + rule})
 	}
 	return out
 }
@@ -148,6 +163,11 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 	for name := range m.Names {
 		if !ours[name] {
 			wrong("the map names %s, which the network does not have", name)
+		}
+	}
+	for _, part := range f.parts() {
+		if !slices.ContainsFunc(ps.All(), func(p *nn.Param) bool { return inPart(p.Name, part) }) {
+			wrong("the network has no part %s; it has %s", part, strings.Join(partsOf(ps), ", "))
 		}
 	}
 	used := map[string]string{} // by whom
@@ -222,6 +242,29 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 		}
 		return nil
 	})
+}
+
+// inPart tells whether a parameter is of a part of the network.
+func inPart(name, part string) bool { return strings.HasPrefix(name, part+".") }
+
+// parts lists the parts of a network that files were given for.
+func (f *File) parts() (out []string) {
+	for _, s := range f.Sources {
+		if s.Part != "" {
+			out = append(out, s.Part)
+		}
+	}
+	return out
+}
+
+// partsOf lists what the names of a network's parameters begin with.
+func partsOf(ps *nn.Params) (out []string) {
+	for _, p := range ps.All() {
+		if first, _, ok := strings.Cut(p.Name, "."); ok && !slices.Contains(out, first) {
+			out = append(out, first)
+		}
+	}
+	return out
 }
 
 // alternatives lists names, only the first of many.
