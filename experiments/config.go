@@ -128,7 +128,7 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.slurm, s.Tail.Slurm = s.Tail.Slurm, nil
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
-		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
+		From: s.Tail.From, Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(device string) error {
 			s.Tail.Device = device
 			return settle(file)

@@ -137,7 +137,7 @@ func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 
 	run(t, dir)
 	_, err = tool.Import(t.Context(), protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: dir})
-	assert.ErrorContains(t, err, "holds a run already")
+	assert.ErrorContains(t, err, "holds a finished run")
 	assert.NoFileExists(t, filepath.Join(dir, "import.yaml"))
 }
 

@@ -46,12 +46,17 @@ type inputConfig struct {
 // Normalizer is a configuration of an encoder that says whether images are normalised before the encoder gets them.
 type Normalizer interface{ Normalizes() bool }
 
-func (c *inputConfig) normalizes() bool { return c.Inverted || len(c.Mean)+len(c.Std) > 0 }
+func (c *inputConfig) normalizes() bool {
+	return c != nil && (c.Inverted || len(c.Mean)+len(c.Std) > 0)
+}
 
 // normalize gives an encoder normalised images. err is the encoder's and is handed on.
 func (c *inputConfig) normalize(e encoder.Encoder, in Shape, err error) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err
+	}
+	if c == nil {
+		return e, nil
 	}
 	return encoder.Normalize(e, encoder.Normalization{Inverted: c.Inverted, Mean: c.Mean, Std: c.Std}, int64(in.Channels))
 }
@@ -65,7 +70,7 @@ type conv4Config struct {
 
 	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
 
-	Input inputConfig `yaml:"input" doc:"the values of its images"`
+	Input *inputConfig `yaml:"input" doc:"the values of its images"`
 }
 
 // Normalizes implements [Normalizer].
@@ -99,7 +104,7 @@ type kochConfig struct {
 	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He initialisation"`
 	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
 
-	Input inputConfig `yaml:"input" doc:"the values of its images"`
+	Input *inputConfig `yaml:"input" doc:"the values of its images"`
 }
 
 // Normalizes implements [Normalizer].
@@ -120,7 +125,7 @@ type resnet12Config struct {
 	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
 	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
 
-	Input inputConfig `yaml:"input" doc:"the values of its images"`
+	Input *inputConfig `yaml:"input" doc:"the values of its images"`
 }
 
 // Normalizes implements [Normalizer].
@@ -157,7 +162,7 @@ type torchscriptConfig struct {
 	Mean   []float64 `yaml:"mean" doc:"subtracted from each channel of an image with values between 0 and 1"`
 	Std    []float64 `yaml:"std" above:"0" doc:"each channel is divided by it afterwards"`
 
-	Input inputConfig `yaml:"input" doc:"the values of its images, before repeat, mean and std"`
+	Input *inputConfig `yaml:"input" doc:"the values of its images, before repeat, mean and std"`
 }
 
 // Normalizes implements [Normalizer].

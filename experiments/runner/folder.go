@@ -55,10 +55,14 @@ func (f Folder) possible() error {
 
 // vacant refuses a folder that holds a run.
 func (f Folder) vacant() error {
-	if _, err := os.Stat(f.path(fileConfig)); err == nil {
-		return takenError{fmt.Errorf("%s holds a run already: continue it with 'engram resume %s', or choose another --out", string(f), string(f))}
+	if _, err := os.Stat(f.path(fileConfig)); err != nil {
+		return nil
 	}
-	return nil
+	if result, err := f.Result(); err == nil {
+		return takenError{fmt.Errorf("%s holds a finished run, of %s with seed %d: choose another --out; 'engram eval %[1]s' tests it again, and --from %[1]s starts a run from its model",
+			string(f), result.Name, result.Seed)}
+	}
+	return takenError{fmt.Errorf("%s holds a run already: continue it with 'engram resume %s', or choose another --out", string(f), string(f))}
 }
 
 // free refuses a folder that holds a run, and says so where another process works on it.

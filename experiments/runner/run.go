@@ -77,6 +77,9 @@ func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 		return nil, err
 	}
 	defer r.params.Free()
+	if err := r.initialize(); err != nil {
+		return nil, err
+	}
 	unlock, err := r.create()
 	if err != nil {
 		return nil, err
@@ -134,6 +137,9 @@ func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
 		started := r.folder.checkpoints() > 0
 		if !started { // of a folder that Create made: what was left to the machine is settled now
+			if err := r.initialize(); err != nil {
+				return nil, err
+			}
 			if err := r.writeConfig(); err != nil {
 				return nil, err
 			}
@@ -408,6 +414,8 @@ func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 	}
 	if r.sources != nil {
 		disown(figures)
+	} else if r.config.From != nil {
+		r.config.From.further(figures)
 	}
 	return figures, nil
 }

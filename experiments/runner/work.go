@@ -155,6 +155,9 @@ type Config struct {
 	Device      string // as tensor.ParseDevice reads it
 	Threads     int    // 0 for all cores
 
+	// From is where the initial values come from; nil stands for the network's own.
+	From *From
+
 	Saving
 	Patience  int
 	Optimizer func(ps *nn.Params) nn.Optimizer
