@@ -47,9 +47,6 @@ images.`,
 				return err
 			}
 			o, done := flags.options(cmd)
-			if c.HasEncoder() && !c.NormalizesImages() && !flags.quiet && !printMap {
-				o.Reporter.Note("the network gets images with values between 0 and 1, ink as 1; where the weights were trained on others, say so by --inverted, --mean and --std")
-			}
 			if printMap {
 				m, err := tool.GuessMap(cmd.Context(), c, args[1:], o)
 				if err != nil {
@@ -71,6 +68,9 @@ images.`,
 			done()
 			if err != nil {
 				return err
+			}
+			if c.HasEncoder() && !c.NormalizesImages() && !flags.quiet {
+				o.Reporter.Note("the network got images with values between 0 and 1, ink as 1; where the weights were trained on others, import them with --inverted, --mean and --std")
 			}
 			return printResults(cmd.OutOrStdout(), []*results.Result{r})
 		},

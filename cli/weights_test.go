@@ -24,7 +24,7 @@ func TestImportAndExport(t *testing.T) {
 	code, out, stderr := engram(t.Context(), append([]string{"import", tinyFile(t), authors, "--map", names, "--out", run}, fit...))
 	require.Equal(t, exitOK, code, stderr)
 	assert.Contains(t, stderr, "encoder.block1.conv.weight [8 1 3 3] ← encoder.0.0.weight\n")
-	assert.Contains(t, stderr, "the network gets images with values between 0 and 1, ink as 1; where the weights were trained on others, say so by --inverted, --mean and --std\n")
+	assert.Contains(t, stderr, "the network got images with values between 0 and 1, ink as 1; where the weights were trained on others, import them with --inverted, --mean and --std\n")
 	assert.Regexp(t, `tiny +1 +strokes 5-way 1-shot +10 +accuracy`, out)
 	code, again, stderr := engram(t.Context(), []string{"eval", run, "-q"})
 	require.Equal(t, exitOK, code, stderr)

@@ -32,7 +32,8 @@ func Normalize(e Encoder, c Normalization, channels int64) (Encoder, error) {
 		values []float64
 	}{{"mean", c.Mean}, {"std", c.Std}} {
 		if n := len(list.values); n > 1 && int64(n) != channels {
-			return nil, fmt.Errorf("encoder: %s has %d numbers for %d channels; give one per channel, or one for all", list.name, n, channels)
+			return nil, fmt.Errorf("encoder: %s has %d numbers for images of %s; give one per channel, or one for all", list.name, n,
+				map[bool]string{true: "1 channel", false: fmt.Sprint(channels, " channels")}[channels == 1])
 		}
 	}
 	if slices.Contains(c.Std, 0) {

@@ -36,7 +36,7 @@ func TestNormalize(t *testing.T) {
 	require.NoError(t, err)
 	assert.Same(t, plain, same)
 	_, err = encoder.Normalize(plain, encoder.Normalization{Mean: []float64{1, 2, 3}}, 2)
-	assert.EqualError(t, err, "encoder: mean has 3 numbers for 2 channels; give one per channel, or one for all")
+	assert.EqualError(t, err, "encoder: mean has 3 numbers for images of 2 channels; give one per channel, or one for all")
 	_, err = encoder.Normalize(plain, encoder.Normalization{Std: []float64{0}}, 2)
 	assert.ErrorContains(t, err, "nothing can be divided by 0")
 }

@@ -42,6 +42,9 @@ func (t *Tool) Run(ctx context.Context, c *Config, o Options) (*results.Result, 
 // Create makes the run folder of a run that is to be started later, by [Tool.Resume]; see [runner.Create].
 func (t *Tool) Create(dir string, c *Config) error { return runner.Create(dir, c.Config) }
 
+// CheckCreate refuses what [Tool.Create] refuses, and makes nothing.
+func (t *Tool) CheckCreate(dir string, c *Config) error { return runner.CheckCreate(dir, c.Config) }
+
 // Resume continues the run of a folder from its last checkpoint and ends with the result that it would have had uninterrupted. A
 // finished run is returned as it is.
 //

@@ -96,26 +96,49 @@ func Create(dir string, c *Config) error {
 	if err != nil {
 		return err
 	}
+	created, err := f.planned(c, want)
+	if created || err != nil {
+		return err
+	}
+	r := &run{config: c, folder: f}
+	unlock, err := r.create()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := nn.WriteFile(f.path(filePlanned), bytes.NewReader(want)); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	return nil
+}
+
+// CheckCreate refuses what [Create] refuses, and makes nothing.
+func CheckCreate(dir string, c *Config) error {
+	f := Folder(dir)
+	if err := f.possible(); err != nil {
+		return err
+	}
+	want, err := c.Encode()
+	if err == nil {
+		_, err = f.planned(c, want)
+	}
+	return err
+}
+
+// planned reports whether the folder has been made, or its run started, with a configuration c whose text is want. One of another
+// configuration is refused.
+func (f Folder) planned(c *Config, want []byte) (bool, error) {
 	have, err := os.ReadFile(f.path(filePlanned))
 	if errors.Is(err, os.ErrNotExist) {
 		have, err = os.ReadFile(f.path(fileConfig))
 	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		r := &run{config: c, folder: f}
-		unlock, err := r.create()
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		if err := nn.WriteFile(f.path(filePlanned), bytes.NewReader(want)); err != nil {
-			return fmt.Errorf("run folder: %w", err)
-		}
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("run folder: %w", err)
+		return false, fmt.Errorf("run folder: %w", err)
 	case bytes.Equal(have, want):
-		return nil
+		return true, nil
 	}
 	// A run that was started by itself has settled what the file leaves to the machine.
 	device, err := tensor.ParseDevice(c.Device)
@@ -126,9 +149,9 @@ func Create(dir string, c *Config) error {
 		want, err = c.Encode()
 	}
 	if err == nil && !bytes.Equal(have, want) {
-		err = fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", dir)
+		err = fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", string(f))
 	}
-	return err
+	return err == nil, err
 }
 
 // Resume continues a run from its last checkpoint, or from its beginning where it has none, and ends with the result that it

@@ -167,7 +167,7 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 	}
 	for _, part := range f.parts() {
 		if !slices.ContainsFunc(ps.All(), func(p *nn.Param) bool { return inPart(p.Name, part) }) {
-			wrong("the network has no part %s; it has %s", part, strings.Join(partsOf(ps), ", "))
+			return fmt.Errorf("weights: %s=: the network has no part %s; it has %s", part, part, strings.Join(partsOf(ps), ", "))
 		}
 	}
 	used := map[string]string{} // by whom
