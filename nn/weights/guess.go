@@ -14,8 +14,8 @@ import (
 
 // Guess pairs a network's parameters and buffers with the tensors of a file.
 //
-// What the map given says is kept; it may be nil, and may name only some of the parameters. Same names go together. The rest
-// is paired layer by layer. Tensors that share the name before the last dot are one layer, and the kind of a layer follows
+// What the map given says is kept; it may be nil, and may name only some of the parameters. Same names go together, unless
+// names that differ only in their numbers are not the same on both sides: then the file counts otherwise. The rest is paired layer by layer. Tensors that share the name before the last dot are one layer, and the kind of a layer follows
 // from what it holds: running statistics, or a weight of one dimension, make a norm, a weight of two dimensions makes it
 // linear, one of three or four a convolution. Layers of one kind with the same shapes are paired in the order of the numbers
 // in their names, provided that their names differ only in these numbers. What is left is paired where there is one tensor of
@@ -140,12 +140,48 @@ func (g *guess) byName() {
 			}
 		}
 	}
+	counted := g.countedAlike()
 	for _, o := range g.ours {
-		if t := find(o.name); o.partner == nil && t != nil && t.partner == nil {
+		if t := find(o.name); o.partner == nil && t != nil && t.partner == nil && counted[formOf(layerOf(o.name))] {
 			g.pair(o, t)
 			g.out.Names[o.name] = o.name // t may have the name as one of several
 		}
 	}
+}
+
+// formOf is the name of a layer with # for its numbers.
+func formOf(layer string) string { return numeral.ReplaceAllString(layer, "#") }
+
+// countedAlike tells for each form of our layers' names whether the file has the same names of this form, and no others. Where
+// it has not, it counts otherwise, as from 0: block2 is another layer then, though it is a name of ours.
+func (g *guess) countedAlike() map[string]bool {
+	names := [2]map[string]map[string]bool{{}, {}} // of layers, by their form
+	add := func(side int, name string) {
+		layer := layerOf(name)
+		form := formOf(layer)
+		if names[side][form] == nil {
+			names[side][form] = map[string]bool{}
+		}
+		names[side][form][layer] = true
+	}
+	for _, o := range g.ours {
+		if o.partner == nil {
+			add(0, o.name)
+		}
+	}
+	for _, t := range g.theirs {
+		if t.partner != nil {
+			continue
+		}
+		for _, name := range g.file.find(t.name).names() {
+			add(1, name)
+		}
+	}
+	out := map[string]bool{}
+	for form, ours := range names[0] {
+		out[form] = maps.Equal(ours, names[1][form])
+	}
+	return out
 }
 
 // followLayers pairs the rest of a layer of which a part is paired.
@@ -189,7 +225,7 @@ func layers(ms []*member) map[string][]*layer {
 		}
 		name := layerOf(m.name)
 		if byName[name] == nil {
-			byName[name] = &layer{name: name, numbers: numeral.FindAllString(name, -1), form: numeral.ReplaceAllString(name, "#")}
+			byName[name] = &layer{name: name, numbers: numeral.FindAllString(name, -1), form: formOf(name)}
 		}
 		byName[name].members = append(byName[name].members, m)
 	}

@@ -244,6 +244,22 @@ func TestGuessOfResNet12(t *testing.T) {
 	}
 }
 
+// Names that are ours are no names of ours where the file counts otherwise.
+func TestNamesThatAreCountedOtherwise(t *testing.T) {
+	testkit.Enter(t)
+	_, ps := conv4(t)
+	for _, count := range []func(b int) int{func(b int) int { return b }, func(b int) int { return 2 * b }, func(b int) int { return b + 2 }, func(b int) int { return 3*b + 1 }} {
+		slots := inLayout(ps, func(l string) string {
+			b, p := conv4Layer(l)
+			return fmt.Sprintf("encoder.block%d.%s", count(b), p)
+		})
+		right, m, err := imports(t, ps, slots, stateDict(slots))
+		require.NoError(t, err)
+		assert.True(t, right, "%v", m.Names)
+		assert.NotEmpty(t, m.Guessed())
+	}
+}
+
 // A map completes what is guessed: a tensor of each layer is enough.
 func TestMapThatCompletesAGuess(t *testing.T) {
 	testkit.Enter(t)
