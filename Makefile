@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race fuzz tables paper bench fmt lint clean
+.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race fuzz tables paper bench gpu-bundle fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -68,6 +68,9 @@ paper: setup-paper ## build paper/engram.pdf from the committed tables and drawi
 bench: setup-python build ## compare speed with PyTorch, and generate results/speed.md
 	@$(env) go build -buildvcs=auto -o bin/bench ./bench; bin/bench -json results/speed.json
 	@bin/engram table >/dev/null; echo results/speed.md
+
+gpu-bundle: setup ## pack the check of a CUDA device for a machine without a network: bench/gpu
+	@$(env) bench/gpu/bundle.sh
 
 setup-lint: ## the same and clang-format, for fmt and lint
 	@libtorch/install.sh --lint

@@ -25,7 +25,7 @@ func (m *meter) alone(name string, into any) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, "-alone", name, "-threads", strconv.Itoa(m.threads), fmt.Sprintf("-keep-memory=%t", m.keep))
+	cmd := exec.Command(self, "-alone", name, "-threads", strconv.Itoa(m.threads), fmt.Sprintf("-keep-memory=%t", m.keep), "-device", m.device)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -35,7 +35,7 @@ func (m *meter) alone(name string, into any) error {
 }
 
 // alone runs in that process. It measures the ceilings, or the peak memory of two rounds of a workload.
-func alone(w io.Writer, name string) (err error) {
+func alone(w io.Writer, name string, on tensor.Device) (err error) {
 	defer tensor.Catch(&err)
 	scope := tensor.Enter()
 	defer scope.Leave()
@@ -46,7 +46,7 @@ func alone(w io.Writer, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	steps := chosen[0].setup()
+	steps := chosen[0].setup(on)
 	for range 2 {
 		steps(chosen[0].steps)
 	}
@@ -73,9 +73,9 @@ func ceilings() (c results.Ceilings) {
 	const side, tries, copied = 2048, 6, 256 << 20
 	const images, channels, pixels = 64, 64, 56 // of a side
 	arithmetic := func(of tensor.DType) float64 {
-		a, b := uniform(1, side, side).To(of), uniform(2, side, side).To(of)
+		a, b := uniform(tensor.CPU, 1, side, side).To(of), uniform(tensor.CPU, 2, side, side).To(of)
 		product := 2 * side * side * side / fastest(tries, func() { a.MatMul(b) })
-		x, w := uniform(1, images, channels, pixels, pixels).To(of).ChannelsLast(), uniform(2, channels, channels, 3, 3).To(of)
+		x, w := uniform(tensor.CPU, 1, images, channels, pixels, pixels).To(of).ChannelsLast(), uniform(tensor.CPU, 2, channels, channels, 3, 3).To(of)
 		convolution := 2 * 9 * images * channels * channels * pixels * pixels / fastest(tries, func() { tensor.Conv2d(x, w, nil, 1, 1, 1) })
 		return max(product, convolution) / 1e9
 	}

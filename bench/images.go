@@ -27,14 +27,14 @@ func must[T any](v T, err error) T {
 }
 
 // task is the same episode as in torch/common.py.
-func task(way, shot, query int64) *fewshot.Task {
+func task(on tensor.Device, way, shot, query int64) *fewshot.Task {
 	each := shot + query
-	kind := uniform(1, way, 1, size*size).Expand(way, each, size*size).Reshape(way*each, 1, size, size)
-	images := kind.MulScalar(.5).Add(uniform(2, way*each, 1, size, size).MulScalar(.5)).Reshape(1, way, each, 1, size, size)
+	kind := uniform(on, 1, way, 1, size*size).Expand(way, each, size*size).Reshape(way*each, 1, size, size)
+	images := kind.MulScalar(.5).Add(uniform(on, 2, way*each, 1, size, size).MulScalar(.5)).Reshape(1, way, each, 1, size, size)
 	return &fewshot.Task{
 		Way:     way,
-		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, 1, size, size), SupportLabels: tensor.New(labels(way, shot), 1, way*shot),
-		Query: images.Narrow(2, shot, query).Reshape(1, way*query, 1, size, size), QueryLabels: tensor.New(labels(way, query), 1, way*query),
+		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, 1, size, size), SupportLabels: tensor.Upload(labels(way, shot), on, 1, way*shot),
+		Query: images.Narrow(2, shot, query).Reshape(1, way*query, 1, size, size), QueryLabels: tensor.Upload(labels(way, query), on, 1, way*query),
 	}
 }
 
@@ -75,10 +75,10 @@ func repeated(step func() float64) func(n int) []float64 {
 
 // prototypes is a training step of a Prototypical network (Snell et al. 2017) as in the runner: Conv-4 under batch statistics,
 // squared Euclidean distances to the class means, Adam. With auto set it computes in bfloat16 where that is faster.
-func prototypes(way, shot, query int64, auto bool) func() func(int) []float64 {
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
-		net, task := protonet.New(newConv4(b, encoder.Conv4Config{BFloat16: auto && bfloat16Pays()}), nil), task(way, shot, query)
+func prototypes(way, shot, query int64, auto bool) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
+		net, task := protonet.New(newConv4(b, encoder.Conv4Config{BFloat16: auto && bfloat16Pays()}), nil), task(on, way, shot, query)
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.Loss(p, task)
 			return loss
@@ -87,10 +87,10 @@ func prototypes(way, shot, query int64, auto bool) func() func(int) []float64 {
 }
 
 // evaluation evaluates one test episode as the runner does, under running statistics.
-func evaluation(way, shot, query int64) func() func(int) []float64 {
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
-		net, task := protonet.New(newConv4(b, encoder.Conv4Config{}), nil), task(way, shot, query)
+func evaluation(way, shot, query int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
+		net, task := protonet.New(newConv4(b, encoder.Conv4Config{}), nil), task(on, way, shot, query)
 		return repeated(func() (loss float64) {
 			s := tensor.Enter()
 			defer s.Leave()
@@ -105,10 +105,10 @@ func evaluation(way, shot, query int64) func() func(int) []float64 {
 }
 
 // matching is a training step of a Matching network with full-context embeddings (Vinyals et al. 2016, appendix A).
-func matching(way, shot, query int64) func() func(int) []float64 {
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
-		net, task := matchingnet.New(newConv4(b, encoder.Conv4Config{}), nil), task(way, shot, query)
+func matching(way, shot, query int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
+		net, task := matchingnet.New(newConv4(b, encoder.Conv4Config{}), nil), task(on, way, shot, query)
 		made := len(b.Params().Trained())
 		net.Context = matchingnet.NewContext(b.In("context"), width, matchingnet.DefaultReads)
 		fill(b.Params().Trained()[made:], 1./8, 50)
@@ -120,10 +120,10 @@ func matching(way, shot, query int64) func() func(int) []float64 {
 }
 
 // relation is a training step of a Relation network (Sung et al. 2018), its gradient clipped as in its experiment.
-func relation(way, shot, query int64) func() func(int) []float64 {
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
-		e, task := newConv4(b, encoder.Conv4Config{Pools: 2, Unpadded: 2}), task(way, shot, query)
+func relation(way, shot, query int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
+		e, task := newConv4(b, encoder.Conv4Config{Pools: 2, Unpadded: 2}), task(on, way, shot, query)
 		made := len(b.Params().Trained())
 		net := relationnet.New(e, relationnet.NewMemory(b, e), relationnet.MSE)
 		params := b.Params().Trained()[made:]
@@ -138,9 +138,9 @@ func relation(way, shot, query int64) func() func(int) []float64 {
 
 // koch is a training step of Koch's Siamese network (Koch et al. 2015) on count pairs, with batch norm as in its
 // experiments.
-func koch(count int64) func() func(int) []float64 {
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
+func koch(count int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
 		e := must(encoder.NewKoch(b, encoder.KochConfig{Normalize: true}))
 		params := b.Params().Trained()
 		fillBlocks(params[:16], 10)
@@ -150,8 +150,8 @@ func koch(count int64) func() func(int) []float64 {
 		for i := range same {
 			same[i] = float32((i + 1) % 2)
 		}
-		images := uniform(1, 2*count, 1, 105, 105)
-		pairs := &fewshot.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.New(same, count)}
+		images := uniform(on, 1, 2*count, 1, 105, 105)
+		pairs := &fewshot.Pairs{Left: images.Narrow(0, 0, count), Right: images.Narrow(0, count, count), Same: tensor.Upload(same, on, count)}
 		return learning(b.Params(), 3e-4, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.PairLoss(p, pairs)
 			return loss
@@ -161,9 +161,9 @@ func koch(count int64) func() func(int) []float64 {
 
 // sampling draws episodes and copies them into tensors. All images have the same sum, so that the result does not depend on
 // which are drawn.
-func sampling(way, shot, query int) func() func(int) []float64 {
+func sampling(way, shot, query int) func(on tensor.Device) func(int) []float64 {
 	const classes, each, pixels = 1000, 20, size * size
-	return func() func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
 		first := make([]byte, pixels)
 		for i, v := range numbers(1, pixels) {
 			first[i] = byte(256 * v)
@@ -184,7 +184,7 @@ func sampling(way, shot, query int) func() func(int) []float64 {
 				s := tensor.Enter()
 				sampler.Fill(batch, next, 1)
 				next++
-				t := fewshot.NewTask(batch, tensor.CPU)
+				t := fewshot.NewTask(batch, on)
 				if i == n-1 {
 					sum := func(x *tensor.Tensor) float64 { return x.To(tensor.Float64).Sum().Float() }
 					out = []float64{float64(t.Support.Dim(1)), float64(t.Query.Dim(1)), sum(t.Support) + sum(t.Query), sum(t.SupportLabels), sum(t.QueryLabels)}

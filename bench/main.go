@@ -30,6 +30,7 @@ type options struct {
 	out             string
 	keep, check     bool
 	alone           string
+	device          string
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.BoolVar(&o.keep, "keep-memory", true, "tell glibc to keep freed memory, as training does")
 	flag.BoolVar(&o.check, "check", false, "only check that the results of both sides agree, in every form; measure nothing")
 	flag.StringVar(&o.alone, "alone", "", "measure the memory of a workload, or the ceilings of the machine, in this process and print it as JSON; used by bench itself")
+	flag.StringVar(&o.device, "device", "cpu", "where both sides compute: cpu, cuda or cuda:N; on CUDA the rows in bfloat16 are left out")
 	flag.Parse()
 	if o.keep {
 		tensor.KeepMemory()
@@ -56,19 +58,26 @@ func run(o options) error {
 	if o.rounds < 1 || o.threads < 1 {
 		return errors.New("-rounds and -threads must be at least 1")
 	}
+	on, err := tensor.ParseDevice(o.device)
+	if err != nil {
+		return fmt.Errorf("-device: %w", err)
+	}
 	tensor.SetThreads(o.threads)
 	if o.alone != "" {
-		return alone(os.Stdout, o.alone)
+		return alone(os.Stdout, o.alone, on)
 	}
 	chosen, err := choose(o.only)
 	if err != nil {
 		return err
 	}
+	if on != tensor.CPU { // Engram's bfloat16 convolutions are for the CPU
+		chosen = slices.DeleteFunc(slices.Clone(chosen), func(w workload) bool { return w.bf16 })
+	}
 	python, err := findPython()
 	if err != nil {
 		return err
 	}
-	m := meter{options: o, python: python}
+	m := meter{options: o, on: on, python: python}
 	if o.check {
 		_, err := each(chosen, func(w workload) (struct{}, error) {
 			err := m.check(w)
@@ -81,6 +90,7 @@ func run(o options) error {
 	}
 	s := results.Speed{
 		Build: results.ThisBuild(tensor.Version()), CPU: cmp.Or(tensor.Processor(), runtime.GOARCH), Cores: runtime.NumCPU(), Threads: o.threads, Load: load(), Rounds: o.rounds,
+		Device: device(on),
 	}
 	if err := m.alone(ceilingsName, &s.Ceilings); err != nil {
 		return err
@@ -137,6 +147,7 @@ func choose(only string) ([]workload, error) {
 // meter measures workloads.
 type meter struct {
 	options
+	on      tensor.Device
 	python  string
 	version string // of PyTorch, known once a script has started
 }
@@ -145,7 +156,7 @@ type meter struct {
 func (m *meter) engram(w workload) (steps func(int) []float64, leave func()) {
 	scope := tensor.Enter()
 	tensor.SetThreads(m.threads) // a workload may have changed it
-	return w.setup(), scope.Leave
+	return w.setup(m.on), scope.Leave
 }
 
 // check compares the results of every PyTorch form with Engram's.
@@ -295,6 +306,9 @@ func agree(mine, theirs []float64, w workload) error {
 
 func show(w io.Writer, s results.Speed) {
 	fmt.Fprintf(w, "%s, %d cores, %d threads; load before: %.1f\n", s.CPU, s.Cores, s.Threads, s.Load)
+	if s.Device != "" {
+		fmt.Fprintf(w, "on %s\n", s.Device)
+	}
 	fmt.Fprintf(w, "Engram on LibTorch %s (%s); PyTorch %s\n", s.LibTorch, s.Go, s.PyTorch)
 	fmt.Fprintf(w, "ceiling: %.0f GFLOP/s in fp32, %.0f in bf16; copy: %.0f GB/s\n\n", s.Ceilings.FP32, s.Ceilings.BF16, s.Ceilings.Copy)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -330,6 +344,14 @@ func median(v []float64) float64 {
 	s := slices.Sorted(slices.Values(v))
 	n := len(s)
 	return (s[(n-1)/2] + s[n/2]) / 2
+}
+
+// device names a CUDA device; it is empty for the CPU.
+func device(on tensor.Device) string {
+	if on == tensor.CPU {
+		return ""
+	}
+	return on.String()
 }
 
 func load() float64 {

@@ -58,7 +58,7 @@ type answer struct {
 
 func (m *meter) start(w workload, s setting) (*peer, error) {
 	cmd := exec.Command(m.python, append([]string{filepath.Join(m.scripts, w.torch), strconv.Itoa(m.threads), s.form}, w.args...)...)
-	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1"), s.env()...)
+	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "ENGRAM_BENCH_DEVICE="+m.on.String()), s.env()...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -22,18 +22,19 @@ func dncMemory(b *nn.Builder, control int64) memory.Recurrent {
 
 // copying is a training step on copy (Graves et al. 2014, section 4.1): an LSTM controller of 100 units, a memory of
 // 128 slots of width 20, one head of each kind, Adam.
-func copying(batch int64, mem func(b *nn.Builder, control int64) memory.Recurrent) func() func(int) []float64 {
+func copying(batch int64, mem func(b *nn.Builder, control int64) memory.Recurrent) func(on tensor.Device) func(int) []float64 {
 	const bits, length = 8, 20
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
 		net := ntm.New(b, ntm.Config{Outputs: bits, Config: controller.Config{Inputs: bits + 1, Size: 100, Memory: mem}})
 		fill(b.Params().Trained(), .1, 10)
-		vectors := uniform(1, length, batch, bits)
+		zeros := func(shape ...int64) *tensor.Tensor { return tensor.Full(0, tensor.Float32, on, shape...) }
+		vectors := uniform(on, 1, length, batch, bits)
 		target := vectors.Gt(vectors.ZerosLike().AddScalar(.5)).To(tensor.Float32)
 		x := tensor.Cat(0,
-			tensor.Cat(2, target, tensor.Zeros(length, batch, 1)),
-			tensor.Cat(2, tensor.Zeros(1, batch, bits), tensor.Ones(1, batch, 1)),
-			tensor.Zeros(length, batch, bits+1))
+			tensor.Cat(2, target, zeros(length, batch, 1)),
+			tensor.Cat(2, zeros(1, batch, bits), tensor.Full(1, tensor.Float32, on, 1, batch, 1)),
+			zeros(length, batch, bits+1))
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
 			logits := net.Forward(p, x, nil).Narrow(0, length+1, length)
 			return tensor.BCEWithLogits(logits, target).MulScalar(1 / float64(batch))
@@ -43,10 +44,10 @@ func copying(batch int64, mem func(b *nn.Builder, control int64) memory.Recurren
 
 // remembering is a training step of MANN (Santoro et al. 2016) with the memory of its experiment, on batch episodes
 // of five one-hot classes with ten images each.
-func remembering(batch int64) func() func(int) []float64 {
+func remembering(batch int64) func(on tensor.Device) func(int) []float64 {
 	const classes, time, side = 5, 50, 20
-	return func() func(int) []float64 {
-		b := nn.NewBuilder(0, tensor.CPU)
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
 		net := mann.New(b, mann.Config{Inputs: side * side, Controller: controller.Config{
 			Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 				return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Add: true, Strength: true, OwnSlots: true})
@@ -54,7 +55,7 @@ func remembering(batch int64) func() func(int) []float64 {
 		}})
 		fill(b.Params().Trained(), .1, 10)
 		task := &fewshot.Sequence{
-			Images: uniform(1, time, batch, 1, side, side), Labels: tensor.New(words(2, classes, time*batch), time, batch, 1),
+			Images: uniform(on, 1, time, batch, 1, side, side), Labels: tensor.Upload(words(2, classes, time*batch), on, time, batch, 1),
 		}
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.Loss(p, task)
@@ -65,9 +66,9 @@ func remembering(batch int64) func() func(int) []float64 {
 
 // answering is a training step of a Memory Network (Sukhbaatar et al. 2015) as in the runner, from word indices: the sum of
 // the losses, each parameter's gradient clipped separately, plain gradient descent.
-func answering() func(int) []float64 {
+func answering(on tensor.Device) func(int) []float64 {
 	const questions, facts, long, asked, vocabulary = 32, 50, 6, 3, 160
-	b := nn.NewBuilder(0, tensor.CPU)
+	b := nn.NewBuilder(0, on)
 	net, params := memnet.New(b, memnet.Config{Words: vocabulary, Encoding: encoder.PositionEncoding}), b.Params()
 	fill(params.Trained(), .17, 10)
 	told, ask, answers := words(1, vocabulary, questions*facts*long), words(2, vocabulary, questions*asked), words(3, vocabulary, questions)
@@ -91,7 +92,7 @@ func answering() func(int) []float64 {
 		s := tensor.Enter()
 		defer s.Leave()
 		scores, _ := net.Forward(&nn.Pass{Training: true}, stories)
-		loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(answers, questions)).MulScalar(questions)
+		loss := tensor.NLL(scores.LogSoftmax(-1), tensor.Upload(answers, on, questions)).MulScalar(questions)
 		opt.Step(nn.ClipEachByNorm(tensor.Grad(loss, params.Tensors()...), 40), .02)
 		return loss.Float()
 	})

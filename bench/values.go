@@ -25,9 +25,9 @@ func number(salt uint32, v []float32) {
 	}
 }
 
-// uniform returns these values as a tensor.
-func uniform(salt uint32, shape ...int64) *tensor.Tensor {
-	return tensor.Made(func(v []float32) { number(salt, v) }, shape...)
+// uniform returns these values as a tensor on a device.
+func uniform(on tensor.Device, salt uint32, shape ...int64) *tensor.Tensor {
+	return tensor.Made(func(v []float32) { number(salt, v) }, shape...).On(on)
 }
 
 // words returns word indices of a vocabulary.

@@ -28,7 +28,7 @@ type workload struct {
 	// weights, so that only the first result is a real check.
 	drift float64
 	// setup runs in a scope that stays open. The function that it returns takes n steps and returns their results.
-	setup func() func(n int) []float64
+	setup func(on tensor.Device) func(n int) []float64
 }
 
 // tolerance returns the relative tolerance of the first result: rounding in float32, or in bfloat16, whose precision is 2⁻⁸.
@@ -99,8 +99,8 @@ var workloads = []workload{
 		args: []string{"20", "5", "15", "evaluate"}, steps: 5, forms: twoForms, operations: evaluated(conv4(400)), setup: evaluation(20, 5, 15)},
 }
 
-func add8() func(int) []float64 {
-	x, y := uniform(1, 8), uniform(2, 8)
+func add8(on tensor.Device) func(int) []float64 {
+	x, y := uniform(on, 1, 8), uniform(on, 2, 8)
 	return func(n int) []float64 {
 		const each = 100 // operations per scope, as in a small training step
 		for ; n > 0; n -= each {
@@ -116,8 +116,8 @@ func add8() func(int) []float64 {
 	}
 }
 
-func chain10() func(int) []float64 {
-	x, a, b := uniform(1, 16, 32).RequireGrad(), uniform(2, 16, 32), uniform(3, 16, 32)
+func chain10(on tensor.Device) func(int) []float64 {
+	x, a, b := uniform(on, 1, 16, 32).RequireGrad(), uniform(on, 2, 16, 32), uniform(on, 3, 16, 32)
 	var out []float64
 	step := func(last bool) {
 		s := tensor.Enter()

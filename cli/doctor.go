@@ -337,7 +337,7 @@ func (r *report) print(w io.Writer) error {
 	row("", strings.Join(r.CPU.Features, ", "), lacks)
 	row("Memory", gib(r.Memory.Total, ""), gib(r.Memory.Available, "available"), gib(r.Memory.Limit, "at most for this container"))
 	if r.CUDA.Devices > 0 {
-		row("CUDA", count(r.CUDA.Devices, "device"))
+		row("CUDA", count(r.CUDA.Devices, "device")+"; device: cuda uses it")
 	} else {
 		row("CUDA", "none: "+r.CUDA.Why)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Forward equals repeated Step, fused and step by step, in outputs, states and gradients.
-func TestForwardIsAStepEach(t *testing.T) {
+func TestForwardIsRepeatedStep(t *testing.T) {
 	memories := map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 		"none": nil,
 		"ntm": func(b *nn.Builder, control int64) memory.Recurrent {
@@ -63,7 +63,7 @@ func TestForwardIsAStepEach(t *testing.T) {
 					out, s = c.Step(p, x.Select(0, i), s)
 					want, states = append(want, out), append(states, s)
 				}
-				if form.carried > 0 && (name != "none" || !feedforward) { // which carries no gradient from step to step
+				if form.carried > 0 && (name != "none" || !feedforward) { // the only network with no gradient between steps
 					free := *p
 					free.Carried = 0
 					unclipped := tensor.Grad(c.Forward(&free, x, nil).Mul(weight).Sum(), values...)
@@ -127,7 +127,7 @@ func near(t *testing.T, want, got *tensor.Tensor) {
 }
 
 // At the papers' sizes, in float32 and float64, the fused operation equals the composition of the addressing functions.
-func TestUnrolledIsItsTwinAtThePapersSizes(t *testing.T) {
+func TestUnrolledMatchesReferenceAtThePapersSizes(t *testing.T) {
 	for name, config := range map[string]controller.Config{
 		"NTM, LSTM of two layers": {Layers: 2, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewNTM(b, memory.NTMConfig{Control: control, Reads: 2, Memory: memory.RandomMemory})

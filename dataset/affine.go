@@ -6,35 +6,35 @@ import (
 	"math/rand/v2"
 )
 
-// Distortion says how far random affine maps may bend an image: Koch et al. 2015, section 3.2. The zero value leaves
-// images alone.
+// Distortion limits the random affine maps that distort an image: Koch et al. 2015, section 3.2. The zero value does
+// not distort.
 type Distortion struct {
-	Rotate float64 // degrees, either way
-	Shear  float64 // of either axis, either way
+	Rotate float64 // degrees, in either direction
+	Shear  float64 // of either axis, in either direction
 	Scale  float64 // of either axis: the factor lies in [1-Scale, 1+Scale]
-	Shift  float64 // pixels along either axis, either way
-	Chance float64 // of each of the seven: one rotation, and of either axis a shear, a scale and a shift
+	Shift  float64 // pixels along either axis, in either direction
+	Chance float64 // probability of each of the seven: one rotation, and a shear, a scale and a shift of either axis
 }
 
-// Check refuses what would turn an image inside out.
+// Check returns an error for a distortion that could invert or collapse an image.
 func (d Distortion) Check() error {
 	for name, v := range map[string]float64{"rotate": d.Rotate, "shear": d.Shear, "scale": d.Scale, "shift": d.Shift, "chance": d.Chance} {
 		if !(v >= 0) || math.IsInf(v, 0) {
-			return fmt.Errorf("dataset: distortion: %s is %g, and must be a number from 0 on", name, v)
+			return fmt.Errorf("dataset: distortion: %s is %g, want a finite number of at least 0", name, v)
 		}
 	}
 	switch {
 	case d.Shear >= 1:
-		return fmt.Errorf("dataset: distortion: a shear of %g can fold the image onto a line: stay below 1", d.Shear)
+		return fmt.Errorf("dataset: distortion: a shear of %g can collapse the image to a line: choose less than 1", d.Shear)
 	case d.Scale >= 1:
-		return fmt.Errorf("dataset: distortion: a scale of 1±%g can make the image a point: stay below 1", d.Scale)
+		return fmt.Errorf("dataset: distortion: a scale of 1±%g can collapse the image to a point: choose less than 1", d.Scale)
 	case d.Chance > 1:
-		return fmt.Errorf("dataset: distortion: a chance of %g is more than certainty: stay at 1 or below", d.Chance)
+		return fmt.Errorf("dataset: distortion: a chance of %g: it must be at most 1", d.Chance)
 	}
 	return nil
 }
 
-// Draw draws a map. It takes the same numbers from r whatever it draws.
+// Draw draws a map. The number of draws from r is always the same.
 func (d Distortion) Draw(r *rand.Rand) Affine {
 	component := func(bound float64) float64 {
 		drawn, value := r.Float64() < d.Chance, (2*r.Float64()-1)*bound
@@ -47,33 +47,33 @@ func (d Distortion) Draw(r *rand.Rand) Affine {
 	shearX, shearY := component(d.Shear), component(d.Shear)
 	scaleX, scaleY := 1+component(d.Scale), 1+component(d.Scale)
 	shiftX, shiftY := component(d.Shift), component(d.Shift)
-	// Rotation · shear · scale, and then the shift.
+	// Rotation · shear · scale, then the shift.
 	return Affine{
 		(cos - sin*shearY) * scaleX, (cos*shearX - sin) * scaleY, shiftX,
 		(sin + cos*shearY) * scaleX, (sin*shearX + cos) * scaleY, shiftY,
 	}
 }
 
-// Affine is the map (x, y) → (a[0]·x + a[1]·y + a[2], a[3]·x + a[4]·y + a[5]) of points, in pixels from the middle of an
-// image to the right and down.
+// Affine is the map (x, y) → (a[0]·x + a[1]·y + a[2], a[3]·x + a[4]·y + a[5]) of points, in pixels from the centre of
+// an image to the right and down.
 type Affine [6]float64
 
-// Inverse returns the map back. A map onto a line or a point has none, and the result's numbers are not finite.
+// Inverse returns the inverse map. For a singular map, the result's numbers are not finite.
 func (a Affine) Inverse() Affine {
 	det := a[0]*a[4] - a[1]*a[3]
 	xx, xy, yx, yy := a[4]/det, -a[1]/det, -a[3]/det, a[0]/det
 	return Affine{xx, xy, -(xx*a[2] + xy*a[5]), yx, yy, -(yx*a[2] + yy*a[5])}
 }
 
-// Apply moves an image [channels, height, width] by the map into dst, which must not overlap it: what was at (x, y) is then
-// at the map's (x, y). Values between pixels are interpolated bilinearly; beyond the image there is paper, 0.
+// Apply transforms an image [channels, height, width] by the map into dst, which must not overlap it: the value at
+// (x, y) moves to the map's (x, y). Values between pixels are interpolated bilinearly; outside the image is paper, 0.
 func (a Affine) Apply(dst, src []float32, channels, height, width int) {
 	size := height * width
 	dst, src = dst[:channels*size], src[:channels*size]
 	back := a.Inverse()
 	middleX, middleY := float64(width-1)/2, float64(height-1)/2
 	for y := range height {
-		// Where the row's first pixel comes from; the others lie along a straight line.
+		// Source of the row's first pixel; the others lie along a straight line.
 		offsetY := float64(y) - middleY
 		startX := middleX + back[2] + back[1]*offsetY - back[0]*middleX
 		startY := middleY + back[5] + back[4]*offsetY - back[3]*middleX

@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kochDistortion is the one of Koch et al. 2015, section 3.2, for images of 105×105 pixels.
+// kochDistortion is that of Koch et al. 2015, section 3.2, for images of 105×105 pixels.
 var kochDistortion = Distortion{Rotate: 10, Shear: .3, Scale: .2, Shift: 2, Chance: .5}
 
-// moved is Apply, pixel by pixel: the four pixels round the place that a pixel comes from, each by its nearness.
+// moved is Apply pixel by pixel, by bilinear interpolation.
 func moved(a Affine, src []float32, channels, height, width int) []float32 {
 	dst := make([]float32, len(src))
 	b := a.Inverse()
@@ -53,10 +53,10 @@ func TestApplyIsThePlainLoop(t *testing.T) {
 	}
 }
 
-func TestMapsThatAreKnown(t *testing.T) {
+func TestKnownMaps(t *testing.T) {
 	const side = 5
 	src := make([]float32, side*side)
-	src[1*side+3] = 1 // one to the right of the middle, one up
+	src[1*side+3] = 1 // one to the right of the centre, one up
 	for name, c := range map[string]struct {
 		a    Affine
 		x, y int
@@ -66,7 +66,7 @@ func TestMapsThatAreKnown(t *testing.T) {
 		"a quarter turn clockwise": {Affine{0, -1, 0, 1, 0, 0}, 3, 3},
 		"mirrored":                 {Affine{-1, 0, 0, 0, 1, 0}, 1, 1},
 		"a shear":                  {Affine{1, 1, 0, 0, 1, 0}, 2, 1},
-		"twice as far":             {Affine{2, 0, 0, 0, 2, 0}, 4, 0},
+		"scaled by two":            {Affine{2, 0, 0, 0, 2, 0}, 4, 0},
 	} {
 		dst := make([]float32, side*side)
 		c.a.Apply(dst, src, 1, side, side)
@@ -74,7 +74,7 @@ func TestMapsThatAreKnown(t *testing.T) {
 	}
 }
 
-// The order of the papers' parts and what each of them alone comes to.
+// The order of composition, and the values of each part alone.
 func TestDraw(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 0))
 	assert.Equal(t, Affine{1, 0, 0, 0, 1, 0}, Distortion{Chance: 1}.Draw(r))
@@ -98,7 +98,7 @@ func TestDraw(t *testing.T) {
 		shifted += one(a[2] != 0)
 	}
 	for _, times := range []int{turned, sheared, scaled, shifted} {
-		assert.InDelta(t, n/2, times, 160, "half of the time; five standard deviations")
+		assert.InDelta(t, n/2, times, 160, "half of the draws, within five standard deviations")
 	}
 }
 
@@ -119,13 +119,13 @@ func TestInverse(t *testing.T) {
 		assert.InDelta(t, x, b[0]*u+b[1]*v+b[2], 1e-12)
 		assert.InDelta(t, y, b[3]*u+b[4]*v+b[5], 1e-12)
 	}
-	// A map that has none leaves paper behind.
+	// A singular map leaves paper.
 	dst := []float32{1, 1, 1, 1}
 	Affine{}.Apply(dst, []float32{1, 1, 1, 1}, 1, 2, 2)
 	assert.Equal(t, make([]float32, 4), dst)
 }
 
-func TestDistortionsThatAreRefused(t *testing.T) {
+func TestDistortionErrors(t *testing.T) {
 	assert.NoError(t, kochDistortion.Check())
 	assert.NoError(t, Distortion{}.Check())
 	for want, d := range map[string]Distortion{

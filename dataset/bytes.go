@@ -1,9 +1,9 @@
 package dataset
 
-// Bytes returns what writes an image of a set into dst as Set.Image does, but at a byte a value: v for v/255. It is nil
-// where the set holds no bytes, as one that is not of this package, or is made of such a set.
+// Bytes returns a function that writes an image of a set into dst like Set.Image, but as bytes: v for the value
+// v/255. It returns nil if the set does not hold bytes, such as a set of another package or one derived from it.
 //
-// A set is known by its own type: one that embeds a set of this package may have an Image of its own.
+// The check is by type, because a type that embeds a set of this package may have its own Image.
 func Bytes(set Set) func(dst []byte, class, instance, quarter int) {
 	switch s := set.(type) {
 	case *Images:
@@ -25,19 +25,19 @@ func Bytes(set Set) func(dst []byte, class, instance, quarter int) {
 	return nil
 }
 
-// part is a set whose images are another's.
+// part is a set whose images are those of another set.
 type part interface {
 	Set
 	whole() Set
-	// in is where an image lies in the whole.
+	// in returns the position of an image in the whole set.
 	in(class, instance, quarter int) (int, int, int)
 }
 
-// expand writes the bytes of an image as values, turned counter-clockwise by quarter times 90 degrees.
+// expand writes the bytes of an image as values, rotated counter-clockwise by quarter times 90 degrees.
 func expand(dst []float32, src []byte, ink *[256]float32, channels, height, width, quarter int) {
 	dst = dst[:len(src)]
 	if quarter&3 == 0 {
-		for len(src) >= 8 && len(dst) >= 8 { // eight at a time, without bounds to check, in a third of the time
+		for len(src) >= 8 && len(dst) >= 8 { // eight at a time without bounds checks: three times as fast
 			from, to := (*[8]byte)(src), (*[8]float32)(dst)
 			to[0], to[1], to[2], to[3] = ink[from[0]], ink[from[1]], ink[from[2]], ink[from[3]]
 			to[4], to[5], to[6], to[7] = ink[from[4]], ink[from[5]], ink[from[6]], ink[from[7]]
@@ -57,8 +57,8 @@ func expand(dst []float32, src []byte, ink *[256]float32, channels, height, widt
 	})
 }
 
-// turn writes the bytes of an image as they are, turned counter-clockwise by quarter times 90 degrees.
-func turn(dst, src []byte, channels, height, width, quarter int) {
+// rotate writes the bytes of an image, rotated counter-clockwise by quarter times 90 degrees.
+func rotate(dst, src []byte, channels, height, width, quarter int) {
 	dst = dst[:len(src)]
 	if quarter&3 == 0 {
 		copy(dst, src)
@@ -73,10 +73,10 @@ func turn(dst, src []byte, channels, height, width, quarter int) {
 	})
 }
 
-// rows calls f for each row of an image that is turned counter-clockwise by quarter times 90 degrees: the row begins at at, and
-// its values are those at from, from+step, … of the image as it was.
+// rows calls f for each row of an image rotated counter-clockwise by quarter times 90 degrees: the row begins at at,
+// and its values are those at from, from+step, … of the original image.
 func rows(channels, height, width, quarter int, f func(at, from, step int)) {
-	first, down, right := 0, width, 1 // where the turned image's first value lies, and a step down and right from there
+	first, down, right := 0, width, 1 // source of the rotated image's first value, and of a step down and right
 	switch quarter & 3 {
 	case 1:
 		first, down, right = width-1, -1, width

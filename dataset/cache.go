@@ -11,26 +11,26 @@ import (
 	"path/filepath"
 )
 
-// CacheDir is the folder for what Engram can make or fetch again: $ENGRAM_CACHE, or engram in the user's cache folder.
+// CacheDir returns the folder for data that Engram can recreate: $ENGRAM_CACHE, or engram in the user's cache folder.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("ENGRAM_CACHE"); dir != "" {
 		return dir, nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("dataset: no cache folder: %w; set ENGRAM_CACHE to one", err)
+		return "", fmt.Errorf("dataset: no cache folder: %w; set ENGRAM_CACHE", err)
 	}
 	return filepath.Join(dir, "engram"), nil
 }
 
-// cacheMagic opens a cache file and names its version: change it when decoding or the layout does.
+// cacheMagic begins a cache file and contains its version: change it when decoding or the layout changes.
 const cacheMagic = "engram images 1\n"
 
-// cacheFile is decoded images on the disk: cacheMagic, the length of the header in 4 bytes little-endian, the header as
-// JSON, the pixels, and the SHA-256 of all before it.
+// cacheFile is decoded images on disk: cacheMagic, the length of the header in 4 bytes little-endian, the header as
+// JSON, the pixels, and the SHA-256 of everything before it.
 type cacheFile struct {
 	path string
-	key  string // the identity of what was decoded
+	key  string // identifies the sources
 }
 
 type cacheHeader struct {
@@ -69,7 +69,7 @@ func (c *cacheFile) read() (*Images, []bool, error) {
 	return images, h.Background, err
 }
 
-// write puts the file in place whole or not at all.
+// write writes the file atomically.
 func (c *cacheFile) write(s *Images, background []bool) (err error) {
 	counts := make([]int, s.Classes())
 	for i := range counts {

@@ -2,15 +2,15 @@ package dataset
 
 import "fmt"
 
-// The drawers that a split by drawers trains, validates and tests on, of the 20 of Omniglot: Koch et al. 2015, section 3.1.
+// The drawers for training, validation and test, of the 20 of Omniglot: Koch et al. 2015, section 3.1.
 const (
 	trainDrawers = 12
 	valDrawers   = 4
 	testDrawers  = 4
 )
 
-// ByDrawers keeps, of each part, the images of drawers that no other part has: the first 12 of a class for training, the
-// next 4 for validation and the last 4 for test.
+// ByDrawers keeps images of different drawers in each part: the first 12 of a class for training, the next 4 for
+// validation and the last 4 for test.
 func (p Parts) ByDrawers() (Parts, error) {
 	var out Parts
 	for _, part := range []struct {
@@ -29,21 +29,21 @@ func (p Parts) ByDrawers() (Parts, error) {
 	return out, nil
 }
 
-// Drawers is n images of each class of a set, from one on. The images of a class of Omniglot are sorted by drawer, so these
-// are those of some drawers. It refuses a class that has fewer.
+// Drawers returns a set with n images of each class, from index first on. The images of a class of Omniglot are
+// sorted by drawer, so these are the images of n drawers. It returns an error if a class has too few.
 func Drawers(set Set, first, n int) (Set, error) {
 	if first < 0 || n < 1 {
-		return nil, fmt.Errorf("dataset: %d drawers from drawer %d on: take at least one, from 0 on", n, first)
+		return nil, fmt.Errorf("dataset: %d drawers from drawer %d on: choose at least one drawer, from 0 on", n, first)
 	}
 	for c := range set.Classes() {
 		if have := set.Instances(c); first > have || n > have-first {
-			return nil, fmt.Errorf("dataset: %d drawers from drawer %d on, but class %s has %d images: take fewer", n, first, set.Class(c), have)
+			return nil, fmt.Errorf("dataset: %d drawers from drawer %d on, but class %s has %d images: choose fewer", n, first, set.Class(c), have)
 		}
 	}
 	return &drawers{set, first, n}, nil
 }
 
-// drawers is some of the images of every class of a set.
+// drawers is a set with some of the images of every class of another set.
 type drawers struct {
 	Set
 	first, n int
@@ -54,7 +54,7 @@ func (s *drawers) rotated() bool     { return Rotated(s.Set) }
 func (s *drawers) whole() Set        { return s.Set }
 func (s *drawers) in(class, instance, quarter int) (int, int, int) {
 	if instance < 0 || instance >= s.n {
-		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.n)) // as a slice does
+		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.n)) // like a slice index
 	}
 	return class, s.first + instance, quarter
 }

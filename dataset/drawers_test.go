@@ -19,7 +19,7 @@ func TestDrawers(t *testing.T) {
 	assert.Panics(t, func() { imageOf(some, 0, 3, 0) }, "a drawer of another part")
 	assert.Panics(t, func() { imageOf(some, 0, -1, 0) })
 
-	turned, err := Turn(some)
+	turned, err := WithRotations(some)
 	require.NoError(t, err)
 	assert.Equal(t, 12, turned.Classes())
 	again, err := Drawers(turned, 1, 1)
@@ -29,7 +29,7 @@ func TestDrawers(t *testing.T) {
 	for want, c := range map[string][2]int{
 		"4 drawers from drawer 3 on, but class a has 6": {3, 4},
 		"from drawer 7 on":         {7, 1},
-		"take at least one":        {0, 0},
+		"choose at least one":      {0, 0},
 		"2 drawers from drawer -1": {-1, 2},
 	} {
 		_, err := Drawers(set, c[0], c[1])

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// RemoteFile is a file of a data set and where its author keeps it.
+// RemoteFile is a file of a data set and its source.
 type RemoteFile struct {
-	Path string // below the data set's folder, with slashes
-	URL  string // below a Fetcher's base, or whole
-	Sum  string // checksum in hexadecimal: SHA-256, or MD5 where that is what is published
+	Path string // relative to the data set's folder, with slashes
+	URL  string // relative to a Fetcher's base, or absolute
+	Sum  string // checksum in hexadecimal: SHA-256, or MD5 if only that is published
 }
 
-// RemoteFiles lists the files of a data set; it refuses the name of one that cannot be fetched.
+// RemoteFiles lists the files of a data set. It returns an error for a data set that cannot be fetched.
 func RemoteFiles(name string) ([]RemoteFile, error) {
 	switch name {
 	case NameOmniglot:
@@ -37,19 +37,19 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 			{"splits/vinyals/test.txt", lists + "test.txt", "845264cc5c156180828ccf17915668b17ee21424d0170df6e7d81676aa5d1204"},
 		}, nil
 	case NameBabi:
-		// The authors' first address is gone; this is the archive's other home at their institute.
+		// The authors' original address no longer exists; this is their institute's copy.
 		return []RemoteFile{{babiArchive, "http://parl.ai/downloads/babi/babi.tar.gz", "f7f0bee187efca0d81c3daac1b162cda4eb7f9505dee5ad6846eabbed3dbf92e"}}, nil
 	case NameStrokes, NameStories:
-		return nil, fmt.Errorf("dataset: %s is built in: there is nothing to fetch", name)
+		return nil, fmt.Errorf("dataset: %s is built in: nothing to fetch", name)
 	}
 	return nil, unknown(name)
 }
 
-// Progress is told how far a file is: the bytes done, the bytes in all or -1 where the server does not say, and the
-// file's path below the data set's folder.
+// Progress receives the bytes received, the total bytes or -1 if the server does not report it, and the file's path
+// relative to the data set's folder.
 type Progress func(done, total int64, file string)
 
-// Fetch downloads a data set from its author's repository into dir. See Fetcher.
+// Fetch downloads a data set from its author's repository into dir. See [Fetcher].
 func Fetch(ctx context.Context, name, dir string, progress Progress) error {
 	files, err := RemoteFiles(name)
 	if err != nil {
@@ -60,18 +60,18 @@ func Fetch(ctx context.Context, name, dir string, progress Progress) error {
 
 // Fetcher downloads files. The zero value works.
 type Fetcher struct {
-	Base   string        // what URLs begin with; empty means https://raw.githubusercontent.com
-	Client *http.Client  // nil means one that waits 30 seconds for an answer
-	Stall  time.Duration // how long a download may stand still; 0 means a minute
+	Base   string        // prefix of relative URLs; default https://raw.githubusercontent.com
+	Client *http.Client  // default: a client with a response timeout of 30 seconds
+	Stall  time.Duration // timeout without progress; default one minute
 }
 
-// maxFileBytes bounds what a server may send for one file, which is far above the largest there is.
+// maxFileBytes limits the size of one file, far above the largest.
 const maxFileBytes = 256 << 20
 
-// Fetch downloads files into dir one after another. A file is written beside its name as NAME.part, which an
-// interrupted download leaves and the next one goes on from, and gets its name when its checksum is right. A file that
-// is there with the right checksum is not fetched again; one with another is left alone and is an error. The error
-// lists the URL and the path, so that a file can be brought by hand; it wraps ctx's when ctx ends first.
+// Fetch downloads files into dir one after another. A file is written to NAME.part, which an interrupted download
+// leaves and the next one continues, and renamed once its checksum is verified. An existing file with the right
+// checksum is not fetched again; one with another checksum is not touched and is an error. The error lists URL and
+// path, for a download by hand, and wraps ctx's error when ctx ends first.
 func (f Fetcher) Fetch(ctx context.Context, files []RemoteFile, dir string, progress Progress) error {
 	if f.Base == "" {
 		f.Base = "https://raw.githubusercontent.com"
@@ -97,7 +97,7 @@ func (f Fetcher) Fetch(ctx context.Context, files []RemoteFile, dir string, prog
 			for _, file := range files[i:] {
 				fmt.Fprintf(&byHand, "\n  %s\n    to %s", f.url(file), filepath.Join(dir, filepath.FromSlash(file.Path)))
 			}
-			return fmt.Errorf("%w\nrun the command again to go on where it stopped, or download by hand%s", err, byHand.String())
+			return fmt.Errorf("%w\nrun the command again to continue, or download by hand%s", err, byHand.String())
 		}
 	}
 	return nil
@@ -111,8 +111,8 @@ func (f Fetcher) url(file RemoteFile) string {
 }
 
 var (
-	errOtherFile = errors.New("it is there but is not the author's file")
-	errChecksum  = errors.New("what the server sent has the wrong checksum")
+	errOtherFile = errors.New("the existing file is not the author's")
+	errChecksum  = errors.New("the server sent a file with a wrong checksum")
 )
 
 func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress Progress) error {
@@ -124,12 +124,12 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 		}
 		return ctx.Err()
 	case errors.Is(err, errChecksum):
-		return fmt.Errorf("%w: %s has another checksum; keep it if you made it yourself, or move it away and fetch again", errOtherFile, path)
+		return fmt.Errorf("%w: %s has another checksum; if you did not make it yourself, move it away and fetch again", errOtherFile, path)
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("%w; choose a folder that you may write to", err)
+		return fmt.Errorf("%w; choose a writable folder", err)
 	}
 	part := path + ".part"
 	for {
@@ -147,7 +147,7 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 		if err := os.Remove(part); err != nil {
 			return err
 		}
-		// What lay there may have been the start of another file: once more from the beginning.
+		// The partial file may have been of another file: start again.
 		if !resumed {
 			return err
 		}
@@ -155,7 +155,7 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 	return os.Rename(part, path)
 }
 
-// download brings the part file to its full length and says whether it went on from bytes that were there before.
+// download completes the partial file and reports whether it continued an earlier one.
 func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, progress Progress) (resumed bool, err error) {
 	out, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -169,11 +169,11 @@ func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, pro
 
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(f.Stall, func() { cancel(fmt.Errorf("nothing came for %s", f.Stall)) })
+	watch := time.AfterFunc(f.Stall, func() { cancel(fmt.Errorf("no data for %s", f.Stall)) })
 	defer watch.Stop()
 	reply, err := f.get(ctx, file, have)
 	if err != nil {
-		if have == 0 { // nothing came, so nothing is left
+		if have == 0 { // leave no empty file
 			err = errors.Join(err, os.Remove(part))
 		}
 		return false, err
@@ -183,9 +183,9 @@ func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, pro
 	case reply.StatusCode == http.StatusPartialContent && have > 0 && startsAt(reply, have):
 		resumed = true
 	case reply.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0:
-		// All of it is there, or more than all: the checksum tells.
+		// The file is complete or too long; the checksum decides.
 		return true, nil
-	case reply.StatusCode == http.StatusOK: // a server without ranges begins at the beginning
+	case reply.StatusCode == http.StatusOK: // a server without ranges sends the whole file
 		have = 0
 		if err := out.Truncate(0); err != nil {
 			return false, err
@@ -218,7 +218,7 @@ func (f Fetcher) download(ctx context.Context, file RemoteFile, part string, pro
 			return resumed, nil
 		}
 		if err != nil {
-			return resumed, fmt.Errorf("the download broke off after %d bytes: %w", have, cause(ctx, err))
+			return resumed, fmt.Errorf("the download was interrupted after %d bytes: %w", have, cause(ctx, err))
 		}
 	}
 }
@@ -231,7 +231,7 @@ func (f Fetcher) get(ctx context.Context, file RemoteFile, from int64) (*http.Re
 	if from > 0 {
 		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 	}
-	// Else a proxy may pack the reply, and ranges would count packed bytes.
+	// Otherwise a proxy may compress the reply, and ranges would count compressed bytes.
 	request.Header.Set("Accept-Encoding", "identity")
 	reply, err := f.Client.Do(request)
 	if err != nil {
@@ -240,7 +240,7 @@ func (f Fetcher) get(ctx context.Context, file RemoteFile, from int64) (*http.Re
 	return reply, nil
 }
 
-// cause prefers why a context was cancelled to that it was.
+// cause prefers the cause of a context's cancellation to the cancellation itself.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -248,12 +248,12 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// startsAt says whether a partial reply begins at the byte that was asked for.
+// startsAt reports whether a partial reply begins at the requested byte.
 func startsAt(reply *http.Response, from int64) bool {
 	return strings.HasPrefix(reply.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", from))
 }
 
-// checkSum compares a file's checksum; errChecksum says that it differs.
+// checkSum verifies a file's checksum. It returns errChecksum if it differs.
 func checkSum(path, sum string) error {
 	f, err := os.Open(path)
 	if err != nil {

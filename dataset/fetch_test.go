@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// content is what the test server has, long enough for several reads.
+// content is the content of the test server's file, long enough for several reads.
 func content() []byte { return bytes.Repeat([]byte("0123456789abcdef"), 20_000) }
 
 func remote() []RemoteFile {
@@ -28,7 +28,7 @@ func remote() []RemoteFile {
 	}
 }
 
-// serve answers with content, with ranges, and counts requests and the bytes asked for.
+// serve serves content with ranges, and counts requests and requested bytes.
 func serve(t *testing.T, handler http.HandlerFunc) (Fetcher, *atomic.Int64) {
 	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,7 +43,7 @@ func whole(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "x.bin", time.Time{}, bytes.NewReader(content()))
 }
 
-// assertFetched says that a folder holds the two files and nothing else.
+// assertFetched checks that a folder contains the two files and nothing else.
 func assertFetched(t *testing.T, dir string) {
 	t.Helper()
 	for _, f := range remote() {
@@ -71,7 +71,7 @@ func TestFetchOnce(t *testing.T) {
 	assert.Equal(t, map[string]int64{"images.zip": size, "splits/list.txt": size}, seen)
 
 	require.NoError(t, f.Fetch(t.Context(), remote(), dir, nil))
-	assert.EqualValues(t, 2, requests.Load(), "what is there is not fetched again")
+	assert.EqualValues(t, 2, requests.Load(), "existing files are not fetched again")
 }
 
 func TestFetchResumes(t *testing.T) {
@@ -94,7 +94,7 @@ func TestFetchResumes(t *testing.T) {
 		}
 	}))
 	assert.Equal(t, "bytes=1000-", asked.Load())
-	assert.Greater(t, first, int64(1000), "progress counts what was there")
+	assert.Greater(t, first, int64(1000), "progress counts earlier bytes")
 	b, err := os.ReadFile(done)
 	require.NoError(t, err)
 	assert.True(t, bytes.Equal(content(), b))
@@ -136,7 +136,7 @@ func TestFetchRefusesAWrongChecksum(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-func TestFetchLeavesAnotherFileAlone(t *testing.T) {
+func TestFetchDoesNotReplaceAnotherFile(t *testing.T) {
 	f, requests := serve(t, whole)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "images.zip")
@@ -163,12 +163,12 @@ func TestFetchKeepsAnInterruptedDownload(t *testing.T) {
 	})
 	dir := t.TempDir()
 	err := f.Fetch(t.Context(), remote()[:1], dir, nil)
-	assert.ErrorContains(t, err, "broke off")
+	assert.ErrorContains(t, err, "was interrupted")
 	assert.NoFileExists(t, filepath.Join(dir, "images.zip"))
 	info, err := os.Stat(filepath.Join(dir, "images.zip.part"))
 	require.NoError(t, err)
 	assert.Positive(t, info.Size())
-	require.NoError(t, f.Fetch(t.Context(), remote()[:1], dir, nil), "and goes on from it")
+	require.NoError(t, f.Fetch(t.Context(), remote()[:1], dir, nil), "and continues it")
 }
 
 func TestFetchStops(t *testing.T) {
@@ -190,7 +190,7 @@ func TestFetchStops(t *testing.T) {
 
 	f.Stall = 50 * time.Millisecond
 	err = f.Fetch(t.Context(), remote(), dir, nil)
-	assert.ErrorContains(t, err, "nothing came for 50ms")
+	assert.ErrorContains(t, err, "no data for 50ms")
 }
 
 func TestFetchWithoutANetwork(t *testing.T) {
@@ -206,7 +206,7 @@ func TestFetchWithoutANetwork(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Empty(t, left, "nothing came, so nothing is left")
+	assert.Empty(t, left, "leaves no empty file")
 	f, _ := serve(t, http.NotFound)
 	assert.ErrorContains(t, f.Fetch(t.Context(), remote(), dir, nil), "404 Not Found")
 
@@ -226,14 +226,14 @@ func TestRemoteFiles(t *testing.T) {
 	assert.ErrorContains(t, Fetch(t.Context(), NameStrokes, t.TempDir(), nil), "built in")
 	assert.ErrorContains(t, Fetch(t.Context(), "imagenet", t.TempDir(), nil), "unknown")
 
-	// The checksums of the runs and the lists are those of the files that others use.
+	// The checksums of the runs and lists are those of the files that others use.
 	root := shared(t)
 	for _, f := range files[2:] {
 		assert.NoError(t, checkSum(filepath.Join(root, filepath.FromSlash(f.Path)), f.Sum))
 	}
 }
 
-// An address that names its server is not looked for at another.
+// An absolute URL is not sought on another server.
 func TestFetchFromAnotherServer(t *testing.T) {
 	f, requests := serve(t, whole)
 	files := []RemoteFile{{"a.bin", f.Base + "/a.bin", remote()[0].Sum}}

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The names of the data sets.
+// Names of the data sets.
 const (
 	NameOmniglot = "omniglot"
 	NameStrokes  = "strokes"
@@ -20,21 +20,21 @@ const (
 // Names lists the data sets.
 func Names() []string { return []string{NameOmniglot, NameStrokes, NameBabi, NameStories} }
 
-// ImageNames lists the data sets that are images.
+// ImageNames lists the data sets of images.
 func ImageNames() []string { return []string{NameOmniglot, NameStrokes, NameImages} }
 
-// ErrNotFound is what Find's error wraps when a data set is not on this machine.
+// ErrNotFound is wrapped by Find's error if a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")
 
-// Place is a folder in which data are looked for, and what names it.
+// Place is a folder where data are looked for, and the origin of its name.
 type Place struct {
 	Dir  string
 	From string // --data, $ENGRAM_DATA, beside the project, or cache
 }
 
-// Places lists where a data set is looked for, in order: the folder given, which may be empty; $ENGRAM_DATA;
-// ../shared/data relative to the working directory; and the cache, where Fetch puts it. Of each, a folder of the data
-// set's name below it counts as well. A folder given is the only place.
+// Places lists the places where a data set is looked for, in order: the given folder, which may be empty;
+// $ENGRAM_DATA; ../shared/data relative to the working directory; and the cache, which Fetch uses. A subfolder of the
+// data set's name also counts. A given folder is the only place.
 func Places(name, given string) []Place {
 	var roots []Place
 	if given != "" {
@@ -55,17 +55,17 @@ func Places(name, given string) []Place {
 	return places
 }
 
-// FetchDir is the folder that a data set is fetched into if no other is asked for: data/NAME in the cache.
+// FetchDir returns the default folder for fetching a data set: data/NAME in the cache.
 func FetchDir(name string) (string, error) {
 	dir, err := CacheDir()
 	return filepath.Join(dir, "data", name), err
 }
 
-// Find gives the folder of a data set, or of bAbI the folder or the archive: the first of Places that holds its files. The
-// error wraps ErrNotFound and says where was looked and what to do.
+// Find returns the folder of a data set, or for bAbI the folder or the archive: the first of Places with its files.
+// The error wraps ErrNotFound and says where it looked and what to do.
 func Find(name, given string) (root string, err error) {
-	var files string                 // as the error calls them
-	var find func(dir string) string // what holds them in a folder, or ""
+	var files string                 // for the error
+	var find func(dir string) string // their path in a folder, or ""
 	switch name {
 	case NameStrokes, NameStories:
 		return "", fmt.Errorf("dataset: %s is built in and has no folder", name)
@@ -96,11 +96,11 @@ func Find(name, given string) (root string, err error) {
 		name, ErrNotFound, b.String(), name, files)
 }
 
-// babiArchive is what bAbI is fetched as.
+// babiArchive is the name of bAbI's archive.
 const babiArchive = "tasks_1-20_v1-2.tar.gz"
 
-// findBabi gives what holds the tasks in a folder: the folder itself, a folder in it, or an archive; "" for nothing. The
-// released edition goes before others.
+// findBabi returns the path of the tasks in a folder: the folder itself, a subfolder, or an archive; "" if there are
+// none. The released edition comes before others.
 func findBabi(dir string) string {
 	holds := func(dir string) bool {
 		for _, folder := range []string{"en", "en-10k"} {
@@ -114,7 +114,7 @@ func findBabi(dir string) string {
 		return dir
 	}
 	for _, pattern := range []string{"tasks_1-20_v1-2*", "tasks_1-20*"} {
-		found, _ := filepath.Glob(filepath.Join(dir, pattern)) // fails on a bad pattern only
+		found, _ := filepath.Glob(filepath.Join(dir, pattern)) // fails only for a bad pattern
 		for _, path := range found {
 			info, err := os.Stat(path)
 			if err == nil && (info.IsDir() && holds(path) || !info.IsDir() && isArchive(path)) {
@@ -133,8 +133,8 @@ func unknown(name string) error {
 	return fmt.Errorf("dataset: unknown data set %q: use one of %s", name, strings.Join(Names(), ", "))
 }
 
-// omniglotLacks says what a folder lacks to be Omniglot's: of the images, without which it is none, and of the lists of the
-// split vinyals.
+// omniglotLacks lists the files of Omniglot that a folder lacks: of the images, which are required, and of the lists
+// of the split vinyals.
 func omniglotLacks(root string) (images, lists []string) {
 	for _, part := range []string{background, evaluation} {
 		if _, ok := findSource(root, part); !ok {
@@ -150,23 +150,22 @@ func omniglotLacks(root string) (images, lists []string) {
 	return images, lists
 }
 
-// Status is what is known of a data set on this machine.
+// Status describes the state of a data set on this machine.
 type Status struct {
 	Name    string
 	BuiltIn bool     // needs no file
 	Root    string   // the folder, or the archive, found; empty if none
 	Missing []string // files, relative to Root or, if there is none, to the folder they belong in
-	Places  []Place  // where was looked
+	Places  []Place  // where it was looked for
 }
 
-// Usable says whether the data set can be loaded; a split may still lack its lists.
+// Usable reports whether the data set can be loaded; a split may still lack its lists.
 func (s Status) Usable() bool { return s.BuiltIn || s.Root != "" }
 
-// Complete says whether nothing is missing.
+// Complete reports whether nothing is missing.
 func (s Status) Complete() bool { return s.Usable() && len(s.Missing) == 0 }
 
-// Survey tells of each data set whether it is there, where, and what it lacks. It looks at names only and reads no
-// image.
+// Survey returns the status of each data set. It checks names only and reads no image.
 func Survey(given string) []Status {
 	s := Status{Name: NameOmniglot, Places: Places(NameOmniglot, given)}
 	if root, err := Find(NameOmniglot, given); err == nil {
@@ -174,7 +173,7 @@ func Survey(given string) []Status {
 		_, s.Missing = omniglotLacks(root)
 	} else {
 		images, lists := []string{background + ".zip", evaluation + ".zip"}, []string(nil)
-		for _, p := range s.Places { // of a folder with only a part, say what it lacks
+		for _, p := range s.Places { // report the missing files of an incomplete folder
 			if i, l := omniglotLacks(p.Dir); len(i) < len(images) {
 				images, lists = i, l
 				break

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nowhere is a working directory, an environment and a cache without data.
+// nowhere sets a working directory, an environment and a cache without data.
 func nowhere(t *testing.T) (base string) {
 	base = t.TempDir()
 	work := filepath.Join(base, "project")
@@ -24,7 +24,7 @@ func place(t *testing.T, root string) {
 	unpack(t, root, map[string][]byte{"images_background.zip": nil, "images_evaluation/A/c/1.png": nil})
 }
 
-func TestFindGoesInOrder(t *testing.T) {
+func TestFindOrder(t *testing.T) {
 	base := nowhere(t)
 	given, env := filepath.Join(base, "given"), filepath.Join(base, "env")
 	fetched, err := FetchDir(NameOmniglot)
@@ -41,20 +41,20 @@ func TestFindGoesInOrder(t *testing.T) {
 	assert.Equal(t, filepath.Join("..", "shared", "data", "omniglot"), root)
 
 	t.Setenv("ENGRAM_DATA", env)
-	place(t, env) // the folder itself serves as well as omniglot below it
+	place(t, env) // the folder itself, not its subfolder omniglot
 	root, err = Find(NameOmniglot, "")
 	require.NoError(t, err)
 	assert.Equal(t, env, root)
 
 	_, err = Find(NameOmniglot, given)
-	assert.ErrorIs(t, err, ErrNotFound, "what was asked for is not replaced by something else")
+	assert.ErrorIs(t, err, ErrNotFound, "no fallback for a given folder")
 	place(t, given)
 	root, err = Find(NameOmniglot, given)
 	require.NoError(t, err)
 	assert.Equal(t, given, root)
 }
 
-func TestFindSaysWhereItLooked(t *testing.T) {
+func TestFindErrorNamesPlaces(t *testing.T) {
 	base := nowhere(t)
 	t.Setenv("ENGRAM_DATA", filepath.Join(base, "env"))
 	_, err := Find(NameOmniglot, "")
@@ -118,7 +118,7 @@ func TestFindBabi(t *testing.T) {
 		{"tasks_1-20_notes.txt", ""},
 		{"tasks_1-20.tgz", "tasks_1-20.tgz"},
 		{"tasks_1-20_v1-2/README", "tasks_1-20.tgz"},
-		{"tasks_1-20_v1-2/en-10k/x", "tasks_1-20_v1-2"}, // the released edition goes before others
+		{"tasks_1-20_v1-2/en-10k/x", "tasks_1-20_v1-2"}, // the released edition comes first
 		{"en/x", ""}, // the folder itself
 	} {
 		unpack(t, shared, map[string][]byte{c.file: nil})

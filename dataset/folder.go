@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/gif" // the formats that an image folder is read in
+	_ "image/gif" // the image formats of a folder
 	_ "image/jpeg"
 	_ "image/png"
 	"os"
@@ -18,42 +18,42 @@ import (
 	_ "golang.org/x/image/webp"
 )
 
-// NameImages is the kind of a folder of images, which an experiment file names by its root.
+// NameImages is the kind of a folder of images, which an experiment file gives by its root.
 const NameImages = "images"
 
-// Bounds on what an image of a user's may be.
+// Limits of an image file.
 const (
 	maxPictureBytes  = 64 << 20
 	maxPictureSide   = 1 << 14
 	maxPicturePixels = 100 << 20
-	maxFolderBytes   = 4 << 30 // of all images together, once they are scaled
+	maxFolderBytes   = 4 << 30 // of all scaled images together
 )
 
-// Ink says what of an image is 1 to a network, and what 0.
+// Ink selects which colour of an image is 1 for a network.
 type Ink string
 
-// The kinds of ink.
+// Kinds of ink.
 const (
-	InkDark  Ink = "dark"  // dark on light paper: black is 1, as in Omniglot; what is transparent is paper
-	InkLight Ink = "light" // light on dark paper, or a photograph: white is 1; what is transparent is black
+	InkDark  Ink = "dark"  // dark on light paper: black is 1, as in Omniglot; transparent pixels are paper
+	InkLight Ink = "light" // light on dark paper, or a photograph: white is 1; transparent pixels are black
 )
 
-// Fit says how an image that is not square becomes one.
+// Fit selects how an image becomes square.
 type Fit string
 
-// The ways of making an image square.
+// Ways of making an image square.
 const (
-	FitPad     Fit = "pad"     // with paper on both sides of its shorter side
-	FitCrop    Fit = "crop"    // by its middle
-	FitStretch Fit = "stretch" // out of proportion
+	FitPad     Fit = "pad"     // add paper along the longer sides
+	FitCrop    Fit = "crop"    // keep the centre
+	FitStretch Fit = "stretch" // change the proportions
 )
 
-// ImageOptions say what an image file is brought to. The zero value is what Omniglot's images are: 28×28 pixels, one channel,
-// dark ink, padded.
+// ImageOptions configures the reading of image files. The zero value matches Omniglot's images: 28×28 pixels, one
+// channel, dark ink, padded.
 type ImageOptions struct {
-	// Height and Width are the size in pixels; 0 means 28.
+	// Height and Width are the size in pixels; default 28.
 	Height, Width int
-	// Colour keeps three channels, red, green and blue. Without it an image has one, its luma.
+	// Colour keeps three channels: red, green and blue. Otherwise an image has one, its luma.
 	Colour bool
 	Ink    Ink
 	Fit    Fit
@@ -83,7 +83,7 @@ func (o ImageOptions) filled() (ImageOptions, error) {
 	return o, nil
 }
 
-// Channels is 3 for colour and 1 without it.
+// Channels returns 3 for colour and 1 otherwise.
 func (o ImageOptions) Channels() int {
 	if o.Colour {
 		return 3
@@ -91,7 +91,7 @@ func (o ImageOptions) Channels() int {
 	return 1
 }
 
-// paper is what an image lies on.
+// paper is the background colour.
 func (o ImageOptions) paper() color.Color {
 	if o.Ink == InkLight {
 		return color.Black
@@ -99,8 +99,8 @@ func (o ImageOptions) paper() color.Color {
 	return color.White
 }
 
-// ReadImage reads an image file as LoadFolder does: [channels, height, width], ink 1. The EXIF orientation of a photograph is
-// applied, and of an animated GIF the first frame is read.
+// ReadImage reads an image file like LoadFolder: [channels, height, width], ink 1. EXIF orientation is applied. Of an
+// animated GIF the first frame is read.
 func ReadImage(file string, o ImageOptions) ([]float32, error) {
 	o, err := o.filled()
 	if err != nil {
@@ -150,7 +150,7 @@ func appendImage(to []byte, file string, o ImageOptions) ([]byte, error) {
 	return to, nil
 }
 
-// place says which part of an image is scaled into which part of the result.
+// place returns the part of an image to scale and its position in the result.
 func (o ImageOptions) place(of image.Rectangle) (from, into image.Rectangle) {
 	from, into = of, image.Rect(0, 0, o.Width, o.Height)
 	w, h := of.Dx(), of.Dy()
@@ -185,26 +185,26 @@ func openImage(file string) (image.Image, error) {
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("dataset: %s is not a regular file", file)
 	} else if info.Size() > maxPictureBytes {
-		return nil, fmt.Errorf("dataset: %s has %d bytes, and an image may have %d", file, info.Size(), maxPictureBytes)
+		return nil, fmt.Errorf("dataset: %s has %d bytes, the limit is %d", file, info.Size(), maxPictureBytes)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
-	// The header first: what it claims is what the decoder allocates.
+	// Check the header first: the decoder allocates the size that it claims.
 	c, _, err := image.DecodeConfig(bytes.NewReader(b))
 	if err == nil && (c.Width < 1 || c.Height < 1 || c.Width > maxPictureSide || c.Height > maxPictureSide || c.Width*c.Height > maxPicturePixels) {
-		return nil, fmt.Errorf("dataset: %s is %d×%d pixels: a side may have 1 to %d and the whole %d", file, c.Width, c.Height, maxPictureSide, maxPicturePixels)
+		return nil, fmt.Errorf("dataset: %s is %d×%d pixels: the limits are %d per side and %d in all", file, c.Width, c.Height, maxPictureSide, maxPicturePixels)
 	}
 	var img image.Image
 	if err == nil {
 		img, _, err = image.Decode(bytes.NewReader(b))
 	}
 	if errors.Is(err, image.ErrFormat) {
-		return nil, fmt.Errorf("dataset: %s is not a %s image, whatever its name says: convert it or remove it", file, ImageFormats)
+		return nil, fmt.Errorf("dataset: %s is not a %s image, despite its name: convert it or remove it", file, ImageFormats)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dataset: %s is not a whole image: %w; save it again or remove it", file, noEOF(err))
+		return nil, fmt.Errorf("dataset: %s is truncated or damaged: %w; save it again or remove it", file, noEOF(err))
 	}
 	if n := orientation(b); n != 1 {
 		img = oriented{img, n}
@@ -212,8 +212,8 @@ func openImage(file string) (image.Image, error) {
 	return img, nil
 }
 
-// InkedEdges says whether the edge of most images of a set is more ink than paper: then they are probably drawn the other way
-// round than they were read.
+// InkedEdges reports whether the edges of most images of a set are more ink than paper. The images are then probably
+// drawn with the other kind of ink.
 func InkedEdges(set Set) bool {
 	channels, height, width := set.Shape()
 	pixels := make([]float32, channels*height*width)

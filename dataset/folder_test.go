@@ -22,7 +22,7 @@ import (
 	"golang.org/x/image/tiff"
 )
 
-// painted is an image as a file holds it.
+// painted returns an encoded image.
 func painted(t testing.TB, width, height int, encode func(*bytes.Buffer, image.Image) error, at func(x, y int) color.Color) []byte {
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for y := range height {
@@ -42,13 +42,13 @@ func asJPEG(b *bytes.Buffer, img image.Image) error {
 
 func flat(c color.Color) func(x, y int) color.Color { return func(int, int) color.Color { return c } }
 
-// Omniglot's own files give, as a folder of images, what LoadOmniglot makes of them.
+// A folder of Omniglot's own files yields the same images as LoadOmniglot.
 func TestFolderReadsAsOmniglot(t *testing.T) {
 	root := t.TempDir()
 	back, eval := tiny()
 	unpack(t, root, back)
 	unpack(t, root, eval)
-	require.NoError(t, os.RemoveAll(filepath.Join(root, "__MACOSX"))) // which lies beside the folders
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "__MACOSX"))) // next to the folders
 	want, err := LoadOmniglot(t.Context(), root, OmniglotOptions{NoCache: true})
 	require.NoError(t, err)
 	got, err := LoadFolder(t.Context(), filepath.Join(root, "images_background"), ImageOptions{})
@@ -102,9 +102,9 @@ func TestFolderOfAnySizeAndKind(t *testing.T) {
 	}
 	o := ImageOptions{Height: 8, Width: 8}
 	row := get(o, 0, 0)[:8]
-	assert.Equal(t, []float32{1, 1, 1}, row[:3], "dark is ink")
+	assert.Equal(t, []float32{1, 1, 1}, row[:3], "dark pixels are ink")
 	assert.Equal(t, []float32{0, 0, 0}, row[5:])
-	assert.Equal(t, make([]float32, 64), get(o, 1, 1), "what is transparent is paper")
+	assert.Equal(t, make([]float32, 64), get(o, 1, 1), "transparent pixels are paper")
 	wide := get(o, 0, 1)
 	for y := range 8 {
 		ink := float32(0)
@@ -112,7 +112,7 @@ func TestFolderOfAnySizeAndKind(t *testing.T) {
 			ink = 1
 		}
 		for x := range 8 {
-			assert.InDelta(t, ink, wide[8*y+x], .02, "a wide image lies between paper")
+			assert.InDelta(t, ink, wide[8*y+x], .02, "a wide image has paper above and below")
 		}
 	}
 	for _, fit := range []Fit{FitCrop, FitStretch} {
@@ -125,9 +125,9 @@ func TestFolderOfAnySizeAndKind(t *testing.T) {
 	}
 	assert.Equal(t, []float32{0, 0, 0}, get(ImageOptions{Height: 8, Width: 8, Ink: InkLight}, 0, 0)[:3])
 	red := get(ImageOptions{Height: 2, Width: 2, Ink: InkLight, Colour: true}, 1, 0)
-	assert.Equal(t, []float32{1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}, red, "channel after channel")
+	assert.Equal(t, []float32{1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0}, red, "ordered by channel")
 
-	// Crop takes the middle, pad keeps all of it.
+	// Crop keeps the centre, pad keeps everything.
 	for _, c := range []struct {
 		w, h       int
 		fit        Fit
@@ -145,7 +145,7 @@ func TestFolderOfAnySizeAndKind(t *testing.T) {
 	}
 }
 
-// Every format gives the same image, whichever extension it has; of a GIF the first frame is read.
+// All formats yield the same image, with any extension; of a GIF the first frame is read.
 func TestFolderFormats(t *testing.T) {
 	const side = 16
 	at := func(x, _ int) color.Color {
@@ -163,7 +163,7 @@ func TestFolderFormats(t *testing.T) {
 	asBMP := func(b *bytes.Buffer, img image.Image) error { return bmp.Encode(b, img) }
 	asTIFF := func(b *bytes.Buffer, img image.Image) error { return tiff.Encode(b, img, nil) }
 	root := t.TempDir()
-	webp, err := base64.StdEncoding.DecodeString("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==") // of one pixel
+	webp, err := base64.StdEncoding.DecodeString("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==") // one pixel
 	require.NoError(t, err)
 	unpack(t, root, map[string][]byte{
 		"a/1.png": painted(t, side, side, asPNG, at), "a/2.gif": painted(t, side, side, asGIF, at), "a/3.bmp": painted(t, side, side, asBMP, at),
@@ -178,23 +178,23 @@ func TestFolderFormats(t *testing.T) {
 	assert.Equal(t, []byte{255, 255, 255}, f.pixels[:3])
 }
 
-func TestFolderMistakes(t *testing.T) {
+func TestFolderErrors(t *testing.T) {
 	good := drawing(20, 20, func(x, _ int) bool { return x < 5 })
 	huge := bytes.Clone(good)
-	copy(huge[16:], []byte{0, 0, 0x40, 1}) // the width in the header; the checksum after it no longer holds
+	copy(huge[16:], []byte{0, 0, 0x40, 1}) // the width in the header, which invalidates its checksum
 	for _, c := range []struct {
 		files map[string][]byte
 		want  string
 	}{
 		{nil, "is empty: it needs a folder of PNG, JPEG, WebP, GIF, BMP or TIFF images for each class"},
-		{map[string][]byte{"a/1.png": good, "loose.png": good}, "loose.png lies in no class: put it in a folder of"},
+		{map[string][]byte{"a/1.png": good, "loose.png": good}, "loose.png is in no class: put it in a folder of"},
 		{map[string][]byte{"a/1.png": good, "b/notes.txt": nil}, "class b has no images: put PNG, JPEG, WebP, GIF, BMP or TIFF files in"},
 		{map[string][]byte{"x/a/1.png": good, "x/b/notes.txt": nil}, "class x/b has no images"},
-		{map[string][]byte{"a/1.png": good, "a/2.png": good[:len(good)-20]}, "2.png is not a whole image: "},
-		{map[string][]byte{"a/1.png": []byte("text")}, "1.png is not a PNG, JPEG, WebP, GIF, BMP or TIFF image, whatever its name says"},
-		{map[string][]byte{"a/1.gif": []byte("GIF89a")}, "1.gif is not a whole image"},
+		{map[string][]byte{"a/1.png": good, "a/2.png": good[:len(good)-20]}, "2.png is truncated or damaged: "},
+		{map[string][]byte{"a/1.png": []byte("text")}, "1.png is not a PNG, JPEG, WebP, GIF, BMP or TIFF image, despite its name"},
+		{map[string][]byte{"a/1.gif": []byte("GIF89a")}, "1.gif is truncated or damaged"},
 		{map[string][]byte{"a/1.jpg": nil}, "1.jpg is not a PNG, JPEG"},
-		{map[string][]byte{"a/1.png": huge}, "1.png is not a whole image"},
+		{map[string][]byte{"a/1.png": huge}, "1.png is truncated or damaged"},
 	} {
 		root := t.TempDir()
 		unpack(t, root, c.files)
@@ -267,9 +267,9 @@ func TestShareSplit(t *testing.T) {
 		assert.Equal(t, c.want, []int{len(s.Train), len(s.Val), len(s.Test)}, c)
 	}
 	_, err = ShareSplit(classes(t, 2), .5, .3, 1)
-	assert.ErrorContains(t, err, "2 classes are too few to share out")
+	assert.ErrorContains(t, err, "2 classes are too few")
 	_, err = ShareSplit(set, .8, .3, 1)
-	assert.ErrorContains(t, err, "nor more than 1 together")
+	assert.ErrorContains(t, err, "or sum to more than 1")
 }
 
 func TestListAndCSVSplits(t *testing.T) {

@@ -15,31 +15,32 @@ import (
 	"github.com/engram-go/engram/dataset/internal/files"
 )
 
-// Folder is a Set of image files. Each folder that holds images is a class, named by its path below the root, with slashes.
-// Where all folders below the root are named after the parts of a split (see [FolderSplit]), that first part of the path is left
-// out of every name that stays unique without it.
+// Folder is a Set of image files. Each folder with images is a class, named by its path relative to the root, with
+// slashes. If all folders in the root are named after the parts of a split (see [FolderSplit]), names omit this first
+// part of the path where they stay unique.
 type Folder struct {
 	*Images
-	// Files are the paths of the images, class by class in the order of the set, and by name within each class.
+	// Files are the paths of the images, ordered by class and by name.
 	Files []string
-	// Left is what lies below the root and is not part of the set.
+	// Left counts what lies below the root and is not part of the set.
 	Left LeftOut
 
-	parts    []string // the part of a split that each class lies in; nil if the folders are no split
+	parts    []string // the split's part of each class; nil if the folders are not a split
 	checksum string
 }
 
-// LeftOut counts the files and folders below a root that are not part of a set. A folder that is left out counts once, whatever
-// is in it.
+// LeftOut counts the files and folders below a root that are not part of a set. A folder that is left out counts
+// once, without its content.
 type LeftOut struct {
 	Formats map[string]int // files of other formats, by extension in lower case, with the dot; "" for none
 	Hidden  int            // files and folders whose names begin with a dot
-	System  int            // files and folders that operating systems and storage devices make, such as Thumbs.db and @eaDir
+	System  int            // files and folders made by operating systems and storage devices, such as Thumbs.db and @eaDir
 	Empty   int            // folders without any file
-	Loops   int            // links to a folder that they lie in
+	Loops   int            // links to a folder that contains them
 }
 
-// String lists what is left out, such as "4 files of other formats (.heic, .txt), 1 hidden file or folder"; "" for nothing.
+// String describes what is left out, such as "4 files of other formats (.heic, .txt), 1 hidden file or folder"; ""
+// for nothing.
 func (l LeftOut) String() string {
 	var all []string
 	count := func(n int, one, more string) {
@@ -68,8 +69,8 @@ func (l LeftOut) String() string {
 	return strings.Join(all, ", ")
 }
 
-// Describe says in one line how many classes and images were read, and what was left out: "15 classes, 300 images; left out: 4
-// files of other formats (.heic, .txt)".
+// Describe describes in one line what was read and left out: "15 classes, 300 images; left out: 4 files of other
+// formats (.heic, .txt)".
 func (f *Folder) Describe() string {
 	plural := func(n int, one, more string) string {
 		if n == 1 {
@@ -84,17 +85,17 @@ func (f *Folder) Describe() string {
 	return text
 }
 
-// Checksum is the SHA-256, in hexadecimal, of the names of all images relative to the root, sorted, and of their sizes in bytes.
-// It changes when an image is added, removed, renamed, moved to another class or replaced by one of another size; it does not
-// cover the contents of the files, nor what is left out, nor where the root lies.
+// Checksum returns the SHA-256, in hexadecimal, of the names of all images relative to the root, sorted, and of their
+// sizes in bytes. It changes when an image is added, removed, renamed, moved to another class or replaced by one of
+// another size. It does not depend on the contents of the files, on what is left out, or on the location of the root.
 func (f *Folder) Checksum() string { return f.checksum }
 
-// LoadFolder reads a folder that has a folder of images for each class, of any of ImageFormats and any size, grey or colour; folders of
-// classes may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are followed, the root included;
-// a link to a folder that it lies in is left out. Files of other formats, hidden files, files that operating systems make, and
-// empty folders are left out and counted. The EXIF orientation of an image is applied. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
-// does, and inverted where needed so that ink is 1. The error names the file or folder that is wrong, and wraps that of ctx
-// when ctx ends first.
+// LoadFolder reads a folder that contains a folder of images per class, in any of ImageFormats and any size, grey or
+// colour. Class folders may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are
+// followed; a link to a folder that contains it is left out. Files of other formats, hidden files, files made by
+// operating systems and empty folders are left out and counted. EXIF orientation is applied. Images are scaled by a
+// triangle filter as wide as the reduction, as in [LoadOmniglot], and inverted if necessary so that ink is 1. The
+// error names the file or folder at fault, and wraps ctx's error when ctx ends first.
 func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
 	o, err := o.filled()
 	if err != nil {
@@ -130,43 +131,43 @@ func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, erro
 	return f, err
 }
 
-// folderClass is a folder that holds images.
+// folderClass is a folder with images.
 type folderClass struct {
 	name  string   // relative to the root, with slashes
 	files []string // sorted
 }
 
-// listing is what lies below a root.
+// listing is the content of a root.
 type listing struct {
 	classes  []folderClass // sorted
 	left     LeftOut
 	checksum string
 }
 
-// ImageFormats are the formats that images are read in, as messages list them.
+// ImageFormats lists the supported image formats for messages.
 const ImageFormats = "PNG, JPEG, WebP, GIF, BMP or TIFF"
 
-// IsImage says whether the extension of a file is that of one of ImageFormats.
+// IsImage reports whether a file has the extension of one of ImageFormats.
 func IsImage(name string) bool {
 	return slices.Contains([]string{".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}, strings.ToLower(path.Ext(name)))
 }
 
-// systemNames are files and folders that operating systems and storage devices make, in lower case.
+// systemNames are files and folders made by operating systems and storage devices, in lower case.
 var systemNames = []string{"__macosx", "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found", "thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 // folderEntry is a folder in a listing.
 type folderEntry struct {
 	name, path string
 	images     []string
-	others     int  // files that are no images
+	others     int  // files other than images
 	parent     bool // of a folder that is not left out
-	linked     bool // it is a link or lies below one
+	linked     bool // a link, or below one
 }
 
 func listClasses(ctx context.Context, root string) (*listing, error) {
 	info, err := os.Stat(root)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("dataset: %w: there is no folder %s", ErrNotFound, root)
+		return nil, fmt.Errorf("dataset: %w: no folder %s", ErrNotFound, root)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
@@ -176,7 +177,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 	}
 	l := &listing{left: LeftOut{Formats: map[string]int{}}}
 	folders := map[string]*folderEntry{}
-	var sizes []string // a line per image, for the checksum
+	var sizes []string // one line per image, for the checksum
 	err = files.Walk(ctx, root, func(e files.Entry) error {
 		above := folders[path.Dir(e.Name)]
 		switch base := e.Base(); {
@@ -195,11 +196,11 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 			l.left.Loops++
 		case e.Dir():
 			folders[e.Name] = &folderEntry{name: e.Name, path: e.Path, linked: e.Link || above.linked}
-		case !e.Info.Mode().IsRegular() || !IsImage(base): // reading a pipe or a device would never end
+		case !e.Info.Mode().IsRegular() || !IsImage(base): // reading a pipe or a device might never end
 			above.others++
 			l.left.Formats[strings.ToLower(path.Ext(base))]++
 		case len(sizes) == maxImages*10:
-			return fmt.Errorf("it has more than %d images", maxImages*10)
+			return fmt.Errorf("more than %d images", maxImages*10)
 		default:
 			above.images = append(above.images, e.Path)
 			sizes = append(sizes, fmt.Sprintf("%q %d\n", e.Name, e.Info.Size()))
@@ -217,7 +218,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 	return l, nil
 }
 
-// collect makes classes of the folders that have images.
+// collect makes classes of the folders with images.
 func (l *listing) collect(root string, folders map[string]*folderEntry) error {
 	var names []string
 	linked := false
@@ -226,19 +227,19 @@ func (l *listing) collect(root string, folders map[string]*folderEntry) error {
 		linked = linked || f.linked
 	}
 	slices.Sort(names)
-	slices.Reverse(names) // those in a folder before the folder
+	slices.Reverse(names) // contents before their folder
 	for _, name := range names {
 		if f := folders[name]; name != "." && (len(f.images) > 0 || f.others > 0 || f.parent) {
 			folders[path.Dir(name)].parent = true
 		}
 	}
 	slices.Reverse(names)
-	same := map[string]string{} // the class of a folder, where links could lead to one twice
+	same := map[string]string{} // class by folder, if links could lead to one folder twice
 	for _, name := range names {
 		f := folders[name]
 		switch {
 		case len(f.images) > 0 && name == ".":
-			return fmt.Errorf("dataset: %s lies in no class: put it in a folder of %s that is named after its class", f.images[0], root)
+			return fmt.Errorf("dataset: %s is in no class: put it in a folder of %s that is named after its class", f.images[0], root)
 		case len(f.images) > 0:
 			slices.Sort(f.images)
 			l.classes = append(l.classes, folderClass{name, f.images})
@@ -270,10 +271,10 @@ func (l *listing) collect(root string, folders map[string]*folderEntry) error {
 	return nil
 }
 
-// SplitFolders is the name of the split that [FolderSplit] makes.
+// SplitFolders is the name of the split that [FolderSplit] returns.
 const SplitFolders = "folders"
 
-// splitPart is the part of a split that a folder is named after: train, val or test, or "" for none.
+// splitPart returns the part of a split that a folder is named after: train, val or test, or "".
 func splitPart(folder string) string {
 	switch folder = strings.ToLower(folder); folder {
 	case "train", "val", "test":
@@ -284,8 +285,8 @@ func splitPart(folder string) string {
 	return ""
 }
 
-// splitNames gives the names of classes. Where all folders below the root are groups of classes named after at least two parts
-// of a split, it also gives the part of each class, and leaves the name of the part out of each name that stays unique.
+// splitNames returns the names of classes. If all folders in the root are groups of classes named after at least two
+// parts of a split, it also returns the part of each class, and omits the part from each name that stays unique.
 func splitNames(classes []folderClass) (names, parts []string) {
 	count, seen := map[string]int{}, map[string]bool{}
 	for _, c := range classes {
@@ -306,7 +307,7 @@ func splitNames(classes []folderClass) (names, parts []string) {
 		if _, rest, _ := strings.Cut(name, "/"); count[rest] == 1 {
 			short[i] = rest
 		}
-		if used[short[i]] { // with a group that is named train below train
+		if used[short[i]] { // with a group named train in train
 			return names, parts
 		}
 		used[short[i]] = true
@@ -314,9 +315,9 @@ func splitNames(classes []folderClass) (names, parts []string) {
 	return short, parts
 }
 
-// FolderSplit is the split that the folders of a set make: train, val (also valid or validation) and test. It is false where the
-// set is no [Folder], where a folder below its root has another name or is a class itself, and where there is only one part.
-// [Split.Parts] refuses a class that several parts have.
+// FolderSplit returns the split that a set's folders make: train, val (also valid or validation) and test. ok is
+// false if the set is not a [Folder], if a folder in its root has another name or is itself a class, or if there is
+// only one part. [Split.Parts] returns an error for a class in several parts.
 func FolderSplit(set Set) (Split, bool) {
 	f, ok := set.(*Folder)
 	if !ok || f.parts == nil {

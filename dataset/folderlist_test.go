@@ -16,7 +16,7 @@ import (
 
 func diagonal(x, y int) bool { return x == y }
 
-// folderOf makes a root with an image for each path.
+// folderOf makes a root with an image at each path.
 func folderOf(t *testing.T, paths ...string) string {
 	t.Helper()
 	root, all := t.TempDir(), map[string][]byte{}
@@ -34,7 +34,7 @@ func load(t *testing.T, root string) *Folder {
 	return f
 }
 
-// Every way of writing the path of a folder reads the same classes.
+// Every form of a folder's path reads the same classes.
 func TestFolderPathForms(t *testing.T) {
 	root := folderOf(t, "photos/a/1.png", "photos/a/2.png", "photos/g/b/1.png")
 	require.NoError(t, os.Symlink("photos", filepath.Join(root, "link")))
@@ -74,7 +74,7 @@ func TestFolderFollowsLinks(t *testing.T) {
 	assert.ErrorContains(t, err, "other leads nowhere")
 }
 
-// Omniglot's folders can be links as well, at every level.
+// Omniglot's folders can also be links, at every level.
 func TestOmniglotFollowsLinks(t *testing.T) {
 	real, linked := t.TempDir(), t.TempDir()
 	back, eval := tiny()
@@ -96,7 +96,7 @@ func TestOmniglotFollowsLinks(t *testing.T) {
 	assert.Equal(t, want.pixels, got.pixels)
 }
 
-func TestFolderCountsWhatIsLeftOut(t *testing.T) {
+func TestFolderCountsLeftOut(t *testing.T) {
 	root := folderOf(t, "a/1.png", "g/b/1.png", "g/b/2.PNG")
 	unpack(t, root, map[string][]byte{
 		"a/x.heic": nil, "a/y.HEIC": nil, "notes.txt": nil, "a/README": nil, "a/.hidden.png": nil, ".git/config": nil,
@@ -121,7 +121,7 @@ func TestFolderChecksum(t *testing.T) {
 	assert.Len(t, same, 64)
 	assert.Equal(t, same, sum(func(root string) {
 		require.NoError(t, os.WriteFile(filepath.Join(root, "a", "notes.txt"), nil, 0o644))
-	}), "what is left out is not covered")
+	}), "what is left out does not count")
 	other := []string{same}
 	for _, change := range []func(root string) error{
 		func(root string) error {
@@ -165,7 +165,7 @@ func TestFolderSplit(t *testing.T) {
 	for _, paths := range [][]string{
 		{"train/a/1.png", "test/b/1.png", "more/c/1.png"}, // another group
 		{"train/a/1.png", "train/b/1.png"},                // one part
-		{"train/1.png", "test/1.png"},                     // things that are called so
+		{"train/1.png", "test/1.png"},                     // classes with these names
 		{"train/a/1.png", "test/1.png"},
 		{"a/train/1.png", "a/test/1.png"},
 	} {
@@ -189,7 +189,7 @@ func TestFolderSplit(t *testing.T) {
 	assert.ErrorContains(t, err, "split folders has a in train and in test: a class belongs to one part")
 }
 
-// Whatever the encoding, the comments and the Unicode form of a list, it names the same classes.
+// Lists in any encoding and Unicode form, with comments, name the same classes.
 func TestSplitListForms(t *testing.T) {
 	const composed, decomposed = "caf\u00e9", "cafe\u0301"
 	root := folderOf(t, composed+"/1.png", "b/1.png", "c/1.png")
@@ -233,7 +233,7 @@ func TestSplitListForms(t *testing.T) {
 	assert.Equal(t, []string{"A/c01"}, names)
 }
 
-func TestMissingClassesAreNamedWithThoseThereAre(t *testing.T) {
+func TestMissingClassesAreNamed(t *testing.T) {
 	set := classes(t, 12)
 	_, err := Split{"lists", []string{"c00", "dog"}, nil, nil}.Parts(set, RotateNone)
 	assert.ErrorContains(t, err, "1 classes are not among the 12 of the set: dog; the set has c00, c01, c02, c03, c04, …")
@@ -242,7 +242,7 @@ func TestMissingClassesAreNamedWithThoseThereAre(t *testing.T) {
 	assert.ErrorContains(t, err, "fetch Omniglot again")
 }
 
-// Where a set has both forms of a name, only the same form matches.
+// If a set has both forms of a name, only the same form matches.
 func TestSelectByUnicodeForm(t *testing.T) {
 	set, err := NewImages([]string{"\u00e9", "e\u0301", "o\u0308"}, []int{1, 1, 1}, 1, 1, 1, make([]byte, 3))
 	require.NoError(t, err)

@@ -17,11 +17,11 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// ShareSplit shuffles the classes of a set by a seed and gives shares of them to training and validation and what is left to
-// test. A share that is not zero gets a class at least, and so does test.
+// ShareSplit shuffles the classes of a set by a seed and assigns the shares train and val to training and validation,
+// the rest to test. A non-zero share gets at least one class, and so does the rest.
 func ShareSplit(set Set, train, val float64, seed uint64) (Split, error) {
 	if !(train >= 0) || !(val >= 0) || train+val > 1 {
-		return Split{}, fmt.Errorf("dataset: shares of %g for training and %g for validation: they must not be negative, nor more than 1 together", train, val)
+		return Split{}, fmt.Errorf("dataset: shares of %g for training and %g for validation: they must not be negative or sum to more than 1", train, val)
 	}
 	names := make([]string, set.Classes())
 	for i := range names {
@@ -37,7 +37,7 @@ func ShareSplit(set Set, train, val float64, seed uint64) (Split, error) {
 		return n
 	}
 	t, v := count(train), count(val)
-	if train+val < 1 && t+v >= len(names) { // rounding must not leave test without any
+	if train+val < 1 && t+v >= len(names) { // rounding must leave a class for test
 		if t > v {
 			t--
 		} else {
@@ -45,15 +45,15 @@ func ShareSplit(set Set, train, val float64, seed uint64) (Split, error) {
 		}
 	}
 	if t < 0 || v < 0 || t+v > len(names) || train > 0 && t == 0 || val > 0 && v == 0 {
-		return Split{}, fmt.Errorf("dataset: %d classes are too few to share out among training, validation and test: add classes, or leave one of the parts out", len(names))
+		return Split{}, fmt.Errorf("dataset: %d classes are too few for training, validation and test: add classes, or omit one part", len(names))
 	}
 	return Split{Name: "share", Train: names[:t:t], Val: names[t : t+v : t+v], Test: names[t+v:]}, nil
 }
 
-// ListSplit reads the classes of each part from a file with one class per line, or from a CSV with a column named class or label,
-// as Ravi and Larochelle's lists for miniImageNet are. Blank lines and lines that begin with # are skipped; a class whose name
-// begins with # needs a CSV, and quotes. Files are UTF-8, or UTF-16 with a byte order mark. A file with an empty name has no
-// classes.
+// ListSplit reads the classes of each part from a file with one class per line, or from a CSV with a column named
+// class or label, like Ravi and Larochelle's lists for miniImageNet. Blank lines and lines that begin with # are
+// skipped; a class whose name begins with # needs a CSV and quotes. Files are UTF-8, or UTF-16 with a byte order
+// mark. An empty file name means no classes.
 func ListSplit(train, val, test string) (Split, error) {
 	s := Split{Name: "lists"}
 	for _, part := range []struct {
@@ -84,8 +84,8 @@ func ListSplit(train, val, test string) (Split, error) {
 	return s, s.disjoint()
 }
 
-// CSVSplit reads a CSV with the columns class (or label) and split, which says train, val or test. Lines and encodings are as in
-// [ListSplit].
+// CSVSplit reads a CSV with the columns class (or label) and split, with the values train, val or test. Lines and
+// encodings are as in [ListSplit].
 func CSVSplit(file string) (Split, error) {
 	s := Split{Name: "csv"}
 	parts := map[string]*[]string{"train": &s.Train, "val": &s.Val, "test": &s.Test}
@@ -139,7 +139,7 @@ func readLines(file string) ([]string, error) {
 	return names, nil
 }
 
-// readCSV calls each with the values of the named columns of every row; a column may go by one of several names.
+// readCSV calls each with the values of the named columns of every row; a column can have alternative names.
 func readCSV(file string, columns []string, each func(row []string) error) error {
 	text, err := readText(file)
 	if err != nil {

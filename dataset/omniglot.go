@@ -27,21 +27,19 @@ const (
 	omniglotSide = 105
 )
 
-// OmniglotOptions says how to load Omniglot. The zero value works.
+// OmniglotOptions configures [LoadOmniglot]. The zero value works.
 type OmniglotOptions struct {
-	// Size is the side of the images in pixels, at most 105; 0 means 28, which nearly every paper uses. MANN uses 20
+	// Size is the side of the images in pixels, at most 105; default 28, which nearly every paper uses. MANN uses 20
 	// and Koch's Siamese network 105.
 	Size int
-	// CacheDir is where the decoded images are kept; empty means CacheDir(). A folder that cannot be written to is done
-	// without.
+	// CacheDir is the folder of decoded images; default CacheDir(). If it is not writable, there is no cache.
 	CacheDir string
-	// NoCache decodes anew and keeps nothing.
+	// NoCache always decodes and writes no cache.
 	NoCache bool
 }
 
 // Omniglot is a Set of the characters of Lake et al. (2015): 1623 characters of 50 alphabets, 20 drawings each, one
-// channel. The classes are sorted by name, ALPHABET/characterNN, and the images of a class by file name, which is by
-// drawer.
+// channel. Classes are sorted by name, ALPHABET/characterNN, and images of a class by file name, that is by drawer.
 type Omniglot struct {
 	*Images
 	root       string
@@ -49,12 +47,12 @@ type Omniglot struct {
 	cached     bool
 }
 
-// LoadOmniglot reads images_background and images_evaluation, zipped or unpacked, in the folder root. Images are scaled
-// down with a triangle filter as wide as the reduction (what Pillow and torchvision call bilinear with antialiasing),
-// then inverted so that ink is 1.
+// LoadOmniglot reads images_background and images_evaluation, zipped or unpacked, in the folder root. Images are
+// scaled down with a triangle filter as wide as the reduction (what Pillow and torchvision call bilinear with
+// antialiasing), then inverted so that ink is 1.
 //
-// Decoding takes seconds; its outcome is kept in a cache file that belongs to the sources' paths, sizes and times. A
-// damaged cache is made again. The error names the file that is wrong; it wraps ctx's when ctx ends first.
+// Decoding takes seconds, so the result is cached in a file for the sources' paths, sizes and times. A damaged cache
+// is rewritten. The error names the file at fault, and wraps ctx's error when ctx ends first.
 func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglot, error) {
 	if o.Size == 0 {
 		o.Size = 28
@@ -83,14 +81,14 @@ func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglo
 		id := sha256.New()
 		for _, s := range sources {
 			if err := s.identity(ctx, id); err != nil {
-				return nil, fmt.Errorf("dataset: looking at %s: %w", s.path, err)
+				return nil, fmt.Errorf("dataset: reading %s: %w", s.path, err)
 			}
 		}
 		full, err := filepath.Abs(root)
 		if err != nil {
-			return nil, fmt.Errorf("dataset: looking at %s: %w", root, err)
+			return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
 		}
-		// One file a root and size: new sources under the same path take the place of the old.
+		// One file per root and size: new sources under the same path replace the old.
 		name := fmt.Sprintf("omniglot-%d-%.8x.images", o.Size, sha256.Sum256([]byte(full)))
 		c = &cacheFile{path: filepath.Join(dir, name), key: fmt.Sprintf("%x", id.Sum(nil))}
 		if images, flags, err := c.read(); err == nil && images.height == o.Size {
@@ -103,15 +101,15 @@ func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglo
 		return nil, err
 	}
 	if c != nil {
-		_ = c.write(images, flags) // without it the next load is slow and nothing else
+		_ = c.write(images, flags) // without it only the next load is slow
 	}
 	return &Omniglot{images, root, flags, false}, nil
 }
 
-// Root is the folder that the images were read from.
+// Root returns the folder that the images were read from.
 func (o *Omniglot) Root() string { return o.root }
 
-// FromCache says whether the images came from the cache.
+// FromCache reports whether the images came from the cache.
 func (o *Omniglot) FromCache() bool { return o.cached }
 
 // Background lists the characters of images_background, Evaluation those of images_evaluation, both sorted.
@@ -130,8 +128,8 @@ func (o *Omniglot) part(background bool) []string {
 	return names
 }
 
-// Split gives a split by its name. The seed shuffles what SplitLake, SplitLatin and SplitRandom shuffle; SplitVinyals is a list and
-// is read from splits/vinyals below the root.
+// Split returns a split by its name. The seed shuffles SplitLake, SplitLatin and SplitRandom; SplitVinyals is a list
+// in splits/vinyals below the root.
 func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 	switch name {
 	case SplitVinyals:
@@ -148,8 +146,8 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 	return Split{}, fmt.Errorf("dataset: unknown split %q of Omniglot: use one of %s", name, strings.Join(SplitNames(), ", "))
 }
 
-// decodeOmniglot reads all images of the sources. Characters are decoded side by side, each into its own place, so the
-// outcome does not depend on who is first; nor does the error, which is that of the first character that has one.
+// decodeOmniglot reads all images of the sources. Characters are decoded in parallel, each into its own place, so the
+// result is deterministic; so is the error, that of the first character with one.
 func decodeOmniglot(ctx context.Context, sources []source, size int) (*Images, []bool, error) {
 	type class struct {
 		character
@@ -226,17 +224,17 @@ func (f imageFile) decode(dst []byte, scaler draw.Scaler, scratch *image.RGBA) e
 	if err != nil {
 		return fmt.Errorf("%s: %w; fetch it again", f.at, err)
 	}
-	// The header first: what it claims is what the decoder allocates.
+	// Check the header first: the decoder allocates the size that it claims.
 	c, err := png.DecodeConfig(bytes.NewReader(b))
 	if err != nil {
-		return fmt.Errorf("%s is not a whole PNG image: %w; fetch it again", f.at, noEOF(err))
+		return fmt.Errorf("%s is not a valid PNG image: %w; fetch it again", f.at, noEOF(err))
 	}
 	if c.Width != omniglotSide || c.Height != omniglotSide {
 		return fmt.Errorf("%s is %dx%d pixels, the images of Omniglot are %dx%d; fetch it again", f.at, c.Width, c.Height, omniglotSide, omniglotSide)
 	}
 	img, err := png.Decode(bytes.NewReader(b))
 	if err != nil {
-		return fmt.Errorf("%s is not a whole PNG image: %w; fetch it again", f.at, noEOF(err))
+		return fmt.Errorf("%s is not a valid PNG image: %w; fetch it again", f.at, noEOF(err))
 	}
 	gray, ok := img.(*image.Gray)
 	if !ok {
@@ -259,10 +257,10 @@ func (f imageFile) decode(dst []byte, scaler draw.Scaler, scratch *image.RGBA) e
 	return nil
 }
 
-// noEOF words the end of a file for a reader who did not open it.
+// noEOF rewords io.EOF.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("it ends too early")
+		return errors.New("it is truncated")
 	}
 	return err
 }

@@ -23,7 +23,7 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// drawing is a PNG of black ink on white, as wide and high as given, with ink wherever the function says.
+// drawing returns a PNG of black ink on white, with ink where the function returns true.
 func drawing(width, height int, ink func(x, y int) bool) []byte {
 	img := image.NewPaletted(image.Rect(0, 0, width, height), color.Palette{color.White, color.Black})
 	for y := range height {
@@ -40,7 +40,7 @@ func drawing(width, height int, ink func(x, y int) bool) []byte {
 	return b.Bytes()
 }
 
-// square is a drawing of Omniglot's size with ink in [at, at+side) both ways.
+// square is a drawing of Omniglot's size with ink in [at, at+side) on both axes.
 func square(at, side int) []byte {
 	return drawing(omniglotSide, omniglotSide, func(x, y int) bool { return x >= at && x < at+side && y >= at && y < at+side })
 }
@@ -65,7 +65,7 @@ func tiny() (back, eval map[string][]byte) {
 		back[fmt.Sprintf("images_background/%s/%04d_01.png", name, i)] = square(10*i, 30)
 		back[fmt.Sprintf("images_background/%s/%04d_02.png", name, i)] = square(10*i, 60)
 	}
-	back["__MACOSX/images_background/._x.png"] = []byte("what Finder leaves")
+	back["__MACOSX/images_background/._x.png"] = []byte("a file of Finder")
 	back["images_background/.DS_Store"] = nil
 	back["images_background/README.md"] = nil
 	for d := range 2 {
@@ -112,7 +112,7 @@ func TestOmniglotFromZipsAndFolders(t *testing.T) {
 	defer runtime.GOMAXPROCS(old)
 	got, err = LoadOmniglot(t.Context(), zips, OmniglotOptions{NoCache: true})
 	require.NoError(t, err)
-	assert.Equal(t, want.Images, got.Images, "one worker decodes what many do")
+	assert.Equal(t, want.Images, got.Images, "one worker decodes the same as many")
 }
 
 func TestOmniglotScalesAndInverts(t *testing.T) {
@@ -129,12 +129,12 @@ func TestOmniglotScalesAndInverts(t *testing.T) {
 		for _, v := range img {
 			sum += v
 		}
-		assert.InDelta(t, 30.*30/105/105, sum/float32(size*size), 0.004, "ink is neither lost nor gained at %d", size)
-		edge := 30 * size / 105 // the pixel through which the edge of the ink goes
+		assert.InDelta(t, 30.*30/105/105, sum/float32(size*size), 0.004, "the amount of ink does not change at %d", size)
+		edge := 30 * size / 105 // the pixel at the edge of the ink
 		assert.Greater(t, img[edge-1], float32(0.5))
 		assert.Less(t, img[edge+1], float32(0.5))
 	}
-	// A line of one pixel in 105 must leave a trace wherever it lies: nothing is skipped.
+	// A line of one pixel in 105 must leave a trace at any position: no pixel is skipped.
 	for at := 40; at < 50; at++ {
 		var dst [28 * 28]byte
 		f := imageFile{read: func() ([]byte, error) {
@@ -169,10 +169,10 @@ func TestOmniglotCache(t *testing.T) {
 	assert.True(t, second.FromCache())
 	assert.Equal(t, first.Images, second.Images)
 	assert.Equal(t, first.Evaluation(), second.Evaluation())
-	assert.False(t, load(20).FromCache(), "another size is another file")
+	assert.False(t, load(20).FromCache(), "another size has another file")
 	files, err := filepath.Glob(filepath.Join(cache, "*"))
 	require.NoError(t, err)
-	require.Len(t, files, 2, "and nothing half-written: %v", files)
+	require.Len(t, files, 2, "and no partial file: %v", files)
 
 	path := files[slices.IndexFunc(files, func(p string) bool { return strings.Contains(p, "-28-") })]
 	whole, err := os.ReadFile(path)
@@ -193,7 +193,7 @@ func TestOmniglotCache(t *testing.T) {
 	writeZips(t, root, back, eval)
 	assert.Equal(t, 5, load(28).Classes(), "the sources changed")
 
-	// Same names, another time: a folder is known by its files' times too.
+	// Same names, another time: the times of a folder's files count too.
 	folder := t.TempDir()
 	unpack(t, folder, back)
 	unpack(t, folder, eval)
@@ -246,12 +246,12 @@ func TestOmniglotRefusesBadData(t *testing.T) {
 	good := square(0, 9)
 	for name, c := range map[string]struct {
 		change func(back map[string][]byte)
-		says   []string // beside the archive's name
+		says   []string // besides the archive's name
 	}{
 		"wrong size":   {with(at, drawing(28, 28, func(x, y int) bool { return x == y })), []string{at, "28x28", "105x105"}},
 		"not a PNG":    {with(at, []byte("GIF89a and so on")), []string{at, "PNG"}},
 		"cut PNG":      {with(at, good[:len(good)-30]), []string{at, "PNG"}},
-		"empty PNG":    {with(at, nil), []string{at, "ends too early"}},
+		"empty PNG":    {with(at, nil), []string{at, "is truncated"}},
 		"huge PNG":     {with(at, hugePNG()), []string{at, "65535x65535"}},
 		"parent path":  {with("../x.png", good), []string{`"../x.png"`, "outside"}},
 		"hidden climb": {with("images_background/A/../../../x.png", good), []string{"outside"}},
@@ -260,7 +260,7 @@ func TestOmniglotRefusesBadData(t *testing.T) {
 		"drive":        {with(`C:/x.png`, good), []string{"outside"}},
 		"large entry":  {with(at, bytes.Repeat([]byte("0"), 1<<20)), []string{at, "1048576 bytes"}},
 		"stray image":  {with("images_background/x.png", good), []string{"images_background/x.png", "ALPHABET/characterNN"}},
-		"double":       {with("Alpha/character10/0002_01.png", good), []string{"Alpha/character10/0002_01.png", "twice"}},
+		"double":       {with("Alpha/character10/0002_01.png", good), []string{"Alpha/character10/0002_01.png", "duplicate"}},
 		"empty":        {func(back map[string][]byte) { clear(back) }, []string{"no image"}},
 		"in both":      {with("images_background/Mu/character01/0001_09.png", good), []string{"Mu/character01", "images_evaluation.zip"}},
 	} {
@@ -277,7 +277,7 @@ func TestOmniglotRefusesBadData(t *testing.T) {
 			}
 			left, err := os.ReadDir(cache)
 			require.NoError(t, err)
-			assert.Empty(t, left, "nothing bad is kept")
+			assert.Empty(t, left, "bad data are not cached")
 		})
 	}
 }
@@ -298,7 +298,7 @@ func TestOmniglotRefusesBadArchives(t *testing.T) {
 	damaged := bytes.Clone(whole)
 	first := bytes.Index(whole, []byte("0000_01.png")) + 30 // in the first drawing's content
 	damaged[first] ^= 0xff
-	var lying bytes.Buffer // an entry that claims few bytes and holds many
+	var lying bytes.Buffer // an entry that claims fewer bytes than it holds
 	w := zip.NewWriter(&lying)
 	f, err := w.CreateRaw(&zip.FileHeader{Name: "images_background/A/c/1.png", Method: zip.Deflate, UncompressedSize64: 100, CompressedSize64: uint64(len(deflated()))})
 	require.NoError(t, err)
@@ -338,7 +338,7 @@ func TestOmniglotRefusesBadFolders(t *testing.T) {
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "images_background")))
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "images_background", "Alpha", "character01"), 0o755))
 	_, err = LoadOmniglot(t.Context(), root, OmniglotOptions{NoCache: true})
-	assert.ErrorContains(t, err, "images_background: there is no image")
+	assert.ErrorContains(t, err, "images_background: no image")
 }
 
 func TestOmniglotSplitNamesWhatIsMissing(t *testing.T) {
@@ -397,11 +397,11 @@ func FuzzZip(f *testing.F) {
 	})
 }
 
-// shared is the real Omniglot, which lies beside the repository on some machines only.
+// shared is the folder of the real Omniglot, which only some machines have.
 func shared(t testing.TB) string {
 	root := filepath.Join("..", "..", "shared", "data", "omniglot")
 	if images, lists := omniglotLacks(root); images != nil || lists != nil {
-		t.Skip("Omniglot is not beside the repository")
+		t.Skip("no Omniglot data")
 	}
 	return root
 }

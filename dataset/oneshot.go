@@ -15,15 +15,16 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// Lake's one-shot classification test: 20 runs of 20 characters of one alphabet, one training and one test image of each.
+// Lake's one-shot classification test: 20 runs of 20 characters of one alphabet, with one training and one test image
+// each.
 const (
 	oneShotRuns  = 20
 	oneShotWay   = 20
 	oneShotFile  = "all_runs.zip"
-	oneShotBytes = 4 << 10 // of a list of answers; the author's have 980
+	oneShotBytes = 4 << 10 // size of a list of answers; the author's have 980
 )
 
-// OneShotAlphabets lists the alphabets that Lake's runs are drawn from, two runs each; all are in images_evaluation.
+// OneShotAlphabets lists the alphabets of Lake's runs, two runs each; all are in images_evaluation.
 func OneShotAlphabets() []string {
 	return []string{
 		"Atlantean", "Ge_ez", "Glagolitic", "Gurmukhi", "Kannada", "Malayalam", "Manipuri", "Old_Church_Slavonic_(Cyrillic)",
@@ -31,17 +32,17 @@ func OneShotAlphabets() []string {
 	}
 }
 
-// OneShotRun is one of the 20 runs of Lake et al. 2015: which of 20 training images, all of one alphabet, shows the same
-// character as each of 20 test images, drawn by another hand?
+// OneShotRun is one of the 20 runs of Lake et al. 2015: find, for each of 20 test images, the training image of the
+// same character among 20 of one alphabet, drawn by another person.
 type OneShotRun struct {
 	Training [][]float32 // 20 images [size, size], ink 1
 	Test     [][]float32 // 20 images [size, size], ink 1
 	Answers  []int       // for each test image, the training image of the same character
 }
 
-// LoadOneShotRuns reads Lake's 20 runs from all_runs.zip in a root folder, or from the folder all_runs in it. 400 trials
-// in all; the published errors on them are percentages of these. The images are size pixels wide and high, at most 105,
-// scaled down as LoadOmniglot's are.
+// LoadOneShotRuns reads Lake's 20 runs from all_runs.zip in a root folder, or from the folder all_runs in it: 400
+// trials, of which published errors are percentages. Images are size pixels wide and high, at most 105, scaled down
+// as by LoadOmniglot.
 func LoadOneShotRuns(root string, size int) (runs []OneShotRun, err error) {
 	if size < 1 || size > omniglotSide {
 		return nil, fmt.Errorf("dataset: Lake's one-shot runs at %d pixels: choose a size from 1 to %d", size, omniglotSide)
@@ -71,11 +72,12 @@ func openOneShot(root string) (fs.FS, io.Closer, string, error) {
 	if info, err := os.Stat(folder); err == nil && info.IsDir() {
 		return os.DirFS(folder), io.NopCloser(nil), folder, nil
 	}
-	return nil, nil, "", fmt.Errorf("dataset: Lake's one-shot runs: %w: there is neither %s nor %s; run `engram data fetch omniglot`, or put it there",
+	return nil, nil, "", fmt.Errorf("dataset: Lake's one-shot runs: %w: neither %s nor %s exists; run `engram data fetch omniglot`, or put it there",
 		ErrNotFound, archive, folder)
 }
 
-// readOneShot reads one run. Its list of answers has a line "runNN/test/itemII.png runNN/training/classCC.png" an item.
+// readOneShot reads one run. Its list of answers has one line "runNN/test/itemII.png runNN/training/classCC.png" per
+// item.
 func readOneShot(files fs.FS, name, where string, size int) (OneShotRun, error) {
 	var run OneShotRun
 	var err error
@@ -131,7 +133,7 @@ func readBoundedFile(files fs.FS, name string, most int64) ([]byte, error) {
 	return b, err
 }
 
-// parseOneShot reads a list of answers: for each of the items, in order, the training image of the same character.
+// parseOneShot reads a list of answers: for each item, in order, the training image of the same character.
 func parseOneShot(run, text string) ([]int, error) {
 	answers := make([]int, oneShotWay)
 	for i := range answers {
@@ -145,10 +147,10 @@ func parseOneShot(run, text string) ([]int, error) {
 			return nil, fmt.Errorf("line %d: want %s, got %q", n+1, want, line)
 		}
 		if item < 1 || item > oneShotWay || class < 1 || class > oneShotWay {
-			return nil, fmt.Errorf("line %d: items and classes go from 01 to %d, got %q", n+1, oneShotWay, line)
+			return nil, fmt.Errorf("line %d: items and classes are numbered from 01 to %d, got %q", n+1, oneShotWay, line)
 		}
 		if answers[item-1] >= 0 {
-			return nil, fmt.Errorf("line %d: item %02d has an answer already", n+1, item)
+			return nil, fmt.Errorf("line %d: item %02d already has an answer", n+1, item)
 		}
 		answers[item-1] = class - 1
 	}

@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Modified Hausdorff distance (Dubuisson and Jain 1994) on the ink pixels, centred, as in the author's demo: it makes 155
-// errors in Lake's 400 trials, which only a right reading of every image and every answer gives.
+// Modified Hausdorff distance (Dubuisson and Jain 1994) on the ink pixels, centred, as in the author's demo: it makes
+// 155 errors in Lake's 400 trials, a figure that depends on every image and every answer.
 func TestModifiedHausdorffMakes155ErrorsOnLakesRuns(t *testing.T) {
 	root := filepath.Join("..", "..", "shared", "data", NameOmniglot)
 	if _, err := os.Stat(filepath.Join(root, oneShotFile)); err != nil {
-		t.Skip("Lake's one-shot runs are not here")
+		t.Skip("no data of Lake's one-shot runs")
 	}
 	runs, err := LoadOneShotRuns(root, omniglotSide)
 	require.NoError(t, err)
@@ -67,7 +67,7 @@ func errorsOf(run OneShotRun) (errs int) {
 
 type dot struct{ x, y float64 }
 
-// ink lists the ink pixels about their mean.
+// ink returns the ink pixels relative to their mean.
 func ink(image []float32) []dot {
 	var ps []dot
 	var mean dot
@@ -85,7 +85,8 @@ func ink(image []float32) []dot {
 	return ps
 }
 
-// directed is the mean distance of a's points to their nearest in b, or some value from best on where it is not below best.
+// directed returns the mean distance of a's points to their nearest in b, or any value of at least best if it is not
+// below best.
 func directed(a, b []dot, best float64) float64 {
 	sum := 0.0
 	for _, p := range a {
@@ -100,9 +101,9 @@ func directed(a, b []dot, best float64) float64 {
 	return sum / float64(len(a))
 }
 
-// Every image of the runs is one of images_evaluation, of one of the ten alphabets, two runs each; scaled down they are the
-// same as those.
-func TestOneShotRunsAreOfTheirAlphabets(t *testing.T) {
+// Every image of the runs occurs in images_evaluation, in one of the ten alphabets, two runs each, also when scaled
+// down.
+func TestOneShotRunsMatchTheirAlphabets(t *testing.T) {
 	root := shared(t)
 	const size = 28
 	runs, err := LoadOneShotRuns(root, size)
@@ -137,7 +138,7 @@ func TestOneShotRunsAreOfTheirAlphabets(t *testing.T) {
 	assert.ErrorContains(t, err, "from 1 to 105")
 }
 
-func TestOneShotRunsThatAreDamaged(t *testing.T) {
+func TestDamagedOneShotRuns(t *testing.T) {
 	_, err := LoadOneShotRuns(t.TempDir(), omniglotSide)
 	assert.ErrorIs(t, err, ErrNotFound)
 	assert.ErrorContains(t, err, "all_runs.zip")
@@ -162,8 +163,8 @@ func TestParseOneShot(t *testing.T) {
 	assert.Equal(t, 0, parsed[19])
 	for text, want := range map[string]string{
 		strings.Replace(good, "run07/test/item03", "run08/test/item03", 1):                 "line 3: want a line run07/test/",
-		strings.Replace(good, "class01", "class21", 1):                                     "line 20: items and classes go from 01 to 20",
-		strings.Replace(good, "item02", "item01", 1):                                       "line 2: item 01 has an answer already",
+		strings.Replace(good, "class01", "class21", 1):                                     "line 20: items and classes are numbered from 01 to 20",
+		strings.Replace(good, "item02", "item01", 1):                                       "line 2: item 01 already has an answer",
 		strings.Replace(good, "run07/test/item01.png run07/training/class20.png\n", "", 1): "item 01 has no answer",
 		"": "line 1: want",
 	} {

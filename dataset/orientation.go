@@ -7,8 +7,8 @@ import (
 	"image/color"
 )
 
-// orientation reads the tag Orientation of a TIFF file, or of the EXIF data of a JPEG, PNG or WebP file: 1 to 8 as in the TIFF 6.0 specification, and 1
-// where there is none or it cannot be read.
+// orientation returns the tag Orientation of a TIFF file, or of the EXIF data of a JPEG, PNG or WebP file: 1 to 8 as
+// in the TIFF 6.0 specification, or 1 if it is missing or unreadable.
 func orientation(file []byte) int {
 	if bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")) {
 		return tiffOrientation(pngEXIF(file[8:]))
@@ -22,7 +22,7 @@ func orientation(file []byte) int {
 	return tiffOrientation(file)
 }
 
-// jpegEXIF finds the EXIF data among the segments before the image data.
+// jpegEXIF returns the EXIF data from the segments before the image data.
 func jpegEXIF(b []byte) []byte {
 	for len(b) >= 4 && b[0] == 0xff {
 		marker := b[1]
@@ -42,7 +42,7 @@ func jpegEXIF(b []byte) []byte {
 	return nil
 }
 
-// pngEXIF finds the chunk eXIf.
+// pngEXIF returns the chunk eXIf.
 func pngEXIF(b []byte) []byte {
 	for len(b) >= 12 {
 		n := uint64(binary.BigEndian.Uint32(b))
@@ -57,7 +57,7 @@ func pngEXIF(b []byte) []byte {
 	return nil
 }
 
-// webpEXIF finds the chunk EXIF.
+// webpEXIF returns the chunk EXIF.
 func webpEXIF(b []byte) []byte {
 	for len(b) >= 8 {
 		n := uint64(binary.LittleEndian.Uint32(b[4:]))
@@ -72,7 +72,7 @@ func webpEXIF(b []byte) []byte {
 	return nil
 }
 
-// tiffOrientation reads the tag from the first directory of TIFF data.
+// tiffOrientation returns the tag from the first directory of TIFF data.
 func tiffOrientation(b []byte) int {
 	var order binary.ByteOrder = binary.LittleEndian
 	switch {
@@ -104,7 +104,7 @@ func tiffOrientation(b []byte) int {
 	return 1
 }
 
-// oriented is an image as its orientation, from 2 to 8, says that it is to be shown.
+// oriented is an image transformed by an orientation from 2 to 8.
 type oriented struct {
 	image.Image
 	orientation int

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// exif is TIFF data with an orientation.
+// exif returns TIFF data with an orientation.
 func exif(order binary.AppendByteOrder, orientation uint16) []byte {
 	b := []byte("II*\x00")
 	if order == binary.AppendByteOrder(binary.BigEndian) {
@@ -39,8 +39,8 @@ func pngWith(file, exif []byte) []byte {
 	return slices.Concat(file[:header], binary.BigEndian.AppendUint32(nil, uint32(len(exif))), chunk, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(chunk)), file[header:])
 }
 
-// The quarters of an image, of 40×20 pixels, lie where the specification of each orientation puts them.
-func TestOrientationIsHonoured(t *testing.T) {
+// The quarters of an image of 40×20 pixels are where the specification of each orientation puts them.
+func TestOrientationIsApplied(t *testing.T) {
 	levels := map[byte]uint8{'A': 0, 'B': 80, 'C': 160, 'D': 240}
 	quarters := func(x, y int) color.Color { return color.Gray{levels["ABCD"[x/20+2*(y/10)]]} }
 	for i, want := range []string{"ABCD", "ABCD", "BADC", "DCBA", "CDAB", "ACBD", "CADB", "DBCA", "BDAC", "ABCD"} {
@@ -75,7 +75,7 @@ func TestOrientationOfTIFFAndWebP(t *testing.T) {
 	assert.Equal(t, 1, orientation([]byte("RIFF\x00\x00\x00\x00WEBPVP8X\x03\x00\x00\x00abc")))
 }
 
-// Whatever the bytes, an orientation comes out.
+// orientation returns a valid value for any bytes.
 func FuzzOrientation(f *testing.F) {
 	f.Add(jpegWith([]byte{0xff, 0xd8, 0xff, 0xda, 0, 2}, exif(binary.LittleEndian, 6)))
 	f.Add([]byte("\x89PNG\r\n\x1a\n\xff\xff\xff\xffeXIf\x00\x00\x00\x00"))

@@ -2,19 +2,19 @@ package dataset
 
 import "fmt"
 
-// Bounds of what counts as a colour photograph, and how much is looked at.
+// Limits of the sample, and thresholds for a colour photograph.
 const (
 	sampledFiles   = 8
 	sampledSide    = 64 // points along either side of an image
 	leastColoured  = .05
-	leastColours   = 48 // of the 4096 that 4 bits per channel tell apart
+	leastColours   = 48 // of the 4096 with 4 bits per channel
 	leastDifferent = 24 // between the largest and the smallest channel of a coloured pixel, of 255
 )
 
-// LooksLikePhotographs says whether most images of a folder look like colour photographs, of which reading them in grey with dark
-// ink makes negatives without colour. It decodes up to 8 files, evenly spaced, and looks at up to 64×64 pixels of each: a
-// colour photograph has colour in at least 5 % of them and at least 48 different colours of 4 bits per channel. Drawings in grey
-// or in a few colours have not. The error names a file that cannot be read.
+// LooksLikePhotographs reports whether most images of a folder look like colour photographs; read as grey with dark
+// ink, these become negatives without colour. It decodes up to 8 files, evenly spaced, and samples up to 64×64 pixels
+// of each: in a colour photograph at least 5 % of them are coloured and there are at least 48 different colours of 4
+// bits per channel, unlike in drawings in grey or a few colours. The error names a file that cannot be read.
 func (f *Folder) LooksLikePhotographs() (bool, error) {
 	n := min(sampledFiles, len(f.Files))
 	photographs := 0

@@ -1,9 +1,9 @@
-// Package dataset holds the labelled images that Engram learns from, and where they come from.
+// Package dataset contains labelled images and their sources.
 //
-// A Set is a number of classes with some images each. There are four: Omniglot, read from its author's archives; Folder, with
-// a folder of image files for each class; the built-in Strokes, drawn by a program, which need no file; and Images, which is any set
-// held in memory. Select, Split.Parts and Turn make sets of sets: a share of the classes, or every class in four rotations.
-// All of these hold bytes, and Bytes reads them as such. Package episode draws few-shot episodes from a Set.
+// A Set is a number of classes with images. There are four kinds: Omniglot, read from its author's archives; Folder,
+// with a folder of image files per class; the built-in Strokes, which are generated; and Images, held in memory.
+// Select, Split.Parts and WithRotations derive sets: some of the classes, or every class in four rotations. All of
+// these hold bytes, and Bytes reads them. Package episode draws few-shot episodes from a Set.
 package dataset
 
 import (
@@ -14,35 +14,35 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Set is a labelled set of images, all of one size. Values lie in [0,1] and ink is 1. A Set never changes once made and
-// may be read from several goroutines.
+// Set is a labelled set of images of one size. Values lie in [0,1] and ink is 1. A Set is immutable and may be read
+// from several goroutines.
 type Set interface {
-	// Classes is the number of classes.
+	// Classes returns the number of classes.
 	Classes() int
-	// Class is the name of class i, i in [0, Classes()).
+	// Class returns the name of class i, i in [0, Classes()).
 	Class(i int) string
-	// Instances is the number of images of a class.
+	// Instances returns the number of images of a class.
 	Instances(class int) int
-	// Shape is the shape of each image.
+	// Shape returns the shape of each image.
 	Shape() (channels, height, width int)
-	// Image writes one image, [channels, height, width], into dst, turned counter-clockwise by quarter times 90
-	// degrees. dst holds at least channels*height*width values. An odd quarter needs height = width; SquareError says
-	// beforehand whether a set may be turned. An index out of range is the caller's bug and panics as a slice does.
+	// Image writes one image, [channels, height, width], into dst, rotated counter-clockwise by quarter times 90
+	// degrees. dst holds at least channels*height*width values. An odd quarter requires height = width; see
+	// SquareError. An index out of range is a programmer error and panics like a slice index.
 	Image(dst []float32, class, instance, quarter int)
 }
 
-// Images is a Set held in memory at one byte a value.
+// Images is a Set held in memory with one byte per value.
 type Images struct {
 	names                   []string
-	start                   []int // start[i] is the first image of class i; one more than there are classes
+	start                   []int // start[i] is the first image of class i; one element more than classes
 	channels, height, width int
 	pixels                  []byte
 	ink                     *[256]float32
 }
 
-// NewImages makes a Set of pixels, [images, channels, height, width], 0 for paper and 255 for ink. The images lie class
-// after class; counts says how many each class has. Names must differ, counts be positive and the sizes agree. The
-// slices are kept, not copied.
+// NewImages makes a Set of pixels, [images, channels, height, width], 0 for paper and 255 for ink. Images are ordered
+// by class; counts holds the number per class. Names must differ, counts be positive and the sizes agree. The slices
+// are kept, not copied.
 func NewImages(names []string, counts []int, channels, height, width int, pixels []byte) (*Images, error) {
 	if channels < 1 || height < 1 || width < 1 {
 		return nil, fmt.Errorf("dataset: images of %dx%dx%d: channels, height and width must be positive", channels, height, width)
@@ -51,7 +51,7 @@ func NewImages(names []string, counts []int, channels, height, width int, pixels
 		return nil, fmt.Errorf("dataset: images of %dx%dx%d: channels, height and width must not exceed %d", channels, height, width, most)
 	}
 	if len(names) != len(counts) {
-		return nil, fmt.Errorf("dataset: %d class names but %d counts: give one count per class", len(names), len(counts))
+		return nil, fmt.Errorf("dataset: %d class names, but %d counts: give one count per class", len(names), len(counts))
 	}
 	start := make([]int, len(counts)+1)
 	seen := make(map[string]bool, len(names))
@@ -60,7 +60,7 @@ func NewImages(names []string, counts []int, channels, height, width int, pixels
 			return nil, fmt.Errorf("dataset: class %q has %d images: a class needs at least one", names[i], n)
 		}
 		if n > len(pixels) {
-			return nil, fmt.Errorf("dataset: class %q has %d images but there are %d values in all: give all the pixels", names[i], n, len(pixels))
+			return nil, fmt.Errorf("dataset: class %q has %d images, but there are %d values in all: give all the pixels", names[i], n, len(pixels))
 		}
 		if seen[names[i]] {
 			return nil, fmt.Errorf("dataset: two classes are named %q: names must differ", names[i])
@@ -75,7 +75,7 @@ func NewImages(names []string, counts []int, channels, height, width int, pixels
 	return &Images{names, start, channels, height, width, pixels, inkTable()}, nil
 }
 
-// inkTable gives the value of each byte, v/255. A table is exact at 255 and as fast as a product.
+// inkTable returns the value of each byte, v/255. A table is exact at 255 and as fast as a product.
 func inkTable() *[256]float32 {
 	var t [256]float32
 	for i := range t {
@@ -102,24 +102,24 @@ func (s *Images) Image(dst []float32, class, instance, quarter int) {
 }
 
 func (s *Images) bytes(dst []byte, class, instance, quarter int) {
-	turn(dst, s.stored(class, instance), s.channels, s.height, s.width, quarter)
+	rotate(dst, s.stored(class, instance), s.channels, s.height, s.width, quarter)
 }
 
-// stored is the memory of an image.
+// stored returns the memory of an image.
 func (s *Images) stored(class, instance int) []byte {
 	n := s.Instances(class)
 	if uint(instance) >= uint(n) {
-		instance = len(s.pixels) // out of range: the next class's image must not answer for this one's
+		instance = len(s.pixels) // out of range, not the next class's image
 	}
 	size := s.channels * s.height * s.width
 	at := (s.start[class] + instance) * size
 	return s.pixels[at : at+size]
 }
 
-// SquareError is nil when the images of a set are square, and so may be turned by 90 degrees.
+// SquareError returns nil if the images of a set are square and can be rotated by 90 degrees.
 func SquareError(set Set) error {
 	if _, h, w := set.Shape(); h != w {
-		return fmt.Errorf("dataset: images of %dx%d cannot be turned by 90 degrees: use rotation %q or square images", h, w, RotateNone)
+		return fmt.Errorf("dataset: images of %dx%d cannot be rotated by 90 degrees: use rotation %q or square images", h, w, RotateNone)
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ type subset struct {
 	classes []int
 }
 
-// Subset is the given classes of a set, in the given order. It refuses a class that is not there or is named twice.
+// Subset returns the given classes of a set, in the given order. Unknown and repeated classes are an error.
 func Subset(set Set, classes []int) (Set, error) {
 	if set == nil {
 		return nil, errors.New("dataset: subset of a nil set")
@@ -138,7 +138,7 @@ func Subset(set Set, classes []int) (Set, error) {
 	seen := make(map[int]bool, len(classes))
 	for _, c := range classes {
 		if c < 0 || c >= set.Classes() {
-			return nil, fmt.Errorf("dataset: class %d of a set of %d classes: classes count from 0", c, set.Classes())
+			return nil, fmt.Errorf("dataset: class %d of a set of %d classes: classes are numbered from 0", c, set.Classes())
 		}
 		if seen[c] {
 			return nil, fmt.Errorf("dataset: class %d (%s) is named twice: name it once", c, set.Class(c))
@@ -148,9 +148,9 @@ func Subset(set Set, classes []int) (Set, error) {
 	return &subset{set, append([]int(nil), classes...)}, nil
 }
 
-// Select is the classes of a set that have the given names, in the order of the names. A name that the set does not have
-// matches the class whose name is the same in Unicode normalization form C, if there is exactly one: file systems and editors
-// disagree about the form of accented letters. A MissingError lists the names that the set does not have.
+// Select returns the classes of a set with the given names, in order. A name that the set does not have matches the
+// class with the same name in Unicode normalization form C, if there is exactly one: file systems and editors use
+// different forms of accented letters. A MissingError lists the names that the set does not have.
 func Select(set Set, names []string) (Set, error) {
 	index := make(map[string]int, set.Classes())
 	normal := make(map[string]int) // by the name in form C; -1 for several classes
@@ -189,10 +189,10 @@ func has[V any](m map[string]V, key string) bool {
 	return ok
 }
 
-// someNames is how many names of classes a message lists.
+// someNames is the number of class names that a message lists.
 const someNames = 5
 
-// MissingError says that a set does not have classes that were asked for.
+// MissingError lists names of classes that a set does not have.
 type MissingError struct {
 	Names []string // the names that the set does not have
 	Have  int      // how many classes the set has

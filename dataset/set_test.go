@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// numbered is a set of classes a, b, … whose values are all different: value v/255 for the v-th byte.
+// numbered is a set of classes a, b, … with distinct values: v/255 for the v-th byte.
 func numbered(t *testing.T, classes, instances, channels, side int) *Images {
 	t.Helper()
 	names, counts := make([]string, classes), make([]int, classes)
@@ -30,7 +30,7 @@ func imageOf(set Set, class, instance, quarter int) []float32 {
 	return dst
 }
 
-func TestImagesLieClassAfterClass(t *testing.T) {
+func TestImagesAreOrderedByClass(t *testing.T) {
 	pixels := []byte{0, 51, 102, 153, 204, 255}
 	set, err := NewImages([]string{"x", "y"}, []int{1, 2}, 1, 1, 2, pixels)
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestImagesLieClassAfterClass(t *testing.T) {
 	assert.Equal(t, 2, set.Instances(1))
 	assert.Equal(t, []float32{0, 0.2}, imageOf(set, 0, 0, 0))
 	assert.Equal(t, []float32{0.8, 1}, imageOf(set, 1, 1, 0), "ink is exactly 1")
-	assert.Equal(t, []float32{1, 0.8}, imageOf(set, 1, 1, 2), "two quarters need no square")
+	assert.Equal(t, []float32{1, 0.8}, imageOf(set, 1, 1, 2), "two quarters do not require a square")
 	ramp, want := make([]byte, 19), make([]float32, 19)
 	for i := range ramp {
 		ramp[i], want[i] = byte(13*i), float32(13*i)/255
@@ -47,7 +47,7 @@ func TestImagesLieClassAfterClass(t *testing.T) {
 	long, err := NewImages([]string{"x"}, []int{1}, 1, 1, 19, ramp)
 	require.NoError(t, err)
 	assert.Equal(t, want, imageOf(long, 0, 0, 0))
-	assert.Panics(t, func() { imageOf(set, 0, 1, 0) }, "the next class's image must not answer")
+	assert.Panics(t, func() { imageOf(set, 0, 1, 0) }, "not the next class's image")
 	assert.Panics(t, func() { imageOf(set, 0, -1, 0) })
 	assert.Error(t, SquareError(set))
 }
@@ -73,14 +73,14 @@ func TestNewImagesRefuses(t *testing.T) {
 	}
 }
 
-func TestQuartersTurnCounterClockwise(t *testing.T) {
+func TestQuartersRotateCounterClockwise(t *testing.T) {
 	const channels, side = 2, 5
 	set := numbered(t, 1, 2, channels, side)
 	plain := imageOf(set, 0, 1, 0)
 	want := plain
 	for quarter := range 9 {
 		assert.Equal(t, want, imageOf(set, 0, 1, quarter), "%d quarters", quarter)
-		// One more: the top right corner goes to the top left, so out[y][x] = in[x][side-1-y].
+		// One more quarter: the top right corner moves to the top left, so out[y][x] = in[x][side-1-y].
 		next := make([]float32, len(want))
 		for c := range channels {
 			for y := range side {
@@ -94,33 +94,33 @@ func TestQuartersTurnCounterClockwise(t *testing.T) {
 	assert.Equal(t, imageOf(set, 0, 1, 3), imageOf(set, 0, 1, -1))
 }
 
-// own is a set that has images of its own, over one of this package.
+// own is a set that embeds one of this package but has its own Image.
 type own struct{ *Images }
 
 func (s own) Image(dst []float32, _, _, _ int) { clear(dst) }
 
-// withParts is a set of at least 4 classes of 3 images, and sets made of it.
+// withParts returns a set of at least 4 classes of 3 images, and sets derived from it.
 func withParts(t *testing.T, set Set) []Set {
 	t.Helper()
 	some, err := Subset(set, []int{3, 1})
 	require.NoError(t, err)
 	last, err := Drawers(some, 1, 2)
 	require.NoError(t, err)
-	turned, err := Turn(last)
+	turned, err := WithRotations(last)
 	require.NoError(t, err)
 	part, err := Subset(turned, []int{6, 1, 3})
 	require.NoError(t, err)
 	return []Set{set, some, last, turned, part}
 }
 
-// Bytes writes what Image does, of every kind of set and turned by any number of quarters.
+// Bytes writes the same values as Image, for every kind of set and any number of quarters.
 func TestBytesAreTheValues(t *testing.T) {
 	set := numbered(t, 4, 3, 2, 5)
 	drawn := func(cache int) Set {
 		return strokes(t, 1, StrokesOptions{Train: 4, Instances: 3, Size: 9, CacheBytes: cache})
 	}
 	for name, whole := range map[string]Set{
-		"images": set, "omniglot": &Omniglot{Images: set}, "folder": &Folder{Images: set}, "strokes": drawn(-1), "strokes that are kept": drawn(0),
+		"images": set, "omniglot": &Omniglot{Images: set}, "folder": &Folder{Images: set}, "strokes": drawn(-1), "cached strokes": drawn(0),
 	} {
 		for k, s := range withParts(t, whole) {
 			write := Bytes(s)
@@ -143,7 +143,7 @@ func TestBytesAreTheValues(t *testing.T) {
 			}
 			assert.Panics(t, func() { write(make([]byte, size), 0, s.Instances(0), 0) }, "%s %d", name, k)
 			assert.Panics(t, func() { write(make([]byte, size), 0, -1, 0) }, "%s %d", name, k)
-			assert.Panics(t, func() { write(make([]byte, size-1), 0, 0, 0) }, "%s %d: an image has no room", name, k)
+			assert.Panics(t, func() { write(make([]byte, size-1), 0, 0, 0) }, "%s %d: dst is too short", name, k)
 		}
 	}
 	for name, whole := range map[string]Set{"of another package": struct{ Set }{set}, "with images of its own": own{set}} {
@@ -174,9 +174,9 @@ func TestSubsetAndSelect(t *testing.T) {
 	assert.ErrorContains(t, err, "twice")
 }
 
-func TestTurnMakesFourClasses(t *testing.T) {
+func TestWithRotationsMakesFourClasses(t *testing.T) {
 	set := numbered(t, 3, 2, 1, 4)
-	turned, err := Turn(set)
+	turned, err := WithRotations(set)
 	require.NoError(t, err)
 	assert.Equal(t, 12, turned.Classes())
 	assert.Equal(t, "b/rot270", turned.Class(7))
@@ -191,12 +191,12 @@ func TestTurnMakesFourClasses(t *testing.T) {
 	part, err := Subset(turned, []int{5})
 	require.NoError(t, err)
 	assert.True(t, Rotated(part), "a part of a rotated set is rotated")
-	_, err = Turn(part)
+	_, err = WithRotations(part)
 	assert.ErrorContains(t, err, "rotated already")
 
 	oblong, err := NewImages([]string{"x"}, []int{1}, 1, 1, 2, make([]byte, 2))
 	require.NoError(t, err)
-	_, err = Turn(oblong)
+	_, err = WithRotations(oblong)
 	assert.ErrorContains(t, err, "1x2")
 }
 

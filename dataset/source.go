@@ -17,13 +17,13 @@ import (
 	"github.com/engram-go/engram/dataset/internal/files"
 )
 
-// Bounds on what an archive or folder may hold. Omniglot's largest image is below 1 kB and it has 32,460 of them.
+// Limits of an archive or folder. Omniglot's largest image is below 1 kB and it has 32,460 of them.
 const (
 	maxImageBytes = 64 << 10
 	maxImages     = 100_000
 )
 
-// character is one class of a source: its images in the order of their file names.
+// character is one class of a source, with images in the order of their file names.
 type character struct {
 	name  string // ALPHABET/characterNN
 	files []imageFile
@@ -32,7 +32,7 @@ type character struct {
 // imageFile is one file of a source.
 type imageFile struct {
 	name string // base name
-	at   string // where it is, for errors
+	at   string // location, for errors
 	read func() ([]byte, error)
 }
 
@@ -43,8 +43,8 @@ type source struct {
 	zip  bool
 }
 
-// findSource finds a part of Omniglot below a root; an archive goes before a folder, as it is faster to read and its
-// checksums tell damage.
+// findSource finds a part of Omniglot in a root. An archive comes before a folder, because it is faster to read and
+// has checksums.
 func findSource(root, part string) (source, bool) {
 	if info, err := os.Stat(filepath.Join(root, part+".zip")); err == nil && !info.IsDir() {
 		return source{part, filepath.Join(root, part+".zip"), true}, true
@@ -55,7 +55,7 @@ func findSource(root, part string) (source, bool) {
 	return source{}, false
 }
 
-// identity changes whenever the source's files do, as far as names, sizes and times can tell.
+// identity changes whenever the names, sizes or times of the source's files change.
 func (s source) identity(ctx context.Context, w io.Writer) error {
 	full, err := filepath.Abs(s.path)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s source) identity(ctx context.Context, w io.Writer) error {
 	})
 }
 
-// open lists the characters of a source, sorted by name. Close the closer when their files are no longer read.
+// open lists the characters of a source, sorted by name. Close the closer after reading their files.
 func (s source) open(ctx context.Context) ([]character, io.Closer, error) {
 	list, again := s.listFolder, "copy the folder again"
 	if s.zip {
@@ -98,7 +98,7 @@ func (s source) open(ctx context.Context) ([]character, io.Closer, error) {
 	return chars, closer, nil
 }
 
-// group sorts files, by slash-separated name, into characters.
+// group groups files by character.
 func (s source) group(files map[string]imageFile) ([]character, error) {
 	byName := make(map[string]*character)
 	for name, f := range files {
@@ -107,7 +107,7 @@ func (s source) group(files map[string]imageFile) ([]character, error) {
 			fields = fields[1:]
 		}
 		if len(fields) != 3 {
-			return nil, fmt.Errorf("image %q does not lie in ALPHABET/characterNN", name)
+			return nil, fmt.Errorf("image %q is not in a folder ALPHABET/characterNN", name)
 		}
 		class := fields[0] + "/" + fields[1]
 		if byName[class] == nil {
@@ -117,14 +117,14 @@ func (s source) group(files map[string]imageFile) ([]character, error) {
 		byName[class].files = append(byName[class].files, f)
 	}
 	if len(byName) == 0 {
-		return nil, errors.New("there is no image ALPHABET/characterNN/NNNN_DD.png in it")
+		return nil, errors.New("no image ALPHABET/characterNN/NNNN_DD.png")
 	}
 	chars := make([]character, 0, len(byName))
 	for _, c := range byName {
 		slices.SortFunc(c.files, func(a, b imageFile) int { return strings.Compare(a.name, b.name) })
 		for i := 1; i < len(c.files); i++ {
 			if c.files[i].name == c.files[i-1].name {
-				return nil, fmt.Errorf("image %s/%s is there twice", c.name, c.files[i].name)
+				return nil, fmt.Errorf("duplicate image %s/%s", c.name, c.files[i].name)
 			}
 		}
 		chars = append(chars, *c)
@@ -136,7 +136,7 @@ func (s source) group(files map[string]imageFile) ([]character, error) {
 func (s source) listZip(ctx context.Context) (map[string]imageFile, io.Closer, error) {
 	r, err := zip.OpenReader(s.path)
 	if errors.Is(err, zip.ErrFormat) {
-		return nil, nil, errors.New("it is cut off or not a zip archive")
+		return nil, nil, errors.New("it is truncated or not a zip archive")
 	}
 	if err != nil {
 		return nil, nil, err
@@ -148,8 +148,8 @@ func (s source) listZip(ctx context.Context) (map[string]imageFile, io.Closer, e
 	return files, r, nil
 }
 
-// zipFiles lists the images of an archive. Nothing is ever written to a path that an archive names; an archive with a
-// path that leaves its folder is refused all the same, since it is not the author's.
+// zipFiles lists the images of an archive. Nothing is ever written to a path from an archive; an archive with a path
+// outside its folder is refused because it is not the author's.
 func zipFiles(r *zip.Reader, where string) (map[string]imageFile, error) {
 	files := make(map[string]imageFile)
 	for _, f := range r.File {
@@ -161,13 +161,13 @@ func zipFiles(r *zip.Reader, where string) (map[string]imageFile, error) {
 			continue
 		}
 		if f.UncompressedSize64 > maxImageBytes {
-			return nil, fmt.Errorf("entry %q claims %d bytes, an image has at most %d", f.Name, f.UncompressedSize64, maxImageBytes)
+			return nil, fmt.Errorf("entry %q claims %d bytes, the limit for an image is %d", f.Name, f.UncompressedSize64, maxImageBytes)
 		}
 		if _, twice := files[name]; twice {
-			return nil, fmt.Errorf("entry %q is there twice", f.Name)
+			return nil, fmt.Errorf("duplicate entry %q", f.Name)
 		}
 		if len(files) == maxImages {
-			return nil, fmt.Errorf("it has more than %d images", maxImages)
+			return nil, fmt.Errorf("more than %d images", maxImages)
 		}
 		files[name] = imageFile{at: where + ": " + f.Name, read: func() ([]byte, error) {
 			r, err := f.Open()
@@ -187,10 +187,10 @@ func (s source) listFolder(ctx context.Context) (map[string]imageFile, io.Closer
 		switch {
 		case e.Err != nil && (path.Ext(e.Base()) == "" || !skip(e.Name)):
 			return e.Err
-		case e.Dir() || skip(e.Name) || !e.Info.Mode().IsRegular(): // reading a pipe or a device would never end
+		case e.Dir() || skip(e.Name) || !e.Info.Mode().IsRegular(): // reading a pipe or a device might never end
 			return nil
 		case len(images) == maxImages:
-			return fmt.Errorf("it has more than %d images", maxImages)
+			return fmt.Errorf("more than %d images", maxImages)
 		}
 		images[e.Name] = imageFile{at: e.Path, read: func() ([]byte, error) {
 			f, err := os.Open(e.Path)
@@ -205,7 +205,7 @@ func (s source) listFolder(ctx context.Context) (map[string]imageFile, io.Closer
 	return images, io.NopCloser(nil), err
 }
 
-// skip says whether a file is no image: what Finder and others leave behind, a README.
+// skip reports whether a file is not an image, such as Finder's files or a README.
 func skip(name string) bool {
 	base := path.Base(name)
 	return strings.HasPrefix(name, "__MACOSX") || strings.HasPrefix(base, ".") || !strings.EqualFold(path.Ext(base), ".png")
@@ -214,7 +214,7 @@ func skip(name string) bool {
 func readBounded(r io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxImageBytes+1))
 	if err == nil && len(b) > maxImageBytes {
-		err = fmt.Errorf("it is larger than %d bytes, which no image of Omniglot is", maxImageBytes)
+		err = fmt.Errorf("it is larger than %d bytes, unlike any image of Omniglot", maxImageBytes)
 	}
 	return b, err
 }

@@ -18,24 +18,26 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// The names of the splits of Omniglot.
+// Names of the splits of Omniglot.
 const (
-	// SplitVinyals is the list most papers use: 1028, 172 and 423 characters, read from the files train.txt, val.txt
-	// and test.txt in splits/vinyals. Gurmukhi lends characters to both training and test, but no character is in two.
+	// SplitVinyals is the split that most papers use: 1028, 172 and 423 characters, read from the files train.txt,
+	// val.txt and test.txt in splits/vinyals. Gurmukhi has characters in both training and test, but no character is
+	// in two parts.
 	SplitVinyals = "vinyals"
 	// SplitLake trains on the author's background set and tests on the evaluation set, 659 characters. Of the 30
-	// background alphabets, sorted by name and shuffled by the seed, the last 5 are the validation set, whole; a set of
-	// fewer alphabets gives a sixth of them, at least one.
+	// background alphabets, sorted by name and shuffled by the seed, the last 5 are the validation set; of fewer
+	// alphabets a sixth, at least one.
 	SplitLake = "lake"
-	// SplitKoch trains on the author's background set, 964 characters of 30 alphabets, and tests on the ten evaluation
-	// alphabets that Lake's one-shot runs are drawn from, 382 characters; the other ten, 277 characters, are the validation
-	// set. These are the numbers of alphabets of Koch et al. 2015, section 3.1, whose own ten for validation are not known.
+	// SplitKoch trains on the author's background set, 964 characters of 30 alphabets, and tests on the ten
+	// evaluation alphabets of Lake's one-shot runs, 382 characters; the other ten, 277 characters, are the validation
+	// set. These are the numbers of alphabets of Koch et al. 2015, section 3.1, whose ten for validation are not
+	// known.
 	SplitKoch = "koch"
-	// SplitRandom shuffles the 1623 sorted names by the seed: 1200 for training, of which the last 100 are held out as
-	// validation (as learn2learn does), then 423 for test.
+	// SplitRandom shuffles the 1623 sorted names by the seed: 1200 for training, of which the last 100 are held out
+	// for validation (as in learn2learn), then 423 for test.
 	SplitRandom = "random-1200"
-	// SplitLatin trains on the 26 letters of Latin alone, of the background set, and is SplitLake in validation, which leaves
-	// Latin out, and in test: a little data of one narrow kind.
+	// SplitLatin trains on the 26 letters of Latin only, from the background set. Validation and test are those of
+	// SplitLake, without Latin. It tests training on a small, narrow set.
 	SplitLatin = "latin"
 )
 
@@ -44,8 +46,7 @@ func SplitNames() []string {
 	return []string{SplitVinyals, SplitLake, SplitKoch, SplitRandom, SplitLatin}
 }
 
-// Split is three lists of class names, none of which is in two. The names are those of the characters, without
-// rotation.
+// Split is three disjoint lists of class names, without rotations.
 type Split struct {
 	Name             string
 	Train, Val, Test []string
@@ -56,8 +57,8 @@ type Parts struct {
 	Train, Val, Test Set
 }
 
-// Parts splits a set and, for the rotations that make classes, rotates the parts. It returns a MissingError when the
-// split names classes that the set does not have, and refuses a class that is in two parts.
+// Parts splits a set and applies the rotations that make classes. It returns a MissingError if the split names
+// classes that the set does not have, and an error for a class in two parts.
 func (s Split) Parts(set Set, r Rotation) (Parts, error) {
 	r, err := ParseRotation(string(r))
 	if err != nil {
@@ -100,7 +101,7 @@ func (s Split) disjoint() error {
 		for _, name := range part.names {
 			name = norm.NFC.String(name)
 			if folder, rest, ok := strings.Cut(name, "/"); s.Name == SplitFolders && ok && splitPart(folder) == part.name {
-				name = rest // a class that is in the folders of several parts
+				name = rest // a class in the folders of several parts
 			}
 			if other, ok := in[name]; ok && (s.Name != SplitFolders || other != part.name) {
 				return fmt.Errorf("dataset: split %s has %s in %s and in %s: a class belongs to one part", s.Name, name, other, part.name)
@@ -135,9 +136,9 @@ func ReadVinyals(dir string) (Split, error) {
 	return s, s.disjoint()
 }
 
-// ParseSplit reads a list of lines ALPHABET/characterNN/rotRRR, or without the rotation, and returns the characters in
-// the order in which they first appear. Blank lines and lines that begin with # are skipped, as is a byte order mark; with one,
-// the list can also be UTF-16. An error names the line.
+// ParseSplit reads a list of lines ALPHABET/characterNN/rotRRR, or without the rotation, and returns the characters
+// in order of first appearance. Blank lines, lines that begin with # and a byte order mark are skipped; with one, the
+// list can be UTF-16. Errors name the line.
 func ParseSplit(r io.Reader) ([]string, error) {
 	var names []string
 	seen := make(map[string]bool)  // lines
@@ -160,7 +161,7 @@ func ParseSplit(r io.Reader) ([]string, error) {
 			fields = fields[:2]
 		}
 		if len(fields) != 2 || !plainName(fields[0]) || !plainName(fields[1]) {
-			return nil, fmt.Errorf("line %d: %q does not read ALPHABET/characterNN/rotRRR", n, line)
+			return nil, fmt.Errorf("line %d: %q is not of the form ALPHABET/characterNN/rotRRR", n, line)
 		}
 		if seen[line] {
 			return nil, fmt.Errorf("line %d: %q is listed twice", n, line)
@@ -180,12 +181,12 @@ func ParseSplit(r io.Reader) ([]string, error) {
 	return names, nil
 }
 
-// plainName says whether a part of a path names a file or folder and nothing else.
+// plainName reports whether a part of a path is an ordinary file or folder name.
 func plainName(s string) bool {
 	return s != "" && s != "." && s != ".." && !strings.ContainsAny(s, "/\\:\x00") && strings.TrimSpace(s) == s
 }
 
-// lakeSplit holds out whole alphabets of the background set.
+// lakeSplit holds out whole alphabets of the background set for validation.
 func lakeSplit(background, evaluation []string, seed uint64) (Split, error) {
 	var alphabets []string
 	for _, name := range background {
@@ -213,7 +214,7 @@ func lakeSplit(background, evaluation []string, seed uint64) (Split, error) {
 	return s, nil
 }
 
-// latinSplit takes for training what SplitLake has in Latin, and the rest as it is.
+// latinSplit trains on the letters of Latin; the rest is SplitLake.
 func latinSplit(background, evaluation []string, seed uint64) (Split, error) {
 	s, err := lakeSplit(background, evaluation, seed)
 	if err != nil {
@@ -232,7 +233,7 @@ func latinSplit(background, evaluation []string, seed uint64) (Split, error) {
 	return train, nil
 }
 
-// kochSplit shares out the evaluation set by whether Lake's runs draw from an alphabet.
+// kochSplit splits the evaluation set by the alphabets of Lake's runs.
 func kochSplit(background, evaluation []string) (Split, error) {
 	s := Split{Name: SplitKoch, Train: slices.Clone(background)}
 	in := make(map[string]bool)
@@ -256,15 +257,14 @@ func kochSplit(background, evaluation []string) (Split, error) {
 func randomSplit(names []string, seed uint64) (Split, error) {
 	const train, val, all = 1100, 100, 1623
 	if len(names) != all {
-		return Split{}, fmt.Errorf("dataset: the split %q shares out %d characters but there are %d: fetch the whole of Omniglot", SplitRandom, all, len(names))
+		return Split{}, fmt.Errorf("dataset: the split %q needs %d characters, but there are %d: fetch the whole of Omniglot", SplitRandom, all, len(names))
 	}
 	names = slices.Sorted(slices.Values(names))
 	stream.New(seed, "split/"+SplitRandom).Shuffle(all, func(i, j int) { names[i], names[j] = names[j], names[i] })
 	return Split{SplitRandom, names[:train:train], names[train : train+val : train+val], names[train+val:]}, nil
 }
 
-// Alphabets groups the classes of a set by alphabet, the first part of their names, in the order in which alphabets first
-// appear.
+// Alphabets groups the classes of a set by alphabet, the first part of their names, in order of first appearance.
 func Alphabets(set Set) [][]int {
 	var groups [][]int
 	at := make(map[string]int)
@@ -280,7 +280,7 @@ func Alphabets(set Set) [][]int {
 	return groups
 }
 
-// alphabet is the first part of the name of a character.
+// alphabet returns the first part of a character's name.
 func alphabet(name string) string {
 	a, _, _ := strings.Cut(name, "/")
 	return a

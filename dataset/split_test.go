@@ -58,7 +58,7 @@ func FuzzParseSplit(f *testing.F) {
 				t.Errorf("%q leaves its folder", name)
 			}
 		}
-		// What is accepted reads the same again.
+		// An accepted list reads the same again.
 		again, err := ParseSplit(strings.NewReader(strings.Join(names, "\n")))
 		if err != nil || !slices.Equal(again, names) {
 			t.Errorf("%q read again gives %q, %v", names, again, err)
@@ -165,7 +165,7 @@ func TestKochTestsOnTheAlphabetsOfLakesRuns(t *testing.T) {
 	assert.ErrorContains(t, err, "images_evaluation has no Atlantean")
 }
 
-// Latin alone is trained on; validation and test are those of the split lake, but for Latin.
+// Training is on Latin only; validation and test are those of the split lake, without Latin.
 func TestLatinSplit(t *testing.T) {
 	var background []string
 	for _, a := range strings.Fields("A B C D E F G H I J K Latin") {
@@ -188,7 +188,7 @@ func TestLatinSplit(t *testing.T) {
 			assert.Equal(t, lake.Val, s.Val)
 		}
 	}
-	assert.True(t, seen, "a seed whose validation would have Latin is among these")
+	assert.True(t, seen, "includes a seed whose validation would contain Latin")
 	_, err := latinSplit(background[:4], evaluation, 1)
 	assert.ErrorContains(t, err, "images_background has none")
 }
@@ -198,7 +198,7 @@ func TestAlphabets(t *testing.T) {
 	set, err := NewImages([]string{"B/1", "A/1", "B/2", "plain"}, counts, 1, 1, 1, make([]byte, 4))
 	require.NoError(t, err)
 	assert.Equal(t, [][]int{{0, 2}, {1}, {3}}, Alphabets(set))
-	turned, err := Turn(set)
+	turned, err := WithRotations(set)
 	require.NoError(t, err)
 	assert.Equal(t, [][]int{{0, 1, 2, 3, 8, 9, 10, 11}, {4, 5, 6, 7}, {12, 13, 14, 15}}, Alphabets(turned))
 }
@@ -212,13 +212,13 @@ func TestRandomSplit(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, [3]int{1100, 100, 423}, [3]int{len(one.Train), len(one.Val), len(one.Test)})
 	assert.ElementsMatch(t, names, slices.Concat(one.Train, one.Val, one.Test))
-	assert.True(t, slices.IsSorted(names), "the argument is left alone")
+	assert.True(t, slices.IsSorted(names), "the argument does not change")
 
 	backwards := slices.Clone(names)
 	slices.Reverse(backwards)
 	again, err := randomSplit(backwards, 1)
 	require.NoError(t, err)
-	assert.Equal(t, one, again, "whatever order the disk gave")
+	assert.Equal(t, one, again, "for any order of files")
 	two, err := randomSplit(names, 2)
 	require.NoError(t, err)
 	assert.NotEqual(t, one.Test, two.Test)
@@ -227,7 +227,7 @@ func TestRandomSplit(t *testing.T) {
 	assert.ErrorContains(t, err, "there are 10")
 }
 
-// Whatever a split's CSV says, its parts have no class in common and none twice.
+// For any CSV, the parts of a split have no class in common and none twice.
 func FuzzCSVSplit(f *testing.F) {
 	f.Add("class,split\na,train\nb,val\nc,test\n")
 	f.Add("filename,label,split\n\"a,b\",x,test\n")

@@ -10,24 +10,22 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// StrokesOptions says how many characters to draw and how. The zero value works: as many classes as the split vinyals
-// of Omniglot has.
+// StrokesOptions configures [NewStrokes]. The zero value has as many classes as the split vinyals of Omniglot.
 type StrokesOptions struct {
-	Train, Val, Test int // classes; all 0 means 1028, 172 and 423
-	Instances        int // images a class; 0 means 20
-	Size             int // side of the images in pixels, 8 to 256; 0 means 28
-	// CacheBytes bounds the memory for images drawn already, at Size*Size bytes each; 0 means 64 MiB, below 0 none.
+	Train, Val, Test int // classes; default 1028, 172 and 423 if all are 0
+	Instances        int // images per class; default 20
+	Size             int // side of the images in pixels, 8 to 256; default 28
+	// CacheBytes limits the memory for drawn images, Size*Size bytes each; default 64 MiB, negative for none.
 	CacheBytes int
 }
 
-// Strokes is a built-in Set of invented characters, for which no file is needed. A class is a random programme of one
-// to four smooth strokes, in the spirit of Lake et al. (2015); an instance is that programme written by an unsteady
-// hand: noise on the points that the strokes run through, a little rotation, shear, scale and shift, and a pen of its
-// own width.
+// Strokes is a built-in Set of invented characters, which needs no file. A class is a random program of one to four
+// smooth strokes, in the spirit of Lake et al. (2015). An instance is this program with noise on the points of the
+// strokes, a small rotation, shear, scale and shift, and its own pen width.
 //
-// An image depends on the seed, the class, the instance and the size, and on nothing else: neither the order of calls
-// nor the number of classes. It is the same on all machines of one processor architecture; another may round
-// differently in the last place.
+// An image depends only on the seed, the class, the instance and the size, not on the order of calls or the number of
+// classes. It is the same on all machines of one processor architecture; another may round differently in the last
+// place.
 type Strokes struct {
 	options StrokesOptions
 	seed    uint64
@@ -35,11 +33,11 @@ type Strokes struct {
 	ink     *[256]float32
 
 	cache []atomic.Pointer[[]byte] // by class and instance; nil until drawn
-	room  atomic.Int64             // images that may still be kept
+	room  atomic.Int64             // room in the cache, in images
 	pens  sync.Pool                // of *pen
 }
 
-// NewStrokes invents the characters of a seed.
+// NewStrokes generates the characters of a seed.
 func NewStrokes(seed uint64, o StrokesOptions) (*Strokes, error) {
 	if o.Train == 0 && o.Val == 0 && o.Test == 0 {
 		o.Train, o.Val, o.Test = 1028, 172, 423
@@ -53,7 +51,7 @@ func NewStrokes(seed uint64, o StrokesOptions) (*Strokes, error) {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 64 << 20
 	}
-	const most = 1 << 24 // images; keeps the cache's table below 128 MiB
+	const most = 1 << 24 // images; limits the cache's table to 128 MiB
 	for _, n := range []int{o.Train, o.Val, o.Test, o.Instances} {
 		if n < 0 || n > most {
 			return nil, fmt.Errorf("dataset: strokes with %d, %d and %d classes of %d images: numbers must be from 0 to %d", o.Train, o.Val, o.Test, o.Instances, most)
@@ -84,7 +82,7 @@ func (s *Strokes) Classes() int { return len(s.classes) }
 // Class implements Set; the name is strokes/NNNNN, counted from 0.
 func (s *Strokes) Class(i int) string {
 	if i < 0 || i >= len(s.classes) {
-		panic(fmt.Sprintf("dataset: class %d of %d", i, len(s.classes))) // as a slice does
+		panic(fmt.Sprintf("dataset: class %d of %d", i, len(s.classes))) // like a slice index
 	}
 	return fmt.Sprintf("strokes/%05d", i)
 }
@@ -95,7 +93,7 @@ func (s *Strokes) Instances(int) int { return s.options.Instances }
 // Shape implements Set.
 func (s *Strokes) Shape() (channels, height, width int) { return 1, s.options.Size, s.options.Size }
 
-// Split shares out the classes: the first Train of them, the next Val, the last Test.
+// Split returns the split of the classes: the first Train, the next Val, the last Test.
 func (s *Strokes) Split() Split {
 	names := make([]string, len(s.classes))
 	for i := range names {
@@ -111,13 +109,13 @@ func (s *Strokes) Image(dst []float32, class, instance, quarter int) {
 }
 
 func (s *Strokes) bytes(dst []byte, class, instance, quarter int) {
-	s.drawn(class, instance, func(pixels []byte) { turn(dst, pixels, 1, s.options.Size, s.options.Size, quarter) })
+	s.drawn(class, instance, func(pixels []byte) { rotate(dst, pixels, 1, s.options.Size, s.options.Size, quarter) })
 }
 
-// drawn lends f the pixels of an image.
+// drawn calls f with the pixels of an image, which f must not keep.
 func (s *Strokes) drawn(class, instance int, f func(pixels []byte)) {
 	if instance < 0 || instance >= s.options.Instances {
-		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.options.Instances)) // as a slice does
+		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.options.Instances)) // like a slice index
 	}
 	var kept *atomic.Pointer[[]byte]
 	if s.cache != nil {
@@ -133,35 +131,35 @@ func (s *Strokes) drawn(class, instance int, f func(pixels []byte)) {
 	f(p.pixels)
 	if kept != nil && s.room.Add(-1) >= 0 {
 		b := append([]byte(nil), p.pixels...)
-		kept.Store(&b) // another goroutine may have stored the same bytes meanwhile
+		kept.Store(&b) // another goroutine may have stored the same bytes
 	}
 }
 
-// point is a place on the page, whose middle is 0 and whose edges are -1 and 1; y grows downwards.
+// point is a position on the page, with centre 0 and edges at -1 and 1; y points downwards.
 type point struct{ x, y float64 }
 
 func (p point) plus(q point, by float64) point { return point{p.x + by*q.x, p.y + by*q.y} }
 
-// Bounds on what a programme may hold.
+// Limits of a character's program.
 const (
 	maxStrokes = 4
-	maxPoints  = 6 // a stroke
+	maxPoints  = 6 // per stroke
 )
 
-// glyph is a class: the points that its strokes run through.
+// glyph is a class: the points of its strokes.
 type glyph struct {
 	strokes [maxStrokes][maxPoints]point
 	points  [maxStrokes]int // used, by stroke; 0 for no stroke
 }
 
-// The tempers of a stroke.
+// Kinds of strokes.
 const (
-	straight = iota // hardly turns
+	straight = iota // nearly straight
 	arc             // bends one way
-	zigzag          // turns sharply to and fro
+	zigzag          // alternating sharp turns
 )
 
-// newGlyph invents a character.
+// newGlyph generates a character.
 func newGlyph(r *rand.Rand) glyph {
 	var g glyph
 	number := 1 + pick(r, 0.15, 0.40, 0.30, 0.15)
@@ -175,7 +173,7 @@ func newGlyph(r *rand.Rand) glyph {
 		bend, sharp := 0.0, 0.0
 		kind := pick(r, 0.25, 0.45, 0.30)
 		if number == 1 {
-			kind = max(kind, arc) // lone lines would differ by their angle alone
+			kind = max(kind, arc) // single lines would differ only in their angle
 		}
 		switch kind {
 		case straight:
@@ -187,13 +185,13 @@ func newGlyph(r *rand.Rand) glyph {
 			n, sharp, bend = 3+r.IntN(3), 0.5, 2.1
 		}
 		if number > 2 {
-			n = min(n, 4) // many long strokes make a tangle
+			n = min(n, 4) // many long strokes would overlap too much
 		}
 		g.points[k] = n
 		g.strokes[k][0] = from
 		for i := 1; i < n; i++ {
 			length := 0.45 + 0.55*r.Float64()
-			// Rather than leave the page, a stroke turns around.
+			// A stroke turns around at the edge of the page.
 			next := from.plus(point{math.Cos(heading), math.Sin(heading)}, length)
 			for math.Abs(next.x) > 1 || math.Abs(next.y) > 1 {
 				heading = r.Float64() * 2 * math.Pi
@@ -210,7 +208,7 @@ func newGlyph(r *rand.Rand) glyph {
 	return g
 }
 
-// center moves the character to the middle of the page and makes it fill it, within limits.
+// center centres the character and scales it to the page, within limits.
 func (g *glyph) center() {
 	lo, hi := point{1, 1}, point{-1, -1}
 	for k, n := range g.points {
@@ -227,7 +225,7 @@ func (g *glyph) center() {
 	}
 }
 
-// pick draws an index with the given chances, which add up to one.
+// pick draws an index with the given probabilities, which sum to one.
 func pick(r *rand.Rand, chances ...float64) int {
 	u := r.Float64()
 	for i, c := range chances {
@@ -238,7 +236,7 @@ func pick(r *rand.Rand, chances ...float64) int {
 	return len(chances) - 1
 }
 
-// pen writes characters on a page of its own.
+// pen draws characters on its own page.
 type pen struct {
 	size   int
 	page   []float32 // coverage in [0,1]
@@ -249,7 +247,7 @@ func newPen(size int) *pen {
 	return &pen{size, make([]float32, size*size), make([]byte, size*size)}
 }
 
-// The unsteadiness of the hand, in half pages, radians and shares.
+// Noise of the drawing, in half pages, radians and fractions.
 const (
 	pointNoise = 0.07
 	turnNoise  = 0.17
@@ -280,19 +278,19 @@ func (p *pen) write(g *glyph, r *rand.Rand) {
 	}
 }
 
-// within draws noise of a deviation, but never more than twice that: a slip of the hand, not another character.
+// within draws normal noise with a standard deviation, clipped at twice that, so that characters stay recognisable.
 func within(r *rand.Rand, deviation float64) float64 {
 	return deviation * max(-2, min(2, r.NormFloat64()))
 }
 
-// stroke draws a Catmull-Rom spline through the points, which are in pixels.
+// stroke draws a Catmull-Rom spline through points in pixels.
 func (p *pen) stroke(path []point, radius float64) {
 	if len(path) == 0 {
 		return
 	}
 	at := path[0]
 	for i := range len(path) - 1 {
-		// The ends lead on straight.
+		// The ends continue straight.
 		b, c := path[i], path[i+1]
 		a, d := b.plus(point{c.x - b.x, c.y - b.y}, -1), c.plus(point{c.x - b.x, c.y - b.y}, 1)
 		if i > 0 {
@@ -301,7 +299,7 @@ func (p *pen) stroke(path []point, radius float64) {
 		if i+2 < len(path) {
 			d = path[i+2]
 		}
-		// A piece for every 2.5 pixels looks smooth.
+		// One piece per 2.5 pixels looks smooth.
 		pieces := int(math.Ceil(math.Hypot(c.x-b.x, c.y-b.y)/2.5)) + 1
 		for j := 1; j <= pieces; j++ {
 			t := float64(j) / float64(pieces)
@@ -312,13 +310,13 @@ func (p *pen) stroke(path []point, radius float64) {
 	}
 }
 
-// catmullRom runs from b at t=0 to c at t=1, with the slopes of (a,c) and (b,d).
+// catmullRom interpolates from b at t=0 to c at t=1, with the slopes of (a,c) and (b,d).
 func catmullRom(a, b, c, d, t float64) float64 {
 	return b + t*0.5*(c-a+t*(2*a-5*b+4*c-d+t*(3*(b-c)+d-a)))
 }
 
-// line draws a piece with round ends. A pixel is covered as far as the pen's rim passes its centre, which is exact to
-// a few percent for lines of this width.
+// line draws a piece with round ends. The coverage of a pixel is how far the pen's edge passes its centre, which is
+// exact to a few percent for lines of this width.
 func (p *pen) line(a, b point, radius float64) {
 	reach := radius + 0.5
 	left, right := p.cells(min(a.x, b.x)-reach, max(a.x, b.x)+reach)
@@ -343,7 +341,7 @@ func (p *pen) line(a, b point, radius float64) {
 	}
 }
 
-// cells is the range of pixels that an interval touches.
+// cells returns the range of pixels that an interval touches.
 func (p *pen) cells(from, to float64) (int, int) {
 	return max(0, min(p.size, int(math.Floor(from)))), max(0, min(p.size, int(math.Ceil(to))))
 }

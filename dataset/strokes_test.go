@@ -26,7 +26,7 @@ func TestStrokesDependOnSeedClassAndInstanceOnly(t *testing.T) {
 	some := strokes(t, 7, StrokesOptions{Train: 30, Instances: 4, CacheBytes: -1})
 	more := strokes(t, 7, StrokesOptions{Train: 5, Val: 40, Test: 5, Instances: 30})
 	few := strokes(t, 7, StrokesOptions{Train: 30, Instances: 4, CacheBytes: 3 * 784}) // room for three images
-	for range 2 {                                                                      // the second time from the cache, where there is one
+	for range 2 {                                                                      // the second time from the cache, if any
 		for class := 29; class >= 0; class-- {
 			for instance := range 4 {
 				want := imageOf(some, class, instance, 1)
@@ -41,7 +41,7 @@ func TestStrokesDependOnSeedClassAndInstanceOnly(t *testing.T) {
 			kept++
 		}
 	}
-	assert.Equal(t, 3, kept, "the cache keeps to its bound")
+	assert.Equal(t, 3, kept, "the cache respects its limit")
 
 	other := strokes(t, 8, StrokesOptions{Train: 1})
 	assert.NotEqual(t, imageOf(some, 0, 0, 0), imageOf(other, 0, 0, 0))
@@ -49,8 +49,8 @@ func TestStrokesDependOnSeedClassAndInstanceOnly(t *testing.T) {
 	assert.NotEqual(t, imageOf(some, 0, 0, 0), imageOf(some, 1, 0, 0))
 }
 
-// TestStrokesStayTheSame: a change of these characters changes every result measured on them, so it must be meant.
-func TestStrokesStayTheSame(t *testing.T) {
+// A change of these characters changes every result measured on them, so it must be intended.
+func TestStrokesArePinned(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("other processors may round differently")
 	}
@@ -120,7 +120,7 @@ func TestStrokesRefuse(t *testing.T) {
 	}
 }
 
-// pixelNeighbour is the 5-way 1-shot accuracy of the nearest neighbour by Euclidean distance of pixels.
+// pixelNeighbour returns the 5-way 1-shot accuracy of the nearest neighbour by Euclidean distance of pixels.
 func pixelNeighbour(set Set, episodes int) float64 {
 	return neighbour(set, episodes, func(a, b []float32) float64 {
 		var d float64
@@ -149,8 +149,8 @@ func neighbour(set Set, episodes int, distance func(a, b []float32) float64) flo
 	return float64(right) / float64(episodes)
 }
 
-// TestStrokesAreNeitherTrivialNorImpossible: pixels alone must not do, as they do not on Omniglot (42 to 46 %); what the
-// classes are must be in the images all the same, so a measure that forgives a shift and a little bending has to do much better.
+// Comparing pixels must fail, as on Omniglot (42 to 46 %), but the images must determine the classes, so a distance
+// that tolerates shifts and small deformations must do much better.
 func TestStrokesAreNeitherTrivialNorImpossible(t *testing.T) {
 	set := strokes(t, 1, StrokesOptions{})
 	pixels := pixelNeighbour(set, 2000)
@@ -161,8 +161,8 @@ func TestStrokesAreNeitherTrivialNorImpossible(t *testing.T) {
 	t.Logf("5-way 1-shot: pixels %.3f, forgiving %.3f", pixels, forgiving)
 }
 
-// forgivingDistance is the chamfer distance with the centres of ink laid on one another: how far, on the mean, the ink
-// of each is from the other's.
+// forgivingDistance is the chamfer distance after aligning the centres of ink: the mean distance of each image's ink
+// to the other's.
 func forgivingDistance(a, b []float32) float64 {
 	ink := func(img []float32) (pts [][2]float64) {
 		var cx, cy float64

@@ -2,13 +2,13 @@ package dataset
 
 import "math"
 
-// Warp writes src, an image [channels, height, width], into dst, turned counter-clockwise about its middle by an angle in
-// radians and then moved right and down by numbers of pixels. Values between pixels are interpolated linearly; what comes
-// in from outside the image is zero. dst and src must not overlap.
+// Warp writes src, an image [channels, height, width], into dst, rotated counter-clockwise about its centre by an
+// angle in radians and then moved right and down by numbers of pixels. Values between pixels are interpolated
+// linearly; outside the image is zero. dst and src must not overlap.
 func Warp(dst, src []float32, channels, height, width int, angle, right, down float64) {
 	sin, cos := math.Sincos(angle)
 	midX, midY := float64(width-1)/2, float64(height-1)/2
-	// The place in src that pixel (x, y) of dst comes from is (x0 + x·cos - y·sin, y0 + x·sin + y·cos).
+	// The source in src of pixel (x, y) of dst is (x0 + x·cos - y·sin, y0 + x·sin + y·cos).
 	x0 := midX - (midX+right)*cos + (midY+down)*sin
 	y0 := midY - (midX+right)*sin - (midY+down)*cos
 	plane := height * width
@@ -29,7 +29,7 @@ func at(image []float32, height, width int, x, y float64) float32 {
 	if !(x > -1 && y > -1 && x < float64(width) && y < float64(height)) {
 		return 0
 	}
-	// Neither is below -1, so that the integer part of one more is its floor.
+	// Neither is below -1, so truncation after adding one is the floor.
 	left, top := int(x+1)-1, int(y+1)-1
 	u, v := float32(x-float64(left)), float32(y-float64(top))
 	i := top*width + left

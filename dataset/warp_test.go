@@ -41,8 +41,8 @@ func TestWarpByWholePixelsIsAShift(t *testing.T) {
 	}
 }
 
-// A quarter turn is the one that Image makes, in both senses.
-func TestWarpTurnsAsImageDoes(t *testing.T) {
+// A quarter turn equals that of Image, in both directions.
+func TestWarpRotatesAsImageDoes(t *testing.T) {
 	const side = 6
 	pixels := make([]byte, side*side)
 	for i := range pixels {
@@ -60,7 +60,7 @@ func TestWarpTurnsAsImageDoes(t *testing.T) {
 	}
 }
 
-// Against a plain loop: turn first, then move; interpolate the four pixels around.
+// Against a plain loop: rotate first, then move; interpolate between four pixels.
 func TestWarpIsThePlainLoop(t *testing.T) {
 	const height, width = 9, 12
 	src := noise(height * width)
@@ -75,7 +75,7 @@ func TestWarpIsThePlainLoop(t *testing.T) {
 		got := warp(src, 1, height, width, angle, right, down)
 		for y := range height {
 			for x := range width {
-				u, v := float64(x)-right-(width-1)/2., float64(y)-down-(height-1)/2. // before the move, about the middle
+				u, v := float64(x)-right-(width-1)/2., float64(y)-down-(height-1)/2. // before the move, about the centre
 				fx, fy := u*math.Cos(angle)-v*math.Sin(angle)+(width-1)/2., u*math.Sin(angle)+v*math.Cos(angle)+(height-1)/2.
 				left, top := int(math.Floor(fx)), int(math.Floor(fy))
 				want := 0.

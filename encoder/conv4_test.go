@@ -64,7 +64,7 @@ func TestWidth(t *testing.T) {
 			}
 		})
 	}
-	t.Run("oblong and in colour", func(t *testing.T) {
+	t.Run("rectangular colour images", func(t *testing.T) {
 		testkit.Enter(t)
 		e, _ := conv4(t, encoder.Conv4Config{Channels: 3, Height: 35, Width: 64, Filters: 5})
 		assert.Equal(t, int64(5*2*4), e.Width())
@@ -72,7 +72,7 @@ func TestWidth(t *testing.T) {
 	})
 }
 
-// Images smaller than 16×16 pixels are an error, which leaves no parameters behind.
+// Images smaller than 16×16 pixels are an error and leave no parameters behind.
 func TestTooSmallImagesAreAnError(t *testing.T) {
 	testkit.Enter(t)
 	for _, c := range []encoder.Conv4Config{{Height: 15, Width: 28}, {Height: 28, Width: 15}, {}} {
@@ -84,7 +84,7 @@ func TestTooSmallImagesAreAnError(t *testing.T) {
 	}
 }
 
-func TestImagesOfAnotherShapeAreAnError(t *testing.T) {
+func TestWrongImageShapeIsAnError(t *testing.T) {
 	testkit.Enter(t)
 	e, _ := conv4(t, encoder.Conv4Config{Height: 28, Width: 28, Filters: 4})
 	for _, shape := range [][]int64{{2, 3, 28, 28}, {2, 28, 28}} {
@@ -121,7 +121,7 @@ func TestInductiveAndTransductive(t *testing.T) {
 	assert.Greater(t, change, .1)
 }
 
-func TestOnlyTrainingMovesRunningStatistics(t *testing.T) {
+func TestOnlyTrainingUpdatesRunningStatistics(t *testing.T) {
 	testkit.Enter(t)
 	e, ps := conv4(t, encoder.Conv4Config{Height: 16, Width: 16, Filters: 8})
 	x := images(1, 6, 1, 16, 16)
@@ -134,7 +134,7 @@ func TestOnlyTrainingMovesRunningStatistics(t *testing.T) {
 		return out
 	}
 	before := statistics()
-	require.Len(t, before, 8, "a mean and a variance a block")
+	require.Len(t, before, 8, "a mean and a variance per block")
 	for _, norm := range []nn.Norm{nn.BatchStats, nn.RunningStats} {
 		e.Forward(&nn.Pass{Norm: norm}, x)
 	}
@@ -143,7 +143,7 @@ func TestOnlyTrainingMovesRunningStatistics(t *testing.T) {
 	for i, s := range statistics() {
 		assert.NotEqual(t, before[i], s)
 	}
-	// The first block's mean goes a tenth of the way to that of its convolution.
+	// The first block's running mean moves a tenth of the way to the mean of its convolution.
 	y := tensor.Conv2d(x, value(t, ps, "block1.conv.weight"), value(t, ps, "block1.conv.bias"), 1, 1, 1)
 	near(t, y.Mean(0, 2, 3).MulScalar(.1), value(t, ps, "block1.norm.running_mean"), 1e-5, 0, "running mean")
 }
@@ -159,7 +159,7 @@ func value(t *testing.T, ps *nn.Params, name string) *tensor.Tensor {
 	return nil
 }
 
-// plain is Conv-4 written out, operation by operation.
+// plain is Conv-4 by separate operations.
 func plain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	for block := 1; block <= 4; block++ {
 		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("block%d.%s", block, name)) }
@@ -187,7 +187,7 @@ func TestForwardIsThePlainComposition(t *testing.T) {
 				testkit.Enter(t)
 				config := encoder.Conv4Config{Channels: c.channels, Height: c.height, Width: c.width, Filters: c.filters}
 				e, ps := conv4(t, config)
-				_, reference := conv4(t, config) // of the same seed, so with the same values
+				_, reference := conv4(t, config) // same seed, so same initial values
 				x := images(uint64(i), c.n, c.channels, c.height, c.width)
 				if p.Norm == nn.RunningStats { // statistics other than the initial ones
 					e.Forward(&nn.Pass{Training: true}, x)
@@ -262,7 +262,8 @@ func TestRelationNetworksEncoder(t *testing.T) {
 	}
 }
 
-// relationPlain is Sung et al. 2018, figure 2, written out: padding in the last two blocks, pooling in the first two.
+// relationPlain is Sung et al. 2018, figure 2, by separate operations: padding in the last two blocks, pooling in the
+// first two.
 func relationPlain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	for block := range 4 {
 		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("block%d.%s", block+1, name)) }
@@ -276,7 +277,7 @@ func relationPlain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *t
 	return x.Reshape(x.Dim(0), -1)
 }
 
-// Images of the smallest side give maps of one pixel; images that are one pixel smaller are refused.
+// Images of the smallest side give maps of one pixel; images one pixel smaller are refused.
 func TestSmallestSide(t *testing.T) {
 	for _, c := range []struct{ pools, unpadded, least int64 }{{4, 0, 16}, {2, 2, 10}, {1, 0, 2}, {4, 4, 46}, {3, 1, 10}, {1, 4, 16}} {
 		testkit.Enter(t)

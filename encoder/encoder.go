@@ -10,11 +10,11 @@ import (
 
 // An Encoder maps a batch of inputs to embeddings.
 //
-// Implementations follow the rules for networks in package fewshot: they read their parameters by [nn.Pass.Value], keep no
-// tensor beyond a call, and move running statistics in training passes only. With Training unset, Forward may be called
-// from several goroutines at once. An encoder that has dropout, or that does not use batch statistics, says so by the
-// methods that [HasDropout] and [UsesBatchStatistics] describe; one that computes in another precision than float32 has a
-// method Precision() string.
+// Implementations follow the rules for networks in package fewshot: they read their parameters by [nn.Pass.Value],
+// keep no tensor beyond a call, and update running statistics in training passes only. With Training unset, Forward
+// may be called from several goroutines at once. An encoder that has dropout, or does not use batch statistics,
+// implements the methods of [HasDropout] and [UsesBatchStatistics]; one with a precision other than float32
+// implements Precision() string.
 type Encoder interface {
 	// Forward maps x [n, ...] to embeddings [n, Width] of the type of the parameters, float32 unless p replaces them. It
 	// must not change x. An input of the wrong shape is a programmer error and panics with a [tensor.Error].
@@ -30,8 +30,8 @@ type Mapper interface {
 	Maps() (channels, height, width int64)
 }
 
-// Maps returns the sizes of an encoder's feature maps. The embeddings of an encoder that is no [Mapper] count as one pixel
-// with Width channels.
+// Maps returns the sizes of an encoder's feature maps. The embeddings of an encoder that is not a [Mapper] count as
+// one pixel with Width channels.
 func Maps(e Encoder) (channels, height, width int64) {
 	if m, ok := e.(Mapper); ok {
 		return m.Maps()
@@ -86,8 +86,8 @@ type Conv4 struct {
 
 const conv4Blocks = 4
 
-// NewConv4 makes the network. Images that are too small for its pooling and unpadded convolutions are an error; with
-// pooling in all blocks, images smaller than 16×16 pixels.
+// NewConv4 makes the network. It returns an error if the images are too small for the pooling and the unpadded
+// convolutions; with pooling in all blocks, if they are smaller than 16×16 pixels.
 func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	c = c.WithDefaults()
 	if c.Pools > conv4Blocks || c.Unpadded > conv4Blocks {
@@ -171,7 +171,7 @@ func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 func (e *Conv4) ConvNet() (net tensor.ConvNet, params []*nn.Param, ok bool) {
 	net.Mean, ok = e.mean, !e.half
 	for _, b := range e.blocks {
-		ok = b.Onto(&net, &params) && ok
+		ok = b.AppendTo(&net, &params) && ok
 	}
 	return net, params, ok
 }

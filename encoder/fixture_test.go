@@ -41,7 +41,7 @@ func same(t *testing.T, f fixture, e encoder.Encoder, ps *nn.Params, x *tensor.T
 	assert.InDeltaSlice(t, f.Eval, e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Floats(), 2e-5)
 	still := e.Forward(&nn.Pass{}, x).Floats()
 	assert.InDeltaSlice(t, f.Train, still, 2e-5)
-	assert.Equal(t, still, e.Forward(&nn.Pass{}, x).Floats(), "a test in batch statistics moves nothing")
+	assert.Equal(t, still, e.Forward(&nn.Pass{}, x).Floats(), "an evaluation with batch statistics updates nothing")
 	assert.InDeltaSlice(t, f.Eval, e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Floats(), 2e-5)
 
 	trained := ps.Trained()
@@ -96,13 +96,13 @@ func TestResNet12(t *testing.T) {
 		assert.Equal(t, c.maps, [3]int64{channels, height, width})
 		assert.Equal(t, channels*height*width, e.Width())
 		if c.count > 0 {
-			assert.Equal(t, c.count, b.Params().Count(), "as many as Lee et al. 2019 have")
+			assert.Equal(t, c.count, b.Params().Count(), "the count of Lee et al. 2019")
 		} else {
 			x := tensor.Ones(2, 1, c.config.Height, c.config.Width)
 			y := e.Forward(&nn.Pass{Norm: nn.RunningStats}, x)
 			assert.Equal(t, []int64{2, e.Width()}, y.Shape())
 			assert.True(t, y.Finite())
-			assert.True(t, e.Forward(&nn.Pass{}, x).Finite(), "images that are all the same")
+			assert.True(t, e.Forward(&nn.Pass{}, x).Finite(), "identical images")
 		}
 		b.Params().Free()
 	}
@@ -160,11 +160,11 @@ func TestTorchScriptIsPyTorchs(t *testing.T) {
 	noisy := func(seed uint64) []float64 {
 		return e.Forward(&nn.Pass{Training: true, Rand: stream.New(seed, "noise")}, x).Floats()
 	}
-	assert.Equal(t, noisy(1), noisy(1), "drop-out is drawn from the pass's generator")
+	assert.Equal(t, noisy(1), noisy(1), "dropout draws from the pass's generator")
 	assert.NotEqual(t, noisy(1), noisy(2))
 }
 
-// A frozen module's parameters are saved and never change, nor do running statistics; With still replaces them.
+// A frozen module's parameters are saved and never change, nor do running statistics. With still replaces them.
 func TestTorchScriptFrozen(t *testing.T) {
 	testkit.Enter(t)
 	f := readFixture(t, "resnet.json")
@@ -176,7 +176,7 @@ func TestTorchScriptFrozen(t *testing.T) {
 	for _, p := range ps.All() {
 		before[p.Name] = p.Value().Floats()
 	}
-	assert.InDeltaSlice(t, f.Eval, e.Forward(&nn.Pass{Training: true, Rand: stream.New(1, "noise")}, x).Floats(), 2e-5, "it evaluates in training too")
+	assert.InDeltaSlice(t, f.Eval, e.Forward(&nn.Pass{Training: true, Rand: stream.New(1, "noise")}, x).Floats(), 2e-5, "a frozen module evaluates in training passes too")
 	for _, p := range ps.All() {
 		assert.Equal(t, before[p.Name], p.Value().Floats(), p.Name)
 	}
@@ -207,24 +207,24 @@ func TestTorchScriptTakesGreyImages(t *testing.T) {
 	assert.InDeltaSlice(t, plain.Forward(p, tensor.New(colour, 2, 3, 12, 12)).Floats(), grey.Forward(p, tensor.New(pixels, 2, 1, 12, 12)).Floats(), 1e-5)
 }
 
-func TestTorchScriptSaysWhatDoesNotFit(t *testing.T) {
+func TestTorchScriptErrors(t *testing.T) {
 	before := tensor.Live()
 	resnet := "testdata/resnet.pt"
 	for _, c := range []struct {
 		config encoder.TorchScriptConfig
 		want   string
 	}{
-		{encoder.TorchScriptConfig{Path: "testdata/none.pt", Input: []int64{3, 12, 12}}, "encoder: testdata/none.pt is no TorchScript module that this LibTorch"},
+		{encoder.TorchScriptConfig{Path: "testdata/none.pt", Input: []int64{3, 12, 12}}, "encoder: testdata/none.pt is not a TorchScript module that this LibTorch"},
 		{encoder.TorchScriptConfig{Path: "testdata/resnet12.pt", Input: []int64{1, 12, 12}}, "write it by torch.jit.script(net).save(path)"},
-		{encoder.TorchScriptConfig{Path: "testdata/export.py", Input: []int64{3, 12, 12}}, "is no TorchScript module"},
-		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{1, 12, 12}}, "encoder: testdata/resnet.pt does not take an input of shape [2 1 12 12] and give a tensor: Given groups=1, weight of size [8, 3, 3, 3], expected input[2, 1, 12, 12] to have 3 channels"},
-		{encoder.TorchScriptConfig{Path: "testdata/transformer.pt", Input: []int64{13}, Tokens: true}, "does not take an input of shape [2 13]"},
-		{encoder.TorchScriptConfig{Path: "testdata/transformer.pt", Input: []int64{12}}, "does not take an input of shape [2 12]"},
+		{encoder.TorchScriptConfig{Path: "testdata/export.py", Input: []int64{3, 12, 12}}, "is not a TorchScript module"},
+		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{1, 12, 12}}, "encoder: testdata/resnet.pt does not map an input of shape [2 1 12 12] to a tensor: Given groups=1, weight of size [8, 3, 3, 3], expected input[2, 1, 12, 12] to have 3 channels"},
+		{encoder.TorchScriptConfig{Path: "testdata/transformer.pt", Input: []int64{13}, Tokens: true}, "does not map an input of shape [2 13]"},
+		{encoder.TorchScriptConfig{Path: "testdata/transformer.pt", Input: []int64{12}}, "does not map an input of shape [2 12]"},
 		{encoder.TorchScriptConfig{Path: "testdata/tuple.pt", Input: []int64{3, 12, 12}}, "forward gives a Tuple and not a tensor"},
-		{encoder.TorchScriptConfig{Path: "testdata/sequence.pt", Input: []int64{3, 12, 12}}, "makes [2 12 12] of an input of shape [2 3 12 12]: an embedding is [batch, width] or [batch, channels, height, width]"},
+		{encoder.TorchScriptConfig{Path: "testdata/sequence.pt", Input: []int64{3, 12, 12}}, "maps an input of shape [2 3 12 12] to [2 12 12]: an embedding is [batch, width] or [batch, channels, height, width]"},
 		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Repeat: 3}, "images of 3 channels are not grey"},
-		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Mean: []float64{1}}, "mean has 1 numbers for 3 channels"},
-		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Std: []float64{1, 0, 1}}, "std: nothing can be divided by 0"},
+		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Mean: []float64{1}}, "mean has 1 values for 3 channels"},
+		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Std: []float64{1, 0, 1}}, "std must not contain 0"},
 	} {
 		b := nn.NewBuilder(1, tensor.CPU)
 		_, err := encoder.NewTorchScript(b, c.config)

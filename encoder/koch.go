@@ -60,7 +60,7 @@ type kochLayer struct {
 	window       int64         // of the pooling
 }
 
-// NewKoch makes the network. Images that are too small for its kernels are an error, which names the layer.
+// NewKoch makes the network. It returns an error that names the layer if the images are too small for the kernels.
 func NewKoch(b *nn.Builder, c KochConfig) (*Koch, error) {
 	c = c.WithDefaults()
 	type shape struct{ in, window int64 }
@@ -124,7 +124,7 @@ func (l *kochLayer) forward(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Ten
 	if l.window > 1 {
 		x = tensor.MaxPool2d(x, l.window)
 	}
-	return x.ReLU() // it commutes with max pooling, and there are fewer values after it
+	return x.ReLU() // commutes with max pooling and is cheaper after it
 }
 
 var _ Encoder = (*Koch)(nil)

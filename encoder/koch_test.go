@@ -21,13 +21,13 @@ func koch(t *testing.T, c encoder.KochConfig) (*encoder.Koch, *nn.Params) {
 	return e, b.Params()
 }
 
-// small is the network on images of 33×35 pixels: 29×31, 14×15; 12×13, 6×6; 4×4, 2×2; 1×1.
+// small is the configuration for images of 33×35 pixels: 29×31, 14×15; 12×13, 6×6; 4×4, 2×2; 1×1.
 func small() encoder.KochConfig {
 	return encoder.KochConfig{Channels: 2, Height: 33, Width: 35, Kernels: [4]int64{5, 3, 3, 2}, Filters: [4]int64{4, 5, 6, 7}, Embedding: 9}
 }
 
 // The paper's network: the sizes of figure 4, and the initial values of section 3.2.
-func TestKochIsThePapers(t *testing.T) {
+func TestKochMatchesThePaper(t *testing.T) {
 	testkit.Enter(t)
 	e, ps := koch(t, encoder.KochConfig{})
 	assert.Equal(t, int64(4096), e.Width())
@@ -60,7 +60,7 @@ func moments(x *tensor.Tensor) (mean, std float64) {
 	return mean, math.Sqrt(x.Detach().AddScalar(-mean).Square().Mean().Float())
 }
 
-// plainKoch is the network written out.
+// plainKoch is the network by separate operations.
 func plainKoch(t *testing.T, ps *nn.Params, c encoder.KochConfig, p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	for layer := 1; layer <= 4; layer++ {
 		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("layer%d.%s", layer, name)) }

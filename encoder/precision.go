@@ -9,8 +9,7 @@ import (
 // FP32 is the precision of an encoder that computes in float32 throughout.
 const FP32 = "fp32"
 
-// Precision returns the precision of an encoder as results report it: the answer of its method Precision() string, or
-// [FP32] where it has none.
+// Precision returns the precision of an encoder for results: its Precision() if it has that method, else [FP32].
 func Precision(e Encoder) string {
 	if p, ok := e.(interface{ Precision() string }); ok {
 		return p.Precision()
@@ -26,10 +25,10 @@ func precision(half bool) string {
 	return FP32
 }
 
-// BFloat16Pays measures whether this machine's CPU computes convolutions faster in bfloat16 than in float32. It times the
-// forward and backward pass of Conv-4's second block on 32 images, which takes a few hundredths of a second, and a few
-// tenths on processors without bfloat16 instructions. The answer is a timing: callers that must decide the same way twice
-// store it.
+// BFloat16Pays measures whether this machine's CPU computes convolutions faster in bfloat16 than in float32. It times
+// the forward and backward pass of Conv-4's second block on 32 images: a few hundredths of a second, or a few tenths
+// on processors without bfloat16 instructions. Timings vary, so callers that need the same answer twice must store
+// it.
 func BFloat16Pays() bool {
 	s := tensor.Enter()
 	defer s.Leave()
@@ -38,7 +37,7 @@ func BFloat16Pays() bool {
 		x := tensor.Ones(images, channels, side, side).To(d).ChannelsLast().RequireGrad()
 		w := tensor.Ones(channels, channels, 3, 3).RequireGrad()
 		least := time.Hour
-		for range tries { // the first one warms up
+		for range tries { // the first is a warm-up
 			begin := time.Now()
 			tensor.Grad(tensor.Conv2dOnce(x, w, nil, 1).Sum(), x, w)
 			least = min(least, time.Since(begin))

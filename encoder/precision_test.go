@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// In bfloat16 values are near those of float32, and so are gradients; parameters and embeddings stay float32.
+// Values and gradients in bfloat16 are close to those in float32; parameters and embeddings stay float32.
 func TestBFloat16(t *testing.T) {
 	kochNet := func(normalize bool) func(*testing.T, bool) (encoder.Encoder, *nn.Params) {
 		return func(t *testing.T, half bool) (encoder.Encoder, *nn.Params) {
@@ -28,8 +28,8 @@ func TestBFloat16(t *testing.T) {
 			return conv4(t, c)
 		}
 	}
-	// Embeddings may differ by the fraction off of the largest one, and the cosine of the gradients must be at least least:
-	// four batch norms over few images amplify rounding.
+	// Embeddings may differ by the fraction off of the largest, and the cosine of the gradients must be at least
+	// least: four batch norms over few images amplify rounding.
 	for name, c := range map[string]struct {
 		network    func(*testing.T, bool) (encoder.Encoder, *nn.Params)
 		off, least float64
@@ -73,7 +73,7 @@ func TestBFloat16(t *testing.T) {
 }
 
 // Passes for second-order gradients compute in float32.
-func TestBFloat16LeavesHigherOrdersAlone(t *testing.T) {
+func TestHigherOrderIgnoresBFloat16(t *testing.T) {
 	testkit.Enter(t)
 	whole, _ := conv4(t, encoder.Conv4Config{Height: 20, Width: 20})
 	half, _ := conv4(t, encoder.Conv4Config{Height: 20, Width: 20, BFloat16: true})

@@ -1,18 +1,18 @@
 package encoder
 
-// HasDropout reports whether an encoder drops activations at random in training passes. An encoder answers by a method
-// HasDropout() bool; one without it has no dropout.
+// HasDropout reports whether an encoder has dropout in training passes: the result of its method HasDropout() bool,
+// or false without one.
 //
-// Dropout acts only in passes with Training set. The inner steps of MAML and Reptile run without it, so these networks
-// refuse such an encoder.
+// The inner steps of MAML and Reptile run without Training, hence without dropout, so these networks refuse such an
+// encoder.
 func HasDropout(e Encoder) bool {
 	d, ok := e.(interface{ HasDropout() bool })
 	return ok && d.HasDropout()
 }
 
-// UsesBatchStatistics reports whether embeddings under [nn.BatchStats] depend on the other inputs of the batch. Where they
-// do not, every [nn.Norm] gives the same embeddings in a test, which is then inductive whatever norm was asked for. An
-// encoder answers by a method UsesBatchStatistics() bool; one without it is assumed to use them.
+// UsesBatchStatistics reports whether embeddings under [nn.BatchStats] depend on the other inputs of the batch: the
+// result of the encoder's method UsesBatchStatistics() bool, or true without one. If not, every [nn.Norm] gives the
+// same embeddings in a test, which is then inductive.
 func UsesBatchStatistics(e Encoder) bool {
 	s, ok := e.(interface{ UsesBatchStatistics() bool })
 	return !ok || s.UsesBatchStatistics()

@@ -14,9 +14,9 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// What an encoder says of itself is what it does: whether the same input is embedded alike beside different inputs under
-// batch statistics, and whether two training passes with different random numbers differ.
-func TestPropertiesAreWhatEncodersDo(t *testing.T) {
+// The reported properties match the behaviour: whether an embedding depends on the other inputs under batch
+// statistics, and whether two training passes with different random numbers differ.
+func TestPropertiesMatchBehaviour(t *testing.T) {
 	made := func(f func(b *nn.Builder) (encoder.Encoder, error)) func(t *testing.T) encoder.Encoder {
 		return func(t *testing.T) encoder.Encoder {
 			b := nn.NewBuilder(1, tensor.CPU)
@@ -74,17 +74,17 @@ func TestPropertiesAreWhatEncodersDo(t *testing.T) {
 				return e.Forward(p, tensor.Cat(0, x.Narrow(0, 0, 1), x.Narrow(0, others, 1))).Select(0, 0).Floats()
 			}
 			depends := !assert.ObjectsAreEqual(embed(&nn.Pass{}, 1), embed(&nn.Pass{}, 2))
-			assert.Equal(t, c.batch, depends, "what it does under batch statistics")
+			assert.Equal(t, c.batch, depends, "behaviour under batch statistics")
 			train := func(seed uint64) []float64 {
 				return embed(&nn.Pass{Training: true, Rand: stream.New(seed, "noise")}, 1)
 			}
-			assert.Equal(t, c.dropout, !assert.ObjectsAreEqual(train(1), train(2)), "what it does in training")
+			assert.Equal(t, c.dropout, !assert.ObjectsAreEqual(train(1), train(2)), "behaviour in training")
 		})
 	}
 }
 
-// Asking a module moves none of its running statistics.
-func TestAskingChangesNothing(t *testing.T) {
+// Querying the properties of a module updates none of its running statistics.
+func TestQueryingPropertiesChangesNothing(t *testing.T) {
 	testkit.Enter(t)
 	e, ps := script(t, encoder.TorchScriptConfig{Path: "testdata/resnet.pt", Input: []int64{3, 12, 12}, Train: true})
 	var before, after [][]float64

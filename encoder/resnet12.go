@@ -78,8 +78,8 @@ type resnet12Block struct {
 	norm  *nn.BatchNorm
 }
 
-// NewResNet12 makes the network. An unknown form, a block without filters, and images smaller than 16×16 pixels, of which
-// pooling would leave nothing, are errors.
+// NewResNet12 makes the network. It returns an error for an unknown form, a block without filters, or images smaller
+// than 16×16 pixels, of which pooling would leave nothing.
 func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
 	c = c.WithDefaults()
 	if !slices.Contains(ResNet12Forms(), c.Form) {

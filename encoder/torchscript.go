@@ -9,27 +9,28 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// TorchScriptConfig are the settings of [NewTorchScript].
+// TorchScriptConfig configures [NewTorchScript].
 type TorchScriptConfig struct {
-	Path string // of a file that torch.jit.save wrote
-	// Input is the shape of one input without the batch: channels, height and width of an image, or the length of a sequence
-	// of token numbers.
+	Path string // of a file written by torch.jit.save
+	// Input is the shape of one input without the batch: channels, height and width of an image, or the length of a
+	// token sequence.
 	Input  []int64
-	Tokens bool // the inputs are int64, as those of an embedding table
-	// Train makes the module's parameters the network's. Without it they are saved with the network, but stay as they are, and
-	// so do running statistics.
+	Tokens bool // inputs are int64 token indices
+	// Train trains the module's parameters. Otherwise they and the running statistics are saved with the network but
+	// never change.
 	Train bool
-	// Repeat is how often the channel of a grey image is repeated, for modules that want colour; 0 and 1 leave it.
+	// Repeat repeats the channel of a grey image, for modules that need colour; 0 and 1 mean no repetition.
 	Repeat int64
-	// Mean and Std are taken off each channel and divided by, after repeating. Nil leaves the values between 0 and 1.
+	// Mean is subtracted from each channel, which is then divided by Std, after repeating. Nil means no
+	// normalisation: values lie between 0 and 1.
 	Mean, Std []float64
 }
 
-// TorchScript is a module that was exported from PyTorch by torch.jit.script or torch.jit.trace: a ResNet, a detector's
-// backbone, a language model. Its parameters and buffers are the network's own, under the names of PyTorch's state dict, so
-// that they are trained, saved, replaced by [nn.Pass.With] and differentiated twice as any others. What a traced module does in
-// training is what it did when it was traced: script a module that is to be tuned with batch statistics or dropout. A module
-// that changes its input in place gets a copy of it.
+// TorchScript is a module exported from PyTorch by torch.jit.script or torch.jit.trace, such as a ResNet, a
+// detector's backbone or a language model. Its parameters and buffers belong to the network, under the names of
+// PyTorch's state dict: they are trained, saved, replaced by [nn.Pass.With] and differentiated twice like others. A
+// traced module always behaves as when it was traced; script a module that is to be fine-tuned with batch statistics
+// or dropout. A module that changes its input in place gets a copy of it.
 type TorchScript struct {
 	module                  *tensor.Module
 	params                  []*nn.Param
@@ -38,10 +39,10 @@ type TorchScript struct {
 	channels, height, width int64
 }
 
-// NewTorchScript loads a module and calls it on a few inputs. A module is refused, with an error that says how to export it,
-// where it does not take the input, where its output is no embedding, or where an embedding in evaluation depends on the other
-// inputs of the batch, on random numbers or on earlier calls, as those of a module that was traced in training mode do; and with
-// Train where nothing in it can be trained.
+// NewTorchScript loads a module and calls it on a few inputs. It returns an error, which says how to export the module, if the
+// module does not accept the input, if its output is not an embedding, or if an embedding in evaluation depends on the other
+// inputs of the batch, on random numbers or on earlier calls, as those of a module traced in training mode do; and with Train
+// if nothing in it can be trained.
 func NewTorchScript(b *nn.Builder, c TorchScriptConfig) (_ *TorchScript, err error) {
 	defer tensor.Catch(&err)
 	scope := tensor.Enter()
@@ -49,7 +50,7 @@ func NewTorchScript(b *nn.Builder, c TorchScriptConfig) (_ *TorchScript, err err
 	e := &TorchScript{config: c, device: b.Device()}
 	module, ts, err := tensor.LoadModule(c.Path, b.Device())
 	if err != nil {
-		return nil, fmt.Errorf("encoder: %s is no TorchScript module that this LibTorch (%s) reads; write it by torch.jit.script(net).save(path): %s",
+		return nil, fmt.Errorf("encoder: %s is not a TorchScript module that this LibTorch (%s) reads; write it by torch.jit.script(net).save(path): %s",
 			c.Path, tensor.Version(), lastLine(err))
 	}
 	e.module = module
@@ -65,18 +66,18 @@ func NewTorchScript(b *nn.Builder, c TorchScriptConfig) (_ *TorchScript, err err
 		values []float64
 	}{{"mean", c.Mean}, {"std", c.Std}} {
 		if n := len(list.values); n > 0 && int64(n) != in[0] {
-			return nil, fmt.Errorf("encoder: %s: %s has %d numbers for %d channels; give one per channel", c.Path, list.name, n, in[0])
+			return nil, fmt.Errorf("encoder: %s: %s has %d values for %d channels; give one per channel", c.Path, list.name, n, in[0])
 		}
 		if list.name == "std" && slices.Contains(list.values, 0) {
-			return nil, fmt.Errorf("encoder: %s: std: nothing can be divided by 0", c.Path)
+			return nil, fmt.Errorf("encoder: %s: std must not contain 0", c.Path)
 		}
 	}
 	for _, t := range ts {
 		trained := t.Parameter && c.Train
 		if d := t.DType(); trained && d != tensor.Float32 {
-			return nil, fmt.Errorf("encoder: %s: %s is %v, and float32 is trained; export net.float()", c.Path, t.Name, d)
+			return nil, fmt.Errorf("encoder: %s: %s is %v, but parameters must be float32; export net.float()", c.Path, t.Name, d)
 		}
-		e.params = append(e.params, b.Given(t.Name, t.Tensor, trained))
+		e.params = append(e.params, b.FromTensor(t.Name, t.Tensor, trained))
 	}
 	if c.Train && !slices.ContainsFunc(ts, func(t tensor.ModuleTensor) bool { return t.Parameter }) {
 		return nil, fmt.Errorf("encoder: %s has no parameters to train: torch.jit.freeze makes constants of them; export the module without freezing it, or leave out train", c.Path)
@@ -90,10 +91,10 @@ func NewTorchScript(b *nn.Builder, c TorchScriptConfig) (_ *TorchScript, err err
 	return e, e.probeGradient()
 }
 
-// probeShape calls the module on two inputs and learns what it gives.
+// probeShape calls the module on two inputs to determine the shape of its output.
 func (e *TorchScript) probeShape(in []int64) error {
 	x := e.probeInput(2)
-	wanted := fmt.Sprintf("an input of shape %v", append([]int64{2}, in...))
+	input := fmt.Sprintf("an input of shape %v", append([]int64{2}, in...))
 	var y *tensor.Tensor
 	err := tensor.Do(func() error {
 		tensor.NoGrad(func() { y = e.forward(e.onCopies(&nn.Pass{Norm: nn.RunningStats}), x).Own() })
@@ -104,25 +105,25 @@ func (e *TorchScript) probeShape(in []int64) error {
 		if d := e.otherType(); d != "" || strings.Contains(text, "float16") {
 			text += "; its parameters are not of float32, which images are: export net.float()"
 		}
-		return fmt.Errorf("encoder: %s does not take %s and give a tensor: %s", e.config.Path, wanted, text)
+		return fmt.Errorf("encoder: %s does not map %s to a tensor: %s", e.config.Path, input, text)
 	}
 	defer y.Free()
 	shape := y.Shape()
 	switch {
 	case len(shape) > 0 && shape[0] != 2:
-		return fmt.Errorf("encoder: %s makes %v of %s: the first dimension of a batch must stay what it is", e.config.Path, shape, wanted)
+		return fmt.Errorf("encoder: %s maps %s to %v: the batch dimension must not change", e.config.Path, input, shape)
 	case len(shape) != 2 && len(shape) != 4:
-		return fmt.Errorf("encoder: %s makes %v of %s: an embedding is [batch, width] or [batch, channels, height, width]; export a module that pools the rest",
-			e.config.Path, shape, wanted)
+		return fmt.Errorf("encoder: %s maps %s to %v: an embedding is [batch, width] or [batch, channels, height, width]; export a module that pools the rest",
+			e.config.Path, input, shape)
 	case y.DType() != tensor.Float32:
-		return fmt.Errorf("encoder: %s gives %v, and an embedding is float32; export net.float()", e.config.Path, y.DType())
+		return fmt.Errorf("encoder: %s returns %v, but embeddings must be float32; export net.float()", e.config.Path, y.DType())
 	}
 	e.channels, e.height, e.width = shape[1], 1, 1
 	if len(shape) == 4 {
 		e.height, e.width = shape[2], shape[3]
 	}
 	if e.Width() < 1 {
-		return fmt.Errorf("encoder: %s makes %v of %s, in which there is nothing", e.config.Path, shape, wanted)
+		return fmt.Errorf("encoder: %s maps %s to %v, which is empty", e.config.Path, input, shape)
 	}
 	return nil
 }
@@ -201,7 +202,7 @@ func (e *TorchScript) probeGradient() error {
 	return nil
 }
 
-// lastLine is what is left of LibTorch's trace of a failure inside a module.
+// lastLine returns the essential line of LibTorch's trace of a failure inside a module.
 func lastLine(err error) string {
 	return strings.NewReplacer("c10::Half", "float16", "c10::BFloat16", "bfloat16").Replace(lastOf(err))
 }
@@ -222,7 +223,8 @@ func (e *TorchScript) Width() int64 { return e.channels * e.height * e.width }
 // Maps implements [Mapper].
 func (e *TorchScript) Maps() (channels, height, width int64) { return e.channels, e.height, e.width }
 
-// Forward maps inputs [n, Input...] to embeddings [n, Width]. A module that is not trained evaluates in training passes too.
+// Forward maps inputs [n, Input...] to embeddings [n, Width]. A module that is not trained always runs in evaluation
+// mode.
 func (e *TorchScript) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return e.forward(p, x).Flatten(1, -1)
 }
@@ -253,7 +255,7 @@ func (e *TorchScript) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	tensors := make([]*tensor.Tensor, len(e.params))
 	for i, param := range e.params {
 		tensors[i] = p.Value(param)
-		if param.Buffer && call.BatchStats && !p.Training { // a test in the batch's statistics moves nothing
+		if param.Buffer && call.BatchStats && !p.Training { // an evaluation updates nothing
 			tensors[i] = tensors[i].Clone().To(tensors[i].DType())
 		}
 	}

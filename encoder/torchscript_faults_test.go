@@ -39,7 +39,7 @@ func TestTorchScriptExportedByMistake(t *testing.T) {
 		"counting":       {encoder.TorchScriptConfig{Input: images}, "changes its own seen whenever it embeds"},
 		"half":           {encoder.TorchScriptConfig{Input: images}, "its parameters are not of float32, which images are: export net.float()"},
 		"frozen-half":    {encoder.TorchScriptConfig{Input: images}, "export net.float()"},
-		"half-tokens":    {encoder.TorchScriptConfig{Input: []int64{3}, Tokens: true}, "gives float16, and an embedding is float32; export net.float()"},
+		"half-tokens":    {encoder.TorchScriptConfig{Input: []int64{3}, Tokens: true}, "returns float16, but embeddings must be float32; export net.float()"},
 		"frozen":         {encoder.TorchScriptConfig{Input: images, Train: true}, "has no parameters to train: torch.jit.freeze makes constants of them; export the module without freezing it, or leave out train"},
 		"no-grad":        {encoder.TorchScriptConfig{Input: images, Train: true}, "gives none of its parameters a gradient: its forward runs under torch.no_grad or detaches its output"},
 	} {

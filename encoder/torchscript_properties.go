@@ -24,9 +24,9 @@ func (e *TorchScript) HasDropout() bool {
 	})
 }
 
-// UsesBatchStatistics implements [UsesBatchStatistics]. It embeds one input together with another and together with a third
-// one, and compares the two embeddings. A module that is not trained usually normalises by its running statistics whatever
-// the pass asks for.
+// UsesBatchStatistics implements [UsesBatchStatistics]. It embeds one input together with a second and together with
+// a third, and compares the embeddings. A module that is not trained usually normalises by its running statistics for
+// any pass.
 func (e *TorchScript) UsesBatchStatistics() bool {
 	return e.differs(func() (a, b *tensor.Tensor) {
 		x := e.probeInput(3)
@@ -38,11 +38,11 @@ func (e *TorchScript) UsesBatchStatistics() bool {
 	})
 }
 
-// probeTolerance is the relative difference between two embeddings that rounding in another batch may cause.
+// probeTolerance is the relative difference of embeddings that rounding in another batch may cause.
 const probeTolerance = 1e-3
 
-// differs reports whether two results differ by more than rounding. A module that fails on the probe's input is taken for
-// one that does not differ: the failure is reported when the module is used.
+// differs reports whether two results differ by more than rounding. If the module fails on the probe's input, it
+// returns false: the failure is reported when the module is used.
 func (e *TorchScript) differs(pair func() (a, b *tensor.Tensor)) (out bool) {
 	err := tensor.Do(func() error {
 		tensor.NoGrad(func() {
@@ -55,9 +55,9 @@ func (e *TorchScript) differs(pair func() (a, b *tensor.Tensor)) (out bool) {
 	return err == nil && out
 }
 
-// onCopies returns p with copies in the place of the module's parameters and buffers, so that no call changes any of them.
+// onCopies returns p with copies of the module's parameters and buffers, so that no call changes them.
 func (e *TorchScript) onCopies(p *nn.Pass) *nn.Pass {
-	out := p.Apart()
+	out := p.Clone()
 	for _, param := range e.params {
 		v := param.Value()
 		out.With[param] = v.Detach().Clone().To(v.DType())

@@ -13,10 +13,10 @@ type WordEncoding int
 const (
 	// BagOfWords has l_kj = 1 and ignores the order of the words.
 	BagOfWords WordEncoding = iota
-	// PositionEncoding is the paper's, l_kj = (1 − j/J) − (k/d)·(1 − 2j/J).
+	// PositionEncoding is that of the paper, l_kj = (1 − j/J) − (k/d)·(1 − 2j/J).
 	PositionEncoding
-	// ReleasedPositionEncoding is the one of the authors' code, l_kj = 1 + 4·(k/d − (d+1)/2d)·(j/J − (J+1)/2J), where J is the
-	// length of the longest sentence of the data for every sentence. Its values are about twice the paper's
+	// ReleasedPositionEncoding is that of the authors' code, l_kj = 1 + 4·(k/d − (d+1)/2d)·(j/J − (J+1)/2J), where J
+	// is the length of the longest sentence of the data for every sentence. Its values are about twice the paper's
 	// (facebookarchive/MemNN, issue 13).
 	ReleasedPositionEncoding
 )
@@ -53,11 +53,11 @@ type Sentences struct {
 	offsets  *tensor.Tensor // index at which each sentence begins
 }
 
-// Sentences prepares sentences, given as word indices of a vocabulary with a number of words. A negative index is a word
-// without a vector, which still takes a position. times holds the index of each sentence's time vector, which is added to
-// its words' (temporal encoding, section 4.1); it is nil if sentences have no time, and an element is negative for a
-// sentence without one. longest is the length of the longest sentence of the whole data set; only
-// [ReleasedPositionEncoding] uses it. It panics where a word is outside the vocabulary.
+// Sentences prepares sentences, given as word indices in a vocabulary of words words. A negative index is a word
+// without a vector, which still takes a position. times holds the index of each sentence's time vector, which is
+// added to its words' (temporal encoding, section 4.1): negative for a sentence without one, nil if no sentence has
+// one. longest is the length of the longest sentence of the data set; only [ReleasedPositionEncoding] uses it.
+// Sentences panics if a word is outside the vocabulary.
 func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, longest int, on tensor.Device) Sentences {
 	most := len(sentences)
 	for _, s := range sentences {
@@ -90,7 +90,7 @@ func (e WordEncoding) Sentences(sentences [][]int, times []int, words int64, lon
 		}
 	}
 	n := int64(len(indices))
-	return Sentences{e, times != nil, tensor.New(indices, n).On(on), tensor.New(weights, n).On(on), tensor.New(offsets, int64(len(offsets))).On(on)}
+	return Sentences{e, times != nil, tensor.Upload(indices, on, n), tensor.Upload(weights, on, n), tensor.Upload(offsets, on, int64(len(offsets)))}
 }
 
 // Embed returns the vectors of the sentences, [sentences, tables·width]: for each table of word vectors [words, width] one

@@ -15,7 +15,7 @@ import (
 
 const vocabulary, longest = 7, 6
 
-// element is l_kj as in the paper, or as in the released code.
+// element is l_kj as in the paper, or as in the authors' code.
 func element(e encoder.WordEncoding, k, j, width, words int) float64 {
 	switch K, J, d := float64(k), float64(j), float64(width); e {
 	case encoder.PositionEncoding:
@@ -26,7 +26,7 @@ func element(e encoder.WordEncoding, k, j, width, words int) float64 {
 	return 1
 }
 
-// summed sums over the words one by one.
+// summed adds the words one by one.
 func summed(e encoder.WordEncoding, sentence []int, table [][]float64) []float64 {
 	width := len(table[0])
 	m := make([]float64, width)
@@ -82,7 +82,7 @@ func TestEmbedIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// The vector of a time is added to those of the words; a sentence without words and without a time is zero.
+// A time vector is added to those of the words; a sentence without words and without a time is zero.
 func TestTimesAreAdded(t *testing.T) {
 	encodings(t, func(t *testing.T, e encoder.WordEncoding, r *rand.Rand) {
 		_, a := table(r, 3)
@@ -106,7 +106,7 @@ func TestOrderOfWords(t *testing.T) {
 	})
 }
 
-func TestGradientOfTablesIsThatOfFiniteDifferences(t *testing.T) {
+func TestGradientOfTablesIsTheFiniteDifference(t *testing.T) {
 	const h = 1e-6
 	encodings(t, func(t *testing.T, e encoder.WordEncoding, r *rand.Rand) {
 		_, a := table(r, 3)

@@ -7,18 +7,18 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// Batch is episodes as flat arrays, episode after episode, in each the order of Episode.
+// Batch is episodes as flat arrays, one after another, each in the order of Episode.
 type Batch struct {
 	First                   uint64 // the step of the first episode
 	Episodes                int
-	Way, Shot, Query        int // Query is a class's
+	Way, Shot, Query        int // Query is per class
 	Channels, Height, Width int
 	Support                 Pixels  // [episodes, way*shot, channels, height, width]
 	SupportLabels           []int64 // [episodes, way*shot], in [0, way)
 	QueryImages             Pixels  // [episodes, way*query, channels, height, width]
 	QueryLabels             []int64 // [episodes, way*query], in [0, way)
 	Classes                 []int   // [episodes, way], the classes of the set by label
-	Items                   []Item  // [episodes, way*(shot+query)], an episode's support images before its queries
+	Items                   []Item  // [episodes, way*(shot+query)], support images before queries
 }
 
 // Batch makes a batch of the episodes of the n steps from first on; none if n is below 1.
@@ -28,8 +28,8 @@ func (s *Sampler) Batch(first uint64, n int) *Batch {
 	return b
 }
 
-// Fill makes b a batch of the episodes of the n steps from first on; none if n is below 1. It uses b's memory again
-// where it suffices. Different batches may be filled at the same time.
+// Fill makes b a batch of the episodes of the n steps from first on; none if n is below 1. It reuses b's memory.
+// Different batches may be filled concurrently.
 func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	n = max(n, 0)
 	support, query := s.spec.Way*s.spec.Shot, s.spec.Way*s.spec.Query
@@ -60,13 +60,13 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	}
 }
 
-// printer copies images of a set, each bent by a map of its own.
+// printer copies images of a set, each with its own distortion.
 type printer struct {
 	set     dataset.Set
-	bytes   func(dst []byte, class, instance, quarter int) // nil where images are written as values
+	bytes   func(dst []byte, class, instance, quarter int) // nil if images are written as values
 	distort dataset.Distortion
-	rand    *rand.Rand // nil where images stay as they are
-	room    *[]float32 // for an image before it is bent
+	rand    *rand.Rand // nil without distortion
+	room    *[]float32 // for an image before its distortion
 }
 
 func (p *printer) image(dst []float32, class, instance, quarter int) {

@@ -14,7 +14,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 )
 
-// foreign is a set of another package, which holds no bytes that this one knows of.
+// foreign is a set of another package, without dataset.Bytes.
 type foreign struct{ dataset.Set }
 
 func TestBatchIsItsEpisodes(t *testing.T) {
@@ -47,16 +47,16 @@ func testBatchIsItsEpisodes(t *testing.T, set dataset.Set) {
 	}
 }
 
-func TestFillUsesMemoryAgain(t *testing.T) {
+func TestFillReusesMemory(t *testing.T) {
 	set := tagged(t, 20, 6, 3)
 	s := sampler(t, set, Spec{Way: 4, Shot: 2, Query: 3}, 1, "train")
 	b := s.Batch(0, 4)
 	before := &b.Support.Bytes[0]
 	s.Fill(b, 7, 2)
-	assert.Equal(t, s.Batch(7, 2), b, "nothing of the former batch is left")
+	assert.Equal(t, s.Batch(7, 2), b, "nothing remains of the previous batch")
 	assert.Same(t, before, &b.Support.Bytes[0])
 	allocs := testing.AllocsPerRun(20, func() { s.Fill(b, 9, 4) })
-	assert.LessOrEqual(t, allocs, 4*6., "a generator an episode and no images")
+	assert.LessOrEqual(t, allocs, 4*6., "one generator per episode and no images")
 	s.Fill(b, 0, -1)
 	assert.Zero(t, b.Episodes)
 	assert.Zero(t, b.Support.Len())
@@ -69,7 +69,7 @@ func TestFillUsesMemoryAgain(t *testing.T) {
 	allocs = testing.AllocsPerRun(20, func() { values.Fill(c, 9, 4) })
 	assert.LessOrEqual(t, allocs, 4*6.)
 	s.Fill(c, 7, 2)
-	assert.Empty(t, c.Support.Values, "nor of one that held values")
+	assert.Empty(t, c.Support.Values, "also of a batch of values")
 	assert.Equal(t, s.Batch(7, 2).Support.Bytes, c.Support.Bytes)
 
 	support := sampler(t, set, Spec{Way: 4, Shot: 2}, 1, "train").Batch(0, 2)
@@ -77,12 +77,12 @@ func TestFillUsesMemoryAgain(t *testing.T) {
 	assert.Equal(t, 2*8*9, support.Support.Len())
 }
 
-// A batch holds bytes where the set does and images stay as they are; its values do not tell.
+// A batch holds bytes if the set does and images are not distorted; its values are the same.
 func TestBatchOfBytesIsThatOfValues(t *testing.T) {
 	drawn, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Instances: 6, Size: 9})
 	require.NoError(t, err)
 	turn := func(set dataset.Set) dataset.Set {
-		turned, err := dataset.Turn(set)
+		turned, err := dataset.WithRotations(set)
 		require.NoError(t, err)
 		return turned
 	}
@@ -176,7 +176,7 @@ func TestPrefetchKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// slow is a set that tells when an image is asked for.
+// slow is a set that signals each request for an image.
 type slow struct {
 	dataset.Set
 	asked chan struct{}
@@ -191,16 +191,16 @@ func TestPrefetchWorksAheadAndEnds(t *testing.T) {
 	set := slow{tagged(t, 20, 6, 3), make(chan struct{}, 1000)}
 	s := sampler(t, set, Spec{Way: 1, Shot: 1}, 1, "train")
 	for range s.Batches(t.Context(), 0, 1, 3) {
-		// While this step runs, the next three batches are made and no more.
+		// While this step runs, the next three batches are prepared and no more.
 		for range 4 {
 			select {
 			case <-set.asked:
 			case <-time.After(5 * time.Second):
-				t.Fatal("nothing is made ahead")
+				t.Fatal("nothing is prepared ahead")
 			}
 		}
 		time.Sleep(20 * time.Millisecond)
-		assert.Empty(t, set.asked, "no further ahead than asked")
+		assert.Empty(t, set.asked, "no further ahead than depth")
 		break
 	}
 	n := len(set.asked)
@@ -217,11 +217,11 @@ func TestPrefetchWorksAheadAndEnds(t *testing.T) {
 	}
 	assert.Equal(t, 3, steps)
 	for range s.Batches(ctx, 0, 1, 2) {
-		t.Error("a cancelled context gives nothing")
+		t.Error("a cancelled context yields nothing")
 	}
 }
 
-// omniglot is the real one when it lies beside the repository, else strokes.
+// omniglot returns Omniglot if its data are next to the repository, else strokes.
 func omniglot(b *testing.B, size int) dataset.Set {
 	root, err := dataset.Find(dataset.NameOmniglot, filepath.Join("..", "..", "shared", "data"))
 	if err == nil {
@@ -236,7 +236,7 @@ func omniglot(b *testing.B, size int) dataset.Set {
 
 func BenchmarkBatch(b *testing.B) {
 	plain := omniglot(b, 28)
-	turned, err := dataset.Turn(plain)
+	turned, err := dataset.WithRotations(plain)
 	require.NoError(b, err)
 	for _, c := range []struct {
 		name string

@@ -1,8 +1,8 @@
-// Package episode draws few-shot episodes from a dataset: N classes the network is shown K images of, and query images
-// of the same classes to tell apart.
+// Package episode draws few-shot episodes from a dataset: N classes with K support images each, and query images of
+// the same classes to classify.
 //
-// An episode is a pure function of a seed, the name of a stream and a step. It does not depend on what was drawn before
-// or beside it, so training resumes where it stopped and a test set of episodes is the same for every method.
+// An episode is a pure function of a seed, the name of a stream and a step. It does not depend on other draws, so
+// training resumes exactly, and the test episodes are the same for every method.
 package episode
 
 import (
@@ -17,15 +17,15 @@ import (
 // Spec is the shape of an episode.
 type Spec struct {
 	Way   int // classes, at least 1
-	Shot  int // support images a class, at least 1
-	Query int // query images a class, 0 for none
-	// Rotation is the protocol. The sampler draws dataset.RotateEpisode and dataset.RotatePerClass; the others it
-	// leaves to the set (see dataset.Split.Parts). New refuses a set that does not go with the protocol.
+	Shot  int // support images per class, at least 1
+	Query int // query images per class, 0 for none
+	// Rotation is the protocol. The sampler draws dataset.RotateEpisode and dataset.RotatePerClass; the set
+	// implements the others (see dataset.Split.Parts). New refuses a set that contradicts the protocol.
 	Rotation dataset.Rotation
-	// Within draws the classes of an episode from one alphabet (see dataset.Alphabets), every alphabet that has enough of
-	// them as often: the harder test of Lake et al. 2015.
+	// Within draws the classes of an episode from one alphabet (see dataset.Alphabets), each alphabet with enough
+	// classes equally often: the harder test of Lake et al. 2015.
 	Within bool
-	// Distort bends every image by a map of its own.
+	// Distort distorts each image independently.
 	Distort dataset.Distortion
 }
 
@@ -34,11 +34,10 @@ type Item struct {
 	Class    int // of the set
 	Instance int // of the class
 	Quarter  int // counter-clockwise rotation in units of 90 degrees
-	Label    int // in [0, way): the place of the class in the episode
+	Label    int // in [0, way): the index of the class in the episode
 }
 
-// Episode is what an episode holds. Support and query lie class after class in the order of the labels; no image is in
-// it twice.
+// Episode is the content of an episode. Support and query items are ordered by label; all images differ.
 type Episode struct {
 	Classes []int  // of the set, by label; all differ
 	Support []Item // way*shot
@@ -48,25 +47,25 @@ type Episode struct {
 // Sampler draws episodes from a set. It may be used from several goroutines.
 type Sampler struct {
 	set                     dataset.Set
-	bytes                   func(dst []byte, class, instance, quarter int) // dataset.Bytes where no image is bent, else nil
+	bytes                   func(dst []byte, class, instance, quarter int) // dataset.Bytes, nil with distortion
 	spec                    Spec
 	seed                    uint64
 	stream                  string
-	alphabets               [][]int // with enough classes, where episodes are within one
+	alphabets               [][]int // with enough classes, if episodes are within one
 	channels, height, width int
 	scratch                 sync.Pool // of *scratch
 }
 
-// scratch is what drawing an episode needs for the moment.
+// scratch is temporary memory for drawing an episode.
 type scratch struct {
 	pick    picker
 	episode Episode
 	image   []float32 // before it is distorted
 }
 
-// New makes a sampler. The stream's name keeps training, validation and test episodes of one seed apart. It refuses,
-// with the counts, what the set cannot give: more classes than there are, more images than a class has, rotations of
-// images that are not square, and a rotation protocol that the set contradicts.
+// New makes a sampler. The stream's name separates training, validation and test episodes of one seed. It returns an
+// error with the counts if the set has too few classes or too few images per class, is not square but to be rotated,
+// or contradicts the rotation protocol.
 func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, error) {
 	if set == nil {
 		return nil, errors.New("episode: no set to draw from")
@@ -84,7 +83,7 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 			spec.Way, spec.Way, set.Classes())
 	}
 	for c := range set.Classes() {
-		// Subtraction, since the sum of two absurd numbers may overflow.
+		// Subtraction, because the sum of two large numbers may overflow.
 		if n := set.Instances(c); spec.Shot > n || spec.Query > n-spec.Shot {
 			return nil, fmt.Errorf("episode: %d shots and %d queries need that many different images per class but class %s has %d: lower shot or query",
 				spec.Shot, spec.Query, set.Class(c), n)
@@ -118,30 +117,30 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 	return s, nil
 }
 
-// rotationError says whether a set contradicts a rotation protocol.
+// rotationError returns an error if a set contradicts a rotation protocol.
 func rotationError(set dataset.Set, rotation dataset.Rotation) error {
 	switch rotated := dataset.Rotated(set); {
 	case rotation.Drawn() && rotated:
-		return fmt.Errorf("episode: rotation %q turns the images of a set whose classes are rotated already: give the plain set or use rotation %q",
+		return fmt.Errorf("episode: rotation %q rotates the images of a set whose classes are rotated already: use the plain set or rotation %q",
 			rotation, dataset.RotateClasses)
 	case rotation.Drawn():
 		if err := dataset.SquareError(set); err != nil {
 			return fmt.Errorf("episode: %w", err)
 		}
 	case rotation == dataset.RotateClasses && !rotated:
-		return fmt.Errorf("episode: rotation %q needs a set with one class per rotation: take it from dataset.Split.Parts or dataset.Turn",
+		return fmt.Errorf("episode: rotation %q needs a set with one class per rotation: take it from dataset.Split.Parts or dataset.WithRotations",
 			rotation)
 	case rotation == dataset.RotateNone && rotated:
-		return fmt.Errorf("episode: the classes of the set are rotated but the rotation is %q: name the protocol, %q or %q",
+		return fmt.Errorf("episode: the classes of the set are rotated, but the rotation is %q: use %q or %q",
 			rotation, dataset.RotateClasses, dataset.RotateTrainClasses)
 	}
 	return nil
 }
 
-// Spec is the shape of the sampler's episodes.
+// Spec returns the shape of the sampler's episodes.
 func (s *Sampler) Spec() Spec { return s.spec }
 
-// Set is the set that the sampler draws from.
+// Set returns the set that the sampler draws from.
 func (s *Sampler) Set() dataset.Set { return s.set }
 
 // Episode draws the episode of a step.
@@ -153,7 +152,7 @@ func (s *Sampler) Episode(step uint64) Episode {
 	return e
 }
 
-// draw puts the episode of a step into e, whose slices are used again.
+// draw draws the episode of a step into e, whose slices are reused.
 func (s *Sampler) draw(e *Episode, pick *picker, step uint64) {
 	r := stream.New(s.seed, s.stream, step)
 	if s.spec.Within {

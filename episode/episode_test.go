@@ -13,8 +13,8 @@ import (
 	"github.com/engram-go/engram/dataset"
 )
 
-// tagged is a set whose images say which they are: the first value is the class, the second the instance, in 255ths.
-// Its instances differ from class to class: the first has least.
+// tagged is a set whose images are identifiable: the first value is the class, the second the instance, in 255ths.
+// The number of instances differs between classes; the first has least.
 func tagged(t testing.TB, classes, least, side int) dataset.Set {
 	t.Helper()
 	names, counts := make([]string, classes), make([]int, classes)
@@ -55,7 +55,7 @@ func TestEpisodeIsAPureFunction(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for i := range forwards {
-				assert.Equal(t, forwards[i], s.Episode(uint64(i)), "side by side")
+				assert.Equal(t, forwards[i], s.Episode(uint64(i)), "concurrently")
 			}
 		})
 	}
@@ -70,8 +70,8 @@ func TestEpisodeIsAPureFunction(t *testing.T) {
 	s.Episode(math.MaxUint64)
 }
 
-// TestEpisodesStayTheSame: a change of what is drawn changes every result, so it must be meant.
-func TestEpisodesStayTheSame(t *testing.T) {
+// A change of the draws changes every result, so it must be intended.
+func TestEpisodesArePinned(t *testing.T) {
 	e := sampler(t, tagged(t, 30, 6, 2), Spec{Way: 3, Shot: 1, Query: 1, Rotation: dataset.RotatePerClass}, 1, "train").Episode(7)
 	assert.Equal(t, Episode{
 		Classes: []int{0, 17, 13},
@@ -84,7 +84,7 @@ func TestEpisodeHoldsWhatItShould(t *testing.T) {
 	set := tagged(t, 12, 5, 2)
 	for _, spec := range []Spec{
 		{Way: 5, Shot: 1, Query: 4},
-		{Way: 12, Shot: 2, Query: 3}, // every class and, of the smallest, every image
+		{Way: 12, Shot: 2, Query: 3}, // every class, and every image of the smallest
 		{Way: 1, Shot: 1},
 		{Way: 4, Shot: 3, Query: 1, Rotation: dataset.RotateEpisode},
 		{Way: 4, Shot: 3, Query: 1, Rotation: dataset.RotatePerClass},
@@ -102,7 +102,7 @@ func TestEpisodeHoldsWhatItShould(t *testing.T) {
 			seen := make(map[[2]int]bool)
 			check := func(items []Item, each int) {
 				for i, item := range items {
-					require.Equal(t, i/each, item.Label, "class after class")
+					require.Equal(t, i/each, item.Label, "ordered by class")
 					require.Equal(t, e.Classes[item.Label], item.Class)
 					require.True(t, item.Instance >= 0 && item.Instance < set.Instances(item.Class))
 					image := [2]int{item.Class, item.Instance}
@@ -116,15 +116,15 @@ func TestEpisodeHoldsWhatItShould(t *testing.T) {
 	}
 }
 
-// TestDrawsAreUniform: each class, image and label is as likely as another, which Floyd's algorithm without its shuffle
-// would not give. Chi-squared against the 1e-6 quantile; seeds are fixed, so the test cannot flicker.
+// Each class, image and label is equally likely, which does not hold for Floyd's algorithm without its shuffle.
+// Chi-squared against the 1e-6 quantile; seeds are fixed, so the test is deterministic.
 func TestDrawsAreUniform(t *testing.T) {
 	const classes, way, steps = 20, 5, 8000
 	set := tagged(t, classes, 8, 2)
 	s := sampler(t, set, Spec{Way: way, Shot: 1, Query: 2}, 4, "train")
 	byLabel := make([]float64, classes*way) // class and label
 	shots := make([]float64, 8)             // of class 0, instance of the support image
-	queries := make([]float64, 8)           // and of the last query image
+	queries := make([]float64, 8)           // instance of the last query image
 	for step := range uint64(steps) {
 		e := s.Episode(step)
 		for label, class := range e.Classes {
@@ -154,7 +154,7 @@ func chiSquared(counts []float64) float64 {
 
 func TestRotations(t *testing.T) {
 	set := tagged(t, 12, 5, 2)
-	turned, err := dataset.Turn(set)
+	turned, err := dataset.WithRotations(set)
 	require.NoError(t, err)
 	for _, c := range []struct {
 		rotation dataset.Rotation
@@ -174,7 +174,7 @@ func TestRotations(t *testing.T) {
 				inEpisode[item.Quarter] = true
 			}
 			for _, item := range append(e.Support, e.Query...) {
-				require.Equal(t, byLabel[item.Label], item.Quarter, "support and query of a class are turned alike")
+				require.Equal(t, byLabel[item.Label], item.Quarter, "support and query of a class have the same rotation")
 			}
 			quarters[byLabel[0]]++
 			if len(inEpisode) > 1 {
@@ -183,20 +183,20 @@ func TestRotations(t *testing.T) {
 		}
 		switch c.rotation {
 		case dataset.RotateEpisode:
-			assert.Zero(t, mixed, "one rotation an episode")
+			assert.Zero(t, mixed, "one rotation per episode")
 			assert.Less(t, chiSquared(quarters), 31., "3 degrees of freedom")
 		case dataset.RotatePerClass:
 			assert.Greater(t, mixed, 350, "a rotation a class")
 			assert.Less(t, chiSquared(quarters), 31.)
 		default:
-			assert.Equal(t, []float64{400, 0, 0, 0}, quarters, "the set turns, not the sampler")
+			assert.Equal(t, []float64{400, 0, 0, 0}, quarters, "the set rotates, not the sampler")
 		}
 	}
 }
 
 func TestNewRefuses(t *testing.T) {
 	set := tagged(t, 6, 4, 2)
-	turned, err := dataset.Turn(set)
+	turned, err := dataset.WithRotations(set)
 	require.NoError(t, err)
 	oblong, err := dataset.NewImages([]string{"x"}, []int{3}, 1, 1, 2, make([]byte, 6))
 	require.NoError(t, err)
@@ -225,5 +225,5 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 	_, err = New(oblong, Spec{Way: 1, Shot: 1, Query: 2}, 1, "train")
-	assert.NoError(t, err, "what need not be turned need not be square")
+	assert.NoError(t, err, "images that are not rotated need not be square")
 }

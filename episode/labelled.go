@@ -11,8 +11,8 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// Labelled draws single images with the numbers of their classes: what an ordinary classifier is trained on. Every class is
-// drawn as often, and every image of it; one image may be in a batch twice. It may be used from several goroutines.
+// Labelled draws single images with class labels, for the training of an ordinary classifier. Each class is equally
+// likely, and each of its images; an image may occur twice in a batch. It may be used from several goroutines.
 //
 // A batch is a pure function of a seed, the name of a stream and a step.
 type Labelled struct {
@@ -24,8 +24,8 @@ type Labelled struct {
 	room                    sync.Pool // of *[]float32
 }
 
-// NewLabelled makes a sampler of images, each bent by a map of its own. A rotation protocol that is drawn for each episode is
-// refused, and so is one that the set contradicts.
+// NewLabelled makes a sampler of images, each distorted independently. It returns an error for a rotation protocol
+// that is drawn per episode or contradicts the set.
 func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Distortion, seed uint64, stream string) (*Labelled, error) {
 	if set == nil {
 		return nil, errors.New("episode: no set to draw from")
@@ -35,7 +35,7 @@ func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Dis
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if rotation.Drawn() {
-		return nil, fmt.Errorf("episode: rotation %q is drawn for an episode, and a classifier is trained without: use %q", rotation, dataset.RotateClasses)
+		return nil, fmt.Errorf("episode: rotation %q is drawn per episode, but a classifier trains without episodes: use %q", rotation, dataset.RotateClasses)
 	}
 	if err := rotationError(set, rotation); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Dis
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if set.Classes() < 2 {
-		return nil, fmt.Errorf("episode: a classifier tells classes apart and the set has %d: it needs at least 2", set.Classes())
+		return nil, fmt.Errorf("episode: a classifier needs at least 2 classes, but the set has %d", set.Classes())
 	}
 	s := &Labelled{set: set, distort: distort, seed: seed, stream: stream}
 	s.channels, s.height, s.width = set.Shape()
@@ -52,7 +52,7 @@ func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Dis
 	return s, nil
 }
 
-// LabelledBatch is images as flat arrays.
+// LabelledBatch is labelled images as flat arrays.
 type LabelledBatch struct {
 	Size                    int
 	Channels, Height, Width int
@@ -60,8 +60,8 @@ type LabelledBatch struct {
 	Labels                  []int64   // [size], classes of the set
 }
 
-// Fill makes b the batch of n images of a step; none if n is below 1. It uses b's memory again where it suffices. Different
-// batches may be filled at the same time.
+// Fill makes b the batch of n images of a step; none if n is below 1. It reuses b's memory. Different batches may be
+// filled concurrently.
 func (s *Labelled) Fill(b *LabelledBatch, step uint64, n int) {
 	n = max(n, 0)
 	size := s.channels * s.height * s.width
@@ -81,8 +81,7 @@ func (s *Labelled) Fill(b *LabelledBatch, step uint64, n int) {
 	}
 }
 
-// Batches gives the batches of n images of the steps from first on, one after another and without end, as [Sampler.Batches]
-// does.
+// Batches returns the batches of n images of the steps from first on, without end, like [Sampler.Batches].
 func (s *Labelled) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*LabelledBatch] {
 	return prefetch(ctx, first, 1, depth, func(b *LabelledBatch, step uint64, _ int) { s.Fill(b, step, n) })
 }

@@ -19,7 +19,7 @@ func TestLabelled(t *testing.T) {
 	for b := range s.Batches(t.Context(), step, 40, 2) {
 		var again LabelledBatch
 		s.Fill(&again, step, 40)
-		assert.Equal(t, again, *b, "a batch depends on its step alone")
+		assert.Equal(t, again, *b, "a batch depends only on its step")
 		for i, label := range b.Labels {
 			seen[label]++
 			found := false
@@ -27,7 +27,7 @@ func TestLabelled(t *testing.T) {
 				set.Image(image, int(label), k, 0)
 				found = found || assert.ObjectsAreEqual(image, b.Images[64*i:64*i+64])
 			}
-			assert.True(t, found, "an image of its class")
+			assert.True(t, found, "an image of the label's class")
 		}
 		if step++; step == 13 {
 			break
@@ -46,12 +46,12 @@ func TestLabelled(t *testing.T) {
 	s.Fill(&b, 0, 5)
 	assert.NotEqual(t, a.Images, b.Images)
 
-	for want, rotation := range map[string]dataset.Rotation{"is drawn for an episode": dataset.RotateEpisode, "needs a set with one class per rotation": dataset.RotateClasses} {
+	for want, rotation := range map[string]dataset.Rotation{"is drawn per episode": dataset.RotateEpisode, "needs a set with one class per rotation": dataset.RotateClasses} {
 		_, err = NewLabelled(set, rotation, dataset.Distortion{}, 1, "train")
 		assert.ErrorContains(t, err, want)
 	}
 	one, err := dataset.Subset(set, []int{0})
 	require.NoError(t, err)
 	_, err = NewLabelled(one, dataset.RotateNone, dataset.Distortion{}, 1, "train")
-	assert.ErrorContains(t, err, "the set has 1: it needs at least 2")
+	assert.ErrorContains(t, err, "needs at least 2 classes, but the set has 1")
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// PairSpec says which pairs are drawn.
+// PairSpec configures the pairs that are drawn.
 type PairSpec struct {
-	// Rotation is the protocol, as the set has it; one that is drawn for each episode is refused.
+	// Rotation is the protocol of the set. One that is drawn per episode is an error.
 	Rotation dataset.Rotation
-	// Within draws both images of a pair from one alphabet, also where they differ.
+	// Within draws both images of a pair from one alphabet, also if their classes differ.
 	Within bool
-	// Distort bends every image by a map of its own.
+	// Distort distorts each image independently.
 	Distort dataset.Distortion
 }
 
-// Pairs draws pairs of images that show the same class or different ones: Koch et al. 2015, section 3.1. Pairs of even
-// number show the same class, by two drawers; those of odd number do not. Every alphabet is drawn as often, and every class
-// of it. It may be used from several goroutines.
+// Pairs draws pairs of images of the same class or of different classes: Koch et al. 2015, section 3.1. Pairs with an
+// even number show the same class, by two drawers; those with an odd number do not. Each alphabet is equally likely,
+// and each of its classes. It may be used from several goroutines.
 //
 // A pair is a pure function of a seed, the name of a stream and its number.
 type Pairs struct {
@@ -37,7 +37,7 @@ type Pairs struct {
 	room                    sync.Pool // of *[]float32
 }
 
-// NewPairs makes a sampler of pairs. It refuses, with the counts, what the set cannot give.
+// NewPairs makes a sampler of pairs. It returns an error with the counts if the set has too few classes or images.
 func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pairs, error) {
 	if set == nil {
 		return nil, errors.New("episode: no set to draw from")
@@ -47,7 +47,7 @@ func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pair
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if spec.Rotation.Drawn() {
-		return nil, fmt.Errorf("episode: rotation %q is drawn for an episode, and pairs have none: use %q", spec.Rotation, dataset.RotateClasses)
+		return nil, fmt.Errorf("episode: rotation %q is drawn per episode, but pairs have no episodes: use %q", spec.Rotation, dataset.RotateClasses)
 	}
 	if err := rotationError(set, spec.Rotation); err != nil {
 		return nil, err
@@ -56,18 +56,18 @@ func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pair
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if set.Classes() < 2 {
-		return nil, fmt.Errorf("episode: pairs of different classes need two of them but the set has %d", set.Classes())
+		return nil, fmt.Errorf("episode: pairs of different classes need two classes, but the set has %d", set.Classes())
 	}
 	for c := range set.Classes() {
 		if n := set.Instances(c); n < 2 {
-			return nil, fmt.Errorf("episode: pairs of one class need two images but class %s has %d", set.Class(c), n)
+			return nil, fmt.Errorf("episode: pairs of one class need two images, but class %s has %d", set.Class(c), n)
 		}
 	}
 	s := &Pairs{set: set, spec: spec, seed: seed, stream: stream, alphabets: dataset.Alphabets(set)}
 	if spec.Within {
 		for _, classes := range s.alphabets {
 			if len(classes) < 2 {
-				return nil, fmt.Errorf("episode: pairs within an alphabet need two classes but that of %s has one", set.Class(classes[0]))
+				return nil, fmt.Errorf("episode: pairs within an alphabet need two classes, but that of %s has one", set.Class(classes[0]))
 			}
 		}
 	}
@@ -76,15 +76,15 @@ func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pair
 	return s, nil
 }
 
-// Set is the set that the sampler draws from.
+// Set returns the set that the sampler draws from.
 func (s *Pairs) Set() dataset.Set { return s.set }
 
 // Pair is two images.
 type Pair struct {
-	Left, Right Item // their labels are equal where they show the same class
+	Left, Right Item // with equal labels if they show the same class
 }
 
-// Pair draws the pair of a number.
+// Pair draws the pair with a number.
 func (s *Pairs) Pair(number uint64) Pair { return s.draw(stream.New(s.seed, s.stream, number), number) }
 
 func (s *Pairs) draw(r *rand.Rand, number uint64) Pair {
@@ -113,18 +113,18 @@ type PairBatch struct {
 	Pairs                   int
 	Channels, Height, Width int
 	Left, Right             []float32 // [pairs, channels, height, width]
-	Same                    []float32 // [pairs], 1 where both show the same class, else 0
+	Same                    []float32 // [pairs], 1 if both show the same class, else 0
 }
 
-// Batch makes a batch of the n pairs from a number on; none if n is below 1.
+// Batch makes a batch of n pairs, numbered from first on; none if n is below 1.
 func (s *Pairs) Batch(first uint64, n int) *PairBatch {
 	b := new(PairBatch)
 	s.Fill(b, first, n)
 	return b
 }
 
-// Fill makes b a batch of the n pairs from a number on; none if n is below 1. It uses b's memory again where it suffices.
-// Different batches may be filled at the same time.
+// Fill makes b a batch of n pairs, numbered from first on; none if n is below 1. It reuses b's memory. Different
+// batches may be filled concurrently.
 func (s *Pairs) Fill(b *PairBatch, first uint64, n int) {
 	n = max(n, 0)
 	size := s.channels * s.height * s.width
@@ -150,7 +150,7 @@ func (s *Pairs) Fill(b *PairBatch, first uint64, n int) {
 	}
 }
 
-// Batches gives the batches of n pairs from a number on, one after another and without end, as [Sampler.Batches] does.
+// Batches returns the batches of n pairs from a number on, without end, like [Sampler.Batches].
 func (s *Pairs) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*PairBatch] {
 	return prefetch(ctx, first, n, depth, s.Fill)
 }

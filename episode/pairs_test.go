@@ -10,7 +10,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 )
 
-// alphabets is a set of alphabets of the given sizes, with n images of 2×2 a class that say which they are.
+// alphabets is a set of alphabets of the given sizes, with n identifiable images of 2×2 per class.
 func alphabets(t testing.TB, n int, sizes ...int) dataset.Set {
 	t.Helper()
 	var names []string
@@ -51,14 +51,14 @@ func TestEpisodesWithinAnAlphabet(t *testing.T) {
 		}
 	}
 	assert.Zero(t, drawn[0], "too few classes")
-	assert.Less(t, chiSquared(drawn[1:]), 28., "2 degrees of freedom: alphabets as often, whatever their size")
+	assert.Less(t, chiSquared(drawn[1:]), 28., "2 degrees of freedom: alphabets equally often, for any size")
 	assert.Less(t, chiSquared(inSecond), 43., "8 degrees of freedom")
 
 	_, err := New(set, Spec{Way: 10, Shot: 1, Query: 2, Within: true}, 1, "test")
 	assert.ErrorContains(t, err, "need one of 10 classes but the largest has 9")
 }
 
-// Distortion bends the images of an episode and leaves the draw as it is; every image has a map of its own.
+// Distortion changes the images of an episode but not the draw; each image has its own distortion.
 func TestEpisodesAreDistorted(t *testing.T) {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 6, Instances: 4, Size: 16})
 	require.NoError(t, err)
@@ -69,13 +69,13 @@ func TestEpisodesAreDistorted(t *testing.T) {
 	bent := s.Batch(5, 2)
 	assert.Equal(t, plain.Classes, bent.Classes)
 	assert.Equal(t, plain.QueryLabels, bent.QueryLabels)
-	assert.Equal(t, bent, s.Batch(5, 2), "drawn again it is the same")
-	assert.Equal(t, bent.Support.Values[3*256:], s.Batch(6, 1).Support.Values, "whatever it is drawn beside")
+	assert.Equal(t, bent, s.Batch(5, 2), "drawn again, it is the same")
+	assert.Equal(t, bent.Support.Values[3*256:], s.Batch(6, 1).Support.Values, "in any batch")
 	for i := range 6 {
 		assert.NotEqual(t, plain.Support.Slice(i*256, (i+1)*256).Floats(), bent.Support.Slice(i*256, (i+1)*256).Floats())
 	}
 
-	// The same image everywhere: copies differ.
+	// The same image everywhere: its distorted copies differ.
 	one, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 1, Instances: 2, Size: 16})
 	require.NoError(t, err)
 	b := sampler(t, one, Spec{Way: 1, Shot: 1, Distort: spec.Distort}, 1, "train").Batch(0, 2)
@@ -108,7 +108,7 @@ func TestPairsAreSameOrDifferent(t *testing.T) {
 			left[of(p.Left.Class)]++
 			byImage[p.Right.Instance]++
 		}
-		assert.Less(t, chiSquared([]float64{left["alphabet0"], left["alphabet1"], left["alphabet2"]}), 28., "alphabets as often")
+		assert.Less(t, chiSquared([]float64{left["alphabet0"], left["alphabet1"], left["alphabet2"]}), 28., "alphabets equally often")
 		assert.Less(t, chiSquared(byImage), 28.)
 		assert.Equal(t, within, apart == 0)
 	}
@@ -130,7 +130,7 @@ func TestPairBatchIsItsPairs(t *testing.T) {
 	}
 	before := &b.Left[0]
 	s.Fill(b, 3, 2)
-	assert.Equal(t, s.Batch(3, 2), b, "nothing of the former batch is left")
+	assert.Equal(t, s.Batch(3, 2), b, "nothing remains of the previous batch")
 	assert.Same(t, before, &b.Left[0])
 	assert.Empty(t, s.Batch(0, -1).Same)
 
@@ -142,7 +142,7 @@ func TestPairBatchIsItsPairs(t *testing.T) {
 		}
 	}
 
-	// Distortion draws from the pair's own stream, after the pair: the pair stays the same one.
+	// Distortion draws from the pair's own stream, after the pair, so the pair does not change.
 	distorted, err := NewPairs(set, PairSpec{Distort: dataset.Distortion{Shift: .5, Chance: 1}}, 1, "train")
 	require.NoError(t, err)
 	assert.Equal(t, s.Pair(9), distorted.Pair(9))
@@ -153,24 +153,24 @@ func TestPairBatchIsItsPairs(t *testing.T) {
 
 func TestNewPairsRefuses(t *testing.T) {
 	set := alphabets(t, 3, 2, 1)
-	turned, err := dataset.Turn(set)
+	turned, err := dataset.WithRotations(set)
 	require.NoError(t, err)
 	for want, c := range map[string]struct {
 		set  dataset.Set
 		spec PairSpec
 	}{
-		"no set":                           {nil, PairSpec{}},
-		`rotation "episode" is drawn`:      {set, PairSpec{Rotation: dataset.RotateEpisode}},
-		"sideways":                         {set, PairSpec{Rotation: "sideways"}},
-		`but the rotation is "none"`:       {turned, PairSpec{}},
-		"alphabet1/character00 has one":    {set, PairSpec{Within: true}},
-		"need two images but class":        {alphabets(t, 1, 2), PairSpec{}},
-		"need two of them but the set has": {alphabets(t, 2, 1), PairSpec{}},
-		"a chance of 3":                    {set, PairSpec{Distort: dataset.Distortion{Chance: 3}}},
+		"no set":                            {nil, PairSpec{}},
+		`rotation "episode" is drawn per`:   {set, PairSpec{Rotation: dataset.RotateEpisode}},
+		"sideways":                          {set, PairSpec{Rotation: "sideways"}},
+		`but the rotation is "none"`:        {turned, PairSpec{}},
+		"alphabet1/character00 has one":     {set, PairSpec{Within: true}},
+		"need two images, but class":        {alphabets(t, 1, 2), PairSpec{}},
+		"need two classes, but the set has": {alphabets(t, 2, 1), PairSpec{}},
+		"a chance of 3":                     {set, PairSpec{Distort: dataset.Distortion{Chance: 3}}},
 	} {
 		_, err := NewPairs(c.set, c.spec, 1, "train")
 		assert.ErrorContains(t, err, want)
 	}
 	_, err = NewPairs(turned, PairSpec{Rotation: dataset.RotateClasses, Within: true}, 1, "train")
-	assert.NoError(t, err, "the rotations of one character are classes enough")
+	assert.NoError(t, err, "the rotations of one character are enough classes")
 }

@@ -2,14 +2,14 @@ package episode
 
 import "math/rand/v2"
 
-// picker draws without repetition in time proportional to what is drawn.
+// picker draws without replacement in time proportional to the number of draws.
 type picker struct {
 	images []int
 	taken  []bool // all false between calls
 }
 
-// distinct appends k different numbers of [0, n), k <= n, in random order: Floyd's algorithm, then a shuffle, as the
-// algorithm alone favours places for the larger numbers.
+// distinct appends k different numbers of [0, n), k <= n, in random order: Floyd's algorithm, then a shuffle, because
+// the algorithm alone places larger numbers unevenly.
 func (p *picker) distinct(out []int, r *rand.Rand, n, k int) []int {
 	if len(p.taken) < n {
 		p.taken = make([]bool, n)

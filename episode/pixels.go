@@ -2,17 +2,17 @@ package episode
 
 import "slices"
 
-// Pixels is the values of images, one after another: as bytes, v for the value v/255, where the set holds bytes
-// (dataset.Bytes) and no image is bent; else as values. The other of the two is empty.
+// Pixels is the values of images, one after another: as bytes, v for the value v/255, if the set holds bytes
+// (dataset.Bytes) and images are not distorted; else as values. The other field is empty.
 type Pixels struct {
 	Bytes  []byte
 	Values []float32
 }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (p Pixels) Len() int { return len(p.Bytes) + len(p.Values) }
 
-// Slice is the values from one on and before another, in the same memory.
+// Slice returns a range of values in the same memory.
 func (p Pixels) Slice(from, to int) Pixels {
 	if len(p.Bytes) > 0 {
 		return Pixels{Bytes: p.Bytes[from:to:to]}
@@ -20,7 +20,7 @@ func (p Pixels) Slice(from, to int) Pixels {
 	return Pixels{Values: p.Values[from:to:to]}
 }
 
-// Floats returns the values in memory of their own.
+// Floats returns a copy of the values.
 func (p Pixels) Floats() []float32 {
 	out := slices.Clone(p.Values)
 	for _, v := range p.Bytes {
@@ -29,7 +29,7 @@ func (p Pixels) Floats() []float32 {
 	return out
 }
 
-// resize gives p room for n values, without keeping those it has.
+// resize gives p room for n values without preserving its content.
 func (p *Pixels) resize(n int, bytes bool) {
 	ofBytes, ofValues := n, 0
 	if !bytes {
@@ -38,7 +38,7 @@ func (p *Pixels) resize(n int, bytes bool) {
 	p.Bytes, p.Values = resize(p.Bytes, ofBytes), resize(p.Values, ofValues)
 }
 
-// resize gives a slice a length, without keeping its values.
+// resize returns a slice of length n without preserving its content.
 func resize[T any](s []T, n int) []T {
 	return slices.Grow(s[:0], n)[:n]
 }

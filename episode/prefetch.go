@@ -5,22 +5,22 @@ import (
 	"iter"
 )
 
-// Batches gives the batches of n episodes from step first on, one after another and without end: first, first+n,
-// first+2n, … . Up to depth of them, at least 1, are prepared on another goroutine while the caller works on the
-// current one; that changes when they are drawn and not what they hold.
+// Batches returns the batches of n episodes from step first on, without end: first, first+n, first+2n, … . Up to
+// depth of them, at least 1, are prepared on another goroutine while the caller uses the current one; this does not
+// change their content.
 //
-// A batch belongs to the caller until the loop asks for the next one, which may use its memory again. The sequence ends
-// when ctx does, or when the loop is left; the goroutine has ended by then.
+// A batch belongs to the caller until the next iteration, which may reuse its memory. The sequence ends when ctx is
+// done or the loop is left; the goroutine has then ended.
 func (s *Sampler) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*Batch] {
 	return prefetch(ctx, first, n, depth, s.Fill)
 }
 
-// prefetch is Batches for any kind of batch.
+// prefetch implements Batches for any type of batch.
 func prefetch[B any](ctx context.Context, first uint64, n, depth int, fill func(b *B, first uint64, n int)) iter.Seq[*B] {
 	return func(yield func(*B) bool) {
 		depth := max(depth, 1)
 		ctx, cancel := context.WithCancel(ctx)
-		// Both channels have room for every batch, so that sending never waits.
+		// Both channels have room for every batch, so that sends never block.
 		ready, free, done := make(chan *B, depth+1), make(chan *B, depth+1), make(chan struct{})
 		defer func() { cancel(); <-done }()
 		for range depth + 1 { // the caller has one, the others are ready or being filled

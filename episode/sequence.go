@@ -12,28 +12,28 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// SequenceSpec is the shape of an episode that goes through time, as Santoro et al. 2016, section 2.1, have it: all images
-// of some classes in one random order. A class has a label that says nothing of it and is drawn anew for each episode: a
-// string of Length letters of an alphabet of Letters. One-hot labels are strings of one letter.
+// SequenceSpec is the shape of an episode over time, as in Santoro et al. 2016, section 2.1: all images of some
+// classes in one random order. A class has a random label, drawn anew for each episode: a string of Length letters
+// from an alphabet of Letters. One-hot labels are strings of one letter.
 type SequenceSpec struct {
 	Way     int // classes, at least 1
-	Samples int // images a class, at least 1
+	Samples int // images per class, at least 1
 	Length  int // letters of a label, from 1 to 20
-	Letters int // of the alphabet; there must be a label for each class
-	// Rotation is the protocol, as of Spec.
+	Letters int // of the alphabet; enough for one label per class
+	// Rotation is the protocol, as in Spec.
 	Rotation dataset.Rotation
-	// Shift is how many pixels an image may be moved along either axis, and Turn how many degrees it may be turned, in
-	// either direction; both are drawn evenly, for each image apart.
+	// Shift is the largest translation of an image along either axis, in pixels, and Turn the largest rotation in
+	// either direction, in degrees. Both are drawn uniformly for each image.
 	Shift, Turn float64
 }
 
-// Bounds on labels: how many letters, and how many different ones.
+// Limits of labels: letters, and number of different labels.
 const (
 	maxLength = 20
 	maxLabels = 1 << maxLength
 )
 
-// labels is how many different labels there are; an error where that is too few or too many.
+// labels returns the number of different labels, or an error if that is too small or too large.
 func (s SequenceSpec) labels() (int, error) {
 	if s.Length < 1 || s.Length > maxLength || s.Letters < 1 {
 		return 0, fmt.Errorf("episode: labels of %d letters of an alphabet of %d: choose 1 to %d letters of at least 1", s.Length, s.Letters, maxLength)
@@ -41,25 +41,25 @@ func (s SequenceSpec) labels() (int, error) {
 	n := 1
 	for range s.Length {
 		if n *= s.Letters; n > maxLabels {
-			return 0, fmt.Errorf("episode: labels of %d letters of an alphabet of %d: there are more than %d; lower one", s.Length, s.Letters, maxLabels)
+			return 0, fmt.Errorf("episode: labels of %d letters of an alphabet of %d: more than %d labels; lower one", s.Length, s.Letters, maxLabels)
 		}
 	}
 	if n < s.Way {
-		return 0, fmt.Errorf("episode: %d classes but only %d different labels of %d letters of an alphabet of %d: lower the way or raise one",
+		return 0, fmt.Errorf("episode: %d classes, but only %d different labels of %d letters of an alphabet of %d: lower the way or raise one",
 			s.Way, n, s.Length, s.Letters)
 	}
 	return n, nil
 }
 
-// Sequence is an episode that goes through time.
+// Sequence is an episode over time.
 type Sequence struct {
 	Classes []int  // of the set, by Item.Label; all differ
 	Names   []int  // the class's label, by Item.Label: its letters as the digits of a number, the first the highest; all differ
-	Items   []Item // way*samples, in the order in which they are shown
+	Items   []Item // way*samples, in the order shown
 	Moves   []Move // of each item
 }
 
-// Move is how an image is changed; see dataset.Warp.
+// Move is a transformation of an image; see dataset.Warp.
 type Move struct{ Angle, Right, Down float64 }
 
 // SequenceSampler draws sequences from a set. It may be used from several goroutines.
@@ -70,7 +70,7 @@ type SequenceSampler struct {
 	scratch sync.Pool // of *sequenceScratch
 }
 
-// sequenceScratch is what drawing a sequence needs for the moment.
+// sequenceScratch is temporary memory for drawing a sequence.
 type sequenceScratch struct {
 	pick     picker
 	episode  Episode
@@ -78,7 +78,7 @@ type sequenceScratch struct {
 	image    []float32
 }
 
-// NewSequences makes a sampler of sequences. It refuses what [New] does, and labels that do not suffice.
+// NewSequences makes a sampler of sequences. It returns the errors of [New], and an error for too few labels.
 func NewSequences(set dataset.Set, spec SequenceSpec, seed uint64, stream string) (*SequenceSampler, error) {
 	images, err := New(set, Spec{Way: spec.Way, Shot: spec.Samples, Rotation: spec.Rotation}, seed, stream)
 	if err != nil {
@@ -89,7 +89,7 @@ func NewSequences(set dataset.Set, spec SequenceSpec, seed uint64, stream string
 		return nil, err
 	}
 	if !(spec.Shift >= 0) || !(spec.Turn >= 0) || math.IsInf(spec.Shift+spec.Turn, 1) {
-		return nil, fmt.Errorf("episode: images moved by up to %v pixels and turned by up to %v degrees: both must be finite and at least 0", spec.Shift, spec.Turn)
+		return nil, fmt.Errorf("episode: shift is %v pixels and turn %v degrees: both must be finite and at least 0", spec.Shift, spec.Turn)
 	}
 	spec.Rotation = images.spec.Rotation
 	s := &SequenceSampler{images: images, spec: spec, names: names}
@@ -97,10 +97,10 @@ func NewSequences(set dataset.Set, spec SequenceSpec, seed uint64, stream string
 	return s, nil
 }
 
-// Spec is the shape of the sampler's sequences.
+// Spec returns the shape of the sampler's sequences.
 func (s *SequenceSampler) Spec() SequenceSpec { return s.spec }
 
-// Set is the set that the sampler draws from.
+// Set returns the set that the sampler draws from.
 func (s *SequenceSampler) Set() dataset.Set { return s.images.set }
 
 // Sequence draws the sequence of a step: the images of the few-shot episode of that step, in another order.
@@ -113,7 +113,7 @@ func (s *SequenceSampler) Sequence(step uint64) Sequence {
 	return out
 }
 
-// draw puts the sequence of a step into q, whose slices are used again.
+// draw draws the sequence of a step into q, whose slices are reused.
 func (s *SequenceSampler) draw(q *Sequence, w *sequenceScratch, step uint64) {
 	s.images.draw(&w.episode, &w.pick, step)
 	r := stream.New(s.images.seed, s.images.stream+"/sequence", step)
@@ -136,7 +136,7 @@ type SequenceBatch struct {
 	Channels, Height, Width int
 	Images                  []float32 // [time, sequences, channels, height, width]
 	Labels                  []int64   // [time, sequences, length], letters in [0, letters)
-	Instances               []int     // [time, sequences], from 1: how many images of its class have been shown, this one included
+	Instances               []int     // [time, sequences], index of each image within its class, from 1
 	Items                   []Item    // [sequences, time]
 }
 
@@ -147,8 +147,8 @@ func (s *SequenceSampler) Batch(first uint64, n int) *SequenceBatch {
 	return b
 }
 
-// Fill makes b a batch of the sequences of the n steps from first on; none if n is below 1. It uses b's memory again
-// where it suffices. Different batches may be filled at the same time.
+// Fill makes b a batch of the sequences of the n steps from first on; none if n is below 1. It reuses b's memory.
+// Different batches may be filled concurrently.
 func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 	n = max(n, 0)
 	time, length := s.spec.Way*s.spec.Samples, s.spec.Length
@@ -192,7 +192,7 @@ func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 	}
 }
 
-// Batches gives the batches of n sequences from step first on, as Sampler.Batches does.
+// Batches returns the batches of n sequences from step first on, like [Sampler.Batches].
 func (s *SequenceSampler) Batches(ctx context.Context, first uint64, n, depth int) iter.Seq[*SequenceBatch] {
 	return prefetch(ctx, first, n, depth, s.Fill)
 }

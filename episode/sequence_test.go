@@ -44,7 +44,7 @@ func TestSequenceIsItsEpisodeInAnotherOrder(t *testing.T) {
 	assert.LessOrEqual(t, shifts, 2.)
 }
 
-// Labels say nothing of the class or of its place, and every image comes at every time alike.
+// Labels are independent of class and position, and every image is equally likely at every time.
 func TestSequenceIsEven(t *testing.T) {
 	s := sequences(t, tagged(t, 3, 4, 2), SequenceSpec{Way: 3, Samples: 2, Length: 1, Letters: 4})
 	const n = 4000
@@ -69,7 +69,7 @@ func TestSequenceIsEven(t *testing.T) {
 	}
 }
 
-// Against a plain loop over the sequences: images, labels letter by letter, and which image of its class each is.
+// Batches against a plain loop over the sequences: images, labels letter by letter, and instances.
 func TestSequenceBatchIsItsSequences(t *testing.T) {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 20, Val: 1, Test: 1, Instances: 5, Size: 8})
 	require.NoError(t, err)
@@ -115,12 +115,12 @@ func TestSequenceBatchIsItsSequences(t *testing.T) {
 	}
 }
 
-func TestSequenceBatchUsesMemoryAgain(t *testing.T) {
+func TestSequenceBatchReusesMemory(t *testing.T) {
 	s := sequences(t, tagged(t, 20, 6, 3), SequenceSpec{Way: 4, Samples: 3, Length: 2, Letters: 3, Shift: 1})
 	b := s.Batch(0, 4)
 	before := &b.Images[0]
 	s.Fill(b, 7, 2)
-	assert.Equal(t, s.Batch(7, 2), b, "nothing of the former batch is left")
+	assert.Equal(t, s.Batch(7, 2), b, "nothing remains of the previous batch")
 	assert.Same(t, before, &b.Images[0])
 	s.Fill(b, 0, -1)
 	assert.Zero(t, b.Sequences)
@@ -142,15 +142,15 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 	for want, change := range map[string]func(*SequenceSpec){
 		"11-way episodes need 11 classes":                            func(s *SequenceSpec) { s.Way, s.Letters = 11, 11 },
 		"7 shots":                                                    func(s *SequenceSpec) { s.Samples = 7 },
-		"5 classes but only 4 different labels":                      func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
-		"5 classes but only 1 different labels":                      func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
+		"5 classes, but only 4 different labels":                     func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
+		"5 classes, but only 1 different labels":                     func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
 		"labels of 0 letters":                                        func(s *SequenceSpec) { s.Length = 0 },
 		"labels of 21 letters":                                       func(s *SequenceSpec) { s.Length = 21 },
 		"labels of 1 letters of an alphabet of 0":                    func(s *SequenceSpec) { s.Letters = 0 },
-		"there are more than 1048576":                                func(s *SequenceSpec) { s.Length, s.Letters = 2, 1<<40 },
-		"moved by up to -1 pixels":                                   func(s *SequenceSpec) { s.Shift = -1 },
-		"turned by up to NaN degrees":                                func(s *SequenceSpec) { s.Turn = math.NaN() },
-		"turned by up to +Inf degrees":                               func(s *SequenceSpec) { s.Turn = math.Inf(1) },
+		"more than 1048576 labels":                                   func(s *SequenceSpec) { s.Length, s.Letters = 2, 1<<40 },
+		"shift is -1 pixels":                                         func(s *SequenceSpec) { s.Shift = -1 },
+		"turn NaN degrees":                                           func(s *SequenceSpec) { s.Turn = math.NaN() },
+		"turn +Inf degrees":                                          func(s *SequenceSpec) { s.Turn = math.Inf(1) },
 		`rotation "classes" needs a set with one class per rotation`: func(s *SequenceSpec) { s.Rotation = dataset.RotateClasses },
 	} {
 		spec := good
@@ -161,7 +161,7 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 }
 
 func BenchmarkSequences(b *testing.B) {
-	turned, err := dataset.Turn(omniglot(b, 20))
+	turned, err := dataset.WithRotations(omniglot(b, 20))
 	require.NoError(b, err)
 	s := sequences(b, turned, SequenceSpec{Way: 5, Samples: 10, Length: 1, Letters: 5, Rotation: dataset.RotateClasses, Shift: 2, Turn: 10})
 	batch := new(SequenceBatch)

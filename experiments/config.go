@@ -10,6 +10,7 @@ import (
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/tensor"
 )
 
 // A Tool is Engram with a set of parts. It may be used from many goroutines; but see [Tool.Run] for threads.
@@ -38,26 +39,6 @@ type Config struct {
 // Slurm is what a job of a run asks Slurm for.
 type Slurm = kinds.Slurm
 
-// Load reads and checks an experiment file, with overrides laid over it. A file with a matrix is refused unless the overrides
-// leave one run of it; see [Tool.Matrix].
-func (t *Tool) Load(file string, overrides ...schema.Override) (*Config, error) {
-	m, err := t.Matrix(file, overrides...)
-	if err != nil {
-		return nil, err
-	}
-	return m.only()
-}
-
-// Parse is [Tool.Load] for text that builds on no other file; file is its name in messages.
-func (t *Tool) Parse(file string, text []byte, overrides ...schema.Override) (*Config, error) {
-	m, err := t.expand(schema.Parse(file, text, nil), overrides)
-	if err != nil {
-		return nil, err
-	}
-	m.File = file
-	return m.only()
-}
-
 // encoders calls f with the configuration of each encoder of the experiment that may normalise its images.
 func (c *Config) encoders(f func(registry.Normalizer)) {
 	schema.Walk(c.file, func(_, _ string, s *schema.Section) {
@@ -77,31 +58,6 @@ func (c *Config) HasEncoder() (has bool) {
 func (c *Config) NormalizesImages() (does bool) {
 	c.encoders(func(n registry.Normalizer) { does = does || n.Normalizes() })
 	return does
-}
-
-// RunConfig reads the configuration of a run folder, with overrides laid over it.
-func (t *Tool) RunConfig(dir string, overrides ...schema.Override) (*Config, error) {
-	f := runner.Folder(dir)
-	c, err := t.Load(f.ConfigFile(), overrides...)
-	return c, f.NotRun(err)
-}
-
-// testKeys are the keys that a run's tests are made from: what may change after training.
-var testKeys = []string{"test", "stream", "threads", "device"}
-
-// TestConfig reads the configuration of a run folder with overrides of its tests. Those of what was fixed in training are
-// refused.
-func (t *Tool) TestConfig(dir string, overrides ...schema.Override) (*Config, error) {
-	var errs []error
-	for _, o := range overrides {
-		if key, _, _ := strings.Cut(o.Path(), "."); !slices.Contains(testKeys, key) {
-			errs = append(errs, o.Errorf("is fixed: the model was trained so; only %s can change. A test may have a data set of its own: test.0.dataset", strings.Join(testKeys, ", ")))
-		}
-	}
-	if err := schema.Join(errs...); err != nil {
-		return nil, err
-	}
-	return t.RunConfig(dir, overrides...)
 }
 
 // resolve decodes and checks an experiment file.
@@ -128,10 +84,12 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.slurm, s.Tail.Slurm = s.Tail.Slurm, nil
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
-		From: s.Tail.From, Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
-		Settle: func(device string) error {
-			s.Tail.Device = device
-			return settle(file)
+		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
+		From:   s.Tail.From,
+		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
+		Settle: func(on tensor.Device) error {
+			s.Tail.Device = on.String()
+			return settle(file, on)
 		},
 		Encode: func() ([]byte, error) { return schema.Encode(file) },
 	}
@@ -152,13 +110,16 @@ func without(err error, path string) error {
 }
 
 // settle fixes what parts leave to the machine on which a run starts.
-func settle(file kinds.File) (err error) {
+func settle(file kinds.File, on tensor.Device) (err error) {
 	schema.Walk(file, func(path, _ string, s *schema.Section) {
 		if c, ok := s.Resolved().(registry.Settler); ok && err == nil {
-			if err = c.Settle(); err != nil {
+			if err = c.Settle(on); err != nil {
 				err = fmt.Errorf("%s: %w", path, err)
 			}
 		}
 	})
 	return err
 }
+
+// within tells a key that lies below another.
+func within(key, above string) bool { return strings.HasPrefix(key, above+".") }

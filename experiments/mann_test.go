@@ -125,7 +125,7 @@ func TestImpossibleMANNEpisodesAreRefusedBeforeTraining(t *testing.T) {
 		"train.samples=5":             "train: episode: ",
 		"train.way=9":                 "validation: episode: 9-way",
 		"test=[{way: 3, samples: 5}]": "test/3 classes: episode: ",
-		"labels={kind: strings, length: 1, letters: 2}":             "train: episode: 3 classes but only 2 different labels",
+		"labels={kind: strings, length: 1, letters: 2}":             "train: episode: 3 classes, but only 2 different labels",
 		"network.encoder={kind: conv4, filters: 4}|dataset.size=15": "needs images of at least 16×16 pixels",
 	} {
 		dir := filepath.Join(t.TempDir(), "run")

@@ -163,22 +163,6 @@ func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 	return axes, schema.Join(errs...)
 }
 
-// within tells a key that lies below another.
-func within(key, above string) bool { return strings.HasPrefix(key, above+".") }
-
-// shortest is as much of the end of an axis's key as no other axis ends in.
-func shortest(axes []axis, i int) string {
-	parts := strings.Split(axes[i].Path, ".")
-	for n := len(parts) - 1; n > 0; n-- {
-		end := strings.Join(parts[n:], ".")
-		index := strings.Trim(parts[n], "0123456789") == "" // of a list
-		if !index && !slices.ContainsFunc(axes, func(a axis) bool { return a.Path != axes[i].Path && strings.HasSuffix("."+a.Path, "."+end) }) {
-			return end
-		}
-	}
-	return axes[i].Path
-}
-
 // newRun reads the run that has the values at a place of the axes.
 func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Override) (MatrixRun, error) {
 	var r MatrixRun
@@ -277,4 +261,17 @@ func which(axes []axis, runs []int) string {
 		return "runs with " + strings.Join(common, ",")
 	}
 	return fmt.Sprintf("%d runs, the first of them %s", len(runs), strings.Join(whole, ","))
+}
+
+// shortest is as much of the end of an axis's key as no other axis ends in.
+func shortest(axes []axis, i int) string {
+	parts := strings.Split(axes[i].Path, ".")
+	for n := len(parts) - 1; n > 0; n-- {
+		end := strings.Join(parts[n:], ".")
+		index := strings.Trim(parts[n], "0123456789") == "" // of a list
+		if !index && !slices.ContainsFunc(axes, func(a axis) bool { return a.Path != axes[i].Path && strings.HasSuffix("."+a.Path, "."+end) }) {
+			return end
+		}
+	}
+	return axes[i].Path
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/cpu"
-	"gopkg.in/yaml.v3"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/internal/small"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -44,67 +44,6 @@ const (
 	lossBound   = 0.02
 	figureBound = 25
 )
-
-// small are the overrides that make an experiment one of seconds, with all of its parts.
-func small(t *testing.T, c *experiments.Config) []string {
-	t.Helper()
-	text, err := c.Encode()
-	require.NoError(t, err)
-	var file struct {
-		Dataset struct {
-			Size int `yaml:"size"`
-		} `yaml:"dataset"`
-		Network struct {
-			Encoder struct {
-				Kind string `yaml:"kind"`
-			} `yaml:"encoder"`
-			Controller struct {
-				Layers int `yaml:"layers"`
-			} `yaml:"controller"`
-		} `yaml:"network"`
-		Test []map[string]any `yaml:"test"`
-	}
-	require.NoError(t, yaml.Unmarshal(text, &file))
-	each := func(key string) (out []string) {
-		for i := range file.Test {
-			out = append(out, fmt.Sprintf("test.%d.%s", i, key))
-		}
-		return out
-	}
-	sets := []string{"threads=1", "train.report=1"}
-	images := fmt.Sprintf("dataset={kind: strokes, train: 12, val: 8, test: 8, instances: 12, size: %d}", file.Dataset.Size)
-	switch network := c.Network; {
-	case network == "memnet":
-		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1")
-	case network == "ntm":
-		if file.Network.Controller.Layers > 1 { // the baselines, of many units
-			sets = append(sets, "network.controller.size=32")
-		}
-		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), each("sequences=2")...)
-	case network == "mann":
-		return append(sets, images, "train.way=5", "train.steps=2", "train.batch=2", "train.samples=3", "validation.episodes=2", "validation.every=2",
-			"test=[{way: 5, episodes: 3}]")
-	case network == "transfer":
-		sets = append(sets, "train.batch=8")
-	default:
-		sets = append(sets, "train.way=4", "train.shot=1", "train.query=2", "train.batch=1", "train.within_alphabet=false")
-	}
-	sets = append(sets, images, "train.steps=2", "validation.way=4", "validation.shot=1", "validation.query=2", "validation.episodes=2",
-		"validation.every=2", "test=[{way: 4, shot: 1, query: 2, episodes: 5}]")
-	if c.Network == "reptile" {
-		sets = append(sets, "network.test_steps=3")
-	}
-	if file.Network.Encoder.Kind == "koch" { // has 39 million parameters
-		sets = append(sets, "train.steps=1", "validation.every=1", "train.way=2", "validation.way=2", "test=[{way: 2, shot: 1, query: 1, episodes: 2}]")
-	}
-	if c.Network != "transfer" {
-		sets = append(sets, "validation.within_alphabet=false")
-	}
-	if strings.Contains(string(text), "\nstream:") && !strings.Contains(string(text), "\nstream: null") {
-		sets = append(sets, "stream.classes=6", "stream.shot=2", "stream.asked=2", "stream.streams=2", "stream.slots=[8]")
-	}
-	return sets
-}
 
 // outcome runs the small version of an experiment and returns what it came to.
 func outcome(t *testing.T, file string, sets []string) recorded {
@@ -149,7 +88,8 @@ func TestEveryExperimentIsRepeatable(t *testing.T) {
 			if c.Network == "matchingnet" && strings.Contains(name, "hausdorff") {
 				t.Skip("trains nothing; TestLakesRuns holds its figure to be exact")
 			}
-			sets := small(t, c)
+			sets, err := small.Overrides(c)
+			require.NoError(t, err)
 			for _, o := range m.Runs[0].Overrides { // of a matrix the first run
 				sets = append([]string{o.String()}, sets...)
 			}

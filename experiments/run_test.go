@@ -397,7 +397,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 	require.NoError(t, err)
 	for how, damaged := range map[string][]byte{
 		"is damaged: not a whole safetensors file":                               whole[:len(whole)/2],
-		"is damaged: what it holds is not what its checksum was taken of":        append(whole[:len(whole)-1:len(whole)-1], whole[len(whole)-1]^1),
+		"is damaged: its content does not match its checksum":                    append(whole[:len(whole)-1:len(whole)-1], whole[len(whole)-1]^1),
 		"is damaged: not a whole safetensors file: file shorter than its header": nil,
 	} {
 		require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))

@@ -46,7 +46,7 @@ type Tuning struct {
 // frozen parameters may be among them.
 func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.Pass {
 	own := &Task{Way: t.Way, Support: t.Support, SupportLabels: t.SupportLabels, Query: t.Support, QueryLabels: t.SupportLabels}
-	tuned := p.Apart()
+	tuned := p.Clone()
 	n := int(t.SupportLabels.Dim(1))
 	owned, velocity := make([]bool, len(params)), make([]*tensor.Tensor, len(params))
 	tasks := int(t.SupportLabels.Dim(0))

@@ -9,7 +9,7 @@ import (
 // shape has another number of elements.
 func Images(p episode.Pixels, on tensor.Device, shape ...int64) *tensor.Tensor {
 	if len(p.Bytes) > 0 {
-		return tensor.OfBytes(p.Bytes, shape...).On(on)
+		return tensor.OfBytes(p.Bytes, on, shape...)
 	}
-	return tensor.New(p.Values, shape...).On(on)
+	return tensor.Upload(p.Values, on, shape...)
 }

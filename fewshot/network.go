@@ -36,6 +36,17 @@ type Network interface {
 	LogProbs(p *nn.Pass, t *Task) *tensor.Tensor
 }
 
+// A FeatureNetwork is a [Network] whose log-probabilities depend on images only by their embeddings. Where an embedding does not
+// depend on the other images of the batch, embeddings can be computed once and used in many tasks.
+type FeatureNetwork interface {
+	Network
+	// Encode returns the embeddings [n, width] of images [n, channels, height, width].
+	Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
+	// FromFeatures returns what LogProbs does, for a task that holds embeddings [tasks, n, width] in the place of images; see
+	// [Task.Embedded].
+	FromFeatures(p *nn.Pass, t *Task) *tensor.Tensor
+}
+
 // UsesBatchStatistics reports whether the log-probabilities of a query under [nn.BatchStats] depend on the other queries. Where
 // they do not, a test under nn.BatchStats is inductive, and must not be reported as transductive. A network answers by a
 // method UsesBatchStatistics() bool; one without it is assumed to depend on them.

@@ -15,7 +15,7 @@ type Pairs struct {
 func NewPairs(b *episode.PairBatch, on tensor.Device) *Pairs {
 	shape := []int64{int64(b.Pairs), int64(b.Channels), int64(b.Height), int64(b.Width)}
 	return &Pairs{
-		Left: tensor.New(b.Left, shape...).On(on), Right: tensor.New(b.Right, shape...).On(on), Same: tensor.New(b.Same, int64(b.Pairs)).On(on),
+		Left: tensor.Upload(b.Left, on, shape...), Right: tensor.Upload(b.Right, on, shape...), Same: tensor.Upload(b.Same, on, int64(b.Pairs)),
 	}
 }
 

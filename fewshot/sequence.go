@@ -19,8 +19,8 @@ type Sequence struct {
 func NewSequence(b *episode.SequenceBatch, on tensor.Device) *Sequence {
 	time, n := int64(b.Time), int64(b.Sequences)
 	return &Sequence{
-		Images:    tensor.New(b.Images, time, n, int64(b.Channels), int64(b.Height), int64(b.Width)).On(on),
-		Labels:    tensor.New(b.Labels, time, n, int64(b.Length)).On(on),
+		Images:    tensor.Upload(b.Images, on, time, n, int64(b.Channels), int64(b.Height), int64(b.Width)),
+		Labels:    tensor.Upload(b.Labels, on, time, n, int64(b.Length)),
 		Instances: b.Instances,
 	}
 }

@@ -31,9 +31,9 @@ func NewTask(b *episode.Batch, on tensor.Device) *Task {
 		Way:           int64(b.Way),
 		First:         b.First,
 		Support:       Images(b.Support, on, n, support, c, h, w),
-		SupportLabels: tensor.New(b.SupportLabels, n, support).On(on),
+		SupportLabels: tensor.Upload(b.SupportLabels, on, n, support),
 		Query:         Images(b.QueryImages, on, n, query, c, h, w),
-		QueryLabels:   tensor.New(b.QueryLabels, n, query).On(on),
+		QueryLabels:   tensor.Upload(b.QueryLabels, on, n, query),
 	}
 }
 
@@ -46,6 +46,14 @@ func (t *Task) Embed(p *nn.Pass, e encoder.Encoder) (support, query *tensor.Tens
 	out := e.Forward(p, images.Flatten(0, 1))   // [tasks·(support+query), width]
 	out = out.Reshape(n, s+q, e.Width())
 	return out.Narrow(1, 0, s), out.Narrow(1, s, q)
+}
+
+// Embedded returns the tasks with the embeddings of their images in the place of the images: Support [tasks, support, width] and
+// Query [tasks, query, width], as Embed computes them.
+func (t *Task) Embedded(p *nn.Pass, e encoder.Encoder) *Task {
+	out := *t
+	out.Support, out.Query = t.Embed(p, e)
+	return &out
 }
 
 // Recall writes embedded support examples [tasks, support, width] with their labels to a memory, and returns the

@@ -84,7 +84,7 @@ const (
 // adapt returns a copy of p whose With holds the parameters adapted to the support set of a single task, by repeating the
 // inner step θ' = θ - α∇L(θ), eq. 1 of Finn et al. 2017.
 func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, steps int, h order) *nn.Pass {
-	tuned := p.Apart()
+	tuned := p.Clone()
 	support, labels := t.Support.Flatten(0, 1), t.SupportLabels.Flatten(0, 1)
 	if h == detached {
 		if f := n.fused(p, t); f != nil {
@@ -167,7 +167,7 @@ func (n *Net) Gradients(p *nn.Pass, t *fewshot.Task) (grads []*tensor.Tensor, lo
 		if fused != nil {
 			return n.fusedGradients(fused, p, own, params, 1/tasks)
 		}
-		first := p.Apart()
+		first := p.Clone()
 		leaves := make([]*tensor.Tensor, len(params))
 		for i, param := range params {
 			leaf := p.Value(param).Detach()

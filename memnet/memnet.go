@@ -1,5 +1,5 @@
 // Package memnet implements the end-to-end Memory Network of Sukhbaatar et al. (2015). It answers a question about a story by
-// reading the story's sentences from a memory in several hops.
+// reading the story's sentences from a memory in several hops. The memory is the paper's, or any [memory.Associative].
 package memnet
 
 import (
@@ -52,6 +52,10 @@ type Config struct {
 	Noise float64
 	// ReLU applies a ReLU to the query after each hop.
 	ReLU bool
+	// Memory holds the sentences. The default is the paper's: a slot per sentence, read by a softmax over dot products. A memory
+	// that is no [memory.Linearizer] is written the empty slots first and then the sentences, so that a memory of few slots keeps
+	// the most recent sentences.
+	Memory memory.Associative
 }
 
 // Net is a Memory Network.
@@ -84,6 +88,9 @@ func New(b *nn.Builder, c Config) *Net {
 	if c.Slots == 0 {
 		c.Slots = 50
 	}
+	if c.Memory == nil {
+		c.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}})
+	}
 	n := &Net{config: c, step: 1, linear: b.Buffer("linear", nn.Constant(0), 1)}
 	count := c.Hops + 1
 	if c.Tying == LayerWise {
@@ -104,10 +111,14 @@ func New(b *nn.Builder, c Config) *Net {
 }
 
 // SetLinear switches the softmaxes over the sentences off (on is true) or on. The paper's linear start trains without them
-// first (section 4.2). The setting is a buffer and is saved with the parameters. It must not be called during a pass.
+// first (section 4.2). The setting is a buffer and is saved with the parameters. It must not be called during a pass. It panics
+// where on is true and the memory is no [memory.Linearizer].
 func (n *Net) SetLinear(on bool) {
 	v := 0.
 	if on {
+		if !n.keepsOrder() {
+			panic(fmt.Sprintf("memnet: a %T reads by no softmax that could be left out", n.config.Memory))
+		}
 		v = 1
 	}
 	s := tensor.Enter()
@@ -115,12 +126,19 @@ func (n *Net) SetLinear(on bool) {
 	n.linear.Value().Assign(tensor.Full(v, tensor.Float32, tensor.CPU, 1))
 }
 
+// keepsOrder reports whether the memory has a slot per sentence, in the order of writing.
+func (n *Net) keepsOrder() bool {
+	_, ok := n.config.Memory.(memory.Linearizer)
+	return ok
+}
+
 // Linear reports whether the softmaxes over the sentences are off.
 func (n *Net) Linear() bool { return tensor.Values[float32](n.linear.Value())[0] != 0 }
 
 // Forward returns the logits [stories, words] of all words as answers to the stories' questions, and the attention [stories,
 // slots] of each hop. The slots are the sentences of a story in their order (the most recent ones if there are more than
-// slots), then the empty slots. While the network is linear the attention holds scores instead of a weighting.
+// slots), then the empty slots. While the network is linear the attention holds scores instead of a weighting. It is nil where
+// the memory is no [memory.Linearizer].
 func (n *Net) Forward(p *nn.Pass, stories []encoder.Story) (scores *tensor.Tensor, attention []*tensor.Tensor) {
 	c := n.config
 	batch, slots := int64(len(stories)), int64(c.Slots)
@@ -140,7 +158,7 @@ func (n *Net) Forward(p *nn.Pass, stories []encoder.Story) (scores *tensor.Tenso
 	by := sentences.Reshape(batch, slots, -1).Split(2, len(n.tables))
 	var states []memory.State
 	for hop := range c.Hops {
-		states = append(states, memory.KeyValueState{Keys: by[hop*n.step], Values: by[hop*n.step+1]})
+		states = append(states, c.Memory.Write(p, c.Memory.Init(batch), by[hop*n.step], by[hop*n.step+1]))
 	}
 
 	var questions [][]int
@@ -148,10 +166,18 @@ func (n *Net) Forward(p *nn.Pass, stories []encoder.Story) (scores *tensor.Tenso
 		questions = append(questions, s.Question)
 	}
 	query := c.Encoding.Sentences(questions, nil, c.Words, c.Longest, on).Embed([]*tensor.Tensor{like}, nil).Unsqueeze(1)
-	reader := memory.Hops{Memory: memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Linear: n.Linear()}), Next: n.next}
+	reader := memory.Hops{Memory: c.Memory, Next: n.next}
+	linearizer, ordered := c.Memory.(memory.Linearizer)
+	if ordered {
+		reader.Memory = linearizer.Linear(n.Linear())
+	}
 	query, attention = reader.Read(p, states, query)
-	for i, a := range attention {
-		attention[i] = a.Squeeze(1)
+	if ordered {
+		for i, a := range attention {
+			attention[i] = a.Squeeze(1)
+		}
+	} else {
+		attention = nil
 	}
 	return tensor.Linear(query.Squeeze(1), p.Value(n.answer), nil), attention
 }
@@ -174,15 +200,17 @@ func (n *Net) arrange(p *nn.Pass, stories []encoder.Story) (facts [][]int, times
 	facts = make([][]int, 0, len(stories)*n.config.Slots)
 	for _, s := range stories {
 		kept := s.Facts[max(0, len(s.Facts)-n.config.Slots):]
-		facts = append(facts, kept...)
-		if !n.config.Timeless {
-			times = append(times, n.moments(p, len(kept))...)
+		empty := n.config.Slots - len(kept)
+		moments := slices.Repeat([]int{-1}, empty)
+		if n.keepsOrder() {
+			facts = append(append(facts, kept...), make([][]int, empty)...)
+			moments = append(n.moments(p, len(kept)), moments...)
+		} else {
+			facts = append(append(facts, make([][]int, empty)...), kept...)
+			moments = append(moments, n.moments(p, len(kept))...)
 		}
-		for range n.config.Slots - len(kept) {
-			facts = append(facts, nil)
-			if !n.config.Timeless {
-				times = append(times, -1)
-			}
+		if !n.config.Timeless {
+			times = append(times, moments...)
 		}
 	}
 	return facts, times

@@ -14,6 +14,8 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memnet"
+	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -375,4 +377,25 @@ func TestLearnsStories(t *testing.T) {
 	t.Logf("%d of %d right, %d with the attention on the supporting sentence", right, len(test), looked)
 	assert.Greater(t, right, len(test)*9/10)
 	assert.Greater(t, looked, len(test)/2)
+}
+
+// A memory of few slots keeps the most recent sentences, however many empty slots a story has.
+func TestAMemoryOfFewSlotsKeepsTheMostRecent(t *testing.T) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	n := memnet.New(b, memnet.Config{
+		Words: words, Width: width, Slots: slots, Timeless: true,
+		Memory: memory.NewBounded(memory.BoundedConfig{Rule: memory.NTMWrite, Slots: 2, Metric: metric.Dot{}, Scale: 1}),
+	})
+	pass := &nn.Pass{Norm: nn.RunningStats}
+	answer := func(facts ...[]int) []float64 {
+		scores, attention := n.Forward(pass, []encoder.Story{{Facts: facts, Question: []int{3}}})
+		assert.Nil(t, attention)
+		return scores.Floats()
+	}
+	recent := answer([]int{5}, []int{6, 7})
+	assert.InDeltaSlice(t, recent, answer([]int{1, 2}, []int{4}, []int{5}, []int{6, 7}), 1e-6)
+	assert.NotEqual(t, recent, answer([]int{5}, []int{6}))
+	assert.PanicsWithValue(t, "memnet: a *memory.Bounded reads by no softmax that could be left out", func() { n.SetLinear(true) })
 }

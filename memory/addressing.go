@@ -5,14 +5,14 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// The functions of this file are the addressing of Graves et al. 2014 (Neural Turing Machines), section 3.3, in the order
-// in which its figure 2 applies them. Each works on all heads of all sequences at once: a memory is [batch, slots, width],
-// weightings are [batch, heads, slots], and a scalar that a head emits is [batch, heads, 1].
+// This file implements the addressing of Graves et al. 2014 (Neural Turing Machines), section 3.3, in the order of
+// its figure 2. Each function computes all heads of all sequences at once: a memory is [batch, slots, width],
+// weightings are [batch, heads, slots], and a scalar per head is [batch, heads, 1].
 
-// ContentWeighting returns the weightings [batch, heads, slots] of the slots of a memory [batch, slots, width] that are
-// most alike keys [batch, heads, width]: a softmax over their cosines times the key strengths [batch, heads, 1], which are
-// not negative. Graves et al. 2014, eqs. 5 and 6; Graves et al. 2016, content-based addressing. Nil strengths stand for 1:
-// Santoro et al. 2016, eqs. 2 and 3. A zero key or slot has the cosine 0 to everything.
+// ContentWeighting returns the weightings [batch, heads, slots] of a memory [batch, slots, width] for keys [batch,
+// heads, width]: a softmax over their cosines times the key strengths [batch, heads, 1], which must not be negative.
+// Graves et al. 2014, eqs. 5 and 6; Graves et al. 2016, content-based addressing. Nil strengths mean 1: Santoro et
+// al. 2016, eqs. 2 and 3. The cosine of a zero key or slot is 0.
 func ContentWeighting(memory, keys, strengths *tensor.Tensor) *tensor.Tensor {
 	scores := metric.Cosine{}.Score(nil, keys, memory)
 	if strengths != nil {
@@ -21,15 +21,16 @@ func ContentWeighting(memory, keys, strengths *tensor.Tensor) *tensor.Tensor {
 	return scores.Softmax(-1)
 }
 
-// Interpolate returns gate·a + (1-gate)·b for weightings [batch, heads, slots] and gates [batch, heads, 1] in [0, 1]. With
-// the content weighting and the previous weighting it is Graves et al. 2014, eq. 7; with the previous read weighting and
-// the least-used weighting Santoro et al. 2016, eq. 7. Where neither is negative the result is not, to the last bit.
+// Interpolate returns gate·a + (1-gate)·b for weightings [batch, heads, slots] and gates [batch, heads, 1] in [0, 1].
+// With the content weighting and the previous weighting it is Graves et al. 2014, eq. 7; with the previous read
+// weighting and the least-used weighting Santoro et al. 2016, eq. 7. Rounding cannot make the result of non-negative
+// weightings negative.
 func Interpolate(gates, a, b *tensor.Tensor) *tensor.Tensor {
 	return b.Add(a.Sub(b).Mul(gates))
 }
 
-// Shift moves weightings [batch, heads, slots] round the slots by circular convolution with the shift weightings [batch,
-// heads, 2·range+1], whose element j is the share that moves by j-range slots, towards higher slots where that is
+// Shift rotates weightings [batch, heads, slots] over the slots by circular convolution with the shift weightings
+// [batch, heads, 2·range+1], whose element j is the fraction that moves by j-range slots, towards higher slots if
 // positive: Graves et al. 2014, eq. 8.
 func Shift(weightings, shifts *tensor.Tensor) *tensor.Tensor {
 	n := shifts.Dim(-1)
@@ -48,22 +49,22 @@ func Shift(weightings, shifts *tensor.Tensor) *tensor.Tensor {
 	return shifts.Unsqueeze(2).MatMul(tensor.Stack(2, moved...)).Squeeze(2)
 }
 
-// Sharpen raises weightings [batch, heads, slots] to the power of gammas [batch, heads, 1], which are at least one, and
-// scales them to sum to one: Graves et al. 2014, eq. 9. It goes by logarithms, since the powers of a weighting that is
-// spread over the slots underflow all at once: 128 equal ones to the power of 20 are zero in float32.
+// Sharpen raises weightings [batch, heads, slots] to the power of gammas [batch, heads, 1], which must be at least
+// one, and normalises them: Graves et al. 2014, eq. 9. It computes with logarithms because the powers of a spread-out
+// weighting underflow: 1/128 to the power of 20 is zero in float32.
 func Sharpen(weightings, gammas *tensor.Tensor) *tensor.Tensor {
 	return weightings.AddScalar(smallest).Log().Mul(gammas).Softmax(-1)
 }
 
-// ReadVectors returns what weightings [batch, heads, slots] read from a memory [batch, slots, width]: [batch, heads,
-// width], Graves et al. 2014, eq. 2.
+// ReadVectors returns the vectors [batch, heads, width] that weightings [batch, heads, slots] read from a memory
+// [batch, slots, width]: Graves et al. 2014, eq. 2.
 func ReadVectors(memory, weightings *tensor.Tensor) *tensor.Tensor {
 	return weightings.MatMul(memory)
 }
 
-// EraseAdd returns a memory [batch, slots, width] written by heads with weightings [batch, heads, slots], erase vectors
-// [batch, heads, width] in [0, 1] and add vectors of the same shape: Graves et al. 2014, eqs. 3 and 4. As the paper has it
-// for several heads, whose order must not matter, all erase first and then all add.
+// EraseAdd writes to a memory [batch, slots, width] with weightings [batch, heads, slots], erase vectors [batch,
+// heads, width] in [0, 1] and add vectors of the same shape: Graves et al. 2014, eqs. 3 and 4. All heads erase before
+// any adds, so that their order does not matter.
 func EraseAdd(memory, weightings, erase, add *tensor.Tensor) *tensor.Tensor {
 	slots := weightings.Transpose(1, 2) // [batch, slots, heads]
 	var erased *tensor.Tensor
@@ -76,8 +77,8 @@ func EraseAdd(memory, weightings, erase, add *tensor.Tensor) *tensor.Tensor {
 	return erased.Add(slots.MatMul(add))
 }
 
-// product multiplies over dimension 1, which it keeps with size one. It halves the dimension instead of dividing a running
-// product, so that the gradient holds where a factor is zero.
+// product multiplies over dimension 1, which it keeps with size one. It halves the dimension instead of dividing the
+// total product, so that the gradient is correct where a factor is zero.
 func product(x *tensor.Tensor) *tensor.Tensor {
 	for n := x.Dim(1); n > 1; n = x.Dim(1) {
 		half := n / 2

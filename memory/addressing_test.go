@@ -30,9 +30,9 @@ func TestAddressing(t *testing.T) {
 			some, strong := floats(r.NormFloat64, 1, heads, width), constants(21, 1, heads, 1)
 			return [][]*tensor.Tensor{
 				{constants(0, 1, slots, width), some, strong},                                   // nothing written
-				{constants(0, 1, slots, width), constants(0, 1, heads, width), strong},          // nor asked
-				{floats(r.NormFloat64, 1, slots, width), constants(0, 1, heads, width), strong}, // nothing asked
-				{constants(1e-6, 1, slots, width), some, strong},                                // as memories start
+				{constants(0, 1, slots, width), constants(0, 1, heads, width), strong},          // and zero keys
+				{floats(r.NormFloat64, 1, slots, width), constants(0, 1, heads, width), strong}, // zero keys
+				{constants(1e-6, 1, slots, width), some, strong},                                // the initial memory
 				{constants(1e15, 1, slots, width), constants(-1e15, 1, heads, width), strong},
 			}
 		},
@@ -67,7 +67,7 @@ func TestAddressing(t *testing.T) {
 			return [][]*tensor.Tensor{{constants(0, 1, heads, slots), constants(0, 1, heads, 3)}}
 		},
 	}, {
-		name: "Shift further than there are slots",
+		name: "Shift by more than the number of slots",
 		args: func(r *rand.Rand) []*tensor.Tensor {
 			return []*tensor.Tensor{weights(r), weightings(r, seqs, heads, 15)}
 		},
@@ -84,7 +84,7 @@ func TestAddressing(t *testing.T) {
 		edges: func() [][]*tensor.Tensor {
 			one, much := constants(1, 1, 1, 1), constants(21, 1, 1, 1)
 			return [][]*tensor.Tensor{
-				{at(slots, 2), one}, {at(slots, 2), much}, // zeros beside a one
+				{at(slots, 2), one}, {at(slots, 2), much}, // zeros next to a one
 				{row(1e-38, 1e-20, 1e-7, 1, 0), one}, {row(1e-38, 1e-20, 1e-7, 1, 0), much},
 				{constants(1./128, 1, 1, 128), much}, // powers that underflow
 				{row(0, 0, 0), one}, {row(0, 0, 0), much},
@@ -123,8 +123,8 @@ func eraseAdd(n int64) primitive {
 	}
 }
 
-// A gradient goes through a product with zeros in it: of (1-a)(1-b) at a = 1 it is -(1-b) for a.
-func TestGradientThroughWhatIsErased(t *testing.T) {
+// The gradient through a product with a zero factor: of (1-a)(1-b) at a = 1, with respect to a, it is -(1-b).
+func TestGradientThroughErasedSlots(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, n := range []int64{1, 2, 3} {
@@ -137,7 +137,7 @@ func TestGradientThroughWhatIsErased(t *testing.T) {
 	}
 }
 
-func TestAddressingGivesWeightings(t *testing.T) {
+func TestAddressingReturnsWeightings(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 20 {
@@ -150,7 +150,7 @@ func TestAddressingGivesWeightings(t *testing.T) {
 		sumToOne(t, w)
 		sumToOne(t, memory.Sharpen(w, between(r, 1, 21, seqs, heads, 1)))
 	}
-	// Also in float32, where a difference of rounded weights must not come out below zero.
+	// Also in float32, where rounding must not make a weight negative.
 	a, b := weightings(r, 50, 3, 128).To(tensor.Float32), floats(func() float64 { return math.Exp(40 * r.NormFloat64()) }, 50, 3, 128)
 	b = b.Div(b.SumKeep(-1)).To(tensor.Float32)
 	for _, gates := range []*tensor.Tensor{between(r, 0, 1, 50, 3, 1), constants(1, 50, 3, 1), constants(1-1e-7, 50, 3, 1)} {
@@ -162,16 +162,16 @@ func TestAddressingGivesWeightings(t *testing.T) {
 func TestContentFindsTheSlot(t *testing.T) {
 	testkit.Enter(t)
 	m := tensor.New([]float64{1, 0, 0, 0, 2, 0, 0, 0, 0}, 1, 3, 3) // the third slot is empty
-	// The key points along slot 1, so of the scores (0, 1000, 0) nothing is left for the others.
+	// The key points along slot 1, so the softmax of (0, 1000, 0) is one-hot.
 	assert.InDeltaSlice(t, []float64{0, 1, 0}, memory.ContentWeighting(m, row(0, 5, 0), row(1000)).Floats(), 1e-12)
-	// Strength 0 knows no slot from another.
+	// Strength 0 weights all slots equally.
 	assert.InDeltaSlice(t, []float64{1. / 3, 1. / 3, 1. / 3}, memory.ContentWeighting(m, row(0, 5, 0), row(0)).Floats(), 1e-12)
-	// A key against slot 0 is unlike it, -1, and 0 to the others.
+	// A key opposite to slot 0 has the cosine -1 to it and 0 to the others.
 	e := 1 / math.E
 	assert.InDeltaSlice(t, []float64{e / (e + 2), 1 / (e + 2), 1 / (e + 2)}, memory.ContentWeighting(m, row(-3, 0, 0), nil).Floats(), 1e-6)
 }
 
-func TestShiftMovesRound(t *testing.T) {
+func TestShiftRotates(t *testing.T) {
 	testkit.Enter(t)
 	shift := func(hot int64, s ...float64) []float64 { return memory.Shift(at(4, hot), row(s...)).Floats() }
 	assert.Equal(t, []float64{0, 0, 1, 0}, shift(1, 0, 0, 1), "one up: from slot 1 to slot 2")
@@ -186,13 +186,14 @@ func TestShiftMovesRound(t *testing.T) {
 	assert.Contains(t, err.Error(), "odd")
 }
 
-func TestSharpenToThePowerOfOneIsTheSame(t *testing.T) {
+func TestSharpenByOneIsTheIdentity(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	w := weightings(r, seqs, heads, slots)
 	assert.InDeltaSlice(t, w.Floats(), memory.Sharpen(w, constants(1, seqs, heads, 1)).Floats(), 1e-12)
 	assert.InDeltaSlice(t, []float64{.2, .8}, memory.Sharpen(row(1./3, 2./3), row(2)).Floats(), 1e-12) // 1/9 : 4/9
-	// Spread over 128 slots with one a little above: (1/128)^21 is no float32, but the ratio 1.1^21 = 7.4 stands.
+	// A weighting spread over 128 slots, one slightly larger: (1/128)^21 underflows in float32, but the ratio is
+	// 1.1^21 = 7.4.
 	v := make([]float64, 128)
 	for i := range v {
 		v[i] = 1. / 128
@@ -202,13 +203,13 @@ func TestSharpenToThePowerOfOneIsTheSame(t *testing.T) {
 	assert.InDelta(t, math.Pow(1.1, 21), got[9]/got[0], 1e-3)
 }
 
-func TestHeadsReadAndWriteTheirSlots(t *testing.T) {
+func TestHeadsReadAndWriteSlots(t *testing.T) {
 	testkit.Enter(t)
 	m := tensor.New([]float64{1, 2, 3, 4, 5, 6}, 1, 3, 2)
 	assert.Equal(t, []float64{5, 6, 1, 2}, memory.ReadVectors(m, at(3, 2, 0)).Floats(), "head 0 reads slot 2, head 1 slot 0")
 	erase, add := tensor.New([]float64{1, 1, 0, 1}, 1, 2, 2), tensor.New([]float64{10, 20, 30, 40}, 1, 2, 2)
 	// Head 0 replaces slot 1; head 1 erases the second column of slot 2 and adds to both.
 	assert.Equal(t, []float64{1, 2, 10, 20, 35, 40}, memory.EraseAdd(m, at(3, 1, 2), erase, add).Floats())
-	// Both write to slot 0: all is erased before anything is added, so the second head loses nothing of the first's.
+	// Both write to slot 0: all erase before any adds, so the second head erases nothing of the first's.
 	assert.Equal(t, []float64{40, 60, 3, 4, 5, 6}, memory.EraseAdd(m, at(3, 0, 0), erase, add).Floats())
 }

@@ -76,7 +76,7 @@ func TestDynamicAllocation(t *testing.T) {
 		plain: func(x [][][]float64) [][]float64 { return plainUsage(x[0], x[1], x[2]) },
 		edges: func() [][]*tensor.Tensor { return [][]*tensor.Tensor{{zero(slots), zero(slots), zero(slots)}} },
 	}, {
-		name:  "Usage where nothing is freed",
+		name:  "Usage if nothing is freed",
 		args:  func(r *rand.Rand) []*tensor.Tensor { return []*tensor.Tensor{share(r), weightings(r, seqs, 1, slots)} },
 		call:  func(x []*tensor.Tensor) *tensor.Tensor { return memory.Usage(x[0], x[1], nil) },
 		plain: func(x [][][]float64) [][]float64 { return plainUsage(x[0], x[1], nil) },
@@ -103,15 +103,15 @@ func TestAllocationTakesTheFreeSlot(t *testing.T) {
 	allocation := func(u ...float64) []float64 { return memory.Allocation(row(u...)).Floats() }
 	const fine = 1e-5
 	assert.InDeltaSlice(t, []float64{0, 0, 1, 0}, allocation(1, .5, 0, 1), fine, "slot 2 is free")
-	assert.InDeltaSlice(t, []float64{1, 0, 0}, allocation(0, 0, 0), fine, "of free slots the first")
-	assert.Greater(t, allocation(make([]float64, 1000)...)[0], 1-fine, "however many they are")
+	assert.InDeltaSlice(t, []float64{1, 0, 0}, allocation(0, 0, 0), fine, "the first free slot")
+	assert.Greater(t, allocation(make([]float64, 1000)...)[0], 1-fine, "for any number of slots")
 	assert.InDeltaSlice(t, []float64{0, 0, 0}, allocation(1, 1, 1), fine, "none is free")
 	// Slot 1 is half free and takes half; slot 0 takes a quarter of the other half.
 	assert.InDeltaSlice(t, []float64{.125, .5, 0}, allocation(.75, .5, 1), fine)
 }
 
-// Usage stays in [0, 1], and an allocation sums to what is free, over many steps.
-func TestUsageIsAShare(t *testing.T) {
+// Over many steps, usage stays in [0, 1] and an allocation sums to the free fraction.
+func TestUsageStaysInRange(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {

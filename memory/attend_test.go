@@ -14,8 +14,9 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A read by dot products is one operation, whose values and gradients are those of its twin, which a pass of higher order takes.
-func TestAttendIsTheComposedRead(t *testing.T) {
+// The fused read by dot products equals the reference implementation, which passes with HigherOrder use, in values
+// and gradients.
+func TestAttendMatchesReference(t *testing.T) {
 	for _, linear := range []bool{false, true} {
 		for _, queries := range []int64{1, 3} {
 			for _, of := range []tensor.DType{tensor.Float64, tensor.Float32} {
@@ -35,7 +36,7 @@ func TestAttendIsTheComposedRead(t *testing.T) {
 						return tensor.New(v, shape...).To(of)
 					}
 					m := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}, Scale: 1.5, Linear: linear})
-					// Keys and values are parts of one tensor, as a Memory Network's are.
+					// Keys and values are parts of one tensor, as in a Memory Network.
 					both, query := draw(batch, slots, 2*width).RequireGrad(), draw(batch, queries, width).RequireGrad()
 					weights, more := draw(batch, queries, width), draw(batch, queries, slots)
 					read := func(p *nn.Pass, ofRead, ofAttention bool) (out [][]float64) {

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/engram-go/engram/metric"
@@ -8,73 +9,69 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// WriteRule is how a [Bounded] memory chooses the slot for the next pair.
+// WriteRule selects how a [Bounded] memory chooses the slot for the next pair.
 type WriteRule int
 
 const (
-	// LRUAWrite writes to the least used slot, as [LRUA] does, and wipes what it held: Santoro et al. 2016, section 3.2. Each
-	// writing is followed by a reading with the same key, as a step of LRUA is, so slots that are like it count as used too;
-	// here every reading counts fully for the slot that it is strongest in, so that a new slot is never less used than one
-	// that nothing has come near to since. When all slots are taken, the one that was longest neither written nor met is lost.
+	// LRUAWrite erases the least used slot and writes to it, as [LRUA] does: Santoro et al. 2016, section 3.2. Each
+	// write is followed by a read with the same key, as in a step of LRUA, so similar slots count as used too. Unlike
+	// there, every read adds 1 to the usage of the slot with the highest weight. When full, the memory evicts the
+	// slot least recently written or matched.
 	LRUAWrite WriteRule = iota
-	// NTMWrite goes from slot to slot, one a pair, as a head of [NTM] does that shifts by one: Graves et al. 2014, section
-	// 3.3.2. Round the end it comes back to the first slot, so the oldest pair is lost. The location is kept apart from
+	// NTMWrite writes to one slot after another, as a head of [NTM] that shifts by one: Graves et al. 2014, section
+	// 3.3.2. After the last slot follows the first, so the oldest pair is evicted. The location is kept separate from
 	// writing by content, which would blur it.
 	NTMWrite
-	// DNCWrite allocates a free slot, as [DNC] does: Graves et al. 2016, Methods. Nothing is freed between the pairs of a
-	// support set, so when all slots are in use, what cannot be allocated is written by content: a pair then replaces the one
-	// that its key is most like.
+	// DNCWrite allocates a free slot, as [DNC] does: Graves et al. 2016, Methods. Nothing is freed between the pairs
+	// of a support set. When full, the memory writes by content: a pair replaces the one with the most similar key.
 	DNCWrite
 )
 
-// BoundedConfig are the settings of [NewBounded].
+// BoundedConfig configures [NewBounded].
 type BoundedConfig struct {
 	Rule WriteRule
-	// Slots bounds how much is held; zero stands for 128, the size of Graves et al. 2014 and Santoro et al. 2016.
+	// Slots is the capacity; default 128, the size of Graves et al. 2014 and Santoro et al. 2016.
 	Slots int64
-	// Metric compares queries and keys; nil stands for the cosine.
+	// Metric compares queries and keys; default cosine.
 	Metric metric.Metric
-	// Scale is the key strength, which multiplies the scores before the softmax; zero stands for 10.
+	// Scale is the key strength, which multiplies the scores before the softmax; default 10.
 	Scale float64
-	// Gate is the share of each writing, in [0, 1), that goes by content to the slots that the key is most like, and not by
-	// the rule; zero writes by the rule alone. In place of Santoro's σ(α), Graves's g and Graves's allocation gate, which a
-	// controller would emit.
+	// Gate is the fraction of each write, in [0, 1), that goes to slots by content instead of by the rule. It takes
+	// the place of Santoro's σ(α), the NTM's g and the DNC's allocation gate, which a controller would emit.
 	Gate float64
-	// Decay is how much usage LRUAWrite keeps from one writing to the next; zero stands for 0.95: Santoro et al. 2016.
+	// Decay is the usage decay of LRUAWrite per write; default 0.95: Santoro et al. 2016.
 	Decay float64
 }
 
-// Bounded holds a support set in a fixed number of slots, which it fills by the rule of a memory that controllers drive. A
-// slot holds a key, its value, and a mass that says how much was written to it; pairs are written one after another. Keys
-// are addressed by content, and values are read:
+// Bounded stores a support set in a fixed number of slots, filled one pair at a time by the rule of a recurrent
+// memory. A slot holds a key, its value and a mass, the total weight written to it. Queries read by content:
 //
 //	a(q, i) = mᵢ·exp(s·score(q, kᵢ)) / Σⱼ mⱼ·exp(s·score(q, kⱼ)),  v = Σᵢ a(q, i)·vᵢ
 //
-// So an empty slot draws no attention, and while there are slots enough and Gate is zero it reads what [KeyValue] reads.
+// An empty slot gets no attention. With enough slots and a Gate of zero, reads equal those of [KeyValue].
 type Bounded struct {
 	config BoundedConfig
 }
 
 // NewBounded makes a bounded memory.
 func NewBounded(c BoundedConfig) *Bounded {
-	c.Slots, c.Scale, c.Decay = or(c.Slots, 128), or(c.Scale, 10), or(c.Decay, .95)
+	c.Slots, c.Scale, c.Decay = cmp.Or(c.Slots, 128), cmp.Or(c.Scale, 10), cmp.Or(c.Decay, .95)
 	if c.Metric == nil {
 		c.Metric = metric.Cosine{}
 	}
 	return &Bounded{c}
 }
 
-// BoundedState is what a [Bounded] holds. Its tensors are nil while it is empty.
+// BoundedState is the content of a [Bounded]. Its tensors are nil while it is empty.
 type BoundedState struct {
 	Slots *tensor.Tensor // [batch, slots, key+value+1]: keys, values, and masses
-	// Focus is what the rule chooses the next slot by, [batch, 1, slots]: the usage, and for NTMWrite the location of the next
-	// writing.
+	// Focus determines the next slot, [batch, 1, slots]: the usage, or for NTMWrite the location of the next write.
 	Focus *tensor.Tensor
-	width *tensor.Tensor // [1], int64: key, to be saved with the others
+	width *tensor.Tensor // [1], int64: key, to be saved
 	key   int64          // the width of a key
 }
 
-// widthName is what the width of a key is saved as.
+// widthName is the name under which the width of a key is saved.
 const widthName = "key_width"
 
 // Tensors implements [State].
@@ -93,16 +90,16 @@ func (s BoundedState) Values() *tensor.Tensor {
 	return s.Slots.Narrow(2, s.key, s.Slots.Dim(2)-s.key-1)
 }
 
-// Masses returns how much was written to each slot, [batch, slots, 1].
+// Masses returns the total weight written to each slot, [batch, slots, 1].
 func (s BoundedState) Masses() *tensor.Tensor { return s.Slots.Narrow(2, s.Slots.Dim(2)-1, 1) }
 
-// Measure returns what keys are compared by, and what its scores are multiplied by.
+// Measure returns the metric that compares keys and the scale of its scores.
 func (m *Bounded) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
 
 // Init implements [Associative].
 func (m *Bounded) Init(int64) State { return BoundedState{} }
 
-// Write implements [Associative]. Of an example written partly to many slots, each gets its share of key, value and mass.
+// Write implements [Associative]. A pair that is written to several slots is divided among them: key, value and mass.
 func (m *Bounded) Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) State {
 	const op = "Bounded.Write"
 	s := stateOf[BoundedState](op, prev)
@@ -129,10 +126,10 @@ func (m *Bounded) Write(p *nn.Pass, prev State, keys, values *tensor.Tensor) Sta
 	return s
 }
 
-// checkSlots refuses the state of a memory of another size.
+// checkSlots panics for the state of a memory of another size.
 func (m *Bounded) checkSlots(op string, s BoundedState) {
 	if have := s.Slots.Dim(1); have != m.config.Slots {
-		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("the state has %d slots and the memory %d: it is another memory's", have, m.config.Slots)})
+		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("the state has %d slots, but the memory has %d", have, m.config.Slots)})
 	}
 }
 
@@ -149,7 +146,7 @@ func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) Bou
 			w = mix(gate, m.recognise(p, s, key), least)
 		}
 		next.Slots = Add(Wipe(s.Slots, least), w, row)
-		tensor.NoGrad(func() { // usage only ever chooses slots
+		tensor.NoGrad(func() { // usage only selects slots
 			read := m.recognise(p, next, key)
 			strongest, _ := read.Max(-1)
 			read = read.Div(strongest.Unsqueeze(-1).ClampMin(smallest))
@@ -167,14 +164,13 @@ func (m *Bounded) write(p *nn.Pass, s BoundedState, key, row *tensor.Tensor) Bou
 		w = a.Add(m.recognise(p, s, key).Mul(oneMinus(a.SumKeep(-1))))
 		next.Focus = Usage(s.Focus, w, nil)
 	}
-	kept := oneMinus(w).Transpose(1, 2) // whatever the weighting is on is erased
+	kept := oneMinus(w).Transpose(1, 2) // erases where it writes
 	next.Slots = Add(s.Slots.Mul(kept), w, row)
 	return next
 }
 
-// recognise returns the weighting [batch, 1, slots] of the slots that a key [batch, 1, key] is like; zeros while there is
-// nothing.
-// A pass that trains moves no running statistics by it, which are those of queries.
+// recognise returns the content weighting [batch, 1, slots] of a key [batch, 1, key], zeros while the memory is
+// empty. It never updates running statistics, which must come from queries only.
 func (m *Bounded) recognise(p *nn.Pass, s BoundedState, key *tensor.Tensor) *tensor.Tensor {
 	looking := *p
 	looking.Training = false
@@ -202,13 +198,14 @@ func (m *Bounded) LogRead(p *nn.Pass, state State, queries *tensor.Tensor) *tens
 	return attention.Unsqueeze(-1).Add(values).LogSumExp(-2) // [batch, queries, value]
 }
 
-// written is the mass from which on a slot counts as written. Below it, key and value would be quotients of rounding errors.
+// written is the mass above which a slot counts as written. Below it, key and value would be quotients of rounding
+// errors.
 const written = 1e-5
 
-// means returns the values without their masses, [batch, slots, value].
+// means returns the values divided by their masses, [batch, slots, value].
 func (s BoundedState) means() *tensor.Tensor { return s.Values().Div(s.Masses().ClampMin(written)) }
 
-// Match implements [Matcher]. It may leave slots out that are empty in every task.
+// Match implements [Matcher]. It may omit slots that are empty in every task.
 func (m *Bounded) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
 	const op = "Bounded.Read"
 	s := stateOf[BoundedState](op, state)
@@ -226,8 +223,8 @@ func (m *Bounded) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores
 	return fitted(m.config.Metric, keys, held.Values()).Score(p, queries, keys), held.Values()
 }
 
-// used returns the slots [n] to score: nil for all, but under a learned relation, whose batch norm makes the score of a pair
-// depend on the others, only those that hold something in any task.
+// used returns the slots [n] to score, nil for all. The batch norm of a learned relation makes each score depend on
+// all slots, so there it returns only those that are written in some task.
 func (m *Bounded) used(s BoundedState) *tensor.Tensor {
 	if _, ok := m.config.Metric.(*metric.Relation); !ok {
 		return nil
@@ -243,12 +240,12 @@ func (m *Bounded) used(s BoundedState) *tensor.Tensor {
 	case int(m.config.Slots):
 		return nil
 	case 0:
-		used = []int64{0} // a metric wants something to score
+		used = []int64{0} // a metric needs at least one key
 	}
 	return tensor.New(used, int64(len(used))).On(s.Slots.Device())
 }
 
-// scores returns what the attention is the softmax of, [batch, queries, slots].
+// scores returns the logits of the attention, [batch, queries, slots].
 func (m *Bounded) scores(p *nn.Pass, s BoundedState, queries *tensor.Tensor) *tensor.Tensor {
 	scores, _ := m.Match(p, s, queries)
 	if used := m.used(s); used != nil {

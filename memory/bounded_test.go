@@ -18,7 +18,7 @@ import (
 
 var rules = map[string]memory.WriteRule{"LRUA": memory.LRUAWrite, "NTM": memory.NTMWrite, "DNC": memory.DNCWrite}
 
-// eachRule runs a test on every rule.
+// eachRule runs a test with every rule.
 func eachRule(t *testing.T, f func(t *testing.T, rule memory.WriteRule, r *rand.Rand)) {
 	for name, rule := range rules {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func plainCosine(q, k []float64) float64 {
 	return qk / math.Sqrt((qq+1e-12)*(kk+1e-12))
 }
 
-// Every rule, with slots enough and too few, by the rule alone and by content too, is the plain loop.
+// Every rule, with enough and too few slots, with and without writing by content.
 func TestBoundedIsThePlainLoop(t *testing.T) {
 	eachRule(t, func(t *testing.T, rule memory.WriteRule, r *rand.Rand) {
 		for _, slots := range []int64{1, 3, 8} {
@@ -144,8 +144,8 @@ func TestBoundedIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// While there are slots enough, a bounded memory reads what one reads that keeps everything.
-func TestBoundedWithSlotsEnoughIsKeyValue(t *testing.T) {
+// With enough slots, a bounded memory reads the same as an unbounded one.
+func TestBoundedWithEnoughSlotsIsKeyValue(t *testing.T) {
 	eachRule(t, func(t *testing.T, rule memory.WriteRule, r *rand.Rand) {
 		for _, m := range []metric.Metric{nil, metric.SquaredEuclidean{}} {
 			want := memory.KeyValueConfig{Metric: m, Scale: 10}
@@ -172,7 +172,7 @@ func TestBoundedWithSlotsEnoughIsKeyValue(t *testing.T) {
 	})
 }
 
-// full writes orthogonal keys [n], one a class, and returns which slot answers to each and with how much of what.
+// full writes orthogonal keys [n], one per class, and returns for each the values of the slots that match it.
 func full(t *testing.T, rule memory.WriteRule, slots, width int64, keys ...[]float64) [][]float64 {
 	t.Helper()
 	m := memory.NewBounded(memory.BoundedConfig{Rule: rule, Slots: slots, Scale: 100})
@@ -188,7 +188,7 @@ func full(t *testing.T, rule memory.WriteRule, slots, width int64, keys ...[]flo
 }
 
 // Four pairs go into three slots.
-func TestWhatAFullMemoryLoses(t *testing.T) {
+func TestEvictionFromAFullMemory(t *testing.T) {
 	testkit.Enter(t)
 	a, b, c, d := []float64{1, 0, 0, 0}, []float64{0, 1, 0, 0}, []float64{0, 0, 1, 0}, []float64{0, 0, 0, 1}
 	hot := func(classes ...int) [][]float64 {
@@ -204,13 +204,13 @@ func TestWhatAFullMemoryLoses(t *testing.T) {
 	}
 	near(hot(3, 1, 2), full(t, memory.LRUAWrite, 3, 4, a, b, c, d), "slot 0 was written longest ago")
 	near(hot(3, 1, 2), full(t, memory.NTMWrite, 3, 4, a, b, c, d), "after slot 2 comes slot 0")
-	// Pair 2 is like pair 0, which its writing has read: slot 1 is the least recently used.
+	// Pair 2 is similar to pair 0, which its write has read: slot 1 is the least recently used.
 	again := []float64{1, .01, 0, 0}
 	near(hot(0, 3, 2), full(t, memory.LRUAWrite, 3, 4, a, b, again, d), "slot 0 has been read since")
-	// Pair 3 is most like pair 1, in slot 1, and takes its place.
-	near(hot(0, 3, 2), full(t, memory.DNCWrite, 3, 4, a, b, c, []float64{.1, 1, .1, 0}), "slot 1 is the most alike")
-	// Two rounds of NTM end where they started; one slot holds the last pair.
-	near(hot(2, 3), full(t, memory.NTMWrite, 2, 4, a, b, c, d), "pairs 0 and 1 are lost")
+	// Pair 3 is most similar to pair 1, in slot 1, and replaces it.
+	near(hot(0, 3, 2), full(t, memory.DNCWrite, 3, 4, a, b, c, []float64{.1, 1, .1, 0}), "slot 1 is the most similar")
+	// Two rounds of NTM end at the first slot.
+	near(hot(2, 3), full(t, memory.NTMWrite, 2, 4, a, b, c, d), "pairs 0 and 1 are evicted")
 	near(hot(3), full(t, memory.LRUAWrite, 1, 4, a, b, c, d), "the last is kept")
 	near(hot(3), full(t, memory.NTMWrite, 1, 4, a, b, c, d), "the last is kept")
 	near(hot(3), full(t, memory.DNCWrite, 1, 4, a, b, c, d), "the last is kept")
@@ -231,7 +231,7 @@ func TestBoundedGradientIsTheFiniteDifference(t *testing.T) {
 	})
 }
 
-// Zero keys and queries, keys that are all alike, and far ones.
+// Zero keys and queries, equal keys, and distant ones.
 func TestBoundedEdgesAreFinite(t *testing.T) {
 	eachRule(t, func(t *testing.T, rule memory.WriteRule, r *rand.Rand) {
 		for _, m := range []metric.Metric{metric.Cosine{}, metric.SquaredEuclidean{}} {
@@ -254,7 +254,7 @@ func TestBoundedEdgesAreFinite(t *testing.T) {
 	})
 }
 
-// Usage stays a share, and a slot's mass what was written to it.
+// Usage stays in range, and a slot's mass is the weight written to it.
 func TestBoundedMasses(t *testing.T) {
 	eachRule(t, func(t *testing.T, rule memory.WriteRule, r *rand.Rand) {
 		for _, gate := range []float64{0, .4} {
@@ -288,10 +288,10 @@ func TestBoundedStateIsAValue(t *testing.T) {
 		before := contents(first)
 		s := m.Write(p, first, keys.Narrow(1, 2, 4), values.Narrow(1, 2, 4))
 		read, _ := m.Read(p, s, queries)
-		assert.InDeltaSlice(t, want.Floats(), read.Floats(), 1e-12, "in parts as at once")
+		assert.InDeltaSlice(t, want.Floats(), read.Floats(), 1e-12, "writing in parts equals writing at once")
 		assert.Equal(t, before, contents(first))
 
-		// One task, also of NaN, leaves the others as they are.
+		// A task, also one of NaN, does not affect the others.
 		alone, _, _ := both(m, keys.Narrow(0, 1, 1), values.Narrow(0, 1, 1), queries.Narrow(0, 1, 1))
 		assert.InDeltaSlice(t, want.Select(0, 1).Floats(), alone.Floats(), 1e-12)
 		spoiled := tensor.Cat(0, constants(math.NaN(), 1, 6, 4), keys.Narrow(0, 1, 1))
@@ -312,7 +312,8 @@ func TestBoundedStateIsAValue(t *testing.T) {
 	})
 }
 
-// A linear encoder has to learn which inputs tell the classes, through six writings, to slots enough and to one too few.
+// A linear encoder learns which inputs distinguish the classes, through six writes, with enough slots and with one
+// too few.
 func TestAnEncoderOnABoundedMemoryLearns(t *testing.T) {
 	const batch, way, shot, in = 8, 3, 2, 8
 	eachRule(t, func(t *testing.T, rule memory.WriteRule, _ *rand.Rand) {

@@ -1,44 +1,46 @@
 package memory
 
 import (
+	"cmp"
+
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
-// DNCConfig are the settings of [NewDNC]. Control must be given; zero values of the others stand for 128 slots of width 20
-// and one read head, the sizes of [NTMConfig], so that the two compare: Graves et al. 2016 choose them task by task.
+// DNCConfig configures [NewDNC]. Control is required. The defaults are 128 slots of width 20 and one read head, as in
+// [NTMConfig], for comparison; Graves et al. 2016 choose them per task.
 type DNCConfig struct {
-	Control      int64 // the width of the controller's output
+	Control      int64 // width of the controller's output
 	Slots, Width int64
 	Reads        int64
-	// Memory is how the memory starts.
+	// Memory selects the initial memory.
 	Memory Initial
-	// Clip bounds what the heads emit, before their non-linearities; zero stands for 20 and a negative number for no bound.
-	// The authors' public code bounds the controller's output by 20.
+	// Clip limits the emissions of the heads to ±Clip before their non-linearities; default 20, negative for no
+	// limit. The authors' code clips the controller's output to 20.
 	Clip float64
 }
 
-// DNC is the memory of the Differentiable Neural Computer: Graves et al. 2016, Methods. It has one write head. A step frees,
-// writes and then reads what it has written. One linear layer emits the interface vector; keys and write vectors are used
-// as they come, strengths go through 1 + softplus, gates and the erase vector through the sigmoid, read modes through softmax.
-// It starts as the paper has it, nothing used and no weighting anywhere, except that the memory is [Initial]'s.
+// DNC is the memory of the Differentiable Neural Computer: Graves et al. 2016, Methods. It has one write head. A step
+// frees, writes and then reads the result. One linear layer emits the interface vector: keys and write vectors are
+// linear, strengths 1 + softplus, gates and the erase vector sigmoid, read modes softmax. Initially, as in the paper,
+// usage and all weightings are zero; [Initial] selects the memory.
 type DNC struct {
 	config DNCConfig
 	emit   *nn.Linear
-	memory first
+	memory initialMemory
 }
 
 // NewDNC makes a DNC's memory.
 func NewDNC(b *nn.Builder, c DNCConfig) *DNC {
-	c.Slots, c.Width, c.Reads, c.Clip = or(c.Slots, 128), or(c.Width, 20), or(c.Reads, 1), or(c.Clip, 20)
+	c.Slots, c.Width, c.Reads, c.Clip = cmp.Or(c.Slots, 128), cmp.Or(c.Width, 20), cmp.Or(c.Reads, 1), cmp.Or(c.Clip, 20)
 	return &DNC{
 		config: c,
 		emit:   nn.NewLinear(b.In("interface"), c.Control, c.Reads*c.Width+3*c.Width+5*c.Reads+3),
-		memory: newFirst(b, c.Memory, c.Slots, c.Width),
+		memory: newInitialMemory(b, c.Memory, c.Slots, c.Width),
 	}
 }
 
-// DNCState is what a [DNC] carries from one step to the next.
+// DNCState is the state of a [DNC] between steps.
 type DNCState struct {
 	Memory     *tensor.Tensor // [batch, slots, width]
 	Usage      *tensor.Tensor // [batch, 1, slots]
@@ -77,7 +79,7 @@ func (m *DNC) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent]. It is one operation where it can be; see [tensor.MemoryStep].
+// Step implements [Recurrent]. It is fused where possible; see [tensor.MemoryStep].
 func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[DNCState]("DNC.Step", prev)
 	emission := m.emit.Forward(p, control)

@@ -8,7 +8,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// An LSTM drives a memory: it sees the input and what it read last, and tells the memory what to do.
+// An LSTM drives a memory: its input is the network's input and the last read, and its output controls the memory.
 func ExampleRecurrent() {
 	scope := tensor.Enter()
 	defer scope.Leave()

@@ -25,7 +25,7 @@ func floats(f func() float64, shape ...int64) *tensor.Tensor {
 	return tensor.New(v, shape...)
 }
 
-// rows reads the rows [rows][columns] of one task of a tensor [batch, rows, columns].
+// rows returns the rows [rows][columns] of one task of a tensor [batch, rows, columns].
 func rows(x *tensor.Tensor, task int64) [][]float64 {
 	var out [][]float64
 	v, w := x.Select(0, task).Floats(), int(x.Dim(2))
@@ -42,7 +42,7 @@ func flat(rows [][]float64) (out []float64) {
 	return out
 }
 
-// softmax is the plain loop.
+// softmax computes by a plain loop.
 func softmax(scores []float64) []float64 {
 	var sum float64
 	largest := math.Inf(-1)
@@ -75,7 +75,7 @@ func cosine(q, k []float64) float64 {
 	return qk / math.Sqrt(qq*kk)
 }
 
-// subject is a memory beside the plain loop that reads one task from all that was written.
+// subject is a memory and the plain loop that reads one task from the pairs written.
 type subject struct {
 	name   string
 	memory memory.Associative
@@ -142,7 +142,7 @@ func subjects() []subject {
 	}
 }
 
-// each runs a test on every memory, in a scope and with a generator of its own.
+// each runs a test on every memory, in its own scope and with its own generator.
 func each(t *testing.T, f func(t *testing.T, s subject, r *rand.Rand)) {
 	for i, s := range subjects() {
 		t.Run(s.name, func(t *testing.T) {
@@ -152,7 +152,7 @@ func each(t *testing.T, f func(t *testing.T, s subject, r *rand.Rand)) {
 	}
 }
 
-// support is n keys a task, and one-hot values that name every class; class i%classes comes i-th.
+// support returns n keys per task and one-hot values; key i has class i%classes.
 func support(r *rand.Rand, batch, n, classes, width int64) (keys, values *tensor.Tensor) {
 	labels := make([]int64, batch*n)
 	for i := range labels {
@@ -161,7 +161,7 @@ func support(r *rand.Rand, batch, n, classes, width int64) (keys, values *tensor
 	return floats(r.NormFloat64, batch, n, width), tensor.New(labels, batch, n).OneHot(classes).To(tensor.Float64)
 }
 
-// soft is values that are shares of classes.
+// soft returns values that are fractions of classes.
 func soft(r *rand.Rand, shape ...int64) *tensor.Tensor {
 	return floats(func() float64 { return .05 + r.Float64() }, shape...)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// hop is the plain loop of one read of one task: the weights of the slots, and the sum under them.
+// hop computes one read of one task by a plain loop: the values read, and the weights of the slots.
 func hop(keys, values [][]float64, query []float64, linear bool) (read, weights []float64) {
 	for _, k := range keys {
 		var score float64
@@ -45,7 +45,7 @@ func TestHopsAreThePlainLoop(t *testing.T) {
 		for range 3 {
 			states = append(states, write(m, floats(r.NormFloat64, batch, slots, width), floats(r.NormFloat64, batch, slots, width)))
 		}
-		for _, queries := range []int64{1, 2} { // one is read by another way
+		for _, queries := range []int64{1, 2} { // one query takes another path
 			query := floats(r.NormFloat64, batch, queries, width)
 			last, attention := memory.Hops{Memory: m}.Read(&nn.Pass{}, states, query)
 			require.Len(t, attention, 3)
@@ -68,7 +68,7 @@ func TestHopsAreThePlainLoop(t *testing.T) {
 	}
 }
 
-// Any controller may stand between the reads, any memory be read, and one state serve all hops.
+// Hops work with any controller and any memory, and with one state for all hops.
 func TestHopsOfAnotherController(t *testing.T) {
 	testkit.Enter(t)
 	r := rand.New(rand.NewPCG(2, 0))
@@ -97,7 +97,7 @@ func TestHopsOfAnotherController(t *testing.T) {
 	}
 }
 
-// Slots of zeros, in the softmax or without it, make no NaN in value or gradient.
+// Zero slots, with and without the softmax, cause no NaN in values or gradients.
 func TestEmptySlotsHaveNoNaN(t *testing.T) {
 	testkit.Enter(t)
 	for _, linear := range []bool{false, true} {

@@ -8,31 +8,31 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Initial is how a memory starts, on which published results depend. Collier and Beel 2018 (Implementing Neural Turing
-// Machines) compare the three on the NTM's tasks, and a constant converges fastest and most surely.
+// Initial selects the initial memory, on which published results depend. Collier and Beel 2018 (Implementing Neural
+// Turing Machines) compare the three on the NTM's tasks; a constant converges fastest and most reliably.
 type Initial int
 
 const (
 	// ConstantMemory fills every slot with 1e-6, as Collier and Beel 2018 do.
 	ConstantMemory Initial = iota
-	// LearnedMemory is a parameter, which starts as RandomMemory does.
+	// LearnedMemory is a parameter, initialised like RandomMemory.
 	LearnedMemory
-	// RandomMemory is drawn once from U(-b, b) with b = 1/√(slots+width), saved with the parameters and not trained: the
-	// draw of the public pytorch-ntm.
+	// RandomMemory is drawn once from U(-b, b) with b = 1/√(slots+width), saved with the parameters and not trained,
+	// as in the public pytorch-ntm.
 	RandomMemory
 )
 
-// initialConstant is Collier and Beel's.
+// initialConstant is the value of Collier and Beel.
 const initialConstant = 1e-6
 
-// first is a memory before the first step.
-type first struct {
+// initialMemory is the memory before the first step.
+type initialMemory struct {
 	memory       *nn.Param // [slots, width]; nil for a constant
 	slots, width int64
 }
 
-func newFirst(b *nn.Builder, how Initial, slots, width int64) first {
-	f := first{slots: slots, width: width}
+func newInitialMemory(b *nn.Builder, how Initial, slots, width int64) initialMemory {
+	f := initialMemory{slots: slots, width: width}
 	draw := nn.Uniform(1 / math.Sqrt(float64(slots+width)))
 	switch how {
 	case LearnedMemory:
@@ -43,15 +43,15 @@ func newFirst(b *nn.Builder, how Initial, slots, width int64) first {
 	return f
 }
 
-// expand returns the memory [batch, slots, width] for a batch, of the type and on the device of like.
-func (f first) expand(p *nn.Pass, like *tensor.Tensor, batch int64) *tensor.Tensor {
+// expand returns the memory [batch, slots, width], with the type and device of like.
+func (f initialMemory) expand(p *nn.Pass, like *tensor.Tensor, batch int64) *tensor.Tensor {
 	if f.memory == nil {
 		return tensor.Full(initialConstant, like.DType(), like.Device(), batch, f.slots, f.width)
 	}
 	return p.Value(f.memory).To(like.DType()).Unsqueeze(0).Expand(batch, f.slots, f.width)
 }
 
-// falling starts logits at 0, -1, -2, … over the slots, so that their softmax is peaked on the first.
+// falling sets logits to 0, -1, -2, … over the slots, so that their softmax peaks at the first.
 func falling(_ *rand.Rand, shape []int64, out []float32) {
 	slots := int(shape[len(shape)-1])
 	for i := range out {

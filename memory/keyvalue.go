@@ -6,18 +6,17 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// KeyValueConfig are the settings of [NewKeyValue].
+// KeyValueConfig configures [NewKeyValue].
 type KeyValueConfig struct {
 	Metric metric.Metric
-	// Scale multiplies the scores before the softmax; zero stands for 1, the form of Vinyals et al. 2016. Cosines lie in
-	// [-1, 1], so with a scale of 1 no attention can be sharp.
+	// Scale multiplies the scores before the softmax; default 1, as in Vinyals et al. 2016. Cosines lie in [-1, 1],
+	// so with a scale of 1 no attention can be sharp.
 	Scale float64
-	// Linear reads by the scores themselves, without the softmax: Sukhbaatar et al. 2015, section 4.2, for the start of
-	// training.
+	// Linear reads by the scores without the softmax: Sukhbaatar et al. 2015, section 4.2, for the start of training.
 	Linear bool
 }
 
-// KeyValue keeps every pair it is written, unbounded, and reads by a softmax over the scores of its keys:
+// KeyValue stores all pairs, without limit, and reads by a softmax over the scores of the keys:
 //
 //	a(q, kᵢ) = exp(s·score(q, kᵢ)) / Σⱼ exp(s·score(q, kⱼ)),  v = Σᵢ a(q, kᵢ)·vᵢ
 //
@@ -34,7 +33,7 @@ func NewKeyValue(c KeyValueConfig) *KeyValue {
 	return &KeyValue{c}
 }
 
-// KeyValueState is what a [KeyValue] holds: all pairs in the order of writing. Both are nil while it is empty.
+// KeyValueState is the content of a [KeyValue]: all pairs in the order of writing. Both are nil while it is empty.
 type KeyValueState struct {
 	Keys   *tensor.Tensor // [batch, slots, key]
 	Values *tensor.Tensor // [batch, slots, value]
@@ -48,13 +47,20 @@ func (s KeyValueState) Tensors() []nn.Named {
 	return []nn.Named{{Name: "keys", Tensor: s.Keys}, {Name: "values", Tensor: s.Values}}
 }
 
-// Measure returns what keys are compared by, and what its scores are multiplied by.
+// Measure returns the metric that compares keys and the scale of its scores.
 func (m *KeyValue) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
+
+// Linear implements [Linearizer].
+func (m *KeyValue) Linear(on bool) Associative {
+	c := m.config
+	c.Linear = on
+	return &KeyValue{c}
+}
 
 // Init implements [Associative].
 func (m *KeyValue) Init(int64) State { return KeyValueState{} }
 
-// Write implements [Associative]. The first pairs are held as they are, not copied.
+// Write implements [Associative]. The first pairs are stored without copying.
 func (m *KeyValue) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State {
 	const op = "KeyValue.Write"
 	s := stateOf[KeyValueState](op, prev)
@@ -77,17 +83,17 @@ func (m *KeyValue) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, at
 	if !m.config.Linear {
 		attention = attention.Softmax(-1)
 	}
-	if attention.Dim(1) == 1 { // a row a task: half the time of a product of matrices for each
+	if attention.Dim(1) == 1 { // one row per task: twice as fast as a batched matrix product
 		return attention.Transpose(1, 2).Mul(kv.Values).SumKeep(1), attention
 	}
 	return attention.MatMul(kv.Values), attention
 }
 
-// LogRead implements [LogReader]. Where no slot has any of a value it is [logZero].
+// LogRead implements [LogReader]. Where no slot contributes to a value it is [logZero].
 func (m *KeyValue) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
 	kv := stateOf[KeyValueState]("KeyValue.LogRead", s)
 	if m.config.Linear {
-		panic(&tensor.Error{Op: "KeyValue.LogRead", Msg: "what is read without a softmax has no logarithm"})
+		panic(&tensor.Error{Op: "KeyValue.LogRead", Msg: "a linear read has no logarithm; turn Linear off"})
 	}
 	attention := m.scores(p, kv, queries).LogSoftmax(-1)     // [batch, queries, slots]
 	values := logOf(kv.Values).Unsqueeze(1)                  // [batch, 1, slots, value]
@@ -113,6 +119,7 @@ func (m *KeyValue) scores(p *nn.Pass, s KeyValueState, queries *tensor.Tensor) *
 }
 
 var (
-	_ Matcher   = (*KeyValue)(nil)
-	_ LogReader = (*KeyValue)(nil)
+	_ Matcher    = (*KeyValue)(nil)
+	_ LogReader  = (*KeyValue)(nil)
+	_ Linearizer = (*KeyValue)(nil)
 )

@@ -2,16 +2,16 @@ package memory
 
 import "github.com/engram-go/engram/tensor"
 
-// The functions of this file are the temporal memory linkage of Graves et al. 2016, Methods: which slot was written after
-// which. Write weightings and precedence are [batch, 1, slots].
+// This file implements the temporal memory linkage of Graves et al. 2016, Methods, which records the order of writes.
+// Write weightings and precedence are [batch, 1, slots].
 
-// Precedence returns how much each slot was the last one written, [batch, 1, slots]: p = (1 - Σ w)·p + w.
+// Precedence returns the degree to which each slot was the last one written, [batch, 1, slots]: p = (1 - Σ w)·p + w.
 func Precedence(prev, write *tensor.Tensor) *tensor.Tensor {
 	return prev.Mul(oneMinus(write.SumKeep(-1))).Add(write)
 }
 
-// Link returns the link matrix [batch, slots, slots] after a write weighting, given the precedence before it. Element i, j
-// is how much slot i was written just after slot j:
+// Link returns the link matrix [batch, slots, slots] after a write weighting, given the previous precedence. Element
+// i, j is the degree to which slot i was written directly after slot j:
 //
 //	L[i, j] = (1 - w[i] - w[j])·L[i, j] + w[i]·p[j],  L[i, i] = 0
 //
@@ -29,7 +29,7 @@ func link(prev, precedence, write, mask *tensor.Tensor) *tensor.Tensor {
 
 // offDiagonal returns ones with zeros on the diagonal, [slots, slots].
 func offDiagonal(like *tensor.Tensor, slots int64) *tensor.Tensor {
-	return oneMinus(tensor.Eye(slots).To(like.DType()).On(like.Device()))
+	return oneMinus(tensor.Eye(slots, like.DType(), like.Device()))
 }
 
 // Forward moves read weightings [batch, heads, slots] to the slots written after them: f = L·w.

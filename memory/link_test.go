@@ -109,7 +109,7 @@ func TestTemporalLinkage(t *testing.T) {
 	}})
 }
 
-// Slots 2, 0, 3 are written one after another: forward from slot 2 is slot 0, and backward from slot 3 is slot 0.
+// Slots 2, 0 and 3 are written in this order: forward from slot 2 is slot 0, and backward from slot 3 is slot 0.
 func TestLinksFollowTheOrderOfWriting(t *testing.T) {
 	testkit.Enter(t)
 	link, precedence := constants(0, 1, 4, 4), constants(0, 1, 1, 4)
@@ -120,13 +120,13 @@ func TestLinksFollowTheOrderOfWriting(t *testing.T) {
 	assert.Equal(t, at(4, 0, 3).Floats(), memory.Forward(link, at(4, 2, 0)).Floats())
 	assert.Equal(t, at(4, 0, 2).Floats(), memory.Backward(link, at(4, 3, 0)).Floats())
 	assert.Equal(t, []float64{0, 0, 0, 0}, memory.Forward(link, at(4, 3)).Floats(), "nothing was written after slot 3")
-	// Writing slot 0 again breaks its old links: it comes after slot 3 now.
+	// Writing slot 0 again breaks its old links: now it follows slot 3.
 	link = memory.Link(link, precedence, at(4, 0))
 	assert.Equal(t, at(4, 0).Floats(), memory.Forward(link, at(4, 3)).Floats())
 	assert.Equal(t, []float64{0, 0, 0, 0}, memory.Forward(link, at(4, 2)).Floats())
 }
 
-func TestReadModesChoose(t *testing.T) {
+func TestReadModesSelect(t *testing.T) {
 	testkit.Enter(t)
 	b, c, f := at(4, 0), at(4, 1), at(4, 2)
 	for mode, want := range []*tensor.Tensor{b, c, f} {

@@ -1,45 +1,47 @@
 package memory
 
 import (
+	"cmp"
+
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
-// LRUAConfig are the settings of [NewLRUA]. Control must be given; zero values of the others stand for Santoro et al. 2016:
-// 128 slots of width 40 and 4 heads, a usage decay of 0.95 (they give 0.95 to 0.99), the key itself as what is
-// written, no key strength.
+// LRUAConfig configures [NewLRUA]. Control is required. The defaults are those of Santoro et al. 2016: 128 slots of
+// width 40, 4 heads, a usage decay of 0.95 (the paper gives 0.95 to 0.99), the key as the vector to write, no key
+// strength.
 type LRUAConfig struct {
-	Control      int64 // the width of the controller's output
+	Control      int64 // width of the controller's output
 	Slots, Width int64
-	Heads        int64 // each reads and writes
+	Heads        int64 // each head reads and writes
 	Decay        float64
-	// Add has the controller emit what is written apart from the key, as the public code does that comes closest to the
-	// paper's figures (snowkylin/ntm). The paper writes the key.
+	// Add makes the controller emit the vector to write, as in snowkylin/ntm, the public code that comes closest to
+	// the paper's figures. The paper writes the key.
 	Add bool
-	// Strength has the controller emit a key strength a head, as Graves et al. 2014 do. Without one a reading is never
-	// sharp: of 128 slots the best can have e²/(e²+127), one part in eighteen.
+	// Strength makes the controller emit a key strength per head, as in Graves et al. 2014. Without it no read is
+	// sharp: of 128 slots the best gets a weight of at most e²/(e²+127), about 1/18.
 	Strength bool
-	// OwnSlots gives each head a least used slot of its own, the first head the least used one, and wipes them all. The
-	// paper has every head write to all of them and wipes the least used one only.
+	// OwnSlots assigns each head its own least used slot, in order, and erases them all. In the paper every head
+	// writes to all of them, and only the least used one is erased.
 	OwnSlots bool
-	// Memory is how the memory starts.
+	// Memory selects the initial memory.
 	Memory Initial
 }
 
-// LRUA is the memory of Memory-Augmented Neural Networks with least recently used access: Santoro et al. 2016, section 3.2.
-// As many slots as there are heads are the least used ones. One linear layer emits what all heads need. A step first
-// writes, with the weightings that the step before left, and then reads what it has written: the paper's eqs. 2 to 4 are in
-// M_t. Where the paper is silent, this is chosen, as in snowkylin/ntm: keys and added vectors come through tanh, the write
-// gate's α is emitted a head, and before the first step the read weightings and the usage are on the first slot.
+// LRUA is the memory of Memory-Augmented Neural Networks, with least recently used access: Santoro et al. 2016,
+// section 3.2. The least used slots are as many as the heads. One linear layer emits the parameters of all heads. A
+// step first writes, with weightings from the previous step, and then reads the result: the paper's eqs. 2 to 4 use
+// M_t. Where the paper is silent, Engram follows snowkylin/ntm: keys and add vectors pass through tanh, each head has
+// a write gate α, and initially the read weightings and the usage are on the first slot.
 type LRUA struct {
 	config LRUAConfig
 	emit   *nn.Linear
-	memory first
+	memory initialMemory
 }
 
 // NewLRUA makes an LRUA memory.
 func NewLRUA(b *nn.Builder, c LRUAConfig) *LRUA {
-	c.Slots, c.Width, c.Heads, c.Decay = or(c.Slots, 128), or(c.Width, 40), or(c.Heads, 4), or(c.Decay, .95)
+	c.Slots, c.Width, c.Heads, c.Decay = cmp.Or(c.Slots, 128), cmp.Or(c.Width, 40), cmp.Or(c.Heads, 4), cmp.Or(c.Decay, .95)
 	each := c.Width + 1
 	if c.Add {
 		each += c.Width
@@ -50,11 +52,11 @@ func NewLRUA(b *nn.Builder, c LRUAConfig) *LRUA {
 	return &LRUA{
 		config: c,
 		emit:   nn.NewLinear(b.In("heads"), c.Control, c.Heads*each),
-		memory: newFirst(b, c.Memory, c.Slots, c.Width),
+		memory: newInitialMemory(b, c.Memory, c.Slots, c.Width),
 	}
 }
 
-// LRUAState is what an [LRUA] carries from one step to the next.
+// LRUAState is the state of an [LRUA] between steps.
 type LRUAState struct {
 	Memory *tensor.Tensor // [batch, slots, width]
 	Read   *tensor.Tensor // [batch, heads, slots], the read weightings
@@ -93,7 +95,7 @@ func (m *LRUA) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent]. It is one operation where it can be; see [tensor.MemoryStep].
+// Step implements [Recurrent]. It is fused where possible; see [tensor.MemoryStep].
 func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[LRUAState]("LRUA.Step", prev)
 	emission := m.emit.Forward(p, control)
@@ -121,7 +123,7 @@ func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tenso
 	after := LRUAState{Write: Interpolate(gates, s.Read, least)}
 	after.Memory = Add(Wipe(s.Memory, wiped), after.Write, add)
 	after.Read = ContentWeighting(after.Memory, keys, strengths)
-	after.Usage = DecayedUsage(s.Usage, c.Decay, after.Read, after.Write).Detach() // it only ever chooses slots
+	after.Usage = DecayedUsage(s.Usage, c.Decay, after.Read, after.Write).Detach() // it only selects slots
 	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
 }
 

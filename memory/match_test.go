@@ -14,7 +14,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// matchers are all memories of a support set, with room for slots pairs.
+// matchers returns all memories of a support set, with a capacity of slots pairs.
 func matchers(m metric.Metric, slots int64) map[string]memory.Matcher {
 	return map[string]memory.Matcher{
 		"KeyValue":  memory.NewKeyValue(memory.KeyValueConfig{Metric: m, Scale: 3}),
@@ -25,8 +25,8 @@ func matchers(m metric.Metric, slots int64) map[string]memory.Matcher {
 	}
 }
 
-// The scores are the metric's own, without the scale, and what is read is their softmax over what the slots hold.
-func TestMatchIsWhatReadIsMadeOf(t *testing.T) {
+// Match returns the metric's scores without the scale, and a read is their softmax over the content of the slots.
+func TestReadFollowsFromMatch(t *testing.T) {
 	for name, m := range matchers(metric.SquaredEuclidean{}, 8) {
 		t.Run(name, func(t *testing.T) {
 			testkit.Enter(t)
@@ -76,7 +76,7 @@ func scaled(xs []float64, by float64) []float64 {
 	return out
 }
 
-// A class that nothing was written of has no share of its slot.
+// A class without examples has no share of its slot.
 func TestMatchOfAnEmptyClass(t *testing.T) {
 	testkit.Enter(t)
 	m := memory.NewPrototype(memory.PrototypeConfig{Metric: metric.Dot{}})
@@ -94,10 +94,10 @@ func TestPrototypesCanBeSums(t *testing.T) {
 	mean := memory.NewPrototype(memory.PrototypeConfig{Metric: metric.Dot{}})
 	sums, _ := m.Match(&nn.Pass{}, write(m, keys, values), queries)
 	means, _ := mean.Match(&nn.Pass{}, write(mean, keys, values), queries)
-	assert.InDeltaSlice(t, scaled(means.Floats(), 2), sums.Floats(), 1e-12, "two keys a class")
+	assert.InDeltaSlice(t, scaled(means.Floats(), 2), sums.Floats(), 1e-12, "two keys per class")
 }
 
-// A metric of the support set sees the same one in every memory that has room for it, however it was written.
+// A fitted metric sees the same support set in every memory with enough slots, however it was written.
 func TestFittedMetricInEveryMemory(t *testing.T) {
 	for _, perClass := range []bool{true, false} {
 		testkit.Enter(t)
@@ -124,13 +124,12 @@ func TestFittedMetricInEveryMemory(t *testing.T) {
 		}
 		state := write(memory.NewPrototype(memory.PrototypeConfig{Metric: covariance}), keys, values)
 		require.Len(t, state.Tensors(), 3)
-		assert.Equal(t, []int64{2, 3, 4, 4}, state.Tensors()[2].Tensor.Shape(), "its size does not depend on how much is written")
+		assert.Equal(t, []int64{2, 3, 4, 4}, state.Tensors()[2].Tensor.Shape(), "the size does not depend on the number of writes")
 	}
 }
 
-// Under batch statistics an empty slot would have a say in the score of every other: it is left out, also where the softmax
-// is read.
-func TestEmptySlotsDoNotMoveARelation(t *testing.T) {
+// With batch statistics an empty slot would influence the scores of all others, so it is left out, also in reads.
+func TestEmptySlotsDoNotAffectARelation(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
@@ -158,8 +157,8 @@ func TestEmptySlotsDoNotMoveARelation(t *testing.T) {
 	}
 }
 
-// Looking for a slot to write to is no evaluation that running statistics come from: only the queries' is.
-func TestWritingMovesNoRunningStatistics(t *testing.T) {
+// Only queries update running statistics; the search for a slot to write does not.
+func TestWritingUpdatesNoRunningStatistics(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)

@@ -42,7 +42,7 @@ func TestReadIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// Attention is a weighting, and of one-hot values so is what is read: the classes' probabilities.
+// Attention is a weighting, and so is a read of one-hot values: the class probabilities.
 func TestWeightingsSumToOne(t *testing.T) {
 	each(t, func(t *testing.T, s subject, r *rand.Rand) {
 		keys, values := support(r, 2, 12, 4, 6)
@@ -59,7 +59,7 @@ func TestWeightingsSumToOne(t *testing.T) {
 	})
 }
 
-// withoutLog hides that a memory reads logarithms itself.
+// withoutLog hides that a memory implements LogReader.
 type withoutLog struct{ memory.Associative }
 
 func TestLogReadOfAnyMemory(t *testing.T) {
@@ -74,7 +74,7 @@ func TestLogReadOfAnyMemory(t *testing.T) {
 	})
 }
 
-// Two classes stand 100 apart: the far one's probability is e^-10000, which no type holds.
+// Two classes at distance 100: the far one's probability is e^-10000, which no type can represent.
 func TestLogReadOfSharpAttention(t *testing.T) {
 	for name, m := range map[string]memory.Associative{
 		"KeyValue":  memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.SquaredEuclidean{}}),
@@ -90,8 +90,8 @@ func TestLogReadOfSharpAttention(t *testing.T) {
 				assert.Equal(t, []float64{1, 0, 0, 1}, read.Floats())
 				assert.Equal(t, []float64{0, -1e4, -1e4, 0}, logs.Floats())
 
-				// log p₁(q) = -‖q-k₁‖² + ‖q-k₀‖² there, so its gradient for q is 2(k₁-k₀); for the wrong class of
-				// either query the gradients are as large as they must be to mend it.
+				// Here log p₁(q) = -‖q-k₁‖² + ‖q-k₀‖², so its gradient with respect to q is 2(k₁-k₀), and the
+				// gradients for the wrong class do not vanish.
 				g := tensor.Grad(logs.Select(1, 0).Select(1, 1).Add(logs.Select(1, 1).Select(1, 0)).Sum(), queries, keys)
 				assert.Equal(t, []float64{200, 0, -200, 0}, g[0].Floats())
 				assert.Equal(t, []float64{200, 0, -200, 0}, g[1].Floats())
@@ -100,15 +100,14 @@ func TestLogReadOfSharpAttention(t *testing.T) {
 	}
 }
 
-// A class that nothing was written of gets no probability, and makes no NaN, whether its column is there from the start
-// or the slots are few.
+// A class without examples gets no probability and causes no NaN.
 func TestEmptyClass(t *testing.T) {
 	each(t, func(t *testing.T, s subject, r *rand.Rand) {
 		for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
 			some, oneHot := support(r, 2, 6, 3, 4)
 			values := tensor.Cat(2, oneHot, oneHot.Narrow(2, 0, 1).ZerosLike()).To(d) // a fourth class, empty
 			keys := some.To(d).Detach().RequireGrad()
-			// The zero query stands where the mean of nothing would.
+			// The zero query equals the zero mean of the empty class.
 			queries := tensor.Cat(1, floats(r.NormFloat64, 2, 3, 4), floats(func() float64 { return 0 }, 2, 1, 4)).To(d).Detach().RequireGrad()
 			read, _, logs := both(s.memory, keys, values, queries)
 			withoutFourth, _, _ := both(s.memory, keys, oneHot.To(d), queries)
@@ -123,7 +122,7 @@ func TestEmptyClass(t *testing.T) {
 					assert.True(t, g.Finite())
 				}
 			}
-			// The largest distances that images give must not make the empty class the likeliest.
+			// At the largest distances between images the empty class must not become the most likely.
 			far, _, _ := both(s.memory, keys, values, queries.AddScalar(1e6))
 			for _, p := range far.Select(2, 3).Floats() {
 				assert.Zero(t, p)
@@ -132,7 +131,7 @@ func TestEmptyClass(t *testing.T) {
 	})
 }
 
-// Zero keys and queries, and keys that are all alike.
+// Zero keys and queries, and equal keys.
 func TestDegenerateKeysHaveNoNaN(t *testing.T) {
 	each(t, func(t *testing.T, s subject, r *rand.Rand) {
 		_, values := support(r, 2, 4, 2, 3)
@@ -165,7 +164,7 @@ func TestWriteInPartsIsWriteAtOnce(t *testing.T) {
 		assert.InDeltaSlice(t, wantRead.Floats(), read.Floats(), 1e-12)
 		assert.InDeltaSlice(t, wantAttention.Floats(), attention.Floats(), 1e-12)
 		assert.InDeltaSlice(t, wantLogs.Floats(), memory.LogRead(s.memory, p, state, queries).Floats(), 1e-12)
-		assert.Equal(t, before, contents(first), "a state is a value: writing after it leaves it as it was")
+		assert.Equal(t, before, contents(first), "a state is a value: a later write does not change it")
 	})
 }
 
@@ -221,7 +220,7 @@ func TestPrototypesAreMeans(t *testing.T) {
 	assert.Equal(t, []float64{3, 5.5, 3, 4, 0, 0}, s.Prototypes().Floats())
 }
 
-// What is done to one task of a batch, be it NaN, leaves the others as they are.
+// A task, also one of NaN, does not affect the other tasks of a batch.
 func TestTasksOfABatchAreIndependent(t *testing.T) {
 	each(t, func(t *testing.T, s subject, r *rand.Rand) {
 		keys, values := support(r, 3, 6, 3, 4)
@@ -241,7 +240,7 @@ func TestTasksOfABatchAreIndependent(t *testing.T) {
 	})
 }
 
-// The order of writing shows in the attention of a memory of pairs and nowhere else.
+// The order of writing affects only the attention of a memory of pairs.
 func TestOrderOfWriting(t *testing.T) {
 	each(t, func(t *testing.T, s subject, r *rand.Rand) {
 		keys, values := support(r, 2, 6, 3, 4)
@@ -288,8 +287,8 @@ func TestGradientIsTheFiniteDifference(t *testing.T) {
 	})
 }
 
-// Toy episodes of three classes: each is a corner of a cube, hidden beside nine inputs of noise as loud. A linear encoder has
-// to learn which inputs count.
+// Toy episodes of three classes: each is a corner of a cube, among nine inputs of noise of the same scale. A linear
+// encoder learns which inputs matter.
 func TestANetworkOnAMemoryLearns(t *testing.T) {
 	const batch, way, shot, queries, in = 8, 3, 2, 2, 12
 	each(t, func(t *testing.T, s subject, _ *rand.Rand) {
@@ -341,7 +340,8 @@ func TestANetworkOnAMemoryLearns(t *testing.T) {
 			scope.Leave()
 		}
 		t.Logf("loss from %.3f to %.4f", first, last)
-		// Cosines lie in [-1, 1], so with a scale of 1 no three classes get below log(1+2·e^-1.5) = 0.37.
+		// Cosines lie in [-1, 1], so with a scale of 1 the loss of three classes cannot fall below log(1+2·e^-1.5) =
+		// 0.37.
 		enough := .1
 		if s.name == "KeyValue/Cosine" {
 			enough = .6

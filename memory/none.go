@@ -5,8 +5,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// None is no memory: what it reads is empty, so that a controller on it is the baseline without memory and needs no case of
-// its own.
+// None is a memory without content. Its reads are empty, so that a controller on it is the baseline without memory.
 type None struct{}
 
 // NoneState is the state of [None].
@@ -18,7 +17,7 @@ func (NoneState) Tensors() []nn.Named { return nil }
 // Init implements [Recurrent].
 func (None) Init(*nn.Pass, int64) State { return NoneState{} }
 
-// Step implements [Recurrent]; it reads [batch, 0], which joins to anything.
+// Step implements [Recurrent]. It reads [batch, 0].
 func (None) Step(_ *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	return control.Narrow(1, 0, 0), prev
 }

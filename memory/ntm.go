@@ -1,57 +1,59 @@
 package memory
 
 import (
+	"cmp"
+
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
-// NTMConfig are the settings of [NewNTM]. Control must be given; zero values of the others stand for Graves et al. 2014,
-// table 1 and section 4: 128 slots of width 20, one read head, one write head, shifts of -1, 0 and 1.
+// NTMConfig configures [NewNTM]. Control is required. The defaults are those of Graves et al. 2014, table 1 and
+// section 4: 128 slots of width 20, one read head, one write head, shifts of -1, 0 and 1.
 type NTMConfig struct {
-	Control       int64 // the width of the controller's output
+	Control       int64 // width of the controller's output
 	Slots, Width  int64
 	Reads, Writes int64
-	// Shift is how far a head can move a step, in either direction; a negative number stands for no shift.
+	// Shift is the largest move of a head per step, in either direction; negative for no shift.
 	Shift int64
-	// Memory is how the memory starts.
+	// Memory selects the initial memory.
 	Memory Initial
-	// Clip bounds what the heads emit, before their non-linearities; zero stands for 20, as in Collier and Beel's public
-	// code, and a negative number for no bound. It bounds key strength and sharpening, and with them the gradients.
+	// Clip limits the emissions of the heads to ±Clip before their non-linearities; default 20, as in Collier and
+	// Beel's code, negative for no limit. It limits key strength and sharpening, and thereby the gradients.
 	Clip float64
 }
 
-// NTM is the memory of the Neural Turing Machine: Graves et al. 2014, section 3. One linear layer emits what all heads
-// need. Where the paper is silent, this is chosen, as in the public code of Collier and Beel 2018 unless it is said
-// otherwise:
-//   - The heads emit keys and add vectors through tanh, strengths through softplus, interpolation gates and erase vectors
-//     through the sigmoid, shift weightings through softmax and the sharpening through 1 + softplus.
-//   - All heads address the memory as the step before left it; the read heads read it so, and then the write heads write.
-//   - The weightings before the first step are learned, as a softmax of a parameter that starts at 0, -1, -2, …, peaked on
-//     the first slot as in the public torch-ntm: a head that starts spread out has first to learn to be in one place.
+// NTM is the memory of the Neural Turing Machine: Graves et al. 2014, section 3. One linear layer emits the
+// parameters of all heads. Where the paper is silent, Engram follows the public code of Collier and Beel 2018 unless
+// noted otherwise:
+//   - Keys and add vectors pass through tanh, strengths through softplus, interpolation gates and erase vectors through the
+//     sigmoid, shift weightings through softmax, sharpening through 1 + softplus.
+//   - All heads address the previous memory; the read heads read it, and then the write heads write.
+//   - The initial weightings are learned, as the softmax of a parameter initialised to 0, -1, -2, …, which peaks at the first
+//     slot as in the public torch-ntm: a head initialised uniformly must first learn to focus.
 type NTM struct {
 	config NTMConfig
 	emit   *nn.Linear
-	memory first
-	start  *nn.Param // [reads+writes, slots], logits of the first weightings
+	memory initialMemory
+	start  *nn.Param // [reads+writes, slots], logits of the initial weightings
 }
 
 // NewNTM makes an NTM's memory.
 func NewNTM(b *nn.Builder, c NTMConfig) *NTM {
-	c.Slots, c.Width, c.Reads, c.Writes = or(c.Slots, 128), or(c.Width, 20), or(c.Reads, 1), or(c.Writes, 1)
-	c.Shift, c.Clip = max(or(c.Shift, 1), 0), or(c.Clip, 20)
+	c.Slots, c.Width, c.Reads, c.Writes = cmp.Or(c.Slots, 128), cmp.Or(c.Width, 20), cmp.Or(c.Reads, 1), cmp.Or(c.Writes, 1)
+	c.Shift, c.Clip = max(cmp.Or(c.Shift, 1), 0), cmp.Or(c.Clip, 20)
 	heads := c.Reads + c.Writes
 	return &NTM{
 		config: c,
 		emit:   nn.NewLinear(b.In("heads"), c.Control, heads*(c.Width+3+2*c.Shift+1)+2*c.Writes*c.Width),
-		memory: newFirst(b, c.Memory, c.Slots, c.Width),
+		memory: newInitialMemory(b, c.Memory, c.Slots, c.Width),
 		start:  b.Param("initial_weightings", falling, heads, c.Slots),
 	}
 }
 
-// NTMState is what an [NTM] carries from one step to the next.
+// NTMState is the state of an [NTM] between steps.
 type NTMState struct {
 	Memory *tensor.Tensor // [batch, slots, width]
-	// Weightings are those of the read heads and then those of the write heads, [batch, reads+writes, slots].
+	// Weightings are those of the read heads, then those of the write heads, [batch, reads+writes, slots].
 	Weightings *tensor.Tensor
 	reads      int64
 }
@@ -84,7 +86,7 @@ func (m *NTM) Init(p *nn.Pass, batch int64) State {
 	return NTMState{Memory: m.memory.expand(p, start, batch), Weightings: w, reads: m.config.Reads}
 }
 
-// Step implements [Recurrent]. It is one operation where it can be; see [tensor.MemoryStep].
+// Step implements [Recurrent]. It is fused where possible; see [tensor.MemoryStep].
 func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[NTMState]("NTM.Step", prev)
 	emission := m.emit.Forward(p, control)
@@ -95,7 +97,7 @@ func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	heads := c.Reads + c.Writes
 	e := parts{from: clip(emission, c.Clip)}
 	keys := e.next(heads, c.Width).Tanh()
-	scales := e.next(2*heads, 1).Softplus() // strengths, and what sharpening has above one
+	scales := e.next(2*heads, 1).Softplus() // strengths, and sharpening minus one
 	gates := e.next(heads, 1).Sigmoid()
 	shifts := e.next(heads, 2*c.Shift+1).Softmax(-1)
 	erase := e.next(c.Writes, c.Width).Sigmoid()

@@ -12,20 +12,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A primitive is a function of tensors beside the plain loop that computes one sequence of its batch.
+// A primitive is a function of tensors and the plain loop that computes one sequence of its batch.
 type primitive struct {
 	name  string
 	args  func(r *rand.Rand) []*tensor.Tensor // float64
 	call  func(x []*tensor.Tensor) *tensor.Tensor
 	plain func(x [][][]float64) [][]float64 // x[argument][row][column]
-	// edges are arguments at which value and gradient must be finite: zero rows, tiny weights.
+	// edges are arguments at which values and gradients must be finite: zero rows, tiny weights.
 	edges func() [][]*tensor.Tensor
-	// constant says which arguments have no gradient.
+	// constant lists the arguments without a gradient.
 	constant []int
 }
 
-// check holds primitives against their plain loops, their gradients against finite differences, and both to be finite at
-// the edges.
+// check compares primitives with their plain loops and their gradients with finite differences, and requires both to
+// be finite at the edges.
 func check(t *testing.T, ps []primitive) {
 	for i, p := range ps {
 		r := rand.New(rand.NewPCG(uint64(i), 7))
@@ -79,12 +79,12 @@ func finite(t *testing.T, args []*tensor.Tensor, d tensor.DType, f func([]*tenso
 	weights := rand.New(rand.NewPCG(1, 2))
 	for i, g := range tensor.Grad(y.Mul(floats(weights.NormFloat64, y.Shape()...).To(d)).Sum(), leaves...) {
 		if g != nil {
-			assert.True(t, g.Finite(), "gradient for argument %d in %v: %v", i, d, g)
+			assert.True(t, g.Finite(), "gradient with respect to argument %d in %v: %v", i, d, g)
 		}
 	}
 }
 
-// checkGradient holds the gradients of a random weighted sum of f's outputs, in float64, against central differences.
+// checkGradient compares the gradients of a random weighted sum of f's outputs with central differences in float64.
 func checkGradient(t *testing.T, xs []*tensor.Tensor, constant []int, f func([]*tensor.Tensor) []*tensor.Tensor) {
 	const h = 1e-6
 	loss := func(xs []*tensor.Tensor) *tensor.Tensor {
@@ -174,7 +174,7 @@ func sumToOne(t *testing.T, w *tensor.Tensor) {
 	}
 }
 
-// The plain loops, from which those of whole steps are made too. All are of one sequence.
+// Plain loops for one sequence, also used for whole steps.
 
 func plainContent(memory, keys, strengths [][]float64) [][]float64 {
 	out := matrix(len(keys), len(memory))
@@ -204,7 +204,7 @@ func plainInterpolate(gates, a, b [][]float64) [][]float64 {
 	return out
 }
 
-// plainShift is eq. 8 as printed, with the shifts outside the range zero.
+// plainShift is eq. 8 as printed; shifts outside the range are zero.
 func plainShift(w, shifts [][]float64) [][]float64 {
 	n := len(w[0])
 	out := matrix(len(w), n)

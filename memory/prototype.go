@@ -6,18 +6,18 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// PrototypeConfig are the settings of [NewPrototype].
+// PrototypeConfig configures [NewPrototype].
 type PrototypeConfig struct {
 	Metric metric.Metric
-	// Scale multiplies the scores before the softmax; zero stands for 1.
+	// Scale multiplies the scores before the softmax; default 1.
 	Scale float64
-	// Sum takes the sum of a class's keys for its prototype and not their mean: Sung et al. 2018, section 3.2.
+	// Sum uses the sum of a class's keys as its prototype instead of their mean: Sung et al. 2018, section 3.2.
 	Sum bool
 }
 
-// Prototype merges what it is written by class: a slot holds the mean of its class's keys, or their sum, and a query is read
-// by a softmax over the scores of the prototypes: Snell et al. 2017, eqs. 1 and 2. Its size is bounded by the number of
-// classes, however much is written. A value's columns say how much of its key belongs to each class, so soft labels work.
+// Prototype merges pairs by class: a slot holds the mean or sum of its class's keys, and a query reads by a softmax
+// over the scores of the prototypes: Snell et al. 2017, eqs. 1 and 2. Its size depends on the number of classes only.
+// The columns of a value are the key's shares of the classes, so soft labels work.
 type Prototype struct {
 	config PrototypeConfig
 }
@@ -30,11 +30,11 @@ func NewPrototype(c PrototypeConfig) *Prototype {
 	return &Prototype{c}
 }
 
-// PrototypeState is what a [Prototype] holds. All are nil while it is empty.
+// PrototypeState is the content of a [Prototype]. All tensors are nil while it is empty.
 type PrototypeState struct {
 	Sums   *tensor.Tensor // [batch, classes, key], sum of the keys of each class
-	Counts *tensor.Tensor // [batch, classes, 1], how many they were
-	// Scatters are kept for a metric that is fitted, [batch, classes, key, key]; see metric.Moments.
+	Counts *tensor.Tensor // [batch, classes, 1], number of keys of each class
+	// Scatters are stored for a fitted metric, [batch, classes, key, key]; see metric.Moments.
 	Scatters *tensor.Tensor
 }
 
@@ -50,14 +50,18 @@ func (s PrototypeState) Tensors() []nn.Named {
 	return out
 }
 
-// Prototypes returns the classes' means [batch, classes, key]; zero for a class that nothing was written of.
+// Prototypes returns the class means [batch, classes, key]; zero for a class without examples.
 func (s PrototypeState) Prototypes() *tensor.Tensor { return s.Sums.Div(s.Counts.ClampMin(countFloor)) }
 
-// countFloor keeps the mean of an empty class finite; a count is a sum of labels, so a real one is far larger.
+// countFloor keeps the mean of an empty class finite. A count is a sum of labels, so counts of other classes are far
+// larger.
 const countFloor = 1e-6
 
-// Measure returns what keys are compared by, and what its scores are multiplied by.
+// Measure returns the metric that compares keys and the scale of its scores.
 func (m *Prototype) Measure() (metric.Metric, float64) { return m.config.Metric, m.config.Scale }
+
+// MergesClasses implements [ClassMemory].
+func (m *Prototype) MergesClasses() {}
 
 // Init implements [Associative].
 func (m *Prototype) Init(int64) State { return PrototypeState{} }
@@ -79,7 +83,7 @@ func (m *Prototype) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) S
 		next := metric.NewMoments(keys, values)
 		if s.Sums != nil {
 			if s.Scatters == nil {
-				panic(&tensor.Error{Op: op, Msg: "the state has no scatters, which the memory's metric is fitted on: it is of a prototype memory with another metric"})
+				panic(&tensor.Error{Op: op, Msg: "the state has no scatters, which the memory's metric needs: it belongs to a prototype memory with another metric"})
 			}
 			next = metric.Moments(s).Add(next)
 		}
@@ -93,7 +97,7 @@ func (m *Prototype) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) S
 	return next
 }
 
-// fitted reports whether the metric takes something from the support set.
+// fitted reports whether the metric depends on the support set.
 func (m *Prototype) fitted() bool {
 	_, ok := m.config.Metric.(metric.Fitted)
 	return ok
@@ -110,7 +114,7 @@ func (m *Prototype) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor
 	return m.scores(p, s, queries).LogSoftmax(-1)
 }
 
-// Match implements [Matcher]. A slot is its class's.
+// Match implements [Matcher]. Each slot belongs to one class.
 func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scores, shares *tensor.Tensor) {
 	const op = "Prototype.Read"
 	s := stateOf[PrototypeState](op, state)
@@ -119,7 +123,7 @@ func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scor
 		panic(&tensor.Error{Op: op, Msg: "nothing has been written yet"})
 	}
 	if m.fitted() && s.Scatters == nil {
-		panic(&tensor.Error{Op: op, Msg: "the state has no scatters, which the memory's metric is fitted on: it is of a prototype memory with another metric"})
+		panic(&tensor.Error{Op: op, Msg: "the state has no scatters, which the memory's metric needs: it belongs to a prototype memory with another metric"})
 	}
 	measure := m.config.Metric
 	if f, ok := measure.(metric.Fitted); ok {
@@ -130,7 +134,7 @@ func (m *Prototype) Match(p *nn.Pass, state State, queries *tensor.Tensor) (scor
 		keys = s.Prototypes()
 	}
 	present := s.Counts.Gt(s.Counts.ZerosLike()).To(keys.DType()) // [batch, classes, 1]
-	return measure.Score(p, queries, keys), tensor.Eye(present.Dim(1)).To(keys.DType()).On(keys.Device()).Mul(present)
+	return measure.Score(p, queries, keys), tensor.Eye(present.Dim(1), keys.DType(), keys.Device()).Mul(present)
 }
 
 func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *tensor.Tensor {
@@ -139,12 +143,13 @@ func (m *Prototype) scores(p *nn.Pass, state State, queries *tensor.Tensor) *ten
 	if m.config.Scale != 1 {
 		scores = scores.MulScalar(m.config.Scale)
 	}
-	// A class without a key must not attract queries by its zero mean.
+	// The zero mean of a class without keys must not attract queries.
 	counts := s.Counts.Transpose(-2, -1) // [batch, 1, classes]
 	return tensor.Where(counts.Gt(counts.ZerosLike()), scores, scores.ZerosLike().AddScalar(logZero))
 }
 
 var (
-	_ Matcher   = (*Prototype)(nil)
-	_ LogReader = (*Prototype)(nil)
+	_ Matcher     = (*Prototype)(nil)
+	_ LogReader   = (*Prototype)(nil)
+	_ ClassMemory = (*Prototype)(nil)
 )

@@ -11,9 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// recall trains a controller without a state of its own on a memory: four bits are shown, then two steps of noise, and then
-// the bits are asked for. What it knows of them by then has gone through the memory. It returns the last loss, in bits for
-// each bit asked.
+// recall trains a stateless controller on a memory: four bits are shown, then two steps of noise follow, then the
+// bits are asked for, so they must have passed through the memory. It returns the last loss, in bits per bit asked.
 func recall(t *testing.T, steps int, rate float64, build func(b *nn.Builder, control int64) memory.Recurrent) (last float64) {
 	const batch, bits, hidden, length = 16, 4, 24, 4
 	b := nn.NewBuilder(3, tensor.CPU)
@@ -30,7 +29,7 @@ func recall(t *testing.T, steps int, rate float64, build func(b *nn.Builder, con
 		var shown, asked *tensor.Tensor
 		s, read := m.Init(p, batch), tensor.Zeros(batch, m.ReadWidth())
 		for i := range length {
-			// The bits as -1 and 1, and which of the three kinds of step it is.
+			// The bits as -1 and 1, and a one-hot kind of step.
 			x := signs(r, batch, bits)
 			kind := min(max(i, 0), 1)
 			if i == length-1 {
@@ -88,6 +87,6 @@ func TestAControllerLearnsToRecall(t *testing.T) {
 	t.Run("None", func(t *testing.T) {
 		testkit.Enter(t)
 		loss := recall(t, 50, .01, func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })
-		assert.Greater(t, loss, .95, "without a memory a bit stays a guess")
+		assert.Greater(t, loss, .95, "without a memory each bit is a guess")
 	})
 }

@@ -17,16 +17,16 @@ import (
 
 const control = 3
 
-// A driven is a small recurrent memory beside the plain loop of its step: what the heads emit for one sequence, and the
-// state by names, give what is read and the next state.
-type driven struct {
+// A recurrentCase is a small recurrent memory and the plain loop of its step: from the emissions for one sequence and
+// the state by names it computes the read and the next state.
+type recurrentCase struct {
 	name  string
 	make  func(b *nn.Builder, control int64) memory.Recurrent
-	width int64 // of what is read
+	width int64 // of a read
 	plain func(e *emission, s map[string][][]float64) (read [][]float64, next map[string][][]float64)
 }
 
-// An emission is taken apart from left to right.
+// An emission is split from left to right.
 type emission struct{ v []float64 }
 
 func (e *emission) next(heads, width int, f func(float64) float64) [][]float64 {
@@ -53,12 +53,12 @@ func sigmoid(v float64) float64  { return 1 / (1 + math.Exp(-v)) }
 func softplus(v float64) float64 { return math.Log1p(math.Exp(v)) }
 func oneplus(v float64) float64  { return 1 + softplus(v) }
 
-func ntm(name string, reads, writes, reach int) driven {
+func ntm(name string, reads, writes, reach int) recurrentCase {
 	c := memory.NTMConfig{Slots: 4, Width: 3, Reads: int64(reads), Writes: int64(writes), Shift: int64(reach), Memory: memory.LearnedMemory}
 	if reach == 0 {
 		c.Shift = -1
 	}
-	return driven{name, func(b *nn.Builder, control int64) memory.Recurrent {
+	return recurrentCase{name, func(b *nn.Builder, control int64) memory.Recurrent {
 		c := c
 		c.Control = control
 		return memory.NewNTM(b, c)
@@ -75,9 +75,9 @@ func ntm(name string, reads, writes, reach int) driven {
 	}}
 }
 
-func lrua(name string, c memory.LRUAConfig) driven {
+func lrua(name string, c memory.LRUAConfig) recurrentCase {
 	c.Slots, c.Width, c.Heads, c.Memory = 5, 3, 2, memory.LearnedMemory
-	return driven{name, func(b *nn.Builder, control int64) memory.Recurrent {
+	return recurrentCase{name, func(b *nn.Builder, control int64) memory.Recurrent {
 		c := c
 		c.Control = control
 		return memory.NewLRUA(b, c)
@@ -112,8 +112,8 @@ func lrua(name string, c memory.LRUAConfig) driven {
 	}}
 }
 
-func dnc(name string, reads int) driven {
-	return driven{name, func(b *nn.Builder, control int64) memory.Recurrent {
+func dnc(name string, reads int) recurrentCase {
+	return recurrentCase{name, func(b *nn.Builder, control int64) memory.Recurrent {
 		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 4, Width: 3, Reads: int64(reads), Memory: memory.LearnedMemory})
 	}, 3 * int64(reads), func(e *emission, s map[string][][]float64) ([][]float64, map[string][][]float64) {
 		readKeys, writeKey, add, erase := e.next(reads, 3, same), e.next(1, 3, same), e.next(1, 3, same), e.next(1, 3, sigmoid)
@@ -134,8 +134,8 @@ func dnc(name string, reads int) driven {
 	}}
 }
 
-func drivens() []driven {
-	return []driven{
+func recurrentCases() []recurrentCase {
+	return []recurrentCase{
 		ntm("NTM", 1, 1, 1), ntm("NTM with many heads", 2, 3, 2), ntm("NTM without shift", 1, 2, 0),
 		lrua("LRUA", memory.LRUAConfig{}),
 		lrua("LRUA with everything", memory.LRUAConfig{Decay: .99, Add: true, Strength: true, OwnSlots: true}),
@@ -143,7 +143,7 @@ func drivens() []driven {
 	}
 }
 
-// double stands float64 copies, a little larger than a fresh network's parameters, in for all parameters of a builder.
+// double replaces all parameters of a builder by float64 copies scaled up a little.
 func double(b *nn.Builder) (*nn.Pass, []*tensor.Tensor, []*nn.Param) {
 	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
 	var values []*tensor.Tensor
@@ -159,8 +159,8 @@ func double(b *nn.Builder) (*nn.Pass, []*tensor.Tensor, []*nn.Param) {
 	return p, values, params
 }
 
-func eachDriven(t *testing.T, f func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder)) {
-	for _, d := range drivens() {
+func eachRecurrent(t *testing.T, f func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder)) {
+	for _, d := range recurrentCases() {
 		t.Run(d.name, func(t *testing.T) {
 			testkit.Enter(t)
 			b := nn.NewBuilder(5, tensor.CPU)
@@ -179,9 +179,9 @@ func task(s memory.State, i int64) map[string][][]float64 {
 	return out
 }
 
-// Every step, its state and what it reads, written out as loops.
+// Every step, its state and its read, by plain loops.
 func TestStepIsThePlainLoop(t *testing.T) {
-	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+	eachRecurrent(t, func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder) {
 		const batch, steps = 2, 6
 		r := rand.New(rand.NewPCG(1, 1))
 		p, _, params := double(b)
@@ -199,7 +199,7 @@ func TestStepIsThePlainLoop(t *testing.T) {
 			for i := range plain {
 				e := emission{emitted.Select(0, int64(i)).Floats()}
 				want, next := d.plain(&e, plain[i])
-				require.Empty(t, e.v, "all that is emitted is used")
+				require.Empty(t, e.v, "the whole emission is used")
 				plain[i] = next
 				assert.InDeltaSlice(t, flat(want), read.Select(0, int64(i)).Floats(), 1e-8, "step %d", step)
 				got := task(s, int64(i))
@@ -212,10 +212,10 @@ func TestStepIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// Five steps, unrolled in double precision: the gradients of everything read and of the last state, for all parameters and
-// for what the controller put out, agree with finite differences.
+// Gradients of all reads and of the last state through five steps in double precision, with respect to all parameters
+// and the controller's outputs, equal finite differences.
 func TestGradientOfUnrolledSteps(t *testing.T) {
-	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+	eachRecurrent(t, func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder) {
 		const batch, steps = 2, 5
 		r := rand.New(rand.NewPCG(2, 2))
 		_, values, params := double(b)
@@ -233,7 +233,7 @@ func TestGradientOfUnrolledSteps(t *testing.T) {
 				out = append(out, read)
 			}
 			for _, n := range s.Tensors() {
-				if n.Name != "usage" || d.name[0] == 'D' { // LRUA's usage only chooses
+				if n.Name != "usage" || d.name[0] == 'D' { // LRUA's usage has no gradient
 					out = append(out, n.Tensor)
 				}
 			}
@@ -242,8 +242,8 @@ func TestGradientOfUnrolledSteps(t *testing.T) {
 	})
 }
 
-// What goes in may be zero or wild: over many steps nothing becomes NaN or infinite, gradients included, also where the
-// memory starts as one constant.
+// With zero or huge inputs, nothing becomes non-finite over many steps, gradients included, also where the memory is
+// initially constant.
 func TestStepsStayFinite(t *testing.T) {
 	for name, build := range map[string]func(b *nn.Builder) memory.Recurrent{
 		"NTM": func(b *nn.Builder) memory.Recurrent {
@@ -287,7 +287,7 @@ func TestStepsStayFinite(t *testing.T) {
 
 // Weightings stay weightings over many steps.
 func TestStepsKeepTheInvariants(t *testing.T) {
-	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+	eachRecurrent(t, func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder) {
 		r := rand.New(rand.NewPCG(1, 1))
 		p, _, _ := double(b)
 		s := m.Init(p, 3)
@@ -314,9 +314,9 @@ func TestStepsKeepTheInvariants(t *testing.T) {
 	})
 }
 
-// A step leaves the state before it as it was; going on from it again gives the same.
+// A step does not change the previous state; repeating the step gives the same result.
 func TestStateIsAValue(t *testing.T) {
-	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+	eachRecurrent(t, func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder) {
 		r, p := rand.New(rand.NewPCG(1, 1)), &nn.Pass{}
 		x := func() *tensor.Tensor { return floats(r.NormFloat64, 2, control).To(tensor.Float32) }
 		_, s := m.Step(p, x(), m.Init(p, 2))
@@ -329,9 +329,9 @@ func TestStateIsAValue(t *testing.T) {
 	})
 }
 
-// A sequence of a batch goes its way whatever the others do, NaN included.
+// Sequences of a batch do not affect one another, also with NaN.
 func TestSequencesAreIndependent(t *testing.T) {
-	eachDriven(t, func(t *testing.T, d driven, m memory.Recurrent, b *nn.Builder) {
+	eachRecurrent(t, func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder) {
 		run := func(batch int64, x []*tensor.Tensor) (read *tensor.Tensor) {
 			p, _, _ := double(b)
 			s := m.Init(p, batch)
@@ -392,12 +392,12 @@ func TestInitialMemory(t *testing.T) {
 					assert.Equal(t, c.trained, !p.Buffer)
 				}
 			}
-			assert.Equal(t, c.how != memory.ConstantMemory, saved == 1, "what is drawn is saved")
+			assert.Equal(t, c.how != memory.ConstantMemory, saved == 1, "a drawn memory is saved")
 		})
 	}
 }
 
-// At first every head of an NTM is on the first slots, and LRUA's reading and usage on the first one.
+// Initially every head of an NTM is on the first slots, and LRUA's read weightings and usage are on the first.
 func TestInitialWeightings(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -414,7 +414,7 @@ func TestInitialWeightings(t *testing.T) {
 	assert.Equal(t, at(128, 0).Floats(), l.Usage.Floats())
 }
 
-// What the heads emit is bounded: a larger input changes nothing more, and the same heads without the bound go further.
+// Emissions are clipped: a larger input changes nothing, unless there is no clip.
 func TestClip(t *testing.T) {
 	testkit.Enter(t)
 	run := func(build func(b *nn.Builder) memory.Recurrent, by float64) []float64 {
@@ -459,9 +459,9 @@ func TestNoneReadsNothing(t *testing.T) {
 	assert.Empty(t, s.Tensors())
 }
 
-// A step in one operation and the step composed of the addressing functions are the same, value and gradient, in float32 and
-// in float64, at sizes that are no multiple of a vector and at the papers'.
-func TestFusedStepIsItsTwin(t *testing.T) {
+// The fused step equals the step composed of the addressing functions, in values and gradients, in float32 and
+// float64, at sizes that are not multiples of a vector and at the papers' sizes.
+func TestFusedStepMatchesReference(t *testing.T) {
 	more := map[string]func(b *nn.Builder, control int64) memory.Recurrent{
 		"NTM of the paper's size": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewNTM(b, memory.NTMConfig{Control: control, Memory: memory.RandomMemory})
@@ -470,7 +470,7 @@ func TestFusedStepIsItsTwin(t *testing.T) {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Memory: memory.RandomMemory})
 		},
 	}
-	for _, d := range drivens() {
+	for _, d := range recurrentCases() {
 		more[d.name] = d.make
 	}
 	for name, build := range more {

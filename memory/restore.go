@@ -9,40 +9,40 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Restorer is a memory whose states can be saved and loaded again. All memories of this package are.
+// A Restorer is a memory whose states can be saved and restored. All memories of this package implement it.
 type Restorer interface {
-	// Restore returns the state whose [State.Tensors] were ts. The order of ts does not matter, and the state holds the
-	// tensors, not copies; of a [nn.State] that [nn.Open] read, [nn.State.Tensors] makes them. Of no tensors it is the empty
-	// state, where the memory has one. The error names every tensor that is missing, unknown, or of a shape or type that
-	// the memory does not have with its settings.
+	// Restore returns the state whose [State.Tensors] are ts, in any order. The state holds the tensors, not copies.
+	// For a file read by [nn.Open], [nn.State.Tensors] returns ts. No tensors give the empty state, if the memory has
+	// one. The error lists every tensor that is missing, unknown, or of a shape or type that does not match the
+	// memory's settings.
 	Restore(ts []nn.Named) (State, error)
 }
 
-// Own takes a state's tensors out of their scopes and returns the state, to be held between scopes: [Free] frees them. A
-// state that was written in a pass that does not train leads back to no computation, so what it holds is all that it takes.
+// Own moves a state's tensors out of their scopes, to keep them until [Free]. A state written outside training holds
+// no graph, so its tensors are all the memory that it needs.
 func Own(s State) State {
-	for _, t := range held(s) {
+	for _, t := range allTensors(s) {
 		t.Own()
 	}
 	return s
 }
 
-// Free frees the tensors of a state that [Own] returned. Tensors that next, the state which follows it, holds as well stay;
-// next may be nil.
+// Free frees the tensors of a state returned by [Own], except those that the following state, next, shares. next may
+// be nil.
 func Free(s, next State) {
 	var kept []*tensor.Tensor
 	if next != nil {
-		kept = held(next)
+		kept = allTensors(next)
 	}
-	for _, t := range held(s) {
+	for _, t := range allTensors(s) {
 		if !slices.Contains(kept, t) {
 			t.Free()
 		}
 	}
 }
 
-// held returns all tensors that a state holds, also those that need not be saved.
-func held(s State) []*tensor.Tensor {
+// allTensors returns all tensors of a state, also those that need not be saved.
+func allTensors(s State) []*tensor.Tensor {
 	var out []*tensor.Tensor
 	for _, n := range s.Tensors() {
 		out = append(out, n.Tensor)
@@ -53,11 +53,11 @@ func held(s State) []*tensor.Tensor {
 	return out
 }
 
-// stateOf returns a state as the type that a memory works on.
+// stateOf converts a state to the memory's own type, or panics.
 func stateOf[S State](op string, s State) S {
 	own, ok := s.(S)
 	if !ok {
-		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("the state is %s, and %T is wanted: start with the memory's own Init or Restore", typeOf(s), own)})
+		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("the state is %s, want %T; start with the memory's Init or Restore", typeOf(s), own)})
 	}
 	return own
 }
@@ -69,10 +69,10 @@ func typeOf(s State) string {
 	return fmt.Sprintf("%T", s)
 }
 
-// anySize stands for a size that the memory's settings leave open.
+// anySize is a size that the memory's settings do not determine.
 const anySize = -1
 
-// restored takes the tensors of a saved state and notes all that does not fit.
+// restored reads the tensors of a saved state and collects errors.
 type restored struct {
 	memory string
 	left   map[string]*tensor.Tensor
@@ -88,7 +88,7 @@ func restore(memory string, ts []nn.Named) *restored {
 		case t.Tensor == nil:
 			r.fault("%s is nil", t.Name)
 		case r.left[t.Name] != nil:
-			r.fault("%s is there twice", t.Name)
+			r.fault("duplicate tensor %s", t.Name)
 		}
 		r.left[t.Name] = t.Tensor
 	}
@@ -99,11 +99,11 @@ func (r *restored) fault(format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf(format, args...))
 }
 
-// has reports whether there is a tensor of the name that was not taken.
+// has reports whether a tensor of this name is left.
 func (r *restored) has(name string) bool { return r.left[name] != nil }
 
-// take returns the tensor of the name, nil where it does not fit: its sizes after the batch are those given, and batch and
-// type those of the tensors before it.
+// take returns the tensor of this name, or nil after a fault. Its sizes after the batch must be those given; batch
+// and type must be those of earlier tensors.
 func (r *restored) take(name string, sizes ...int64) *tensor.Tensor {
 	t, ok := r.left[name]
 	delete(r.left, name)
@@ -135,7 +135,7 @@ func (r *restored) take(name string, sizes ...int64) *tensor.Tensor {
 	return t
 }
 
-// takeCount returns the value of a tensor [1] of int64 that lies between least and most, 0 where it does not fit.
+// takeCount returns the value of an int64 tensor [1] between least and most, or 0 after a fault.
 func (r *restored) takeCount(name string, least, most int64) int64 {
 	t, ok := r.left[name]
 	delete(r.left, name)
@@ -156,7 +156,7 @@ func (r *restored) takeCount(name string, least, most int64) int64 {
 	return 0
 }
 
-// done returns the error that names all that did not fit, nil where everything did.
+// done returns an error that lists all faults, or nil.
 func (r *restored) done() error {
 	var unknown []string
 	for name := range r.left {
@@ -169,7 +169,7 @@ func (r *restored) done() error {
 	if len(r.errs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("memory: the state does not fit %s: %w", r.memory, errors.Join(r.errs...))
+	return fmt.Errorf("memory: the state does not match %s: %w", r.memory, errors.Join(r.errs...))
 }
 
 // size returns dimension i of a tensor that may be missing.
@@ -232,7 +232,7 @@ func (m *Bounded) Restore(ts []nn.Named) (_ State, err error) {
 	s := BoundedState{width: r.left[widthName]}
 	s.Slots = r.take("slots", m.config.Slots, anySize)
 	s.Focus = r.take("focus", 1, m.config.Slots)
-	most := size(s.Slots, 2) - 2 // a slot has at least one value, and its mass
+	most := size(s.Slots, 2) - 2 // a slot has at least one value and a mass
 	if s.Slots == nil {
 		most = 1 << 62
 	}
@@ -258,7 +258,7 @@ func (m *LRUA) Restore(ts []nn.Named) (_ State, err error) {
 	s := LRUAState{Memory: r.take("memory", c.Slots, c.Width)}
 	s.Read = r.take("read", c.Heads, c.Slots)
 	s.Usage = r.take("usage", 1, c.Slots)
-	if r.has("write") { // not before the first step
+	if r.has("write") { // absent before the first step
 		s.Write = r.take("write", c.Heads, c.Slots)
 	}
 	return s, r.done()

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// associatives are all memories that are written with pairs.
+// associatives returns all associative memories.
 func associatives() map[string]memory.Associative {
 	out := map[string]memory.Associative{
 		"Prototype/covariance": memory.NewPrototype(memory.PrototypeConfig{Metric: metric.NewCovariance(metric.CovarianceConfig{})}),
@@ -37,7 +37,7 @@ func eachAssociative(t *testing.T, f func(t *testing.T, m memory.Associative, r 
 	}
 }
 
-// reloaded saves a state's tensors to a file and restores the state of them.
+// reloaded saves a state's tensors to a file and restores the state from it.
 func reloaded(t *testing.T, m memory.Restorer, s memory.State) memory.State {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.safetensors")
@@ -61,7 +61,7 @@ func TestSavedStateOfPairsIsRestored(t *testing.T) {
 		keys, values := support(r, 2, 9, 3, 4)
 		queries := floats(r.NormFloat64, 2, 5, 4)
 		s := m.Write(p, m.Init(2), keys.Narrow(1, 0, 6), values.Narrow(1, 0, 6))
-		for range 2 { // it answers the same, and goes on the same when it is written to
+		for range 2 { // same reads, before and after a further write
 			again := reloaded(t, restorer, s)
 			want, wantAttention := m.Read(p, s, queries)
 			got, gotAttention := m.Read(p, again, queries)
@@ -73,13 +73,13 @@ func TestSavedStateOfPairsIsRestored(t *testing.T) {
 	})
 }
 
-func TestSavedStateOfADrivenMemoryIsRestored(t *testing.T) {
-	eachDriven(t, func(t *testing.T, _ driven, m memory.Recurrent, _ *nn.Builder) {
+func TestSavedStateOfARecurrentMemoryIsRestored(t *testing.T) {
+	eachRecurrent(t, func(t *testing.T, _ recurrentCase, m memory.Recurrent, _ *nn.Builder) {
 		r := rand.New(rand.NewPCG(72, 0))
 		p := &nn.Pass{}
 		input := func() *tensor.Tensor { return floats(r.NormFloat64, 2, control).To(tensor.Float32) }
 		s := m.Init(p, 2)
-		for range 3 { // before the first step as well
+		for range 3 { // also before the first step
 			x := input()
 			want, next := m.Step(p, x, s)
 			got, gotNext := m.Step(p, x, reloaded(t, m.(memory.Restorer), s))
@@ -87,7 +87,7 @@ func TestSavedStateOfADrivenMemoryIsRestored(t *testing.T) {
 			assert.Equal(t, contents(next), contents(gotNext))
 			s = gotNext
 		}
-		higher := &nn.Pass{HigherOrder: true} // composed step by step
+		higher := &nn.Pass{HigherOrder: true} // unfused
 		x := input()
 		want, _ := m.Step(higher, x, s)
 		got, _ := m.Step(higher, x, reloaded(t, m.(memory.Restorer), s))
@@ -97,7 +97,7 @@ func TestSavedStateOfADrivenMemoryIsRestored(t *testing.T) {
 	reloaded(t, memory.None{}, memory.NoneState{})
 }
 
-func TestWhatDoesNotFitIsNotRestored(t *testing.T) {
+func TestMismatchIsNotRestored(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
@@ -123,7 +123,7 @@ func TestWhatDoesNotFitIsNotRestored(t *testing.T) {
 		{keyValue, []nn.Named{one("keys", 6, 4), one("values", 1, 6, 3)}, []string{"keys has the shape [6 4], want [any any any]"}},
 		{keyValue, []nn.Named{one("keys", 1, 6, 4), {Name: "values", Tensor: tensor.Zeros(1, 6, 3).To(tensor.Int64)}}, []string{"values is int64, want a floating-point type"}},
 		{keyValue, []nn.Named{one("keys", 1, 6, 4), {Name: "values", Tensor: tensor.Zeros(1, 6, 3).To(tensor.Float64)}}, []string{"values is float64, the other tensors are float32"}},
-		{keyValue, []nn.Named{one("keys", 1, 6, 4), one("keys", 1, 6, 4), {Name: "values"}}, []string{"keys is there twice", "values is nil"}},
+		{keyValue, []nn.Named{one("keys", 1, 6, 4), one("keys", 1, 6, 4), {Name: "values"}}, []string{"duplicate tensor keys", "values is nil"}},
 		{prototype, []nn.Named{one("sums", 2, 3, 4), one("counts", 1, 3, 1)}, []string{"counts has the shape [1 3 1], want [2 3 1]"}},
 		{prototype, []nn.Named{one("sums", 2, 3, 4), one("counts", 2, 3, 1), one("scatters", 2, 3, 4, 4)}, []string{"scatters is not a tensor"}},
 		{fitted, []nn.Named{one("sums", 2, 3, 4), one("counts", 2, 3, 1)}, []string{"scatters is missing"}},
@@ -143,12 +143,12 @@ func TestWhatDoesNotFitIsNotRestored(t *testing.T) {
 	}
 }
 
-// A class can come when others have been written; it is as if its column had been there from the start.
+// A class can be added after others have been written, as if its column had been there from the start.
 func TestClassesAreAddedAfterTheFirstWrite(t *testing.T) {
 	eachAssociative(t, func(t *testing.T, m memory.Associative, r *rand.Rand) {
 		p := &nn.Pass{}
 		keys, values := support(r, 2, 8, 4, 3)
-		known := values.Select(2, 3).Eq(values.Select(2, 3).ZerosLike()) // whether a pair is of the first three classes
+		known := values.Select(2, 3).Eq(values.Select(2, 3).ZerosLike()) // whether a pair belongs to the first three classes
 		order := [2][]int64{}
 		for i, yes := range tensor.Values[bool](known.Select(0, 0)) {
 			if yes {
@@ -165,21 +165,21 @@ func TestClassesAreAddedAfterTheFirstWrite(t *testing.T) {
 		before := contents(few)
 		got := m.Write(p, few, at(keys, 1), at(values, 1))
 		assert.Equal(t, contents(want), contents(got))
-		assert.Equal(t, before, contents(few), "the state before is as it was")
+		assert.Equal(t, before, contents(few), "the earlier state does not change")
 		queries := floats(r.NormFloat64, 2, 5, 3)
 		read, _ := m.Read(p, got, queries)
 		assert.Equal(t, []int64{2, 5, 4}, read.Shape())
 
 		for _, wrong := range [][2]*tensor.Tensor{
 			{at(keys, 1), at(values, 1).Narrow(2, 0, 2)},                              // fewer classes than before
-			{at(keys, 1).Narrow(2, 0, 1), at(values, 1)},                              // keys of another width
-			{at(keys, 1).Narrow(0, 0, 1), at(values, 1).Narrow(0, 0, 1)},              // another batch
+			{at(keys, 1).Narrow(2, 0, 1), at(values, 1)},                              // wrong key width
+			{at(keys, 1).Narrow(0, 0, 1), at(values, 1).Narrow(0, 0, 1)},              // wrong batch size
 			{at(keys, 1), at(values, 0).Narrow(2, 0, 3)},                              // not pairs
 			{at(keys, 1).Select(0, 0), at(values, 1)},                                 // without a batch
 			{nil, at(values, 1)},                                                      // nothing
-			{at(keys, 1), at(values, 1).Narrow(0, 0, 1)},                              // values of another batch
+			{at(keys, 1), at(values, 1).Narrow(0, 0, 1)},                              // wrong batch size of the values
 			{at(keys, 1).Narrow(1, 0, 1), at(values, 1).Narrow(2, 0, 3)},              // one key for several values
-			{at(keys, 1).Narrow(2, 0, 1), at(values, 1).Narrow(2, 0, 3)},              // what would be broadcast
+			{at(keys, 1).Narrow(2, 0, 1), at(values, 1).Narrow(2, 0, 3)},              // would be broadcast
 			{at(keys, 1).Narrow(1, 0, 1).Narrow(2, 0, 1), at(values, 1)},              // likewise
 			{at(keys, 1).Narrow(0, 0, 1), at(values, 1).Narrow(0, 0, 1).MulScalar(2)}, // likewise
 		} {
@@ -189,7 +189,7 @@ func TestClassesAreAddedAfterTheFirstWrite(t *testing.T) {
 	})
 }
 
-// foreign is a state that no memory of the package knows.
+// foreign is a state of no memory of the package.
 type foreign struct{ memory.NoneState }
 
 func TestMistakesAreErrorsOfTensor(t *testing.T) {
@@ -214,7 +214,7 @@ func TestMistakesAreErrorsOfTensor(t *testing.T) {
 			refused(t, "the pass is nil", func() { m.Read(nil, m.Write(p, m.Init(1), keys, values), keys) })
 		})
 	}
-	eachDriven(t, func(t *testing.T, _ driven, m memory.Recurrent, _ *nn.Builder) {
+	eachRecurrent(t, func(t *testing.T, _ recurrentCase, m memory.Recurrent, _ *nn.Builder) {
 		refused(t, "the state is memory_test.foreign", func() { m.Step(p, tensor.Ones(1, control), foreign{}) })
 	})
 	for name, m := range map[string]memory.Associative{
@@ -230,8 +230,8 @@ func TestMistakesAreErrorsOfTensor(t *testing.T) {
 	refused(t, "there is no memory to read", func() { memory.Hops{}.Read(p, []memory.State{nil}, keys) })
 	small, large := memory.NewBounded(memory.BoundedConfig{Slots: 3}), memory.NewBounded(memory.BoundedConfig{Slots: 4})
 	s := large.Write(p, large.Init(1), keys, values)
-	refused(t, "the state has 4 slots and the memory 3", func() { small.Read(p, s, keys) })
-	refused(t, "the state has 4 slots and the memory 3", func() { small.Write(p, s, keys, values) })
+	refused(t, "the state has 4 slots, but the memory has 3", func() { small.Read(p, s, keys) })
+	refused(t, "the state has 4 slots, but the memory has 3", func() { small.Write(p, s, keys, values) })
 	plain := memory.NewPrototype(memory.PrototypeConfig{Metric: metric.Cosine{}})
 	fitted := memory.NewPrototype(memory.PrototypeConfig{Metric: metric.NewCovariance(metric.CovarianceConfig{})})
 	s = plain.Write(p, plain.Init(1), keys, values)
@@ -239,8 +239,8 @@ func TestMistakesAreErrorsOfTensor(t *testing.T) {
 	refused(t, "the state has no scatters", func() { fitted.Write(p, s, keys, values) })
 }
 
-// What an evaluation writes is not tied to the computation of the keys, which would be kept for as long as the state.
-func TestKeptStateHoldsNoComputation(t *testing.T) {
+// A state written outside training does not hold the graph of the keys, which would live as long as the state.
+func TestKeptStateHoldsNoGraph(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	encode := nn.NewLinear(b.In("encoder"), 4, 3)
@@ -263,7 +263,7 @@ func TestKeptStateHoldsNoComputation(t *testing.T) {
 				}))
 				sizes = append(sizes, tensor.Live()-before)
 			}
-			assert.Equal(t, sizes[0], sizes[199], "tensors that are alive")
+			assert.Equal(t, sizes[0], sizes[199], "live tensors")
 			memory.Free(state, nil)
 			assert.Equal(t, before, tensor.Live())
 		})
@@ -278,11 +278,11 @@ func TestKeptStateHoldsNoComputation(t *testing.T) {
 	}))
 }
 
-// A state of a driven memory is held between scopes too, with what it needs beyond the tensors that are saved.
-func TestStateOfADrivenMemoryIsKept(t *testing.T) {
+// A state of a recurrent memory is kept between scopes with the tensors that are not saved.
+func TestStateOfARecurrentMemoryIsKept(t *testing.T) {
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
-	for i, d := range drivens() {
+	for i, d := range recurrentCases() {
 		t.Run(d.name, func(t *testing.T) {
 			m := d.make(b.In(string(rune('a'+i))), control)
 			before := tensor.Live()

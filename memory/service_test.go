@@ -13,8 +13,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A service holds the state of a memory between requests. Requests that only read run at the same time; one that writes
-// makes the next state and swaps it in.
+// A service keeps the state of a memory between requests. Requests that only read run concurrently; one that writes
+// makes the next state and replaces the current one.
 type service struct {
 	memory *memory.Prototype
 	lock   sync.RWMutex
@@ -80,8 +80,8 @@ func newService() *service {
 	return &service{memory: m, state: m.Init(1)}
 }
 
-// A service writes a support set once, answers queries from many goroutines, learns a class that it had not known, and goes
-// on after a restart.
+// A service writes a support set once, answers queries from many goroutines, learns a new class, and continues after
+// a restart.
 func Example_service() {
 	must := func(err error) {
 		if err != nil {

@@ -104,12 +104,12 @@ func TestLeastRecentlyUsedAccess(t *testing.T) {
 func TestLeastUsedSlots(t *testing.T) {
 	testkit.Enter(t)
 	usage := row(.5, .1, .9, .1, 0)
-	// Slot 4 is unused; of slots 1 and 3, used alike, the lower one comes first.
+	// Slot 4 is unused; of the equally used slots 1 and 3, the lower one comes first.
 	assert.Equal(t, []float64{0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0}, memory.LeastUsed(usage, 3).Floats())
-	// The least usage is more than none.
+	// The smallest usage counts as more than none.
 	faint := memory.LeastUsed(row(1e-20, 1e-30, 0, 0, 1e-30).To(tensor.Float32), 5)
 	assert.Equal(t, []int64{2, 3, 1, 4, 0}, tensor.Values[int64](faint.Argmax(-1)))
-	// Where nothing is used, slots come in their order, however many they are.
+	// Where nothing is used, slots come in order, for any number of slots.
 	for _, n := range []int64{1, 16, 17, 128, 1000} {
 		for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
 			first := memory.LeastUsed(constants(0, 1, 1, n).To(d), n)
@@ -122,14 +122,14 @@ func TestLeastUsedSlots(t *testing.T) {
 	assert.ErrorContains(t, err, "fewer slots than heads")
 }
 
-// A slot that is read all the time is not the one to lose; the one that was written longest ago is.
-func TestUsageForgetsWhatIsNotRead(t *testing.T) {
+// A slot that is read at every step is kept; the one written longest ago is evicted.
+func TestUsageOfUnreadSlotsDecays(t *testing.T) {
 	testkit.Enter(t)
 	usage := constants(0, 1, 1, 3)
 	read := at(3, 0) // slot 0, at every step
 	for step := range int64(12) {
 		if step >= 3 {
-			// The others are written in turn.
+			// The other slots are written alternately.
 			assert.Equal(t, []int64{1 + (step-1)%2}, tensor.Values[int64](memory.LeastUsed(usage, 1).Squeeze(1).Argmax(-1)), "step %d", step)
 		}
 		usage = memory.DecayedUsage(usage, .95, read, memory.LeastUsed(usage, 1))

@@ -2,9 +2,9 @@ package memory
 
 import "github.com/engram-go/engram/tensor"
 
-// Weightings returns where the heads of a memory that is driven step by step read and wrote at the step that left a state,
-// [batch, heads, slots] each; nil where the state has no such weighting. A state that is not of this package shows its own
-// by tensors named "read" and "write", or by methods Read and Write as [NTMState] has them.
+// Weightings returns the read and write weightings [batch, heads, slots] of the step that returned the state of a
+// recurrent memory, nil if it has none. States of other packages provide them as tensors named "read" and "write", or
+// by methods Read and Write like [NTMState].
 func Weightings(s State) (read, write *tensor.Tensor) {
 	if w, ok := s.(interface {
 		Read() *tensor.Tensor

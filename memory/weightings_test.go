@@ -34,7 +34,7 @@ func TestWeightingsOfEveryMemory(t *testing.T) {
 		assert.Equal(t, []int64{2, heads, 5}, write.Shape(), name)
 		for _, w := range []*tensor.Tensor{read, write} {
 			for _, sum := range w.Sum(-1).Floats() {
-				assert.LessOrEqual(t, sum, 2+1e-5, name) // LRUA's may be on as many least used slots as there are heads
+				assert.LessOrEqual(t, sum, 2+1e-5, name) // LRUA's can sum to the number of heads
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// checkPairs refuses keys and values that are not pairs, which operations further on might broadcast.
+// checkPairs panics for keys and values that are not pairs, which later operations might broadcast.
 func checkPairs(op string, keys, values *tensor.Tensor) {
 	k, v := shapeOf(op, keys), shapeOf(op, values)
 	if len(k) != 3 || len(v) != 3 || k[0] != v[0] || k[1] != v[1] {
@@ -16,8 +16,8 @@ func checkPairs(op string, keys, values *tensor.Tensor) {
 	}
 }
 
-// checkHeld refuses keys and values for another batch, of another key width, or of fewer value columns than a memory holds.
-// It returns the number of columns that values have more.
+// checkHeld panics for keys and values with another batch or key width, or with fewer value columns, than the memory
+// holds. It returns the number of additional value columns.
 func checkHeld(op string, batch, key, value int64, keys, values *tensor.Tensor) (more int64) {
 	k, v := keys.Shape(), values.Shape()
 	if k[0] != batch || k[2] != key || v[2] < value {
@@ -34,7 +34,7 @@ func shapeOf(op string, t *tensor.Tensor) []int64 {
 	return t.Shape()
 }
 
-// withZeros returns x with so many zeros more at the end of a dimension.
+// withZeros appends zeros to a dimension of x.
 func withZeros(x *tensor.Tensor, dim int, more int64) *tensor.Tensor {
 	if more == 0 {
 		return x
@@ -44,7 +44,7 @@ func withZeros(x *tensor.Tensor, dim int, more int64) *tensor.Tensor {
 	return tensor.Cat(dim, x, zeros(x, shape...))
 }
 
-// checkRead refuses to read without a metric or a pass.
+// checkRead panics without a metric or a pass.
 func checkRead(op string, p *nn.Pass, m metric.Metric) {
 	if m == nil {
 		panic(&tensor.Error{Op: op, Msg: "the memory has no metric; set Metric in its configuration"})

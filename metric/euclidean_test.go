@@ -35,7 +35,7 @@ func TestMahalanobisIsThePlainLoop(t *testing.T) {
 		q, k := normal(r, .2, 2, 3, width), normal(r, .2, 2, 5, width)
 
 		first := m.Score(&nn.Pass{}, q.To(tensor.Float32), k.To(tensor.Float32))
-		assert.InDeltaSlice(t, metric.SquaredEuclidean{}.Score(nil, q, k).Floats(), first.Floats(), 1e-4, "it begins as squared Euclidean")
+		assert.InDeltaSlice(t, metric.SquaredEuclidean{}.Score(nil, q, k).Floats(), first.Floats(), 1e-4, "initially squared Euclidean")
 
 		l := normal(r, 0, m.Map.Value().Shape()...)
 		at := func(i, j int) float64 {

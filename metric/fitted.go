@@ -95,7 +95,7 @@ func NewCovariance(c CovarianceConfig) *Covariance {
 // Score implements [Metric] for a support set that consists of the keys, each of its own class.
 func (c *Covariance) Score(p *nn.Pass, queries, keys *tensor.Tensor) *tensor.Tensor {
 	n := keys.Dim(1)
-	each := tensor.Eye(n).To(keys.DType()).On(keys.Device()).Unsqueeze(0).Expand(keys.Dim(0), n, n)
+	each := tensor.Eye(n, keys.DType(), keys.Device()).Unsqueeze(0).Expand(keys.Dim(0), n, n)
 	return c.Fit(NewMoments(keys, each), nil).Score(p, queries, keys)
 }
 
@@ -104,7 +104,7 @@ func (c *Covariance) Fit(m Moments, shares *tensor.Tensor) Metric {
 	all := m.merged()
 	whole := all.covariances() // [batch, 1, width, width]
 	width := m.Sums.Dim(2)
-	ridge := tensor.Eye(width).MulScalar(c.config.Ridge).To(whole.DType()).On(whole.Device())
+	ridge := tensor.Eye(width, whole.DType(), whole.Device()).MulScalar(c.config.Ridge)
 	if !c.config.PerClass {
 		classes := m.Counts.Gt(m.Counts.ZerosLike()).To(whole.DType()).SumKeep(1)
 		freedom := all.Counts.Sub(classes).ClampMin(0) // [batch, 1, 1]

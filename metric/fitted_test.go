@@ -232,7 +232,7 @@ func TestCovarianceInvariants(t *testing.T) {
 				for j, v := range row {
 					assert.LessOrEqual(t, v, 1e-12)
 					if j != i {
-						assert.Greater(t, row[i], v, "a vector is most like itself")
+						assert.Greater(t, row[i], v, "a vector is most similar to itself")
 					}
 				}
 			}
@@ -248,16 +248,16 @@ func TestCovarianceInvariants(t *testing.T) {
 
 		one := m.Fit(metric.NewMoments(keys.Narrow(0, 1, 1), shares.Narrow(0, 1, 1)), shares.Narrow(0, 1, 1))
 		assert.InDeltaSlice(t, self.Narrow(0, 1, 1).Floats(), one.Score(nil, keys.Narrow(0, 1, 1), keys.Narrow(0, 1, 1)).Floats(), 1e-9,
-			"the tasks of a batch are apart")
+			"the tasks of a batch are independent")
 		alone := m.Score(nil, keys, keys)
-		each := tensor.Eye(12).To(tensor.Float64).Unsqueeze(0).Expand(2, 12, 12)
+		each := tensor.Eye(12, tensor.Float64, tensor.CPU).Unsqueeze(0).Expand(2, 12, 12)
 		assert.InDeltaSlice(t, m.Fit(metric.NewMoments(keys, each), each).Score(nil, keys, keys).Floats(), alone.Floats(), 1e-9,
-			"not fitted, every key is a class of its own")
+			"unfitted, every key is its own class")
 	})
 }
 
 // An empty class, one example per class, identical examples, zeros.
-func TestCovarianceOfLittleHasNoNaN(t *testing.T) {
+func TestCovarianceOfFewExamplesHasNoNaN(t *testing.T) {
 	eachForm(t, func(t *testing.T, perClass bool, m *metric.Covariance) {
 		r := rand.New(rand.NewPCG(23, 0))
 		for _, d := range []tensor.DType{tensor.Float32, tensor.Float64} {
@@ -267,7 +267,7 @@ func TestCovarianceOfLittleHasNoNaN(t *testing.T) {
 			for name, x := range map[string]*tensor.Tensor{
 				"apart": normal(r, 0, 1, 4, 3), "same": normal(r, 0, 1, 1, 3).Expand(1, 4, 3), "zero": tensor.Zeros(1, 4, 3),
 			} {
-				for _, s := range []*tensor.Tensor{shares, empty, nothing, tensor.Eye(4).Unsqueeze(0)} {
+				for _, s := range []*tensor.Tensor{shares, empty, nothing, tensor.Eye(4, tensor.Float32, tensor.CPU).Unsqueeze(0)} {
 					keys, s := x.To(d).Clone().Detach().RequireGrad(), s.To(d)
 					fitted := m.Fit(metric.NewMoments(keys, s), s)
 					scores := fitted.Score(nil, keys, keys)

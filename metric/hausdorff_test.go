@@ -64,7 +64,7 @@ func TestModifiedHausdorffIsThePlainLoop(t *testing.T) {
 	assert.InDeltaSlice(t, got.Floats(), m.Score(nil, k, q).Transpose(1, 2).Floats(), 1e-12, "symmetric")
 	assert.Equal(t, tensor.Float32, m.Score(nil, q.To(tensor.Float32), k.To(tensor.Float32)).DType())
 	for i := range int64(4) {
-		assert.Zero(t, m.Score(nil, q, q).Select(0, 0).Select(0, i).Select(0, i).Float(), "an image is at no distance from itself")
+		assert.Zero(t, m.Score(nil, q, q).Select(0, 0).Select(0, i).Select(0, i).Float(), "an image has the distance 0 to itself")
 	}
 
 	// A translated character is at distance 0.

@@ -32,7 +32,7 @@ func TestWeightedManhattanIsThePlainLoop(t *testing.T) {
 		}, q, k)
 		got := m.Score(&nn.Pass{}, q.To(tensor.Float32), k.To(tensor.Float32))
 		assert.Equal(t, []int64{s[0], s[1], s[2]}, got.Shape())
-		assert.InDeltaSlice(t, first, got.Floats(), 1e-6, "it begins as the mean difference")
+		assert.InDeltaSlice(t, first, got.Floats(), 1e-6, "initially the mean difference")
 
 		alpha := normal(r, 0, s[3])
 		weights := alpha.Floats()
@@ -47,7 +47,7 @@ func TestWeightedManhattanIsThePlainLoop(t *testing.T) {
 		symmetric := m.Score(pass, k, q).Transpose(1, 2)
 		assert.InDeltaSlice(t, want, symmetric.Floats(), 1e-9, "symmetric")
 		for _, v := range m.Score(pass, q, q).Sum(0).Floats()[:1] {
-			assert.Zero(t, v, "a point is at no distance from itself")
+			assert.Zero(t, v, "a point has the distance 0 to itself")
 		}
 	}
 }

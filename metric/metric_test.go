@@ -113,14 +113,14 @@ func TestInvariants(t *testing.T) {
 			for row := range 2 * n {
 				for j, v := range self[row*n:][:n] {
 					if j != row%n {
-						assert.Greater(t, self[row*n+row%n], v, "a vector is most like itself")
+						assert.Greater(t, self[row*n+row%n], v, "a vector is most similar to itself")
 					}
 				}
 			}
 			xy, yx := m.metric.Score(nil, x, y), m.metric.Score(nil, y, x)
 			assert.InDeltaSlice(t, xy.Floats(), yx.Transpose(1, 2).Floats(), 1e-5, "symmetric")
 			assert.InDeltaSlice(t, xy.Narrow(0, 1, 1).Floats(), m.metric.Score(nil, x.Narrow(0, 1, 1), y.Narrow(0, 1, 1)).Floats(), 1e-5,
-				"the tasks of a batch are apart")
+				"the tasks of a batch are independent")
 		})
 	}
 }
@@ -130,7 +130,7 @@ func TestSquaredEuclideanIsNotAboveZero(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 0))
 	x := normal(r, 0, 1, 40, 8).To(tensor.Float32)
 	for _, v := range (metric.SquaredEuclidean{}).Score(nil, x, x).Floats() {
-		assert.LessOrEqual(t, v, 1e-5, "but for rounding")
+		assert.LessOrEqual(t, v, 1e-5, "except for rounding")
 	}
 }
 
@@ -145,7 +145,7 @@ func TestCosineLiesBetweenMinusOneAndOne(t *testing.T) {
 			assert.LessOrEqual(t, math.Abs(v), 1+1e-6)
 		}
 		for i := range int64(40) {
-			assert.InDelta(t, 1, scores.Select(1, i).Select(1, i).Float(), 1e-6, "whatever the length")
+			assert.InDelta(t, 1, scores.Select(1, i).Select(1, i).Float(), 1e-6, "for any length")
 			assert.InDelta(t, -1, scores.Select(1, i).Select(1, 40+i).Float(), 1e-6)
 		}
 	}

@@ -188,7 +188,7 @@ func TestRelationIsThePlainLoop(t *testing.T) {
 				size := c.Channels * c.Height * c.Width
 				q, k := normal(r, .2, 2, 3, size), normal(r, 0, 2, 4, size)
 				want := plainRelation(ps, norm, c, q, k)
-				require.NotEqual(t, want[0], want[1], "the scores say something")
+				require.NotEqual(t, want[0], want[1], "the scores differ")
 				got := m.Score(double(ps, norm), q, k)
 				require.Equal(t, []int64{2, 3, 4}, got.Shape())
 				assert.InDeltaSlice(t, want, got.Floats(), 1e-9)
@@ -200,8 +200,8 @@ func TestRelationIsThePlainLoop(t *testing.T) {
 	}
 }
 
-// The split first convolution and the concatenation are one network: scores, gradients and running statistics.
-func TestRelationIsItsPlainTwin(t *testing.T) {
+// The split first convolution and the concatenation compute the same: scores, gradients and running statistics.
+func TestRelationMatchesReference(t *testing.T) {
 	for name, p := range map[string]nn.Pass{
 		"training": {Training: true}, "transductive": {}, "inductive": {Norm: nn.RunningStats},
 	} {
@@ -258,9 +258,9 @@ func TestRelationInvariants(t *testing.T) {
 	p := double(ps, nn.RunningStats)
 	all := m.Score(p, q, k)
 	assert.InDeltaSlice(t, all.Narrow(0, 1, 1).Floats(), m.Score(p, q.Narrow(0, 1, 1), k.Narrow(0, 1, 1)).Floats(), 1e-12,
-		"inductive, the tasks of a batch are apart")
+		"inductive: the tasks of a batch are independent")
 	assert.InDeltaSlice(t, all.Narrow(1, 2, 1).Narrow(2, 0, 1).Floats(), m.Score(p, q.Narrow(1, 2, 1), k.Narrow(1, 0, 1)).Floats(), 1e-12,
-		"and so are the pairs")
+		"the pairs are independent")
 	transductive := double(ps, nn.BatchStats)
 	assert.NotEqual(t, m.Score(transductive, q, k).Narrow(0, 1, 1).Floats(), m.Score(transductive, q.Narrow(0, 1, 1), k.Narrow(0, 1, 1)).Floats())
 	assert.NotEqual(t, all.Narrow(1, 0, 3).Transpose(1, 2).Floats(), m.Score(p, k, q.Narrow(1, 0, 3)).Floats(), "it is not symmetric")

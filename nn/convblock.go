@@ -2,19 +2,18 @@ package nn
 
 import "github.com/engram-go/engram/tensor"
 
-// ConvBlockConfig are the settings of [NewConvBlock].
+// ConvBlockConfig configures [NewConvBlock].
 type ConvBlockConfig struct {
 	In, Out int64 // channels
-	Window  int64 // of the pooling: 2, or 1 for none
-	Stride  int64 // of the convolution; zero stands for 1
-	// Unpadded leaves out the padding by which the convolution keeps the size; it then takes two pixels off each side.
+	Window  int64 // of the max pooling: 2, or 1 for none
+	Stride  int64 // of the convolution; default 1
+	// Unpadded omits the convolution's padding, so that each side loses two pixels.
 	Unpadded bool
 }
 
-// ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block that Conv-4 is made of. It is computed in
-// one pass where it can be, and in passes whose gradients are differentiated again ([Pass.HigherOrder]) by operations that can
-// be. Its convolution and its result are of the type of what it is given, float32 or bfloat16; its parameters and batch norm are
-// float32.
+// ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block of Conv-4. It is fused, except in
+// passes with [Pass.HigherOrder]. The convolution and the result have the type of the input, float32 or bfloat16;
+// parameters and batch norm are float32.
 type ConvBlock struct {
 	Conv   *Conv2d
 	Norm   *BatchNorm
@@ -23,7 +22,7 @@ type ConvBlock struct {
 	padded bool
 }
 
-// NewConvBlock makes a block with PyTorch's first values.
+// NewConvBlock makes a block, initialised as in PyTorch.
 func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride}
 	if c.Unpadded {
@@ -38,8 +37,8 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 	}
 }
 
-// Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], height and width being less by
-// two where the block is unpadded, and divided by the stride, rounded up, where there is one.
+// Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window]. An unpadded block first
+// takes two from height and width; a stride divides them, rounding up.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	if !l.padded || l.stride > 1 {
 		if !p.HigherOrder && x.Rank() == 4 {
@@ -56,16 +55,16 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 		mean, variance, batch, batchNormMomentum, batchNormEps, l.window)
 }
 
-// Onto adds the block as it is by the batch's own statistics to a network, and its parameters to those: weight, gain and bias.
-// The convolution's bias is left out, since batch norm takes it off again. It reports false where such a network cannot have
-// the block.
-func (l *ConvBlock) Onto(net *tensor.ConvNet, params *[]*Param) bool {
+// AppendTo appends the block, with batch statistics, to a network, and its weight, gain and bias to the parameters.
+// The convolution's bias is left out because batch norm cancels it. It reports false for unpadded blocks, which such
+// a network cannot hold.
+func (l *ConvBlock) AppendTo(net *tensor.ConvNet, params *[]*Param) bool {
 	net.Stride, net.Window, net.Eps = append(net.Stride, l.stride), append(net.Window, l.window), batchNormEps
 	*params = append(*params, l.Conv.Weight, l.Norm.Gain, l.Norm.Bias)
 	return l.padded
 }
 
-// AfterConv is what Forward does after the convolution, for callers that have its result [batch, out, height, width] in
+// AfterConv computes what follows the convolution, for callers that compute its result [batch, out, height, width] in
 // another way.
 func (l *ConvBlock) AfterConv(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return l.Norm.ReLUPool(p, x, l.window)

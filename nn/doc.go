@@ -1,7 +1,7 @@
 // Package nn holds parameters, layers, initialisers, optimisers, schedules and state files.
 //
-// A layer is a struct of parameters and settings; it holds no state of an evaluation. What differs from one evaluation
-// to the next, such as whether batch norm uses the batch's statistics, is in the [Pass] that every Forward takes:
+// A layer is a struct of parameters and settings and holds no state of an evaluation. What differs between
+// evaluations, such as the statistics of batch norm, is in the [Pass] that every Forward takes:
 //
 //	b := nn.NewBuilder(seed, tensor.CPU)
 //	hidden, out := nn.NewLinear(b.In("hidden"), 2, 16), nn.NewLinear(b.In("out"), 16, 1)

@@ -25,24 +25,24 @@ func TestDropout(t *testing.T) {
 		}
 	}
 	assert.InDelta(t, 2500, dropped, 200)
-	assert.Equal(t, values, tensor.Grad(y.Sum(), x)[0].Floats(), "the gradient goes where the values went")
-	assert.Equal(t, values, nn.Dropout(train(), x, .25).Floats(), "the same noise drops the same")
+	assert.Equal(t, values, tensor.Grad(y.Sum(), x)[0].Floats(), "the gradient passes through the kept values")
+	assert.Equal(t, values, nn.Dropout(train(), x, .25).Floats(), "the same seed drops the same values")
 	assert.Same(t, x, nn.Dropout(&nn.Pass{}, x, .25))
 	assert.Same(t, x, nn.Dropout(&nn.Pass{Training: true}, x, 0))
 }
 
-func TestGiven(t *testing.T) {
+func TestFromTensor(t *testing.T) {
 	s := tensor.Enter()
 	defer s.Leave()
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	value := tensor.New([]float32{1, 2}, 2)
-	p, n := b.In("a").Given("w", value, true), b.Given("n", tensor.New([]int64{3}, 1), false)
+	p, n := b.In("a").FromTensor("w", value, true), b.FromTensor("n", tensor.New([]int64{3}, 1), false)
 	assert.Equal(t, "a.w", p.Name)
 	assert.True(t, p.Value().RequiresGrad())
 	assert.True(t, n.Buffer)
 	assert.Equal(t, tensor.Int64, n.Value().DType())
 	value.Assign(tensor.Zeros(2))
 	assert.Equal(t, []float64{1, 2}, p.Value().Floats(), "a copy")
-	assert.Panics(t, func() { b.In("a").Given("w", value, true) })
+	assert.Panics(t, func() { b.In("a").FromTensor("w", value, true) })
 }

@@ -1,4 +1,4 @@
 package nn
 
-// CopyInto is what every Load does, for tensors of any type.
+// CopyInto copies the state as Load does, into tensors of any type.
 func (s *State) CopyInto(ts []Named) error { return s.copyInto(ts) }

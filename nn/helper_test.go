@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain fails the run where any test left a tensor behind.
+// TestMain fails if a test leaves tensors behind.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if n := tensor.Live(); n != 0 && code == 0 {
@@ -23,14 +23,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build starts a network that is freed with the test. It comes after enter.
+// build starts a network that is freed with the test. Call it after enter.
 func build(t testing.TB, seed uint64) *nn.Builder {
 	b := nn.NewBuilder(seed, tensor.CPU)
 	t.Cleanup(b.Params().Free)
 	return b
 }
 
-// own frees an optimiser with the test.
+// own frees an optimiser at the end of the test.
 func own[O nn.Optimizer](t testing.TB, o O) O {
 	t.Cleanup(o.Free)
 	return o
@@ -47,12 +47,12 @@ func find(t testing.TB, ps *nn.Params, name string) *nn.Param {
 	return nil
 }
 
-// set gives a parameter values of its own shape.
+// set assigns values to a parameter.
 func set(p *nn.Param, values ...float32) {
 	p.Value().Assign(tensor.New(values, p.Value().Shape()...))
 }
 
-// contents are the bytes of tensors by name.
+// contents returns the bytes of tensors by name.
 func contents(ts []nn.Named) map[string][]byte {
 	out := map[string][]byte{}
 	for _, n := range ts {
@@ -75,7 +75,7 @@ func (a array) tensor() *tensor.Tensor {
 	return tensor.New(data, a.Shape...)
 }
 
-// near holds a tensor against a fixture, within 1e-5 absolute and relative.
+// near compares a tensor with a fixture, within 1e-5 absolute and relative.
 func near(t testing.TB, want array, got *tensor.Tensor, what string) {
 	t.Helper()
 	if !assert.NotNil(t, got, what) || !assert.Equal(t, want.Shape, got.Shape(), what) {

@@ -32,13 +32,13 @@ func Normal(mean, std float64) Init {
 	}
 }
 
-// FanInUniform draws from U(-1/√fan, 1/√fan) with fan the number of inputs of one output: PyTorch's default for linear
-// and convolutional weights (kaiming_uniform with a = √5), whose standard deviation is 1/√(3·fan).
+// FanInUniform draws from U(-1/√fan, 1/√fan) with fan the number of inputs per output: PyTorch's default for linear
+// and convolutional weights (kaiming_uniform with a = √5), with standard deviation 1/√(3·fan).
 func FanInUniform(r *rand.Rand, shape []int64, out []float32) {
 	Uniform(1/math.Sqrt(float64(fanIn(shape))))(r, shape, out)
 }
 
-// KaimingNormal draws from N(0, 2/fan) with fan the number of inputs of one output, for layers followed by a ReLU: He et
+// KaimingNormal draws from N(0, 2/fan) with fan the number of inputs per output, for layers followed by a ReLU: He et
 // al. 2015, eq. 10.
 func KaimingNormal(r *rand.Rand, shape []int64, out []float32) {
 	Normal(0, math.Sqrt(2/float64(fanIn(shape))))(r, shape, out)
@@ -50,7 +50,7 @@ func XavierUniform(r *rand.Rand, shape []int64, out []float32) {
 	Uniform(math.Sqrt(6/float64(fan)))(r, shape, out)
 }
 
-// fanIn is the number of inputs of one output, for weights [out, in, kernel...].
+// fanIn returns the number of inputs per output for weights [out, in, kernel...].
 func fanIn(shape []int64) int64 {
 	n := int64(1)
 	for _, d := range shape[1:] {
@@ -59,7 +59,7 @@ func fanIn(shape []int64) int64 {
 	return n
 }
 
-// fanOut is the number of outputs of one input, for weights [out, in, kernel...].
+// fanOut returns the number of outputs per input for weights [out, in, kernel...].
 func fanOut(shape []int64) int64 {
 	n := shape[0]
 	for _, d := range shape[2:] {

@@ -15,8 +15,8 @@ import (
 
 func random(seed uint64) *rand.Rand { return stream.New(seed, "test") }
 
-// First values against the theory: mean, standard deviation and bound.
-func TestFirstValues(t *testing.T) {
+// Mean, standard deviation and bound of initial values against the theory.
+func TestInitialValues(t *testing.T) {
 	uniform := func(bound float64) [3]float64 { return [3]float64{0, bound / math.Sqrt(3), bound} }
 	normal := func(std float64) [3]float64 { return [3]float64{0, std, math.Inf(1)} }
 	constant := func(v float64) [3]float64 { return [3]float64{v, 0, math.Abs(v)} }
@@ -75,7 +75,7 @@ func TestFirstValues(t *testing.T) {
 				for _, v := range values {
 					square += (v - mean) * (v - mean) / n
 				}
-				// Four standard errors, those of a normal's where the distribution is a narrower one.
+				// Four standard errors of a normal distribution, which bound those of the narrower distributions.
 				assert.InDelta(t, want[0], mean, 4*want[1]/math.Sqrt(n)+1e-7, "mean of %s", name)
 				assert.InDelta(t, want[1], math.Sqrt(square), 4*want[1]/math.Sqrt(2*n)+1e-7, "standard deviation of %s", name)
 				if math.IsInf(want[2], 1) {
@@ -89,7 +89,7 @@ func TestFirstValues(t *testing.T) {
 	}
 }
 
-func TestFirstValuesDependOnSeedAndNameOnly(t *testing.T) {
+func TestInitialValuesDependOnSeedAndNameOnly(t *testing.T) {
 	testkit.Enter(t)
 	a, b, c := build(t, 1), build(t, 1), build(t, 2)
 	nn.NewLinear(a.In("x"), 3, 4)
@@ -108,7 +108,7 @@ func TestFirstValuesDependOnSeedAndNameOnly(t *testing.T) {
 }
 
 // The figures of committed results depend on these values, so a change of them must be a decision.
-func TestFirstValuesArePinned(t *testing.T) {
+func TestInitialValuesArePinned(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)
 	l := nn.NewLinear(b.In("out"), 4, 1)

@@ -12,7 +12,7 @@ type Linear struct {
 	Bias   *Param // [out]
 }
 
-// NewLinear makes a linear layer with PyTorch's first values: weight and bias from U(-1/√in, 1/√in).
+// NewLinear makes a linear layer, initialised as in PyTorch: weight and bias from U(-1/√in, 1/√in).
 func NewLinear(b *Builder, in, out int64) *Linear {
 	return &Linear{
 		Weight: b.Param("weight", FanInUniform, out, in),
@@ -25,7 +25,7 @@ func (l *Linear) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.Linear(x, p.Value(l.Weight), p.Value(l.Bias))
 }
 
-// Conv2dConfig are the settings of [NewConv2d]. Zero values stand for stride 1, padding 0 and one group.
+// Conv2dConfig configures [NewConv2d]. The defaults are stride 1, padding 0 and one group.
 type Conv2dConfig struct {
 	In, Out, Kernel int64
 	Stride          int64
@@ -40,8 +40,8 @@ type Conv2d struct {
 	config Conv2dConfig
 }
 
-// NewConv2d makes a convolution with PyTorch's first values: weight and bias from U(-1/√fan, 1/√fan) with
-// fan = in/groups·kernel².
+// NewConv2d makes a convolution, initialised as in PyTorch: weight and bias from U(-1/√fan, 1/√fan) with fan =
+// in/groups·kernel².
 func NewConv2d(b *Builder, c Conv2dConfig) *Conv2d {
 	c.Stride, c.Groups = max(c.Stride, 1), max(c.Groups, 1)
 	shape := []int64{c.Out, c.In / c.Groups, c.Kernel, c.Kernel}
@@ -57,9 +57,8 @@ func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return Convolve(p, x, l.Weight, l.Bias, l.config)
 }
 
-// Convolve is a [Conv2d] of parameters that are kept elsewhere, and of the settings Stride, Padding and Groups: by faster ways
-// ([tensor.Conv2dOnce]) where there are such and the pass's gradients are not differentiated again ([Pass.HigherOrder]). bias
-// may be nil.
+// Convolve is [Conv2d] for parameters that are kept elsewhere, with the Stride, Padding and Groups of c. It uses
+// [tensor.Conv2dOnce] except in passes with [Pass.HigherOrder]. bias may be nil.
 func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *tensor.Tensor {
 	w, stride, groups := p.Value(weight), max(c.Stride, 1), max(c.Groups, 1)
 	var b *tensor.Tensor
@@ -76,19 +75,19 @@ func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *t
 }
 
 // BatchNorm normalises each channel over batch and positions, then scales and shifts it: Ioffe and Szegedy 2015,
-// algorithm 1. Which statistics it uses is [Pass.Norm]; a training pass also moves the running ones.
+// algorithm 1. [Pass.Norm] selects the statistics; a training pass also updates the running ones.
 type BatchNorm struct {
 	Gain, Bias     *Param // [channels]
 	Mean, Variance *Param // [channels], running
 }
 
-// PyTorch's settings, which published few-shot results rest on.
+// PyTorch's settings, which published few-shot results use.
 const (
 	batchNormMomentum = 0.1
 	batchNormEps      = 1e-5
 )
 
-// NewBatchNorm makes a batch norm over channels, of any number of dimensions, with gain 1 and bias 0.
+// NewBatchNorm makes a batch norm over channels, for inputs of any rank, with gain 1 and bias 0.
 func NewBatchNorm(b *Builder, channels int64) *BatchNorm {
 	return &BatchNorm{
 		Gain:     b.Param("weight", Constant(1), channels),
@@ -104,9 +103,8 @@ func (l *BatchNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.BatchNorm(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps)
 }
 
-// ReLUPool normalises x [batch, channels, height, width] and applies ReLU and max pooling with a window of 2, or 1 for none:
-// in one pass over memory where it can be, and operation by operation in passes whose gradients are differentiated again
-// ([Pass.HigherOrder]).
+// ReLUPool normalises x [batch, channels, height, width] and applies ReLU and max pooling with a window of 2, or 1
+// for none. It is fused, except in passes with [Pass.HigherOrder].
 func (l *BatchNorm) ReLUPool(p *Pass, x *tensor.Tensor, window int64) *tensor.Tensor {
 	f := tensor.NormReLUPool
 	if p.HigherOrder {
@@ -116,7 +114,7 @@ func (l *BatchNorm) ReLUPool(p *Pass, x *tensor.Tensor, window int64) *tensor.Te
 	return f(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps, window)
 }
 
-// statistics returns the running statistics to use or to move, and whether the batch's own are used.
+// statistics returns the running statistics to use or update, and whether to use the batch's.
 func (l *BatchNorm) statistics(p *Pass) (mean, variance *tensor.Tensor, batch bool) {
 	batch = p.Norm == BatchStats
 	if batch && !p.Training {

@@ -22,7 +22,8 @@ type layerCase struct {
 	Inputs, Params, Outputs, Weights, Grads, After map[string]array
 }
 
-// forward makes the case's layer at the root of b, where its parameters have PyTorch's names, and returns how to run it.
+// forward makes the case's layer at the root of b, with PyTorch's parameter names, and returns a function that
+// evaluates it.
 func (c layerCase) forward(t *testing.T, b *nn.Builder) func(p *nn.Pass, in map[string]*tensor.Tensor) map[string]*tensor.Tensor {
 	k := c.Config
 	type values = map[string]*tensor.Tensor
@@ -53,7 +54,7 @@ func (c layerCase) forward(t *testing.T, b *nn.Builder) func(p *nn.Pass, in map[
 	return nil
 }
 
-// Outputs, gradients for inputs and parameters, and moved buffers, against PyTorch in float64.
+// Outputs, gradients with respect to inputs and parameters, and updated buffers, against PyTorch in float64.
 func TestLayersAgainstPyTorch(t *testing.T) {
 	for _, c := range fixture[layerCase](t, "testdata/layers.json") {
 		t.Run(c.Layer+"/"+c.Name, func(t *testing.T) {
@@ -102,7 +103,7 @@ func TestLayersAgainstPyTorch(t *testing.T) {
 	}
 }
 
-// One layer of LSTM is its cell, step by step, in values and gradients.
+// One layer of LSTM equals its cell, step by step, in values and gradients.
 func TestLSTMIsItsCellUnrolled(t *testing.T) {
 	testkit.Enter(t)
 	const steps, batch, in, size = 6, 3, 4, 5
@@ -170,7 +171,7 @@ func TestWrongShapesAreErrors(t *testing.T) {
 	}
 }
 
-// A block without padding is its operations one after another, in one pass or not, and so is its end alone.
+// A block without padding equals the composition of its operations, fused or not, and so does AfterConv.
 func TestConvBlockWithoutPadding(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// learn steps until the loss is small and returns the last loss.
+// learn takes steps until the loss is small and returns the last loss.
 func learn(ps *nn.Params, opt nn.Optimizer, steps int, lr, enough float64, loss func(step int) *tensor.Tensor) (last float64) {
 	for step := range steps {
 		s := tensor.Enter()
@@ -68,8 +68,8 @@ func TestLSTMRemembersTheFirstBit(t *testing.T) {
 	assert.Less(t, loss, .02, "nats")
 }
 
-// Convolution, batch norm and running statistics together: an image is told by which half is bright, and evaluation with
-// the running statistics agrees.
+// Convolution, batch norm and running statistics together: an image's class is which half is bright, and evaluation
+// with the running statistics agrees.
 func TestConvolutionsLearn(t *testing.T) {
 	const batch = 16
 	testkit.Enter(t)
@@ -100,5 +100,5 @@ func TestConvolutionsLearn(t *testing.T) {
 	})
 	assert.Less(t, loss, .01, "nats")
 	x, y := images(1 << 20)
-	assert.Less(t, tensor.NLL(forward(&nn.Pass{Norm: nn.RunningStats}, x), y).Float(), .2, "nats, on images not seen")
+	assert.Less(t, tensor.NLL(forward(&nn.Pass{Norm: nn.RunningStats}, x), y).Float(), .2, "nats, on unseen images")
 }

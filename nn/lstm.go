@@ -7,10 +7,10 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// LSTMState is what an LSTM carries from one step to the next.
+// LSTMState is the state that an LSTM passes from one step to the next.
 type LSTMState struct {
 	Hidden *tensor.Tensor // [batch, size], or [layers·directions, batch, size] for LSTM
-	Cell   *tensor.Tensor // the same
+	Cell   *tensor.Tensor // as Hidden
 }
 
 // LSTMCell is one step of a long short-term memory with forget gates: Gers et al. 2000, in PyTorch's layout (gates in
@@ -23,7 +23,7 @@ type LSTMCell struct {
 	size         int64
 }
 
-// NewLSTMCell makes a cell with PyTorch's first values: all from U(-1/√size, 1/√size).
+// NewLSTMCell makes a cell, initialised as in PyTorch: all from U(-1/√size, 1/√size).
 func NewLSTMCell(b *Builder, in, size int64) *LSTMCell {
 	return newLSTMCell(b, in, size, "")
 }
@@ -39,7 +39,7 @@ func newLSTMCell(b *Builder, in, size int64, suffix string) *LSTMCell {
 	}
 }
 
-// Init returns the state of zeros.
+// Init returns the zero state.
 func (l *LSTMCell) Init(batch int64) LSTMState {
 	zeros := func() *tensor.Tensor {
 		return tensor.Full(0, tensor.Float32, l.InputWeight.value.Device(), batch, l.size)
@@ -47,8 +47,8 @@ func (l *LSTMCell) Init(batch int64) LSTMState {
 	return LSTMState{Hidden: zeros(), Cell: zeros()}
 }
 
-// Step takes x [batch, in] and the state before it and returns the state after it; its Hidden is the output. What follows
-// the linear maps is one operation where it can be; see [tensor.LSTMStep].
+// Step takes x [batch, in] and the previous state and returns the next; its Hidden is the output. All after the
+// linear maps is fused where possible; see [tensor.LSTMStep].
 func (l *LSTMCell) Step(p *Pass, x *tensor.Tensor, prev LSTMState) LSTMState {
 	gates := tensor.Linear(x, p.Value(l.InputWeight), p.Value(l.InputBias)).
 		Add(tensor.Linear(prev.Hidden, p.Value(l.HiddenWeight), p.Value(l.HiddenBias)))
@@ -62,7 +62,7 @@ func (l *LSTMCell) Step(p *Pass, x *tensor.Tensor, prev LSTMState) LSTMState {
 	return LSTMState{Hidden: out.Mul(c.Tanh()), Cell: c}
 }
 
-// LSTMConfig are the settings of [NewLSTM]. Layers 0 stands for 1.
+// LSTMConfig configures [NewLSTM]. The default is one layer.
 type LSTMConfig struct {
 	In, Size      int64
 	Layers        int64
@@ -75,7 +75,7 @@ type LSTM struct {
 	config LSTMConfig
 }
 
-// NewLSTM makes a stack with PyTorch's names and first values.
+// NewLSTM makes a stack with PyTorch's parameter names, initialised as in PyTorch.
 func NewLSTM(b *Builder, c LSTMConfig) *LSTM {
 	c.Layers = max(c.Layers, 1)
 	l := &LSTM{config: c}
@@ -98,7 +98,7 @@ func (l *LSTM) directions() int64 {
 	return 1
 }
 
-// Init returns the state of zeros, [layers·directions, batch, size].
+// Init returns the zero state, [layers·directions, batch, size].
 func (l *LSTM) Init(batch int64) LSTMState {
 	zeros := func() *tensor.Tensor {
 		return tensor.Full(0, tensor.Float32, l.cells[0].InputWeight.value.Device(), l.config.Layers*l.directions(), batch, l.config.Size)

@@ -8,21 +8,22 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// An Optimizer moves parameters along their gradients. It keeps its own state, which saves and loads like parameters.
+// An Optimizer updates parameters by their gradients. Its state is saved and loaded like parameters.
 type Optimizer interface {
-	// Step moves each parameter by its gradient, in the order of [Params.Trained]; a nil gradient leaves its parameter
-	// and its state as they are. It panics where a gradient's shape or type is not its parameter's, and moves nothing.
+	// Step updates each parameter by its gradient, in the order of [Params.Trained]; a nil gradient leaves its
+	// parameter and state unchanged. If a gradient's shape or type does not match its parameter's, it panics and
+	// updates nothing.
 	Step(grads []*tensor.Tensor, lr float64)
 	// State returns the state to save.
 	State() []Named
-	// Load copies a saved state in; it changes nothing where the names or shapes do not fit.
+	// Load copies a saved state. It returns an error and changes nothing if names or shapes do not match.
 	Load(state *State) error
-	// Free gives the state's memory back.
+	// Free releases the state's tensors.
 	Free()
 }
 
-// slots are an optimiser's state: per-parameter tensors, each list in the order of the parameters, and the step count.
-type slots struct {
+// optimizerState is per-parameter tensors, each list in the order of the parameters, and the step count.
+type optimizerState struct {
 	params []*Param
 	names  []string
 	lists  map[string][]*tensor.Tensor
@@ -30,8 +31,8 @@ type slots struct {
 	steps  int64
 }
 
-func newSlots(ps *Params, names ...string) *slots {
-	s := &slots{params: ps.Trained(), names: names, lists: map[string][]*tensor.Tensor{}}
+func newOptimizerState(ps *Params, names ...string) *optimizerState {
+	s := &optimizerState{params: ps.Trained(), names: names, lists: map[string][]*tensor.Tensor{}}
 	scope := tensor.Enter()
 	defer scope.Leave()
 	for _, name := range names {
@@ -43,10 +44,10 @@ func newSlots(ps *Params, names ...string) *slots {
 	return s
 }
 
-// advance counts a step, or panics before anything has moved where the gradients do not belong to the parameters.
-func (s *slots) advance(grads []*tensor.Tensor) int64 {
+// advance counts a step. It panics if the gradients do not match the parameters.
+func (s *optimizerState) advance(grads []*tensor.Tensor) int64 {
 	if len(grads) != len(s.params) {
-		panic(&tensor.Error{Op: "Step", Msg: fmt.Sprintf("there are %d gradients for %d parameters", len(grads), len(s.params))})
+		panic(&tensor.Error{Op: "Step", Msg: fmt.Sprintf("got %d gradients for %d parameters", len(grads), len(s.params))})
 	}
 	for i, g := range grads {
 		if g == nil {
@@ -55,7 +56,7 @@ func (s *slots) advance(grads []*tensor.Tensor) int64 {
 		p := s.params[i]
 		if !tensor.SameShape(g, p.value) || g.DType() != p.value.DType() {
 			panic(&tensor.Error{Op: "Step", Shapes: [][]int64{p.value.Shape(), g.Shape()}, Msg: fmt.Sprintf(
-				"a gradient of %v does not fit %s of %v", g.DType(), p.Name, p.value.DType())})
+				"the gradient is %v, but %s is %v", g.DType(), p.Name, p.value.DType())})
 		}
 	}
 	s.steps++
@@ -63,7 +64,7 @@ func (s *slots) advance(grads []*tensor.Tensor) int64 {
 	return s.steps
 }
 
-func (s *slots) values() []*tensor.Tensor {
+func (s *optimizerState) values() []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(s.params))
 	for i, p := range s.params {
 		out[i] = p.value
@@ -72,7 +73,7 @@ func (s *slots) values() []*tensor.Tensor {
 }
 
 // State implements [Optimizer].
-func (s *slots) State() []Named {
+func (s *optimizerState) State() []Named {
 	out := []Named{{"step", s.step}}
 	for _, name := range s.names {
 		for i, p := range s.params {
@@ -83,7 +84,7 @@ func (s *slots) State() []Named {
 }
 
 // Load implements [Optimizer].
-func (s *slots) Load(state *State) error {
+func (s *optimizerState) Load(state *State) error {
 	if err := state.copyInto(s.State()); err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (s *slots) Load(state *State) error {
 }
 
 // Free implements [Optimizer].
-func (s *slots) Free() {
+func (s *optimizerState) Free() {
 	s.step.Free()
 	for _, list := range s.lists {
 		for _, t := range list {
@@ -103,8 +104,8 @@ func (s *slots) Free() {
 	}
 }
 
-// each runs f without recording for every parameter that has a gradient.
-func (s *slots) each(grads []*tensor.Tensor, f func(i int, p, g *tensor.Tensor)) {
+// each calls f for every parameter that has a gradient, without recording.
+func (s *optimizerState) each(grads []*tensor.Tensor, f func(i int, p, g *tensor.Tensor)) {
 	scope := tensor.Enter()
 	defer scope.Leave()
 	tensor.NoGrad(func() {
@@ -116,7 +117,7 @@ func (s *slots) each(grads []*tensor.Tensor, f func(i int, p, g *tensor.Tensor))
 	})
 }
 
-// AdamConfig are the settings of [NewAdam], which takes them as they are; [DefaultAdam] gives the usual ones.
+// AdamConfig configures [NewAdam]. Start from [DefaultAdam]; zero is not replaced by a default.
 type AdamConfig struct {
 	Rate  float64 `yaml:"rate" above:"0" doc:"learning rate"`
 	Beta1 float64 `yaml:"beta1" min:"0" below:"1" doc:"decay of the mean gradient"`
@@ -132,16 +133,14 @@ func DefaultAdam() AdamConfig { return AdamConfig{Rate: 1e-3, Beta1: .9, Beta2: 
 
 // Adam is Kingma and Ba 2015, algorithm 1; with Decoupled it is AdamW, Loshchilov and Hutter 2019, algorithm 2.
 type Adam struct {
-	*slots
+	*optimizerState
 	config AdamConfig
 }
 
-// NewAdam starts Adam for the trained parameters.
-//
-// It panics where Eps is not above zero, as in settings that do not begin with [DefaultAdam].
+// NewAdam makes Adam for the trained parameters. It panics if Eps is not above zero.
 func NewAdam(ps *Params, c AdamConfig) *Adam {
 	needEps("NewAdam", c.Eps)
-	return &Adam{newSlots(ps, "m", "v"), c}
+	return &Adam{newOptimizerState(ps, "m", "v"), c}
 }
 
 // Step implements [Optimizer].
@@ -150,22 +149,22 @@ func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
 	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
 }
 
-// needEps refuses settings that divide by zero.
+// needEps panics for settings that divide by zero.
 func needEps(op string, eps float64) {
 	if eps <= 0 {
-		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("eps must be above 0, got %g; begin with the default settings", eps)})
+		panic(&tensor.Error{Op: op, Msg: fmt.Sprintf("eps must be above 0, got %g; start from the default settings", eps)})
 	}
 }
 
-// The forms of RMSProp.
+// Forms of RMSProp.
 const (
 	// RMSPropGraves centres the variance and puts Eps under the root.
 	RMSPropGraves = "graves"
-	// RMSPropPlain leaves the mean gradient out of the variance and puts Eps outside the root, as PyTorch's default does.
+	// RMSPropPlain does not centre the variance and puts Eps outside the root, as PyTorch does by default.
 	RMSPropPlain = "plain"
 )
 
-// RMSPropConfig are the settings of [NewRMSProp], which takes them as they are; [DefaultRMSProp] gives the usual ones.
+// RMSPropConfig configures [NewRMSProp]. Start from [DefaultRMSProp]; zero is not replaced by a default.
 type RMSPropConfig struct {
 	Rate     float64 `yaml:"rate" above:"0" doc:"learning rate"`
 	Alpha    float64 `yaml:"alpha" min:"0" below:"1" doc:"decay of the mean squared gradient"`
@@ -174,26 +173,24 @@ type RMSPropConfig struct {
 	Form     string  `yaml:"form" enum:"graves,plain" doc:"graves: centred, eps under the root; plain: PyTorch's default"`
 }
 
-// DefaultRMSProp returns the settings of Graves 2013, with the rate of the NTM paper.
+// DefaultRMSProp returns the settings of Graves 2013, with the learning rate of the NTM paper.
 func DefaultRMSProp() RMSPropConfig {
 	return RMSPropConfig{Rate: 1e-4, Alpha: .95, Momentum: .9, Eps: 1e-4, Form: RMSPropGraves}
 }
 
-// RMSProp is the form of Graves 2013 (Generating Sequences With Recurrent Neural Networks), eqs. 38 to 41: the running
-// variance is centred, and Eps stands under the root. PyTorch's centred form adds it outside.
+// RMSProp is the form of Graves 2013 (Generating Sequences With Recurrent Neural Networks), eqs. 38 to 41: the
+// running variance is centred, and Eps is under the root. PyTorch's centred form adds it outside.
 //
 //	n ← α·n + (1-α)·ε²;  g ← α·g + (1-α)·ε;  Δ ← β·Δ - lr·ε/√(n - g² + eps);  w ← w + Δ
 type RMSProp struct {
-	*slots
+	*optimizerState
 	config RMSPropConfig
 }
 
-// NewRMSProp starts RMSProp for the trained parameters.
-//
-// It panics where Eps is not above zero, as in settings that do not begin with [DefaultRMSProp].
+// NewRMSProp makes RMSProp for the trained parameters. It panics if Eps is not above zero.
 func NewRMSProp(ps *Params, c RMSPropConfig) *RMSProp {
 	needEps("NewRMSProp", c.Eps)
-	return &RMSProp{newSlots(ps, "n", "g", "delta"), c}
+	return &RMSProp{newOptimizerState(ps, "n", "g", "delta"), c}
 }
 
 // Step implements [Optimizer].
@@ -215,7 +212,7 @@ func (r *RMSProp) Step(grads []*tensor.Tensor, lr float64) {
 	})
 }
 
-// SGDConfig are the settings of [NewSGD]. The zero value is plain gradient descent.
+// SGDConfig configures [NewSGD]. The zero value is plain gradient descent.
 type SGDConfig struct {
 	Rate     float64 `yaml:"rate" above:"0" doc:"learning rate"`
 	Momentum float64 `yaml:"momentum" min:"0" below:"1"`
@@ -229,12 +226,12 @@ func DefaultSGD() SGDConfig { return SGDConfig{Rate: 1e-2} }
 // SGD is gradient descent with momentum in PyTorch's form, v ← μ·v + g; w ← w - lr·v, which differs from Sutskever et al.
 // 2013 in that the rate is not part of v.
 type SGD struct {
-	*slots
+	*optimizerState
 	config SGDConfig
 }
 
-// NewSGD starts gradient descent for the trained parameters.
-func NewSGD(ps *Params, c SGDConfig) *SGD { return &SGD{newSlots(ps, "v"), c} }
+// NewSGD makes gradient descent for the trained parameters.
+func NewSGD(ps *Params, c SGDConfig) *SGD { return &SGD{newOptimizerState(ps, "v"), c} }
 
 // Step implements [Optimizer].
 func (o *SGD) Step(grads []*tensor.Tensor, lr float64) {
@@ -263,7 +260,7 @@ var (
 	_ Optimizer = (*SGD)(nil)
 )
 
-// ClipByValue returns the gradients with every element within ±limit, as Graves clips: nil stays nil.
+// ClipByValue returns the gradients with every element clipped to ±limit, as Graves 2013 does. Nil stays nil.
 func ClipByValue(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(grads))
 	for i, g := range grads {
@@ -276,39 +273,63 @@ func ClipByValue(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 
 // GlobalNorm returns the Euclidean norm of all gradients taken as one vector.
 func GlobalNorm(grads []*tensor.Tensor) float64 {
-	scope := tensor.Enter()
-	defer scope.Leave()
 	var sum float64
-	for _, g := range grads {
-		if g != nil {
-			// In float64: float32 cannot hold the squares of the very gradients that need clipping.
-			sum += g.Detach().To(tensor.Float64).Square().Sum().Float()
-		}
+	for _, square := range squares(grads) {
+		sum += square
 	}
 	return math.Sqrt(sum)
 }
 
-// ClipByNorm returns the gradients scaled down so that their norm taken together is at most limit: Pascanu et al. 2013,
-// algorithm 1. A norm that is not finite is left as it is, for the caller to notice.
-func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
-	norm := GlobalNorm(grads)
-	if !(norm > limit) || math.IsInf(norm, 0) {
-		return grads
+// squares returns the sum of squares of each gradient that is not nil. It reads the device once.
+func squares(grads []*tensor.Tensor) []float64 {
+	scope := tensor.Enter()
+	defer scope.Leave()
+	var sums []*tensor.Tensor
+	for _, g := range grads {
+		if g != nil {
+			// In float64: float32 overflows on the squares of just those gradients that need clipping.
+			sums = append(sums, g.Detach().To(tensor.Float64).Square().Sum())
+		}
 	}
+	if len(sums) == 0 {
+		return nil
+	}
+	return tensor.Stack(0, sums...).Floats()
+}
+
+// ClipByNorm returns the gradients scaled so that their global norm is at most limit: Pascanu et al. 2013, algorithm
+// 1. Gradients with a non-finite norm are returned unchanged, for the caller to detect.
+func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
+	return ClipNorm(grads, GlobalNorm(grads), limit)
+}
+
+// ClipNorm is [ClipByNorm] for gradients whose [GlobalNorm] is known.
+func ClipNorm(grads []*tensor.Tensor, norm, limit float64) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(grads))
 	for i, g := range grads {
 		if g != nil {
-			out[i] = g.MulScalar(limit / norm)
+			out[i] = clipped(g, norm, limit)
 		}
 	}
 	return out
 }
 
-// ClipEachByNorm returns the gradients with each scaled down by itself so that its norm is at most limit: nil stays nil.
+// clipped scales a gradient by limit/norm if the norm is above the limit.
+func clipped(g *tensor.Tensor, norm, limit float64) *tensor.Tensor {
+	if !(norm > limit) || math.IsInf(norm, 0) {
+		return g
+	}
+	return g.MulScalar(limit / norm)
+}
+
+// ClipEachByNorm returns the gradients with each scaled so that its own norm is at most limit. Nil stays nil.
 func ClipEachByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(grads))
-	for i := range grads {
-		out[i] = ClipByNorm(grads[i:i+1], limit)[0]
+	square := squares(grads)
+	for i, g := range grads {
+		if g != nil {
+			out[i], square = clipped(g, math.Sqrt(square[0]), limit), square[1:]
+		}
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The first case of the fixture holds the start and the gradients, the others one optimiser each.
+// The first case of the fixture holds initial values and gradients, each other case an optimiser.
 type optimizerCase struct {
 	Start           map[string]array
 	Grads           []map[string]array
@@ -48,7 +48,7 @@ func (c optimizerCase) make(t *testing.T, ps *nn.Params) nn.Optimizer {
 	return nil
 }
 
-// given is a setting of the fixture: 0 where it leaves the default, negative for zero.
+// given is a setting of the fixture: 0 means the default, a negative value means zero.
 func given(v, def float64) float64 {
 	if v == 0 {
 		return def
@@ -74,14 +74,14 @@ func TestOptimizersAgainstPyTorch(t *testing.T) {
 				opt.Step([]*tensor.Tensor{grads["a"].tensor(), grads["b"].tensor()}, c.LR)
 				for _, p := range ps.All() {
 					near(t, c.Steps[i][p.Name], p.Value(), fmt.Sprintf("%s after step %d", p.Name, i+1))
-					assert.True(t, p.Value().RequiresGrad(), "a step leaves the parameter a leaf that gradients are wanted for")
+					assert.True(t, p.Value().RequiresGrad(), "after a step the parameter is still a leaf that requires a gradient")
 				}
 			}
 		})
 	}
 }
 
-// optimizers are one of each, with settings that use all of their state.
+// optimizers make one of each kind, with settings that use all of their state.
 var optimizers = map[string]func(ps *nn.Params) nn.Optimizer{
 	"Adam": func(ps *nn.Params) nn.Optimizer {
 		c := nn.DefaultAdam()
@@ -120,7 +120,7 @@ func TestNilGradientLeavesParameterAndState(t *testing.T) {
 					moved++
 				}
 			}
-			assert.Greater(t, moved, 1, "the step count and the weight's state move")
+			assert.Greater(t, moved, 1, "the step count and the weight's state change")
 			now := contents(ps.State())
 			assert.Equal(t, params["bias"], now["bias"])
 			assert.NotEqual(t, params["weight"], now["weight"])
@@ -128,8 +128,8 @@ func TestNilGradientLeavesParameterAndState(t *testing.T) {
 	}
 }
 
-// Gradients that do not belong to the parameters are an error before anything moves: of another number, shape or type.
-func TestGradientsThatDoNotFitAreErrors(t *testing.T) {
+// Gradients of the wrong number, shape or type are an error before any parameter changes.
+func TestWrongGradientsAreErrors(t *testing.T) {
 	for name, make := range optimizers {
 		t.Run(name, func(t *testing.T) {
 			testkit.Enter(t)
@@ -183,14 +183,14 @@ func TestClipByNorm(t *testing.T) {
 	assert.Nil(t, clipped[1])
 	assert.Equal(t, []float32{0, -2, 6}, tensor.Values[float32](clipped[2]))
 	assert.Equal(t, []int64{3, 1}, clipped[2].Shape())
-	assert.Equal(t, []float32{0, -4, 12}, tensor.Values[float32](b), "the gradients given stay")
+	assert.Equal(t, []float32{0, -4, 12}, tensor.Values[float32](b), "the arguments do not change")
 
-	assert.Equal(t, grads, nn.ClipByNorm(grads, 13), "a norm at the limit stays")
+	assert.Equal(t, grads, nn.ClipByNorm(grads, 13), "a norm at the limit is not clipped")
 	assert.Equal(t, grads, nn.ClipByNorm(grads, 100))
 	assert.InDelta(t, 1, nn.GlobalNorm(nn.ClipByNorm([]*tensor.Tensor{tensor.New([]float32{3e25, 4e25}, 2)}, 1)), 1e-6)
 	for _, v := range []float64{math.NaN(), math.Inf(1)} {
 		bad := []*tensor.Tensor{a, tensor.Scalar(float32(v))}
-		assert.Equal(t, bad, nn.ClipByNorm(bad, 1), "left for the caller to notice")
+		assert.Equal(t, bad, nn.ClipByNorm(bad, 1), "non-finite gradients are unchanged")
 	}
 }
 
@@ -198,10 +198,10 @@ func TestClipEachByNorm(t *testing.T) {
 	testkit.Enter(t)
 	a, b := tensor.New([]float32{3, 0}, 2), tensor.New([]float32{0, -4, 12}, 3, 1)
 	clipped := nn.ClipEachByNorm([]*tensor.Tensor{a, nil, b}, 6.5)
-	assert.Equal(t, []float32{3, 0}, tensor.Values[float32](clipped[0]), "short of the limit by itself")
+	assert.Equal(t, []float32{3, 0}, tensor.Values[float32](clipped[0]), "below the limit by itself")
 	assert.Nil(t, clipped[1])
 	assert.InDeltaSlice(t, []float64{0, -4 * 6.5 / 12.649111, 12 * 6.5 / 12.649111}, clipped[2].Floats(), 1e-5)
-	assert.Equal(t, []float32{0, -4, 12}, tensor.Values[float32](b), "the gradients given stay")
+	assert.Equal(t, []float32{0, -4, 12}, tensor.Values[float32](b), "the arguments do not change")
 }
 
 func TestClipByValue(t *testing.T) {
@@ -212,12 +212,12 @@ func TestClipByValue(t *testing.T) {
 	assert.Equal(t, []float32{-10, -10, 0, .1, 10, 10}, tensor.Values[float32](clipped[0]))
 	assert.Equal(t, []int64{2, 3}, clipped[0].Shape())
 	assert.Nil(t, clipped[1])
-	assert.True(t, math.IsNaN(clipped[2].Float()), "what is no number is left for the caller to notice")
-	assert.Equal(t, float32(-11), tensor.Values[float32](grads[0])[0], "the gradients given stay")
+	assert.True(t, math.IsNaN(clipped[2].Float()), "NaN stays NaN")
+	assert.Equal(t, float32(-11), tensor.Values[float32](grads[0])[0], "the arguments do not change")
 }
 
-// A step leaves nothing behind but the state, also without a scope of the caller's.
-func TestStepOwnsNothingButItsState(t *testing.T) {
+// A step leaves no tensor behind but its state, also if the caller has no scope.
+func TestStepKeepsOnlyItsState(t *testing.T) {
 	for name, make := range optimizers {
 		t.Run(name, func(t *testing.T) {
 			testkit.Enter(t)

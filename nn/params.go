@@ -9,18 +9,18 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Param is a named tensor of a network: a parameter that is trained, or a buffer, such as a running statistic, that
-// is only saved.
+// A Param is a named tensor of a network: a trained parameter, or a buffer, such as a running statistic, which is
+// only saved.
 type Param struct {
 	Name   string
 	Buffer bool
 	value  *tensor.Tensor
 }
 
-// Value returns the stored tensor. In a Forward use [Pass.Value], which lets a pass put another in its place.
+// Value returns the stored tensor. In a Forward use [Pass.Value], which may replace it.
 func (p *Param) Value() *tensor.Tensor { return p.value }
 
-// Params are a network's parameters and buffers, in the order in which they were made.
+// Params are a network's parameters and buffers, in order of creation.
 type Params struct {
 	all []*Param
 }
@@ -28,7 +28,7 @@ type Params struct {
 // All returns parameters and buffers.
 func (ps *Params) All() []*Param { return ps.all }
 
-// Trained returns the parameters that are trained.
+// Trained returns the parameters without the buffers.
 func (ps *Params) Trained() []*Param {
 	var out []*Param
 	for _, p := range ps.all {
@@ -39,7 +39,7 @@ func (ps *Params) Trained() []*Param {
 	return out
 }
 
-// Tensors returns the values of [Params.Trained], in its order: what gradients are taken for.
+// Tensors returns the values of [Params.Trained], in its order, for [tensor.Grad].
 func (ps *Params) Tensors() []*tensor.Tensor {
 	var out []*tensor.Tensor
 	for _, p := range ps.Trained() {
@@ -57,14 +57,14 @@ func (ps *Params) Count() int64 {
 	return n
 }
 
-// Free gives all memory back; the network cannot be used after it.
+// Free releases all tensors. The network cannot be used afterwards.
 func (ps *Params) Free() {
 	for _, p := range ps.all {
 		p.value.Free()
 	}
 }
 
-// State returns every parameter and buffer under its name, for [Save].
+// State returns all parameters and buffers with their names, for [Save].
 func (ps *Params) State() []Named {
 	out := make([]Named, len(ps.all))
 	for i, p := range ps.all {
@@ -73,8 +73,8 @@ func (ps *Params) State() []Named {
 	return out
 }
 
-// Load copies a saved state into the parameters and buffers. It changes nothing where a name is missing or unknown, or a
-// shape differs.
+// Load copies a saved state into the parameters and buffers. It returns an error and changes nothing if a name is
+// missing or unknown or a shape differs.
 func (ps *Params) Load(state *State) error { return state.copyInto(ps.State()) }
 
 // LoadPart is [Params.Load] for the parameters and buffers whose names begin with part and a dot: the others keep their values, and
@@ -89,11 +89,11 @@ func (ps *Params) LoadPart(part string, state *State) error {
 	return state.Sub(part + ".").copyInto(own)
 }
 
-// An Init fills a parameter of a shape with its first values.
+// An Init fills a parameter of the given shape with its initial values.
 type Init func(r *rand.Rand, shape []int64, out []float32)
 
-// A Builder makes the parameters of a network under dotted names. Each parameter draws its first values from a stream
-// of its own, named after it, so that they depend on the seed and the name and on nothing else.
+// A Builder makes the parameters of a network under dotted names. Each parameter draws its initial values from a
+// stream named after it, so that they depend on the seed and the name only.
 type Builder struct {
 	params *Params
 	prefix string
@@ -102,22 +102,22 @@ type Builder struct {
 	names  map[string]bool
 }
 
-// NewBuilder starts a network whose parameters lie on a device.
+// NewBuilder starts a network with parameters on a device.
 func NewBuilder(seed uint64, device tensor.Device) *Builder {
 	return &Builder{params: &Params{}, seed: seed, device: device, names: map[string]bool{}}
 }
 
-// In returns a builder of the same network for the part of it called name.
+// In returns a builder for the part of the same network called name.
 func (b *Builder) In(name string) *Builder {
 	inner := *b
 	inner.prefix = b.prefix + name + "."
 	return &inner
 }
 
-// Params returns all parameters made so far, whichever part made them.
+// Params returns all parameters made so far by any builder of the network.
 func (b *Builder) Params() *Params { return b.params }
 
-// Device returns where the parameters lie.
+// Device returns the device of the parameters.
 func (b *Builder) Device() tensor.Device { return b.device }
 
 // Param makes a trained parameter.
@@ -134,8 +134,8 @@ func (b *Builder) Buffer(name string, init Init, shape ...int64) *Param {
 	return p
 }
 
-// Given makes a parameter, or a buffer, of a copy of a tensor that is there already.
-func (b *Builder) Given(name string, value *tensor.Tensor, trained bool) *Param {
+// FromTensor makes a parameter or a buffer from a copy of a tensor.
+func (b *Builder) FromTensor(name string, value *tensor.Tensor, trained bool) *Param {
 	s := tensor.Enter()
 	defer s.Leave()
 	p := b.keep(b.named(name), value.Detach().Clone().To(value.DType()).On(b.device).Own())
@@ -145,7 +145,7 @@ func (b *Builder) Given(name string, value *tensor.Tensor, trained bool) *Param 
 	return p
 }
 
-// named returns a name with what stands before it, and takes it.
+// named prefixes and reserves a name.
 func (b *Builder) named(name string) string {
 	name = b.prefix + name
 	if b.names[name] {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// With puts a tensor in a parameter's place for values and for gradients: y = w·x with w 5 in place of 2.
+// With replaces a parameter for values and gradients: y = w·x with w 5 in place of 2.
 func TestWithReplacesAParameter(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)
@@ -23,13 +23,13 @@ func TestWithReplacesAParameter(t *testing.T) {
 	assert.Equal(t, 15.0, y.Float())
 	g := tensor.Grad(y, other, l.Weight.Value(), l.Bias.Value())
 	assert.Equal(t, 3.0, g[0].Float())
-	assert.Nil(t, g[1], "the stored weight takes no part")
+	assert.Nil(t, g[1], "the stored weight is not used")
 	assert.Equal(t, 1.0, g[2].Float())
-	assert.Equal(t, 6.0, l.Forward(&nn.Pass{}, x).Float(), "the network itself is as it was")
+	assert.Equal(t, 6.0, l.Forward(&nn.Pass{}, x).Float(), "the network itself does not change")
 }
 
-// A step inside the graph, as MAML takes it: with the loss y²/2 and w' = w - r·w·x², the outer loss (w'x)²/2 has the
-// gradient w'·x²·(1 - r·x²) for w.
+// An inner step of MAML: with the loss y²/2 and w' = w - r·w·x², the outer loss (w'x)²/2 has the gradient w'·x²·(1 -
+// r·x²) with respect to w.
 func TestGradientThroughAnAdaptedParameter(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)
@@ -47,7 +47,7 @@ func TestGradientThroughAnAdaptedParameter(t *testing.T) {
 	assert.InDelta(t, want, tensor.Grad(outer, l.Weight.Value())[0].Float(), 1e-4)
 }
 
-// normed is a batch norm over one channel, whose running statistics are 10 and 4, and the batch 1, 2, 3, 6: mean 3,
+// normed returns a batch norm over one channel with running mean 10 and variance 4, and the batch 1, 2, 3, 6: mean 3,
 // variance 3.5, unbiased 14/3.
 func normed(t *testing.T) (l *nn.BatchNorm, x *tensor.Tensor) {
 	testkit.Enter(t)
@@ -58,7 +58,7 @@ func normed(t *testing.T) (l *nn.BatchNorm, x *tensor.Tensor) {
 	return l, tensor.New([]float32{1, 2, 3, 6}, 4, 1)
 }
 
-func TestTrainingMovesRunningStatistics(t *testing.T) {
+func TestTrainingUpdatesRunningStatistics(t *testing.T) {
 	l, x := normed(t)
 	y := l.Forward(&nn.Pass{Training: true}, x)
 	assert.InDelta(t, 0, y.Mean().Float(), 1e-6)
@@ -67,7 +67,7 @@ func TestTrainingMovesRunningStatistics(t *testing.T) {
 	assert.InDelta(t, .9*4+.1*14/3, l.Variance.Value().Float(), 1e-5)
 }
 
-func TestBatchStatisticsOutsideTrainingMoveNothing(t *testing.T) {
+func TestBatchStatisticsOutsideTrainingUpdateNothing(t *testing.T) {
 	l, x := normed(t)
 	y := l.Forward(&nn.Pass{}, x)
 	assert.InDelta(t, 0, y.Mean().Float(), 1e-6)
@@ -76,22 +76,22 @@ func TestBatchStatisticsOutsideTrainingMoveNothing(t *testing.T) {
 	assert.Equal(t, 4.0, l.Variance.Value().Float())
 }
 
-func TestRunningStatisticsAreUsedAndStay(t *testing.T) {
+func TestRunningStatisticsAreUsedAndDoNotChange(t *testing.T) {
 	for _, training := range []bool{false, true} {
 		t.Run("", func(t *testing.T) {
 			l, x := normed(t)
 			y := l.Forward(&nn.Pass{Norm: nn.RunningStats, Training: training}, x)
 			assert.InDeltaSlice(t, []float64{-4.5, -4, -3.5, -2}, y.Floats(), 1e-4)
 			one := l.Forward(&nn.Pass{Norm: nn.RunningStats}, x.Narrow(0, 3, 1))
-			assert.InDelta(t, -2, one.Float(), 1e-4, "an example by itself gives what it gives in a batch")
+			assert.InDelta(t, -2, one.Float(), 1e-4, "the result does not depend on the batch")
 			assert.Equal(t, 10.0, l.Mean.Value().Float())
 			assert.Equal(t, 4.0, l.Variance.Value().Float())
 		})
 	}
 }
 
-// A method that adapts a copy of the network keeps the copy's statistics apart.
-func TestTrainingMovesTheStatisticsThatStandIn(t *testing.T) {
+// A method that adapts a copy of the network updates the copy's statistics only.
+func TestTrainingUpdatesReplacedStatistics(t *testing.T) {
 	l, x := normed(t)
 	mean, variance := tensor.Zeros(1), tensor.Ones(1)
 	l.Forward(&nn.Pass{Training: true, With: map[*nn.Param]*tensor.Tensor{l.Mean: mean, l.Variance: variance}}, x)
@@ -101,7 +101,7 @@ func TestTrainingMovesTheStatisticsThatStandIn(t *testing.T) {
 	assert.Equal(t, 4.0, l.Variance.Value().Float())
 }
 
-// Parameters are constants to an evaluation, unless somebody asks for their gradients.
+// Evaluations take parameters as constants unless gradients are requested.
 func TestEvaluationRecordsNoGradients(t *testing.T) {
 	testkit.Enter(t)
 	l := nn.NewLinear(build(t, 1), 2, 1)
@@ -120,6 +120,6 @@ func TestEvaluationRecordsNoGradients(t *testing.T) {
 	})
 	assert.False(t, recorded(&nn.Pass{}))
 
-	y := x.Clone().RequireGrad() // a gradient of the input is there all the same
+	y := x.Clone().RequireGrad() // gradients of inputs are always recorded
 	assert.Equal(t, l.Weight.Value().Floats(), tensor.Grad(l.Forward(&nn.Pass{}, y).Sum(), y)[0].Floats())
 }

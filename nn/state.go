@@ -19,13 +19,13 @@ import (
 	"github.com/nlpodyssey/safetensors"
 )
 
-// Named is a tensor under the name that it is saved by.
+// Named is a tensor and the name under which it is saved.
 type Named struct {
 	Name   string
 	Tensor *tensor.Tensor
 }
 
-// WithPrefix returns the tensors under prefixed names, so that several states share a file.
+// WithPrefix prefixes the names, so that several states can share a file.
 func WithPrefix(prefix string, ts []Named) []Named {
 	out := make([]Named, len(ts))
 	for i, t := range ts {
@@ -34,7 +34,7 @@ func WithPrefix(prefix string, ts []Named) []Named {
 	return out
 }
 
-// State is what a state file holds: tensors as bytes, by name, and notes.
+// State is the content of a state file: tensors as bytes, by name, and notes.
 type State struct {
 	Notes  map[string]string
 	prefix string
@@ -50,16 +50,17 @@ var dtypes = map[tensor.DType]safetensors.DType{
 	tensor.BFloat16: safetensors.BF16,
 }
 
-// notesName is what the format keeps the notes under, beside the tensors; checksum is the note of what they hold.
+// notesName is the key under which the format keeps notes, among the tensors; checksum is the note that holds the
+// digest.
 const (
 	notesName = "__metadata__"
 	checksum  = "sha256"
 )
 
-// ErrDamaged is wrapped by the errors of [Open] for a file that is not as [Save] wrote it.
+// ErrDamaged is wrapped by the errors of [Open] for a file that differs from what [Save] wrote.
 var ErrDamaged = errors.New("damaged")
 
-// view is a tensor to be written. The library's own view takes a tensor without dimensions for an empty one.
+// view is a tensor to be written. The library's own view takes a scalar for an empty tensor.
 type view struct {
 	dtype safetensors.DType
 	shape []uint64
@@ -71,7 +72,7 @@ func (v view) Shape() []uint64          { return v.shape }
 func (v view) Data() []byte             { return v.data }
 func (v view) DataLen() uint64          { return uint64(len(v.data)) }
 
-// digest is the checksum of tensors and notes.
+// digest returns the checksum of tensors and notes.
 func digest[V interface {
 	DType() safetensors.DType
 	Shape() []uint64
@@ -89,8 +90,8 @@ func digest[V interface {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Save writes tensors and notes to a safetensors file, which Python's safetensors opens, with a checksum that [Open] sees to.
-// The file appears whole or not at all: it is written beside its place, synced, and renamed.
+// Save writes tensors and notes to a safetensors file, which Python's safetensors opens, with a checksum that [Open]
+// verifies. The write is atomic: a temporary file is written, synced and renamed.
 func Save(path string, ts []Named, notes map[string]string) (err error) {
 	defer tensor.Catch(&err)
 	views := map[string]view{}
@@ -99,11 +100,11 @@ func Save(path string, ts []Named, notes map[string]string) (err error) {
 			return fmt.Errorf("nn: save %s: two tensors are called %s", path, t.Name)
 		}
 		if t.Name == notesName {
-			return fmt.Errorf("nn: save %s: a tensor is called %s, the file's name for its notes", path, t.Name)
+			return fmt.Errorf("nn: save %s: no tensor may be called %s, the format's key for notes", path, t.Name)
 		}
 		dtype, ok := dtypes[t.Tensor.DType()]
 		if !ok {
-			return fmt.Errorf("nn: save %s: %s is %v, which a state file does not hold", path, t.Name, t.Tensor.DType())
+			return fmt.Errorf("nn: save %s: %s is %v, a type that a state file cannot hold", path, t.Name, t.Tensor.DType())
 		}
 		shape := make([]uint64, 0, 8)
 		for _, d := range t.Tensor.Shape() {
@@ -112,7 +113,7 @@ func Save(path string, ts []Named, notes map[string]string) (err error) {
 		views[t.Name] = view{dtype, shape, t.Tensor.Bytes()}
 	}
 	if _, taken := notes[checksum]; taken {
-		return fmt.Errorf("nn: save %s: a note is called %s, as the checksum is", path, checksum)
+		return fmt.Errorf("nn: save %s: no note may be called %s, the key of the checksum", path, checksum)
 	}
 	summed := map[string]string{checksum: digest(views, notes)}
 	maps.Copy(summed, notes)
@@ -123,11 +124,11 @@ func Save(path string, ts []Named, notes map[string]string) (err error) {
 	return WriteFile(path, &buf)
 }
 
-// WriteFile writes a file so that it appears whole or not at all.
+// WriteFile writes a file atomically.
 func WriteFile(path string, from io.Reader) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if reason := (*fs.PathError)(nil); errors.As(err, &reason) {
-		return &fs.PathError{Op: "write", Path: path, Err: reason.Err} // the name that the user knows
+		return &fs.PathError{Op: "write", Path: path, Err: reason.Err} // not the temporary file's
 	}
 	if err != nil {
 		return err
@@ -154,18 +155,18 @@ func WriteFile(path string, from io.Reader) (err error) {
 		return err
 	}
 	if dir, openErr := os.Open(filepath.Dir(path)); openErr == nil {
-		_ = dir.Sync() // so that the name survives a power cut; not every file system can
+		_ = dir.Sync() // so that the rename survives a power failure; some file systems cannot
 		_ = dir.Close()
 	}
 	return nil
 }
 
-// Open reads a state file. One without a checksum, as other tools write it, is taken as it is.
+// Open reads a state file. A file without a checksum, from another tool, is not verified.
 func Open(path string) (*State, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("nn: there is no state file %s: %w", path, err)
+			return nil, fmt.Errorf("nn: no state file %s: %w", path, err)
 		}
 		return nil, fmt.Errorf("nn: %w", err)
 	}
@@ -184,13 +185,13 @@ func Open(path string) (*State, error) {
 	if want, ok := s.Notes[checksum]; ok {
 		delete(s.Notes, checksum)
 		if digest(s.views, s.Notes) != want {
-			return nil, fmt.Errorf("nn: %s is %w: what it holds is not what its checksum was taken of", path, ErrDamaged)
+			return nil, fmt.Errorf("nn: %s is %w: its content does not match its checksum", path, ErrDamaged)
 		}
 	}
 	return s, nil
 }
 
-// Sub returns the part of the state whose names begin with prefix, under the rest of their names.
+// Sub returns the tensors with a name prefix, without the prefix.
 func (s *State) Sub(prefix string) *State {
 	sub := &State{Notes: s.Notes, prefix: s.prefix + prefix, views: map[string]safetensors.TensorView{}}
 	for name, v := range s.views {
@@ -218,7 +219,7 @@ func (s *State) Tensors(on tensor.Device) (ts []Named, err error) {
 		view := s.views[name]
 		dtype, ok := dtypeOf(view.DType())
 		if !ok {
-			return nil, fmt.Errorf("nn: %s%s is %v, a type that tensors do not have here", s.prefix, name, view.DType())
+			return nil, fmt.Errorf("nn: %s%s is %v, an unsupported type", s.prefix, name, view.DType())
 		}
 		shape, _ := s.Shape(name)
 		t := tensor.Empty(dtype, tensor.CPU, shape...)
@@ -237,7 +238,7 @@ func dtypeOf(saved safetensors.DType) (d tensor.DType, ok bool) {
 	return 0, false
 }
 
-// Shape returns the shape of a tensor; ok is unset where there is none of the name.
+// Shape returns the shape of a tensor. ok reports whether it exists.
 func (s *State) Shape(name string) (shape []int64, ok bool) {
 	view, ok := s.views[name]
 	if ok {
@@ -248,8 +249,8 @@ func (s *State) Shape(name string) (shape []int64, ok bool) {
 	return shape, ok
 }
 
-// copyInto copies the state into tensors of the same names, types and shapes, or changes nothing and says all that does
-// not fit.
+// copyInto copies the state into tensors of the same names, types and shapes. If any does not match, it changes
+// nothing and returns an error that lists every mismatch.
 func (s *State) copyInto(ts []Named) error {
 	var errs []error
 	known := map[string]bool{}
@@ -273,7 +274,7 @@ func (s *State) copyInto(ts []Named) error {
 		}
 	}
 	if len(errs) > 0 {
-		return fmt.Errorf("nn: the state does not fit: %w", errors.Join(errs...))
+		return fmt.Errorf("nn: the state does not match the network: %w", errors.Join(errs...))
 	}
 	for _, t := range ts {
 		t.Tensor.Set(s.views[t.Name].Data())

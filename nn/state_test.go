@@ -20,14 +20,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// header is what a safetensors file says of its tensors.
+// header is the header of a safetensors file.
 type header map[string]struct {
 	DType   string   `json:"dtype"`
 	Shape   []int64  `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"`
 }
 
-// parse reads a safetensors file as its specification says: eight bytes of length, little-endian, a JSON header of that
+// parse reads a safetensors file by its specification: eight bytes of length, little-endian, a JSON header of that
 // length, and the data.
 func parse(t *testing.T, path string) (h header, notes map[string]string, data []byte) {
 	t.Helper()
@@ -101,7 +101,7 @@ func TestSaveWritesTheFormatOfPython(t *testing.T) {
 	assert.Equal(t, contents(ts), contents(back))
 }
 
-// Two saves of one state are one file, byte for byte.
+// Two saves of one state are equal byte for byte.
 func TestSaveIsRepeatable(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)
@@ -118,8 +118,8 @@ func TestSaveIsRepeatable(t *testing.T) {
 	assert.Equal(t, files[0], files[1])
 }
 
-// Not-numbers with their payloads, minus zero and the rest come back as they were.
-func TestLoadIsBitForBit(t *testing.T) {
+// NaNs with payloads, negative zero and all other values are restored exactly.
+func TestLoadIsBitExact(t *testing.T) {
 	testkit.Enter(t)
 	a, b := build(t, 1), build(t, 2)
 	odd := []uint32{0x7fc12345, 0xffc00001, 0x7f800001, 0x80000000, 0x00000001, 0x7f800000, 0xff800000, 0x3f800001}
@@ -147,7 +147,7 @@ func TestLoadIsBitForBit(t *testing.T) {
 	assert.Empty(t, s.Notes)
 }
 
-// net is a network with running statistics, trained on data that depend on the step alone.
+// net is a network with running statistics, trained on data that depend on the step only.
 type net struct {
 	hidden, out *nn.Linear
 	norm        *nn.BatchNorm
@@ -170,7 +170,7 @@ func (n *net) train(ps *nn.Params, opt nn.Optimizer, from, to uint64) {
 	}
 }
 
-// Five steps, saved, loaded into a network and an optimiser made afresh, and five more are ten steps, bit for bit.
+// Five steps, saved, loaded into a new network and optimiser, and five more equal ten steps, bit for bit.
 func TestResumedTrainingIsUninterruptedTraining(t *testing.T) {
 	for name, optimizer := range optimizers {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +186,7 @@ func TestResumedTrainingIsUninterruptedTraining(t *testing.T) {
 			resumed := build(t, 99)
 			n2, ps2 := network(resumed), resumed.Params()
 			opt2 := own(t, optimizer(ps2))
-			n2.train(ps2, opt2, 50, 53) // what it did before must not matter
+			n2.train(ps2, opt2, 50, 53) // earlier steps must not matter
 			s, err := nn.Open(path)
 			require.NoError(t, err)
 			require.NoError(t, ps2.Load(s.Sub("params.")))
@@ -199,11 +199,11 @@ func TestResumedTrainingIsUninterruptedTraining(t *testing.T) {
 	}
 }
 
-func TestLoadRefusesWhatDoesNotFitAndChangesNothing(t *testing.T) {
+func TestLoadRefusesMismatchAndChangesNothing(t *testing.T) {
 	testkit.Enter(t)
 	path := filepath.Join(t.TempDir(), "s.safetensors")
 	require.NoError(t, nn.Save(path, nn.WithPrefix("net.", []nn.Named{
-		{Name: "hidden.weight", Tensor: tensor.Ones(5, 3)}, // fits
+		{Name: "hidden.weight", Tensor: tensor.Ones(5, 3)}, // matches
 		{Name: "hidden.bias", Tensor: tensor.Ones(5).To(tensor.Float64)},
 		{Name: "out.weight", Tensor: tensor.Ones(5, 2)},
 		{Name: "out.bias", Tensor: tensor.Ones(2)},
@@ -220,7 +220,7 @@ func TestLoadRefusesWhatDoesNotFitAndChangesNothing(t *testing.T) {
 
 	err = b.Params().Load(s.Sub("net."))
 	require.Error(t, err)
-	assert.Equal(t, `nn: the state does not fit: net.hidden.bias is F64 in the file, float32 in the network
+	assert.Equal(t, `nn: the state does not match the network: net.hidden.bias is F64 in the file, float32 in the network
 net.out.weight has the shape [5 2] in the file, [2 5] in the network
 net.norm.bias has the shape [5 1] in the file, [5] in the network
 net.norm.running_mean is missing from the file
@@ -237,7 +237,7 @@ net.extra is in the file but not in the network`, err.Error())
 	assert.ErrorContains(t, b.Params().Load(s.Sub("ne").Sub("t.")), "net.extra is in the file")
 }
 
-func TestOpenRefusesWhatIsNoWholeFile(t *testing.T) {
+func TestOpenRefusesDamagedFiles(t *testing.T) {
 	testkit.Enter(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s.safetensors")
@@ -246,7 +246,7 @@ func TestOpenRefusesWhatIsNoWholeFile(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = nn.Open(filepath.Join(dir, "none"))
-	assert.ErrorContains(t, err, "there is no state file")
+	assert.ErrorContains(t, err, "no state file")
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	_, err = nn.Open(dir)
 	assert.Error(t, err)
@@ -265,7 +265,7 @@ func TestOpenRefusesWhatIsNoWholeFile(t *testing.T) {
 	for i := range whole {
 		bad := bytes.Clone(whole)
 		bad[i] ^= 1
-		if at := bytes.Index(whole, []byte("sha256")); i < at || i >= at+len("sha256") { // else it is a note that anyone may have made
+		if at := bytes.Index(whole, []byte("sha256")); i < at || i >= at+len("sha256") { // else it is an ordinary note
 			refused(fmt.Sprintf("one bit of byte %d, %q", i, whole[i]), bad)
 		}
 	}
@@ -283,7 +283,7 @@ func TestOpenRefusesWhatIsNoWholeFile(t *testing.T) {
 	refused("length", huge)
 }
 
-// files are the names in a directory.
+// files returns the names in a directory.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -322,12 +322,12 @@ func TestFailedSaveLeavesTheOldFile(t *testing.T) {
 
 	cut := errors.New("cut")
 	assert.ErrorIs(t, nn.WriteFile(path, io.MultiReader(bytes.NewReader(make([]byte, 1<<16)), iotest.ErrReader(cut))), cut)
-	stays("a source that fails half way")
+	stays("a source that fails halfway")
 
 	assert.ErrorIs(t, nn.Save(filepath.Join(dir, "none", "s"), one, nil), os.ErrNotExist)
 	stays("no such directory")
 
-	if os.Geteuid() != 0 { // root may write anywhere
+	if os.Geteuid() != 0 { // root can write anywhere
 		require.NoError(t, os.Chmod(dir, 0o500))
 		assert.ErrorIs(t, nn.Save(path, one, nil), os.ErrPermission)
 		stays("a directory that cannot be written")
@@ -356,7 +356,7 @@ func TestSaveReplacesTheOldFile(t *testing.T) {
 	assert.Equal(t, os.FileMode(0o644), info.Mode())
 }
 
-// Whatever a file holds, Open and Load return; they do not panic.
+// Open and Load return for any file; they do not panic.
 func FuzzOpen(f *testing.F) {
 	testkit.Enter(f)
 	dir := f.TempDir()

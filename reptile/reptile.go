@@ -83,7 +83,7 @@ type tuned struct {
 
 // pass returns a copy of p that replaces the parameters by values.
 func (n *Net) pass(p *nn.Pass, values []*tensor.Tensor) *nn.Pass {
-	out := p.Apart()
+	out := p.Clone()
 	for i, param := range n.params {
 		out.With[param] = values[i]
 	}

@@ -20,6 +20,7 @@ type Speed struct {
 	Threads  int        `json:"threads"`
 	Load     float64    `json:"load_before"` // load average of the minute before; -1 if unknown
 	Rounds   int        `json:"rounds"`
+	Device   string     `json:"device,omitempty"` // a CUDA device; empty for the CPU
 	Ceilings Ceilings   `json:"ceilings"`
 	Rows     []SpeedRow `json:"rows"`
 }

@@ -109,7 +109,7 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	c.different = c.same.Neg().AddScalar(1)
 	if !n.config.SupportQuery {
 		// Every pair occurs twice, which changes no mean. Pairs of an image with itself are left out.
-		others := tensor.Eye(c.same.Dim(1)).To(c.same.DType()).On(c.same.Device()).Neg().AddScalar(1)
+		others := tensor.Eye(c.same.Dim(1), c.same.DType(), c.same.Device()).Neg().AddScalar(1)
 		c.same = c.same.Mul(others)
 	}
 	return n.config.Loss.loss(c, p.Value(n.Bias)), logp

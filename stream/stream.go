@@ -1,9 +1,9 @@
-// Package stream derives every random generator of Engram from three things that are easy to write down: a seed,
-// the name of the stream, and an index such as the training step.
+// Package stream derives every random generator of Engram from a seed, the name of the stream, and an index such as
+// the training step.
 //
-// Nothing in Engram draws from a shared generator. Data, initialisation and noise each have a stream, and each step of
-// a stream has a generator of its own, so that a run resumed at step n draws what an uninterrupted one would have drawn
-// there, whatever ran before it or beside it.
+// Nothing in Engram draws from a shared generator. Data, initialisation and noise each have a stream, and each step
+// of a stream has its own generator, so that a run resumed at step n makes the same draws as an uninterrupted one,
+// independent of all other draws.
 package stream
 
 import (

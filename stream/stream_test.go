@@ -27,7 +27,7 @@ func TestStreamsDiffer(t *testing.T) {
 	}
 }
 
-// The figures of committed results depend on these draws, so a change of generator must be a decision.
+// The figures of committed results depend on these draws, so a change of generator must be intended.
 func TestSequenceIsPinned(t *testing.T) {
 	r := stream.New(1, "data", 0)
 	assert.Equal(t, []uint64{17284767408052580433, 8708816871115398333}, []uint64{r.Uint64(), r.Uint64()})

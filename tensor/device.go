@@ -27,16 +27,11 @@ func (d Device) String() string {
 	return "cuda:" + strconv.Itoa(int(d))
 }
 
-// ParseDevice reads "cpu", "cuda", "cuda:1" or "auto" (CUDA where there is a usable device, else the CPU).
+// ParseDevice reads "cpu", "cuda", "cuda:1" or "auto". The last stands for the CPU, for which all operations are tested.
 func ParseDevice(s string) (Device, error) {
 	kind, index, numbered := strings.Cut(s, ":")
 	switch {
-	case s == "cpu":
-		return CPU, nil
-	case s == "auto" || s == "":
-		if CUDADevices() > 0 {
-			return 0, nil
-		}
+	case s == "cpu" || s == "auto" || s == "":
 		return CPU, nil
 	case kind == "cuda":
 		n := 0
@@ -47,7 +42,7 @@ func ParseDevice(s string) (Device, error) {
 			}
 		}
 		if have := CUDADevices(); n >= have {
-			return 0, fmt.Errorf("tensor: device %q: LibTorch sees %d CUDA devices; use cpu or auto", s, have)
+			return 0, fmt.Errorf("tensor: device %q: LibTorch sees %d CUDA devices; use cpu", s, have)
 		}
 		return Device(n), nil
 	}
@@ -60,6 +55,30 @@ func CUDADevices() int {
 		return 0
 	}
 	return int(libtch.AtcCudaDeviceCount())
+}
+
+// CUDAMath is how CUDA devices compute.
+type CUDAMath struct {
+	// TF32 lets float32 products and convolutions round their operands to TensorFloat-32, with 10 bits after the point.
+	TF32 bool
+	// Deterministic takes algorithms that give the same bits each time. Where LibTorch has none for an operation, the operation
+	// fails.
+	Deterministic bool
+}
+
+// SetCUDAMath sets how CUDA devices compute, for the whole process. Call it before the first operation on a device: cuBLAS reads
+// its workspace's size then.
+func SetCUDAMath(m CUDAMath) error {
+	const workspace = "CUBLAS_WORKSPACE_CONFIG"
+	if m.Deterministic && os.Getenv(workspace) == "" {
+		if err := os.Setenv(workspace, ":4096:8"); err != nil {
+			return fmt.Errorf("tensor: %w", err)
+		}
+	}
+	if C.eg_cuda_math(C.bool(m.TF32), C.bool(m.Deterministic)) != 0 {
+		return &Error{Op: "SetCUDAMath", Msg: take(C.eg_error())}
+	}
+	return nil
 }
 
 // SetThreads sets how many threads an operation may use, on all goroutines from their next [Enter] on. An OpenBLAS that

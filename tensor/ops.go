@@ -96,6 +96,14 @@ func (t *Tensor) SolveLower(b *Tensor) *Tensor {
 	return result("SolveLower", out, t, b)
 }
 
+// SolveCholesky returns the X with t·tᵀ·X = b for a lower triangular Cholesky factor t [..., n, n] and b [..., n, m]; leading
+// dimensions are a batch and broadcast.
+func (t *Tensor) SolveCholesky(b *Tensor) *Tensor {
+	var out libtch.Ctensor
+	libtch.AtgCholeskySolve(&out, b.ptr("SolveCholesky"), t.ptr("SolveCholesky"), 0)
+	return result("SolveCholesky", out, t, b)
+}
+
 // AddScalar returns t + v.
 func (t *Tensor) AddScalar(v float64) *Tensor { return scalar("AddScalar", libtch.AtgAddScalar, t, v) }
 

@@ -14,7 +14,7 @@ func TestCholeskyAndSolveLower(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(1, 0))
 		a := normal(r, 0, 1, 2, 3, 5, 5)
-		spd := a.MatMul(a.Transpose(-2, -1)).Add(tensor.Eye(5))
+		spd := a.MatMul(a.Transpose(-2, -1)).Add(tensor.Eye(5, tensor.Float32, tensor.CPU))
 		l := spd.Cholesky()
 		near(t, spd, l.MatMul(l.Transpose(-2, -1)), 1e-5, "LLᵀ")
 		for i, v := range l.Floats() {
@@ -26,7 +26,7 @@ func TestCholeskyAndSolveLower(t *testing.T) {
 			x := l.SolveLower(b)
 			near(t, b.Add(l.MatMul(x).ZerosLike()), l.MatMul(x), 1e-4, "LX")
 		}
-		err := tensor.Do(func() error { tensor.Eye(2).Neg().Cholesky(); return nil })
+		err := tensor.Do(func() error { tensor.Eye(2, tensor.Float32, tensor.CPU).Neg().Cholesky(); return nil })
 		assert.ErrorContains(t, err, "tensor: Cholesky of [2 2]: ")
 		assert.ErrorContains(t, err, "positive-definite")
 	})

@@ -153,6 +153,21 @@ func New[E Element](data []E, shape ...int64) *Tensor {
 	return t
 }
 
+// Upload makes a tensor of a shape from a copy of data, on a device. A CUDA device copies the data from pinned memory while the
+// caller goes on. It panics where their sizes differ.
+func Upload[E Element](data []E, on Device, shape ...int64) *Tensor {
+	const op = "Upload"
+	if on == CPU || len(data) == 0 {
+		return New(data, shape...).On(on)
+	}
+	if int64(len(data)) != count(shape) {
+		panic(&Error{Op: op, Msg: fmt.Sprintf("%d values do not fill the shape %v", len(data), shape)})
+	}
+	raw := data8(data)
+	p := C.eg_upload(unsafe.Pointer(&raw[0]), (*C.int64_t)(unsafe.Pointer(&ints(shape)[0])), C.int(len(shape)), C.int(dtypeOf[E]()), C.int(on))
+	return result(op, libtch.Ctensor(p))
+}
+
 // Made makes a tensor of what f writes over the zeros that it is given, which are the tensor's own memory: a second copy of
 // the values is never made.
 func Made[E Element](f func(values []E), shape ...int64) *Tensor {
@@ -165,11 +180,16 @@ func Made[E Element](f func(values []E), shape ...int64) *Tensor {
 	return t
 }
 
-// OfBytes makes a float32 tensor of a shape of v/255 for each byte v, on the CPU. It panics where their sizes differ.
-func OfBytes(data []byte, shape ...int64) *Tensor {
+// OfBytes makes a float32 tensor of v/255 for each byte v, on a device. The values are the same on every device. It panics where
+// the sizes differ.
+func OfBytes(data []byte, on Device, shape ...int64) *Tensor {
 	const op = "OfBytes"
 	if int64(len(data)) != count(shape) {
 		panic(&Error{Op: op, Msg: fmt.Sprintf("%d bytes do not fill the shape %v", len(data), shape)})
+	}
+	if on != CPU {
+		v := Upload(data, on, shape...).To(Float32)
+		return v.Add(v.MulScalar(1 / 255.)).MulScalar(1 / 256.) // as the kernel rounds
 	}
 	t := Empty(Float32, CPU, shape...)
 	if len(data) > 0 {
@@ -266,11 +286,18 @@ func Full(v float64, d DType, on Device, shape ...int64) *Tensor {
 	return result("Full", out)
 }
 
-// Eye makes the n×n identity, float32.
-func Eye(n int64) *Tensor {
+// Eye makes the n×n identity on a device.
+func Eye(n int64, d DType, on Device) *Tensor {
 	var out libtch.Ctensor
-	libtch.AtgEye(&out, n, int32(Float32), int32(CPU))
+	libtch.AtgEye(&out, n, int32(d), int32(on))
 	return result("Eye", out)
+}
+
+// Ramp makes the numbers 0 to n-1 on a device.
+func Ramp(n int64, d DType, on Device) *Tensor {
+	var out libtch.Ctensor
+	with(float64(n), func(c libtch.Cscalar) { libtch.AtgArange(&out, c, int32(d), int32(on)) })
+	return result("Ramp", out)
 }
 
 // ZerosLike makes a tensor of zeros of t's shape, type and device.

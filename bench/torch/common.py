@@ -7,6 +7,7 @@ these under PyTorch's autocast.
 """
 import json
 import math
+import os
 import sys
 import time
 
@@ -15,6 +16,9 @@ import torch
 from torch import nn
 
 FORM, ARGS = sys.argv[2], sys.argv[3:]
+DEVICE = torch.device(os.environ.get("ENGRAM_BENCH_DEVICE", "cpu"))
+if DEVICE.type != "cpu":
+    torch.set_default_device(DEVICE)
 BEST = FORM in ("best", "autocast-best")
 AUTOCAST = FORM.startswith("autocast")  # to bfloat16
 
@@ -27,7 +31,7 @@ def uniform(salt, *shape):
         x ^= x >> numpy.uint64(shift)
         x = (x * numpy.uint64(factor)) & numpy.uint64(0xFFFFFFFF)
     x ^= x >> numpy.uint64(16)
-    return torch.from_numpy((x >> numpy.uint64(8)).astype(numpy.float32) / numpy.float32(1 << 24)).reshape(shape)
+    return torch.from_numpy((x >> numpy.uint64(8)).astype(numpy.float32) / numpy.float32(1 << 24)).reshape(shape).to(DEVICE)
 
 
 def within(bound, salt, *shape):
@@ -77,7 +81,7 @@ def trained(parameters, loss, rate=1e-3, clip=None):
     adam = torch.optim.Adam(parameters, lr=rate, foreach=BEST or FORM == "fourier")
 
     def step():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=AUTOCAST):
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=AUTOCAST):
             value = loss()
         adam.zero_grad(set_to_none=True)
         value.backward()

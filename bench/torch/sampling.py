@@ -12,11 +12,11 @@ WAY, SHOT, QUERY = (int(v) for v in common.ARGS)
 
 
 def setup():
-    first = (256 * common.uniform(1, SIZE * SIZE)).to(torch.uint8).numpy()
+    first = (256 * common.uniform(1, SIZE * SIZE)).to(torch.uint8).cpu().numpy()
     images = numpy.stack([numpy.roll(first, i) for i in range(CLASSES * EACH)]).reshape(CLASSES, EACH, 1, SIZE, SIZE)
-    data, per_class = torch.from_numpy(images), SHOT + QUERY
+    data, per_class = torch.from_numpy(images).to(common.DEVICE), SHOT + QUERY
     rng = numpy.random.default_rng(1)
-    labels = torch.arange(WAY).repeat_interleave(per_class).view(WAY, per_class)
+    labels = torch.arange(WAY, device=common.DEVICE).repeat_interleave(per_class).view(WAY, per_class)
 
     def parts(drawn, names):
         return [of.flatten(0, 1) for of in (drawn[:, :SHOT], drawn[:, SHOT:], names[:, :SHOT], names[:, SHOT:])]
@@ -34,10 +34,10 @@ def setup():
             yield [c * EACH + i for c in classes for i in random.sample(range(EACH), per_class)]
 
     def collate(items):
-        drawn = torch.stack([image for image, _ in items]).view(WAY, per_class, 1, SIZE, SIZE)
+        drawn = torch.stack([image for image, _ in items]).view(WAY, per_class, 1, SIZE, SIZE).to(common.DEVICE)
         classes = [c for _, c in items]
         places = {c: place for place, c in enumerate(dict.fromkeys(classes))}
-        names = torch.tensor([places[c] for c in classes]).view(WAY, per_class)
+        names = torch.tensor([places[c] for c in classes], device=common.DEVICE).view(WAY, per_class)
         return parts(drawn, names)
 
     loader = iter(torch.utils.data.DataLoader(Items(), batch_sampler=episodes(), collate_fn=collate))
@@ -46,7 +46,7 @@ def setup():
         classes = torch.from_numpy(rng.choice(CLASSES, WAY, replace=False))
         order = rng.random((WAY, EACH), dtype=numpy.float32).argpartition(per_class - 1)
         instances = torch.from_numpy(order[:, :per_class])
-        drawn = data[classes.unsqueeze(1), instances].float().div_(255)
+        drawn = data[classes.unsqueeze(1).to(common.DEVICE), instances.to(common.DEVICE)].float().div_(255)
         return parts(drawn, labels)
 
     draw = gather if common.BEST else lambda: next(loader)

@@ -1,6 +1,6 @@
-// Package babi reads the 20 question-answering tasks of Weston et al. (2015), "Towards AI-Complete Question Answering: A Set
-// of Prerequisite Toy Tasks", in the layout in which they are released, and makes simple stories of the same kind for which
-// no file is needed.
+// Package babi reads the 20 question-answering tasks of Weston et al. (2015), "Towards AI-Complete Question
+// Answering: A Set of Prerequisite Toy Tasks", in their released layout, and generates simple stories of the same
+// kind without any file.
 package babi
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/engram-go/engram/dataset/internal/files"
 )
 
-// Tasks is how many tasks there are; they are numbered from 1.
+// Tasks is the number of tasks, which are numbered from 1.
 const Tasks = 20
 
-// taskNames are the tasks as their files are called.
+// taskNames are the names of the tasks in their files.
 var taskNames = [Tasks]string{
 	"single supporting fact", "two supporting facts", "three supporting facts", "two-arg relations", "three-arg relations",
 	"yes-no questions", "counting", "lists-sets", "simple negation", "indefinite knowledge",
@@ -27,7 +27,7 @@ var taskNames = [Tasks]string{
 	"basic induction", "positional reasoning", "size reasoning", "path finding", "agents' motivations",
 }
 
-// TaskName returns what a task is about, or "" for a number that no task has.
+// TaskName returns the subject of a task, or "" for an invalid number.
 func TaskName(task int) string {
 	if task < 1 || task > Tasks {
 		return ""
@@ -35,23 +35,23 @@ func TaskName(task int) string {
 	return taskNames[task-1]
 }
 
-// A Question is asked in a story. Its words, as those of the facts, are in lower case and without full stops.
+// A Question is asked in a story. Its words and those of the facts are in lower case without full stops.
 type Question struct {
 	Task    int
-	Story   int        // the number of its story in the file, from 0
-	Facts   [][]string // what the story had told by then, a sentence each, without the questions; shared with later questions
+	Story   int        // index of its story in the file, from 0
+	Facts   [][]string // the sentences of the story before the question; shared with later questions
 	Words   []string
-	Answer  string // one text even where it is a list: "milk,football", or "n,e" for a path; lower case, no spaces at commas, no full stop
-	Support []int  // the facts that the answer follows from, as indices of Facts; empty where the file tells none
+	Answer  string // one text, also for a list: "milk,football", or "n,e" for a path; lower case, no spaces at commas, no full stop
+	Support []int  // indices in Facts of the supporting facts; empty if the file has none
 }
 
-// Parse reads a file of stories of a task. The name is what errors call it by; they tell the line as well.
+// Parse reads the stories of a task from a file. Errors contain the given name and the line.
 //
 //	1 Mary moved to the bathroom.
 //	2 John went to the hallway.
 //	3 Where is Mary? <TAB>bathroom<TAB>1
 //
-// A line begins with its number in the story, and number 1 begins another story. The supporting facts may be missing. Blank
+// A line begins with its number in the story; number 1 begins a new story. The supporting facts may be missing. Blank
 // lines and a byte order mark are skipped.
 func Parse(r io.Reader, name string, task int) ([]Question, error) {
 	p := parser{task: task, story: -1}
@@ -72,12 +72,12 @@ func Parse(r io.Reader, name string, task int) ([]Question, error) {
 	return p.questions, nil
 }
 
-// parser is in the middle of a file.
+// parser is the state of parsing a file.
 type parser struct {
 	task, story int
 	facts       [][]string
 	last        int         // number of the last line of the story
-	fact        map[int]int // line number to index of facts
+	fact        map[int]int // index in facts by line number
 	questions   []Question
 }
 
@@ -98,11 +98,11 @@ func (p *parser) line(text string) error {
 	fields := strings.Split(rest, "\t")
 	sentence := Words(fields[0])
 	if len(sentence) == 0 {
-		return errors.New("there is no sentence after the number")
+		return errors.New("no sentence after the number")
 	}
 	if len(fields) == 1 {
 		if strings.Contains(rest, "?") {
-			return errors.New("a question without a tab and its answer")
+			return errors.New("a question without a tab and an answer")
 		}
 		p.fact[n] = len(p.facts)
 		p.facts = append(p.facts, sentence)
@@ -129,8 +129,8 @@ func (p *parser) line(text string) error {
 	return nil
 }
 
-// normalAnswer brings an answer to the form of the released files: in lower case, without a full stop, and with the items of a
-// list separated by commas alone.
+// normalAnswer normalises an answer to the form of the released files: lower case, no full stop, and the items of a
+// list separated by commas only.
 func normalAnswer(text string) string {
 	var items []string
 	for item := range strings.SplitSeq(text, ",") {
@@ -141,16 +141,16 @@ func normalAnswer(text string) string {
 	return strings.Join(items, ",")
 }
 
-// Unseen is what test questions have and training questions do not. A network cannot know these words, and cannot give these
-// answers.
+// Unseen lists what occurs in test questions but not in training questions. A network cannot know these words or give
+// these answers.
 type Unseen struct {
 	Words     []string // of facts and questions, sorted
 	Answers   []string // sorted
 	Questions int      // test questions that have any of them
 }
 
-// NewUnseen compares test questions with training questions. An answer counts as seen only where it is the answer of a training
-// question.
+// NewUnseen compares test questions with training questions. An answer counts as seen only if it is the answer of a
+// training question.
 func NewUnseen(train, test []Question) Unseen {
 	words, answers := map[string]bool{}, map[string]bool{}
 	for _, q := range train {
@@ -183,8 +183,8 @@ func NewUnseen(train, test []Question) Unseen {
 	return u
 }
 
-// String says it in one line, or is "" where there is nothing: "test questions with words or answers that never occur in training: 12:
-// words football, garden; answers milk,football".
+// String returns one line, or "" if there is nothing: "test questions with words or answers that never occur in
+// training: 12: words football, garden; answers milk,football".
 func (u Unseen) String() string {
 	if u.Questions == 0 {
 		return ""
@@ -203,7 +203,7 @@ func (u Unseen) String() string {
 	return fmt.Sprintf("test questions with words or answers that never occur in training: %d: %s", u.Questions, text[2:])
 }
 
-// Words takes a sentence apart: its words in lower case, without the full stop or question mark at their end.
+// Words splits a sentence into lower-case words, without the final full stop or question mark.
 func Words(sentence string) []string {
 	var words []string
 	for w := range strings.FieldsSeq(strings.ToLower(sentence)) {
@@ -221,14 +221,14 @@ func clip(s string) string {
 	return s
 }
 
-// A Vocabulary numbers words from 0, in the order of the alphabet.
+// A Vocabulary numbers words from 0, in alphabetical order.
 type Vocabulary struct {
 	words  []string
 	number map[string]int
 }
 
-// NewVocabulary makes the vocabulary of questions: the words of their facts, their own, and their answers, of which one of
-// several words is a word of its own.
+// NewVocabulary makes the vocabulary of questions: the words of facts, questions and answers. An answer of several
+// words is one word.
 func NewVocabulary(questions []Question) *Vocabulary {
 	v := &Vocabulary{number: map[string]int{}}
 	for _, q := range questions {
@@ -248,10 +248,10 @@ func NewVocabulary(questions []Question) *Vocabulary {
 	return v
 }
 
-// Len returns how many words there are.
+// Len returns the number of words.
 func (v *Vocabulary) Len() int { return len(v.words) }
 
-// Word returns the word of a number.
+// Word returns the word with a number.
 func (v *Vocabulary) Word(n int) string { return v.words[n] }
 
 // Unknown is the number of every word that is not in a vocabulary.

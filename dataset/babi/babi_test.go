@@ -38,16 +38,16 @@ func TestMalformedLinesNameFileAndLine(t *testing.T) {
 		"0 Mary moved.\n":                  `babi: qa1.txt:1: want a line that begins with its number`,
 		"2 Mary moved.\n":                  `babi: qa1.txt:1: line 2 of a story follows line 0`,
 		start + "3 John ran.\n":            `babi: qa1.txt:2: line 3 of a story follows line 1`,
-		start + "2 .\n":                    `babi: qa1.txt:2: there is no sentence after the number`,
-		start + "2\n":                      `babi: qa1.txt:2: there is no sentence after the number`,
-		start + "2 Where?\n":               `babi: qa1.txt:2: a question without a tab and its answer`,
+		start + "2 .\n":                    `babi: qa1.txt:2: no sentence after the number`,
+		start + "2\n":                      `babi: qa1.txt:2: no sentence after the number`,
+		start + "2 Where?\n":               `babi: qa1.txt:2: a question without a tab and an answer`,
 		start + "2 Where?\t\t1\n":          `babi: qa1.txt:2: a question without an answer`,
 		start + "2 W?\ta\t1\tb\n":          `babi: qa1.txt:2: a question has two tabs, before its answer and before its supporting facts, got 3`,
 		start + "2 W?\ta\tone\n":           `babi: qa1.txt:2: supporting fact "one" is not the number of an earlier sentence of the story`,
 		start + "2 W?\ta\t2\n":             `babi: qa1.txt:2: supporting fact "2" is not the number`,
 		start + "2 W?\ta\t1 3\n":           `babi: qa1.txt:2: supporting fact "3" is not the number`,
 		strings.Repeat("x", 70_000):        `babi: qa1.txt:1: bufio.Scanner: token too long`,
-		start + "2 W?\ta\t1\n3 X?\tb\t2\n": `babi: qa1.txt:3: supporting fact "2" is not the number`, // which is a question's
+		start + "2 W?\ta\t1\n3 X?\tb\t2\n": `babi: qa1.txt:3: supporting fact "2" is not the number`, // line 2 is a question
 	} {
 		_, err := babi.Parse(strings.NewReader(text), "qa1.txt", 1)
 		assert.ErrorContains(t, err, want, "%.60q", text)
@@ -91,7 +91,7 @@ func TestUnseen(t *testing.T) {
 	assert.Empty(t, babi.NewUnseen(test, train).String())
 }
 
-// Whatever the text, there is an error or there are questions that hold together.
+// For any text, Parse returns an error or consistent questions.
 func FuzzParse(f *testing.F) {
 	f.Add(strings.TrimRight(two, "\n"))
 	f.Add("1 a\n1 b\n2 c?\td\t\n")
@@ -135,8 +135,8 @@ func TestVocabulary(t *testing.T) {
 	assert.Equal(t, []int{4, babi.Unknown, 0}, v.Numbers([]string{"mary", "elephant", "bathroom"}))
 }
 
-// A story of the built-in generator is followed through by its words alone, and leads to the answers and supports given.
-func TestStoriesAreRight(t *testing.T) {
+// The stories' facts, followed word by word, lead to the given answers and supporting facts.
+func TestStoriesAreConsistent(t *testing.T) {
 	data, err := babi.NewStories(7, babi.StoriesOptions{Train: 300, Test: 100})
 	require.NoError(t, err)
 	count := map[int]int{}

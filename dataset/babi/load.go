@@ -20,28 +20,28 @@ import (
 	"github.com/engram-go/engram/dataset/internal/files"
 )
 
-// Data are questions to learn from and questions to test on.
+// Data are training and test questions.
 type Data struct {
 	Train, Test []Question
-	// Edition tells data of one layout from each other: the name of the folder or archive, and the beginning of the SHA-256
-	// of the files read. The authors' own are tasks_1-20_v1-2.
+	// Edition identifies data of the same layout: the name of the folder or archive and the start of the SHA-256 of
+	// the files read. The authors' edition is tasks_1-20_v1-2.
 	Edition string
 }
 
-// Of returns those of questions that are of the tasks.
+// Of returns the questions of the given tasks.
 func Of(questions []Question, tasks ...int) []Question {
 	return slices.DeleteFunc(slices.Clone(questions), func(q Question) bool { return !slices.Contains(tasks, q.Task) })
 }
 
-// The folders of the layout: 1,000 training questions a task, and 10,000.
+// The folders of the layout: 1,000 training questions per task, and 10,000.
 const (
 	Folder1k  = "en"
 	Folder10k = "en-10k"
 )
 
-// Load reads tasks, all where none is named, from the released layout: in the folder en, en-10k or another beside them,
-// the files qaN_*_train.txt and qaN_*_test.txt. The source is a folder that holds it, at any depth, or a zip or tar.gz of one. In a
-// folder, symbolic links are followed.
+// Load reads the given tasks, or all, from the released layout: the files qaN_*_train.txt and qaN_*_test.txt in the
+// folder en, en-10k or another. The source is a folder that contains it, at any depth, or a zip or tar.gz of one.
+// Symbolic links in a folder are followed.
 func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, error) {
 	if len(tasks) == 0 {
 		for t := range Tasks {
@@ -58,7 +58,7 @@ func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, erro
 	}
 	data, sum := &Data{}, sha256.New()
 	root := filepath.Base(source)
-	if full, err := filepath.Abs(source); err == nil { // of "." as well
+	if full, err := filepath.Abs(source); err == nil { // also for "."
 		root = filepath.Base(full)
 	}
 	for _, task := range tasks {
@@ -80,7 +80,7 @@ func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, erro
 			} else {
 				data.Test = append(data.Test, questions...)
 			}
-			// Of an archive the folder in it is named after the edition, whatever the archive is called now.
+			// The edition of an archive is named after the folder in it, so the archive's own name does not matter.
 			if above := path.Dir(path.Dir(f.name)); above != "." {
 				root = path.Base(above)
 			}
@@ -90,13 +90,13 @@ func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, erro
 	return data, nil
 }
 
-// fileKey is a file of the layout.
+// fileKey identifies a file of the layout.
 type fileKey struct {
 	task int
 	part string // train or test
 }
 
-// file is one that has been read.
+// file is a file that has been read.
 type file struct {
 	name string // below the source, with slashes
 	at   string // for errors
@@ -105,7 +105,7 @@ type file struct {
 
 var filePattern = regexp.MustCompile(`^qa([0-9]{1,2})_(?:.*_)?(train|test)\.txt$`)
 
-// parseName tells which file of a folder of the layout a name is, whatever lies above the folder.
+// parseName returns the file of the layout for a path; folders above the given folder do not matter.
 func parseName(name, folder string) (fileKey, bool) {
 	m := filePattern.FindStringSubmatch(path.Base(name))
 	if m == nil || path.Base(path.Dir(name)) != folder {
@@ -115,13 +115,13 @@ func parseName(name, folder string) (fileKey, bool) {
 	return fileKey{task, m[2]}, err == nil
 }
 
-// maxFileBytes bounds a file, of which the largest known has 6 MB.
+// maxFileBytes limits the size of a file; the largest known has 6 MB.
 const maxFileBytes = 64 << 20
 
 // open reads the wanted files of a source.
 func open(ctx context.Context, source string, wanted func(string) (fileKey, bool)) (map[fileKey]file, error) {
 	found := map[fileKey]file{}
-	// take reads a file where it is wanted.
+	// take reads a file if it is wanted.
 	take := func(name, at string, read func() (io.ReadCloser, error)) error {
 		key, ok := wanted(name)
 		if !ok {
@@ -149,7 +149,7 @@ func open(ctx context.Context, source string, wanted func(string) (fileKey, bool
 	case strings.HasSuffix(source, ".zip"):
 		r, err := zip.OpenReader(source)
 		if errors.Is(err, zip.ErrFormat) {
-			return nil, errors.New("it is cut off or not a zip archive")
+			return nil, errors.New("it is truncated or not a zip archive")
 		}
 		if err != nil {
 			return nil, err
@@ -191,7 +191,7 @@ func openTar(source string, take func(name, at string, read func() (io.ReadClose
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
-			// What follows the last file holds nothing but gzip's checksum of it all.
+			// After the last file there is only gzip's checksum.
 			_, err = io.Copy(io.Discard, unpacked)
 		}
 		if err != nil {
@@ -209,7 +209,7 @@ func openTar(source string, take func(name, at string, read func() (io.ReadClose
 	}
 }
 
-// readError is a file, or what follows it in an archive, that could not be read to its end.
+// readError is an error while reading a file, or while reading an archive after its last file.
 type readError struct {
 	name string
 	err  error
@@ -218,10 +218,10 @@ type readError struct {
 func (e *readError) Error() string { return e.name + ": " + e.err.Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// damaged says of an archive whose bytes do not read what may have happened to it, wherever in it they stop.
+// damaged explains a read error of an archive.
 func damaged(kind string, err error) error {
 	if read := new(*readError); errors.As(err, read) {
-		return fmt.Errorf("it is cut off or not a %s archive: %w", kind, err)
+		return fmt.Errorf("it is truncated or not a %s archive: %w", kind, err)
 	}
 	return err
 }

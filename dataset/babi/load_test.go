@@ -17,7 +17,7 @@ import (
 	"github.com/engram-go/engram/dataset/babi"
 )
 
-// release is the released layout with two tasks, and what lies beside them in it.
+// release is the released layout with two tasks and other files.
 var release = map[string]string{
 	"tasks_1-20_v1-2/en/qa1_single-supporting-fact_train.txt":     "1 Mary moved to the hall.\n2 Where is Mary?\thall\t1\n",
 	"tasks_1-20_v1-2/en/qa1_single-supporting-fact_test.txt":      "1 John moved to the hall.\n2 Where is John?\thall\t1\n",
@@ -25,8 +25,8 @@ var release = map[string]string{
 	"tasks_1-20_v1-2/en/qa12_conjunction_test.txt":                "1 John and Mary ran.\n2 Who ran?\tjohn\t1\n",
 	"tasks_1-20_v1-2/en-10k/qa1_single-supporting-fact_train.txt": "1 Mary moved to the hall.\n2 Where is Mary?\thall\t1\n3 Where is Mary?\thall\t1\n",
 	"tasks_1-20_v1-2/en-10k/qa1_single-supporting-fact_test.txt":  "1 John moved to the hall.\n2 Where is John?\thall\t1\n",
-	"tasks_1-20_v1-2/hn/qa1_single-supporting-fact_train.txt":     "not looked at",
-	"tasks_1-20_v1-2/README":                                      "not looked at",
+	"tasks_1-20_v1-2/hn/qa1_single-supporting-fact_train.txt":     "ignored",
+	"tasks_1-20_v1-2/README":                                      "ignored",
 }
 
 func unpacked(t *testing.T) string {
@@ -71,7 +71,7 @@ func tarred(t *testing.T) string {
 	return path
 }
 
-func TestEverySourceGivesTheSame(t *testing.T) {
+func TestAllSourcesAreEqual(t *testing.T) {
 	dir := unpacked(t)
 	want, err := babi.Load(t.Context(), dir, babi.Folder1k, 1, 12)
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func TestEverySourceGivesTheSame(t *testing.T) {
 	assert.NotEqual(t, want.Edition, large.Edition)
 }
 
-// Links to the source, to a folder of it, and to its files are followed; one that leads back is not.
+// Links to the source, to a folder of it and to its files are followed; a link that leads back is not.
 func TestLinksAreFollowed(t *testing.T) {
 	dir := unpacked(t)
 	real := filepath.Join(dir, "tasks_1-20_v1-2")
@@ -153,16 +153,16 @@ func TestLoadErrors(t *testing.T) {
 		for cut := range len(whole) - 1 {
 			require.NoError(t, os.WriteFile(path, whole[:cut], 0o644))
 			_, err = babi.Load(t.Context(), path, "en", 1)
-			require.ErrorContains(t, err, "it is cut off or not a "+name+" archive", "%d of %d bytes", cut, len(whole))
+			require.ErrorContains(t, err, "it is truncated or not a "+name+" archive", "%d of %d bytes", cut, len(whole))
 		}
 	}
 }
 
-// The data of the official generator, where they are on this machine.
+// The data of the official generator, if they are on this machine.
 func TestTheData(t *testing.T) {
 	source, err := dataset.Find(dataset.NameBabi, filepath.Join("..", "..", "..", "shared", "data"))
 	if err != nil {
-		t.Skip("bAbI is not here")
+		t.Skip("no bAbI data")
 	}
 	data, err := babi.Load(t.Context(), source, babi.Folder1k)
 	require.NoError(t, err)

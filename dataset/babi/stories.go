@@ -8,20 +8,20 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// StoryTasks are the tasks that [NewStories] makes: an answer follows from one fact (1), or from two (2).
+// StoryTasks are the tasks that [NewStories] generates: an answer follows from one fact (1) or from two (2).
 var StoryTasks = []int{1, 2}
 
-// StoriesOptions are the settings of [NewStories]. Zero values stand for 1,000 questions each.
+// StoriesOptions configures [NewStories]. The default is 1,000 questions each.
 type StoriesOptions struct {
-	Train, Test int // questions a task, at least
+	Train, Test int // minimum number of questions per task
 }
 
-// NewStories makes stories of people who walk about a house (task 1: where is somebody?) and carry things (task 2: where is
-// a thing?). They are of the kind of the first two tasks but not from their authors' generator, so that figures on them
-// compare with nothing but each other. The same seed makes the same stories.
+// NewStories generates stories of people who walk through a house (task 1: where is a person?) and carry things (task
+// 2: where is a thing?). They resemble the first two bAbI tasks but do not come from the authors' generator, so
+// figures are comparable only among themselves. The stories depend only on the seed and the options.
 func NewStories(seed uint64, o StoriesOptions) (*Data, error) {
 	if o.Train < 0 || o.Test < 0 {
-		return nil, fmt.Errorf("babi: stories: %d training and %d test questions: want at least 1", o.Train, o.Test)
+		return nil, fmt.Errorf("babi: stories: %d training and %d test questions, want at least 1 each", o.Train, o.Test)
 	}
 	if o.Train == 0 {
 		o.Train = 1000
@@ -49,22 +49,22 @@ var (
 	walks  = []string{"went", "walked", "ran"}
 )
 
-// The facts that a story tells before each question, and how many questions a story has.
+// Facts before each question, and questions per story.
 const (
 	factsPerQuestion  = 2
 	questionsPerStory = 5
 )
 
-// house is what is the case in a story.
+// house is the current state of a story.
 type house struct {
 	facts  [][]string
-	room   map[string]string // of a person or a thing that was dropped
-	moved  map[string]int    // the fact by which a person or a thing came there
+	room   map[string]string // of a person or a dropped thing
+	moved  map[string]int    // index of the fact that moved a person or a thing there
 	holder map[string]string // of a thing
-	taken  map[string]int    // the fact by which a thing was last taken or dropped
+	taken  map[string]int    // index of the fact that last took or dropped a thing
 }
 
-// tell makes a story.
+// tell generates a story.
 func tell(r *rand.Rand, task, story int) []Question {
 	h := &house{room: map[string]string{}, moved: map[string]int{}, holder: map[string]string{}, taken: map[string]int{}}
 	var questions []Question
@@ -118,7 +118,8 @@ func (h *house) happen(r *rand.Rand, task int) {
 	h.facts = append(h.facts, append([]string{who}, strings.Fields(pick(r, walks)+" to the "+h.room[who])...))
 }
 
-// place tells where a thing is and by which fact it came there, if the story has told.
+// place returns the room of a thing and the index of the fact that moved it there; known reports whether the story
+// tells.
 func (h *house) place(what string) (room string, moved int, known bool) {
 	if holder, held := h.holder[what]; held {
 		return h.room[holder], h.moved[holder], true

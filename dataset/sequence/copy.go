@@ -6,21 +6,20 @@ import (
 	"math/rand/v2"
 )
 
-// CopyOptions are the settings of Copy. The zero value is the paper's: vectors of 8 bits, lengths from 1 to 20.
+// CopyOptions configures [NewCopy]. The zero value is the paper's: vectors of 8 bits, lengths from 1 to 20.
 type CopyOptions struct {
-	Bits                 int // of a vector; 0 means 8
-	MinLength, MaxLength int // vectors of a training sequence; 0 means 1 and 20
+	Bits                 int // of a vector; default 8
+	MinLength, MaxLength int // vectors of a training sequence; defaults 1 and 20
 }
 
-// Copy is the copy task (§4.1): random binary vectors, a delimiter, and then, without any input, the same vectors
-// again.
+// Copy is the copy task (§4.1): random binary vectors, a delimiter, and then, without input, the same vectors.
 //
 // Of a sequence of length L, the vectors are the inputs of steps 0 to L-1, in channels 0 to Bits-1; the delimiter is
-// channel Bits of step L; the targets are those of steps L+1 to 2L, which are all that is scored. A network that knows
-// nothing pays Bits*L bits: 84 on average.
+// channel Bits of step L; the targets are those of steps L+1 to 2L, and only these are scored. Guessing costs Bits*L
+// bits: 84 on average.
 type Copy struct{ options CopyOptions }
 
-// NewCopy returns the task; an error names the setting that is out of range.
+// NewCopy returns the task, or an error that names the setting out of range.
 func NewCopy(o CopyOptions) (*Copy, error) {
 	o.Bits, o.MinLength, o.MaxLength = orElse(o.Bits, 8), orElse(o.MinLength, 1), orElse(o.MaxLength, 20)
 	t := &Copy{o}

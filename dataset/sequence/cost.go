@@ -2,21 +2,21 @@ package sequence
 
 import "math"
 
-// Cost is what the paper charges for one sequence.
+// Cost is the paper's cost of one sequence.
 type Cost struct {
 	Bits   float64 // cross-entropy of all scored outputs in bits: the sum in nats / ln 2
 	Wrong  int     // scored outputs on the wrong side of 1/2
-	Scored int     // outputs scored; Wrong/Scored is the share of wrong bits
+	Scored int     // outputs scored; Wrong/Scored is the fraction of wrong bits
 }
 
-// CostOfLogits counts the cost of each sequence from outputs before the sigmoid, [time, sequences, outputs]. A logit of
-// any size is safe; a NaN makes the bits of its sequence NaN and is wrong. A logit of 0 counts as a 1.
+// CostOfLogits computes the cost of each sequence from outputs before the sigmoid, [time, sequences, outputs]. Logits
+// may have any size; a NaN makes the bits of its sequence NaN and counts as wrong. A logit of 0 counts as a 1.
 func (b *Batch) CostOfLogits(logits []float32) []Cost {
 	return b.costs("cost of logits", logits, logitBits, 0)
 }
 
-// CostOfProbabilities counts the cost of each sequence from probabilities, [time, sequences, outputs]. A logarithm is
-// never taken below -100 nats, as in PyTorch's binary cross-entropy, so that a sure mistake costs 144.3 bits; a value
+// CostOfProbabilities computes the cost of each sequence from probabilities, [time, sequences, outputs]. Logarithms
+// are at least -100 nats, as in PyTorch's binary cross-entropy, so that the worst mistake costs 144.3 bits; a value
 // outside 0 to 1 makes the bits NaN. A probability of 1/2 counts as a 1.
 func (b *Batch) CostOfProbabilities(probabilities []float32) []Cost {
 	return b.costs("cost of probabilities", probabilities, probabilityBits, 0.5)
@@ -31,7 +31,7 @@ func (b *Batch) costs(operation string, values []float32, bits func(target, valu
 	return costs
 }
 
-// cost counts one sequence.
+// cost computes the cost of one sequence.
 func (b *Batch) cost(i int, values []float32, bits func(target, value float32) float64, threshold float32) Cost {
 	var c Cost
 	for t := range b.Time {
@@ -51,7 +51,7 @@ func (b *Batch) cost(i int, values []float32, bits func(target, value float32) f
 	return c
 }
 
-// wrong tells whether an output lies on the wrong side; NaN lies on none.
+// wrong reports whether an output is on the wrong side of the threshold; NaN is wrong.
 func wrong(target, value, threshold float32) bool {
 	if target == 1 {
 		return !(value >= threshold)
@@ -64,7 +64,7 @@ func logitBits(target, logit float32) float64 {
 	if target == 1 {
 		x = -x
 	}
-	return (max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))) / math.Ln2 // softplus(x), which does not overflow
+	return (max(x, 0) + math.Log1p(math.Exp(-math.Abs(x)))) / math.Ln2 // softplus(x) without overflow
 }
 
 func probabilityBits(target, probability float32) float64 {

@@ -17,7 +17,7 @@ func mean(costs []Cost) (bits float64) {
 	return bits
 }
 
-// TestChance: what a coin pays, over all sizes of training.
+// The cost of guessing, over all training sizes.
 func TestChance(t *testing.T) {
 	want := map[string]float64{"copy": 84, "repeat copy": 9 * 31.25, "associative recall": 18, "dynamic n-grams": 200, "priority sort": 128}
 	for _, task := range paper() {
@@ -32,7 +32,7 @@ func TestChance(t *testing.T) {
 			}
 			for i, c := range b.CostOfProbabilities(half) {
 				assert.InDelta(t, c.Bits, fromLogits[i].Bits, 1e-9)
-				assert.InDelta(t, float64(c.Scored), c.Bits, 1e-9, "a bit for a bit")
+				assert.InDelta(t, float64(c.Scored), c.Bits, 1e-9, "one bit per bit")
 				assert.Equal(t, c.Wrong, fromLogits[i].Wrong)
 			}
 			sum += mean(fromLogits)
@@ -42,7 +42,7 @@ func TestChance(t *testing.T) {
 	}
 }
 
-// TestRepeatCopyVectorsCost242: the bits of the vectors alone, for a network that knows when to end.
+// The bits of the vectors alone, for a network that knows when to end.
 func TestRepeatCopyVectorsCost242(t *testing.T) {
 	task := made(NewRepeatCopy(RepeatCopyOptions{}))
 	sum := 0.0
@@ -93,7 +93,7 @@ func TestCostAgainstPlainFormula(t *testing.T) {
 				want.Scored++
 			}
 			assert.InDelta(t, want.Bits, fromLogits[i].Bits, 1e-9)
-			assert.InDelta(t, want.Bits, fromP[i].Bits, 1e-3, "probabilities are rounded")
+			assert.InDelta(t, want.Bits, fromP[i].Bits, 1e-3, "up to rounding of the probabilities")
 			want.Bits = 0
 			for _, c := range []Cost{fromLogits[i], fromP[i]} {
 				c.Bits = 0
@@ -114,7 +114,7 @@ func TestCostOfExtremes(t *testing.T) {
 		{1, 1e30, 0, 0}, {0, -1e30, 0, 0}, {1, infinite, 0, 0}, {0, -infinite, 0, 0},
 		{1, -1000, 1000 / math.Ln2, 1}, {0, 1000, 1000 / math.Ln2, 1},
 		{1, -infinite, math.Inf(1), 1}, {1, 0, 1, 0}, {0, 0, 1, 1},
-		{1, 40, math.Exp(-40) / math.Ln2, 0}, // where 1-p is lost in float32
+		{1, 40, math.Exp(-40) / math.Ln2, 0}, // 1-p underflows in float32
 	} {
 		b.Targets[0] = c.target
 		got := b.CostOfLogits([]float32{c.logit})[0]

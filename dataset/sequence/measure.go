@@ -1,23 +1,23 @@
 package sequence
 
-// The metrics of sequences. Those that are not in bits per sequence are shares in percent.
+// Metrics of sequences. Those not in bits per sequence are percentages.
 const (
 	MetricBits         = "bits"               // cross-entropy of a sequence's scored outputs
 	MetricWrongBits    = "wrong bits"         // outputs on the wrong side of 1/2
-	MetricSlipped      = "slipped"            // sequences in which a vector was duplicated or dropped, so that the rest is out of step
-	MetricWrongAligned = "wrong bits aligned" // as wrong bits, once the rest is moved back into step
-	MetricOptimalBits  = "optimal bits"       // what the optimal estimator pays for the same sequences
-	MetricExcessBits   = "excess bits"        // bits beyond that, sequence by sequence
+	MetricSlipped      = "slipped"            // sequences in which a vector was duplicated or dropped, so that the rest is shifted
+	MetricWrongAligned = "wrong bits aligned" // wrong bits after undoing the shift
+	MetricOptimalBits  = "optimal bits"       // cost of the optimal estimator for the same sequences
+	MetricExcessBits   = "excess bits"        // bits above that, per sequence
 )
 
-// Value is what one sequence scores under a metric.
+// Value is the score of one sequence under a metric.
 type Value struct {
 	Metric string
 	Value  float64
 }
 
-// Measure gives, for each sequence of a batch, its bits and its wrong bits, from outputs before the sigmoid, [time, sequences,
-// outputs]. It is what a task measures that has no metrics of its own.
+// Measure returns, for each sequence of a batch, its bits and its wrong bits, from outputs before the sigmoid, [time,
+// sequences, outputs]. Tasks without metrics of their own use it.
 func Measure(b *Batch, logits []float32) [][]Value {
 	out := make([][]Value, b.Sequences)
 	for i, c := range b.CostOfLogits(logits) {
@@ -35,7 +35,7 @@ func (t *Recall) Measure(b *Batch, logits []float32) [][]Value { return Measure(
 // Measure implements [Task].
 func (t *PrioritySort) Measure(b *Batch, logits []float32) [][]Value { return Measure(b, logits) }
 
-// Measure implements [Task]: beside the cost, whether the copy lost its place, and what is wrong once it is moved back.
+// Measure implements [Task]: the cost, whether the copy slipped, and the wrong bits after undoing the slip.
 func (t *Copy) Measure(b *Batch, logits []float32) [][]Value {
 	out := Measure(b, logits)
 	bits := threshold(logits)
@@ -51,7 +51,7 @@ func (t *Copy) Measure(b *Batch, logits []float32) [][]Value {
 	return out
 }
 
-// Measure implements [Task]: beside the cost, that of the optimal estimator, and the excess over it.
+// Measure implements [Task]: the cost, that of the optimal estimator, and the excess over it.
 func (t *NGrams) Measure(b *Batch, logits []float32) [][]Value {
 	out := Measure(b, logits)
 	for i, best := range b.CostOfProbabilities(t.Optimal(b)) {
@@ -60,7 +60,7 @@ func (t *NGrams) Measure(b *Batch, logits []float32) [][]Value {
 	return out
 }
 
-// threshold turns logits into bits; a NaN stays one.
+// threshold converts logits to bits; NaN stays NaN.
 func threshold(logits []float32) []float32 {
 	out := make([]float32, len(logits))
 	for i, v := range logits {

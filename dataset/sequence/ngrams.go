@@ -8,21 +8,22 @@ import (
 	"math/rand/v2"
 )
 
-// NGramsOptions are the settings of NGrams. The zero value is the paper's: 6-grams, 200 bits.
+// NGramsOptions configures [NewNGrams]. The zero value is the paper's: 6-grams, 200 bits.
 type NGramsOptions struct {
-	N      int // a bit depends on the N-1 before it; 0 means 6
-	Length int // bits of a sequence; 0 means 200
+	N      int // a bit depends on the N-1 before it; default 6
+	Length int // bits of a sequence; default 200
 }
 
-// NGrams is the dynamic N-grams task (§4.4): predict each bit of a sequence whose law is new every time.
+// NGrams is the dynamic N-grams task (§4.4): predict each bit of a sequence from a distribution that is new for each
+// sequence.
 //
-// The law is a table of 2^(N-1) probabilities that the next bit is 1, one for each history of N-1 bits, drawn
-// independently from Beta(1/2, 1/2). The first N-1 bits, which have no full history, are fair coins. The target of step
-// t is bit t, the input is bit t-1, and 0 at step 0; all steps are scored, the first N-1 included. A network that knows
-// nothing pays Length bits: 200; the optimal estimator about 133.3 on average, see Optimal.
+// The distribution is a table of 2^(N-1) probabilities that the next bit is 1, one for each history of N-1 bits,
+// drawn independently from Beta(1/2, 1/2). The first N-1 bits, which have no full history, are fair coins. The target
+// of step t is bit t, the input is bit t-1, and 0 at step 0; all steps are scored, including the first N-1. Guessing
+// costs Length bits: 200; the optimal estimator about 133.3 on average, see Optimal.
 type NGrams struct{ options NGramsOptions }
 
-// NewNGrams returns the task; an error names the setting that is out of range.
+// NewNGrams returns the task, or an error that names the setting out of range.
 func NewNGrams(o NGramsOptions) (*NGrams, error) {
 	o.N, o.Length = orElse(o.N, 6), orElse(o.Length, 200)
 	t := &NGrams{o}
@@ -64,7 +65,7 @@ func (t *NGrams) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	return b, err
 }
 
-// draw also gives the chance of a 1 that the table held for each bit, [time, sequences].
+// draw also returns the table's probability of a 1 for each bit, [time, sequences].
 func (t *NGrams) draw(r *rand.Rand, n int, size Size) (*Batch, []float64, error) {
 	if err := check(t.Name(), bound{"Length", size.Length, 1, maxLength}, bound{"Repeats", size.Repeats, 0, 0},
 		bound{"Items", size.Items, 0, 0}, bound{"Top", size.Top, 0, 0}); err != nil {
@@ -82,7 +83,7 @@ func (t *NGrams) draw(r *rand.Rand, n int, size Size) (*Batch, []float64, error)
 			sin := math.Sin(math.Pi / 2 * r.Float64())
 			table[h] = sin * sin
 		}
-		history := 0 // the last N-1 bits, the latest one lowest
+		history := 0 // the last N-1 bits, the latest as lowest bit
 		for s := range size.Length {
 			chance := 0.5
 			if s >= t.options.N-1 {
@@ -106,8 +107,8 @@ func (t *NGrams) draw(r *rand.Rand, n int, size Size) (*Batch, []float64, error)
 	return b, chances, nil
 }
 
-// Optimal gives the probability of a 1 at each step, [time, sequences, 1], that the optimal Bayesian estimator assigns
-// from the bits before it (eq. 10): (N1+1/2)/(N1+N0+1) after N1 ones and N0 zeros in the same history so far, and 1/2 for
+// Optimal returns the probability of a 1 at each step, [time, sequences, 1], of the optimal Bayesian estimator given
+// the previous bits (eq. 10): (N1+1/2)/(N1+N0+1) after N1 ones and N0 zeros with the same history so far, and 1/2 for
 // the first N-1 bits.
 func (t *NGrams) Optimal(b *Batch) []float32 {
 	p := make([]float32, len(b.Targets))
@@ -133,7 +134,7 @@ func (t *NGrams) Optimal(b *Batch) []float32 {
 	return p
 }
 
-// Print implements Task. Beside the bits it shows the optimal estimator's prediction and the network's, as tenths.
+// Print implements Task. It also shows the predictions of the optimal estimator and the network in tenths.
 func (t *NGrams) Print(w io.Writer, b *Batch, i int, predictions []float32) error {
 	p, err := newPrinter(w, t, b, i, predictions)
 	if err != nil {
@@ -158,6 +159,6 @@ func (t *NGrams) Print(w io.Writer, b *Batch, i int, predictions []float32) erro
 	if predictions != nil {
 		rows = append(rows, row{"output", tenths(predictions)})
 	}
-	p.panel("chance of a one, in tenths", 0, p.end, rows)
+	p.panel("probability of a one, in tenths", 0, p.end, rows)
 	return p.err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// TestOptimalAgainstCounting: eq. 10 by going back over the whole sequence at each step.
+// Eq. 10 by going back over the whole sequence at each step.
 func TestOptimalAgainstCounting(t *testing.T) {
 	for _, o := range []NGramsOptions{{}, {N: 1, Length: 50}, {N: 2, Length: 80}, {N: 9, Length: 300}, {N: 6, Length: 3}} {
 		task := made(NewNGrams(o))
@@ -46,9 +46,9 @@ func TestOptimalAgainstCounting(t *testing.T) {
 	}
 }
 
-// TestOptimalCost holds the estimator against the published optimum, about 133 bits in Figure 13, and 133.47 +- 0.35 by
-// other code over 40 000 sequences; and the predictor that knows the table against 103.6 by the same code. This code
-// gives 133.25 +- 0.09 and 103.46 over 600 000.
+// The estimator against the published optimum, about 133 bits in Figure 13, and 133.47 +- 0.35 by other code over 40
+// 000 sequences; and the predictor that knows the table against 103.6 by the same code. This code yields 133.25 +-
+// 0.09 and 103.46 over 600 000.
 func TestOptimalCost(t *testing.T) {
 	task := made(NewNGrams(NGramsOptions{}))
 	var n, sum, squares, oracle float64
@@ -57,7 +57,7 @@ func TestOptimalCost(t *testing.T) {
 		require.NoError(t, err)
 		optimal := task.Optimal(b)
 		for _, p := range optimal[:5*b.Sequences] {
-			require.EqualValues(t, 0.5, p, "the first five bits cost a bit each")
+			require.EqualValues(t, 0.5, p, "the first five bits cost one bit each")
 		}
 		for _, c := range b.CostOfProbabilities(optimal) {
 			n++
@@ -72,13 +72,13 @@ func TestOptimalCost(t *testing.T) {
 	}
 	deviation := math.Sqrt(squares/n - sum*sum/n/n)
 	t.Logf("optimum %.2f bits, deviation %.1f; oracle %.2f bits", sum/n, deviation, oracle)
-	assert.InDelta(t, 35.9, deviation, 0.5) // so that 40 000 sequences settle the mean to +- 0.35, at 95 %
+	assert.InDelta(t, 35.9, deviation, 0.5) // hence +- 0.35 at 95 % for the mean of 40 000 sequences
 	assert.InDelta(t, 133.47, sum/n, 0.35)
 	assert.InDelta(t, 133.25, sum/n, 0.35)
 	assert.InDelta(t, 103.6, oracle, 0.4)
 }
 
-// TestTablesAreBeta: the mean of Beta(1/2, 1/2) is 1/2, its variance 1/8, and a third of it lies below 1/4.
+// The mean of Beta(1/2, 1/2) is 1/2, its variance 1/8, and a third of it lies below 1/4.
 func TestTablesAreBeta(t *testing.T) {
 	task := made(NewNGrams(NGramsOptions{N: 16, Length: 20}))
 	_, chances, err := task.draw(stream.New(1, "test"), 200, Size{Length: 100})

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// The printed steps of a line, and the width of the names before them.
+// The number of steps per line, and the width of the names before them.
 const (
 	lineSteps = 80
 	nameWidth = 12
 )
 
-// printer prints one sequence. The first failure to write stays in err, and nothing is written after it.
+// printer prints one sequence. It stops writing after the first error, which stays in err.
 type printer struct {
 	w           io.Writer
 	err         error
@@ -23,7 +23,7 @@ type printer struct {
 	first, end  int       // the first scored step and the one after the last
 }
 
-// row is a line of a panel: a name, and a mark for each step.
+// row is a line of a panel: a name and one mark per step.
 type row struct {
 	name string
 	mark func(t int) byte
@@ -34,7 +34,7 @@ func newPrinter(w io.Writer, task Task, b *Batch, i int, predictions []float32) 
 		return nil, fmt.Errorf("sequence: %s: print: sequence %d of %d", task.Name(), i, b.Sequences)
 	}
 	if b.InputWidth != task.Inputs() || b.OutputWidth != task.Outputs() {
-		return nil, fmt.Errorf("sequence: %s: print: a batch of widths %d and %d: this task has %d and %d", task.Name(), b.InputWidth, b.OutputWidth, task.Inputs(), task.Outputs())
+		return nil, fmt.Errorf("sequence: %s: print: the batch has the widths %d and %d, the task %d and %d", task.Name(), b.InputWidth, b.OutputWidth, task.Inputs(), task.Outputs())
 	}
 	if predictions != nil && len(predictions) != len(b.Targets) {
 		return nil, fmt.Errorf("sequence: %s: print: %d predictions for outputs of shape [%d, %d, %d]", task.Name(), len(predictions), b.Time, b.Sequences, b.OutputWidth)
@@ -57,7 +57,7 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// heading names the task and the cost of the predictions.
+// heading prints the task and the cost of the predictions.
 func (p *printer) heading(size string) {
 	p.printf("%s, %s\n", p.task.Name(), size)
 	if p.predictions != nil {
@@ -66,7 +66,7 @@ func (p *printer) heading(size string) {
 	}
 }
 
-// panel prints rows for the steps from first to before end, as many lines below each other as it takes.
+// panel prints rows for the steps from first to before end, in as many blocks as needed.
 func (p *printer) panel(title string, first, end int, rows []row) {
 	for from := first; from < end; from += lineSteps {
 		to := min(end, from+lineSteps)
@@ -82,14 +82,14 @@ func (p *printer) panel(title string, first, end int, rows []row) {
 	}
 }
 
-// both prints what comes before the first scored step, and the outputs.
+// both prints the steps before the first scored one, and the outputs.
 func (p *printer) both() {
 	inputs, _ := p.task.Channels()
 	p.panel("input", 0, p.first, p.bits(inputs))
 	p.outputs()
 }
 
-// bits are rows of the first channels of the input.
+// bits returns rows of the first channels of the input.
 func (p *printer) bits(names []string) []row {
 	rows := make([]row, len(names))
 	for k, name := range names {
@@ -98,7 +98,7 @@ func (p *printer) bits(names []string) []row {
 	return rows
 }
 
-// outputs prints the targets of the scored steps and, where there are predictions, these and how many are wrong.
+// outputs prints the targets of the scored steps and, if there are any, the predictions and the number of wrong bits.
 func (p *printer) outputs() {
 	_, names := p.task.Channels()
 	rows := make([]row, len(names))
@@ -128,10 +128,10 @@ func (p *printer) outputs() {
 		}
 		return '0' + byte(n)
 	}})
-	p.panel("output (# one, + rather one, - rather zero, . zero)", p.first, p.end, rows)
+	p.panel("output (# one, + likely one, - likely zero, . zero)", p.first, p.end, rows)
 }
 
-// bitMark stands for an input: a bit, or the sign of a number that is none.
+// bitMark returns the mark of an input: a bit, or the sign of another number.
 func bitMark(v float32) byte {
 	switch {
 	case v == 0:
@@ -145,7 +145,7 @@ func bitMark(v float32) byte {
 	}
 }
 
-// chanceMark stands for the probability of a one; sure means at least 0.9.
+// chanceMark returns the mark of the probability of a one; 0.9 and above counts as certain.
 func chanceMark(p float32) byte {
 	switch {
 	case p >= 0.9:
@@ -157,11 +157,11 @@ func chanceMark(p float32) byte {
 	case p <= 0.1:
 		return '.'
 	default:
-		return '?' // not a number
+		return '?' // NaN
 	}
 }
 
-// bitNames counts the bits of a vector from 1.
+// bitNames numbers the bits of a vector from 1.
 func bitNames(bits int) []string {
 	names := make([]string, bits)
 	for k := range names {

@@ -11,7 +11,7 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// guesses are predictions that are mostly right.
+// guesses returns predictions that are mostly right.
 func guesses(b *Batch, seed uint64) []float32 {
 	r := stream.New(seed, "guesses")
 	p := make([]float32, len(b.Targets))
@@ -43,7 +43,7 @@ func TestPrint(t *testing.T) {
 			assert.LessOrEqual(t, len(line), 100)
 		}
 
-		// Without predictions it is the same but for them, and padding is not shown.
+		// Without predictions the rest of the text is the same, and padding is not shown.
 		var bare, padded strings.Builder
 		require.NoError(t, c.task.Print(&bare, b, 1, nil))
 		assert.NotContains(t, bare.String(), "output")
@@ -69,7 +69,7 @@ func TestPrintOfNaN(t *testing.T) {
 	}
 }
 
-// printed is what TestPrint wants, each text from its second line on.
+// printed returns the expected texts of TestPrint, each from its second line on.
 func printed() []string {
 	return []string{
 		`
@@ -86,7 +86,7 @@ target, steps 7 to 12
   bit 2       .#..##
   bit 3       #..#.#
   bit 4       #....#
-output (# one, + rather one, - rather zero, . zero), steps 7 to 12
+output (# one, + likely one, - likely zero, . zero), steps 7 to 12
   bit 1       +.#..#
   bit 2       .#..##
   bit 3       +..#-+
@@ -108,7 +108,7 @@ target, steps 4 to 10
   bit 3       #..#...
   bit 4       #..#...
   end marker  ......#
-output (# one, + rather one, - rather zero, . zero), steps 4 to 10
+output (# one, + likely one, - likely zero, . zero), steps 4 to 10
   bit 1       ..+..#.
   bit 2       .#..#..
   bit 3       +.-#..-
@@ -135,7 +135,7 @@ target, steps 17 to 19
   bit 4       #..
   bit 5       #.#
   bit 6       ##.
-output (# one, + rather one, - rather zero, . zero), steps 17 to 19
+output (# one, + likely one, - likely zero, . zero), steps 17 to 19
   bit 1       -##
   bit 2       ...
   bit 3       +#.
@@ -147,11 +147,11 @@ output (# one, + rather one, - rather zero, . zero), steps 17 to 19
 		`
 dynamic n-grams, length 100, optimum 68.27 bits
 cost 18.22 bits, 2 of 100 bits wrong
-chance of a one, in tenths, steps 0 to 79
+probability of a one, in tenths, steps 0 to 79
   bit         ###.###...#..#..#..#..#..#..#..#..#...#.#.#.#...#.#...#..#..#####...#..##..##...
   optimum     55555555555555557228118119119009009009522555728571526281680080555552715817555527
   output      96909960109104449019009139209003329200907090800090900192092189999001920991197100
-chance of a one, in tenths, steps 80 to 99
+probability of a one, in tenths, steps 80 to 99
   bit         #..#..#..#..#..#..#.
   optimum     80482081091091091091
   output      70090050050090070190
@@ -172,7 +172,7 @@ target, steps 15 to 25
   bit 2       #..##......
   bit 3       #.#...####.
   bit 4       .....#.####
-output (# one, + rather one, - rather zero, . zero), steps 15 to 25
+output (# one, + likely one, - likely zero, . zero), steps 15 to 25
   bit 1       .#-#+#.-+++
   bit 2       #..+#.-...-
   bit 3       #+#..-##+#.

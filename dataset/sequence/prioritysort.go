@@ -8,27 +8,28 @@ import (
 	"slices"
 )
 
-// PrioritySortOptions are the settings of PrioritySort. The zero value is the paper's: 20 vectors of 8 bits, of which
-// the 16 of highest priority are asked for, and no delimiter.
+// PrioritySortOptions configures [NewPrioritySort]. The zero value is the paper's: 20 vectors of 8 bits, of which the
+// 16 of highest priority are asked for, and no delimiter.
 type PrioritySortOptions struct {
-	Bits   int // of a vector; 0 means 8
-	Length int // vectors of a training sequence; 0 means 20
-	Top    int // vectors asked for in training, at most Length; 0 means 16
-	// Delimiter adds an input channel that is 1 in a step of its own between the vectors and the answer. The paper
-	// mentions none; without it the answer follows at once, and the missing priority tells that the vectors have ended.
+	Bits   int // of a vector; default 8
+	Length int // vectors of a training sequence; default 20
+	Top    int // vectors asked for in training, at most Length; default 16
+	// Delimiter adds an input channel that is 1 in a separate step between the vectors and the answer. The paper
+	// mentions none; without it the answer follows immediately, and the missing priority marks the end of the
+	// vectors.
 	Delimiter bool
 }
 
 // PrioritySort is the priority sort task (§4.5): random binary vectors, each with a priority from U[-1, 1], and then,
-// without any input, those of highest priority, the highest first.
+// without input, those of highest priority in descending order.
 //
-// Of a sequence of length L, the vectors are the inputs of steps 0 to L-1, in channels 0 to Bits-1, and the priorities
-// channel Bits of the same steps. Where it is wanted, the delimiter is channel Bits+1 of step L. The targets are those
-// of the last Top steps, which are all that is scored. Among equal priorities the vector that came first goes first. A
-// network that knows nothing pays Bits*Top bits: 128.
+// Of a sequence of length L, the vectors are the inputs of steps 0 to L-1, in channels 0 to Bits-1, and the
+// priorities channel Bits of the same steps. The optional delimiter is channel Bits+1 of step L. The targets are
+// those of the last Top steps, and only these are scored. Among equal priorities the earlier vector comes first.
+// Guessing costs Bits*Top bits: 128.
 type PrioritySort struct{ options PrioritySortOptions }
 
-// NewPrioritySort returns the task; an error names the setting that is out of range.
+// NewPrioritySort returns the task, or an error that names the setting out of range.
 func NewPrioritySort(o PrioritySortOptions) (*PrioritySort, error) {
 	o.Bits, o.Length, o.Top = orElse(o.Bits, 8), orElse(o.Length, 20), orElse(o.Top, 16)
 	t := &PrioritySort{o}
@@ -44,7 +45,7 @@ func NewPrioritySort(o PrioritySortOptions) (*PrioritySort, error) {
 // Name implements Task.
 func (t *PrioritySort) Name() string { return "priority sort" }
 
-// Inputs implements Task: the bits, the priority and, where it is wanted, the delimiter.
+// Inputs implements Task: the bits, the priority and the optional delimiter.
 func (t *PrioritySort) Inputs() int {
 	if t.options.Delimiter {
 		return t.options.Bits + 2
@@ -69,7 +70,7 @@ func (t *PrioritySort) Sizes() iter.Seq[Size] {
 	return func(yield func(Size) bool) { yield(t.size()) }
 }
 
-// size is the size of training.
+// size returns the size of training.
 func (t *PrioritySort) size() Size { return Size{Length: t.options.Length, Top: t.options.Top} }
 
 // Batch implements Task.
@@ -112,7 +113,7 @@ func (t *PrioritySort) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	return b, nil
 }
 
-// rank fills order with the steps of the vectors of sequence i, the highest priority first.
+// rank fills order with the steps of the vectors of sequence i in descending order of priority.
 func (t *PrioritySort) rank(order []int, b *Batch, i int) {
 	for s := range order {
 		order[s] = s
@@ -122,8 +123,8 @@ func (t *PrioritySort) rank(order []int, b *Batch, i int) {
 	})
 }
 
-// Print implements Task. In the place of a priority it shows the vector's place in the target, read downwards, and
-// nothing for a vector that is not in it.
+// Print implements Task. Instead of a priority it shows the vector's place in the target, read downwards, or nothing
+// for a vector that is not in it.
 func (t *PrioritySort) Print(w io.Writer, b *Batch, i int, predictions []float32) error {
 	p, err := newPrinter(w, t, b, i, predictions)
 	if err != nil {

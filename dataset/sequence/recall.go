@@ -6,28 +6,28 @@ import (
 	"math/rand/v2"
 )
 
-// RecallOptions are the settings of Recall. The zero value is the paper's: items of three vectors of 6 bits, 2 to 6
+// RecallOptions configures [NewRecall]. The zero value is the paper's: items of three vectors of 6 bits, 2 to 6
 // items.
 type RecallOptions struct {
-	Bits               int // of a vector; 0 means 6
-	Vectors            int // of an item; 0 means 3
-	MinItems, MaxItems int // of a training sequence; 0 means 2 and 6
+	Bits               int // of a vector; default 6
+	Vectors            int // of an item; default 3
+	MinItems, MaxItems int // of a training sequence; defaults 2 and 6
 }
 
-// Recall is the associative recall task (§4.3): a list of items, then one of them as the query; the answer is the item
-// that came after it.
+// Recall is the associative recall task (§4.3): a list of items, then one of them as the query; the answer is the
+// next item.
 //
-// An item is bounded on both sides by delimiters. With V vectors an item and I items, the item delimiter, channel Bits,
-// comes before each item, so at the steps k*(V+1); it also ends the item before it. The query delimiter, channel Bits+1,
-// ends the last item at step I*(V+1); then comes the query, then the query delimiter again. The targets are those of the
-// last V steps, which are all that is scored and have no input. The query is any item but the last, each as likely: the
-// last has none after it. A network that knows nothing pays Bits*V bits: 18.
+// An item is bounded on both sides by delimiters. With V vectors per item and I items, the item delimiter, channel
+// Bits, comes before each item, at the steps k*(V+1), and also ends the previous item. The query delimiter, channel
+// Bits+1, ends the last item at step I*(V+1); then come the query and the query delimiter again. The targets are
+// those of the last V steps, which have no input; only these are scored. The query is any item except the last, with
+// equal probability. Guessing costs Bits*V bits: 18.
 //
-// Items are drawn independently. Two of one sequence are equal with chance 2^-18 a pair, and a query for such an item
-// has two good answers, of which only one is the target.
+// Items are drawn independently. Two of one sequence are equal with probability 2^-18 per pair, and a query for such
+// an item has two correct answers, of which only one is the target.
 type Recall struct{ options RecallOptions }
 
-// NewRecall returns the task; an error names the setting that is out of range.
+// NewRecall returns the task, or an error that names the setting out of range.
 func NewRecall(o RecallOptions) (*Recall, error) {
 	o.Bits, o.Vectors = orElse(o.Bits, 6), orElse(o.Vectors, 3)
 	o.MinItems, o.MaxItems = orElse(o.MinItems, 2), orElse(o.MaxItems, 6)

@@ -8,33 +8,33 @@ import (
 	"math/rand/v2"
 )
 
-// RepeatCopyOptions are the settings of RepeatCopy. The zero value is the paper's: vectors of 8 bits, lengths from 1
-// to 10, 1 to 10 repeats, no flag beside the repeat number.
+// RepeatCopyOptions configures [NewRepeatCopy]. The zero value is the paper's: vectors of 8 bits, lengths from 1 to
+// 10, 1 to 10 repeats, no delimiter.
 type RepeatCopyOptions struct {
-	Bits                   int // of a vector; 0 means 8
-	MinLength, MaxLength   int // vectors of a training sequence; 0 means 1 and 10
-	MinRepeats, MaxRepeats int // in training; 0 means 1 and 10
-	// Delimiter adds an input channel that is 1 at the step of the repeat number, as many other implementations have it.
-	// Without it the repeat number alone tells where the sequence ends, so no number may be normalised to 0: the sum of
-	// MinRepeats and MaxRepeats must be odd.
+	Bits                   int // of a vector; default 8
+	MinLength, MaxLength   int // vectors of a training sequence; defaults 1 and 10
+	MinRepeats, MaxRepeats int // in training; defaults 1 and 10
+	// Delimiter adds an input channel that is 1 at the step of the repeat number, as in many other implementations.
+	// Without it the repeat number alone marks the end of the sequence, so no number may be normalised to 0: the sum
+	// of MinRepeats and MaxRepeats must be odd.
 	Delimiter bool
 }
 
-// RepeatCopy is the repeat copy task (§4.2): random binary vectors, the number of repeats, and then, without any input,
-// the vectors as many times over and an end marker.
+// RepeatCopy is the repeat copy task (§4.2): random binary vectors, the number of repeats, and then, without input,
+// the vectors repeated that many times and an end marker.
 //
-// Of a sequence of length L with R repeats, the vectors are the inputs of steps 0 to L-1, in channels 0 to Bits-1. The
-// repeat number is channel Bits of step L: R less the mean of the training range, divided by the deviation of the
-// uniform distribution over that range, so (R-5.5)/2.87 for 1 to 10. It stays so outside the range, and is only less
-// the mean where the range is a single number. The targets are those of steps L+1 to L+L*R and the end marker, in
-// channel Bits and without other bits, of step L+L*R+1. All channels of these L*R+1 steps are scored: a coin pays
-// (Bits+1)*(L*R+1) bits, 281.25 on average, of which 242 are for the bits of the vectors.
+// Of a sequence of length L with R repeats, the vectors are the inputs of steps 0 to L-1, in channels 0 to Bits-1.
+// The repeat number is channel Bits of step L: R minus the mean of the training range, divided by the standard
+// deviation of the uniform distribution over that range, so (R-5.5)/2.87 for 1 to 10, also outside the range. If the
+// range is a single number, only the mean is subtracted. The targets are those of steps L+1 to L+L*R and the end
+// marker, in channel Bits and without other bits, of step L+L*R+1. All channels of these L*R+1 steps are scored:
+// guessing costs (Bits+1)*(L*R+1) bits, 281.25 on average, of which 242 are for the bits of the vectors.
 type RepeatCopy struct {
 	options         RepeatCopyOptions
 	mean, deviation float64 // of the repeat number in training
 }
 
-// NewRepeatCopy returns the task; an error names the setting that is out of range.
+// NewRepeatCopy returns the task, or an error that names the setting out of range.
 func NewRepeatCopy(o RepeatCopyOptions) (*RepeatCopy, error) {
 	o.Bits, o.MinLength, o.MaxLength = orElse(o.Bits, 8), orElse(o.MinLength, 1), orElse(o.MaxLength, 10)
 	o.MinRepeats, o.MaxRepeats = orElse(o.MinRepeats, 1), orElse(o.MaxRepeats, 10)
@@ -49,7 +49,7 @@ func NewRepeatCopy(o RepeatCopyOptions) (*RepeatCopy, error) {
 		return nil, err
 	}
 	if !o.Delimiter && (o.MinRepeats+o.MaxRepeats)%2 == 0 {
-		return nil, fmt.Errorf("sequence: repeat copy: MinRepeats is %d and MaxRepeats %d: the number %d would be normalised to 0, which no network sees; set Delimiter, or choose two whose sum is odd",
+		return nil, fmt.Errorf("sequence: repeat copy: MinRepeats is %d and MaxRepeats %d: the number %d would be normalised to 0, indistinguishable from no input; set Delimiter, or choose two whose sum is odd",
 			o.MinRepeats, o.MaxRepeats, (o.MinRepeats+o.MaxRepeats)/2)
 	}
 	if t.deviation == 0 {
@@ -61,7 +61,7 @@ func NewRepeatCopy(o RepeatCopyOptions) (*RepeatCopy, error) {
 // Name implements Task.
 func (t *RepeatCopy) Name() string { return "repeat copy" }
 
-// Inputs implements Task: the bits, the repeat number and, where it is wanted, the delimiter.
+// Inputs implements Task: the bits, the repeat number and the optional delimiter.
 func (t *RepeatCopy) Inputs() int {
 	if t.options.Delimiter {
 		return t.options.Bits + 2
@@ -136,7 +136,7 @@ func (t *RepeatCopy) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	return b, nil
 }
 
-// normalised is the input that stands for a number of repeats.
+// normalised returns the input for a number of repeats.
 func (t *RepeatCopy) normalised(repeats int) float32 {
 	return float32((float64(repeats) - t.mean) / t.deviation)
 }

@@ -1,14 +1,15 @@
-// Package sequence makes the data of the five tasks of Graves, Wayne & Danihelka (2014), "Neural Turing Machines":
-// copy (§4.1), repeat copy (§4.2), associative recall (§4.3), dynamic N-grams (§4.4) and priority sort (§4.5).
+// Package sequence generates the data of the five tasks of Graves, Wayne & Danihelka (2014), "Neural Turing
+// Machines": copy (§4.1), repeat copy (§4.2), associative recall (§4.3), dynamic N-grams (§4.4) and priority sort
+// (§4.5).
 //
-// A task draws its sequences from a generator that the caller gives it, counts their cost in bits as the paper does,
-// and prints one for a person to read. It holds nothing but its settings, so that many goroutines may use it at once.
-// The zero value of every options struct is the paper's setting.
+// A task draws its sequences from a given generator, computes their cost in bits as the paper does, and prints one
+// for people to read. It holds only its settings, so several goroutines may use it at once. The zero value of every
+// options struct is the paper's setting.
 //
-// All sequences of one batch have the same size, drawn for the batch as the paper draws it for a sequence: a batch is a
-// rectangle in which no step is wasted, and the size of each single sequence has the paper's distribution. Sizes within
-// a batch are not independent, so a mean over a training range is steadier when taken over Task.Sizes, a batch for each.
-// Join puts batches of different sizes into one, padded and masked.
+// All sequences of a batch have the same size, drawn for the batch as the paper draws it for a sequence: no step of
+// the batch is wasted, and the size of each sequence has the paper's distribution. Sizes within a batch are not
+// independent, so a mean over the training range has a lower variance when taken over one batch per size of
+// Task.Sizes. Join combines batches of different sizes, with padding and a mask.
 package sequence
 
 import (
@@ -21,38 +22,39 @@ import (
 
 // Task is one of the five tasks.
 type Task interface {
-	// Name is the paper's name of the task, in lower case.
+	// Name returns the paper's name of the task, in lower case.
 	Name() string
-	// Inputs is the width of an input vector.
+	// Inputs returns the width of an input vector.
 	Inputs() int
-	// Outputs is the width of an output vector.
+	// Outputs returns the width of an output vector.
 	Outputs() int
-	// Channels names what each input and each output is.
+	// Channels returns the name of each input and output.
 	Channels() (inputs, outputs []string)
-	// Batch draws a size as in training and n sequences of that size; it panics where Sized would return an error.
+	// Batch draws a size as in training and n sequences of that size. It panics where Sized returns an error.
 	Batch(r *rand.Rand, n int) *Batch
-	// Sized draws n sequences of a size, which need not be one of those in training. It draws sequence by sequence:
+	// Sized draws n sequences of a size, which may be outside the training range. It draws sequence by sequence, so
 	// the first sequences of a larger batch are those of a smaller one.
 	Sized(r *rand.Rand, n int, size Size) (*Batch, error)
-	// Sizes lists the sizes of training; all are equally likely.
+	// Sizes lists the training sizes; all are equally likely.
 	Sizes() iter.Seq[Size]
-	// Measure gives what each sequence of a batch of this task scores, [sequences][metrics], the same metrics in the same order for
-	// each, from outputs before the sigmoid, [time, sequences, outputs]. The first is MetricBits; see [Measure].
+	// Measure returns the scores of a batch of this task, [sequences][metrics], with the same metrics in the same
+	// order for each sequence, from outputs before the sigmoid, [time, sequences, outputs]. The first is MetricBits;
+	// see [Measure].
 	Measure(b *Batch, logits []float32) [][]Value
-	// Print writes sequence i of a batch of this task for a person to read: time runs to the right and channels run
-	// downwards, as in the paper's figures. predictions, [time, sequences, outputs], are probabilities, or nil for none.
+	// Print prints sequence i of a batch of this task for people to read: time runs to the right and channels run
+	// downwards, as in the paper's figures. predictions, [time, sequences, outputs], are probabilities, or nil.
 	Print(w io.Writer, b *Batch, i int, predictions []float32) error
 }
 
-// Size is how large a sequence is. A task reads the fields that it has; the others must be 0.
+// Size is the size of a sequence. A task uses some of the fields; the others must be 0.
 type Size struct {
 	Length  int // vectors to copy, repeat or sort; bits of an N-gram sequence
 	Repeats int // of repeat copy
 	Items   int // of associative recall
-	Top     int // of priority sort: how many vectors are asked for
+	Top     int // of priority sort: vectors asked for
 }
 
-// String names the fields that are not 0, as "length 10, repeats 3".
+// String lists the fields that are not 0, such as "length 10, repeats 3".
 func (s Size) String() string {
 	var parts []string
 	for _, f := range []struct {
@@ -66,33 +68,33 @@ func (s Size) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Batch is some sequences of a task, laid out for a network that goes through time. Bits are 0 or 1.
+// Batch is sequences of a task, laid out for recurrent networks. Bits are 0 or 1.
 type Batch struct {
 	Time, Sequences         int
 	InputWidth, OutputWidth int
 	Inputs                  []float32 // [time, sequences, inputs]
-	Targets                 []float32 // [time, sequences, outputs]; 0 where nothing is scored
+	Targets                 []float32 // [time, sequences, outputs]; 0 where not scored
 	Mask                    []float32 // [time, sequences]: 1 where the output is scored, 0 elsewhere
 	Sizes                   []Size    // [sequences]
 }
 
-// Input is the input vector of sequence i at step t, a view.
+// Input returns the input vector of sequence i at step t, a view.
 func (b *Batch) Input(t, i int) []float32 {
 	at := (t*b.Sequences + i) * b.InputWidth
 	return b.Inputs[at : at+b.InputWidth : at+b.InputWidth]
 }
 
-// Target is the target vector of sequence i at step t, a view.
+// Target returns the target vector of sequence i at step t, a view.
 func (b *Batch) Target(t, i int) []float32 {
 	at := (t*b.Sequences + i) * b.OutputWidth
 	return b.Targets[at : at+b.OutputWidth : at+b.OutputWidth]
 }
 
-// Scored tells whether the output of sequence i at step t counts.
+// Scored reports whether the output of sequence i at step t is scored.
 func (b *Batch) Scored(t, i int) bool { return b.Mask[t*b.Sequences+i] != 0 }
 
-// Answer takes the scored steps of sequence i out of targets or outputs, [time, sequences, outputs], and gives
-// [scored steps, outputs], a copy.
+// Answer returns a copy of the scored steps of sequence i of targets or outputs [time, sequences, outputs], as
+// [scored steps, outputs].
 func (b *Batch) Answer(values []float32, i int) []float32 {
 	b.fits("answer", values)
 	var answer []float32
@@ -105,7 +107,7 @@ func (b *Batch) Answer(values []float32, i int) []float32 {
 	return answer
 }
 
-// fits panics unless the values are one an output.
+// fits panics unless there is one value per output.
 func (b *Batch) fits(operation string, values []float32) {
 	if want := b.Time * b.Sequences * b.OutputWidth; len(values) != want {
 		panic(fmt.Sprintf("sequence: %s: %d values for outputs of shape [%d, %d, %d]", operation, len(values), b.Time, b.Sequences, b.OutputWidth))
@@ -119,9 +121,9 @@ func (b *Batch) score(t int) {
 	}
 }
 
-// Join lays batches of one task beside each other, in their order. The shorter ones are padded at their end with steps
-// whose inputs are 0 and whose outputs are not scored, which no network that goes through time can tell from the end.
-// It panics when there is no batch, or when widths differ.
+// Join combines batches of one task, in order. Shorter ones are padded at the end with zero inputs and unscored
+// outputs, which a recurrent network cannot distinguish from the end. It panics if there is no batch or widths
+// differ.
 func Join(batches ...*Batch) *Batch {
 	if len(batches) == 0 {
 		panic("sequence: join: no batches")
@@ -129,7 +131,7 @@ func Join(batches ...*Batch) *Batch {
 	all := &Batch{InputWidth: batches[0].InputWidth, OutputWidth: batches[0].OutputWidth}
 	for _, b := range batches {
 		if b.InputWidth != all.InputWidth || b.OutputWidth != all.OutputWidth {
-			panic(fmt.Sprintf("sequence: join: widths %d and %d beside %d and %d", b.InputWidth, b.OutputWidth, all.InputWidth, all.OutputWidth))
+			panic(fmt.Sprintf("sequence: join: widths %d and %d, earlier %d and %d", b.InputWidth, b.OutputWidth, all.InputWidth, all.OutputWidth))
 		}
 		all.Time = max(all.Time, b.Time)
 		all.Sequences += b.Sequences
@@ -152,7 +154,7 @@ func Join(batches ...*Batch) *Batch {
 	return all
 }
 
-// Bounds on settings and sizes. They are far beyond use, and keep every product of two within an int.
+// Limits of settings and sizes, far beyond use; the product of any two fits an int.
 const (
 	maxBits   = 1 << 10
 	maxLength = 1 << 16
@@ -166,7 +168,7 @@ func newBatch(t Task, time, n int, size Size) (*Batch, error) {
 	}
 	wide := max(t.Inputs(), t.Outputs())
 	if most := maxValues / wide / time; n > most {
-		return nil, fmt.Errorf("sequence: %s: %d sequences of %d steps of %d values: choose at most %d values a batch", t.Name(), n, time, wide, maxValues)
+		return nil, fmt.Errorf("sequence: %s: %d sequences of %d steps of %d values: choose at most %d values per batch", t.Name(), n, time, wide, maxValues)
 	}
 	b := &Batch{
 		Time: time, Sequences: n, InputWidth: t.Inputs(), OutputWidth: t.Outputs(),
@@ -181,7 +183,7 @@ func newBatch(t Task, time, n int, size Size) (*Batch, error) {
 	return b, nil
 }
 
-// must is for sizes drawn by the task itself: only the caller's number of sequences can be wrong.
+// must unwraps batches of sizes drawn by the task: only the caller's number of sequences can be wrong.
 func must(b *Batch, err error) *Batch {
 	if err != nil {
 		panic(err)
@@ -189,7 +191,7 @@ func must(b *Batch, err error) *Batch {
 	return b
 }
 
-// bound is the range that a setting must keep to; a high of 0 means that the task has no such thing.
+// bound is the range of a setting; high 0 means that the task does not have the setting.
 type bound struct {
 	field            string
 	value, low, high int
@@ -201,7 +203,7 @@ func check(task string, bounds ...bound) error {
 		switch {
 		case b.value >= b.low && b.value <= b.high:
 		case b.high == 0:
-			return fmt.Errorf("sequence: %s: %s is %d: this task has none, leave it 0", task, b.field, b.value)
+			return fmt.Errorf("sequence: %s: %s is %d: this task has none, set it to 0", task, b.field, b.value)
 		default:
 			return fmt.Errorf("sequence: %s: %s is %d: choose from %d to %d", task, b.field, b.value, b.low, b.high)
 		}
@@ -209,7 +211,7 @@ func check(task string, bounds ...bound) error {
 	return nil
 }
 
-// orElse is a setting, or the paper's where it is 0.
+// orElse returns a setting, or the paper's if it is 0.
 func orElse(value, paper int) int {
 	if value == 0 {
 		return paper
@@ -217,17 +219,17 @@ func orElse(value, paper int) int {
 	return value
 }
 
-// between draws a whole number from low to high, both included.
+// between draws an integer from low to high, inclusive.
 func between(r *rand.Rand, low, high int) int { return low + r.IntN(high-low+1) }
 
-// coins are fair bits, 64 to a draw.
+// coins are fair bits, 64 per draw.
 type coins struct {
 	r    *rand.Rand
 	word uint64
 	left int
 }
 
-// fill throws a coin for each value.
+// fill draws a fair bit for each value.
 func (c *coins) fill(values []float32) {
 	for k := range values {
 		if c.left == 0 {

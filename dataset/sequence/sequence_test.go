@@ -25,7 +25,7 @@ func made[T Task](t T, err error) T {
 	return t
 }
 
-// paper is the five tasks as published.
+// paper returns the five tasks as published.
 func paper() []Task {
 	return []Task{
 		made(NewCopy(CopyOptions{})),
@@ -36,7 +36,7 @@ func paper() []Task {
 	}
 }
 
-// others are the tasks with other settings.
+// others returns the tasks with other settings.
 func others() []Task {
 	return []Task{
 		made(NewCopy(CopyOptions{Bits: 3, MinLength: 2, MaxLength: 2})),
@@ -50,7 +50,7 @@ func others() []Task {
 	}
 }
 
-// large are sizes beyond training.
+// large returns sizes beyond training.
 func large(t Task) Size {
 	switch t.(type) {
 	case *Copy:
@@ -66,7 +66,7 @@ func large(t Task) Size {
 	}
 }
 
-// column is one sequence of a batch, copied out step by step.
+// column is one sequence of a batch, copied step by step.
 type column struct{ inputs, targets [][]float32 }
 
 func columnOf(b *Batch, i int) column {
@@ -79,8 +79,8 @@ func columnOf(b *Batch, i int) column {
 	return c
 }
 
-// solve works out what the outputs should be from the inputs alone, by reading them as a person would: the vectors that
-// are asked for, and the step of the first. nGrams are told apart, as theirs are not in the inputs.
+// solve computes the outputs from the inputs alone: the vectors asked for, and the step of the first. N-grams are not
+// covered because their inputs do not determine the outputs.
 func solve(t *testing.T, task Task, inputs [][]float32) (answer [][]float32, first int) {
 	find := func(channel, from int) int {
 		for s := from; s < len(inputs); s++ {
@@ -93,7 +93,7 @@ func solve(t *testing.T, task Task, inputs [][]float32) (answer [][]float32, fir
 	}
 	cut := func(from, to, bits int) (vectors [][]float32) {
 		for s := from; s < to; s++ {
-			require.Equal(t, make([]float32, len(inputs[s])-bits), inputs[s][bits:], "marks have steps of their own")
+			require.Equal(t, make([]float32, len(inputs[s])-bits), inputs[s][bits:], "marks have separate steps")
 			vectors = append(vectors, inputs[s][:bits])
 		}
 		return vectors
@@ -139,7 +139,7 @@ func solve(t *testing.T, task Task, inputs [][]float32) (answer [][]float32, fir
 		answerAt := find(bits+1, query+1)
 		var items [][][]float32
 		for s := 0; s < query; {
-			require.Equal(t, float32(1), inputs[s][bits], "an item begins with its delimiter")
+			require.Equal(t, float32(1), inputs[s][bits], "an item begins with a delimiter")
 			require.Equal(t, make([]float32, bits), inputs[s][:bits])
 			next := s + 1
 			for next < query && inputs[next][bits] == 0 {
@@ -151,7 +151,7 @@ func solve(t *testing.T, task Task, inputs [][]float32) (answer [][]float32, fir
 		asked := cut(query+1, answerAt, bits)
 		found := slices.IndexFunc(items, func(item [][]float32) bool { return assert.ObjectsAreEqual(item, asked) })
 		require.GreaterOrEqual(t, found, 0, "the query is an item")
-		require.Less(t, found, len(items)-1, "and one that another follows")
+		require.Less(t, found, len(items)-1, "and not the last one")
 		answer, first = items[found+1], answerAt+1
 	case *PrioritySort:
 		bits := task.options.Bits
@@ -219,7 +219,7 @@ func TestTargetsFollowFromInputs(t *testing.T) {
 	}
 }
 
-func TestSizesAreTheBatches(t *testing.T) {
+func TestSizesMatchBatches(t *testing.T) {
 	for _, task := range append(paper(), others()...) {
 		for step := range 20 {
 			b := task.Batch(stream.New(2, "test", uint64(step)), 2)
@@ -238,7 +238,7 @@ func TestGeneratorDeterminesBatch(t *testing.T) {
 		assert.Equal(t, draw(3), draw(3))
 		assert.NotEqual(t, draw(3).Targets, draw(4).Targets)
 
-		// The first sequences of a larger batch are those of a smaller one.
+		// The first sequences of a larger batch equal those of a smaller one.
 		few, err := task.Sized(stream.New(3, "test"), 2, large(task))
 		require.NoError(t, err)
 		many, err := task.Sized(stream.New(3, "test"), 5, large(task))
@@ -325,11 +325,11 @@ func TestRepeatsAreNormalised(t *testing.T) {
 	}
 	assert.InDelta(t, 0, sum, 1e-6)
 	assert.InDelta(t, 1, squares/10, 1e-6)
-	assert.InDelta(t, (20-5.5)/math.Sqrt(8.25), task.normalised(20), 1e-6, "outside the range by the same rule")
+	assert.InDelta(t, (20-5.5)/math.Sqrt(8.25), task.normalised(20), 1e-6, "also outside the range")
 }
 
-// TestFirstSamplesStayTheSame: a change of these sequences changes every result measured on them, so it must be meant.
-func TestFirstSamplesStayTheSame(t *testing.T) {
+// A change of these sequences changes every result measured on them, so it must be intended.
+func TestFirstSamplesArePinned(t *testing.T) {
 	small := []Task{
 		made(NewCopy(CopyOptions{MaxLength: 3})),
 		made(NewRepeatCopy(RepeatCopyOptions{Bits: 3, MaxLength: 3, MaxRepeats: 2})),
@@ -411,7 +411,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 	fails("copy: MinLength is 30: choose from 1 to 20")(copies(CopyOptions{MinLength: 30}))
 	fails("copy: MaxLength is 100000: choose from 1 to 65536")(copies(CopyOptions{MaxLength: 100000}))
 	fails("repeat copy: MinRepeats is -2: choose from 1 to 10")(repeats(RepeatCopyOptions{MinRepeats: -2}))
-	fails("repeat copy: MinRepeats is 1 and MaxRepeats 3: the number 2 would be normalised to 0, which no network sees; set Delimiter, or choose two whose sum is odd")(repeats(RepeatCopyOptions{MaxRepeats: 3}))
+	fails("repeat copy: MinRepeats is 1 and MaxRepeats 3: the number 2 would be normalised to 0, indistinguishable from no input; set Delimiter, or choose two whose sum is odd")(repeats(RepeatCopyOptions{MaxRepeats: 3}))
 	fails("associative recall: MinItems is 1: choose from 2 to 6")(recall(RecallOptions{MinItems: 1}))
 	fails("associative recall: Vectors is -3: choose from 1 to 65536")(recall(RecallOptions{Vectors: -3}))
 	fails("dynamic n-grams: N is 17: choose from 1 to 16")(ngrams(NGramsOptions{N: 17}))
@@ -428,14 +428,14 @@ func TestBadSizesAreErrors(t *testing.T) {
 	}{
 		{0, 1, Size{}, "copy: Length is 0: choose from 1 to 65536"},
 		{0, 1, Size{Length: -5}, "copy: Length is -5: choose from 1 to 65536"},
-		{0, 1, Size{Length: 5, Repeats: 2}, "copy: Repeats is 2: this task has none, leave it 0"},
+		{0, 1, Size{Length: 5, Repeats: 2}, "copy: Repeats is 2: this task has none, set it to 0"},
 		{0, 0, Size{Length: 5}, "copy: 0 sequences: choose at least 1"},
-		{0, 1 << 40, Size{Length: 5}, "copy: 1099511627776 sequences of 11 steps of 9 values: choose at most 268435456 values a batch"},
+		{0, 1 << 40, Size{Length: 5}, "copy: 1099511627776 sequences of 11 steps of 9 values: choose at most 268435456 values per batch"},
 		{1, 1, Size{Length: 5}, "repeat copy: Repeats is 0: choose from 1 to 65536"},
-		{1, 1, Size{Length: 60000, Repeats: 60000}, "repeat copy: 1 sequences of 3600060002 steps of 9 values: choose at most 268435456 values a batch"},
+		{1, 1, Size{Length: 60000, Repeats: 60000}, "repeat copy: 1 sequences of 3600060002 steps of 9 values: choose at most 268435456 values per batch"},
 		{2, 1, Size{Items: 1}, "associative recall: Items is 1: choose from 2 to 65536"},
-		{2, 1, Size{Items: 3, Length: 1}, "associative recall: Length is 1: this task has none, leave it 0"},
-		{3, 1, Size{Length: 200, Top: 1}, "dynamic n-grams: Top is 1: this task has none, leave it 0"},
+		{2, 1, Size{Items: 3, Length: 1}, "associative recall: Length is 1: this task has none, set it to 0"},
+		{3, 1, Size{Length: 200, Top: 1}, "dynamic n-grams: Top is 1: this task has none, set it to 0"},
 		{4, 1, Size{Length: 10, Top: 11}, "priority sort: Top is 11: choose from 1 to 10"},
 		{4, 1, Size{Length: 10}, "priority sort: Top is 0: choose from 1 to 10"},
 	} {

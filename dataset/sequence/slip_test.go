@@ -11,14 +11,14 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// copied is a random copy target of vectors of 8 bits.
+// copied returns a random copy target of vectors of 8 bits.
 func copied(r *rand.Rand, length int) []float32 {
 	target := make([]float32, 8*length)
 	(&coins{r: r}).fill(target)
 	return target
 }
 
-// slipped gives a target as a network would that slips at a vector.
+// slipped returns a target with a slip at a vector.
 func slipped(r *rand.Rand, target []float32, kind SlipKind, step int) []float32 {
 	switch kind {
 	case Duplicated:
@@ -30,7 +30,7 @@ func slipped(r *rand.Rand, target []float32, kind SlipKind, step int) []float32 
 	}
 }
 
-// spoil flips some bits and makes all of them less sure.
+// spoil flips some bits and makes all of them less certain.
 func spoil(r *rand.Rand, output []float32, share float64) {
 	for k, v := range output {
 		if r.Float64() < share {
@@ -59,13 +59,13 @@ func TestFindSlip(t *testing.T) {
 				output := slipped(r, target, kind, step)
 				got := FindSlip(target, output, 8)
 				require.Equal(t, kind, got.Kind, "length %d, step %d", length, step)
-				first := step // of equal vectors beside each other any may be the one
+				first := step // any of equal adjacent vectors is correct
 				for first > 0 && slices.Equal(target[8*first-8:8*first], target[8*first:8*first+8]) {
 					first--
 				}
 				require.Equal(t, first, got.Step, "length %d", length)
 				require.Equal(t, misses(target, output), got.Wrong)
-				left := 0 // only a drop leaves any: what follows the end
+				left := 0 // only a drop leaves any, beyond the end
 				if kind == Dropped {
 					left = misses(target[8*length-8:], output[8*length-8:])
 				}
@@ -88,11 +88,11 @@ func TestFindSlipAmongLocalErrors(t *testing.T) {
 		spoil(r, output, 0.03)
 		got := FindSlip(target, output, 8)
 		require.Equal(t, kind, got.Kind)
-		require.InDelta(t, step, got.Step, 2, "errors at the slip blur its place")
+		require.InDelta(t, step, got.Step, 2, "errors near the slip blur its position")
 		if got.Step == step {
 			near++
 		}
-		require.Less(t, got.Aligned, 70, "about 29 errors are left")
+		require.Less(t, got.Aligned, 70, "about 29 errors remain")
 		require.LessOrEqual(t, got.Aligned, got.Wrong)
 	}
 	assert.Greater(t, near, 270)
@@ -115,9 +115,9 @@ func TestFindNoSlip(t *testing.T) {
 			claimed++
 		}
 	}
-	assert.LessOrEqual(t, claimed, 5, "guesses agree by accident once in a thousand times at most")
+	assert.LessOrEqual(t, claimed, 5, "random guesses agree at most once in a thousand")
 
-	// A slip in a sequence that repeats itself changes nothing.
+	// A slip in a constant sequence changes nothing.
 	assert.Equal(t, Slip{}, FindSlip(make([]float32, 80), make([]float32, 80), 8))
 	assert.Equal(t, Slip{}, FindSlip(nil, nil, 8))
 	assert.PanicsWithValue(t, "sequence: find slip: 8 targets, 9 outputs of width 8", func() { FindSlip(make([]float32, 8), make([]float32, 9), 8) })
@@ -128,7 +128,7 @@ func TestSlipOfABatch(t *testing.T) {
 	b, err := task.Sized(stream.New(1, "test"), 3, Size{Length: 120})
 	require.NoError(t, err)
 	outputs := slices.Clone(b.Targets)
-	for s := b.Time - 1; s > 121+57; s-- { // vector 57 of sequence 1 twice
+	for s := b.Time - 1; s > 121+57; s-- { // repeat vector 57 of sequence 1
 		copy(outputs[(s*3+1)*8:(s*3+2)*8], b.Target(s-1, 1))
 	}
 	for i := range 3 {
@@ -140,9 +140,9 @@ func TestSlipOfABatch(t *testing.T) {
 		assert.Equal(t, Duplicated, got.Kind)
 		assert.Equal(t, 57, got.Step)
 		assert.Equal(t, b.CostOfProbabilities(outputs)[1].Wrong, got.Wrong)
-		assert.Regexp(t, `^vector 57 duplicated: 2\d\d wrong bits, 0 once the rest is moved into step$`, got.String())
+		assert.Regexp(t, `^vector 57 duplicated: 2\d\d wrong bits, 0 after undoing the shift$`, got.String())
 	}
-	assert.Equal(t, "vector 3 dropped: 9 wrong bits, 1 once the rest is moved into step", Slip{Dropped, 3, 9, 1}.String())
+	assert.Equal(t, "vector 3 dropped: 9 wrong bits, 1 after undoing the shift", Slip{Dropped, 3, 9, 1}.String())
 }
 
 func BenchmarkFindSlip(b *testing.B) {

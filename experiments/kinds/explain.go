@@ -117,7 +117,9 @@ func (w *stories) Show(ctx context.Context, _ tensor.Device) (plots []runner.Plo
 					return plots, text.Bytes(), err
 				}
 			}
-			plots = append(plots, runner.Plot{Name: fmt.Sprintf("attention-task-%02d", task), Figure: AttentionFigure(all)})
+			if len(all) > 0 && all[0].Empty != nil { // the memory has attention to sentences
+				plots = append(plots, runner.Plot{Name: fmt.Sprintf("attention-task-%02d", task), Figure: AttentionFigure(all)})
+			}
 		}
 	}
 	return plots, text.Bytes(), nil

@@ -359,17 +359,21 @@ func (w *fewShot) evaluate(
 
 // trained is what figures say of the training.
 func (w *fewShot) trained() measure.Trained {
-	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: precisionOf(w.net)}
+	t := measure.Trained{On: w.file.Dataset.Kind(), Precision: w.file.Tail.precision(w.net)}
 	if w.file.Train.Steps > 0 && w.planned.Source == registry.Episodes {
 		t.Way, t.Shot = w.file.Train.Way, w.file.Train.Shot
 	}
 	return t
 }
 
-// precisionOf is what a network computes in: fp32 where it does not say.
-func precisionOf(net any) string {
-	if p, ok := net.(registry.Precise); ok {
-		return p.Precision()
+// precision is what a network computes in: fp32 where it does not say.
+func (t *Tail) precision(net any) string {
+	p := encoder.FP32
+	if net, ok := net.(registry.Precise); ok {
+		p = net.Precision()
 	}
-	return encoder.FP32
+	if t.TF32 && p == encoder.FP32 {
+		return "tf32"
+	}
+	return p
 }

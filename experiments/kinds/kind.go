@@ -110,9 +110,11 @@ type Tail struct {
 	Optimizer schema.Section `yaml:"optimizer" family:"optimizer"`
 	Schedule  schema.Section `yaml:"schedule" family:"schedule" doc:"of the learning rate"`
 
-	Device  string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto"`
-	Slurm   *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
-	Threads int    `yaml:"threads" min:"0" doc:"for one operation, or for as many tasks with methods that adapt to each task; 0 means all cores"`
+	Device        string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto, which is the CPU"`
+	TF32          bool   `yaml:"tf32" doc:"on CUDA, products and convolutions in TensorFloat-32"`
+	Deterministic bool   `yaml:"deterministic" doc:"on CUDA, only algorithms that give the same bits each time; some are slower"`
+	Slurm         *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
+	Threads       int    `yaml:"threads" min:"0" doc:"for one operation, or for as many tasks with methods that adapt to each task; 0 means all cores"`
 }
 
 // Slurm is what a job of a run asks Slurm for. What is left out is not asked for.
@@ -129,7 +131,7 @@ type Slurm struct {
 func newHead() Head { return Head{Seed: 1} }
 
 func newTail() Tail {
-	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Device: "auto"}
+	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Device: "auto", Deterministic: true}
 }
 
 // Validate implements [schema.Validator]: a name is a folder below runs, or several with slashes between them.
@@ -145,8 +147,12 @@ func (h *Head) Validate() error {
 
 // Validate implements [schema.Validator].
 func (t *Tail) Validate() error {
-	if _, err := tensor.ParseDevice(t.Device); err != nil {
+	on, err := tensor.ParseDevice(t.Device)
+	switch {
+	case err != nil:
 		return schema.At("device", err)
+	case t.TF32 && on == tensor.CPU:
+		return schema.At("tf32", fmt.Errorf("is a precision of CUDA devices, and device: %s computes in float32; leave it out", t.Device))
 	}
 	return nil
 }

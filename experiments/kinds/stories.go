@@ -99,6 +99,9 @@ func (f *storyFile) Plan() (runner.Work, error) {
 	var dataErr, netErr error
 	w.data, dataErr = f.parts.StoryData.Plan(&f.Dataset)
 	w.planned, netErr = f.parts.Stories.Plan(&f.Network)
+	if why := w.planned.NoLinearStart; netErr == nil && why != "" && f.Train.LinearStart.Epochs > 0 {
+		netErr = f.Network.Errorf("train.linear_start: %s; set train.linear_start.epochs to 0", why)
+	}
 	return w, schema.Join(dataErr, netErr)
 }
 
@@ -234,8 +237,13 @@ func (w *stories) Build(b *nn.Builder) error {
 		if len(w.groups) > 1 {
 			part = b.In(g.name)
 		}
-		g.net = w.planned.New(part, g.extent)
-		g.net.SetLinear(w.file.Train.LinearStart.Epochs > 0)
+		var err error
+		if g.net, err = w.planned.New(part, g.extent); err != nil {
+			return err
+		}
+		if w.file.Train.LinearStart.Epochs > 0 {
+			g.net.SetLinear(true)
+		}
 	}
 	if w.file.Train.LinearStart.Patience > 0 {
 		w.start = b.Buffer("linear_start", nn.Constant(0), int64(len(startState{})))
@@ -496,7 +504,7 @@ func (w *stories) test(ctx context.Context, _ tensor.Device, p measure.Progress)
 		for _, a := range answers {
 			q := a.example.asked
 			missed[q.Task] = append(missed[q.Task], a.wrong)
-			if len(q.Support) > 0 {
+			if len(q.Support) > 0 && a.attention != nil {
 				found[q.Task] = append(found[q.Task], a.found())
 			}
 		}

@@ -198,23 +198,12 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 	return out, measure.Finite(out.keys, remedy)
 }
 
-// fixedWidth stands for an encoder where nothing is encoded.
-type fixedWidth int64
-
-// Forward implements encoder.Encoder.
-func (fixedWidth) Forward(*nn.Pass, *tensor.Tensor) *tensor.Tensor {
-	panic("kinds: a stream's embeddings are there already")
-}
-
-// Width implements encoder.Encoder.
-func (w fixedWidth) Width() int64 { return int64(w) }
-
 // run writes the streams to a memory, example by example, and returns the share of right answers of each stream at each of the
 // times that it is asked, [asked][streams].
 func (s *embeddedStreams) run(ctx context.Context, planned registry.Memory, asked int) ([][]float64, error) {
 	b := nn.NewBuilder(0, s.keys.Device())
 	defer b.Params().Free()
-	m, err := planned.New(b, fixedWidth(s.keys.Dim(2)))
+	m, err := planned.New(b, registry.Vectors(s.keys.Dim(2)))
 	if err != nil {
 		return nil, err
 	}

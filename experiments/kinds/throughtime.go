@@ -241,7 +241,7 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 
 // figures are the accuracies on the instances that are reported.
 func (w *throughTime) figures(t timeTest, episodes []namedEpisode, checksum string) (figures []results.Figure) {
-	trained := measure.Trained{On: w.file.Dataset.Kind(), Way: w.file.Train.Way, Precision: precisionOf(w.net)}
+	trained := measure.Trained{On: w.file.Dataset.Kind(), Way: w.file.Train.Way, Precision: w.file.Tail.precision(w.net)}
 	for _, k := range reported {
 		if k > t.Samples {
 			continue

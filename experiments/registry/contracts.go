@@ -83,6 +83,12 @@ type Memory struct {
 	Sums bool
 	// Compares is set where it can compare two single keys ([siamese.Memory]).
 	Compares bool
+	// Linear is set where it can read without its softmax ([memory.Linearizer]).
+	Linear bool
+	// ByClass is set where its values must be labels ([memory.ClassMemory]).
+	ByClass bool
+	// sized plans it anew with another bound; nil where it has none.
+	sized func(slots int64) (Memory, error)
 }
 
 // MemoryInput is what a memory is made from.
@@ -93,17 +99,31 @@ type MemoryInput struct {
 	Scale   float64       // multiplies the metric's scores; 1 without a metric
 }
 
+// Vectors is the width of a memory's keys where no encoder makes them. It stands for an encoder that is never run.
+type Vectors int64
+
+// Forward implements encoder.Encoder. It panics.
+func (Vectors) Forward(*nn.Pass, *tensor.Tensor) *tensor.Tensor {
+	panic("registry: the keys are vectors already, and nothing encodes them")
+}
+
+// Width implements encoder.Encoder.
+func (w Vectors) Width() int64 { return int64(w) }
+
 // Associative gives the [Maker] of a memory that is written with keys and values. The methods of its type M determine what else
 // it can do: a Relation network can use a [memory.Matcher], a Siamese network a [siamese.Memory].
 //
 // Where the configuration C embeds [Comparison], files may set the memory's metric and scale, and make is handed the metric.
 // Where *C implements [Bounded], streams vary how many pairs the memory holds.
 func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c *C, in MemoryInput) (M, error)) Maker[Memory] {
-	return Config(defaults, func(c *C) (Memory, error) {
+	var plan func(c *C) (Memory, error)
+	plan = func(c *C) (Memory, error) {
 		var none M
 		out := Memory{Scale: 1}
 		_, out.Scored = any(none).(memory.Matcher)
 		_, out.Compares = any(none).(siamese.Memory)
+		_, out.Linear = any(none).(memory.Linearizer)
+		_, out.ByClass = any(none).(memory.ClassMemory)
 		if b, ok := any(c).(Bounded); ok {
 			out.Slots = b.Bound()
 		}
@@ -118,6 +138,13 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 			}
 			out.Metric, out.Section, out.Scale = &m, &compare.Metric, compare.Scale
 		}
+		if _, ok := any(c).(Bounded); ok {
+			out.sized = func(slots int64) (Memory, error) {
+				sized := *c
+				any(&sized).(Bounded).SetBound(slots)
+				return plan(&sized)
+			}
+		}
 		out.New = func(b *nn.Builder, e encoder.Encoder) (memory.Associative, error) {
 			in := MemoryInput{Builder: b, Width: e.Width(), Scale: out.Scale}
 			if out.Metric != nil {
@@ -126,14 +153,24 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 			return make(c, in)
 		}
 		return out, nil
-	})
+	}
+	return Config(defaults, plan)
 }
 
 // Like plans the named memory as a replacement for m: with the metric and scale of m and, if it is bounded, with the given number
-// of slots.
+// of slots. A memory of m's own kind keeps all of m's settings.
 func (p *Parts) Like(name string, m *Memory, slots int64) (Memory, error) {
+	if name == m.Kind {
+		if m.sized == nil {
+			return *m, nil
+		}
+		return m.sized(slots)
+	}
 	config := p.Memories.config(name)
-	if of, ok := config.(interface{ comparison() *Comparison }); ok && m.Section != nil {
+	if of, ok := config.(interface{ comparison() *Comparison }); ok {
+		if m.Section == nil {
+			return Memory{}, fmt.Errorf("it compares by a metric, and the network's memory %s has none that it could take", m.Kind)
+		}
 		c := of.comparison()
 		c.Metric, c.Scale = *m.Section, m.Scale
 	}
@@ -268,7 +305,9 @@ type SequenceNetwork func(p *nn.Pass, inputs *tensor.Tensor, seen func(memory.St
 
 // Stories is a planned network that answers questions about stories.
 type Stories struct {
-	New func(b *nn.Builder, in StoriesInput) Answerer
+	New func(b *nn.Builder, in StoriesInput) (Answerer, error)
+	// NoLinearStart says why training cannot begin without the softmaxes over the sentences; empty where it can.
+	NoLinearStart string
 }
 
 // StoriesInput is what such a network must know of its training data.
@@ -283,7 +322,8 @@ type Story = encoder.Story
 
 // Answerer is a network that answers questions with a word.
 type Answerer interface {
-	// Forward returns the words' scores [stories, vocabulary], and for each hop the attention [stories, slots] to the sentences.
+	// Forward returns the words' scores [stories, vocabulary], and for each hop the attention [stories, slots] to the sentences,
+	// nil where the memory has no slot per sentence.
 	Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, attention []*tensor.Tensor)
 	// SetLinear leaves out the softmax over the sentences, or puts it back; Linear tells which. It is part of the network's state.
 	SetLinear(on bool)

@@ -9,6 +9,7 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
 )
 
 func encoders() []Part[Encoder] {
@@ -77,9 +78,9 @@ type conv4Config struct {
 func (c *conv4Config) Normalizes() bool { return c.Input.normalizes() }
 
 // Settle implements [Settler].
-func (c *conv4Config) Settle() error {
+func (c *conv4Config) Settle(on tensor.Device) error {
 	if c.Precision == precisionAuto {
-		if c.Precision = encoder.FP32; encoder.BFloat16Pays() {
+		if c.Precision = encoder.FP32; on == tensor.CPU && encoder.BFloat16Pays() {
 			c.Precision = precisionHalf
 		}
 	}

@@ -43,11 +43,8 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 	if err == nil {
 		err = fits(enc, &mem)
 	}
-	switch {
-	case mem.Metric != nil && mem.Metric.Learned:
+	if mem.Metric != nil && mem.Metric.Learned {
 		out.NoStream = "compares by " + mem.Section.Kind() + ", which is learned and belongs to its own memory; a stream needs a metric that is not learned"
-	case mem.Metric == nil:
-		out.NoStream = "has a memory that compares nothing, and a stream varies memories that compare; use another memory"
 	}
 	out.NoVerification = noPairs
 	out.New = func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {

@@ -19,7 +19,7 @@ func metrics() []Part[Metric] {
 		{"covariance", "the Mahalanobis distance under the support set's covariance", "Bateni et al. 2020, section 4.2",
 			Config(covarianceConfig{"class", 1}, (*covarianceConfig).plan)},
 		{kindCosine, "the cosine of the angle", "Vinyals et al. 2016, section 2.1", Plain(similarity(metric.Cosine{}))},
-		{"dot", "the dot product", "Sukhbaatar et al. 2015, section 2.1", Plain(similarity(metric.Dot{}))},
+		{kindDot, "the dot product", "Sukhbaatar et al. 2015, section 2.1", Plain(similarity(metric.Dot{}))},
 		{kindRelation, "a learned relation of two embeddings", "Sung et al. 2018, section 3.4",
 			Config(relationConfig{64, 8}, (*relationConfig).plan)},
 		{"modified-hausdorff", "the modified Hausdorff distance of two images' ink", "Dubuisson and Jain 1994", Plain(Metric{

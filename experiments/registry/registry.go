@@ -20,6 +20,7 @@ import (
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/tensor"
 )
 
 // Parts are the tables, one per family. They implement [schema.Catalog]. Rows are added before the first file is read; after
@@ -40,8 +41,6 @@ type Parts struct {
 	Contexts    Table[Context]     // embeddings that depend on the whole support set
 	Labels      Table[Labels]      // what classes are called when images come one by one
 
-	StoryMemories Table[StoryMemory] // that a Memory Network's hops read
-
 	Images     Table[Images] // data sets of images
 	Splits     Table[Split]  // of a folder's classes
 	Tasks      Table[Task]   // on sequences
@@ -61,6 +60,7 @@ const (
 	kindConv4             = "conv4"
 	kindCosine            = "cosine"
 	kindDNC               = "dnc"
+	kindDot               = "dot"
 	kindKeyValue          = "keyvalue"
 	kindFolders           = dataset.SplitFolders
 	kindLinear            = "linear"
@@ -95,7 +95,6 @@ func (p *Parts) families() []family {
 		{"story network", "networks that answer questions about stories", &p.Stories},
 		{"memory", "memories that are written with keys and values and answer queries", &p.Memories},
 		{"recurrent memory", "memories that a controller drives step by step", &p.Recurrent},
-		{"story memory", "memories that a Memory Network's hops read", &p.StoryMemories},
 		{"controller", "what drives a recurrent memory", &p.Controllers},
 		{"metric", "how a memory compares queries with keys", &p.Metrics},
 		{"encoder", "an input to an embedding", &p.Encoders},
@@ -157,7 +156,6 @@ func uses() map[string]string {
 	return map[string]string{
 		"memory":           "is written with keys and values",
 		"recurrent memory": "is driven step by step by a controller",
-		"story memory":     "is read by hops over sentences",
 	}
 }
 
@@ -177,7 +175,9 @@ func (p *Parts) Explain(family, kind string) string {
 
 // A Settler is a configuration that leaves something to the machine on which a run starts. Settle fixes it there, before the
 // configuration is written to the run folder, so that a run that is resumed or tested elsewhere does not decide it again.
-type Settler interface{ Settle() error }
+type Settler interface {
+	Settle(on tensor.Device) error
+}
 
 // None is the default of a section that need not be given.
 func None() schema.Section { return schema.NewSection(kindNone, nil) }
@@ -199,7 +199,6 @@ func Standard() *Parts {
 	p.ThroughTime.Add(throughTime(p)...)
 	p.Sequential.Add(sequential(p)...)
 	p.Stories.Add(stories(p)...)
-	p.StoryMemories.Add(storyMemories()...)
 	p.Heads.Add(heads()...)
 	p.PairLosses.Add(pairLosses()...)
 	p.Contexts.Add(contexts()...)

@@ -23,14 +23,19 @@ type memnetConfig struct {
 	Noise    float64 `yaml:"noise" min:"0" max:"1" doc:"in training, the largest share of times without a sentence"`
 	ReLU     bool    `yaml:"relu" doc:"a rectifier after each hop"`
 
-	Memory schema.Section `yaml:"memory" family:"story memory" doc:"what holds the sentences"`
+	Memory schema.Section `yaml:"memory" family:"memory" doc:"what holds the sentences"`
 }
 
-func stories(*Parts) []Part[Stories] {
+func stories(p *Parts) []Part[Stories] {
 	return []Part[Stories]{{"memnet", "the end-to-end Memory Network", "Sukhbaatar et al. 2015", Config(
-		memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true, Memory: schema.NewSection(kindKeyValue, nil)},
+		memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true, Memory: storyMemory()},
 		func(c *memnetConfig) (Stories, error) {
-			return Stories{New: func(b *nn.Builder, in StoriesInput) Answerer {
+			mem, err := p.planStoryMemory(&c.Memory)
+			out := Stories{New: func(b *nn.Builder, in StoriesInput) (Answerer, error) {
+				holds, err := mem.New(b.In("memory"), Vectors(c.Width))
+				if err != nil {
+					return nil, err
+				}
 				longest := in.Words
 				if c.Time {
 					longest++ // the released code counts the time as a word
@@ -41,17 +46,35 @@ func stories(*Parts) []Part[Stories] {
 						"bag": encoder.BagOfWords, "position": encoder.PositionEncoding, "released": encoder.ReleasedPositionEncoding,
 					}[c.Encoding],
 					Longest: longest, Tying: map[string]memnet.Tying{"adjacent": memnet.Adjacent, "layer-wise": memnet.LayerWise}[c.Tying],
-					Timeless: !c.Time, Noise: c.Noise, ReLU: c.ReLU,
-				})
-			}}, nil
+					Timeless: !c.Time, Noise: c.Noise, ReLU: c.ReLU, Memory: holds,
+				}), nil
+			}}
+			if !mem.Linear {
+				out.NoLinearStart = fmt.Sprintf("the memory %s reads by no softmax over sentences that could be left out", mem.Kind)
+			}
+			return out, err
 		})}}
 }
 
-// StoryMemory marks a memory that a Memory Network's hops can read.
-type StoryMemory struct{}
+// storyMemory is the paper's: section 2.1.
+func storyMemory() schema.Section {
+	return schema.NewSection(kindKeyValue, nil).WithDefaults(Comparisons{Comparison{schema.NewSection(kindDot, nil), 1}, mergeMean})
+}
 
-func storyMemories() []Part[StoryMemory] {
-	return []Part[StoryMemory]{{kindKeyValue, "one slot per sentence, compared by dot products", "Sukhbaatar et al. 2015, section 2.1", Plain(StoryMemory{})}}
+// planStoryMemory plans a memory for sentences, which are vectors without a class.
+func (p *Parts) planStoryMemory(s *schema.Section) (Memory, error) {
+	m, err := p.Memories.Plan(s)
+	m.Kind = s.Kind()
+	switch {
+	case err != nil:
+	case m.ByClass:
+		err = s.Errorf("%s merges keys by class, and the sentences of a story have none; use %s", m.Kind, kindKeyValue)
+	case m.Metric != nil && m.Metric.OfImages:
+		err = m.Section.Errorf("%s compares images, and sentences are vectors; use another metric", m.Section.Kind())
+	case m.Metric != nil && m.Metric.OfSupport:
+		err = m.Section.Errorf("%s is fitted on the classes of a support set, and the sentences of a story have none; use another metric", m.Section.Kind())
+	}
+	return m, err
 }
 
 type babiConfig struct {

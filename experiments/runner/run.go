@@ -281,6 +281,12 @@ func assemble(c *Config, o Options, load func() error) (*run, error) {
 	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
 		return nil, err
 	}
+	if r.device != tensor.CPU {
+		if err := tensor.SetCUDAMath(c.CUDA); err != nil {
+			return nil, err
+		}
+		o.Reporter.Note(r.device.String() + ": Engram's own kernels are for the CPU; LibTorch's operations take their place")
+	}
 	if r.threads = c.Threads; r.threads == 0 {
 		r.threads = runtime.NumCPU()
 	}
@@ -307,7 +313,7 @@ func (r *run) settle(device tensor.Device) error {
 	if r.config.Settle == nil {
 		return nil
 	}
-	return r.config.Settle(device.String())
+	return r.config.Settle(device)
 }
 
 // finish trains, tests and writes the result.

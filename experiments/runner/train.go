@@ -143,17 +143,22 @@ func (t *trainer) step(b Batch) (out Step, err error) {
 			grads = tensor.Grad(loss, t.params.Tensors()...)
 		}
 		out = Step{Step: n + 1, Loss: loss.Float(), Score: score, Rate: rate}
-		if norm := nn.GlobalNorm(grads); !finite(out.Loss) || !finite(norm) {
+		norm := nn.GlobalNorm(grads)
+		if !finite(out.Loss) || !finite(norm) {
 			return t.diverged(out.Loss, norm)
 		}
-		if clip := t.config.Clip; clip.Value > 0 {
+		clip := t.config.Clip
+		if clip.Value > 0 {
 			grads = nn.ClipByValue(grads, clip.Value)
 		}
-		if clip := t.config.Clip; clip.Each > 0 {
+		if clip.Each > 0 {
 			grads = nn.ClipEachByNorm(grads, clip.Each)
 		}
-		if clip := t.config.Clip; clip.Norm > 0 {
-			grads = nn.ClipByNorm(grads, clip.Norm)
+		if clip.Norm > 0 {
+			if clip.Value > 0 || clip.Each > 0 {
+				norm = nn.GlobalNorm(grads)
+			}
+			grads = nn.ClipNorm(grads, norm, clip.Norm)
 		}
 		t.opt.Step(grads, rate)
 		return nil

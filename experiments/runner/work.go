@@ -154,6 +154,7 @@ type Config struct {
 	Network     string // its kind
 	Device      string // as tensor.ParseDevice reads it
 	Threads     int    // 0 for all cores
+	CUDA        tensor.CUDAMath
 
 	// From is where the initial values come from; nil stands for the network's own.
 	From *From
@@ -166,7 +167,7 @@ type Config struct {
 	Work      Work
 
 	// Settle fixes what a file may leave to the machine on which a run starts, such as precision: auto, before Encode.
-	Settle func(device string) error
+	Settle func(on tensor.Device) error
 	// Encode returns the resolved experiment file: every key with its value.
 	Encode func() ([]byte, error)
 }

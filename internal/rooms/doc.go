@@ -1,3 +1,3 @@
-// Package rooms holds the tests of the project's structure: which package may import which, and that each kind of part is named
-// in one place.
+// Package rooms tests the structure of the project: the allowed imports of each folder, and that each kind of part is
+// named in one place.
 package rooms

@@ -23,7 +23,7 @@ const (
 	module = "github.com/engram-go/engram/"
 )
 
-// sources parses the Go files of the project that are no tests, by folder.
+// sources parses the project's Go files by folder, without tests.
 func sources(t *testing.T) map[string][]*ast.File {
 	t.Helper()
 	out := map[string][]*ast.File{}
@@ -53,7 +53,7 @@ func sources(t *testing.T) map[string][]*ast.File {
 	return out
 }
 
-// imports lists the project's folders that a folder imports.
+// imports returns the project's folders that a folder imports.
 func imports(t *testing.T, files []*ast.File) (folders []string) {
 	t.Helper()
 	for _, f := range files {
@@ -69,10 +69,10 @@ func imports(t *testing.T, files []*ast.File) (folders []string) {
 	return slices.Compact(folders)
 }
 
-// networks are the rooms of networks: none imports another.
+// networks are the folders of networks, which must not import one another.
 var networks = strings.Fields("ntm mann memnet siamese matchingnet protonet relationnet maml reptile transfer")
 
-// rooms says what a folder may import; a name with /... stands for all below it, and for itself.
+// rooms lists the allowed imports of each folder; a name with /... means the folder and all below it.
 var rooms = map[string]string{
 	"tensor":               "tensor/...",
 	"nn":                   "tensor/... nn/... stream",
@@ -96,7 +96,7 @@ var rooms = map[string]string{
 	"cmd/engram":           "cli experiments/registry tensor/product",
 }
 
-// A room is imported by the rooms above it only, the runner imports no network, and networks never import one another.
+// Folders import only those below them, the runner imports no network, and networks never import one another.
 func TestRoomsImportWhatTheyMay(t *testing.T) {
 	all := sources(t)
 	within := func(folder, allowed string) bool {
@@ -120,19 +120,19 @@ func TestRoomsImportWhatTheyMay(t *testing.T) {
 			continue // commands and tools may import what they like
 		}
 		for _, i := range imports(t, files) {
-			assert.True(t, within(i, allowed), "%s imports %s; the rooms allow it %s", folder, i, allowed)
+			assert.True(t, within(i, allowed), "%s imports %s; allowed imports are %s", folder, i, allowed)
 		}
 	}
 }
 
-// ordinary are the kinds whose names other code uses in another sense: as words, of a split, of a kind of test.
+// ordinary are kinds whose names other code uses in another sense: as words, for a split, for a kind of test.
 var ordinary = strings.Fields("none step linear mean images stories share lists csv full strings copy constant verification koch")
 
 // Each kind is named once in the code: in its row, or in a constant that its row uses.
 func TestEachKindIsNamedOnce(t *testing.T) {
 	count := map[string][]string{}
 	for folder, files := range sources(t) {
-		// These name workloads, make examples, and name kernels of the C++.
+		// These folders name workloads, make examples, and name kernels of the C++.
 		if folder == "bench" || strings.HasPrefix(folder, "internal/") || folder == "memory" {
 			continue
 		}
@@ -152,7 +152,7 @@ func TestEachKindIsNamedOnce(t *testing.T) {
 			})
 		}
 	}
-	kinds := map[string]int{} // rows of a name
+	kinds := map[string]int{} // rows by name
 	for _, family := range registry.Standard().Families() {
 		for _, row := range family.Rows {
 			kinds[row.Name]++
@@ -165,7 +165,7 @@ func TestEachKindIsNamedOnce(t *testing.T) {
 	}
 }
 
-// Every part has a sentence, and its configuration has documented keys where a name does not say it all.
+// Every part has a description, and its configuration documents keys whose names do not explain them.
 func TestEveryPartIsDescribed(t *testing.T) {
 	for _, family := range registry.Standard().Families() {
 		assert.NotEmpty(t, family.Rows, family.Name)

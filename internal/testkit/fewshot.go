@@ -17,13 +17,13 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// FewShot is a network that classifies the Queries of few-shot Tasks.
+// FewShot is a network that classifies the queries of few-shot tasks.
 type FewShot interface {
 	Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor)
 	LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor
 }
 
-// Flatten is an encoder whose embeddings are the images of its number of values.
+// Flatten is an encoder for images of this number of values; embeddings are the flattened images.
 type Flatten int64
 
 // Forward implements encoder.Encoder.
@@ -32,8 +32,7 @@ func (e Flatten) Forward(_ *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return x
 // Width implements encoder.Encoder.
 func (e Flatten) Width() int64 { return int64(e) }
 
-// Double returns p computing in float64: a copy of every parameter stands in for it, the trained ones as leaves, which are
-// returned in their order.
+// Double returns p with float64 copies of all parameters, the trained ones as leaves, which are returned in order.
 func Double(p nn.Pass, ps *nn.Params) (*nn.Pass, []*tensor.Tensor) {
 	p.With = map[*nn.Param]*tensor.Tensor{}
 	for _, q := range ps.All() {
@@ -46,7 +45,7 @@ func Double(p nn.Pass, ps *nn.Params) (*nn.Pass, []*tensor.Tensor) {
 	return &p, leaves
 }
 
-// Differences checks gradients of f for float64 leaves, which are moved and put back, against finite differences.
+// Differences compares gradients of f with finite differences. It changes the float64 leaves and restores them.
 func Differences(t *testing.T, leaves []*tensor.Tensor, step, tolerance float64, f func() *tensor.Tensor) {
 	t.Helper()
 	for i, g := range tensor.Grad(f(), leaves...) {
@@ -70,11 +69,11 @@ func Differences(t *testing.T, leaves []*tensor.Tensor, step, tolerance float64,
 	}
 }
 
-// The sizes of [Task]: Tasks tasks of Way classes, Shot support examples a class, Queries queries in all, Width values an
-// example.
+// The sizes of [Task]: Tasks tasks of Way classes, Shot support examples per class, Queries queries in all, Width
+// values per example.
 const Tasks, Way, Shot, Queries, Width = 3, 4, 2, 5, 6
 
-// Task is a few-shot task of random images [1, 2, 3], the labels of each task in an order of their own.
+// Task returns a few-shot task of random images [1, 2, 3], with the labels of each task in random order.
 func Task(seed uint64) *fewshot.Task {
 	r := rand.New(rand.NewPCG(seed, 0))
 	images := func(n int64) *tensor.Tensor {
@@ -99,10 +98,11 @@ func Task(seed uint64) *fewshot.Task {
 	}
 }
 
-// ConformFewShot checks what every network on an encoder and a memory must hold to: build makes it, with its paper's memory
-// where that is nil, and plain writes its paper's formula out in float64, log-probabilities flat as [Tasks, Queries, Way].
+// ConformFewShot checks the requirements on every network with an encoder and a memory. build makes the network, with
+// its paper's memory if m is nil; plain computes its paper's formula in float64, with log-probabilities flat as
+// [Tasks, Queries, Way].
 func ConformFewShot(t *testing.T, build func(e encoder.Encoder, m memory.Associative) FewShot, plain func(*fewshot.Task) []float64) {
-	t.Run("log-probabilities are the paper's, written out", func(t *testing.T) { isThePaper(t, build, plain) })
+	t.Run("log-probabilities equal the paper's formula", func(t *testing.T) { isThePaper(t, build, plain) })
 	t.Run("permuted labels permute probabilities", func(t *testing.T) { permutes(t, build) })
 	t.Run("other memories fit", func(t *testing.T) { takesMemories(t, build) })
 	t.Run("learns strokes", func(t *testing.T) {
@@ -129,12 +129,12 @@ func isThePaper(t *testing.T, build func(encoder.Encoder, memory.Associative) Fe
 	}
 	assert.InDelta(t, nll, loss.Float(), 1e-9)
 
-	// As NewTask makes it.
+	// As NewTask does.
 	task.Support, task.Query = task.Support.To(tensor.Float32), task.Query.To(tensor.Float32)
 	assert.InDeltaSlice(t, want, net.LogProbs(&nn.Pass{}, task).Floats(), 1e-4)
 }
 
-// Names of classes mean nothing: other names give the same probabilities under them.
+// Permuted class indices give the permuted probabilities.
 func permutes(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
 	Enter(t)
 	task := Task(2)
@@ -150,7 +150,7 @@ func permutes(t *testing.T, build func(encoder.Encoder, memory.Associative) FewS
 	assert.InDelta(t, loss.Float(), gotLoss.Float(), 1e-9)
 }
 
-// Any memory fits.
+// Any memory works.
 func takesMemories(t *testing.T, build func(encoder.Encoder, memory.Associative) FewShot) {
 	Enter(t)
 	task := Task(3)
@@ -165,7 +165,7 @@ func takesMemories(t *testing.T, build func(encoder.Encoder, memory.Associative)
 	}
 }
 
-// Accuracy is the mean accuracy of a network on the episodes of a batch.
+// Accuracy returns the mean accuracy of a network on the episodes of a batch.
 func Accuracy(net FewShot, b *episode.Batch) (accuracy float64) {
 	scope := tensor.Enter()
 	defer scope.Leave()
@@ -178,8 +178,8 @@ func Accuracy(net FewShot, b *episode.Batch) (accuracy float64) {
 	return accuracy
 }
 
-// LearnsStrokes trains a network for 28×28 images on invented characters for so many steps, and fails the test where it does
-// not come to know others.
+// LearnsStrokes trains a network for 28×28 images on invented characters for a number of steps, and fails the test if
+// it does not generalise to other characters.
 func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
 	Enter(t)
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
@@ -206,7 +206,7 @@ func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
 		scope.Leave()
 	}
 	end := measure()
-	t.Logf("accuracy on classes not seen in training: from %.3f to %.3f", start, end)
+	t.Logf("accuracy on unseen classes: from %.3f to %.3f", start, end)
 	assert.Greater(t, end, start+.15)
 	assert.Greater(t, end, .5)
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Gradients fails the test where the gradient of a network's loss for a parameter differs from finite differences, at elements
-// drawn at random; see [gradcheck.Params].
+// Gradients fails the test if the gradient of a network's loss with respect to a parameter differs from finite
+// differences, at random elements; see [gradcheck.Params].
 func Gradients(t *testing.T, ps *nn.Params, r *rand.Rand, loss func(p *nn.Pass) *tensor.Tensor) {
 	t.Helper()
 	assert.NoError(t, gradcheck.Params(ps, loss, gradcheck.Options{Elements: 3, Rand: r}))
 }
 
-// Normal is a float64 tensor drawn from a normal distribution.
+// Normal returns a float64 tensor drawn from a normal distribution.
 func Normal(r *rand.Rand, shape ...int64) *tensor.Tensor {
 	n := int64(1)
 	for _, d := range shape {

@@ -13,8 +13,8 @@ import (
 	"github.com/engram-go/engram/dataset"
 )
 
-// WriteImages writes images of a set as PNG files, ink black on white and each pixel so many wide and high: of every class the
-// instances from first to last, to root/CLASS/N.png. It returns their paths, class after class.
+// WriteImages writes images of a set as PNG files, black ink on white, each pixel scale pixels wide and high: the
+// instances from first to last of every class, to root/CLASS/N.png. It returns their paths, ordered by class.
 func WriteImages(t testing.TB, root string, set dataset.Set, first, last, scale int) (files []string) {
 	t.Helper()
 	channels, height, width := set.Shape()

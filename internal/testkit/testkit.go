@@ -1,4 +1,4 @@
-// Package testkit holds what the tests of several packages do alike.
+// Package testkit holds helpers for the tests of several packages.
 package testkit
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Enter opens a scope for the rest of the test, which fails where tensors are left behind at its end.
+// Enter opens a scope for the rest of the test, which fails if tensors remain at its end.
 func Enter(t testing.TB) {
 	before := tensor.Live()
 	s := tensor.Enter()

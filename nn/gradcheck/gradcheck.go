@@ -1,5 +1,5 @@
-// Package gradcheck compares gradients with finite differences: the test that the author of a layer, a memory or a fused
-// operation writes first.
+// Package gradcheck compares gradients with finite differences: the first test to write for a layer, a memory or a
+// fused operation.
 package gradcheck
 
 import (
@@ -12,16 +12,16 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Options are the settings of a check. The zero value stands for the defaults, which suit float64.
+// Options configures a check. The defaults suit float64.
 type Options struct {
-	// Step is how far a value is moved in either direction; zero stands for 1e-6.
+	// Step is the distance by which a value is moved in either direction; default 1e-6.
 	Step float64
-	// Absolute and Relative bound the difference by Absolute + Relative·|finite difference|; zeros stand for 1e-6 and 1e-5.
+	// Absolute and Relative limit the difference to Absolute + Relative·|finite difference|; defaults 1e-6 and 1e-5.
 	Absolute, Relative float64
-	// Elements is how many elements of each tensor are checked, drawn by Rand; zero stands for all. Every element costs two
+	// Elements is the number of elements checked per tensor, drawn by Rand; default all. Every element costs two
 	// evaluations.
 	Elements int
-	// Rand draws elements and, in [Params], values. Nil stands for a generator of a fixed seed.
+	// Rand draws elements and, in [Params], values. The default is a generator with a fixed seed.
 	Rand *rand.Rand
 }
 
@@ -40,14 +40,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Params checks the gradient of a loss for each trained parameter. It puts float64 values near the parameters' own into the
-// With of the pass that it calls loss with, so loss must use that pass, compute in float64 and return a single element. It
-// must depend on every parameter and be the same at each call. The parameters stay as they are. A scope must be open.
+// Params checks the gradient of a loss with respect to each trained parameter. The pass given to loss replaces the
+// parameters by float64 values near theirs, so loss must use this pass, compute in float64 and return a single
+// element. The loss must depend on every parameter and be deterministic. The parameters do not change. A scope must
+// be open.
 func Params(ps *nn.Params, loss func(p *nn.Pass) *tensor.Tensor, o Options) error {
 	o = o.withDefaults()
 	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
 	for _, param := range ps.All() {
-		// Away from the first values, some of which are all alike.
+		// Initial values are perturbed because some are all equal.
 		v := param.Value().Detach().To(tensor.Float64)
 		noise := make([]float64, v.Numel())
 		for i := range noise {
@@ -63,8 +64,9 @@ func Params(ps *nn.Params, loss func(p *nn.Pass) *tensor.Tensor, o Options) erro
 	return check(names, leaves, func() *tensor.Tensor { return loss(p) }, o)
 }
 
-// Tensors checks the gradient of what f returns, a single element, for float64 leaves that require a gradient. It moves the
-// leaves in place and puts them back. Where f does not depend on a leaf, the gradient counts as zero. A scope must be open.
+// Tensors checks the gradient of the single element that f returns with respect to float64 leaves that require a
+// gradient. It changes the leaves in place and restores them. If f does not depend on a leaf, its gradient counts as
+// zero. A scope must be open.
 func Tensors(leaves []*tensor.Tensor, f func() *tensor.Tensor, o Options) error {
 	names := make([]string, len(leaves))
 	for i, leaf := range leaves {

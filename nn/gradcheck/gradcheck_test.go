@@ -12,7 +12,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// The gradients of a memory for its parameters, through three steps.
+// The gradients of a memory with respect to its parameters, through three steps.
 func ExampleParams() {
 	scope := tensor.Enter()
 	defer scope.Leave()

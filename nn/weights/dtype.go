@@ -5,14 +5,14 @@ import (
 	"math"
 )
 
-// dtype is a type of elements.
+// dtype is an element type.
 type dtype struct {
 	name  string                 // PyTorch's
 	size  int                    // bytes
-	float func(b []byte) float32 // the element that b begins with; nil where it is not of floating point
+	float func(b []byte) float32 // decodes the first element of b; nil for other than floating point
 }
 
-// dtypes are the types by what files call them: PyTorch by its storage classes, safetensors by short names.
+// dtypes maps the names in files to types: PyTorch's storage classes and safetensors' short names.
 var dtypes = func() map[string]dtype {
 	out := map[string]dtype{}
 	for _, d := range []struct {
@@ -40,7 +40,7 @@ var dtypes = func() map[string]dtype {
 	return out
 }()
 
-// half is the value of an IEEE 754 binary16.
+// half decodes an IEEE 754 binary16.
 func half(h uint16) float32 {
 	exponent, fraction := int(h>>10&31), float64(h&1023)
 	var v float64

@@ -14,17 +14,18 @@ import (
 
 // Guess pairs a network's parameters and buffers with the tensors of a file.
 //
-// What the map given says is kept; it may be nil, and may name only some of the parameters. Same names go together, unless
-// names that differ only in their numbers are not the same on both sides: then the file counts otherwise. The rest is paired layer by layer. Tensors that share the name before the last dot are one layer, and the kind of a layer follows
-// from what it holds: running statistics, or a weight of one dimension, make a norm, a weight of two dimensions makes it
-// linear, one of three or four a convolution. Layers of one kind with the same shapes are paired in the order of the numbers
-// in their names, provided that their names differ only in these numbers. What is left is paired where there is one tensor of
-// a shape, or of a last part of the name, on each side.
+// Pairs of the given map are kept; the map may be nil or name only some of the parameters. Equal names are paired,
+// unless names that differ only in their numbers are not the same on both sides: then the file counts otherwise.
+// The rest is paired layer by layer. Tensors that share the name before the last dot are one layer. Running
+// statistics or a weight of one dimension make it a norm, a weight of two dimensions a linear layer, of three or four
+// a convolution. Layers of one kind with the same shapes are paired in the order of the numbers in their names, if
+// their names differ only in these numbers. What is left is paired if there is one tensor of a shape, or of a last
+// part of the name, on each side.
 //
-// The order of the tensors in the file has no influence. Where more than one pairing fits, none is chosen: [Load] refuses
-// the map and lists the candidates, and [Map.Encode] writes them as comments. Tensors that are left over and are not of
-// floating point are added to the ignored ones. Tensors of a file that was given for a part of the network are paired with
-// parameters of this part only; see [OpenAll].
+// The order of the tensors in the file has no influence. If more than one pairing fits, none is chosen: [Load]
+// refuses the map and lists the candidates, and [Map.Encode] writes them as comments. Remaining tensors of other than
+// floating point are added to the ignored ones. Tensors of a file that was given for a part of the network are paired
+// with parameters of this part only; see [OpenAll].
 func Guess(ps *nn.Params, f *File, given *Map) *Map {
 	g := &guess{out: &Map{Names: map[string]string{}}}
 	if given != nil {
@@ -67,16 +68,16 @@ func Guess(ps *nn.Params, f *File, given *Map) *Map {
 	return g.out
 }
 
-// member is a tensor of a layer, on either side.
+// member is a tensor of a layer, of the network or the file.
 type member struct {
 	name    string
 	shape   []int64
-	part    string  // of the network, where a file was given for one; "" otherwise
-	kind    string  // of its layer, "" where unknown
+	part    string  // of the network, if a file was given for one; "" otherwise
+	kind    string  // of its layer, "" if unknown
 	partner *member // nil while unpaired
 }
 
-// choice is a parameter that more than one tensor of a file may fill.
+// choice is a parameter with more than one candidate in the file.
 type choice struct {
 	name       string
 	shape      []int64
@@ -89,10 +90,10 @@ type guess struct {
 	out          *Map
 }
 
-// layerOf is the name before the last dot.
+// layerOf returns the name before the last dot.
 func layerOf(name string) string { return strings.TrimSuffix(name[:len(name)-len(leaf(name))], ".") }
 
-// setKinds sets the kind of every member by what its layer holds.
+// setKinds sets the kind of every member from the tensors of its layer.
 func setKinds(ms []*member) {
 	kinds := map[string]string{}
 	for _, m := range ms {
@@ -111,7 +112,7 @@ func setKinds(ms []*member) {
 	}
 }
 
-// pair pairs two members, as a guess unless the names are the same.
+// pair pairs two members. Unless their names are equal, this is a guess.
 func (g *guess) pair(ours, theirs *member) {
 	ours.partner, theirs.partner = theirs, ours
 	g.out.Names[ours.name] = theirs.name
@@ -120,7 +121,7 @@ func (g *guess) pair(ours, theirs *member) {
 	}
 }
 
-// byName pairs what the given map names, and then what has the same name on both sides.
+// byName pairs as the given map does, and then equal names.
 func (g *guess) byName() {
 	find := func(name string) *member {
 		t := g.file.find(name)
@@ -184,7 +185,7 @@ func (g *guess) countedAlike() map[string]bool {
 	return out
 }
 
-// followLayers pairs the rest of a layer of which a part is paired.
+// followLayers pairs the rest of each layer that is paired in part.
 func (g *guess) followLayers() {
 	layers := map[string]string{}
 	for _, o := range g.ours {
@@ -210,13 +211,14 @@ func (g *guess) followLayers() {
 type layer struct {
 	name    string
 	members []*member // by their last parts
-	numbers []string  // those in the name, in its order
+	numbers []string  // in the name, in order
 	form    string    // the name with # for its numbers
 }
 
 var numeral = regexp.MustCompile(`[0-9]+`)
 
-// layers groups unpaired members. The map is by kind, last parts and shapes; each list is in the natural order of names.
+// layers groups unpaired members into layers, keyed by kind, last parts and shapes. Each list is in natural order of
+// names.
 func layers(ms []*member) map[string][]*layer {
 	byName := map[string]*layer{}
 	for _, m := range ms {
@@ -254,7 +256,7 @@ func byNumbers(a, b *layer) int {
 	return cmp.Compare(a.name, b.name)
 }
 
-// byForm groups layers by the form of their names, keeping their order.
+// byForm groups layers by the form of their names, preserving their order.
 func byForm(ls []*layer) map[string][]*layer {
 	out := map[string][]*layer{}
 	for _, l := range ls {
@@ -263,7 +265,7 @@ func byForm(ls []*layer) map[string][]*layer {
 	return out
 }
 
-// counts are the sizes of groups, sorted.
+// counts returns the sizes of groups, sorted.
 func counts(groups map[string][]*layer) []int {
 	var out []int
 	for _, ls := range groups {
@@ -282,7 +284,7 @@ func (g *guess) byLayer() {
 		left, right := byForm(ours), byForm(theirs[key])
 		sizes := counts(left)
 		if !slices.Equal(sizes, counts(right)) || len(slices.Compact(slices.Clone(sizes))) != len(sizes) {
-			continue // forms of one size could be exchanged
+			continue // forms of equal size are interchangeable
 		}
 		for form, ls := range left {
 			for other, rs := range right {
@@ -298,7 +300,7 @@ func (g *guess) byLayer() {
 	}
 	for _, ps := range proposed {
 		slices.SortFunc(ps, func(a, b pairing) int { return byNumbers(a.ours, b.ours) })
-		// Shapes that contradict the order of the numbers show that these numbers do not count the layers.
+		// Shapes that contradict the order of the numbers show that the numbers do not count layers.
 		if !slices.IsSortedFunc(ps, func(a, b pairing) int { return byNumbers(a.theirs, b.theirs) }) {
 			continue
 		}
@@ -310,15 +312,16 @@ func (g *guess) byLayer() {
 	}
 }
 
-// sameNesting tells whether the numbers of two lists of layers nest in the same way: four blocks of three layers are not
-// three groups of four. A list with one number that varies fits any.
+// sameNesting reports whether the numbers in the names of two lists of layers nest in the same way: four blocks of
+// three layers differ from three groups of four. A list in which only one number varies matches any.
 func sameNesting(a, b []*layer) bool {
 	na, nb := nesting(a), nesting(b)
 	flat := func(n []int) bool { return len(n) == 0 || slices.Max(n) == 0 }
 	return flat(na) || flat(nb) || slices.Equal(na, nb)
 }
 
-// nesting says for each layer but the first which number changes from the one before, counting only numbers that do.
+// nesting returns, for each layer after the first, which number differs from the previous one. Constant numbers do
+// not count.
 func nesting(ls []*layer) []int {
 	var out []int
 	for i := 1; i < len(ls); i++ {
@@ -334,12 +337,12 @@ func nesting(ls []*layer) []int {
 	return out
 }
 
-// compatible tells whether the layers of two members may be of one kind, in one part of the network.
+// compatible reports whether the layers of two members can be of one kind, in one part of the network.
 func compatible(a, b *member) bool {
 	return a.part == b.part && (a.kind == b.kind || a.kind == "" || b.kind == "")
 }
 
-// single pairs what there is one of on each side.
+// single pairs members whose key is unique on each side.
 func (g *guess) single(key func(*member) string) {
 	group := func(ms []*member) map[string][]*member {
 		out := map[string][]*member{}
@@ -359,7 +362,7 @@ func (g *guess) single(key func(*member) string) {
 	}
 }
 
-// listOpen notes what may fill the parameters that are still unpaired.
+// listOpen lists candidates for the parameters that are still unpaired.
 func (g *guess) listOpen() {
 	for _, o := range g.ours {
 		if o.partner != nil {
@@ -391,12 +394,12 @@ func (g *guess) listOpen() {
 	slices.SortFunc(g.out.guessed, func(a, b string) int { return cmp.Compare(order[a], order[b]) })
 }
 
-// ignores tells whether a rule of the map leaves a tensor out: its name, or a pattern of [path.Match].
+// ignores reports whether a rule of the map, a name or a pattern of [path.Match], excludes a tensor.
 func (m *Map) ignores(t *Tensor) bool {
 	return slices.ContainsFunc(m.Ignore, func(rule string) bool { return matches(rule, t) })
 }
 
-// matches tells whether a rule names a tensor, under any of its names.
+// matches reports whether a rule matches any name of a tensor.
 func matches(rule string, t *Tensor) bool {
 	return slices.ContainsFunc(t.names(), func(name string) bool {
 		ok, err := path.Match(rule, name)
@@ -404,7 +407,7 @@ func matches(rule string, t *Tensor) bool {
 	})
 }
 
-// uses tells whether the map names a tensor.
+// uses reports whether the map names a tensor.
 func (m *Map) uses(t *Tensor) bool {
 	for _, name := range m.Names {
 		if slices.Contains(t.names(), name) {
@@ -414,8 +417,8 @@ func (m *Map) uses(t *Tensor) bool {
 	return false
 }
 
-// Guessed lists the pairs that [Guess] has chosen for want of a common name, each as "parameter ← tensor". It is for a report
-// that no option silences.
+// Guessed lists the pairs with different names that [Guess] chose, each as "parameter ← tensor", for a report that
+// cannot be silenced.
 func (m *Map) Guessed() []string {
 	var out []string
 	for _, ours := range m.guessed {

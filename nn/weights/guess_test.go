@@ -22,7 +22,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// slot is a tensor of a foreign state dict, and the parameter that it belongs to.
+// slot is a tensor of a foreign state dict and the parameter that it belongs to.
 type slot struct {
 	name, ours string
 	shape      []int64
@@ -38,7 +38,7 @@ func inLayout(ps *nn.Params, rename func(layer string) string) []slot {
 	return out
 }
 
-// stateDict is a file of torch.save with the slots in their order. Each holds values of its own, above zero.
+// stateDict returns a file of torch.save with the slots in their order. Each holds distinct positive values.
 func stateDict(slots []slot) []byte {
 	var items []string
 	var data []byte
@@ -67,7 +67,7 @@ func stateDict(slots []slot) []byte {
 	return archiveWith(whole(dict(items...)), 0, data)
 }
 
-// imports guesses and loads, and tells whether every parameter got the tensor that belongs to it; an error is a refusal.
+// imports guesses and loads, and reports whether every parameter received its tensor. An error is a refusal.
 func imports(t *testing.T, ps *nn.Params, slots []slot, data []byte) (right bool, m *weights.Map, err error) {
 	t.Helper()
 	f, err := weights.Parse(data)
@@ -83,7 +83,7 @@ func imports(t *testing.T, ps *nn.Params, slots []slot, data []byte) (right bool
 	return right, m, nil
 }
 
-// safetensorsOf is the same state dict as safetensors, which has no order of its own.
+// safetensorsOf returns the same state dict as safetensors, which has no order.
 func safetensorsOf(slots []slot) []byte {
 	header := map[string]any{}
 	var data []byte
@@ -104,7 +104,7 @@ func safetensorsOf(slots []slot) []byte {
 	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), data...)
 }
 
-// block and part of a layer of Conv-4: encoder.block3.norm is 2, "norm".
+// conv4Layer returns the block and the part of a layer of Conv-4: 2 and "norm" for encoder.block3.norm.
 func conv4Layer(layer string) (block int, part string) {
 	fmt.Sscanf(layer, "encoder.block%d.%s", &block, &part)
 	return block - 1, part
@@ -112,7 +112,7 @@ func conv4Layer(layer string) (block int, part string) {
 
 var ordinals = []string{"first", "second", "third", "fourth"}
 
-// conv4Layouts are the names that implementations have for Conv-4, and whether they can be paired without a map.
+// conv4Layouts are names that implementations use for Conv-4, and whether they can be paired without a map.
 var conv4Layouts = map[string]struct {
 	rename func(block int, part string) string
 	sure   bool
@@ -140,7 +140,7 @@ var conv4Layouts = map[string]struct {
 	"counted backwards":      {func(b int, p string) string { return fmt.Sprint("up.", 3-b, ".", p) }, false},
 }
 
-// permuted calls f with the slots in all orders of the layers, and with the tensors of the layers in some.
+// permuted calls f with the slots in every order of the layers and some orders of the tensors in a layer.
 func permuted(r *rand.Rand, slots []slot, f func([]slot)) {
 	layer := func(s slot) string { return s.name[:strings.LastIndexByte(s.name, '.')] }
 	var groups [][]slot
@@ -161,7 +161,7 @@ func permuted(r *rand.Rand, slots []slot, f func([]slot)) {
 	f(slots)
 }
 
-// Whatever the order in a file, a state dict of Conv-4 is imported rightly or refused.
+// In any order, a state dict of Conv-4 is imported correctly or refused.
 func TestGuessOfConv4InEveryLayoutAndOrder(t *testing.T) {
 	testkit.Enter(t)
 	_, ps := conv4(t)
@@ -183,7 +183,7 @@ func TestGuessOfConv4InEveryLayoutAndOrder(t *testing.T) {
 	}
 }
 
-// The first two blocks have the same width, so that their layers differ in names only.
+// The first two blocks have the same width, so their layers differ in names only.
 func TestGuessOfResNet12(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -216,7 +216,7 @@ func TestGuessOfResNet12(t *testing.T) {
 			}
 			return fmt.Sprint(p, "s.", 3*(b-1)+i-1)
 		}, true},
-		// The numbers nest the other way.
+		// The numbers nest in the other order.
 		"layers before blocks": {func(b, i int, p string) string {
 			if i == 0 {
 				return fmt.Sprint("short_", p, ".", b)
@@ -260,7 +260,7 @@ func TestNamesThatAreCountedOtherwise(t *testing.T) {
 	}
 }
 
-// A map completes what is guessed: a tensor of each layer is enough.
+// A map completes a guess: one tensor per layer is enough.
 func TestMapThatCompletesAGuess(t *testing.T) {
 	testkit.Enter(t)
 	_, ps := conv4(t)
@@ -289,7 +289,7 @@ func TestMapThatCompletesAGuess(t *testing.T) {
 	for _, s := range slots[:len(slots)-2] {
 		assert.Equal(t, s.name, full.Names[s.ours])
 	}
-	assert.Len(t, m.Names, 8, "the given map is left alone")
+	assert.Len(t, m.Names, 8, "the given map does not change")
 	assert.Len(t, full.Guessed(), len(ps.All())-8)
 	assert.Contains(t, full.Pairs(ps)[0].Text, "16 of 24 tensors are paired by a guess")
 	assert.Contains(t, full.Pairs(ps), weights.Pairing{Text: "ignored: head.*"})
@@ -321,31 +321,31 @@ func TestNegativeVarianceAndNotFiniteAreRefused(t *testing.T) {
 	}
 }
 
-// four is a tensor without dimensions.
+// four returns a scalar.
 func four(class string) string { return tensorOf(storageOf(class, "0", 4), 0, numbers(), numbers()) }
 
-// What lies beside the parameters is passed over and named, whatever it is.
+// Anything else in the file is skipped and reported.
 func TestWhatLiesBesideTheParameters(t *testing.T) {
 	w := tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(4), numbers(1))
 	complexes := tensorOf(storageOf("ComplexFloatStorage", "0", 2), 0, numbers(2), numbers(1))
 	state := dict(text("a.weight"), w)
 	for name, c := range map[string]struct{ object, note string }{
-		"a tensor beside the state dict": {dict(text("state_dict"), state, text("best_acc1"), four("FloatStorage")), `passed over beside it: ["best_acc1"]`},
-		"a network beside its loss":      {dict(text("loss"), four("FloatStorage"), text("net"), state), `passed over beside it: ["loss"]`},
-		"in the state dict":              {dict(text("n_averaged"), four("IntStorage"), text("module.a.weight"), w), `"n_averaged" passed over: a tensor of int32`},
-		"a loss in the state dict":       {dict(text("a.weight"), w, text("best_loss"), four("FloatStorage")), `"best_loss" passed over: a tensor of float32`},
-		"state of a generator":           {dict(text("a.weight"), w, text("rng_state"), tensorOf(storageOf("ByteStorage", "0", 16), 0, numbers(16), numbers(1))), `"rng_state" passed over: a tensor of uint8 [16]`},
-		"complex":                        {dict(text("a.weight"), w, text("fourier"), complexes), `"fourier" passed over: a tensor of complex64`},
-		"an unknown type":                {dict(text("a.weight"), w, text("x"), four("UntypedStorage")), `"x" passed over: it is of the class "torch.UntypedStorage"`},
-		"quantised":                      {dict(text("a.weight"), w, text("x"), global("torch._utils", "_rebuild_qtensor")+tuple(storageOf("QUInt8Storage", "0", 4), number(0))+"R"), `"x" passed over: it is of the class "torch._utils._rebuild_qtensor"`},
-		"a long list":                    {dict(text("state_dict"), state, text("losses"), "]("+strings.Repeat("G\x3f\xf0\x00\x00\x00\x00\x00\x00", 400_000)+"e"), `passed over beside it: ["losses"]`},
-		"NumPy":                          {dict(text("a.weight"), w, text("x"), global("numpy.core.multiarray", "_reconstruct")+tuple(global("numpy", "ndarray"), tuple(number(0)), "C\x01b")+"R"+tuple(number(1), "C\x01b")+"b"), `"x" passed over: it is of the class "numpy.core.multiarray._reconstruct"`},
+		"a tensor beside the state dict": {dict(text("state_dict"), state, text("best_acc1"), four("FloatStorage")), `other entries skipped: ["best_acc1"]`},
+		"a network beside its loss":      {dict(text("loss"), four("FloatStorage"), text("net"), state), `other entries skipped: ["loss"]`},
+		"in the state dict":              {dict(text("n_averaged"), four("IntStorage"), text("module.a.weight"), w), `"n_averaged" skipped: a tensor of int32`},
+		"a loss in the state dict":       {dict(text("a.weight"), w, text("best_loss"), four("FloatStorage")), `"best_loss" skipped: a tensor of float32`},
+		"state of a generator":           {dict(text("a.weight"), w, text("rng_state"), tensorOf(storageOf("ByteStorage", "0", 16), 0, numbers(16), numbers(1))), `"rng_state" skipped: a tensor of uint8 [16]`},
+		"complex":                        {dict(text("a.weight"), w, text("fourier"), complexes), `"fourier" skipped: a tensor of complex64`},
+		"an unknown type":                {dict(text("a.weight"), w, text("x"), four("UntypedStorage")), `"x" skipped: it is of the class "torch.UntypedStorage"`},
+		"quantised":                      {dict(text("a.weight"), w, text("x"), global("torch._utils", "_rebuild_qtensor")+tuple(storageOf("QUInt8Storage", "0", 4), number(0))+"R"), `"x" skipped: it is of the class "torch._utils._rebuild_qtensor"`},
+		"a long list":                    {dict(text("state_dict"), state, text("losses"), "]("+strings.Repeat("G\x3f\xf0\x00\x00\x00\x00\x00\x00", 400_000)+"e"), `other entries skipped: ["losses"]`},
+		"NumPy":                          {dict(text("a.weight"), w, text("x"), global("numpy.core.multiarray", "_reconstruct")+tuple(global("numpy", "ndarray"), tuple(number(0)), "C\x01b")+"R"+tuple(number(1), "C\x01b")+"b"), `"x" skipped: it is of the class "numpy.core.multiarray._reconstruct"`},
 		"bytes, sets, a call of a method": {dict(text("a.weight"), w, text("x"), "\x96\x01\x00\x00\x00\x00\x00\x00\x00a", text("y"), "(K\x01\x91",
-			text("z"), global("functools", "partial")+tuple()+"R"+tuple()+"R"), `"z" passed over: it is of the class "functools.partial"`},
-		"a subclass of dict":           {global("script", "Checkpoint") + ")\x81(" + text("state_dict") + state + text("epoch") + "K\x03u", `passed over beside it: ["epoch"]`},
-		"an object made with keywords": {dict(text("a.weight"), w, text("x"), global("script", "Config")+")}\x92"), `"x" passed over: it is of the class "script.Config"`},
+			text("z"), global("functools", "partial")+tuple()+"R"+tuple()+"R"), `"z" skipped: it is of the class "functools.partial"`},
+		"a subclass of dict":           {global("script", "Checkpoint") + ")\x81(" + text("state_dict") + state + text("epoch") + "K\x03u", `other entries skipped: ["epoch"]`},
+		"an object made with keywords": {dict(text("a.weight"), w, text("x"), global("script", "Config")+")}\x92"), `"x" skipped: it is of the class "script.Config"`},
 		"tensors of a subclass": {dict(text("a.weight"), global("torch._tensor", "_rebuild_from_type_v2")+
-			tuple(global("torch._utils", "_rebuild_tensor_v2"), global("script", "Tensor"), tuple(storageOf("FloatStorage", "0", 4), number(0), numbers(4), numbers(1), "\x89", "N"), "}")+"R", text("x"), "N"), `"x" passed over`},
+			tuple(global("torch._utils", "_rebuild_tensor_v2"), global("script", "Tensor"), tuple(storageOf("FloatStorage", "0", 4), number(0), numbers(4), numbers(1), "\x89", "N"), "}")+"R", text("x"), "N"), `"x" skipped`},
 	} {
 		f, err := weights.Parse(archive(whole(c.object)))
 		if !assert.NoError(t, err, name) {
@@ -363,7 +363,7 @@ func TestWhatLiesBesideTheParameters(t *testing.T) {
 	}
 }
 
-// A module that is registered twice gives every tensor two names; either is found.
+// A module that is registered twice gives every tensor two names. Either can be used.
 func TestTensorsUnderTwoNames(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -376,7 +376,7 @@ func TestTensorsUnderTwoNames(t *testing.T) {
 		f, err := weights.Parse(archive(whole(dict(text("state"), dict(
 			text("net.weight"), matrix, text("top.weight"), row, text(second+".weight"), matrix, text("last.weight"), row)))))
 		require.NoError(t, err)
-		assert.Contains(t, strings.Join(f.Notes, "\n"), "2 names are further names")
+		assert.Contains(t, strings.Join(f.Notes, "\n"), "2 names are second names")
 		m := weights.Guess(b.Params(), f, nil)
 		require.NoError(t, weights.Load(b.Params(), f, m))
 		want := map[string]string{"embed.weight": "net.weight", "head.weight": "top.weight"}

@@ -52,7 +52,7 @@ func tensorOf(storage string, offset int64, shape, strides string) string {
 
 func whole(ops string) string { return "\x80\x02" + ops + "." }
 
-// archive is a file of torch.save's zip format, with one storage of four float32, called 0.
+// archive returns a file in torch.save's zip format, with one storage of four float32, called 0.
 func archive(pickle string) []byte { return archiveWith(pickle, zip.Store, make([]byte, 16)) }
 
 func archiveWith(pickle string, method uint16, storage []byte) []byte {
@@ -73,7 +73,7 @@ func archiveWith(pickle string, method uint16, storage []byte) []byte {
 	return b.Bytes()
 }
 
-// legacy is a file of torch.save's old format.
+// legacy returns a file in torch.save's old format.
 func legacy(object, keys string, storages ...string) []byte {
 	return []byte(whole("\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19") + whole("M\xe9\x03") + whole(dict(text("little_endian"), "\x88")) +
 		whole(object) + whole(keys) + strings.Join(storages, ""))
@@ -83,14 +83,14 @@ func stored(numel int64) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(numel))) + strings.Repeat("\x00", int(min(numel, 4))*4)
 }
 
-// hostile are files that lie about themselves, and what is said of them.
+// hostile returns malformed files by the message that refuses them.
 func hostile() map[string][]string {
 	four := storageOf("FloatStorage", "0", 4)
 	one := func(offset int64, shape, strides string) string {
 		return string(archive(whole(dict(text("w"), tensorOf(four, offset, shape, strides)))))
 	}
 	object := func(ops string) string { return string(archive(whole(ops))) }
-	nested := "}q\x00" // dicts that hold the one before thirty times each
+	nested := "}q\x00" // each dict holds the previous one thirty times
 	for i := range 7 {
 		nested += "0}("
 		for key := range 30 {
@@ -100,7 +100,7 @@ func hostile() map[string][]string {
 	}
 	w := dict(text("w"), tensorOf(four, 0, numbers(4), numbers(1)))
 	list := func(keys ...string) string {
-		out := "](" // an empty list, and what is appended
+		out := "](" // an empty list and the appended items
 		for _, k := range keys {
 			out += text(k)
 		}
@@ -123,20 +123,20 @@ func hostile() map[string][]string {
 			object(storageOf("FloatStorage", "0", -1)), object(storageOf("FloatStorage", "0", 1<<62)),
 			object(tuple(text("storage"), global("torch", "FloatStorage"), "N", text("cpu"), "K\x04") + "Q"),
 		},
-		"a storage of a type that is not read here":   {object(tuple(text("storage"), "N", text("0"), text("cpu"), number(4)) + "Q")},
-		"a reference to something that is no storage": {object("NQ"), object(tuple() + "Q"), object(tuple(text("module"), "N", "N", "N", "N") + "Q")},
-		"its record data/1 is missing":                {object(storageOf("FloatStorage", "1", 4))},
+		"a storage of an unsupported type":              {object(tuple(text("storage"), "N", text("0"), text("cpu"), number(4)) + "Q")},
+		"a reference to something other than a storage": {object("NQ"), object(tuple() + "Q"), object(tuple(text("module"), "N", "N", "N", "N") + "Q")},
+		"its record data/1 is missing":                  {object(storageOf("FloatStorage", "1", 4))},
 		"its pickle is cut off": {
 			object("X\xff\xff\xff\xff"), object("\x8c"), object("C\xffa"), object("cos\nsystem"), object("J\x00"), string(archive("")), string(archive("\x80")),
 			object("T\xff\xff\xff\x7f"), object("\x96\x00\x00\x00\x00\x00\x00\x00\x10"), object("B\xff\xff\xff\x7fabc"),
 		},
 		"a frame of its pickle is cut off": {object("\x95\xff\xff\xff\xff\xff\xff\xff\x3f"), object("\x95\x40\x00\x00\x00\x00\x00\x00\x00")},
-		"which torch.save writes for no tensor": {
+		"which torch.save does not write for tensors": {
 			object("\xff"), object("Pabc\n"), object("(ios\nsystem\n"), object("L1\n"), object("\x8b\xff\xff\xff\x7f"), object("\x8e\xff\xff\xff\xff\xff\xff\xff\x7f"),
 			object("\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"), object("\x82\x00"), object("2"),
 		},
-		"its pickle makes no sense": {
-			object(global("collections", "OrderedDict") + ")R(C\x01aNu"), // bytes for a key
+		"its pickle is malformed": {
+			object(global("collections", "OrderedDict") + ")R(C\x01aNu"), // bytes as a key
 			object("}(K\x01u"),        // a key without a value
 			object("\x8f(C\x01a\x90"), // bytes in a set
 		},
@@ -149,22 +149,22 @@ func hostile() map[string][]string {
 			object(global("builtins", "eval") + tuple(text("1")) + "R"),
 			object(global("torch.nn", "Linear") + ")\x81}b"),
 		},
-		"holds no tensors":                         {object("}"), object(dict(text("a"), "K\x01"))},
-		"does not hold a state dict":               {object("N"), object("K\x01"), object("]"), object(tuple("N"))},
-		`whose name "\x1b[2J" is no text to print`: {object(dict(text("\x1b[2J"), tensorOf(four, 0, numbers(4), numbers(1))))},
-		"does not lie in it as it is":              {string(archiveWith(whole(w), zip.Deflate, make([]byte, 1<<20)))},
-		"is a zip archive without data.pkl":        {string(bytes.ReplaceAll(archive(whole(w)), []byte("data.pkl"), []byte("dato.pkl")))},
-		"checksum of its record data/0 is another": {string(flipped(archiveWith(whole(w), zip.Store, []byte("\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07"))))},
-		"it lists a storage that no tensor uses":   {string(legacy(w, list("1"), stored(4)))},
-		"lists storage 0 twice":                    {string(legacy(w, list("0", "0"), stored(4), stored(4)))},
-		"storage 0 is missing":                     {string(legacy(w, list()))},
-		"storage 0 is cut off":                     {string(legacy(w, list("0"))), string(legacy(w, list("0"), stored(5))), string(legacy(w, list("0"), stored(4)[:23]))},
-		"it does not say which storages it has":    {string(legacy(w, "N"))},
-		"is of a version of torch.save's format":   {"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + whole("K\x01")},
-		"was written on a big-endian machine":      {"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + whole("M\xe9\x03") + whole(dict(text("little_endian"), "\x89"))},
-		"storage 0 is of two kinds":                {string(legacy(four+"0"+storageOf("LongStorage", "0", 4), list("0"), stored(4)))},
-		"is not a whole safetensors file":          {"\x02\x00\x00\x00\x00\x00\x00\x00{", "\xff\xff\xff\xff\xff\xff\xff\x7f{}"},
-		"is neither a file of torch.save nor":      {"", "PK", "x"},
+		"holds no tensors":                              {object("}"), object(dict(text("a"), "K\x01"))},
+		"does not hold a state dict":                    {object("N"), object("K\x01"), object("]"), object(tuple("N"))},
+		`whose name "\x1b[2J" is not printable`:         {object(dict(text("\x1b[2J"), tensorOf(four, 0, numbers(4), numbers(1))))},
+		"is compressed or out of bounds":                {string(archiveWith(whole(w), zip.Deflate, make([]byte, 1<<20)))},
+		"is a zip archive without data.pkl":             {string(bytes.ReplaceAll(archive(whole(w)), []byte("data.pkl"), []byte("dato.pkl")))},
+		"checksum of its record data/0 does not match":  {string(flipped(archiveWith(whole(w), zip.Store, []byte("\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07"))))},
+		"it lists a storage that no tensor uses":        {string(legacy(w, list("1"), stored(4)))},
+		"lists storage 0 twice":                         {string(legacy(w, list("0", "0"), stored(4), stored(4)))},
+		"storage 0 is missing":                          {string(legacy(w, list()))},
+		"storage 0 is cut off":                          {string(legacy(w, list("0"))), string(legacy(w, list("0"), stored(5))), string(legacy(w, list("0"), stored(4)[:23]))},
+		"it does not list its storages":                 {string(legacy(w, "N"))},
+		"has an unknown version of torch.save's format": {"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + whole("K\x01")},
+		"was written on a big-endian machine":           {"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19." + whole("M\xe9\x03") + whole(dict(text("little_endian"), "\x89"))},
+		"storage 0 has two types":                       {string(legacy(four+"0"+storageOf("LongStorage", "0", 4), list("0"), stored(4)))},
+		"is not a whole safetensors file":               {"\x02\x00\x00\x00\x00\x00\x00\x00{", "\xff\xff\xff\xff\xff\xff\xff\x7f{}"},
+		"is neither a file of torch.save nor":           {"", "PK", "x"},
 	}
 }
 
@@ -191,7 +191,7 @@ func TestHostileFiles(t *testing.T) {
 	assert.NoFileExists(t, "hacked")
 }
 
-// The files above are right where they do not lie.
+// The same files are valid without the lies.
 func TestHonestFilesOfTheSameMaking(t *testing.T) {
 	w := dict(text("w"), tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(2, 2), numbers(2, 1)))
 	for _, file := range [][]byte{archive(whole(w)), legacy(w, "]("+text("0")+"e", stored(4))} {
@@ -204,7 +204,7 @@ func TestHonestFilesOfTheSameMaking(t *testing.T) {
 	}
 }
 
-// A file that is cut off anywhere, or has any byte changed, gives an error or tensors, and never a panic.
+// A file that is truncated or has any byte changed yields an error or tensors, never a panic.
 func TestDamagedFiles(t *testing.T) {
 	for _, name := range []string{"kinds.pt", "kinds-legacy.pt"} {
 		whole, err := os.ReadFile(filepath.Join("testdata", name))
@@ -221,7 +221,7 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// readAll reads a file and all its tensors, or fails to.
+// readAll reads a file and all its tensors, ignoring errors.
 func readAll(t *testing.T, data []byte) {
 	f, err := weights.Parse(data)
 	if err != nil {
@@ -260,7 +260,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(readAll)
 }
 
-// FuzzPickle goes past the archive, whose checksums stop most of what FuzzParse tries.
+// FuzzPickle skips the archive, whose checksums stop most inputs of FuzzParse.
 func FuzzPickle(f *testing.F) {
 	w := dict(text("w"), tensorOf(storageOf("FloatStorage", "0", 4), 0, numbers(2, 2), numbers(2, 1)))
 	f.Add([]byte(whole(w)))

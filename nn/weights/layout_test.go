@@ -201,7 +201,7 @@ func TestLayouts(t *testing.T) {
 	r := rand.New(rand.NewPCG(18, 4))
 	for name, ps := range layoutNets(t) {
 		imported := 0
-		const tries = 500
+		const tries = 200
 		for range tries {
 			data := make([]byte, 200)
 			for i := range data {

@@ -16,16 +16,17 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Map says which of a file's tensors each of a network's parameters and buffers takes. Names that it does not name are the
-// same on both sides.
+// Map assigns a file's tensors to a network's parameters and buffers. Parameters without an entry have the same name
+// in the file.
 type Map struct {
-	// Names are the file's names by Engram's.
+	// Names maps Engram's names to the file's.
 	Names map[string]string `yaml:"names"`
-	// Ignore are the file's tensors that the network has no use for: names, or patterns of [path.Match], such as "decoder.*".
+	// Ignore lists tensors of the file that the network does not use: names, or patterns of [path.Match], such as
+	// "decoder.*".
 	Ignore []string `yaml:"ignore,omitempty"`
 
 	guessed []string // the parameters whose tensors Guess chose, in the order of the network
-	open    []choice // the parameters for which Guess found several tensors and chose none
+	open    []choice // the parameters with several candidates, of which Guess chose none
 }
 
 // theirs returns the file's name of a parameter.
@@ -36,8 +37,8 @@ func (m *Map) theirs(ours string) string {
 	return ours
 }
 
-// Encode returns the map as [ReadMap] reads it. Parameters for which [Guess] found more than one tensor follow as comments,
-// with the candidates, to be moved under names.
+// Encode returns the map in the format of [ReadMap]. Parameters for which [Guess] found several candidates follow as
+// comments.
 func (m *Map) Encode() ([]byte, error) {
 	text, err := yaml.Marshal(m)
 	if err != nil {
@@ -52,14 +53,14 @@ func (m *Map) Encode() ([]byte, error) {
 	return text, nil
 }
 
-// record is what a map's file may hold: a map, and where the weights came from, which importing adds.
+// record is the content of a map's file: a map and, after an import, the source of the weights.
 type record struct {
 	Source `yaml:",inline"` // of a single file
 	Files  []Source         `yaml:"files,omitempty"` // where there are several
 	Map    `yaml:",inline"`
 }
 
-// Source is a file that weights came from.
+// Source identifies a file of weights.
 type Source struct {
 	Part   string `yaml:"part,omitempty"` // of the network, that it was given for; see [OpenAll]
 	File   string `yaml:"file,omitempty"` // its base name
@@ -72,7 +73,7 @@ type Source struct {
 //	  encoder.block1.conv.weight: encoder.0.0.weight
 //	ignore: [classifier.weight, classifier.bias]
 //
-// or the record that [WriteRecord] has left.
+// or a record of [WriteRecord].
 func ReadMap(file string) (*Map, error) {
 	r, err := readRecord(file)
 	if err != nil {
@@ -81,7 +82,7 @@ func ReadMap(file string) (*Map, error) {
 	return &r.Map, nil
 }
 
-// WriteRecord writes where weights came from and the map that they came in by.
+// WriteRecord writes the sources of the weights and the map that was used.
 func WriteRecord(path string, sources []Source, m *Map) error {
 	r := record{Map: *m}
 	if r.Files = sources; len(sources) == 1 {
@@ -97,7 +98,7 @@ func WriteRecord(path string, sources []Source, m *Map) error {
 	return nil
 }
 
-// ReadRecord reads where weights came from.
+// ReadRecord reads the sources of the weights.
 func ReadRecord(path string) ([]Source, error) {
 	r, err := readRecord(path)
 	if err != nil {
@@ -132,8 +133,8 @@ type Pairing struct {
 	Guessed bool // the line is about a guess, and worth showing where others are not
 }
 
-// Pairs lists what each parameter and buffer takes, in the order of the network, for the user to check. A first line says
-// how much of it is guessed.
+// Pairs lists the tensor of each parameter and buffer, in the order of the network, for the user to check. If some
+// are guessed, the first line says how many.
 func (m *Map) Pairs(ps *nn.Params) []Pairing {
 	var out []Pairing
 	if len(m.guessed) > 0 {
@@ -151,8 +152,8 @@ func (m *Map) Pairs(ps *nn.Params) []Pairing {
 	return out
 }
 
-// Load copies a file's tensors into a network's parameters and buffers, as a map has them. It changes nothing where any is
-// missing, unknown, or of another shape, and says all that does not fit.
+// Load copies a file's tensors into a network's parameters and buffers by a map. If any tensor is missing, unknown or
+// of another shape, it changes nothing and returns an error that lists every mismatch.
 func Load(ps *nn.Params, f *File, m *Map) error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -170,7 +171,7 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 			return fmt.Errorf("weights: %s=: the network has no part %s; it has %s", part, part, strings.Join(partsOf(ps), ", "))
 		}
 	}
-	used := map[string]string{} // by whom
+	used := map[string]string{} // by which parameter
 	for _, rule := range m.Ignore {
 		found := false
 		for _, t := range f.Tensors {
@@ -244,7 +245,7 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 	})
 }
 
-// inPart tells whether a parameter is of a part of the network.
+// inPart reports whether a parameter is of a part of the network.
 func inPart(name, part string) bool { return strings.HasPrefix(name, part+".") }
 
 // parts lists the parts of a network that files were given for.
@@ -267,7 +268,7 @@ func partsOf(ps *nn.Params) (out []string) {
 	return out
 }
 
-// alternatives lists names, only the first of many.
+// alternatives lists names, abbreviated if there are many.
 func alternatives(names []string) string {
 	const most = 6
 	if len(names) > most {

@@ -11,20 +11,21 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// maxOperations bounds the operations of a pickle. A tensor takes some 50, a number of a list one. Each of a hostile file can
-// make the reader take some 200 bytes; their operands are bounded by the size of the file.
+// maxOperations limits the operations of a pickle. A tensor takes about 50, an element of a list one. Each operation
+// of a hostile file can allocate about 200 bytes; operands are limited by the size of the file.
 const maxOperations = 2 << 20
 
-// Operands of a pickle's operations that are not of a fixed size.
+// Operands of variable size.
 const (
-	counted1 = -1 // a byte that counts the bytes after it
-	counted4 = -4 // four bytes that do
+	counted1 = -1 // a length of one byte, then as many bytes
+	counted4 = -4 // a length of four bytes, then as many bytes
 	counted8 = -8
 	twoLines = -2
 )
 
-// operations are those that Python writes for data in protocols 2 to 5, which torch.save uses, with the bytes of their
-// operands. Others, with operands whose size a file chooses freely or that reach outside the file, are refused.
+// operations are the operations that Python writes for data in protocols 2 to 5, which torch.save uses, with the
+// sizes of their operands. Others are refused: their operands may have any size, or refer to something outside the
+// file.
 var operations = map[byte]int{
 	0x80: 1, 0x95: 8, '.': 0, // protocol, frame, stop
 	'N': 0, 0x88: 0, 0x89: 0, 'J': 4, 'K': 1, 'M': 2, 0x8a: counted1, 'G': 8, // None, booleans, integers, floats
@@ -37,9 +38,9 @@ var operations = map[byte]int{
 
 const stop = '.'
 
-// scan returns the pickle that data begins with. It is what the reader behind it relies on: that every operation is one that
-// it knows, and that no operand is longer than the file. Two things that Python 2 writes are rewritten for that reader, to as
-// many bytes: an OrderedDict that is made of a list of pairs, and a long integer of no bytes, which is zero.
+// scan returns the pickle at the start of data. It guarantees to the reader that every operation is known and no operand
+// is longer than the file. Two things that Python 2 writes are replaced, by as many bytes, because the reader does not know
+// them: an OrderedDict made of a list of pairs, and a long integer of no bytes, which is zero.
 func scan(data []byte) ([]byte, error) {
 	left := data
 	edits := map[int]string{}
@@ -53,7 +54,7 @@ func scan(data []byte) ([]byte, error) {
 	}
 	for count := 0; ; count++ {
 		if count == maxOperations {
-			return nil, fmt.Errorf("has a pickle of more than %d operations, which no state dict needs", maxOperations)
+			return nil, fmt.Errorf("has a pickle of more than %d operations, more than a state dict needs", maxOperations)
 		}
 		op, err := take(1)
 		if err != nil {
@@ -62,7 +63,7 @@ func scan(data []byte) ([]byte, error) {
 		begin := len(data) - len(left) - 1
 		operand, ok := operations[op[0]]
 		if !ok {
-			return nil, fmt.Errorf("has the operation %#02x in its pickle, which torch.save writes for no tensor", op[0])
+			return nil, fmt.Errorf("has the operation %#02x in its pickle, which torch.save does not write for tensors", op[0])
 		}
 		switch operand {
 		case counted1, counted4, counted8:
@@ -113,7 +114,8 @@ func scan(data []byte) ([]byte, error) {
 // ownCollections stands for the module collections, whose OrderedDict the reader makes without arguments only.
 const ownCollections = "collection_"
 
-// unpickle reads the pickle that data begins with, and returns what lies behind it. Storages are looked up by load.
+// unpickle reads the pickle at the start of data and returns its value and the bytes after it. load returns the
+// storages.
 func unpickle(data []byte, load func(key string, d dtype, numel int64) (*storage, error)) (value any, rest []byte, err error) {
 	return unpickleBy(data, func(id any) (any, error) { return persistent(id, load) })
 }
@@ -124,10 +126,10 @@ func unpickleBy(data []byte, persistent func(id any) (any, error)) (value any, r
 	if err != nil {
 		return nil, nil, err
 	}
-	// The reader panics where a file puts a value in the place of another kind, as a list for a key.
+	// The reader panics if a file uses a value of the wrong type, such as a list as a key.
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("is damaged: its pickle makes no sense (%v)", r)
+			err = fmt.Errorf("is damaged: its pickle is malformed (%v)", r)
 		}
 	}()
 	u := pickle.NewUnpickler(bytes.NewReader(text))
@@ -143,7 +145,7 @@ func unpickleBy(data []byte, persistent func(id any) (any, error)) (value any, r
 	return value, data[len(text):], nil
 }
 
-// findClass gives the pickle the few functions of PyTorch that make tensors, and an empty shell for everything else.
+// findClass returns PyTorch's functions that make tensors, and a class without behaviour for any other name.
 func findClass(module, name string) (any, error) {
 	switch module {
 	case "torch", "torch.cuda":
@@ -239,16 +241,16 @@ func sizeOf(args []any) (any, error) {
 	return args[0], nil
 }
 
-// callable is a function of a pickle.
+// callable is a function that a pickle can call.
 type callable func(args []any) (any, error)
 
 // Call implements types.Callable.
 func (f callable) Call(args ...any) (any, error) { return f(args) }
 
-// class is a class that is not known here. It makes objects that keep nothing.
+// class is an unknown class. Its objects keep nothing.
 type class struct{ name string }
 
-// object stands for an object of a class that is not known here. It keeps what a subclass of dict holds.
+// object is an object of an unknown class. It keeps the items of a subclass of dict.
 type object struct {
 	class *class
 	items []entry
@@ -266,7 +268,7 @@ func (o *object) PySetState(any) error { return nil }
 // Set implements types.DictSetter.
 func (o *object) Set(key, value any) { o.items = append(o.items, entry{key, value}) }
 
-// Call implements types.Callable, for the methods and partial functions that a pickle calls.
+// Call implements types.Callable, for methods and partial functions that a pickle calls.
 func (o *object) Call(...any) (any, error) { return &object{class: o.class}, nil }
 
 // Append implements types.ListAppender.
@@ -289,16 +291,16 @@ func persistent(id any, load func(string, dtype, int64) (*storage, error)) (any,
 		return t.Get(1), nil
 	}
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
-		return nil, errors.New("a reference to something that is no storage")
+		return nil, errors.New("a reference to something other than a storage")
 	}
 	d, ok1 := t.Get(1).(dtype)
 	if c, unknown := t.Get(1).(*class); unknown {
-		return &object{class: c}, nil // and so are the tensors made of it
+		return &object{class: c}, nil // and so are its tensors
 	}
 	key, ok2 := t.Get(2).(string)
 	numel, ok3 := t.Get(4).(int)
 	if !ok1 {
-		return nil, errors.New("a storage of a type that is not read here")
+		return nil, errors.New("a storage of an unsupported type")
 	}
 	if !ok2 || !ok3 || numel < 0 || numel > 1<<48 {
 		return nil, errors.New("a reference to a storage is malformed")
@@ -380,7 +382,7 @@ func rebuildSubclass(args []any) (any, error) {
 	return &object{class: &class{"torch.Tensor"}}, nil
 }
 
-// PySetState implements types.PyStateSettable: the attributes of a tensor are not read.
+// PySetState implements types.PyStateSettable. It ignores the attributes of a tensor.
 func (t *Tensor) PySetState(any) error { return nil }
 
 // integers reads a tuple of integers.

@@ -14,7 +14,8 @@ import (
 	"github.com/nlpodyssey/gopickle/types"
 )
 
-// parseZip reads the format of torch.save since PyTorch 1.6: an archive with the pickle in data.pkl and a file a storage.
+// parseZip reads the format of torch.save since PyTorch 1.6: an archive with the pickle in data.pkl and one file per
+// storage.
 func parseZip(data []byte) (*File, error) {
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -29,7 +30,7 @@ func parseZip(data []byte) (*File, error) {
 		records[f.Name] = f
 	}
 	if root == "" {
-		return nil, errors.New("is a zip archive without data.pkl, so not of torch.save")
+		return nil, errors.New("is a zip archive without data.pkl, so not written by torch.save")
 	}
 	if records[path.Join(root, "constants.pkl")] != nil {
 		return nil, errors.New(`holds a TorchScript module, not a state dict; in Python: torch.save(torch.jit.load(FILE).state_dict(), "weights.pt")`)
@@ -41,16 +42,16 @@ func parseZip(data []byte) (*File, error) {
 			return nil, fmt.Errorf("its record %s is missing", name)
 		}
 		at, err := f.DataOffset()
-		// Packed records, which torch.save does not write, could claim any size.
+		// Compressed records, which torch.save does not write, could claim any size.
 		if err != nil || f.Method != zip.Store || at < 0 || at > int64(len(data)) || f.UncompressedSize64 > uint64(int64(len(data))-at) {
-			return nil, fmt.Errorf("its record %s does not lie in it as it is", name)
+			return nil, fmt.Errorf("its record %s is compressed or out of bounds", name)
 		}
 		out := data[at : at+int64(f.UncompressedSize64)]
 		if taken += len(out); taken > len(data) {
 			return nil, errors.New("its records overlap")
 		}
 		if crc32.ChecksumIEEE(out) != f.CRC32 {
-			return nil, fmt.Errorf("the checksum of its record %s is another", name)
+			return nil, fmt.Errorf("the checksum of its record %s does not match", name)
 		}
 		return out, nil
 	}
@@ -79,11 +80,11 @@ func parseZip(data []byte) (*File, error) {
 	return fromValue(value)
 }
 
-// legacyVersion is the number that follows.
+// legacyVersion is the version number of the format before PyTorch 1.6.
 const legacyVersion = 1001
 
-// parseLegacy reads the format of torch.save before PyTorch 1.6: pickles of a magic number, a version, the machine, the
-// object and the storages' keys, and then the storages in the order of their keys, each behind its number of elements.
+// parseLegacy reads the format of torch.save before PyTorch 1.6: pickles of a magic number, a version, the machine,
+// the object and the storages' keys, then the storages in the order of their keys, each after its number of elements.
 func parseLegacy(data []byte) (*File, error) {
 	none := func(string, dtype, int64) (*storage, error) { return nil, errors.New("a storage before the object") }
 	version, rest, err := unpickle(data[legacyHead(data):], none)
@@ -91,7 +92,7 @@ func parseLegacy(data []byte) (*File, error) {
 		return nil, err
 	}
 	if version != legacyVersion {
-		return nil, errors.New("is of a version of torch.save's format that is not known")
+		return nil, errors.New("has an unknown version of torch.save's format")
 	}
 	machine, rest, err := unpickle(rest, none)
 	if err != nil {
@@ -105,7 +106,7 @@ func parseLegacy(data []byte) (*File, error) {
 		if s := storages[key]; s == nil {
 			storages[key] = &storage{dtype: d, numel: numel}
 		} else if s.dtype.name != d.name || s.numel != numel {
-			return nil, fmt.Errorf("storage %s is of two kinds", key)
+			return nil, fmt.Errorf("storage %s has two types", key)
 		}
 		return storages[key], nil
 	})
@@ -118,7 +119,7 @@ func parseLegacy(data []byte) (*File, error) {
 	}
 	list, ok := keys.(*types.List)
 	if !ok {
-		return nil, errors.New("is damaged: it does not say which storages it has")
+		return nil, errors.New("is damaged: it does not list its storages")
 	}
 	for _, k := range *list {
 		key, _ := k.(string)
@@ -143,8 +144,8 @@ func parseLegacy(data []byte) (*File, error) {
 	return fromValue(object)
 }
 
-// legacyHead returns the length of the pickle of the magic number, in any protocol from 2 to 5, that data begins with; 0
-// where there is none.
+// legacyHead returns the length of the pickle of the magic number at the start of data, in any protocol from 2 to 5,
+// or 0 if there is none.
 func legacyHead(data []byte) int {
 	const magic = "\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 	if len(data) < 2 || data[0] != 0x80 || data[1] < 2 || data[1] > 5 {
@@ -164,7 +165,7 @@ func legacyHead(data []byte) int {
 // entry is an entry of a Python dict.
 type entry struct{ key, value any }
 
-// entries returns the entries of a Python dict, in its order.
+// entries returns the entries of a Python dict, in order.
 func entries(v any) (out []entry, ok bool) {
 	switch d := v.(type) {
 	case *object:
@@ -184,7 +185,7 @@ func entries(v any) (out []entry, ok bool) {
 	return nil, false
 }
 
-// value returns what a Python dict has under a key.
+// value returns the value of a key in a Python dict.
 func value(dict any, key string) (any, bool) {
 	es, _ := entries(dict)
 	for _, e := range es {
@@ -195,16 +196,16 @@ func value(dict any, key string) (any, bool) {
 	return nil, false
 }
 
-// stateKeys are what checkpoints keep the state dict under, beside the epoch, the optimiser and the like.
+// stateKeys are the keys under which checkpoints store the state dict, next to the epoch, the optimiser and so on.
 var stateKeys = []string{"state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params", "state"}
 
-// Bounds on nested dicts, which may contain one another, and themselves.
+// Limits for nested dicts, which can contain one another and themselves.
 const (
 	maxNesting = 8
 	maxEntries = 50_000
 )
 
-// fromValue finds the state dict in what a pickle holds.
+// fromValue finds the state dict in the value of a pickle.
 func fromValue(v any) (*File, error) {
 	if o, ok := v.(*object); ok && len(o.items) == 0 {
 		return nil, fmt.Errorf(`holds a whole pickled object (%q), not a state dict, and would need its Python code to be read; in Python, where that code is: torch.save(torch.load(FILE).state_dict(), "weights.pt")`, o.class.name)
@@ -221,7 +222,7 @@ func fromValue(v any) (*File, error) {
 				if e.key != key {
 					return false
 				}
-				_, tensor := e.value.(*Tensor) // a parameter of that name
+				_, tensor := e.value.(*Tensor) // a parameter with that name
 				return !tensor
 			})
 			if i >= 0 {
@@ -234,7 +235,7 @@ func fromValue(v any) (*File, error) {
 		_, isDict := entries(es[i].value)
 		if o, ok := es[i].value.(*object); ok && !isDict {
 			if slices.ContainsFunc(es, func(e entry) bool { _, ok := e.value.(*Tensor); return ok }) {
-				break // the parameters lie beside it
+				break // the parameters are in another entry
 			}
 			return nil, fmt.Errorf(`holds a whole pickled object (%q) under %q, not a state dict, and would need its Python code to be read; in Python, where that code is: torch.save(torch.load(FILE)[%q].state_dict(), "weights.pt")`, o.class.name, es[i].key, es[i].key)
 		}
@@ -248,9 +249,9 @@ func fromValue(v any) (*File, error) {
 				beside = append(beside, key)
 			}
 		}
-		note := fmt.Sprintf("the state dict is what the file has under %q", es[i].key)
+		note := fmt.Sprintf("the state dict is the file's entry %q", es[i].key)
 		if len(beside) > 0 {
-			note += fmt.Sprintf("; passed over beside it: %q", beside)
+			note += fmt.Sprintf("; other entries skipped: %q", beside)
 		}
 		f.Notes = append(f.Notes, note)
 		es = inner
@@ -273,12 +274,12 @@ func (f *File) flatten(prefix string, es []entry, depth int, visits *int) error 
 		}
 		key, ok := e.key.(string)
 		if !ok {
-			f.Notes = append(f.Notes, "an entry whose key is no text passed over")
+			f.Notes = append(f.Notes, "an entry skipped: its key is not a string")
 			continue
 		}
 		name := prefix + key
 		if t, ok := e.value.(*Tensor); ok {
-			named := *t // which may stand under several names
+			named := *t // a copy: the tensor may have several names
 			named.Name = name
 			f.Tensors = append(f.Tensors, &named)
 			continue
@@ -293,7 +294,7 @@ func (f *File) flatten(prefix string, es []entry, depth int, visits *int) error 
 		if o, ok := e.value.(*object); ok {
 			what = fmt.Sprintf("of the class %q", o.class.name)
 		}
-		f.Notes = append(f.Notes, fmt.Sprintf("%q passed over: it is %s", name, what))
+		f.Notes = append(f.Notes, fmt.Sprintf("%q skipped: it is %s", name, what))
 	}
 	return nil
 }

@@ -1,9 +1,10 @@
-// Package weights brings a network's parameters in from elsewhere, and takes them out again: it reads what PyTorch's
-// torch.save and safetensors write, says which of its tensors is which parameter, and writes safetensors under the names
-// that other programs know.
+// Package weights imports a network's parameters from other programs and exports them. It reads files of PyTorch's
+// torch.save and of safetensors, maps their tensors to parameters, and writes safetensors under the names of other
+// programs.
 //
-// A pickle, which torch.save writes, is a program. It is read here as data: no code of the file's choosing is ever run,
-// what is not a tensor is passed over, and what a file claims is held against its size before memory is taken.
+// A pickle, which torch.save writes, is a program. It is read as data: no code named in the file is run, anything
+// other than a tensor is skipped, and claimed sizes are checked against the size of the file before memory is
+// allocated.
 package weights
 
 import (
@@ -29,10 +30,10 @@ import (
 
 // File is a file of named tensors.
 type File struct {
-	// Tensors are in the order of the file; those of safetensors, which has none, in that of their names, numbers by their
-	// value.
+	// Tensors are in the order of the file. Those of safetensors, which has no order, are in natural order of their
+	// names.
 	Tensors []*Tensor
-	// Notes say what else is in the file and was passed over, a line each.
+	// Notes describe what was skipped, one line each.
 	Notes []string
 	// Sources are the files that it was read from; set by [Open] and [OpenAll].
 	Sources []Source
@@ -43,13 +44,13 @@ type Tensor struct {
 	Name    string
 	Shape   []int64
 	part    string   // of the network, that the file was given for; "" for any
-	also    []string // further names of the same elements in the file
+	also    []string // other names of the same elements in the file
 	storage *storage
 	offset  int64   // in the storage, in elements
 	strides []int64 // in elements
 }
 
-// storage is what tensors are views of.
+// storage is an array of elements that tensors are views of.
 type storage struct {
 	dtype dtype
 	numel int64
@@ -61,7 +62,7 @@ type storage struct {
 func Open(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("weights: there is no file %s: %w", path, err)
+		return nil, fmt.Errorf("weights: no file %s: %w", path, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("weights: %w", err)
@@ -125,7 +126,8 @@ func OpenAll(files ...string) (*File, error) {
 	return out, nil
 }
 
-// Parse is [Open] for a file that is at hand. It keeps data, and the error goes on from the file's name.
+// Parse is [Open] for the content of a file. It retains data. Its error continues a sentence that starts with the
+// file's name.
 func Parse(data []byte) (*File, error) {
 	var f *File
 	var err error
@@ -159,7 +161,7 @@ func parseSafetensors(data []byte) (*File, error) {
 	for _, v := range file.Tensors() {
 		d, ok := dtypes[strings.ToLower(v.TensorView.DType().String())]
 		if !ok {
-			return nil, fmt.Errorf("holds %q as %v, a type that is not read here", v.Name, v.TensorView.DType())
+			return nil, fmt.Errorf("holds %q as %v, an unsupported type", v.Name, v.TensorView.DType())
 		}
 		var shape []int64
 		for _, n := range v.TensorView.Shape() {
@@ -177,7 +179,7 @@ func parseSafetensors(data []byte) (*File, error) {
 	return f, nil
 }
 
-// tidy takes out what belongs to no network, and what every name begins with.
+// tidy removes tensors that belong to no network and a prefix common to all names.
 func (f *File) tidy() error {
 	counters := 0
 	f.Tensors = slices.DeleteFunc(f.Tensors, func(t *Tensor) bool {
@@ -188,24 +190,24 @@ func (f *File) tidy() error {
 		return counter
 	})
 	if counters > 0 {
-		f.Notes = append(f.Notes, fmt.Sprintf("num_batches_tracked left out, of %d layers: a counter that does not change what they compute", counters))
+		f.Notes = append(f.Notes, fmt.Sprintf("num_batches_tracked of %d layers skipped: a counter that does not affect results", counters))
 	}
 	f.dropRecords()
 	if len(f.Tensors) == 0 {
 		return errors.New("holds no tensors" + strings.Join(append([]string{""}, f.Notes...), "; "))
 	}
-	const parallel = "module." // what torch.nn.DataParallel puts before every name
+	const parallel = "module." // torch.nn.DataParallel's prefix of every name
 	if !slices.ContainsFunc(f.Tensors, func(t *Tensor) bool { return !strings.HasPrefix(t.Name, parallel) }) {
 		for _, t := range f.Tensors {
 			t.Name = strings.TrimPrefix(t.Name, parallel)
 		}
-		f.Notes = append(f.Notes, "DataParallel's prefix module. taken off the names")
+		f.Notes = append(f.Notes, "DataParallel's prefix module. removed from the names")
 	}
 	f.joinAliases()
 	seen := map[string]bool{}
 	for _, t := range f.Tensors {
 		if t.Name == "" || strings.ContainsFunc(t.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			return fmt.Errorf("holds a tensor whose name %q is no text to print", t.Name)
+			return fmt.Errorf("holds a tensor whose name %q is not printable", t.Name)
 		}
 		if seen[t.Name] {
 			return fmt.Errorf("holds two tensors called %s", t.Name)
@@ -215,24 +217,24 @@ func (f *File) tidy() error {
 	return nil
 }
 
-// recordName matches what training scripts call a tensor that they keep beside the parameters.
+// recordName matches names that training scripts use for tensors other than parameters.
 var recordName = regexp.MustCompile(`(?i)(^|_)(best|loss|acc\d*|prec\d*|top\d|epochs?|steps?|iter|iters|iterations?|lr|rng|averaged|seed)(_|$)`)
 
-// dropRecords takes out what a training script has put beside the parameters: tensors at the top that are not of floating
-// point, where parameters belong to layers, and single values with the name of a record, as best_acc1.
+// dropRecords removes what a training script stored next to the parameters: top-level tensors of other than floating
+// point, where parameters belong to layers, and single values named like a record, such as best_acc1.
 func (f *File) dropRecords() {
 	nested := slices.ContainsFunc(f.Tensors, func(t *Tensor) bool { return strings.Contains(t.Name, ".") })
 	f.Tensors = slices.DeleteFunc(f.Tensors, func(t *Tensor) bool {
 		record := !strings.Contains(t.Name, ".") &&
 			(nested && t.storage.dtype.float == nil || t.numel() <= 1 && recordName.MatchString(t.Name))
 		if record {
-			f.Notes = append(f.Notes, fmt.Sprintf("%q passed over: a tensor of %s %v beside the parameters", t.Name, t.DType(), t.Shape))
+			f.Notes = append(f.Notes, fmt.Sprintf("%q skipped: a tensor of %s %v beside the parameters", t.Name, t.DType(), t.Shape))
 		}
 		return record
 	})
 }
 
-// joinAliases makes one of tensors that are the same elements of the file under several names, as a module has that is
+// joinAliases merges tensors that are the same elements of the file under several names, as of a module that is
 // registered twice.
 func (f *File) joinAliases() {
 	type place struct {
@@ -249,7 +251,7 @@ func (f *File) joinAliases() {
 		}
 		at := place{&t.storage.data[0], t.DType(), t.offset, fmt.Sprint(t.Shape), fmt.Sprint(t.strides)}
 		first := kept[at]
-		if first == nil || slices.Contains(first.names(), t.Name) { // two of one name are refused
+		if first == nil || slices.Contains(first.names(), t.Name) { // duplicate names are refused
 			kept[at] = t
 			return false
 		}
@@ -258,14 +260,14 @@ func (f *File) joinAliases() {
 		return true
 	})
 	if joined > 0 {
-		f.Notes = append(f.Notes, fmt.Sprintf("%d names are further names of tensors that the file has already; either name serves", joined))
+		f.Notes = append(f.Notes, fmt.Sprintf("%d names are second names of tensors in the file; either name works", joined))
 	}
 }
 
-// names are all names that a file has for a tensor.
+// names returns all names of a tensor in the file.
 func (t *Tensor) names() []string { return append([]string{t.Name}, t.also...) }
 
-// find returns the tensor of a name, or nil.
+// find returns the tensor with a name, or nil.
 func (f *File) find(name string) *Tensor {
 	for _, t := range f.Tensors {
 		if t.Name == name || slices.Contains(t.also, name) {
@@ -275,10 +277,10 @@ func (f *File) find(name string) *Tensor {
 	return nil
 }
 
-// maxRank bounds the dimensions of a tensor.
+// maxRank limits the dimensions of a tensor.
 const maxRank = 16
 
-// view makes a tensor of a storage, or says why there is none of this shape.
+// view returns a tensor of a storage, or an error if the shape does not fit.
 func (s *storage) view(offset int64, shape, strides []int64) (*Tensor, error) {
 	if len(shape) != len(strides) || len(shape) > maxRank {
 		return nil, fmt.Errorf("a tensor of %d dimensions has %d strides", len(shape), len(strides))
@@ -300,12 +302,12 @@ func (s *storage) view(offset int64, shape, strides []int64) (*Tensor, error) {
 		if empty || n == 1 {
 			continue
 		}
-		// A quotient, since the product of two absurd numbers may overflow.
+		// Division, because the product of two large numbers may overflow.
 		if strides[i] > (s.numel-1-last)/(n-1) {
 			return outside()
 		}
 		last += (n - 1) * strides[i]
-		if left /= n; left == 0 { // more elements than the storage has: it is repeated
+		if left /= n; left == 0 { // more elements than the storage has: elements repeat
 			return nil, fmt.Errorf("a tensor of shape %v and strides %v repeats its storage of %d elements; save a copy of it: tensor.clone()", shape, strides, s.numel)
 		}
 	}
@@ -315,7 +317,7 @@ func (s *storage) view(offset int64, shape, strides []int64) (*Tensor, error) {
 	return &Tensor{Shape: shape, storage: s, offset: offset, strides: strides}, nil
 }
 
-// contiguous returns the strides of a tensor that lies row after row.
+// contiguous returns the strides of a tensor in row-major order.
 func contiguous(shape []int64) []int64 {
 	strides := make([]int64, len(shape))
 	n := int64(1)
@@ -326,10 +328,10 @@ func contiguous(shape []int64) []int64 {
 	return strides
 }
 
-// DType names the type of the elements as PyTorch does.
+// DType returns PyTorch's name of the element type.
 func (t *Tensor) DType() string { return t.storage.dtype.name }
 
-// numel is the number of elements.
+// numel returns the number of elements.
 func (t *Tensor) numel() int64 {
 	n := int64(1)
 	for _, d := range t.Shape {
@@ -341,12 +343,12 @@ func (t *Tensor) numel() int64 {
 	return n
 }
 
-// Values returns the elements in row-major order. It refuses types that are not of floating point, and elements that are
-// not finite as float32.
+// Values returns the elements in row-major order. It returns an error for types other than floating point and for
+// elements that are not finite as float32.
 func (t *Tensor) Values() ([]float32, error) {
 	d := t.storage.dtype
 	if d.float == nil {
-		return nil, fmt.Errorf("%s is %s, and a parameter is of floating point", t.Name, d.name)
+		return nil, fmt.Errorf("%s is %s, but parameters are floating point", t.Name, d.name)
 	}
 	out := make([]float32, t.numel())
 	at, index := t.offset, make([]int64, len(t.Shape))
@@ -369,7 +371,7 @@ func (t *Tensor) Values() ([]float32, error) {
 	return out, nil
 }
 
-// Export writes a file's tensors to a safetensors file of float32, under the names that m has for them.
+// Export writes a file's tensors to a safetensors file of float32, under the names that m maps to.
 func Export(path string, f *File, m *Map) error {
 	var errs []error
 	for ours := range m.Names {
@@ -393,10 +395,10 @@ func Export(path string, f *File, m *Map) error {
 	})
 }
 
-// leaf is the last part of a dotted name.
+// leaf returns the last part of a dotted name.
 func leaf(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// natural compares names, numbers in them by their value: block2 before block10.
+// natural compares names, and numbers in them by value: block2 comes before block10.
 func natural(a, b string) int {
 	for a != "" && b != "" {
 		na, nb := digits(a), digits(b)
@@ -416,7 +418,7 @@ func natural(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
-// digits counts the digits that a text begins with.
+// digits returns the number of digits at the start of a text.
 func digits(s string) int {
 	if i := strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsDigit(r) }); i >= 0 {
 		return i

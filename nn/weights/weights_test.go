@@ -18,7 +18,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// made is what PyTorch says of its files: values.json, see fixtures.py.
+// made is PyTorch's description of its files: values.json, see fixtures.py.
 type made struct {
 	Tensors map[string]struct {
 		Shape []int64
@@ -59,7 +59,7 @@ func TestReadsWhatPyTorchWrote(t *testing.T) {
 			assert.Equal(t, append([]int64{}, expected.Shape...), append([]int64{}, w.Shape...), w.Name)
 			got, err := w.Values()
 			if strings.Contains("int64 uint8 bool", w.Name) {
-				assert.ErrorContains(t, err, w.Name+" is "+w.DType()+", and a parameter is of floating point")
+				assert.ErrorContains(t, err, w.Name+" is "+w.DType()+", but parameters are floating point")
 				continue
 			}
 			require.NoError(t, err, w.Name)
@@ -80,9 +80,9 @@ func TestCheckpointOfATrainingScript(t *testing.T) {
 	}
 	assert.Equal(t, strings.Fields("0.weight 0.bias 1.weight 1.bias 1.running_mean 1.running_var"), names)
 	assert.Equal(t, []string{
-		`the state dict is what the file has under "state_dict"; passed over beside it: ["epoch" "args" "optimizer"]`,
-		"num_batches_tracked left out, of 1 layers: a counter that does not change what they compute",
-		"DataParallel's prefix module. taken off the names",
+		`the state dict is the file's entry "state_dict"; other entries skipped: ["epoch" "args" "optimizer"]`,
+		"num_batches_tracked of 1 layers skipped: a counter that does not affect results",
+		"DataParallel's prefix module. removed from the names",
 	}, f.Notes)
 }
 
@@ -94,14 +94,14 @@ func TestRefusals(t *testing.T) {
 		"list.pt":     "does not hold a state dict, a dict of names and tensors",
 		"expanded.pt": "repeats its storage of 1 elements",
 		"values.json": "is neither a file of torch.save nor of safetensors",
-		"none.pt":     "there is no file testdata/none.pt",
+		"none.pt":     "no file testdata/none.pt",
 	} {
 		_, err := weights.Open(filepath.Join("testdata", name))
 		assert.ErrorContains(t, err, want)
 	}
 }
 
-// conv4 makes the encoder that protonet.pt is of, as experiments name it.
+// conv4 makes the encoder of protonet.pt, with the names of an experiment.
 func conv4(t *testing.T) (*encoder.Conv4, *nn.Params) {
 	t.Helper()
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -111,7 +111,7 @@ func conv4(t *testing.T) (*encoder.Conv4, *nn.Params) {
 	return e, b.Params()
 }
 
-// protonetMap are the names of jakesnell/prototypical-networks.
+// protonetMap maps the names of jakesnell/prototypical-networks.
 func protonetMap() map[string]string {
 	names := map[string]string{}
 	for block, theirs := range map[string]string{"block1": "0", "block2": "1", "block3": "2", "block4": "3"} {
@@ -145,7 +145,7 @@ func TestProtoNetOfPyTorchGivesPyTorchsEmbeddings(t *testing.T) {
 	}
 }
 
-// testImages are those of fixtures.py, [n, 1, 28, 28].
+// testImages returns the images of fixtures.py, [n, 1, 28, 28].
 func testImages(n int64) *tensor.Tensor {
 	v := make([]float32, n*28*28)
 	for i := range v {
@@ -189,16 +189,16 @@ func TestExportGoesBackUnderTheNamesOfTheMap(t *testing.T) {
 	assert.ErrorContains(t, weights.Export(filepath.Join(dir, "x"), ours, m), "the map names encoder.block9.conv.weight, which is not among the parameters")
 }
 
-func TestAllThatDoesNotFitIsToldAtOnce(t *testing.T) {
+func TestLoadListsEveryMismatch(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	t.Cleanup(b.Params().Free)
 	ps := b.Params()
 	b.Param("a.weight", nn.Constant(1), 2, 3) // right
-	b.Param("b.weight", nn.Constant(2), 4)    // of another shape
+	b.Param("b.weight", nn.Constant(2), 4)    // wrong shape
 	b.Param("c.weight", nn.Constant(3), 2)    // an integer
 	b.Param("d.weight", nn.Constant(4), 7)    // missing
-	b.Param("e.weight", nn.Constant(5), 2, 3) // the tensor of a.weight
+	b.Param("e.weight", nn.Constant(5), 2, 3) // a.weight's tensor
 	b.Buffer("f.running", nn.Constant(6), 9)  // named in the map, missing in the file
 	f := open(t, "kinds.pt")
 	m := &weights.Map{
@@ -213,7 +213,7 @@ func TestAllThatDoesNotFitIsToldAtOnce(t *testing.T) {
 		"the map names g.weight, which the network does not have",
 		"the map ignores nothing, which the file does not have",
 		"b.weight has the shape [4] in the network, first [2 3] in the file",
-		"int64 is int64, and a parameter is of floating point",
+		"int64 is int64, but parameters are floating point",
 		"d.weight [7] has no counterpart in the file",
 		"a.weight and e.weight both take float32",
 		"f.running [9] takes gone, which the file does not have",
@@ -222,10 +222,10 @@ func TestAllThatDoesNotFitIsToldAtOnce(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 	assert.Len(t, strings.Split(err.Error(), "\n"), 10, "nothing else: %v", err)
-	assert.Equal(t, []float64{1, 1, 1, 1, 1, 1}, ps.All()[0].Value().Floats(), "nothing is changed")
+	assert.Equal(t, []float64{1, 1, 1, 1, 1, 1}, ps.All()[0].Value().Floats(), "nothing changes")
 }
 
-// A guess pairs by name, then by last part and shape in order, then what there is one of.
+// A guess pairs by name, then by last part and shape in order, then what is unique.
 func TestGuess(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
@@ -239,9 +239,9 @@ func TestGuess(t *testing.T) {
 	m := weights.Guess(b.Params(), open(t, "kinds.pt"), nil)
 	assert.Equal(t, map[string]string{
 		"scalar":      "scalar",
-		"one.float32": "float32", // of the same last part and shape
+		"one.float32": "float32", // same last part and shape
 		"odd.float16": "float16",
-		"w.bfloat16":  "bfloat16", // of another shape: Load will tell
+		"w.bfloat16":  "bfloat16", // wrong shape: Load reports it
 		"two.float64": "float64",
 	}, m.Names)
 }

@@ -11,7 +11,7 @@
 // not. The engram command imports it. No package of Engram does, so that importing them changes nobody else's products.
 package product
 
-// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -DENGRAM_NO_COMPAT
+// #cgo CXXFLAGS: -O3 -g0
 // #cgo LDFLAGS: -ldl
 // #include "sgemm.h"
 import "C"

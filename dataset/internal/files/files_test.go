@@ -43,7 +43,7 @@ func TestWalkFollowsLinks(t *testing.T) {
 	}
 }
 
-// A link to a folder above the root leads back to the root through a folder that is no link.
+// A link to a folder above the root leads back to the root through a folder that is not a link.
 func TestWalkStopsAtItsRoot(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "root", "a"), 0o755))

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// Decoder decodes a text file as [Text] does, without its check for zero bytes.
+// Decoder decodes a text file like [Text], without its check for zero bytes.
 func Decoder(r io.Reader) io.Reader {
 	return transform.NewReader(r, unicode.BOMOverride(transform.Nop))
 }
 
-// Text decodes a text file to UTF-8: UTF-8 with or without a byte order mark, or UTF-16 with one. Bytes of other encodings are
-// left as they are, since file names can have them too; a zero byte is an error.
+// Text decodes a text file to UTF-8: UTF-8 with or without a byte order mark, or UTF-16 with one. Bytes of other
+// encodings are preserved, because file names can contain them. A zero byte is an error.
 func Text(b []byte) (string, error) {
 	b, _, err := transform.Bytes(unicode.BOMOverride(transform.Nop), b)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package files lists folders and decodes text files as all data sets do.
+// Package files lists folders and decodes text files for all data sets.
 package files
 
 import (
@@ -11,28 +11,28 @@ import (
 	"path/filepath"
 )
 
-// maxEntries bounds how many files and folders a walk meets: links can make a small tree look endless without any loop.
+// maxEntries limits the files and folders of a walk: links can make a small tree nearly endless without a loop.
 const maxEntries = 4 << 20
 
 // Entry is a file or folder below the root of a walk.
 type Entry struct {
 	Name string      // relative to the root, with slashes; "." for the root
-	Path string      // where it is
-	Info fs.FileInfo // of what it is or links to; nil if Err is set
-	Link bool        // it is a symbolic link
-	Loop bool        // it is a folder that, by way of links, lies in itself; it is not entered
-	Err  error       // why what it links to cannot be found
+	Path string      // its location
+	Info fs.FileInfo // of the entry or its target; nil if Err is set
+	Link bool        // a symbolic link
+	Loop bool        // a folder that contains itself through links; it is not entered
+	Err  error       // why the target of a link cannot be found
 }
 
-// Base is the last part of the name.
+// Base returns the last part of the name.
 func (e Entry) Base() string { return path.Base(e.Name) }
 
-// Dir says whether the entry is a folder, or links to one.
+// Dir reports whether the entry is a folder or links to one.
 func (e Entry) Dir() bool { return e.Info != nil && e.Info.IsDir() }
 
-// Walk visits the root and all that lies below it, each folder before its entries and these by name. It follows symbolic links
-// to files and folders. The visitor can return [fs.SkipDir] for a folder that is not to be entered. The error is the
-// visitor's, one of reading a folder, or that of ctx.
+// Walk visits the root and everything below it, each folder before its entries, sorted by name. It follows symbolic
+// links to files and folders. The visitor can return [fs.SkipDir] to skip a folder. The error is the visitor's, one
+// of reading a folder, or ctx's.
 func Walk(ctx context.Context, root string, visit func(Entry) error) error {
 	root = filepath.Clean(root)
 	info, err := os.Stat(root)
@@ -47,8 +47,8 @@ type walk struct {
 	ctx     context.Context
 	visit   func(Entry) error
 	entries int
-	above   []fs.FileInfo // the folders that lead to the present one
-	links   int           // how many of them are links
+	above   []fs.FileInfo // the folders that contain the current one
+	links   int           // number of links among them
 }
 
 func (w *walk) enter(e Entry) error {
@@ -56,7 +56,7 @@ func (w *walk) enter(e Entry) error {
 		return err
 	}
 	if w.entries++; w.entries > maxEntries {
-		return fmt.Errorf("it has more than %d files and folders: check for links that lead to the same folder", maxEntries)
+		return fmt.Errorf("more than %d files and folders: check for links that lead to the same folder", maxEntries)
 	}
 	if e.Dir() && (e.Link || w.links > 0) {
 		for _, above := range w.above {

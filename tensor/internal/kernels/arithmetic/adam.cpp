@@ -53,6 +53,7 @@ extern "C" int eg_adam(void **params, void **grads, void **m, void **v, int n, d
                          (T(t).device() == T(params[i]).device() && T(t).scalar_type() == T(params[i]).scalar_type() &&
                           T(t).sizes() == T(params[i]).sizes()),
                      "want gradients and moments of the shape and type of their parameter, on its device");
+    std::vector<at::Tensor> ps, gs, ms, vs; // those that the loop below does not take
     for (int i = 0; i < n; i++) {
       if (!grads[i])
         continue;
@@ -65,15 +66,24 @@ extern "C" int eg_adam(void **params, void **grads, void **m, void **v, int n, d
                      p.numel(), engram::AdamStep<float>(lr, beta1, beta2, eps, decay, decoupled, step));
         continue;
       }
-      const engram::AdamStep<double> by(lr, beta1, beta2, eps, decay, decoupled, step);
-      if (by.l2 != 0)
-        g = g.add(p, by.l2);
-      if (by.shrink != 1)
-        p.mul_(by.shrink);
-      mi.mul_(by.b1).add_(g, by.a1);
-      vi.mul_(by.b2).addcmul_(g, g, by.a2);
-      p.addcdiv_(mi, vi.sqrt().mul_(by.inv).add_(by.eps), -by.rate);
+      ps.push_back(p), gs.push_back(g), ms.push_back(mi), vs.push_back(vi);
     }
+    if (ps.empty())
+      return 0;
+    // One operation for all parameters: on CUDA a launch per parameter costs more than its arithmetic.
+    const engram::AdamStep<double> by(lr, beta1, beta2, eps, decay, decoupled, step);
+    if (by.l2 != 0)
+      gs = at::_foreach_add(gs, ps, by.l2);
+    if (by.shrink != 1)
+      at::_foreach_mul_(ps, by.shrink);
+    at::_foreach_mul_(ms, by.b1);
+    at::_foreach_add_(ms, gs, by.a1);
+    at::_foreach_mul_(vs, by.b2);
+    at::_foreach_addcmul_(vs, gs, gs, by.a2);
+    std::vector<at::Tensor> below = at::_foreach_sqrt(vs);
+    at::_foreach_mul_(below, by.inv);
+    at::_foreach_add_(below, by.eps);
+    at::_foreach_addcdiv_(ps, ms, below, -by.rate);
     return 0;
   });
 }

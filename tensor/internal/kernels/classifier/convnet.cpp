@@ -20,6 +20,23 @@ namespace {
 
 using namespace engram;
 
+// What the kernels of batch norm take. A block's convolution gives y; x̂ = (y - mean)/σ, z = ReLU(γ·x̂ + β). All maps are
+// [rows, channels], and everything else has a value per channel.
+struct Size {
+  int64_t rows, channels;
+};
+template <class S> struct Statistics {
+  S *mean, *inv; // inv is 1/σ
+};
+template <class S> struct Affine {
+  const S *gain, *bias; // γ and β
+};
+template <class S> struct Sums {
+  S *plain, *product; // of a map, and of its product with x̂
+};
+// A map, or a value per channel, with its directional derivative.
+template <class S> struct Moving { const S *value, *dot; };
+
 #define EG_KERNELS_FILE "convnet_kernels.h"
 #include "../perprocessor.h"
 
@@ -283,11 +300,12 @@ public:
       const Block &b = blocks[i];
       Kept<S> &k = tape.blocks[i];
       const int64_t rows = b.rows(n);
-      const S *gain = theta.data() + b.gain, *bias = theta.data() + b.bias;
+      const Size to{rows, b.out};
+      const Affine<S> by = affine(b, theta);
+      const Sums<S> totals{k.sum.of(b.out), k.product.of(b.out)};
       to_relu(b, n, map.get(), k.which, k.g);
-      kernels<S>.sums(k.x.get(), k.g.get(), rows, b.out, gain, bias, k.sum.of(b.out), k.product.of(b.out));
-      kernels<S>.backward(k.x.get(), k.g.get(), rows, b.out, gain, bias, k.inv.get(), k.sum.get(), k.product.get(),
-                          k.dy.of(rows * b.out));
+      kernels<S>.sums(to, k.x.get(), k.g.get(), by, totals);
+      kernels<S>.backward(to, k.x.get(), k.g.get(), by, k.inv.get(), totals, k.dy.of(rows * b.out));
       std::memcpy(grads.data() + b.gain, k.product.get(), b.out * sizeof(S));
       std::memcpy(grads.data() + b.bias, k.sum.get(), b.out * sizeof(S));
       weight_gradient(b, rows, k.dy.get(), k.patches.get(), grads.data() + b.weight, false);
@@ -316,10 +334,10 @@ public:
         unfold(b, n, map.get(), c.patches.of(rows * b.taps()));
         to_weights(b, rows, c.patches.get(), theta.data() + b.weight, dot, true);
       }
-      kernels<S>.change_means(k.x.get(), dot, rows, b.out, c.mean.of(b.out), c.product.of(b.out));
-      kernels<S>.change_normalise(k.x.get(), dot, rows, b.out, c.mean.get(), c.product.get(), k.inv.get(),
-                                  theta.data() + b.gain, theta.data() + b.bias, v.data() + b.gain, v.data() + b.bias,
-                                  zdot);
+      const Size to{rows, b.out};
+      const Sums<S> means{c.mean.of(b.out), c.product.of(b.out)};
+      kernels<S>.change_means(to, k.x.get(), dot, means);
+      kernels<S>.change_normalise(to, k.x.get(), dot, means, k.inv.get(), affine(b, theta), affine(b, v), zdot);
       if (b.window > 1)
         pool_again(b, n, zdot, k.which.get(), map.of(b.out_rows(n) * b.out));
       else
@@ -356,20 +374,22 @@ public:
       Kept<S> &k = tape.blocks[i];
       Change &c = changes[i];
       const int64_t rows = b.rows(n);
-      const S *gain = theta.data() + b.gain, *bias = theta.data() + b.bias, *inv = k.inv.get();
+      const Size to{rows, b.out};
+      const Affine<S> by = affine(b, theta);
+      const S *inv = k.inv.get();
       to_relu(b, n, map.get(), k.which, relu);
-      S *sum = c.sum.of(b.out), *product = c.total.of(b.out), *factor = c.factor.of(b.out),
-        *factor_dot = c.factor_dot.of(b.out);
-      kernels<S>.change_sums(k.x.get(), c.x.get(), k.g.get(), relu.get(), rows, b.out, gain, bias, sum, product);
-      std::memcpy(out.data() + b.gain, product, b.out * sizeof(S));
-      std::memcpy(out.data() + b.bias, sum, b.out * sizeof(S));
+      const Moving<S> x{k.x.get(), c.x.get()}, g{k.g.get(), relu.get()};
+      const Sums<S> totals{k.sum.get(), k.product.get()}, moving{c.sum.of(b.out), c.total.of(b.out)};
+      kernels<S>.change_sums(to, x, g, by, moving);
+      std::memcpy(out.data() + b.gain, moving.product, b.out * sizeof(S));
+      std::memcpy(out.data() + b.bias, moving.plain, b.out * sizeof(S));
+      S *factor = c.factor.of(b.out), *factor_dot = c.factor_dot.of(b.out); // γ/σ and its change
       for (int64_t ch = 0; ch < b.out; ch++) {
-        factor[ch] = gain[ch] * inv[ch];
-        factor_dot[ch] = v[b.gain + ch] * inv[ch] - gain[ch] * inv[ch] * inv[ch] * c.product.get()[ch];
+        factor[ch] = by.gain[ch] * inv[ch];
+        factor_dot[ch] = v[b.gain + ch] * inv[ch] - by.gain[ch] * inv[ch] * inv[ch] * c.product.get()[ch];
       }
       S *dy = c.dy.of(rows * b.out);
-      kernels<S>.change_backward(k.x.get(), c.x.get(), k.g.get(), relu.get(), rows, b.out, gain, bias, factor,
-                                 factor_dot, k.sum.get(), k.product.get(), sum, product, dy);
+      kernels<S>.change_backward(to, x, g, by, {factor, factor_dot}, totals, moving, dy);
       weight_gradient(b, rows, dy, k.patches.get(), out.data() + b.weight, false);
       if (i > 0) {
         weight_gradient(b, rows, k.dy.get(), c.patches.get(), out.data() + b.weight, true);
@@ -398,8 +418,10 @@ private:
       S *p = k.patches.of(rows * b.taps()), *y = k.x.of(rows * b.out), *z = relu.of(rows * b.out);
       unfold(b, n, in, p);
       to_weights(b, rows, p, theta.data() + b.weight, y, false);
-      kernels<S>.moments(y, rows, b.out, eps, k.mean.of(b.out), k.inv.of(b.out));
-      kernels<S>.normalise(y, rows, b.out, k.mean.get(), k.inv.get(), theta.data() + b.gain, theta.data() + b.bias, z);
+      const Size to{rows, b.out};
+      const Statistics<S> statistics{k.mean.of(b.out), k.inv.of(b.out)};
+      kernels<S>.moments(to, y, eps, statistics);
+      kernels<S>.normalise(to, y, statistics, affine(b, theta), z);
       if (b.window > 1)
         pool(b, n, z, map.of(b.out_rows(n) * b.out), k.which.of(b.out_rows(n) * b.out));
       else
@@ -429,6 +451,10 @@ private:
       }
       tape.loss -= double(l[label]) / double(n);
     }
+  }
+
+  static Affine<S> affine(const Block &b, const std::vector<S> &theta) {
+    return {theta.data() + b.gain, theta.data() + b.bias};
   }
 
   // y = p·Wᵀ

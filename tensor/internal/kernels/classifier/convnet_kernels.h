@@ -29,9 +29,9 @@ static inline __attribute__((always_inline)) void column_sums(int64_t rows, int6
 }
 
 // Mean and 1/σ of each channel.
-template <class S>
-static void moments(const S *__restrict y, int64_t rows, int64_t ch, double eps, S *__restrict mean,
-                    S *__restrict inv) {
+template <class S> static void moments(Size size, const S *__restrict y, double eps, Statistics<S> to) {
+  const int64_t rows = size.rows, ch = size.channels;
+  S *__restrict mean = to.mean, *__restrict inv = to.inv;
   column_sums<S>(
       rows, ch, [=](int64_t at, int64_t, S &first, S &) { first += y[at]; },
       [=](int64_t c, double first, double) { mean[c] = S(first / double(rows)); });
@@ -40,10 +40,10 @@ static void moments(const S *__restrict y, int64_t rows, int64_t ch, double eps,
       [=](int64_t c, double first, double) { inv[c] = S(1 / std::sqrt(first / double(rows) + eps)); });
 }
 
-// y becomes x̂, normalised without gain and bias; z = ReLU(x̂·gain + bias).
-template <class S>
-static void normalise(S *__restrict y, int64_t rows, int64_t ch, const S *__restrict mean, const S *__restrict inv,
-                      const S *__restrict gain, const S *__restrict bias, S *__restrict z) {
+// y becomes x̂ = (y - mean)/σ, and z = ReLU(γ·x̂ + β).
+template <class S> static void normalise(Size size, S *__restrict y, Statistics<S> of, Affine<S> by, S *__restrict z) {
+  const int64_t rows = size.rows, ch = size.channels;
+  const S *__restrict mean = of.mean, *__restrict inv = of.inv, *__restrict gain = by.gain, *__restrict bias = by.bias;
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < ch; c++) {
       const S n = (y[r * ch + c] - mean[c]) * inv[c], v = n * gain[c] + bias[c];
@@ -52,12 +52,12 @@ static void normalise(S *__restrict y, int64_t rows, int64_t ch, const S *__rest
     }
 }
 
-// Sums over the rows of G and of G·x̂, where G is the gradient g masked by ReLU.
-template <class S>
-static void sums(const S *__restrict x, const S *__restrict g, int64_t rows, int64_t ch, const S *__restrict gain,
-                 const S *__restrict bias, S *__restrict sum, S *__restrict product) {
+// Sums over the rows of G and of G·x̂, where G is the gradient g masked by ReLU. They are the gradients of β and γ.
+template <class S> static void sums(Size size, const S *__restrict x, const S *__restrict g, Affine<S> by, Sums<S> to) {
+  const S *__restrict gain = by.gain, *__restrict bias = by.bias;
+  S *__restrict sum = to.plain, *__restrict product = to.product;
   column_sums<S>(
-      rows, ch,
+      size.rows, size.channels,
       [=](int64_t at, int64_t c, S &first, S &second) {
         const S v = g[at], passed = x[at] * gain[c] + bias[c] > 0 ? v : S(0);
         first += passed;
@@ -69,11 +69,13 @@ static void sums(const S *__restrict x, const S *__restrict g, int64_t rows, int
       });
 }
 
-// dy = gain/σ·(G - mean(G) - x̂·mean(G·x̂)).
+// dy = γ/σ·(G - mean(G) - x̂·mean(G·x̂)); `of` holds the sums of G and of G·x̂.
 template <class S>
-static void backward(const S *__restrict x, const S *__restrict g, int64_t rows, int64_t ch, const S *__restrict gain,
-                     const S *__restrict bias, const S *__restrict inv, const S *__restrict sum,
-                     const S *__restrict product, S *__restrict dy) {
+static void backward(Size size, const S *__restrict x, const S *__restrict g, Affine<S> by, const S *__restrict inv,
+                     Sums<S> of, S *__restrict dy) {
+  const int64_t rows = size.rows, ch = size.channels;
+  const S *__restrict gain = by.gain, *__restrict bias = by.bias, *__restrict sum = of.plain,
+                      *__restrict product = of.product;
   const S share = S(1) / S(rows);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < ch; c++) {
@@ -82,30 +84,32 @@ static void backward(const S *__restrict x, const S *__restrict g, int64_t rows,
     }
 }
 
-// ---- directional derivatives along a change of the parameters; ẏ is that of y, and so on ----
+// ---- directional derivatives along a change of the parameters (Pearlmutter 1994); ẏ is that of y, and so on ----
 
 // Means over the rows of ẏ and of x̂·ẏ.
-template <class S>
-static void change_means(const S *__restrict x, const S *__restrict dot, int64_t rows, int64_t ch, S *__restrict mean,
-                         S *__restrict product) {
+template <class S> static void change_means(Size size, const S *__restrict x, const S *__restrict dot, Sums<S> to) {
+  const double rows = double(size.rows);
+  S *__restrict mean = to.plain, *__restrict product = to.product;
   column_sums<S>(
-      rows, ch,
+      size.rows, size.channels,
       [=](int64_t at, int64_t, S &first, S &second) {
         first += dot[at];
         second += dot[at] * x[at];
       },
       [=](int64_t c, double first, double second) {
-        mean[c] = S(first / double(rows));
-        product[c] = S(second / double(rows));
+        mean[c] = S(first / rows);
+        product[c] = S(second / rows);
       });
 }
 
-// ẏ becomes the change of x̂, 1/σ·(ẏ - mean(ẏ) - x̂·mean(x̂·ẏ)); zdot is that of z.
+// ẏ, in dot, becomes the change of x̂, 1/σ·(ẏ - mean(ẏ) - x̂·mean(x̂·ẏ)); zdot is the change of z.
 template <class S>
-static void change_normalise(const S *__restrict x, S *__restrict dot, int64_t rows, int64_t ch,
-                             const S *__restrict mean, const S *__restrict product, const S *__restrict inv,
-                             const S *__restrict gain, const S *__restrict bias, const S *__restrict gain_dot,
-                             const S *__restrict bias_dot, S *__restrict zdot) {
+static void change_normalise(Size size, const S *__restrict x, S *__restrict dot, Sums<S> means,
+                             const S *__restrict inv, Affine<S> by, Affine<S> by_dot, S *__restrict zdot) {
+  const int64_t rows = size.rows, ch = size.channels;
+  const S *__restrict mean = means.plain, *__restrict product = means.product, *__restrict gain = by.gain,
+                      *__restrict bias = by.bias, *__restrict gain_dot = by_dot.gain,
+                      *__restrict bias_dot = by_dot.bias;
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < ch; c++) {
       const S n = x[r * ch + c], d = inv[c] * (dot[r * ch + c] - mean[c] - n * product[c]),
@@ -115,16 +119,16 @@ static void change_normalise(const S *__restrict x, S *__restrict dot, int64_t r
     }
 }
 
-// Sums over the rows of Ġ and of the change of G·x̂; dot is the change of x̂.
-template <class S>
-static void change_sums(const S *__restrict x, const S *__restrict dot, const S *__restrict g, const S *__restrict gdot,
-                        int64_t rows, int64_t ch, const S *__restrict gain, const S *__restrict bias, S *__restrict sum,
-                        S *__restrict product) {
+// Sums over the rows of Ġ and of the change of G·x̂; x.dot is the change of x̂.
+template <class S> static void change_sums(Size size, Moving<S> x, Moving<S> g, Affine<S> by, Sums<S> to) {
+  const S *__restrict xv = x.value, *__restrict xd = x.dot, *__restrict gv = g.value, *__restrict gd = g.dot,
+                      *__restrict gain = by.gain, *__restrict bias = by.bias;
+  S *__restrict sum = to.plain, *__restrict product = to.product;
   column_sums<S>(
-      rows, ch,
+      size.rows, size.channels,
       [=](int64_t at, int64_t c, S &first, S &second) {
-        const S v = gdot[at], both = v * x[at] + g[at] * dot[at];
-        const bool on = x[at] * gain[c] + bias[c] > 0;
+        const S v = gd[at], both = v * xv[at] + gv[at] * xd[at];
+        const bool on = xv[at] * gain[c] + bias[c] > 0;
         first += on ? v : S(0);
         second += on ? both : S(0);
       },
@@ -134,22 +138,23 @@ static void change_sums(const S *__restrict x, const S *__restrict dot, const S 
       });
 }
 
-// The change of backward's dy. factor is gain/σ and factor_dot its change; the sums are those of sums and of
-// change_sums.
+// The change of backward's dy. factor is γ/σ; `of` holds the sums of sums, and of_dot those of change_sums.
 template <class S>
-static void change_backward(const S *__restrict x, const S *__restrict dot, const S *__restrict g,
-                            const S *__restrict gdot, int64_t rows, int64_t ch, const S *__restrict gain,
-                            const S *__restrict bias, const S *__restrict factor, const S *__restrict factor_dot,
-                            const S *__restrict sum, const S *__restrict product, const S *__restrict sum_dot,
-                            const S *__restrict product_dot, S *__restrict dy) {
+static void change_backward(Size size, Moving<S> x, Moving<S> g, Affine<S> by, Moving<S> factor, Sums<S> of,
+                            Sums<S> of_dot, S *__restrict dy) {
+  const int64_t rows = size.rows, ch = size.channels;
+  const S *__restrict xv = x.value, *__restrict xd = x.dot, *__restrict gv = g.value, *__restrict gd = g.dot,
+                      *__restrict gain = by.gain, *__restrict bias = by.bias, *__restrict fv = factor.value,
+                      *__restrict fd = factor.dot, *__restrict sum = of.plain, *__restrict product = of.product,
+                      *__restrict sum_dot = of_dot.plain, *__restrict product_dot = of_dot.product;
   const S share = S(1) / S(rows);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < ch; c++) {
       const int64_t at = r * ch + c;
-      const S n = x[at], v = g[at], w = gdot[at], q = product[c] * share;
+      const S n = xv[at], v = gv[at], w = gd[at], q = product[c] * share;
       const bool on = n * gain[c] + bias[c] > 0;
       const S left = (on ? v : S(0)) - sum[c] * share - n * q;
-      const S left_dot = (on ? w : S(0)) - sum_dot[c] * share - dot[at] * q - n * product_dot[c] * share;
-      dy[at] = factor_dot[c] * left + factor[c] * left_dot;
+      const S left_dot = (on ? w : S(0)) - sum_dot[c] * share - xd[at] * q - n * product_dot[c] * share;
+      dy[at] = fd[c] * left + fv[c] * left_dot;
     }
 }

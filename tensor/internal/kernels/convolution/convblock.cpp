@@ -32,6 +32,24 @@ struct Image {
   int64_t out() const { return (height / window) * (width / window); }
 };
 
+// Batch norm as an affine map per channel, (x - mean)·a + b.
+struct Affine {
+  const float *mean, *a, *b;
+};
+// Sums of a gradient and of its products, which each kernel says.
+struct Sums {
+  float *plain, *product;
+};
+// A line per channel, base + slope·(x - mean).
+struct Line {
+  const float *base, *slope;
+};
+// A padded image: planes of (height+2)·(width+2).
+struct Padded {
+  int64_t planes;
+  const float *at;
+};
+
 #define EG_KERNELS_FILE "convblock_kernels.h"
 #include "../perprocessor.h"
 
@@ -68,7 +86,7 @@ float number(float v) { return v; }
 float number(bfloat v) { return plain::load<float>(&v); }
 template <class E> E *elements(const Tensor &t) { return static_cast<E *>(t.data_ptr()); }
 
-// Batch norm as an affine map, (x - mean)·a + b. Subtracting first avoids cancellation in a channel far from zero.
+// Batch norm as an affine map with its factors. Subtracting first avoids cancellation in a channel far from zero.
 struct Norm {
   std::vector<float> a, b, mean, invstd;
 };
@@ -155,7 +173,7 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
     E *py = elements<E>(y);
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        kernels<E>.forward(im, px + n * size, norm.mean.data(), norm.a.data(), norm.b.data(), py + n * im.out() * ch);
+        kernels<E>.forward(im, px + n * size, {norm.mean.data(), norm.a.data(), norm.b.data()}, py + n * im.out() * ch);
     });
     ctx->save_for_backward({x, pack(norm)});
     ctx->saved_data["batch_stats"] = batch_stats;
@@ -173,11 +191,12 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
     const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
     const E *px = elements<E>(x), *pg = elements<E>(grad);
     const float *a = saved[1].data_ptr<float>(), *b = a + ch, *mean = b + ch, *invstd = mean + ch;
+    const Affine by{mean, a, b};
 
     std::vector<float> part(2 * batch * ch);
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        kernels<E>.sums(im, px + n * size, pg + n * im.out() * ch, a, b, mean, &part[n * ch], &part[(batch + n) * ch]);
+        kernels<E>.sums(im, px + n * size, pg + n * im.out() * ch, by, {&part[n * ch], &part[(batch + n) * ch]});
     });
     std::vector<double> plain(ch), product(ch);
     for (int64_t n = 0; n < batch; n++)
@@ -201,7 +220,7 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
       E *out = elements<E>(dx);
       at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
         for (int64_t n = from; n < to; n++)
-          kernels<E>.backward(im, px + n * size, pg + n * im.out() * ch, a, b, mean, base.data(), slope.data(),
+          kernels<E>.backward(im, px + n * size, pg + n * im.out() * ch, by, {base.data(), slope.data()},
                               out + n * size);
       });
     }
@@ -223,7 +242,7 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
 constexpr int64_t max_planes = 4; // input channels for which this pays
 constexpr int64_t group = 8;      // images whose sums are added in float
 
-// One padded image: planes of (height+2)·(width+2).
+// Pads one image.
 template <class E> void pad(const Image &im, int64_t planes, const E *x, float *padded) {
   const int64_t pitch = im.width + 2, plane = pitch * (im.height + 2);
   std::fill(padded, padded + planes * plane, 0.f);
@@ -251,7 +270,7 @@ template <class E> Patches patch_moments(const Image &im, int64_t batch, int64_t
     for (int64_t n = from * group; n < std::min(to * group, batch); n++) {
       double *sum = &part[n / group * taps * (taps + 1)];
       pad(im, planes, x + n * size, padded.data());
-      kernels<E>.patches(im, planes, padded.data(), shift, room.data(), sum, sum + taps);
+      kernels<E>.patches(im, {planes, padded.data()}, shift, room.data(), sum, sum + taps);
     }
   });
   for (int64_t i = 1; i < groups; i++)
@@ -319,7 +338,7 @@ template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBl
       std::vector<float> padded(planes * (im.height + 2) * (im.width + 2));
       for (int64_t n = from; n < to; n++) {
         pad(im, planes, px + n * size, padded.data());
-        kernels<E>.conv_forward(im, planes, padded.data(), weights.data(), rest.data(), py + n * im.out() * ch,
+        kernels<E>.conv_forward(im, {planes, padded.data()}, weights.data(), rest.data(), py + n * im.out() * ch,
                                 pc + n * im.out() * ch);
       }
     });
@@ -349,8 +368,8 @@ template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBl
       for (int64_t n = from * group; n < std::min(to * group, batch); n++) {
         float *plain = &part[n / group * (taps + 1) * ch];
         pad(im, planes, px + n * size, padded.data());
-        kernels<E>.conv_sums(im, planes, padded.data(), pg + n * im.out() * ch, pc + n * im.out() * ch, plain,
-                             plain + ch);
+        kernels<E>.conv_sums(im, {planes, padded.data()}, pg + n * im.out() * ch, pc + n * im.out() * ch,
+                             {plain, plain + ch});
       }
     });
     std::vector<double> sum((taps + 1) * ch);

@@ -129,9 +129,9 @@ EG_INLINE V winner(const E *x, int64_t row, int64_t channels, const V &m, const 
 }
 
 template <class V, int Window, class E>
-EG_INLINE void forward(const Image &im, const E *x, int64_t from, int64_t to, const float *mean, const float *a,
-                       const float *b, E *__restrict y) {
+EG_INLINE void forward(const Image &im, const E *x, int64_t from, int64_t to, const Affine &by, E *__restrict y) {
   const int64_t ch = im.channels, row = im.width * ch;
+  const float *mean = by.mean, *a = by.a, *b = by.b;
   for (int64_t i = 0; i < im.height / Window; i++)
     for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
       const E *px = x + i * Window * row + j * Window * ch;
@@ -143,24 +143,22 @@ EG_INLINE void forward(const Image &im, const E *x, int64_t from, int64_t to, co
     }
 }
 
-template <class E>
-static void image_forward(const Image &im, const E *x, const float *mean, const float *a, const float *b,
-                          E *__restrict y) {
+template <class E> static void image_forward(const Image &im, const E *x, const Affine &by, E *__restrict y) {
   const int64_t whole = im.channels & ~int64_t(lanes - 1);
   if (im.window == 2) {
-    forward<vec, 2>(im, x, 0, whole, mean, a, b, y);
-    forward<float, 2>(im, x, whole, im.channels, mean, a, b, y);
+    forward<vec, 2>(im, x, 0, whole, by, y);
+    forward<float, 2>(im, x, whole, im.channels, by, y);
   } else {
-    forward<vec, 1>(im, x, 0, whole, mean, a, b, y);
-    forward<float, 1>(im, x, whole, im.channels, mean, a, b, y);
+    forward<vec, 1>(im, x, 0, whole, by, y);
+    forward<float, 1>(im, x, whole, im.channels, by, y);
   }
 }
 
 // Sums over one image of the gradient before pooling and ReLU, and of its product with x - mean.
 template <class V, int Window, int Block, class E>
-EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const float *a, const float *b,
-                    const float *mean, float *plain, float *product) {
+EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const Affine &by, const Sums &to) {
   constexpr int n = Lanes<V>::width;
+  const float *mean = by.mean, *a = by.a, *b = by.b;
   const int64_t ch = im.channels, row = im.width * ch;
   V s[Block], p[Block];
   for (int k = 0; k < Block; k++)
@@ -180,34 +178,32 @@ EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const fl
       }
     }
   for (int k = 0; k < Block; k++)
-    store(plain + c + k * n, s[k]), store(product + c + k * n, p[k]);
+    store(to.plain + c + k * n, s[k]), store(to.product + c + k * n, p[k]);
 }
 
 template <int Window, class E>
-EG_INLINE void all_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean,
-                        float *plain, float *product) {
+EG_INLINE void all_sums(const Image &im, const E *x, const E *g, const Affine &by, const Sums &to) {
   int64_t c = 0;
   for (; c + 4 * lanes <= im.channels; c += 4 * lanes)
-    sums<vec, Window, 4>(im, x, g, c, a, b, mean, plain, product);
+    sums<vec, Window, 4>(im, x, g, c, by, to);
   for (; c + lanes <= im.channels; c += lanes)
-    sums<vec, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+    sums<vec, Window, 1>(im, x, g, c, by, to);
   for (; c < im.channels; c++)
-    sums<float, Window, 1>(im, x, g, c, a, b, mean, plain, product);
+    sums<float, Window, 1>(im, x, g, c, by, to);
 }
 
-template <class E>
-static void image_sums(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean,
-                       float *plain, float *product) {
+template <class E> static void image_sums(const Image &im, const E *x, const E *g, const Affine &by, const Sums &to) {
   if (im.window == 2)
-    all_sums<2>(im, x, g, a, b, mean, plain, product);
+    all_sums<2>(im, x, g, by, to);
   else
-    all_sums<1>(im, x, g, a, b, mean, plain, product);
+    all_sums<1>(im, x, g, by, to);
 }
 
 // dx = a·g at the positions of the maxima, plus base + slope·(x - mean) everywhere, the part from the batch statistics.
 template <class V, int Window, class E>
-EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, int64_t to, const float *a,
-                        const float *b, const float *mean, const float *base, const float *slope, E *__restrict dx) {
+EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, int64_t to, const Affine &by,
+                        const Line &line, E *__restrict dx) {
+  const float *mean = by.mean, *a = by.a, *b = by.b, *base = line.base, *slope = line.slope;
   const int64_t ch = im.channels, row = im.width * ch, rows = im.height / Window, cols = im.width / Window;
   const auto rest = [&](int64_t p) __attribute__((always_inline)) {
 #pragma GCC ivdep
@@ -239,26 +235,27 @@ EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, i
 }
 
 template <class E>
-static void image_backward(const Image &im, const E *x, const E *g, const float *a, const float *b, const float *mean,
-                           const float *base, const float *slope, E *__restrict dx) {
+static void image_backward(const Image &im, const E *x, const E *g, const Affine &by, const Line &line,
+                           E *__restrict dx) {
   const int64_t whole = im.channels & ~int64_t(lanes - 1);
   if (im.window == 2) {
-    backward<vec, 2>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
-    backward<float, 2>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
+    backward<vec, 2>(im, x, g, 0, whole, by, line, dx);
+    backward<float, 2>(im, x, g, whole, im.channels, by, line, dx);
   } else {
-    backward<vec, 1>(im, x, g, 0, whole, a, b, mean, base, slope, dx);
-    backward<float, 1>(im, x, g, whole, im.channels, a, b, mean, base, slope, dx);
+    backward<vec, 1>(im, x, g, 0, whole, by, line, dx);
+    backward<float, 1>(im, x, g, whole, im.channels, by, line, dx);
   }
 }
 
 // Adds to sum [taps] and square [taps, taps] (the upper triangle) those of the image's patches, minus a shift that
 // avoids cancellation. patches is scratch for [taps, pixels].
-static void image_patches(const Image &im, int64_t planes, const float *padded, float shift, float *__restrict patches,
-                          double *sum, double *square) {
-  const int64_t taps = 9 * planes, pixels = im.height * im.width, pitch = im.width + 2, plane = pitch * (im.height + 2);
+static void image_patches(const Image &im, const Padded &padded, float shift, float *__restrict patches, double *sum,
+                          double *square) {
+  const int64_t taps = 9 * padded.planes, pixels = im.height * im.width, pitch = im.width + 2,
+                plane = pitch * (im.height + 2);
   for (int64_t t = 0; t < taps; t++)
     for (int64_t h = 0; h < im.height; h++) {
-      const float *from = padded + (t / 9) * plane + (h + t % 9 / 3) * pitch + t % 3;
+      const float *from = padded.at + (t / 9) * plane + (h + t % 9 / 3) * pitch + t % 3;
       float *to = patches + t * pixels + h * im.width;
       for (int64_t w = 0; w < im.width; w++)
         to[w] = from[w] - shift;
@@ -283,8 +280,8 @@ static void image_patches(const Image &im, int64_t planes, const float *padded, 
 
 // weights [taps, channels] include batch norm's scale, and b the rest of its affine map.
 template <class V, int Window, bool One, class E>
-EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights, const float *b,
-                            int64_t c, E *y, uint8_t *code) {
+EG_INLINE void conv_forward(const Image &im, const Padded &padded, const float *weights, const float *b, int64_t c,
+                            E *y, uint8_t *code) {
   using Int = typename Lanes<V>::Int;
   const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
   const V bv = load<V>(b + c);
@@ -296,8 +293,8 @@ EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded
       V acc[Window * Window];
       for (int q = 0; q < Window * Window; q++)
         acc[q] = bv;
-      for (int64_t k = 0; k < (One ? 1 : planes); k++) {
-        const float *at = padded + k * plane + i * Window * pitch + j * Window;
+      for (int64_t k = 0; k < (One ? 1 : padded.planes); k++) {
+        const float *at = padded.at + k * plane + i * Window * pitch + j * Window;
 #pragma GCC unroll 9
         for (int t = 0; t < 9; t++) {
           const V w = One ? held[t] : load<V>(weights + (k * 9 + t) * ch + c);
@@ -317,42 +314,43 @@ EG_INLINE void conv_forward(const Image &im, int64_t planes, const float *padded
 }
 
 template <int Window, bool One, class E>
-EG_INLINE void all_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights,
-                                const float *b, E *y, uint8_t *code) {
+EG_INLINE void all_conv_forward(const Image &im, const Padded &padded, const float *weights, const float *b, E *y,
+                                uint8_t *code) {
   int64_t c = 0;
   for (; c + lanes <= im.channels; c += lanes)
-    conv_forward<vec, Window, One>(im, planes, padded, weights, b, c, y, code);
+    conv_forward<vec, Window, One>(im, padded, weights, b, c, y, code);
   for (; c < im.channels; c++)
-    conv_forward<float, Window, One>(im, planes, padded, weights, b, c, y, code);
+    conv_forward<float, Window, One>(im, padded, weights, b, c, y, code);
 }
 
 template <class E>
-static void image_conv_forward(const Image &im, int64_t planes, const float *padded, const float *weights,
-                               const float *b, E *y, uint8_t *code) {
-  if (im.window == 2 && planes == 1)
-    all_conv_forward<2, true>(im, planes, padded, weights, b, y, code);
+static void image_conv_forward(const Image &im, const Padded &padded, const float *weights, const float *b, E *y,
+                               uint8_t *code) {
+  if (im.window == 2 && padded.planes == 1)
+    all_conv_forward<2, true>(im, padded, weights, b, y, code);
   else if (im.window == 2)
-    all_conv_forward<2, false>(im, planes, padded, weights, b, y, code);
-  else if (planes == 1)
-    all_conv_forward<1, true>(im, planes, padded, weights, b, y, code);
+    all_conv_forward<2, false>(im, padded, weights, b, y, code);
+  else if (padded.planes == 1)
+    all_conv_forward<1, true>(im, padded, weights, b, y, code);
   else
-    all_conv_forward<1, false>(im, planes, padded, weights, b, y, code);
+    all_conv_forward<1, false>(im, padded, weights, b, y, code);
 }
 
 // Adds to plain [channels] the gradients before pooling and ReLU, and to product [taps, channels] their products with
 // the patches at the same positions.
 template <class V, int Window, class E>
-EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code,
-                         int64_t c, float *plain, float *product) {
+EG_INLINE void conv_sums(const Image &im, const Padded &padded, const E *g, const uint8_t *code, int64_t c,
+                         const Sums &to) {
+  float *plain = to.plain, *product = to.product;
   const int64_t ch = im.channels, pitch = im.width + 2, plane = pitch * (im.height + 2);
-  for (int64_t k = 0; k < planes; k++) {
+  for (int64_t k = 0; k < padded.planes; k++) {
     V acc[9], s = V{};
     for (int t = 0; t < 9; t++)
       acc[t] = V{};
     for (int64_t i = 0; i < im.height / Window; i++)
       for (int64_t j = 0; j < im.width / Window; j++) {
         const int64_t out = (i * (im.width / Window) + j) * ch + c;
-        const float *at = padded + k * plane + i * Window * pitch + j * Window;
+        const float *at = padded.at + k * plane + i * Window * pitch + j * Window;
         const V gv = load<V>(g + out);
         const auto which = Lanes<V>::codes(code + out);
         s += which == dead ? V{} : gv;
@@ -372,18 +370,17 @@ EG_INLINE void conv_sums(const Image &im, int64_t planes, const float *padded, c
 }
 
 template <class E>
-static void image_conv_sums(const Image &im, int64_t planes, const float *padded, const E *g, const uint8_t *code,
-                            float *plain, float *product) {
+static void image_conv_sums(const Image &im, const Padded &padded, const E *g, const uint8_t *code, const Sums &to) {
   int64_t c = 0;
   if (im.window == 2) {
     for (; c + lanes <= im.channels; c += lanes)
-      conv_sums<vec, 2>(im, planes, padded, g, code, c, plain, product);
+      conv_sums<vec, 2>(im, padded, g, code, c, to);
     for (; c < im.channels; c++)
-      conv_sums<float, 2>(im, planes, padded, g, code, c, plain, product);
+      conv_sums<float, 2>(im, padded, g, code, c, to);
   } else {
     for (; c + lanes <= im.channels; c += lanes)
-      conv_sums<vec, 1>(im, planes, padded, g, code, c, plain, product);
+      conv_sums<vec, 1>(im, padded, g, code, c, to);
     for (; c < im.channels; c++)
-      conv_sums<float, 1>(im, planes, padded, g, code, c, plain, product);
+      conv_sums<float, 1>(im, padded, g, code, c, to);
   }
 }

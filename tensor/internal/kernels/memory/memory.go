@@ -1,7 +1,7 @@
 // Package memory holds C++; see README.md of the folder above.
 package memory
 
-// #cgo CXXFLAGS: -std=c++17 -O3 -g0 -fopenmp -Wno-psabi -DENGRAM_NO_COMPAT
+// #cgo CXXFLAGS: -O3 -g0 -fopenmp -Wno-psabi
 // #cgo LDFLAGS: -ldl -lgomp
 import "C"
 

@@ -110,6 +110,18 @@ int eg_grad(void **outputs, void **grad_outputs, int n, void **inputs, int m, vo
   });
 }
 
+int eg_cuda_math(bool tf32, bool deterministic) {
+  return guarded(-1, [&] {
+    at::Context &context = at::globalContext();
+    context.setAllowTF32CuBLAS(tf32);
+    context.setAllowTF32CuDNN(tf32);
+    context.setBenchmarkCuDNN(false);
+    context.setDeterministicCuDNN(deterministic);
+    context.setDeterministicAlgorithms(deterministic, /*warn_only=*/false);
+    return 0;
+  });
+}
+
 void eg_set_threads(int n) {
   threads.store(n, std::memory_order_relaxed);
   eg_enter();
@@ -173,6 +185,16 @@ void *eg_empty(const int64_t *shape, int rank, int dtype, int device) {
     auto where = device < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, device);
     return new at::Tensor(
         at::empty(at::IntArrayRef(shape, rank), at::TensorOptions().dtype(at::ScalarType(dtype)).device(where)));
+  });
+}
+
+void *eg_upload(const void *data, const int64_t *shape, int rank, int dtype, int device) {
+  return guarded<void *>(nullptr, [&] {
+    at::NoGradGuard guard;
+    const auto options = at::TensorOptions().dtype(at::ScalarType(dtype));
+    const at::Tensor host = at::empty(at::IntArrayRef(shape, rank), options.pinned_memory(true));
+    memcpy(host.data_ptr(), data, host.nbytes());
+    return new at::Tensor(host.to(at::Device(at::kCUDA, device), /*non_blocking=*/true));
   });
 }
 

@@ -1,0 +1,124 @@
+package head
+
+import (
+	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// TuneConfig configures [NewTune]: the loss that the class weights of a task are tuned by, and how. With n the support examples
+// and p the predicted probabilities of the queries, the loss is
+//
+//	CrossEntropy · CE(support) - Marginal · H(mean p) + Conditional · mean H(p).
+type TuneConfig struct {
+	CrossEntropy, Marginal, Conditional float64
+	// Temperature τ: the logits are -τ/2·‖x - w‖².
+	Temperature float64
+	Normalize   bool // divides embeddings by their Euclidean norms
+	Steps       int
+	Rate        float64 // of Adam
+	// Alternating replaces Adam by the closed-form updates of the alternating direction method (Boudiaf et al. 2020, section
+	// 3.2 and proposition 1), one per step. It has no rate, and needs weights CrossEntropy and Marginal above 0.
+	Alternating bool
+}
+
+// Tune begins with the class means as class weights and tunes them to a loss on support set and queries. With entropies of the
+// queries in the loss it is transductive:
+//
+//   - TIM (Boudiaf et al. 2020), by gradient descent or by alternating directions, maximises the mutual information of queries
+//     and predictions.
+//   - Transductive fine-tuning (Dhillon et al. 2020) minimises the entropy of the predictions. Here it tunes the class weights
+//     only, as the library easyfsl does; the paper tunes the encoder as well.
+//
+// Gradients are written out, and no graph is recorded. It is not trained through.
+type Tune struct{ c TuneConfig }
+
+// NewTune makes the head.
+func NewTune(c TuneConfig) *Tune { return &Tune{c} }
+
+// Transductive implements [Transductive].
+func (h *Tune) Transductive() bool { return h.c.Marginal != 0 || h.c.Conditional != 0 }
+
+// LogProbs implements [Head].
+func (h *Tune) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
+	tensor.NoGrad(func() {
+		logp = tensor.Eval(func() *tensor.Tensor {
+			all := tensor.Cat(1, t.Support, t.Query) // [tasks, support+query, width]
+			if h.c.Normalize {
+				all = unit(all)
+			}
+			y := oneHot(t)
+			var logits *tensor.Tensor
+			if h.c.Alternating {
+				logits = h.alternate(all, y)
+			} else {
+				logits = h.descend(all, y)
+			}
+			n := y.Dim(1)
+			return logits.Narrow(1, n, all.Dim(1)-n).LogSoftmax(-1)
+		})
+	})
+	return logp
+}
+
+// descend tunes the weights by Adam and returns the logits [tasks, support+query, way], but for terms that all classes share.
+func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
+	c, n := h.c, y.Dim(1)
+	queries := all.Dim(1) - n
+	w := means(all.Narrow(1, 0, n), y).Contiguous()
+	m, v := w.ZerosLike(), w.ZerosLike()
+	transposed := all.Transpose(-2, -1)
+	logits := func() *tensor.Tensor { // [tasks, way, support+query]
+		return w.MatMul(transposed).Sub(w.Square().SumKeep(-1).MulScalar(.5)).MulScalar(c.Temperature)
+	}
+	labels := y.Transpose(-2, -1)
+	for step := range c.Steps {
+		scope := tensor.Enter()
+		p := logits().Softmax(1)
+		ps, pq := p.Narrow(2, 0, n), p.Narrow(2, n, queries)
+		// The gradient of the loss for the logits.
+		of := ps.Sub(labels).MulScalar(c.CrossEntropy / float64(n))
+		if h.Transductive() {
+			up := pq.AddScalar(tiny).Log().MulScalar(-c.Conditional) // of the loss for pq, up to what all classes share
+			if c.Marginal != 0 {
+				up = up.Add(pq.MeanKeep(2).AddScalar(tiny).Log().MulScalar(c.Marginal))
+			}
+			of = tensor.Cat(2, of, pq.Mul(up.Sub(pq.Mul(up).SumKeep(1))).MulScalar(1/float64(queries)))
+		} else {
+			of = tensor.Cat(2, of, pq.ZerosLike())
+		}
+		grad := of.MatMul(all).Sub(w.Mul(of.SumKeep(-1))).MulScalar(c.Temperature)
+		tensor.Adam([]*tensor.Tensor{w}, []*tensor.Tensor{grad.Contiguous()}, []*tensor.Tensor{m}, []*tensor.Tensor{v}, c.Rate, .9, .999, 1e-8, 0, false, int64(step+1))
+		scope.Leave()
+	}
+	return logits().Transpose(-2, -1)
+}
+
+// alternate is descend by alternating directions. The weights are combinations of the embeddings, so that a step needs their
+// inner products only.
+func (h *Tune) alternate(all, y *tensor.Tensor) *tensor.Tensor {
+	c, n := h.c, y.Dim(1)
+	queries := all.Dim(1) - n
+	k := all.MatMul(all.Transpose(-2, -1))
+	counts := y.SumKeep(1)                                                                               // [tasks, 1, way]
+	a := tensor.Cat(1, y.Div(counts), y.Narrow(1, 0, 1).ZerosLike().Expand(y.Dim(0), queries, y.Dim(2))) // of the weights: [tasks, support+query, way]
+	ofSupport, ofQueries := c.CrossEntropy/(1+c.Conditional), float64(n)/float64(queries)
+	logits := func() *tensor.Tensor {
+		ka := k.MatMul(a)
+		return ka.Sub(a.Mul(ka).SumKeep(1).MulScalar(.5)).MulScalar(c.Temperature)
+	}
+	for range c.Steps {
+		scope := tensor.Enter()
+		p := logits().Softmax(-1)
+		ps, pq := p.Narrow(1, 0, n), p.Narrow(1, n, queries)
+		q := pq.PowScalar(1 + c.Conditional)
+		q = q.Div(q.SumKeep(1).AddScalar(tiny).PowScalar(c.Marginal / (1 + c.Marginal)))
+		q = q.Div(q.SumKeep(-1))
+		support, query := y.Sub(ps).MulScalar(ofSupport), q.Sub(pq).MulScalar(ofQueries)
+		own := ps.SumKeep(1).MulScalar(ofSupport).Add(pq.SumKeep(1).MulScalar(ofQueries))
+		norm := counts.MulScalar(ofSupport).Add(q.SumKeep(1).MulScalar(ofQueries))
+		a = scope.Keep(tensor.Cat(1, support, query).Add(a.Mul(own)).Div(norm))
+		scope.Leave()
+	}
+	return logits()
+}
