@@ -39,11 +39,15 @@ func TestRunFromARun(t *testing.T) {
 	require.NoError(t, err)
 	sameOutcome(t, trained, got)
 
-	// Tests need the other run no more.
+	// A run that has yet to start needs the other one, and says so; one that has started does not, nor do its tests.
+	waiting := t.TempDir()
+	require.NoError(t, tool.Create(waiting, config(t, "from="+from)))
 	require.NoError(t, os.RemoveAll(from))
 	again, err := tool.Evaluate(t.Context(), further, experiments.Options{})
 	require.NoError(t, err)
 	assert.Equal(t, trained.Figures, again.Figures)
+	_, err = tool.Resume(t.Context(), waiting, experiments.Options{})
+	assert.EqualError(t, err, "from: "+from+" is not a run folder: it holds no config.yaml; a relative path begins at the working directory")
 }
 
 // Only the encoder is taken over: the rest keeps its own initial values.

@@ -91,6 +91,9 @@ func (r *run) initialize() error {
 			return fmt.Errorf("from: %s is the run folder itself; choose another --out", f.Run)
 		}
 	}
+	if _, err := os.Stat(from.ConfigFile()); err != nil {
+		return fmt.Errorf("from: %w; a relative path begins at the working directory", from.NotRun(err))
+	}
 	sum, err := from.modelSum()
 	if err != nil {
 		return fmt.Errorf("from: %w", err)
