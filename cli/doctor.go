@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/cpu"
@@ -31,9 +30,12 @@ func newDoctor() *cobra.Command {
 		Long: `Tells which LibTorch and BLAS serve Engram, the processor, memory and CUDA devices, and which data sets are found.
 For each thing missing it says what to do. Exits with 0 when all that is needed is there; slow parts and missing
 data are hints.`,
-		Args: cobra.NoArgs,
+		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r := diagnose(data)
+			for i := range r.Advice {
+				r.Advice[i].Do = named(cmd, r.Advice[i].Do)
+			}
 			var err error
 			if asJSON {
 				e := json.NewEncoder(cmd.OutOrStdout())
@@ -316,7 +318,7 @@ func field(file, key string) string {
 
 // print writes the report for people.
 func (r *report) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	t := newColumns(w)
 	row := func(name string, parts ...string) {
 		parts = compact(parts)
 		fmt.Fprintf(t, "%s\t%s\n", name, strings.Join(parts, ", "))

@@ -39,7 +39,7 @@ images.`,
   engram import experiments/protonet-omniglot.yaml protonet.pt --map map.yaml
   engram import mine.yaml protonet.pt --inverted --mean 0.92206 --std 0.08426
   engram import experiments/relationnet-omniglot.yaml encoder=feature_encoder.pkl memory=relation_network.pkl`,
-		Args: cobra.MinimumNArgs(2),
+		Args: args(2, anyNumber),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags.set = append(flags.set, input.overrides(cmd)...)
 			c, err := flags.config(tool, cmd, args[0])
@@ -124,7 +124,7 @@ func newExport() *cobra.Command {
 an import took them by: the same file, or the import.yaml that it left in its run folder.`,
 		Example: `  engram export runs/protonet-omniglot/20260101-120000 protonet.safetensors
   engram export runs/authors protonet.safetensors --map runs/authors/import.yaml`,
-		Args: cobra.ExactArgs(2),
+		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := readMap(mapFile)
 			if err != nil {

@@ -12,8 +12,14 @@ func Bytes(set Set) func(dst []byte, class, instance, quarter int) {
 		return s.bytes
 	case *Folder:
 		return s.bytes
+	case *Photographs:
+		return s.bytes
 	case *Strokes:
 		return s.bytes
+	case *Textures:
+		return s.bytes
+	case *prepared:
+		return s.bytes()
 	case part:
 		if bytes := Bytes(s.whole()); bytes != nil {
 			return func(dst []byte, class, instance, quarter int) {
@@ -91,4 +97,17 @@ func rows(channels, height, width, quarter int, f func(at, from, step int)) {
 			f(c*plane+y*width, c*plane+first+y*down, right)
 		}
 	}
+}
+
+// File is the path of the file that an image of a set was read from; empty where the set is of no single files, as drawn characters
+// and archives are.
+func File(set Set, class, instance int) string {
+	switch s := set.(type) {
+	case *Folder:
+		return s.Files[s.start[class]+instance]
+	case part:
+		class, instance, _ = s.in(class, instance, 0)
+		return File(s.whole(), class, instance)
+	}
+	return ""
 }

@@ -39,7 +39,17 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 	case NameBabi:
 		// The authors' original address no longer exists; this is their institute's copy.
 		return []RemoteFile{{babiArchive, "http://parl.ai/downloads/babi/babi.tar.gz", "f7f0bee187efca0d81c3daac1b162cda4eb7f9505dee5ad6846eabbed3dbf92e"}}, nil
-	case NameStrokes, NameStories:
+	case NameCIFARFS, NameFC100:
+		// Python's version, with the checksum of the author's page.
+		return []RemoteFile{{cifarPython + ".tar.gz", "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"}}, nil
+	case NameMiniImageNet:
+		p, _ := publicationOf(name)
+		dir, err := FetchDir(name)
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("dataset: miniimagenet cannot be fetched, since its images are ImageNet's, whose terms have to be accepted at https://image-net.org: put %s in %s, or name their folder with --data or ENGRAM_DATA", p.needs, dir)
+	case NameStrokes, NameStories, NameTextures:
 		return nil, fmt.Errorf("dataset: %s is built in: nothing to fetch", name)
 	}
 	return nil, unknown(name)
@@ -128,7 +138,9 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	made, err := makeFolders(filepath.Dir(path))
+	defer removeEmpty(made) // if the download fails
+	if err != nil {
 		return fmt.Errorf("%w; choose a writable folder", err)
 	}
 	part := path + ".part"
@@ -153,6 +165,26 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 		}
 	}
 	return os.Rename(part, path)
+}
+
+// makeFolders makes a folder and those above it, and returns the ones that it made, the innermost first.
+func makeFolders(dir string) (made []string, err error) {
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		made = append(made, at)
+	}
+	return made, os.MkdirAll(dir, 0o755)
+}
+
+// removeEmpty removes folders that are empty, in their order.
+func removeEmpty(folders []string) {
+	for _, dir := range folders {
+		if os.Remove(dir) != nil { // it holds something, and so do those above it
+			return
+		}
+	}
 }
 
 // download completes the partial file and reports whether it continued an earlier one.

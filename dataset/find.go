@@ -15,13 +15,20 @@ const (
 	NameStrokes  = "strokes"
 	NameBabi     = "babi"
 	NameStories  = "stories"
+
+	NameCIFARFS      = "cifar-fs"
+	NameFC100        = "fc100"
+	NameMiniImageNet = "miniimagenet"
+	NameTextures     = "textures"
 )
 
-// Names lists the data sets.
-func Names() []string { return []string{NameOmniglot, NameStrokes, NameBabi, NameStories} }
+// cifar100 is the folder that the data sets made from CIFAR-100 share.
+const cifar100 = "cifar-100"
 
-// ImageNames lists the data sets of images.
-func ImageNames() []string { return []string{NameOmniglot, NameStrokes, NameImages} }
+// Names lists the data sets.
+func Names() []string {
+	return append([]string{NameOmniglot, NameStrokes, NameBabi, NameStories, NameTextures}, PhotographNames()...)
+}
 
 // ErrNotFound is wrapped by Find's error if a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")
@@ -32,9 +39,9 @@ type Place struct {
 	From string // --data, $ENGRAM_DATA, beside the project, or cache
 }
 
-// Places lists the places where a data set is looked for, in order: the given folder, which may be empty;
-// $ENGRAM_DATA; ../shared/data relative to the working directory; and the cache, which Fetch uses. A subfolder of the
-// data set's name also counts. A given folder is the only place.
+// Places lists where a data set is looked for, in order: the folder given, which may be empty; $ENGRAM_DATA;
+// ../shared/data relative to the working directory; and the cache, where Fetch puts it. Of each, a folder of the data
+// set's name below it counts as well, and for the sets made from CIFAR-100 one named cifar-100. A folder given is the only place.
 func Places(name, given string) []Place {
 	var roots []Place
 	if given != "" {
@@ -48,16 +55,26 @@ func Places(name, given string) []Place {
 			roots = append(roots, Place{filepath.Join(dir, "data"), "cache"})
 		}
 	}
+	folders := []string{"", name}
+	if p, ok := publicationOf(name); ok && p.fine != nil {
+		folders = append(folders, cifar100)
+	}
 	var places []Place
 	for _, p := range roots {
-		places = append(places, p, Place{filepath.Join(p.Dir, name), p.From})
+		for _, folder := range folders {
+			places = append(places, Place{filepath.Join(p.Dir, folder), p.From})
+		}
 	}
 	return places
 }
 
-// FetchDir returns the default folder for fetching a data set: data/NAME in the cache.
+// FetchDir is the folder that a data set is fetched into if no other is asked for: data/NAME in the cache, or data/cifar-100 for
+// the sets made from CIFAR-100.
 func FetchDir(name string) (string, error) {
 	dir, err := CacheDir()
+	if p, ok := publicationOf(name); ok && p.fine != nil {
+		name = cifar100
+	}
 	return filepath.Join(dir, "data", name), err
 }
 
@@ -67,7 +84,7 @@ func Find(name, given string) (root string, err error) {
 	var files string                 // for the error
 	var find func(dir string) string // their path in a folder, or ""
 	switch name {
-	case NameStrokes, NameStories:
+	case NameStrokes, NameStories, NameTextures:
 		return "", fmt.Errorf("dataset: %s is built in and has no folder", name)
 	case NameOmniglot:
 		files = fmt.Sprintf("%s.zip and %s.zip (or the folders unpacked from them)", background, evaluation)
@@ -80,7 +97,17 @@ func Find(name, given string) (root string, err error) {
 	case NameBabi:
 		files, find = babiArchive+" (or a zip, or the folder unpacked from it)", findBabi
 	default:
-		return "", unknown(name)
+		p, ok := publicationOf(name)
+		if !ok {
+			return "", unknown(name)
+		}
+		files = p.needs
+		find = func(dir string) string {
+			if l, err := p.layout(dir); l == nil || err != nil {
+				return ""
+			}
+			return dir
+		}
 	}
 	places := Places(name, given)
 	for _, p := range places {
@@ -92,8 +119,12 @@ func Find(name, given string) (root string, err error) {
 	for _, p := range places {
 		fmt.Fprintf(&b, "\n  %s (%s)", p.Dir, p.From)
 	}
-	return "", fmt.Errorf("dataset: %s: %w; looked in%s\nrun `engram data fetch %s`, or put %s in one of these, or name their folder with --data or ENGRAM_DATA",
-		name, ErrNotFound, b.String(), name, files)
+	fetch := fmt.Sprintf("run `engram data fetch %s`, or ", name)
+	if name == NameMiniImageNet { // its images are ImageNet's, which are not to be had without an account
+		fetch = ""
+	}
+	return "", fmt.Errorf("dataset: %s: %w; looked in%s\n%sput %s in one of these, or name their folder with --data or ENGRAM_DATA",
+		name, ErrNotFound, b.String(), fetch, files)
 }
 
 // babiArchive is the name of bAbI's archive.
@@ -190,5 +221,15 @@ func Survey(given string) []Status {
 	} else {
 		babi.Missing = []string{babiArchive}
 	}
-	return []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}}
+	all := []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}, {Name: NameTextures, BuiltIn: true}}
+	for _, p := range publications() {
+		one := Status{Name: p.name, Places: Places(p.name, given)}
+		if root, err := Find(p.name, given); err == nil {
+			one.Root = root
+		} else if one.Missing = []string{"images"}; p.fine != nil {
+			one.Missing = []string{cifarPython + ".tar.gz"}
+		}
+		all = append(all, one)
+	}
+	return all
 }

@@ -10,7 +10,6 @@ import (
 	_ "image/jpeg"
 	_ "image/png"
 	"os"
-	"slices"
 
 	_ "golang.org/x/image/bmp"
 	"golang.org/x/image/draw"
@@ -57,6 +56,9 @@ type ImageOptions struct {
 	Colour bool
 	Ink    Ink
 	Fit    Fit
+	// Resize is the side in pixels that an image is brought to before its middle, Height×Width, is cut out: the usual protocol for
+	// test photographs. 0 brings it to Height×Width at once.
+	Resize int
 }
 
 func (o ImageOptions) filled() (ImageOptions, error) {
@@ -75,6 +77,8 @@ func (o ImageOptions) filled() (ImageOptions, error) {
 	switch {
 	case o.Height < 1 || o.Width < 1 || o.Height > maxPictureSide || o.Width > maxPictureSide:
 		return o, fmt.Errorf("dataset: images at %d×%d pixels: choose sides from 1 to %d", o.Height, o.Width, maxPictureSide)
+	case o.Resize != 0 && (o.Resize < max(o.Height, o.Width) || o.Resize > maxPictureSide):
+		return o, fmt.Errorf("dataset: images resized to %d have no middle of %d×%d pixels: resize to at least that and at most %d", o.Resize, o.Height, o.Width, maxPictureSide)
 	case o.Ink != InkDark && o.Ink != InkLight:
 		return o, fmt.Errorf("dataset: unknown ink %q: use %s or %s", o.Ink, InkDark, InkLight)
 	case o.Fit != FitPad && o.Fit != FitCrop && o.Fit != FitStretch:
@@ -106,8 +110,8 @@ func ReadImage(file string, o ImageOptions) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	pixels, err := appendImage(nil, file, o)
-	if err != nil {
+	pixels := make([]byte, o.Channels()*o.Height*o.Width)
+	if err := decodeImage(pixels, file, o); err != nil {
 		return nil, err
 	}
 	ink, out := inkTable(), make([]float32, len(pixels))
@@ -117,11 +121,21 @@ func ReadImage(file string, o ImageOptions) ([]float32, error) {
 	return out, nil
 }
 
-// appendImage appends the bytes of an image file, [channels, height, width].
-func appendImage(to []byte, file string, o ImageOptions) ([]byte, error) {
+// decodeImage writes the bytes of an image file to dst, [channels, height, width].
+func decodeImage(dst []byte, file string, o ImageOptions) error {
+	if o.Resize > 0 {
+		whole := o
+		whole.Height, whole.Width, whole.Resize = o.Resize, o.Resize, 0
+		pixels := make([]byte, o.Channels()*o.Resize*o.Resize)
+		if err := decodeImage(pixels, file, whole); err != nil {
+			return err
+		}
+		middle(dst, pixels, o.Channels(), o.Resize, o.Resize, o.Height, o.Width)
+		return nil
+	}
 	img, err := openImage(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	paper := image.NewUniform(o.paper())
 	var flat draw.Image = image.NewRGBA(img.Bounds())
@@ -131,23 +145,26 @@ func appendImage(to []byte, file string, o ImageOptions) ([]byte, error) {
 	draw.Draw(flat, flat.Bounds(), paper, image.Point{}, draw.Src)
 	draw.Draw(flat, flat.Bounds(), img, img.Bounds().Min, draw.Over)
 
-	out := image.NewRGBA(image.Rect(0, 0, o.Width, o.Height))
-	draw.Draw(out, out.Bounds(), paper, image.Point{}, draw.Src)
-	from, into := o.place(flat.Bounds())
-	draw.BiLinear.Scale(out, into, flat, from, draw.Src, nil)
-	at := len(to)
-	to = slices.Grow(to, o.Channels()*o.Height*o.Width)
+	out, same := flat.(*image.RGBA)
+	if size := flat.Bounds().Size(); !same || size.X != o.Width || size.Y != o.Height { // else there is nothing to scale
+		out = image.NewRGBA(image.Rect(0, 0, o.Width, o.Height))
+		draw.Draw(out, out.Bounds(), paper, image.Point{}, draw.Src)
+		from, into := o.place(flat.Bounds())
+		draw.BiLinear.Scale(out, into, flat, from, draw.Src, nil)
+	}
+	plane := o.Height * o.Width
 	for c := range o.Channels() {
-		for i := c; i < len(out.Pix); i += 4 {
-			to = append(to, out.Pix[i])
+		to := dst[c*plane : (c+1)*plane]
+		for i := range to {
+			to[i] = out.Pix[4*i+c]
 		}
 	}
 	if o.Ink == InkDark {
-		for i := range to[at:] {
-			to[at+i] = 255 - to[at+i]
+		for i, v := range dst {
+			dst[i] = 255 - v
 		}
 	}
-	return to, nil
+	return nil
 }
 
 // place returns the part of an image to scale and its position in the result.

@@ -24,6 +24,8 @@ type Folder struct {
 	Files []string
 	// Left counts what lies below the root and is not part of the set.
 	Left LeftOut
+	// Storage says where the pixels lie.
+	Storage Storage
 
 	parts    []string // the split's part of each class; nil if the folders are not a split
 	checksum string
@@ -79,6 +81,9 @@ func (f *Folder) Describe() string {
 		return fmt.Sprintf("%d %s", n, more)
 	}
 	text := plural(f.Classes(), "class", "classes") + ", " + plural(len(f.Files), "image", "images")
+	if f.Storage.Cache != "" {
+		text += ", " + f.Storage.String()
+	}
 	if left := f.Left.String(); left != "" {
 		text += "; left out: " + left
 	}
@@ -90,13 +95,25 @@ func (f *Folder) Describe() string {
 // another size. It does not depend on the contents of the files, on what is left out, or on the location of the root.
 func (f *Folder) Checksum() string { return f.checksum }
 
-// LoadFolder reads a folder that contains a folder of images per class, in any of ImageFormats and any size, grey or
-// colour. Class folders may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are
-// followed; a link to a folder that contains it is left out. Files of other formats, hidden files, files made by
-// operating systems and empty folders are left out and counted. EXIF orientation is applied. Images are scaled by a
-// triangle filter as wide as the reduction, as in [LoadOmniglot], and inverted if necessary so that ink is 1. The
-// error names the file or folder at fault, and wraps ctx's error when ctx ends first.
+// LoadFolder reads a folder that has a folder of images for each class, of any of ImageFormats and any size, grey or colour; folders of
+// classes may be grouped in folders, as Omniglot's characters are by alphabet. Symbolic links are followed, the root included;
+// a link to a folder that it lies in is left out. Files of other formats, hidden files, files that operating systems make, and
+// empty folders are left out and counted. The EXIF orientation of an image is applied. Images are scaled by a triangle filter as wide as the reduction, as [LoadOmniglot]
+// does, and inverted where needed so that ink is 1. The error names the file or folder that is wrong, and wraps that of ctx
+// when ctx ends first.
+//
+// Images are decoded by all processors. From 1,000 images on they are kept in a file of the cache folder (see [CacheDir]) and
+// mapped from there, so that a set can be larger than memory and processes share it; images whose names, sizes or times have
+// changed are decoded again.
 func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, error) {
+	dir, _ := CacheDir() // without one the images are decoded anew
+	return loadFolder(ctx, root, o, dir, leastCached)
+}
+
+// leastCached is the number of images from which on they are kept in the cache: fewer are decoded in no time.
+const leastCached = 1000
+
+func loadFolder(ctx context.Context, root string, o ImageOptions, dir string, least int) (*Folder, error) {
 	o, err := o.filled()
 	if err != nil {
 		return nil, err
@@ -106,32 +123,35 @@ func LoadFolder(ctx context.Context, root string, o ImageOptions) (*Folder, erro
 		return nil, err
 	}
 	f := &Folder{Left: list.left, checksum: list.checksum}
-	var counts []int
-	var pixels []byte
-	size := o.Channels() * o.Height * o.Width
+	e := &encoded{channels: o.Channels(), height: o.Height, width: o.Width}
+	e.names, f.parts = splitNames(list.classes)
 	for _, c := range list.classes {
-		counts = append(counts, len(c.files))
-		if (len(f.Files)+len(c.files))*size > maxFolderBytes {
-			return nil, fmt.Errorf("dataset: the images below %s at %d×%d pixels take more than %d bytes: choose a smaller size", root, o.Height, o.Width, maxFolderBytes)
-		}
-		for _, file := range c.files {
-			if err := ctx.Err(); err != nil {
-				return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
-			}
-			pixels, err = appendImage(pixels, file, o)
-			if err != nil {
-				return nil, err
-			}
-			f.Files = append(f.Files, file)
-		}
+		e.counts, f.Files = append(e.counts, len(c.files)), append(f.Files, c.files...)
 	}
-	var names []string
-	names, f.parts = splitNames(list.classes)
-	f.Images, err = NewImages(names, counts, o.Channels(), o.Height, o.Width, pixels)
+	e.decoder = func() func(int, []byte) error {
+		return func(i int, dst []byte) error { return decodeImage(dst, f.Files[i], o) }
+	}
+	if len(f.Files) < least {
+		dir = ""
+	} else if e.file, err = cacheName(NameImages, root, o); err != nil {
+		return nil, err
+	}
+	e.key = list.identity
+	f.Images, f.Storage, err = e.load(ctx, dir)
 	return f, err
 }
 
-// folderClass is a folder with images.
+// cacheName names the cache file of images below a root that are brought to what the options say.
+func cacheName(kind, root string, o ImageOptions) (string, error) {
+	full, err := filepath.Abs(root)
+	if err != nil {
+		return "", fmt.Errorf("dataset: looking at %s: %w", root, err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %+v", full, o))
+	return fmt.Sprintf("%s-%d-%.8x.images", kind, o.Height, sum), nil
+}
+
+// folderClass is a folder that holds images.
 type folderClass struct {
 	name  string   // relative to the root, with slashes
 	files []string // sorted
@@ -142,6 +162,7 @@ type listing struct {
 	classes  []folderClass // sorted
 	left     LeftOut
 	checksum string
+	identity string // a checksum of the times of the files, too
 }
 
 // ImageFormats lists the supported image formats for messages.
@@ -177,7 +198,8 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 	}
 	l := &listing{left: LeftOut{Formats: map[string]int{}}}
 	folders := map[string]*folderEntry{}
-	var sizes []string // one line per image, for the checksum
+	var sizes []string // a line per image, for the checksum
+	times := sha256.New()
 	err = files.Walk(ctx, root, func(e files.Entry) error {
 		above := folders[path.Dir(e.Name)]
 		switch base := e.Base(); {
@@ -204,6 +226,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 		default:
 			above.images = append(above.images, e.Path)
 			sizes = append(sizes, fmt.Sprintf("%q %d\n", e.Name, e.Info.Size()))
+			fmt.Fprintf(times, "%q %d %d\n", e.Name, e.Info.Size(), e.Info.ModTime().UnixNano())
 		}
 		return nil
 	})
@@ -215,6 +238,7 @@ func listClasses(ctx context.Context, root string) (*listing, error) {
 	}
 	slices.Sort(sizes)
 	l.checksum = fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(sizes, ""))))
+	l.identity = fmt.Sprintf("%x", times.Sum(nil))
 	return l, nil
 }
 

@@ -11,11 +11,8 @@ import (
 	"image/png"
 	"io"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/image/draw"
 )
@@ -71,39 +68,29 @@ func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglo
 
 	dir := o.CacheDir
 	if dir == "" && !o.NoCache {
-		var err error
-		if dir, err = CacheDir(); err != nil {
-			o.NoCache = true
+		dir, _ = CacheDir() // without one the images are decoded anew
+	}
+	id := sha256.New()
+	for _, s := range sources {
+		if err := s.identity(ctx, id); err != nil {
+			return nil, fmt.Errorf("dataset: looking at %s: %w", s.path, err)
 		}
 	}
-	var c *cacheFile
-	if !o.NoCache {
-		id := sha256.New()
-		for _, s := range sources {
-			if err := s.identity(ctx, id); err != nil {
-				return nil, fmt.Errorf("dataset: reading %s: %w", s.path, err)
-			}
-		}
-		full, err := filepath.Abs(root)
-		if err != nil {
-			return nil, fmt.Errorf("dataset: reading %s: %w", root, err)
-		}
-		// One file per root and size: new sources under the same path replace the old.
-		name := fmt.Sprintf("omniglot-%d-%.8x.images", o.Size, sha256.Sum256([]byte(full)))
-		c = &cacheFile{path: filepath.Join(dir, name), key: fmt.Sprintf("%x", id.Sum(nil))}
-		if images, flags, err := c.read(); err == nil && images.height == o.Size {
-			return &Omniglot{images, root, flags, true}, nil
-		}
+	full, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("dataset: looking at %s: %w", root, err)
 	}
-
-	images, flags, err := decodeOmniglot(ctx, sources, o.Size)
+	e := &encoded{
+		// One file per root and size: new sources under the same path take the place of the old.
+		file: fmt.Sprintf("omniglot-%d-%.8x.images", o.Size, sha256.Sum256([]byte(full))),
+		key:  fmt.Sprintf("%x", id.Sum(nil)), channels: 1, height: o.Size, width: o.Size,
+		list: func(ctx context.Context, e *encoded) (closer, error) { return listOmniglot(ctx, sources, e) },
+	}
+	images, storage, err := e.load(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	if c != nil {
-		_ = c.write(images, flags) // without it only the next load is slow
-	}
-	return &Omniglot{images, root, flags, false}, nil
+	return &Omniglot{images, root, e.background, storage.Cache != "" && !storage.Decoded}, nil
 }
 
 // Root returns the folder that the images were read from.
@@ -146,76 +133,57 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 	return Split{}, fmt.Errorf("dataset: unknown split %q of Omniglot: use one of %s", name, strings.Join(SplitNames(), ", "))
 }
 
-// decodeOmniglot reads all images of the sources. Characters are decoded in parallel, each into its own place, so the
-// result is deterministic; so is the error, that of the first character with one.
-func decodeOmniglot(ctx context.Context, sources []source, size int) (*Images, []bool, error) {
+// listOmniglot lists the characters of the sources and their images.
+func listOmniglot(ctx context.Context, sources []source, e *encoded) (closer, error) {
 	type class struct {
 		character
 		background bool
 	}
 	var classes []class
+	var open closers
 	for _, s := range sources {
 		chars, closer, err := s.open(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, errors.Join(err, open.Close())
 		}
-		defer closer.Close()
+		open = append(open, closer)
 		for _, c := range chars {
 			classes = append(classes, class{c, s.part == background})
 		}
 	}
 	slices.SortFunc(classes, func(a, b class) int { return strings.Compare(a.name, b.name) })
-
-	names, counts, flags := make([]string, len(classes)), make([]int, len(classes)), make([]bool, len(classes))
-	starts, total := make([]int, len(classes)), 0
+	var files []imageFile
 	for i, c := range classes {
 		if i > 0 && c.name == classes[i-1].name {
-			return nil, nil, fmt.Errorf("dataset: character %s is in %s and in %s: remove one", c.name, sources[0].path, sources[1].path)
+			return nil, errors.Join(fmt.Errorf("dataset: character %s is in %s and in %s: remove one", c.name, sources[0].path, sources[1].path), open.Close())
 		}
-		names[i], counts[i], flags[i], starts[i] = c.name, len(c.files), c.background, total
-		total += len(c.files)
+		e.names, e.counts, e.background = append(e.names, c.name), append(e.counts, len(c.files)), append(e.background, c.background)
+		files = append(files, c.files...)
 	}
-	pixels := make([]byte, total*size*size)
-
+	size := e.height
 	scaler := draw.BiLinear.NewScaler(size, size, omniglotSide, omniglotSide)
-	errs := make([]error, len(classes))
-	var next atomic.Int64
-	var failed atomic.Bool
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), 16) {
-		workers.Go(func() {
-			scratch := image.NewRGBA(image.Rect(0, 0, size, size))
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(classes) || failed.Load() || ctx.Err() != nil {
-					return
-				}
-				for k, f := range classes[i].files {
-					at := (starts[i] + k) * size * size
-					if err := f.decode(pixels[at:at+size*size], scaler, scratch); err != nil {
-						errs[i] = err
-						failed.Store(true)
-						return
-					}
-				}
+	e.decoder = func() func(int, []byte) error {
+		scratch := image.NewRGBA(image.Rect(0, 0, size, size))
+		return func(i int, dst []byte) error {
+			if err := files[i].decode(dst, scaler, scratch); err != nil {
+				return fmt.Errorf("dataset: reading Omniglot: %w", err)
 			}
-		})
+			return nil
+		}
 	}
-	workers.Wait()
-	if err := errors.Join(firstError(errs), ctx.Err()); err != nil {
-		return nil, nil, fmt.Errorf("dataset: reading Omniglot: %w", err)
-	}
-	images, err := NewImages(names, counts, 1, size, size, pixels)
-	return images, flags, err
+	return open, nil
 }
 
-func firstError(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+// closers are closed together.
+type closers []io.Closer
+
+// Close implements [io.Closer].
+func (c closers) Close() error {
+	var errs []error
+	for _, one := range c {
+		errs = append(errs, one.Close())
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // decode reads an image into dst, [size, size], scaled down and inverted.

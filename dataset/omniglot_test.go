@@ -182,6 +182,7 @@ func TestOmniglotCache(t *testing.T) {
 	for name, damaged := range map[string][]byte{
 		"flipped": flipped, "cut": whole[:len(whole)-100], "empty": {}, "other version": append([]byte("x"), whole[1:]...),
 	} {
+		require.NoError(t, os.Remove(path)) // sets that are loaded are mapped from it
 		require.NoError(t, os.WriteFile(path, damaged, 0o644))
 		again := load(28)
 		assert.False(t, again.FromCache(), name)

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 
 	"github.com/engram-go/engram/stream"
 )
@@ -32,9 +31,8 @@ type Strokes struct {
 	classes []glyph
 	ink     *[256]float32
 
-	cache []atomic.Pointer[[]byte] // by class and instance; nil until drawn
-	room  atomic.Int64             // room in the cache, in images
-	pens  sync.Pool                // of *pen
+	drawnCache
+	pens sync.Pool // of *pen
 }
 
 // NewStrokes generates the characters of a seed.
@@ -68,10 +66,7 @@ func NewStrokes(seed uint64, o StrokesOptions) (*Strokes, error) {
 	for i := range s.classes {
 		s.classes[i] = newGlyph(stream.New(seed, "strokes/class", uint64(i)))
 	}
-	if o.CacheBytes > 0 {
-		s.cache = make([]atomic.Pointer[[]byte], classes*o.Instances)
-		s.room.Store(int64(o.CacheBytes / (o.Size * o.Size)))
-	}
+	s.init(classes*o.Instances, o.Size*o.Size, o.CacheBytes)
 	s.pens.New = func() any { return newPen(o.Size) }
 	return s, nil
 }
@@ -117,22 +112,12 @@ func (s *Strokes) drawn(class, instance int, f func(pixels []byte)) {
 	if instance < 0 || instance >= s.options.Instances {
 		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.options.Instances)) // like a slice index
 	}
-	var kept *atomic.Pointer[[]byte]
-	if s.cache != nil {
-		kept = &s.cache[class*s.options.Instances+instance]
-		if b := kept.Load(); b != nil {
-			f(*b)
-			return
-		}
-	}
-	p := s.pens.Get().(*pen)
-	defer s.pens.Put(p)
-	p.write(&s.classes[class], stream.New(s.seed, "strokes/instance", uint64(class), uint64(instance)))
-	f(p.pixels)
-	if kept != nil && s.room.Add(-1) >= 0 {
-		b := append([]byte(nil), p.pixels...)
-		kept.Store(&b) // another goroutine may have stored the same bytes
-	}
+	s.get(class*s.options.Instances+instance, f, func(done func([]byte)) {
+		p := s.pens.Get().(*pen)
+		defer s.pens.Put(p)
+		p.write(&s.classes[class], stream.New(s.seed, "strokes/instance", uint64(class), uint64(instance)))
+		done(p.pixels)
+	})
 }
 
 // point is a position on the page, with centre 0 and edges at -1 and 1; y points downwards.

@@ -1,6 +1,8 @@
 package episode
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/engram-go/engram/dataset"
@@ -37,9 +39,10 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	b.First, b.Episodes = first, n
 	b.Way, b.Shot, b.Query = s.spec.Way, s.spec.Shot, s.spec.Query
 	b.Channels, b.Height, b.Width = s.channels, s.height, s.width
-	b.Support.resize(n*support*image, s.bytes != nil)
+	b.Support.resize(n*support*image, s.holdsBytes())
 	b.SupportLabels = resize(b.SupportLabels, n*support)
-	b.QueryImages.resize(n*query*image, s.bytes != nil)
+	b.QueryImages.resize(n*query*image, s.holdsBytes())
+	b.Support.Norm, b.QueryImages.Norm = s.norm, s.norm
 	b.QueryLabels = resize(b.QueryLabels, n*query)
 	b.Classes = resize(b.Classes, n*s.spec.Way)
 	b.Items = b.Items[:0]
@@ -51,8 +54,8 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 		s.draw(e, &w.pick, first+uint64(i))
 		copy(b.Classes[i*s.spec.Way:], e.Classes)
 		b.Items = append(append(b.Items, e.Support...), e.Query...)
-		p := printer{set: s.set, bytes: s.bytes, distort: s.spec.Distort, room: &w.image}
-		if p.distort != (dataset.Distortion{}) {
+		p := s.printer(&w.room)
+		if p.random() {
 			p.rand = stream.New(s.seed, s.stream+"/distortion", first+uint64(i))
 		}
 		p.items(b.Support.Slice(i*support*image, (i+1)*support*image), b.SupportLabels[i*support:], e.Support)
@@ -60,36 +63,86 @@ func (s *Sampler) Fill(b *Batch, first uint64, n int) {
 	}
 }
 
-// printer copies images of a set, each with its own distortion.
-type printer struct {
+// looks says how samplers copy the images of a set.
+type looks struct {
 	set     dataset.Set
-	bytes   func(dst []byte, class, instance, quarter int) // nil if images are written as values
+	bytes   func(dst []byte, class, instance, quarter int) // nil if images are distorted or augmented, or have no bytes
 	distort dataset.Distortion
-	rand    *rand.Rand // nil without distortion
-	room    *[]float32 // for an image before its distortion
+	augment dataset.Augmentation
+	norm    *dataset.Normalization
 }
 
-func (p *printer) image(dst []float32, class, instance, quarter int) {
-	if p.rand == nil {
-		p.set.Image(dst, class, instance, quarter)
-		return
+// newLooks returns an error if a distortion or an augmentation is invalid, or does not go with the set.
+func newLooks(set dataset.Set, distort dataset.Distortion, augment dataset.Augmentation) (looks, error) {
+	l := looks{set: set, distort: distort, augment: augment, norm: dataset.NormalizationOf(set)}
+	if err := distort.Check(); err != nil {
+		return l, fmt.Errorf("episode: %w", err)
 	}
-	channels, height, width := p.set.Shape()
-	*p.room = resize(*p.room, channels*height*width)
-	p.set.Image(*p.room, class, instance, quarter)
-	p.distort.Draw(p.rand).Apply(dst, *p.room, channels, height, width)
+	if err := augment.Check(); err != nil {
+		return l, fmt.Errorf("episode: %w", err)
+	}
+	distorted := distort != (dataset.Distortion{})
+	switch {
+	case augment.On() && distorted:
+		return l, errors.New("episode: images are both distorted, which is for drawings, and augmented, which is for photographs: use one of the two")
+	case augment.On():
+		if _, err := dataset.NewAugmenter(augment, set); err != nil {
+			return l, fmt.Errorf("episode: %w", err)
+		}
+	case !distorted:
+		l.bytes = dataset.Bytes(set)
+	}
+	return l, nil
+}
+
+// holdsBytes reports whether batches hold bytes.
+func (l *looks) holdsBytes() bool { return l.bytes != nil || l.augment.On() }
+
+// random reports whether images are changed at random.
+func (l *looks) random() bool { return l.augment.On() || l.distort != (dataset.Distortion{}) }
+
+// printerRoom is the scratch memory of a printer. It is used for one sampler only.
+type printerRoom struct {
+	image     []float32          // before its distortion
+	augmenter *dataset.Augmenter // nil until it is needed
+}
+
+func (l *looks) printer(room *printerRoom) printer {
+	if l.augment.On() && room.augmenter == nil {
+		room.augmenter, _ = dataset.NewAugmenter(l.augment, l.set) // newLooks has made one
+	}
+	return printer{looks: l, room: room}
+}
+
+// printer copies images of a set, each with its own random changes.
+type printer struct {
+	*looks
+	rand *rand.Rand // must be set if random
+	room *printerRoom
+}
+
+// image writes an image to dst, which holds bytes or values as holdsBytes says.
+func (p *printer) image(dst Pixels, class, instance, quarter int) {
+	switch {
+	case p.bytes != nil:
+		p.bytes(dst.Bytes, class, instance, quarter)
+	case p.augment.On():
+		p.room.augmenter.Image(dst.Bytes, class, instance, quarter, p.rand)
+	case p.random():
+		channels, height, width := p.set.Shape()
+		p.room.image = resize(p.room.image, channels*height*width)
+		p.set.Image(p.room.image, class, instance, quarter)
+		p.distort.Draw(p.rand).Apply(dst.Values, p.room.image, channels, height, width)
+	default:
+		p.set.Image(dst.Values, class, instance, quarter)
+	}
 }
 
 func (p *printer) items(dst Pixels, labels []int64, items []Item) {
 	channels, height, width := p.set.Shape()
 	size := channels * height * width
 	for i, item := range items {
-		to := dst.Slice(i*size, (i+1)*size)
-		if p.bytes != nil {
-			p.bytes(to.Bytes, item.Class, item.Instance, item.Quarter)
-		} else {
-			p.image(to.Values, item.Class, item.Instance, item.Quarter)
-		}
+		p.image(dst.Slice(i*size, (i+1)*size), item.Class, item.Instance, item.Quarter)
 		labels[i] = int64(item.Label)
 	}
 }

@@ -3,8 +3,11 @@ package episode
 import (
 	"context"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -255,6 +258,121 @@ func BenchmarkBatch(b *testing.B) {
 			for step := uint64(0); b.Loop(); step++ {
 				s.Fill(batch, step, 1)
 			}
+		})
+	}
+}
+
+// Augmented batches hold bytes, depend on their step only, and carry the set's normalisation; classes and items are those without.
+func TestBatchesAreAugmented(t *testing.T) {
+	pixels := make([]byte, 6*4*3*10*10)
+	for i := range pixels {
+		pixels[i] = byte(i * i)
+	}
+	images, err := dataset.NewImages([]string{"a", "b", "c", "d", "e", "f"}, []int{4, 4, 4, 4, 4, 4}, 3, 10, 10, pixels)
+	require.NoError(t, err)
+	norm := &dataset.Normalization{Mean: []float64{.5, .4, .3}, Std: []float64{.1, .2, .3}}
+	set, err := dataset.Prepare(images, dataset.Preparation{Height: 8, Width: 8, Norm: norm})
+	require.NoError(t, err)
+	augment := dataset.Augmentation{Pad: 1, Flip: .5, Brightness: .4, Contrast: .4, Saturation: .4, Erase: .5}
+
+	plain := sampler(t, set, Spec{Way: 3, Shot: 1, Query: 2}, 1, "train").Batch(5, 2)
+	s := sampler(t, set, Spec{Way: 3, Shot: 1, Query: 2, Augment: augment}, 1, "train")
+	b := s.Batch(5, 2)
+	assert.Equal(t, []int{3, 8, 8}, []int{b.Channels, b.Height, b.Width})
+	assert.Equal(t, plain.Items, b.Items)
+	assert.Equal(t, plain.QueryLabels, b.QueryLabels)
+	assert.Len(t, b.QueryImages.Bytes, 2*6*3*64)
+	assert.NotEqual(t, plain.QueryImages.Bytes, b.QueryImages.Bytes)
+	assert.Equal(t, b, s.Batch(5, 2), "drawn again, it is the same")
+	assert.Equal(t, b.Support.Bytes[3*3*64:], s.Batch(6, 1).Support.Bytes, "in any batch")
+	for _, p := range []Pixels{b.Support, b.QueryImages, plain.Support.Slice(3, 9), b.Support.Slice(0, 4)} {
+		assert.Same(t, norm, p.Norm)
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 5 {
+				assert.Equal(t, b, s.Batch(5, 2))
+			}
+		})
+	}
+	all.Wait()
+
+	labelled, err := NewLabelled(set, LabelledSpec{Augment: augment}, 1, "train")
+	require.NoError(t, err)
+	pairs, err := NewPairs(set, PairSpec{Augment: augment}, 1, "train")
+	require.NoError(t, err)
+	var one, other LabelledBatch
+	labelled.Fill(&one, 7, 5)
+	labelled.Fill(&other, 8, 5)
+	labelled.Fill(&other, 7, 5)
+	assert.Equal(t, one, other)
+	assert.Len(t, one.Images.Bytes, 5*3*64)
+	assert.Equal(t, pairs.Batch(6, 3), pairs.Batch(6, 3))
+	assert.Same(t, norm, pairs.Batch(6, 3).Left.Norm)
+	assert.Same(t, norm, one.Images.Norm)
+
+	for says, spec := range map[string]Spec{
+		"use one of the two": {Way: 3, Shot: 1, Augment: augment, Distort: dataset.Distortion{Rotate: 1, Chance: 1}}, "flip is 2": {Way: 3, Shot: 1, Augment: dataset.Augmentation{Flip: 2}},
+	} {
+		_, err = New(set, spec, 1, "train")
+		assert.ErrorContains(t, err, says)
+	}
+	_, err = New(foreign{images}, Spec{Way: 3, Shot: 1, Augment: augment}, 1, "train")
+	assert.ErrorContains(t, err, "works on sets of bytes")
+}
+
+// Several batches are prepared at the same time: a step that is shorter than their preparation waits for the share of one
+// processor only.
+func TestPrefetchUsesTheProcessors(t *testing.T) {
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("there is one processor")
+	}
+	var now, most atomic.Int32
+	steps := uint64(0)
+	for b := range prefetch(t.Context(), 10, 2, 4, func(b *uint64, first uint64, n int) {
+		most.Store(max(most.Load(), now.Add(1)))
+		time.Sleep(2 * time.Millisecond)
+		now.Add(-1)
+		*b = first
+	}) {
+		require.Equal(t, 10+2*steps, *b)
+		if steps++; steps == 30 {
+			break
+		}
+	}
+	assert.Zero(t, now.Load(), "all goroutines have ended")
+	assert.GreaterOrEqual(t, most.Load(), int32(2))
+}
+
+// The whole path of training images at 84×84: a batch of 5-way 5-shot episodes with full augmentation, prepared ahead by all
+// processors.
+func BenchmarkAugmentedEpisodes(b *testing.B) {
+	const classes, instances, side = 20, 40, 84
+	names, counts := make([]string, classes), make([]int, classes)
+	for i := range names {
+		names[i], counts[i] = strconv.Itoa(i), instances
+	}
+	pixels := make([]byte, classes*instances*3*side*side)
+	for i := range pixels {
+		pixels[i] = byte(i * i >> 3)
+	}
+	set, err := dataset.NewImages(names, counts, 3, side, side, pixels)
+	require.NoError(b, err)
+	jitter := dataset.Augmentation{Flip: .5, Brightness: .4, Contrast: .4, Saturation: .4, Erase: .5}
+	for name, a := range map[string]dataset.Augmentation{"pad": jitter, "area": jitter} {
+		if a.Pad = 8; name == "area" {
+			a.Pad, a.Area = 0, .08
+		}
+		b.Run(name, func(b *testing.B) {
+			s := sampler(b, set, Spec{Way: 5, Shot: 5, Query: 15, Augment: a}, 1, "train")
+			n := 0
+			for range s.Batches(b.Context(), 0, 1, 4) {
+				if n++; n > b.N {
+					break
+				}
+			}
+			b.ReportMetric(float64(n*100)/b.Elapsed().Seconds(), "images/s")
 		})
 	}
 }

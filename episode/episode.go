@@ -27,6 +27,8 @@ type Spec struct {
 	Within bool
 	// Distort distorts each image independently.
 	Distort dataset.Distortion
+	// Augment changes each image at random. The random numbers depend on the seed, the stream and the step only.
+	Augment dataset.Augmentation
 }
 
 // Item is one image of an episode.
@@ -46,8 +48,7 @@ type Episode struct {
 
 // Sampler draws episodes from a set. It may be used from several goroutines.
 type Sampler struct {
-	set                     dataset.Set
-	bytes                   func(dst []byte, class, instance, quarter int) // dataset.Bytes, nil with distortion
+	looks
 	spec                    Spec
 	seed                    uint64
 	stream                  string
@@ -60,7 +61,7 @@ type Sampler struct {
 type scratch struct {
 	pick    picker
 	episode Episode
-	image   []float32 // before it is distorted
+	room    printerRoom
 }
 
 // New makes a sampler. The stream's name separates training, validation and test episodes of one seed. It returns an
@@ -75,7 +76,7 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if spec.Way < 1 || spec.Shot < 1 || spec.Query < 0 {
-		return nil, fmt.Errorf("episode: %d-way %d-shot with %d queries per class: way and shot must be at least 1, query at least 0",
+		return nil, fmt.Errorf("episode: way %d, shot %d, query %d: way and shot must be at least 1, query at least 0",
 			spec.Way, spec.Shot, spec.Query)
 	}
 	if spec.Way > set.Classes() {
@@ -85,17 +86,18 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 	for c := range set.Classes() {
 		// Subtraction, because the sum of two large numbers may overflow.
 		if n := set.Instances(c); spec.Shot > n || spec.Query > n-spec.Shot {
-			return nil, fmt.Errorf("episode: %d shots and %d queries need that many different images per class but class %s has %d: lower shot or query",
+			return nil, fmt.Errorf("episode: shot %d and query %d need that many different images per class but class %s has %d: lower shot or query",
 				spec.Shot, spec.Query, set.Class(c), n)
 		}
 	}
 	if err := rotationError(set, spec.Rotation); err != nil {
 		return nil, err
 	}
-	if err := spec.Distort.Check(); err != nil {
-		return nil, fmt.Errorf("episode: %w", err)
+	looks, err := newLooks(set, spec.Distort, spec.Augment)
+	if err != nil {
+		return nil, err
 	}
-	s := &Sampler{set: set, spec: spec, seed: seed, stream: stream}
+	s := &Sampler{looks: looks, spec: spec, seed: seed, stream: stream}
 	if spec.Within {
 		largest := 0
 		for _, classes := range dataset.Alphabets(set) {
@@ -108,9 +110,6 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 			return nil, fmt.Errorf("episode: %d-way episodes within an alphabet need one of %d classes but the largest has %d: lower the way",
 				spec.Way, spec.Way, largest)
 		}
-	}
-	if spec.Distort == (dataset.Distortion{}) {
-		s.bytes = dataset.Bytes(set)
 	}
 	s.channels, s.height, s.width = set.Shape()
 	s.scratch.New = func() any { return new(scratch) }

@@ -11,26 +11,35 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
+// LabelledSpec configures the images that are drawn.
+type LabelledSpec struct {
+	// Rotation is the protocol of the set. One that is drawn per episode is an error.
+	Rotation dataset.Rotation
+	// Distort distorts each image independently.
+	Distort dataset.Distortion
+	// Augment changes each image at random.
+	Augment dataset.Augmentation
+}
+
 // Labelled draws single images with class labels, for the training of an ordinary classifier. Each class is equally
 // likely, and each of its images; an image may occur twice in a batch. It may be used from several goroutines.
 //
 // A batch is a pure function of a seed, the name of a stream and a step.
 type Labelled struct {
-	set                     dataset.Set
-	distort                 dataset.Distortion
+	looks
 	seed                    uint64
 	stream                  string
 	channels, height, width int
-	room                    sync.Pool // of *[]float32
+	room                    sync.Pool // of *printerRoom
 }
 
-// NewLabelled makes a sampler of images, each distorted independently. It returns an error for a rotation protocol
-// that is drawn per episode or contradicts the set.
-func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Distortion, seed uint64, stream string) (*Labelled, error) {
+// NewLabelled makes a sampler of images. It returns an error for a rotation protocol that is drawn per episode or
+// contradicts the set.
+func NewLabelled(set dataset.Set, spec LabelledSpec, seed uint64, stream string) (*Labelled, error) {
 	if set == nil {
 		return nil, errors.New("episode: no set to draw from")
 	}
-	rotation, err := dataset.ParseRotation(string(rotation))
+	rotation, err := dataset.ParseRotation(string(spec.Rotation))
 	if err != nil {
 		return nil, fmt.Errorf("episode: %w", err)
 	}
@@ -40,15 +49,16 @@ func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Dis
 	if err := rotationError(set, rotation); err != nil {
 		return nil, err
 	}
-	if err := distort.Check(); err != nil {
-		return nil, fmt.Errorf("episode: %w", err)
+	looks, err := newLooks(set, spec.Distort, spec.Augment)
+	if err != nil {
+		return nil, err
 	}
 	if set.Classes() < 2 {
 		return nil, fmt.Errorf("episode: a classifier needs at least 2 classes, but the set has %d", set.Classes())
 	}
-	s := &Labelled{set: set, distort: distort, seed: seed, stream: stream}
+	s := &Labelled{looks: looks, seed: seed, stream: stream}
 	s.channels, s.height, s.width = set.Shape()
-	s.room.New = func() any { return new([]float32) }
+	s.room.New = func() any { return new(printerRoom) }
 	return s, nil
 }
 
@@ -56,8 +66,8 @@ func NewLabelled(set dataset.Set, rotation dataset.Rotation, distort dataset.Dis
 type LabelledBatch struct {
 	Size                    int
 	Channels, Height, Width int
-	Images                  []float32 // [size, channels, height, width]
-	Labels                  []int64   // [size], classes of the set
+	Images                  Pixels  // [size, channels, height, width]
+	Labels                  []int64 // [size], classes of the set
 }
 
 // Fill makes b the batch of n images of a step; none if n is below 1. It reuses b's memory. Different batches may be
@@ -66,17 +76,16 @@ func (s *Labelled) Fill(b *LabelledBatch, step uint64, n int) {
 	n = max(n, 0)
 	size := s.channels * s.height * s.width
 	b.Size, b.Channels, b.Height, b.Width = n, s.channels, s.height, s.width
-	b.Images, b.Labels = resize(b.Images, n*size), resize(b.Labels, n)
-	room := s.room.Get().(*[]float32)
+	b.Images.resize(n*size, s.holdsBytes())
+	b.Images.Norm, b.Labels = s.norm, resize(b.Labels, n)
+	room := s.room.Get().(*printerRoom)
 	defer s.room.Put(room)
 	r := stream.New(s.seed, s.stream, step)
-	p := printer{set: s.set, distort: s.distort, room: room}
-	if p.distort != (dataset.Distortion{}) {
-		p.rand = r
-	}
+	p := s.printer(room)
+	p.rand = r
 	for i := range n {
 		class := r.IntN(s.set.Classes())
-		p.image(b.Images[i*size:(i+1)*size], class, r.IntN(s.set.Instances(class)), 0)
+		p.image(b.Images.Slice(i*size, (i+1)*size), class, r.IntN(s.set.Instances(class)), 0)
 		b.Labels[i] = int64(class)
 	}
 }

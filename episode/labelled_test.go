@@ -12,7 +12,7 @@ import (
 func TestLabelled(t *testing.T) {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 5, Val: 1, Test: 1, Instances: 3, Size: 8})
 	require.NoError(t, err)
-	s, err := NewLabelled(set, dataset.RotateNone, dataset.Distortion{}, 1, "train")
+	s, err := NewLabelled(set, LabelledSpec{}, 1, "train")
 	require.NoError(t, err)
 	seen, image := map[int64]int{}, make([]float32, 64)
 	step := uint64(3)
@@ -25,7 +25,7 @@ func TestLabelled(t *testing.T) {
 			found := false
 			for k := range 3 {
 				set.Image(image, int(label), k, 0)
-				found = found || assert.ObjectsAreEqual(image, b.Images[64*i:64*i+64])
+				found = found || assert.ObjectsAreEqual(image, b.Images.Slice(64*i, 64*i+64).Floats())
 			}
 			assert.True(t, found, "an image of the label's class")
 		}
@@ -37,21 +37,22 @@ func TestLabelled(t *testing.T) {
 	for class, n := range seen {
 		assert.InDelta(t, 400./7, n, 30, "class %d", class)
 	}
-	bent, err := NewLabelled(set, dataset.RotateNone, dataset.Distortion{Rotate: 10, Chance: 1}, 1, "train")
+	bent, err := NewLabelled(set, LabelledSpec{Distort: dataset.Distortion{Rotate: 10, Chance: 1}}, 1, "train")
 	require.NoError(t, err)
 	var a, b LabelledBatch
 	bent.Fill(&a, 0, 5)
 	bent.Fill(&b, 0, 5)
 	assert.Equal(t, a, b)
 	s.Fill(&b, 0, 5)
-	assert.NotEqual(t, a.Images, b.Images)
+	assert.NotEqual(t, a.Images.Floats(), b.Images.Floats())
+	assert.NotEmpty(t, b.Images.Bytes)
 
 	for want, rotation := range map[string]dataset.Rotation{"is drawn per episode": dataset.RotateEpisode, "needs a set with one class per rotation": dataset.RotateClasses} {
-		_, err = NewLabelled(set, rotation, dataset.Distortion{}, 1, "train")
+		_, err = NewLabelled(set, LabelledSpec{Rotation: rotation}, 1, "train")
 		assert.ErrorContains(t, err, want)
 	}
 	one, err := dataset.Subset(set, []int{0})
 	require.NoError(t, err)
-	_, err = NewLabelled(one, dataset.RotateNone, dataset.Distortion{}, 1, "train")
+	_, err = NewLabelled(one, LabelledSpec{}, 1, "train")
 	assert.ErrorContains(t, err, "needs at least 2 classes, but the set has 1")
 }

@@ -20,6 +20,8 @@ type PairSpec struct {
 	Within bool
 	// Distort distorts each image independently.
 	Distort dataset.Distortion
+	// Augment changes each image at random.
+	Augment dataset.Augmentation
 }
 
 // Pairs draws pairs of images of the same class or of different classes: Koch et al. 2015, section 3.1. Pairs with an
@@ -28,13 +30,13 @@ type PairSpec struct {
 //
 // A pair is a pure function of a seed, the name of a stream and its number.
 type Pairs struct {
-	set                     dataset.Set
+	looks
 	spec                    PairSpec
 	seed                    uint64
 	stream                  string
 	alphabets               [][]int
 	channels, height, width int
-	room                    sync.Pool // of *[]float32
+	room                    sync.Pool // of *printerRoom
 }
 
 // NewPairs makes a sampler of pairs. It returns an error with the counts if the set has too few classes or images.
@@ -52,8 +54,9 @@ func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pair
 	if err := rotationError(set, spec.Rotation); err != nil {
 		return nil, err
 	}
-	if err := spec.Distort.Check(); err != nil {
-		return nil, fmt.Errorf("episode: %w", err)
+	looks, err := newLooks(set, spec.Distort, spec.Augment)
+	if err != nil {
+		return nil, err
 	}
 	if set.Classes() < 2 {
 		return nil, fmt.Errorf("episode: pairs of different classes need two classes, but the set has %d", set.Classes())
@@ -63,7 +66,7 @@ func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pair
 			return nil, fmt.Errorf("episode: pairs of one class need two images, but class %s has %d", set.Class(c), n)
 		}
 	}
-	s := &Pairs{set: set, spec: spec, seed: seed, stream: stream, alphabets: dataset.Alphabets(set)}
+	s := &Pairs{looks: looks, spec: spec, seed: seed, stream: stream, alphabets: dataset.Alphabets(set)}
 	if spec.Within {
 		for _, classes := range s.alphabets {
 			if len(classes) < 2 {
@@ -72,7 +75,7 @@ func NewPairs(set dataset.Set, spec PairSpec, seed uint64, stream string) (*Pair
 		}
 	}
 	s.channels, s.height, s.width = set.Shape()
-	s.room.New = func() any { return new([]float32) }
+	s.room.New = func() any { return new(printerRoom) }
 	return s, nil
 }
 
@@ -112,7 +115,7 @@ type PairBatch struct {
 	First                   uint64 // the number of the first pair
 	Pairs                   int
 	Channels, Height, Width int
-	Left, Right             []float32 // [pairs, channels, height, width]
+	Left, Right             Pixels    // [pairs, channels, height, width]
 	Same                    []float32 // [pairs], 1 if both show the same class, else 0
 }
 
@@ -130,19 +133,19 @@ func (s *Pairs) Fill(b *PairBatch, first uint64, n int) {
 	size := s.channels * s.height * s.width
 	b.First, b.Pairs = first, n
 	b.Channels, b.Height, b.Width = s.channels, s.height, s.width
-	b.Left, b.Right, b.Same = resize(b.Left, n*size), resize(b.Right, n*size), resize(b.Same, n)
-	room := s.room.Get().(*[]float32)
+	b.Left.resize(n*size, s.holdsBytes())
+	b.Right.resize(n*size, s.holdsBytes())
+	b.Left.Norm, b.Right.Norm, b.Same = s.norm, s.norm, resize(b.Same, n)
+	room := s.room.Get().(*printerRoom)
 	defer s.room.Put(room)
 	for i := range n {
 		number := first + uint64(i)
 		r := stream.New(s.seed, s.stream, number)
 		pair := s.draw(r, number)
-		p := printer{set: s.set, distort: s.spec.Distort, room: room}
-		if p.distort != (dataset.Distortion{}) {
-			p.rand = r
-		}
-		p.image(b.Left[i*size:(i+1)*size], pair.Left.Class, pair.Left.Instance, 0)
-		p.image(b.Right[i*size:(i+1)*size], pair.Right.Class, pair.Right.Instance, 0)
+		p := s.printer(room)
+		p.rand = r
+		p.image(b.Left.Slice(i*size, (i+1)*size), pair.Left.Class, pair.Left.Instance, 0)
+		p.image(b.Right.Slice(i*size, (i+1)*size), pair.Right.Class, pair.Right.Instance, 0)
 		b.Same[i] = 0
 		if pair.Left.Label == pair.Right.Label {
 			b.Same[i] = 1

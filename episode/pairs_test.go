@@ -124,14 +124,14 @@ func TestPairBatchIsItsPairs(t *testing.T) {
 	for i := range 4 {
 		p := s.Pair(7 + uint64(i))
 		set.Image(image, p.Left.Class, p.Left.Instance, 0)
-		assert.Equal(t, image, b.Left[i*4:(i+1)*4])
+		assert.Equal(t, image, b.Left.Slice(i*4, (i+1)*4).Floats())
 		set.Image(image, p.Right.Class, p.Right.Instance, 0)
-		assert.Equal(t, image, b.Right[i*4:(i+1)*4])
+		assert.Equal(t, image, b.Right.Slice(i*4, (i+1)*4).Floats())
 	}
-	before := &b.Left[0]
+	before := &b.Left.Bytes[0]
 	s.Fill(b, 3, 2)
 	assert.Equal(t, s.Batch(3, 2), b, "nothing remains of the previous batch")
-	assert.Same(t, before, &b.Left[0])
+	assert.Same(t, before, &b.Left.Bytes[0])
 	assert.Empty(t, s.Batch(0, -1).Same)
 
 	number := uint64(20)
@@ -147,8 +147,8 @@ func TestPairBatchIsItsPairs(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, s.Pair(9), distorted.Pair(9))
 	bent := distorted.Batch(7, 4)
-	assert.NotEqual(t, s.Batch(7, 4).Left, bent.Left)
-	assert.Equal(t, bent.Left[4:8], distorted.Batch(8, 1).Left)
+	assert.NotEqual(t, s.Batch(7, 4).Left.Floats(), bent.Left.Floats())
+	assert.Equal(t, bent.Left.Values[4:8], distorted.Batch(8, 1).Left.Values[:4])
 }
 
 func TestNewPairsRefuses(t *testing.T) {

@@ -1,12 +1,18 @@
 package episode
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/engram-go/engram/dataset"
+)
 
 // Pixels is the values of images, one after another: as bytes, v for the value v/255, if the set holds bytes
-// (dataset.Bytes) and images are not distorted; else as values. The other field is empty.
+// (dataset.Bytes) and images are not distorted; else as values. The other of the two is empty.
 type Pixels struct {
 	Bytes  []byte
 	Values []float32
+	// Norm is the normalisation of a network's input, which is applied on the device; nil for none.
+	Norm *dataset.Normalization
 }
 
 // Len returns the number of values.
@@ -15,12 +21,12 @@ func (p Pixels) Len() int { return len(p.Bytes) + len(p.Values) }
 // Slice returns a range of values in the same memory.
 func (p Pixels) Slice(from, to int) Pixels {
 	if len(p.Bytes) > 0 {
-		return Pixels{Bytes: p.Bytes[from:to:to]}
+		return Pixels{Bytes: p.Bytes[from:to:to], Norm: p.Norm}
 	}
-	return Pixels{Values: p.Values[from:to:to]}
+	return Pixels{Values: p.Values[from:to:to], Norm: p.Norm}
 }
 
-// Floats returns a copy of the values.
+// Floats returns a copy of the values, without normalisation.
 func (p Pixels) Floats() []float32 {
 	out := slices.Clone(p.Values)
 	for _, v := range p.Bytes {

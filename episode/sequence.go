@@ -134,10 +134,10 @@ type SequenceBatch struct {
 	Time, Sequences         int    // Time is way*samples
 	Length, Letters         int    // of labels
 	Channels, Height, Width int
-	Images                  []float32 // [time, sequences, channels, height, width]
-	Labels                  []int64   // [time, sequences, length], letters in [0, letters)
-	Instances               []int     // [time, sequences], index of each image within its class, from 1
-	Items                   []Item    // [sequences, time]
+	Images                  Pixels  // [time, sequences, channels, height, width]; values
+	Labels                  []int64 // [time, sequences, length], letters in [0, letters)
+	Instances               []int   // [time, sequences], index of each image within its class, from 1
+	Items                   []Item  // [sequences, time]
 }
 
 // Batch makes a batch of the sequences of the n steps from first on; none if n is below 1.
@@ -156,7 +156,8 @@ func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 	b.Length, b.Letters = length, s.spec.Letters
 	b.Channels, b.Height, b.Width = s.images.channels, s.images.height, s.images.width
 	size := b.Channels * b.Height * b.Width
-	b.Images = resize(b.Images, time*n*size)
+	b.Images.resize(time*n*size, false)
+	b.Images.Norm = s.images.norm
 	b.Labels = resize(b.Labels, time*n*length)
 	b.Instances = resize(b.Instances, time*n)
 	b.Items = b.Items[:0]
@@ -173,7 +174,7 @@ func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 		clear(shown)
 		for t, item := range q.Items {
 			at := t*n + i
-			image := b.Images[at*size : (at+1)*size : (at+1)*size]
+			image := b.Images.Values[at*size : (at+1)*size : (at+1)*size]
 			if moved {
 				s.images.set.Image(w.image, item.Class, item.Instance, item.Quarter)
 				m := q.Moves[t]

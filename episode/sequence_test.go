@@ -85,7 +85,7 @@ func TestSequenceBatchIsItsSequences(t *testing.T) {
 		b := s.Batch(10, n)
 		assert.Equal(t, []int{10, time, n, spec.Length, spec.Letters, 1, 8, 8},
 			[]int{int(b.First), b.Time, b.Sequences, b.Length, b.Letters, b.Channels, b.Height, b.Width})
-		require.Len(t, b.Images, time*n*64)
+		require.Equal(t, time*n*64, b.Images.Len())
 		require.Len(t, b.Labels, time*n*spec.Length)
 		require.Len(t, b.Instances, time*n)
 		plain, image := make([]float32, 64), make([]float32, 64)
@@ -97,7 +97,7 @@ func TestSequenceBatchIsItsSequences(t *testing.T) {
 				set.Image(plain, item.Class, item.Instance, item.Quarter)
 				m := q.Moves[at]
 				dataset.Warp(image, plain, 1, 8, 8, m.Angle, m.Right, m.Down)
-				assert.Equal(t, image, b.Images[k*64:][:64])
+				assert.Equal(t, image, b.Images.Values[k*64:][:64])
 				name := 0
 				for _, letter := range b.Labels[k*spec.Length:][:spec.Length] {
 					name = name*spec.Letters + int(letter)
@@ -118,13 +118,13 @@ func TestSequenceBatchIsItsSequences(t *testing.T) {
 func TestSequenceBatchReusesMemory(t *testing.T) {
 	s := sequences(t, tagged(t, 20, 6, 3), SequenceSpec{Way: 4, Samples: 3, Length: 2, Letters: 3, Shift: 1})
 	b := s.Batch(0, 4)
-	before := &b.Images[0]
+	before := &b.Images.Values[0]
 	s.Fill(b, 7, 2)
 	assert.Equal(t, s.Batch(7, 2), b, "nothing remains of the previous batch")
-	assert.Same(t, before, &b.Images[0])
+	assert.Same(t, before, &b.Images.Values[0])
 	s.Fill(b, 0, -1)
 	assert.Zero(t, b.Sequences)
-	assert.Empty(t, b.Images)
+	assert.Zero(t, b.Images.Len())
 	step := uint64(3)
 	for got := range s.Batches(t.Context(), step, 2, 2) {
 		require.Equal(t, s.Batch(step, 2), got)
@@ -140,17 +140,17 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 	_, err := NewSequences(set, good, 1, "train")
 	require.NoError(t, err)
 	for want, change := range map[string]func(*SequenceSpec){
-		"11-way episodes need 11 classes":                            func(s *SequenceSpec) { s.Way, s.Letters = 11, 11 },
-		"7 shots":                                                    func(s *SequenceSpec) { s.Samples = 7 },
-		"5 classes, but only 4 different labels":                     func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
-		"5 classes, but only 1 different labels":                     func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
-		"labels of 0 letters":                                        func(s *SequenceSpec) { s.Length = 0 },
-		"labels of 21 letters":                                       func(s *SequenceSpec) { s.Length = 21 },
-		"labels of 1 letters of an alphabet of 0":                    func(s *SequenceSpec) { s.Letters = 0 },
-		"more than 1048576 labels":                                   func(s *SequenceSpec) { s.Length, s.Letters = 2, 1<<40 },
-		"shift is -1 pixels":                                         func(s *SequenceSpec) { s.Shift = -1 },
-		"turn NaN degrees":                                           func(s *SequenceSpec) { s.Turn = math.NaN() },
-		"turn +Inf degrees":                                          func(s *SequenceSpec) { s.Turn = math.Inf(1) },
+		"11-way episodes need 11 classes":         func(s *SequenceSpec) { s.Way, s.Letters = 11, 11 },
+		"shot 7":                                  func(s *SequenceSpec) { s.Samples = 7 },
+		"5 classes, but only 4 different labels":  func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
+		"5 classes, but only 1 different labels":  func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
+		"labels of 0 letters":                     func(s *SequenceSpec) { s.Length = 0 },
+		"labels of 21 letters":                    func(s *SequenceSpec) { s.Length = 21 },
+		"labels of 1 letters of an alphabet of 0": func(s *SequenceSpec) { s.Letters = 0 },
+		"more than 1048576 labels":                func(s *SequenceSpec) { s.Length, s.Letters = 2, 1<<40 },
+		"shift is -1 pixels":                      func(s *SequenceSpec) { s.Shift = -1 },
+		"turn NaN degrees":                        func(s *SequenceSpec) { s.Turn = math.NaN() },
+		"turn +Inf degrees":                       func(s *SequenceSpec) { s.Turn = math.Inf(1) },
 		`rotation "classes" needs a set with one class per rotation`: func(s *SequenceSpec) { s.Rotation = dataset.RotateClasses },
 	} {
 		spec := good

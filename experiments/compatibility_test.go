@@ -62,7 +62,7 @@ threads: 1
 `
 )
 
-// tinyExperiments has one for every network of the registry.
+// tinyExperiments has one experiment per network of the registry.
 var tinyExperiments = map[string]string{
 	"protonet":    onStrokes,
 	"matchingnet": onStrokes,
@@ -73,7 +73,7 @@ var tinyExperiments = map[string]string{
 	"ntm":         onCopy,
 }
 
-// networks lists every network that a memory plugs into, and the family of its memory.
+// networks lists every network that takes a memory, and the family of its memory.
 func networks(parts *registry.Parts) (names []string, family map[string]string) {
 	family = map[string]string{}
 	for _, f := range parts.Families() {
@@ -89,8 +89,8 @@ func networks(parts *registry.Parts) (names []string, family map[string]string) 
 	return names, family
 }
 
-// Every network is trained a little on every memory and under every metric, and its loss falls, or the registry says why
-// the two do not go together. What comes out is results/compatibility.md.
+// Every network trains a little with every memory and metric, and its loss falls, or the registry states why they do
+// not fit. The test generates results/compatibility.md.
 func TestCompatibility(t *testing.T) {
 	file := func(network, memory string) string {
 		text, ok := tinyExperiments[network]
@@ -112,7 +112,7 @@ func TestCompatibility(t *testing.T) {
 	}
 
 	var b bytes.Buffer
-	// pair puts down whether a network goes with a memory or a metric, and tries it.
+	// pair records whether a network works with a memory or a metric.
 	pair := func(network, with, text string) (refusal string) {
 		c, err := tool.Parse("x.yaml", []byte(text))
 		if err == nil {
@@ -159,7 +159,7 @@ func TestCompatibility(t *testing.T) {
 	assert.Equal(t, b.String(), string(have), "run: go test ./experiments -run Compatibility -update")
 }
 
-// learnsTiny trains and sees the loss of the last steps below that of the first ones.
+// learnsTiny trains and checks that the loss of the last steps is below that of the first.
 func learnsTiny(t *testing.T, c *experiments.Config) {
 	dir := t.TempDir()
 	_, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})

@@ -10,21 +10,20 @@ import (
 // MarshalJSON writes names of files and classes that are not UTF-8 so that they can be told apart and found again: a byte that is
 // no text becomes the code \udcXX, as in Python, whose os.fsencode gives the byte back.
 func (p Prediction) MarshalJSON() ([]byte, error) {
-	type plain Prediction
+	type class struct {
+		Class       fileName `json:"class"`
+		Probability float64  `json:"probability"`
+	}
+	all := make([]class, len(p.Probabilities))
+	for i, c := range p.Probabilities {
+		all[i] = class{fileName(c.Class), c.Probability}
+	}
 	return json.Marshal(struct {
-		File  fileName `json:"file"`
-		Class fileName `json:"class"`
-		plain
-	}{fileName(p.File), fileName(p.Class), plain(p)})
-}
-
-// MarshalJSON writes the name of a class as [Prediction.MarshalJSON] does.
-func (p ClassProbability) MarshalJSON() ([]byte, error) {
-	type plain ClassProbability
-	return json.Marshal(struct {
-		Class fileName `json:"class"`
-		plain
-	}{fileName(p.Class), plain(p)})
+		File          fileName `json:"file"`
+		Class         fileName `json:"class"`
+		Probability   float64  `json:"probability"`
+		Probabilities []class  `json:"probabilities"`
+	}{fileName(p.File), fileName(p.Class), p.Probability, all})
 }
 
 // fileName is a text of any bytes.

@@ -44,7 +44,7 @@ func TestStream(t *testing.T) {
 	figures := again.Figures
 	assert.Equal(t, r.Figures, figures)
 
-	// A key-value memory's network lends its metric as well, and two runs compare memory by memory.
+	// A key-value memory uses its network's metric, and two runs compare memory by memory.
 	other := t.TempDir()
 	run(t, other, tinyStream, "threads=1", "network.kind=matchingnet")
 	a, err := results.Read(filepath.Join(dir, "result.json"))

@@ -53,9 +53,9 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 		}
 		assert.InDeltaSlice(t, reference.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), net.LogProbs(tuned, task).Floats(), 1e-4)
 		last, _ := net.Loss(tuned, &own)
-		assert.Less(t, last.Float(), first.Float(), "the support set is told apart better")
+		assert.Less(t, last.Float(), first.Float(), "the loss on the support set falls")
 
-		assert.Equal(t, before, net.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), "the network is as it was")
+		assert.Equal(t, before, net.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), "the network does not change")
 		assert.Equal(t, norm, tuned.Norm)
 		none := fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 0, rate)
 		assert.Equal(t, before, net.LogProbs(none, task).Floats())

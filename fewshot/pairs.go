@@ -15,7 +15,7 @@ type Pairs struct {
 func NewPairs(b *episode.PairBatch, on tensor.Device) *Pairs {
 	shape := []int64{int64(b.Pairs), int64(b.Channels), int64(b.Height), int64(b.Width)}
 	return &Pairs{
-		Left: tensor.Upload(b.Left, on, shape...), Right: tensor.Upload(b.Right, on, shape...), Same: tensor.Upload(b.Same, on, int64(b.Pairs)),
+		Left: Images(b.Left, on, shape...), Right: Images(b.Right, on, shape...), Same: tensor.Upload(b.Same, on, int64(b.Pairs)),
 	}
 }
 

@@ -19,7 +19,7 @@ type Sequence struct {
 func NewSequence(b *episode.SequenceBatch, on tensor.Device) *Sequence {
 	time, n := int64(b.Time), int64(b.Sequences)
 	return &Sequence{
-		Images:    tensor.Upload(b.Images, on, time, n, int64(b.Channels), int64(b.Height), int64(b.Width)),
+		Images:    Images(b.Images, on, time, n, int64(b.Channels), int64(b.Height), int64(b.Width)),
 		Labels:    tensor.Upload(b.Labels, on, time, n, int64(b.Length)),
 		Instances: b.Instances,
 	}

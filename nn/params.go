@@ -75,7 +75,7 @@ func (ps *Params) State() []Named {
 
 // Load copies a saved state into the parameters and buffers. It returns an error and changes nothing if a name is
 // missing or unknown or a shape differs.
-func (ps *Params) Load(state *State) error { return state.copyInto(ps.State()) }
+func (ps *Params) Load(state *State) error { return state.CopyInto(ps.State()) }
 
 // LoadPart is [Params.Load] for the parameters and buffers whose names begin with part and a dot: the others keep their values, and
 // of the state only what begins so is used.
@@ -86,7 +86,7 @@ func (ps *Params) LoadPart(part string, state *State) error {
 			own = append(own, Named{rest, t.Tensor})
 		}
 	}
-	return state.Sub(part + ".").copyInto(own)
+	return state.Sub(part + ".").CopyInto(own)
 }
 
 // An Init fills a parameter of the given shape with its initial values.

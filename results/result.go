@@ -49,7 +49,8 @@ type Figure struct {
 	PerClass         []ClassAccuracy `json:"per_class,omitempty"`
 	Confusion        *Confusion      `json:"confusion,omitempty"`
 	Predictions      string          `json:"predictions,omitempty"` // name of a CSV file in the run folder
-	PredictionsCSV   []byte          `json:"-"`                     // its text, until it is written
+	// Queries are what the predictions are written from, and Confusion counts; nil where they were not asked for.
+	Queries []QueryPrediction `json:"-"`
 
 	Scores *Scores `json:"-"` // in scores.json; nil where they were not kept
 }
@@ -140,7 +141,8 @@ type Protocol struct {
 	Folder   string `json:"folder,omitempty"` // name and checksum of its contents
 	Size     int    `json:"size,omitempty"`   // side of an image in pixels
 	Channels int    `json:"channels,omitempty"`
-	Distort  string `json:"distort,omitempty"` // distortion of test images
+	Distort  string `json:"distort,omitempty"`  // distortion of test images
+	Prepared string `json:"prepared,omitempty"` // how test photographs are cropped and normalised
 
 	TrainedOn string `json:"trained_on" of:"method"`
 	Precision string `json:"precision" of:"method"`

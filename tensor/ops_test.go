@@ -9,7 +9,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// L·Lᵀ is what it was made of, and L·X = b is solved, in a batch and broadcast.
+// L·Lᵀ restores the matrix, and SolveLower solves L·X = b, in a batch and broadcast.
 func TestCholeskyAndSolveLower(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(1, 0))
@@ -32,7 +32,7 @@ func TestCholeskyAndSolveLower(t *testing.T) {
 	})
 }
 
-// Images of one channel lie in both orders at once; the values and the gradient are the same in either.
+// Images of one channel have both layouts at once; values and gradients are the same in either.
 func TestChannelsLastOfOneChannel(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(2, 0))

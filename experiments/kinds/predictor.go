@@ -9,6 +9,8 @@ import (
 type Predictor interface {
 	// Images is what an image is brought to for the network.
 	Images() dataset.ImageOptions
+	// Normalization is applied to the values of an image for the network; nil for none.
+	Normalization() *dataset.Normalization
 	// Learner is the network, once it is built.
 	Learner() fewshot.Network
 	// Norm is the mode of batch norm that the network is validated under.
@@ -19,6 +21,9 @@ type Predictor interface {
 
 // Images implements [Predictor].
 func (w *fewShot) Images() dataset.ImageOptions { return w.data.Options }
+
+// Normalization implements [Predictor].
+func (w *fewShot) Normalization() *dataset.Normalization { return w.data.Norm }
 
 // Learner implements [Predictor].
 func (w *fewShot) Learner() fewshot.Network { return w.net }

@@ -23,16 +23,20 @@ type source interface {
 func (w *fewShot) newSource(seed uint64) (source, error) {
 	t := w.file.Train
 	distort := dataset.Distortion(t.Distort)
+	augment, err := t.Augment.of(w.parts.Train)
+	if err != nil {
+		return nil, err
+	}
 	switch w.planned.Source {
 	case registry.Pairs:
-		s, err := episode.NewPairs(w.parts.Train, episode.PairSpec{Rotation: w.data.Rotation, Within: t.Within, Distort: distort}, seed, "train")
+		s, err := episode.NewPairs(w.parts.Train, episode.PairSpec{Rotation: w.data.Rotation, Within: t.Within, Distort: distort, Augment: augment}, seed, "train")
 		return &pairs{w, s}, err
 	case registry.Labelled:
-		s, err := episode.NewLabelled(w.parts.Train, w.data.Rotation, distort, seed, "train")
+		s, err := episode.NewLabelled(w.parts.Train, episode.LabelledSpec{Rotation: w.data.Rotation, Distort: distort, Augment: augment}, seed, "train")
 		return &labelled{w, s}, err
 	}
 	s, err := episode.New(w.parts.Train, episode.Spec{
-		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.Rotation, Within: t.Within, Distort: distort,
+		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.Rotation, Within: t.Within, Distort: distort, Augment: augment,
 	}, seed, "train")
 	return &episodes{w, s}, err
 }
@@ -114,7 +118,7 @@ func (s *labelled) batches(ctx context.Context, first int64) iter.Seq[runner.Bat
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first), s.file.Train.Batch, s.file.Train.Prefetch), func(b *episode.LabelledBatch) runner.Batch {
 		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
 			n := int64(b.Size)
-			images := tensor.New(b.Images, n, int64(b.Channels), int64(b.Height), int64(b.Width)).On(on)
+			images := fewshot.Images(b.Images, on, n, int64(b.Channels), int64(b.Height), int64(b.Width))
 			return net.Classify(p, images, tensor.New(b.Labels, n).On(on))
 		})
 	})

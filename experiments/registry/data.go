@@ -13,15 +13,126 @@ import (
 )
 
 func images(p *Parts) []Part[Images] {
-	return []Part[Images]{
+	rows := []Part[Images]{
 		{dataset.NameStrokes, "invented characters, as many as you like", "", Config(
 			strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}, (*strokesConfig).plan)},
 		{dataset.NameOmniglot, "1,623 characters of 50 alphabets, each drawn by 20 people", "Lake et al. 2015", Config(
 			omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Drawers: "all", Size: 28}, (*omniglotConfig).plan)},
 		{dataset.NameImages, "a folder of your own images", "", Config(
-			folderConfig{Size: 28, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindFolders, nil), Rotations: dataset.RotateNone},
+			folderConfig{Size: 28, inputConfig: inputConfig{Normalize: normalizeNone}, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindFolders, nil), Rotations: dataset.RotateNone},
 			func(c *folderConfig) (Images, error) { return c.plan(p) })},
 	}
+	for _, of := range []struct{ name, doc, paper string }{
+		{dataset.NameCIFARFS, "CIFAR-100's 60,000 photographs of 100 classes, in a random split", "Bertinetto et al. 2019"},
+		{dataset.NameFC100, "CIFAR-100's 60,000 photographs of 100 classes, split by super-class", "Oreshkin et al. 2018"},
+		{dataset.NameMiniImageNet, "60,000 photographs of 100 classes of ImageNet, in Ravi and Larochelle's split", "Vinyals et al. 2016"},
+	} {
+		rows = append(rows, Part[Images]{of.name, of.doc, of.paper, Config(
+			photographConfig{Size: dataset.PhotographSide(of.name), Rotations: dataset.RotateNone, inputConfig: inputConfig{Normalize: normalizeNone}},
+			func(c *photographConfig) (Images, error) { return c.plan(of.name) })})
+	}
+	return rows
+}
+
+// inputConfig says how images are prepared for a network.
+type inputConfig struct {
+	Resize    int       `yaml:"resize" min:"0" max:"1024" doc:"side in pixels that images are scaled to before their middle, of the side size, is cut out; training images that are augmented are cropped from the whole; 0 for none"`
+	Normalize string    `yaml:"normalize" enum:"none,train,given" doc:"subtract a mean from each channel and divide it by a deviation: those of the training classes, or those given"`
+	Mean      []float64 `yaml:"mean" doc:"of each channel, of values between 0 and 1; filled in when a run starts with normalize: train"`
+	Std       []float64 `yaml:"std" above:"0" doc:"the deviation, likewise"`
+}
+
+// The values of inputConfig.Normalize.
+const (
+	normalizeNone  = "none"
+	normalizeTrain = "train"
+	normalizeGiven = "given"
+)
+
+// check checks what no tag can state, for images of a size and a number of channels.
+func (c *inputConfig) check(size, channels int) error {
+	if c.Resize > 0 && c.Resize < size {
+		return schema.At("resize", fmt.Errorf("images of %d×%d have no middle of %d×%d: it must be at least size", c.Resize, c.Resize, size, size))
+	}
+	given := len(c.Mean) + len(c.Std)
+	switch {
+	case c.Normalize == normalizeNone && given > 0:
+		return schema.At("normalize", errors.New("mean and std are given and not used: use normalize: given, or leave them out"))
+	case c.Normalize == normalizeGiven || given > 0:
+		n := dataset.Normalization{Mean: c.Mean, Std: c.Std}
+		if err := n.Check(channels); err != nil {
+			return schema.At("mean", err)
+		}
+	}
+	return nil
+}
+
+// side is the side that images are read at.
+func (c *inputConfig) side(size int) int { return max(size, c.Resize) }
+
+// norm returns the normalisation, to be filled where it is computed from the data; nil for none.
+func (c *inputConfig) norm() *dataset.Normalization {
+	if c.Normalize == normalizeNone {
+		return nil
+	}
+	return &dataset.Normalization{Mean: c.Mean, Std: c.Std}
+}
+
+// prepare prepares the parts of a split for a network. Where norm is to be computed it does so from the training classes, and fills
+// it and the configuration.
+func (c *inputConfig) prepare(set dataset.Set, split dataset.Split, rotations dataset.Rotation, size int, norm *dataset.Normalization) (dataset.Parts, error) {
+	parts, err := split.Parts(set, rotations)
+	if err != nil {
+		return parts, err
+	}
+	how := dataset.Preparation{Height: size, Width: size}
+	if norm != nil && len(norm.Mean) == 0 {
+		train, err := dataset.Select(set, split.Train) // without the rotations, which have the same statistics
+		if err != nil {
+			return parts, err
+		}
+		if train, err = dataset.Prepare(train, how); err != nil {
+			return parts, err
+		}
+		computed, err := dataset.Statistics(train)
+		if err != nil {
+			return parts, err
+		}
+		*norm = *computed
+		c.Mean, c.Std = norm.Mean, norm.Std
+	}
+	how.Norm = norm
+	return parts.Prepare(how)
+}
+
+type photographConfig struct {
+	Size        int              `yaml:"size" min:"8" max:"512" doc:"side of an image in pixels that the network is given"`
+	Rotations   dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+	inputConfig `yaml:",inline"`
+}
+
+// Validate implements [schema.Validator].
+func (c *photographConfig) Validate() error { return c.check(c.Size, 3) }
+
+func (c *photographConfig) plan(name string) (Images, error) {
+	norm := c.norm()
+	return Images{
+		Split: name, Rotation: c.Rotations, Norm: norm,
+		Options: dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: true, Ink: dataset.InkLight, Fit: dataset.FitCrop, Resize: c.Resize},
+		Load: func(ctx context.Context, from Place) (Loaded, error) {
+			root, err := dataset.Find(name, from.Given)
+			if err != nil {
+				return Loaded{}, err
+			}
+			set, err := dataset.LoadPhotographs(ctx, name, root, dataset.PhotographOptions{Size: c.side(c.Size)})
+			if err != nil {
+				return Loaded{}, err
+			}
+			from.Note(name + ": " + set.Describe())
+			parts, err := c.prepare(set, set.Split(), c.Rotations, c.Size, norm)
+			return Loaded{Parts: parts}, err
+		},
+	}, nil
 }
 
 // drawings are dark on light, square and grey, as Omniglot's.
@@ -91,25 +202,35 @@ func (c *omniglotConfig) plan() (Images, error) {
 }
 
 type folderConfig struct {
-	Root      string           `yaml:"root" required:"true" minlen:"1" doc:"a folder with a folder of images for each class (PNG, JPEG, WebP, GIF, BMP, TIFF); relative to the working directory, or to where data sets are looked for"`
-	Size      int              `yaml:"size" min:"8" max:"1024" doc:"side in pixels that images are brought to"`
-	Colour    bool             `yaml:"colour" doc:"three channels instead of one"`
-	Ink       dataset.Ink      `yaml:"ink" enum:"dark,light" doc:"which values are 1 to the network: dark strokes on light paper, or light ones (also for photographs)"`
-	Fit       dataset.Fit      `yaml:"fit" enum:"pad,crop,stretch" doc:"how an image becomes square"`
-	Split     schema.Section   `yaml:"split" family:"split" doc:"of the classes"`
-	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
-	Checksum  string           `yaml:"checksum" doc:"of the images' names and sizes; filled in when a run starts, so that it continues with the same images"`
+	Root        string           `yaml:"root" required:"true" minlen:"1" doc:"a folder with a folder of images for each class (PNG, JPEG, WebP, GIF, BMP, TIFF); relative to the working directory, or to where data sets are looked for"`
+	Size        int              `yaml:"size" min:"8" max:"1024" doc:"side in pixels that images are brought to"`
+	Colour      bool             `yaml:"colour" doc:"three channels instead of one"`
+	Ink         dataset.Ink      `yaml:"ink" enum:"dark,light" doc:"which values are 1 to the network: dark strokes on light paper, or light ones (also for photographs)"`
+	Fit         dataset.Fit      `yaml:"fit" enum:"pad,crop,stretch" doc:"how an image becomes square"`
+	Split       schema.Section   `yaml:"split" family:"split" doc:"of the classes"`
+	Rotations   dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+	inputConfig `yaml:",inline"`
+	Checksum    string `yaml:"checksum" doc:"of the images' names and sizes; filled in when a run starts, so that it continues with the same images"`
+}
+
+// Validate implements [schema.Validator].
+func (c *folderConfig) Validate() error { return c.check(c.Size, c.options().Channels()) }
+
+func (c *folderConfig) options() dataset.ImageOptions {
+	return dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: c.Colour, Ink: c.Ink, Fit: c.Fit, Resize: c.Resize}
 }
 
 func (c *folderConfig) plan(p *Parts) (Images, error) {
-	image := dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: c.Colour, Ink: c.Ink, Fit: c.Fit}
+	whole := c.options()
+	whole.Height, whole.Width, whole.Resize = c.side(c.Size), c.side(c.Size), 0
+	norm := c.norm()
 	split, err := p.Splits.Plan(&c.Split)
-	return Images{Split: split.Name, Rotation: c.Rotations, Folder: filepath.Clean(c.Root), Options: image, Load: func(ctx context.Context, from Place) (Loaded, error) {
+	return Images{Split: split.Name, Rotation: c.Rotations, Folder: filepath.Clean(c.Root), Options: c.options(), Norm: norm, Load: func(ctx context.Context, from Place) (Loaded, error) {
 		root, err := findFolder(c.Root, from.Given)
 		if err != nil {
 			return Loaded{}, err
 		}
-		set, err := dataset.LoadFolder(ctx, root, image)
+		set, err := dataset.LoadFolder(ctx, root, whole)
 		if err != nil {
 			return Loaded{}, err
 		}
@@ -129,7 +250,7 @@ func (c *folderConfig) plan(p *Parts) (Images, error) {
 		if err != nil {
 			return Loaded{}, err
 		}
-		parts, err := made.Parts(set, c.Rotations)
+		parts, err := c.prepare(set, made, c.Rotations, c.Size, norm)
 		return Loaded{parts, name}, err
 	}}, err
 }

@@ -16,7 +16,7 @@ func memories(p *Parts) []Part[Memory] {
 			}), nil
 		})
 	}
-	return []Part[Memory]{
+	return append([]Part[Memory]{
 		{kindPrototype, "one slot per class: the mean, or the sum, of its keys", "Snell et al. 2017, section 2.2",
 			Associative(p, prototypeConfig{}, func(c *prototypeConfig, in MemoryInput) (*memory.Prototype, error) {
 				return memory.NewPrototype(memory.PrototypeConfig{Metric: in.Metric, Scale: in.Scale, Sum: c.Merge == mergeSum}), nil
@@ -28,7 +28,7 @@ func memories(p *Parts) []Part[Memory] {
 		{kindLRUA, "a bounded memory that overwrites the slot least recently used", "Santoro et al. 2016, section 3", bounded(memory.LRUAWrite)},
 		{kindNTM, "a bounded memory with the write rule of the Neural Turing Machine", "Graves et al. 2014, section 3.2", bounded(memory.NTMWrite)},
 		{kindDNC, "a bounded memory with the allocation of the Differentiable Neural Computer", "Graves et al. 2016, methods", bounded(memory.DNCWrite)},
-	}
+	}, fastMemories(p)...)
 }
 
 type keyValueConfig struct {
@@ -80,7 +80,7 @@ type controllerConfig struct {
 }
 
 func recurrent() []Part[Recurrent] {
-	return []Part[Recurrent]{
+	return append([]Part[Recurrent]{
 		{kindNTM, "the memory of the Neural Turing Machine", "Graves et al. 2014, section 3", Config(
 			ntmMemoryConfig{128, 20, 1, 1, 1, "constant"}, (*ntmMemoryConfig).plan)},
 		{kindLRUA, "least recently used access", "Santoro et al. 2016, section 3.2", Config(
@@ -88,7 +88,7 @@ func recurrent() []Part[Recurrent] {
 		{kindDNC, "the memory of the Differentiable Neural Computer", "Graves et al. 2016, methods", Config(
 			dncMemoryConfig{128, 20, 1, "constant"}, (*dncMemoryConfig).plan)},
 		{kindNone, "no memory, for the baseline", "", Plain[Recurrent](func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })},
-	}
+	}, fastRecurrent()...)
 }
 
 // start is the memory before the first step, by the name that files give it.
