@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +28,7 @@ seeds of one experiment differ too. To compare methods, give experiments with se
 is over seeds, by Student's t.`,
 		Example: `  engram compare runs/protonet-omniglot/20260101-120000 runs/matchingnet-omniglot/20260101-130000
   engram compare runs/sweep/way=5 runs/sweep/way=20`,
-		Args: cobra.ExactArgs(2),
+		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var sides [2]results.Experiment
 			for i, path := range args {
@@ -94,7 +93,7 @@ func printComparison(w io.Writer, a, b results.Experiment, paths []string) error
 		heads = [2]string{heads[0] + " (" + paths[0] + ")", heads[1] + " (" + paths[1] + ")"}
 	}
 	names := results.Distinct(a.Runs[0].Figures)
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintf(tw, "test\t%s\t%s\tdifference (95 %% interval)\n", heads[0], heads[1])
 	paired := false
 	for _, c := range all {
@@ -147,7 +146,7 @@ func printSeeds(w io.Writer, a, b results.Experiment, paths []string) error {
 	if heads[0] == heads[1] {
 		heads = [2]string{heads[0] + " (" + paths[0] + ")", heads[1] + " (" + paths[1] + ")"}
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintf(tw, "test\t%s, %s\t%s, %s\tdifference (95 %% interval)\n",
 		heads[0], countOf(len(a.Runs), "seed"), heads[1], countOf(len(b.Runs), "seed"))
 	paired := 0
@@ -179,12 +178,4 @@ func interval(e results.Estimate) string {
 		return ""
 	}
 	return fmt.Sprintf(" ± %.2f", e.Half)
-}
-
-// countOf writes a number of things, in the singular for one.
-func countOf(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return fmt.Sprintf("%d %s", n, thing)
 }

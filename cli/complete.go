@@ -38,19 +38,20 @@ func newMan() *cobra.Command {
 		Short: "Write the manual pages, one for each command",
 		Example: `  engram man ~/.local/share/man/man1
   man engram-run`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("man: %w", err)
 			}
 			root := cmd.Root()
-			root.DisableAutoGenTag = true // the date of the day would make the same pages differ
+			delete(root.Annotations, cobra.CommandDisplayNameAnnotation) // pages are named after the program, wherever it is
+			root.DisableAutoGenTag = true                                // the date of the day would make the same pages differ
 			if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "engram " + readVersion().build(), Manual: "Engram"}, args[0]); err != nil {
 				return fmt.Errorf("man: %w", err)
 			}
-			pages, err := filepath.Glob(filepath.Join(args[0], "engram*.1"))
+			pages, err := filepath.Glob(filepath.Join(args[0], root.Name()+"*.1"))
 			if err == nil {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d pages in %s\n", len(pages), args[0])
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s in %s\n", countOf(len(pages), "page"), args[0])
 			}
 			return err
 		},

@@ -27,7 +27,7 @@ func newDataFetch() *cobra.Command {
 		Long: `Fetch downloads a data set, checks it, and puts it where experiments find it. An interrupted download goes on where it
 stopped; nothing half-written is left under a final name.`,
 		Example: "  engram data fetch omniglot",
-		Args:    cobra.ExactArgs(1),
+		Args:    args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if dir == "" {
 				var err error

@@ -26,7 +26,7 @@ sentence at each hop. A star marks the sentences that the answer follows from. -
 		Example: `  engram explain runs/babi-joint-1k/20260101-120000 --task 2
   engram explain runs/babi-joint-1k/20260101-120000 --task 3 --wrong --count 10 --json
   engram explain runs/babi-joint-1k/20260101-120000 --task 2 --count 1 --plot attention.svg`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Count < 1 {
 				return usageError{errors.New("--count: want at least 1")}

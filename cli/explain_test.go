@@ -47,7 +47,7 @@ func TestExplain(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"explain"}, exitUsage, "accepts 1 arg"},
+		{[]string{"explain"}, exitUsage, "RUN is missing"},
 		{[]string{"explain", dir, "--count", "0"}, exitUsage, "--count: want at least 1"},
 		{[]string{"explain", dir, "--plot", "a.gif"}, exitUsage, "--plot: a.gif: want a name that ends in .svg or .png"},
 		{[]string{"explain", dir, "--task", "7"}, exitFailure, "there is no task 7"},

@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/results"
 )
 
@@ -58,7 +58,7 @@ func newList(tool *experiments.Tool) *cobra.Command {
 		Short: "List experiment files, what they reproduce and what they cost",
 		Long: `List shows every experiment file below a folder, which is experiments where none is given. Cost is the mean time of
 training of its results in results/runs, on the machines that those name.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			folder := "experiments"
 			if len(args) > 0 {
@@ -71,7 +71,7 @@ training of its results in results/runs, on the machines that those name.`,
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), all)
 			}
-			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+			tw := newColumns(cmd.OutOrStdout())
 			fmt.Fprintln(tw, "file\tnetwork\tdata\tcost\twhat it is")
 			for _, l := range all {
 				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", l.File, l.Network, l.Data, l.cost(), l.About)
@@ -92,6 +92,9 @@ func list(tool *experiments.Tool, folder string) ([]listed, error) {
 	}
 	for _, r := range runs {
 		seconds[r.Name] = append(seconds[r.Name], r.Training.Seconds)
+	}
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no folder %s: name the one that holds your experiment files, as in engram list FOLDER", folder)
 	}
 	var all []listed
 	var bad []error
@@ -156,7 +159,7 @@ func newShow(tool *experiments.Tool) *cobra.Command {
 folder of each below its sweep's, and what is set for it. A --set for each key of the matrix shows one of them whole.`,
 		Example: `  engram show experiments/protonet-omniglot.yaml
   engram show experiments/protonet-omniglot.yaml --set train.way=20`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -182,7 +185,7 @@ folder of each below its sweep's, and what is set for it. A --set for each key o
 
 // printRuns prints a row for each run of a matrix.
 func printRuns(w io.Writer, m *experiments.Matrix) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintln(tw, "run\texperiment\tset")
 	for _, r := range m.Runs {
 		var set []string
@@ -191,7 +194,11 @@ func printRuns(w io.Writer, m *experiments.Matrix) error {
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Folder, r.Config.Name, strings.Join(set, "  "))
 	}
-	return tw.Flush()
+	err := tw.Flush()
+	if len(m.Ranges) > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "\nOf a range (%s) the ends are shown; sweep --random N draws from it.\n", strings.Join(m.Ranges, ", "))
+	}
+	return err
 }
 
 func newValidate(tool *experiments.Tool) *cobra.Command {
@@ -201,7 +208,7 @@ func newValidate(tool *experiments.Tool) *cobra.Command {
 		Short: "Check experiment files without running them",
 		Long: `Validate reads experiment files as run does, all runs of a matrix too, and reports every mistake with its line. It reads
 no data: what only the data can tell, such as too few classes for an episode, is found when a run begins, before training.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: args(1, anyNumber),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -212,6 +219,11 @@ no data: what only the data can tell, such as too few classes for an episode, is
 			for _, file := range files {
 				m, err := tool.Matrix(file, overrides...)
 				bad = append(bad, err)
+				if err == nil {
+					for _, note := range notes(m) {
+						fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", file, named(cmd, note))
+					}
+				}
 				if err == nil && len(m.Runs) > 1 {
 					file = fmt.Sprintf("%s (%d runs)", file, len(m.Runs))
 				}
@@ -228,6 +240,20 @@ no data: what only the data can tell, such as too few classes for an episode, is
 	return cmd
 }
 
+// notes are what the runs of a file should tell their user, each once.
+func notes(m *experiments.Matrix) (all []string) {
+	for _, r := range m.Runs {
+		if w, ok := r.Config.Work.(runner.Noting); ok {
+			for _, note := range w.Notes() {
+				if !slices.Contains(all, note) {
+					all = append(all, note)
+				}
+			}
+		}
+	}
+	return all
+}
+
 func newSchema(tool *experiments.Tool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
@@ -236,7 +262,7 @@ func newSchema(tool *experiments.Tool) *cobra.Command {
 as you write. With the YAML language server a file names it in its first line:
 
   # yaml-language-server: $schema=experiments/experiment.schema.json`,
-		Args: cobra.NoArgs,
+		Args: args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := tool.JSONSchema()
 			if err == nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/engram-go/engram/experiments"
@@ -24,6 +23,6 @@ func Main(parts *registry.Parts) int {
 		signal.Stop(signals)
 		cancel(stopped{s.(syscall.Signal)})
 	}()
-	root := newRoot(experiments.New(parts), filepath.Base(os.Args[0]), os.Stdin, os.Stdout, os.Stderr)
+	root := newRoot(experiments.New(parts), programName(os.Args[0]), os.Stdin, os.Stdout, os.Stderr)
 	return execute(ctx, root, os.Args[1:])
 }

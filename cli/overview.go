@@ -50,7 +50,7 @@ func openOverview(w io.Writer, runs []sweep.Run, terminal bool) *overview {
 	o.bars = mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithRefreshRate(200*time.Millisecond))
 	o.total = o.bars.AddBar(int64(len(runs)), mpb.BarPriority(len(runs)),
 		mpb.PrependDecorators(decor.Name("all", decor.WCSyncSpaceR)),
-		mpb.AppendDecorators(decor.CountersNoUnit("%d/%d runs")))
+		mpb.AppendDecorators(decor.CountersNoUnit("%d/%d "+pluralOf(len(runs), "run"))))
 	return o
 }
 
@@ -67,6 +67,8 @@ func (o *overview) watch(run int, s sweep.Status) {
 		o.say("%s: %s: %s", o.runs[run].Name, o.style.bad("failed"), indent(s.Err.Error()))
 	case s.State == sweep.Done:
 		o.say("%s: %s", o.runs[run].Name, o.style.good("done"))
+	case s.State == sweep.Paused:
+		o.say("%s: paused at step %d", o.runs[run].Name, s.Step)
 	case s.State == sweep.Running && o.bars == nil:
 		o.say("%s: running", o.runs[run].Name)
 	}
@@ -127,12 +129,12 @@ func (o *overview) count(state sweep.State) int {
 // summary counts the runs by their state.
 func (o *overview) summary() string {
 	var parts []string
-	for _, s := range []sweep.State{sweep.Done, sweep.Running, sweep.Waiting, sweep.Failed, sweep.Stopped} {
+	for _, s := range []sweep.State{sweep.Done, sweep.Running, sweep.Waiting, sweep.Paused, sweep.Failed, sweep.Stopped} {
 		if n := o.count(s); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, s))
 		}
 	}
-	return fmt.Sprintf("%d runs: %s", len(o.runs), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s: %s", countOf(len(o.runs), "run"), strings.Join(parts, ", "))
 }
 
 // end closes the bars and says how it came out.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +28,7 @@ shortened as long as no other begins so.`,
 		Example: `  engram parts
   engram parts memory
   engram parts memory lrua`,
-		Args: cobra.MaximumNArgs(2),
+		Args: args(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			families := tool.Parts().Families()
 			if len(args) == 0 {
@@ -86,7 +85,7 @@ func pick(families []registry.Family, name string) (registry.Family, error) {
 }
 
 func printFamilies(w io.Writer, families []registry.Family) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	for _, f := range families {
 		var names []string
 		for _, row := range f.Rows {
@@ -98,7 +97,7 @@ func printFamilies(w io.Writer, families []registry.Family) error {
 }
 
 func printParts(w io.Writer, f registry.Family) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	for _, row := range f.Rows {
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", row.Name, row.Doc, row.Paper)
 	}
@@ -116,7 +115,7 @@ func printPart(w io.Writer, parts *registry.Parts, f registry.Family, row regist
 		_, more := fmt.Fprintln(w, "it has no keys")
 		return errors.Join(err, more)
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintln(tw, "key\tdefault\ttype\twhat it is")
 	for _, field := range fields {
 		what := field.Doc

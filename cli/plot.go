@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/results"
 )
 
@@ -24,7 +25,7 @@ of Memory Networks what they attend to. Of several runs of one experiment it dra
 band from the lowest seed to the highest. A RUN is a run folder, or a folder with such below it.`,
 		Example: `  engram plot runs/mine/20260101-120000
   engram plot results/runs/ntm-copy --out plots`,
-		Args: cobra.MinimumNArgs(1),
+		Args: args(1, anyNumber),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			folders, err := runFolders(args)
 			if err != nil {
@@ -45,7 +46,7 @@ band from the lowest seed to the highest. A RUN is a run folder, or a folder wit
 					if len(plots) == 0 {
 						return err
 					}
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s: not all can be drawn: %v\n", folder, err)
+					fmt.Fprintf(cmd.ErrOrStderr(), "%s: not all can be drawn: %s\n", folder, named(cmd, err.Error()))
 				}
 				dir := filepath.Join(folder, "plots")
 				if out != "" {
@@ -107,7 +108,9 @@ func runFolders(args []string) (folders []string, err error) {
 }
 
 // fileName makes a part of a file's name of a path or an experiment's name.
-func fileName(s string) string { return strings.NewReplacer("/", "-", "\\", "-").Replace(s) }
+func fileName(s string) string {
+	return schema.Shorten(strings.NewReplacer("/", "-", "\\", "-", " (", "-", ")", "", ", ", ",").Replace(s), 150)
+}
 
 // band is the learning curve of an experiment over seeds.
 type band struct {
@@ -115,12 +118,12 @@ type band struct {
 	folder string // of the first seed
 }
 
-// seedBands are the curves of experiments of which several runs have ended.
+// seedBands are the curves of experiments of which several seeds have ended.
 func seedBands(folders []string) (out []band, err error) {
-	var names []string
-	runs, first := map[string][]results.Run{}, map[string]string{}
-	for _, folder := range folders {
-		ended, err := results.ReadFolder(folder)
+	var runs []results.Run
+	folder := map[string]string{} // by the path of a result
+	for _, dir := range folders {
+		ended, err := results.ReadFolder(dir)
 		if errors.Is(err, results.ErrNoResult) {
 			continue
 		}
@@ -128,22 +131,25 @@ func seedBands(folders []string) (out []band, err error) {
 			return nil, err
 		}
 		for _, r := range ended {
-			if runs[r.Name] == nil {
-				names, first[r.Name] = append(names, r.Name), folder
+			if _, read := folder[r.Path]; !read {
+				folder[r.Path], runs = dir, append(runs, r)
 			}
-			runs[r.Name] = append(runs[r.Name], r)
 		}
 	}
-	for _, name := range names {
-		if len(runs[name]) < 2 {
+	all, err := results.Experiments(runs)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		if len(e.Runs) < 2 {
 			continue
 		}
-		f, ok, err := results.LearningCurve(runs[name])
+		f, ok, err := e.LearningCurve()
 		if err != nil {
 			return nil, err
 		}
 		if ok {
-			out = append(out, band{experiments.Plot{Name: "learning-curve-" + fileName(name), Figure: f}, first[name]})
+			out = append(out, band{experiments.Plot{Name: "learning-curve-" + fileName(e.Label), Figure: f}, folder[e.Runs[0].Path]})
 		}
 	}
 	return out, nil

@@ -32,7 +32,7 @@ func TestPlot(t *testing.T) {
 	code, stdout, stderr = engram(t.Context(), []string{"plot", one, "--out", out})
 	assert.Equal(t, exitOK, code)
 	assert.Equal(t, filepath.Join(out, "learning-curve.svg")+"\n"+filepath.Join(out, "learning-curve.png")+"\n", stdout)
-	assert.Contains(t, stderr, one+": not all can be drawn: model: ")
+	assert.Contains(t, stderr, one+": not all can be drawn: "+one+" is the record of a finished run without its model")
 
 	code, _, stderr = engram(t.Context(), []string{"plot", out})
 	assert.Equal(t, exitUsage, code)

@@ -57,7 +57,7 @@ inverted; drawings that are light on dark need --ink light.`,
 				return usageError{errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))}
 			}
 			if !quiet {
-				shown := newProgress(cmd.ErrOrStderr())
+				shown := newProgress(cmd)
 				defer shown.end()
 				o.Reporter = shown
 			}

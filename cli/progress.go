@@ -3,9 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
 
 	"github.com/engram-go/engram/experiments"
 )
@@ -13,6 +15,7 @@ import (
 // progress shows a run: bars on a terminal, a line now and then elsewhere.
 type progress struct {
 	w          io.Writer
+	named      func(string) string // names the program as it was called
 	terminal   bool
 	bar        *progressbar.ProgressBar
 	start      experiments.Start
@@ -23,15 +26,17 @@ type progress struct {
 // quietTime is the time between two lines where there is no terminal.
 const quietTime = 15 * time.Second
 
-func newProgress(w io.Writer) *progress {
-	return &progress{w: w, terminal: isTerminal(w)}
+func newProgress(cmd *cobra.Command) *progress {
+	w := cmd.ErrOrStderr()
+	return &progress{w: w, terminal: isTerminal(w), named: func(text string) string { return named(cmd, text) }}
 }
 
 // Starting implements experiments.Reporter.
 func (p *progress) Starting(s experiments.Start) {
 	p.start, p.said, p.validation = s, time.Now(), ""
-	fmt.Fprintf(p.w, "%s: %d parameters, at most %d steps of %d %s, on %s with %d threads; run folder %s\n",
-		s.Name, s.Parameters, s.Steps, s.Batch, s.Measure.Of, s.Device, s.Threads, s.Folder)
+	fmt.Fprintf(p.w, "%s: %s, at most %s of %s, on %s with %s; run folder %s\n",
+		s.Name, countOf(s.Parameters, "parameter"), countOf(s.Steps, "step"), countOf(s.Batch, strings.TrimSuffix(s.Measure.Of, "s")),
+		s.Device, countOf(s.Threads, "thread"), s.Folder)
 	if s.Done > 0 {
 		fmt.Fprintf(p.w, "continuing from step %d\n", s.Done)
 	}
@@ -102,7 +107,7 @@ func (p *progress) Testing(name string, examples int) {
 		p.bar.Describe("testing " + name)
 		return
 	}
-	fmt.Fprintf(p.w, "testing %s on %d examples\n", name, examples)
+	fmt.Fprintf(p.w, "testing %s on %s\n", name, countOf(examples, "example"))
 }
 
 // Tested implements experiments.Reporter.
@@ -115,5 +120,5 @@ func (p *progress) Tested(done int) {
 // Note implements experiments.Reporter.
 func (p *progress) Note(line string) {
 	p.end()
-	fmt.Fprintln(p.w, line)
+	fmt.Fprintln(p.w, p.named(line))
 }

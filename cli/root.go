@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -32,11 +33,11 @@ type stopped struct{ signal syscall.Signal }
 
 func (s stopped) Error() string { return s.signal.String() }
 
-// newRoot builds the whole command line. Commands read and write through cmd.InOrStdin, OutOrStdout and ErrOrStderr
+// newRoot builds the whole command line of a program that was called by a name. Commands read and write through cmd.InOrStdin, OutOrStdout and ErrOrStderr
 // only.
 func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writer) *cobra.Command {
 	root := &cobra.Command{
-		Use:           name,
+		Use:           filepath.Base(name),
 		Short:         "Few-shot learning with memory-augmented networks",
 		Version:       readVersion().String(),
 		SilenceErrors: true, // execute prints them
@@ -78,6 +79,8 @@ func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writ
 		newExport(),
 		newExplain(tool),
 		newPredict(tool),
+		newPredictions(tool),
+		newFeatures(tool),
 		newPlot(tool),
 		newTable(),
 		newReport(),
@@ -87,6 +90,7 @@ func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writ
 		newVersion(),
 	)
 	complete(root)
+	setName(root, name)
 	return root
 }
 
@@ -129,7 +133,10 @@ func execute(ctx context.Context, root *cobra.Command, args []string) (code int)
 	if err == nil {
 		return exitOK
 	}
-	mine := newStyle(isTerminal(root.ErrOrStderr()), os.Getenv).bad("engram:")
+	mine := newStyle(isTerminal(root.ErrOrStderr()), os.Getenv).bad(root.Name() + ":")
+	say := func(format string, args ...any) {
+		fmt.Fprintf(root.ErrOrStderr(), "%s %s\n", mine, named(root, fmt.Sprintf(format, args...)))
+	}
 	var usage usageError
 	var run runError
 	switch {
@@ -141,13 +148,13 @@ func execute(ctx context.Context, root *cobra.Command, args []string) (code int)
 		if saved := (*interruptedSweep)(nil); errors.As(err, &saved) {
 			msg = saved.Error()
 		}
-		fmt.Fprintf(root.ErrOrStderr(), "%s %s\n", mine, msg)
+		say("%s", msg)
 		return exitSignal + int(signalOf(ctx))
 	case errors.As(err, &usage) || !errors.As(err, &run):
-		fmt.Fprintf(root.ErrOrStderr(), "%s %v (see %s --help)\n", mine, err, cmd.CommandPath())
+		say("%v (see %s --help)", err, cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(root.ErrOrStderr(), "%s %v\n", mine, err)
+	say("%v", err)
 	return exitFailure
 }
 
@@ -212,7 +219,7 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of Engram, Go and LibTorch",
-		Args:  cobra.NoArgs,
+		Args:  args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), readVersion())
 			return err

@@ -60,7 +60,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"xyzzy"}, `engram: unknown command "xyzzy" (see engram --help)`},
 		{[]string{"--nope"}, `engram: unknown flag: --nope (see engram --help)`},
 		{[]string{"doctor", "--nope"}, `engram: unknown flag: --nope (see engram doctor --help)`},
-		{[]string{"doctor", "x"}, `engram: unknown command "x" for "engram doctor" (see engram doctor --help)`},
+		{[]string{"doctor", "x"}, `engram: takes no argument, got "x" (see engram doctor --help)`},
 		{[]string{"need"}, `engram: required flag(s) "n" not set (see engram need --help)`},
 		{[]string{"own"}, `engram: own: one of --a and --b (see engram own --help)`},
 	} {

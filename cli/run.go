@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,7 +79,7 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 		o.Reporter = runner.NewEventWriter(cmd.ErrOrStderr(), time.Second)
 		return o, func() {}
 	}
-	shown := newProgress(cmd.ErrOrStderr())
+	shown := newProgress(cmd)
 	o.Reporter = shown
 	return o, shown.end
 }
@@ -96,7 +95,7 @@ prints a table. A run folder keeps it all: the resolved configuration, one JSON 
 best model as safetensors, and result.json. Ctrl-C saves and says how to continue.`,
 		Example: `  engram run experiments/quickstart-protonet.yaml
   engram run experiments/protonet-omniglot.yaml --seed 2 --set train.way=20 --out runs/way20`,
-		Args: cobra.MinimumNArgs(1),
+		Args: args(1, anyNumber),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if out != "" && len(files) > 1 {
 				return usageError{errors.New("--out is the folder of one run; leave it out to run several files")}
@@ -138,24 +137,38 @@ best model as safetensors, and result.json. Ctrl-C saves and says how to continu
 
 func newResume(tool *experiments.Tool) *cobra.Command {
 	var flags runFlags
+	var until int64
 	cmd := &cobra.Command{
 		Use:   "resume RUN",
 		Short: "Continue a run that was interrupted",
 		Long: `Resume takes a run folder and ends with the result that the run would have had without the interruption.
 
 With --set it changes the tests of a run whose training has ended (test, stream, threads and device), makes them again on the
-trained model, and replaces the configuration and the result: for a test that could not be made, or was not the one meant.`,
+trained model, and replaces the configuration and the result: for a test that could not be made, or was not the one meant.
+
+With --until it stops after that step of training, with all saved.`,
 		Example: `  engram resume runs/mine/20260101-120000
   engram resume runs/mine/20260101-120000 --set test.0.query=5`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
 				return err
 			}
+			if until > 0 && len(overrides) > 0 {
+				return usageError{errors.New("--until pauses training, and --set repeats the tests after it: give one of them")}
+			}
 			o, done := flags.options(cmd)
+			o.Until = until
 			r, err := tool.Resume(cmd.Context(), args[0], o, overrides...)
 			done()
+			var paused *experiments.Paused
+			if errors.As(err, &paused) {
+				if !flags.quiet && !flags.json {
+					fmt.Fprintln(cmd.ErrOrStderr(), named(cmd, paused.Error()))
+				}
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -164,6 +177,7 @@ trained model, and replaces the configuration and the result: for a test that co
 	}
 	flags.register(cmd)
 	flags.registerSet(cmd)
+	cmd.Flags().Int64Var(&until, "until", 0, "pause after this step of training")
 	return cmd
 }
 
@@ -177,7 +191,7 @@ the model was trained under the rest. The result and its scores are then kept in
 what was changed; engram compare and engram table take that folder as they take a run.`,
 		Example: `  engram eval runs/protonet-omniglot/20260101-120000
   engram eval runs/protonet-omniglot/20260101-120000 --set 'test=[{way: 5, shot: 5, norm: transductive}]'`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -214,18 +228,21 @@ func printJSON(w io.Writer, v any) error {
 
 // printResults prints a row for each figure.
 func printResults(w io.Writer, all []*results.Result) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := newColumns(w)
 	fmt.Fprintln(tw, "experiment\tseed\ttested on\texamples\tfigure (95 % interval)\tprotocol")
 	for _, r := range all {
 		for _, f := range r.Figures {
 			p := f.Protocol
 			unit := f.Unit()
-			if unit == "bits" { // which the metric's name says already
+			switch {
+			case unit == "tasks" && f.Value == 1:
+				unit = "task"
+			case unit == "bits": // which the metric's name says already
 				unit = "per sequence"
 			}
-			protocol := fmt.Sprintf("split %s, rotations %s, %s, %d queries per class", p.Split, p.Rotations, p.Norm, p.Query)
+			protocol := fmt.Sprintf("split %s, rotations %s, %s, %s per class", p.Split, p.Rotations, p.Norm, countOf(p.Query, "query"))
 			if p.FineTune > 0 {
-				protocol += fmt.Sprintf(", %d steps of fine-tuning", p.FineTune)
+				protocol += fmt.Sprintf(", %s of fine-tuning", countOf(p.FineTune, "step"))
 			}
 			if p.Adapted != "" {
 				protocol += ", " + p.Adapted

@@ -78,7 +78,7 @@ func TestRunMistakes(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"run"}, exitUsage, "requires at least 1 arg"},
+		{[]string{"run"}, exitUsage, "FILE... is missing"},
 		{[]string{"run", "none.yaml"}, exitFailure, "experiment file: open none.yaml"},
 		{[]string{"run", file, "--set", "train.wya=5"}, exitFailure, `--set train.wya=5: unknown key "wya"; did you mean "way"?`},
 		{[]string{"run", file, "--set", "train"}, exitUsage, `train`},
@@ -88,7 +88,7 @@ func TestRunMistakes(t *testing.T) {
 		{[]string{"resume", "/nowhere"}, exitFailure, "is not a run folder"},
 		{[]string{"eval", "/nowhere"}, exitFailure, "is not a run folder"},
 		{[]string{"data", "fetch", "omniglott"}, exitFailure, "omniglott"},
-		{[]string{"data", "fetch"}, exitUsage, "accepts 1 arg"},
+		{[]string{"data", "fetch"}, exitUsage, "NAME is missing"},
 	} {
 		code, _, stderr := engram(t.Context(), c.args)
 		assert.Equal(t, c.code, code, "%v: %s", c.args, stderr)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,16 @@ type sweepFlags struct {
 	dryRun  bool
 	needs   experiments.Slurm
 	poll    time.Duration
+	note    func(string) // receives what Slurm should tell the user; nil where nothing is shown
+	search
+}
+
+// search are the flags of a search other than the grid.
+type search struct {
+	random  int
+	seed    uint64
+	halving int64
+	keep    float64
 }
 
 // The values of --on.
@@ -43,19 +55,31 @@ func newSweep(tool *experiments.Tool) *cobra.Command {
 first one starts. A failed run does not stop the others. Ctrl-C saves them all; the same command again continues those that are
 not finished, and tries those again that failed.
 
+--random N draws N different experiments from the matrix instead of running all combinations, for each key one of its values or a
+number of its range, as in optimizer.rate: {from: 1e-4, to: 1e-2, scale: log}. Each is run with all seeds of the matrix.
+
+--halving STEPS trains all experiments for as many steps, then those that are best on validation (the share of --keep) for as many
+times more, and so on; only the last ones are trained to their end and tested. Runs are paused and continued, never trained twice:
+a run that is kept has the same result as without the search. Both searches choose by validation alone, are repeatable, and are
+continued by the same command. OUT/search.json records them.
+
 With --on slurm the runs are the elements of a job array. They are followed until all are finished; a job that was pre-empted,
 or ended before its run did, is submitted again and continues from the checkpoint. The program and the folders must be found
 under the same paths on every node. Ctrl-C leaves the jobs running, and the same command follows them again.`,
 		Example: `  engram sweep mine.yaml
   engram sweep mine.yaml --workers 1 --set train.steps=500
+  engram sweep mine.yaml --random 27 --halving 300
   engram sweep mine.yaml --on slurm --partition gpu --gpus 1 --time 4:00:00 --dry-run`,
-		Args: cobra.ExactArgs(1),
+		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if own.on != onHere && own.on != onSlurm {
 				return usageError{fmt.Errorf("--on %s: want %s or %s", own.on, onHere, onSlurm)}
 			}
 			if _, ok := shownTests[own.tests]; !ok {
 				return usageError{fmt.Errorf("--tests %s: want none, best or all", own.tests)}
+			}
+			if err := own.search.check(cmd); err != nil {
+				return usageError{err}
 			}
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -71,6 +95,10 @@ under the same paths on every node. Ctrl-C leaves the jobs running, and the same
 	f.IntVar(&own.workers, "workers", 0, "runs at a time on this machine (default as many as fit its cores)")
 	f.StringVar(&own.on, "on", onHere, "where to run: here or slurm")
 	f.StringVar(&own.tests, "tests", "best", "whose test figures to print: none, best (the experiment that is best on validation) or all")
+	f.IntVar(&own.random, "random", 0, "run as many experiments, drawn at random from the matrix, instead of all")
+	f.Uint64Var(&own.search.seed, "search-seed", 1, "of --random: the seed of the draws")
+	f.Int64Var(&own.halving, "halving", 0, "successive halving: the steps after which the better experiments are chosen for the first time")
+	f.Float64Var(&own.keep, "keep", 1./3, "of --halving: the share of experiments that is trained further each time")
 	f.BoolVar(&own.dryRun, "dry-run", false, "print what would be run, of slurm the job script, and run nothing")
 	f.StringVar(&own.needs.Partition, "partition", "", "of slurm: the partition")
 	f.StringVar(&own.needs.Time, "time", "", "of slurm: the time of a job, as sbatch reads it")
@@ -84,9 +112,12 @@ under the same paths on every node. Ctrl-C leaves the jobs running, and the same
 }
 
 func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runFlags, file string, overrides []schema.Override) error {
-	m, err := tool.Matrix(file, overrides...)
+	m, err := s.matrix(tool, file, overrides...)
 	if err != nil {
 		return err
+	}
+	if len(m.Ranges) > 0 && s.random == 0 {
+		return usageError{fmt.Errorf("%s gives a range for %s, from which --random N draws", file, strings.Join(m.Ranges, " and "))}
 	}
 	threads := m.Runs[0].Config.Threads
 	if threads == 0 {
@@ -96,7 +127,7 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 		if err != nil {
 			return err
 		}
-		if m, err = tool.Matrix(file, append(overrides, o)...); err != nil {
+		if m, err = s.matrix(tool, file, append(overrides, o)...); err != nil {
 			return err
 		}
 	}
@@ -108,11 +139,18 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 		runs = append(runs, sweep.Run{Name: r.Folder, Folder: filepath.Join(s.out, r.Folder)})
 	}
 	s.fill(cmd, m.Slurm)
-	engine, err := s.engine(cmd, flags, m.Name, threads)
+	engine, err := s.engine(cmd, flags, m.Name, threads, 0)
 	if err != nil {
 		return err
 	}
+	h, err := s.newHalving(m, func(until int64) (sweep.Engine, error) { return s.engine(cmd, flags, m.Name, threads, until) })
+	if err != nil {
+		return usageError{fmt.Errorf("--halving: %w", err)}
+	}
 	if s.dryRun {
+		if h != nil { // what is run first
+			engine = h.Engine(h.First)
+		}
 		if slurm, ok := engine.(*sweep.Slurm); ok {
 			_, err = fmt.Fprint(cmd.OutOrStdout(), slurm.Script(0, len(runs)))
 			return err
@@ -134,16 +172,30 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 	if !flags.quiet && !flags.json {
 		o := newOverview(cmd.ErrOrStderr(), runs)
 		watch, end = o.watch, o.end
+		s.note = func(line string) { o.say("%s", line) }
 		if slurm, ok := engine.(*sweep.Slurm); ok {
-			slurm.Note = func(line string) { o.say("%s", line) }
+			slurm.Note = s.note
 		}
 	}
-	err = engine.Run(cmd.Context(), runs, func(i int, st sweep.Status) {
+	told := func(i int, st sweep.Status) {
+		delete(failed, i)
 		if st.State == sweep.Failed {
 			failed[i] = st.Err
 		}
 		watch(i, st)
-	})
+	}
+	ended := runs
+	var rungs []results.Rung
+	if h == nil {
+		err = engine.Run(cmd.Context(), runs, told)
+	} else {
+		var numbers []int
+		rungs, numbers, err = h.Run(cmd.Context(), runs, told)
+		ended = nil
+		for _, i := range numbers {
+			ended = append(ended, runs[i])
+		}
+	}
 	end()
 	if cmd.Context().Err() != nil {
 		return &interruptedSweep{s.on == onSlurm, err}
@@ -151,8 +203,14 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 	if err != nil {
 		return err
 	}
-	all, err := sweep.Results(runs)
-	if err == nil {
+	if err := s.record(runs, rungs); err != nil {
+		return err
+	}
+	all, err := sweep.Results(ended)
+	if err == nil && h != nil && !flags.json {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), results.RungTable(rungs).Plain(terminalWidth(cmd.OutOrStdout())))
+	}
+	if err == nil && (h == nil || len(all) > 0) {
 		err = s.print(cmd, flags, all)
 	}
 	if err != nil {
@@ -164,7 +222,7 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 		}
 	}
 	if err := errors.Join(bad...); err != nil {
-		return fmt.Errorf("%d of %d runs failed; the same command again tries them again:\n%w", len(failed), len(runs), err)
+		return fmt.Errorf("%d of %s failed; the same command again tries them again:\n%w", len(failed), countOf(len(runs), "run"), err)
 	}
 	return nil
 }
@@ -180,7 +238,7 @@ func (s *sweepFlags) print(cmd *cobra.Command, flags *runFlags, all []*results.R
 	}
 	t, err := results.SweepTable(runs, shownTests[s.tests])
 	if err == nil {
-		_, err = fmt.Fprint(cmd.OutOrStdout(), t.Plain())
+		_, err = fmt.Fprint(cmd.OutOrStdout(), t.Plain(terminalWidth(cmd.OutOrStdout())))
 	}
 	return err
 }
@@ -213,7 +271,8 @@ func (s *sweepFlags) fill(cmd *cobra.Command, file experiments.Slurm) {
 }
 
 // engine is what runs the runs.
-func (s *sweepFlags) engine(cmd *cobra.Command, flags *runFlags, name string, threads int) (sweep.Engine, error) {
+// until is the step at which runs are paused, 0 for none.
+func (s *sweepFlags) engine(cmd *cobra.Command, flags *runFlags, name string, threads int, until int64) (sweep.Engine, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
@@ -226,20 +285,25 @@ func (s *sweepFlags) engine(cmd *cobra.Command, flags *runFlags, name string, th
 		}
 		command = append(command, "--data", data)
 	}
+	part := "slurm"
+	if until > 0 {
+		command = append(command, "--until", strconv.FormatInt(until, 10))
+		part = filepath.Join(part, fmt.Sprintf("until-%d", until))
+	}
 	if s.on == onHere {
 		if s.workers == 0 {
 			s.workers = runtime.NumCPU() / threads
 		}
-		return &sweep.Local{Command: command, Workers: s.workers}, nil
+		return &sweep.Local{Command: command, Name: cmd.Root().DisplayName(), Workers: s.workers}, nil
 	}
-	dir, err := filepath.Abs(filepath.Join(s.out, "slurm"))
+	dir, err := filepath.Abs(filepath.Join(s.out, part))
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
 	if s.needs.CPUs == 0 {
 		s.needs.CPUs = threads
 	}
-	return &sweep.Slurm{Command: command, Dir: dir, Name: name, Needs: s.needs, Poll: s.poll}, nil
+	return &sweep.Slurm{Command: command, Dir: dir, Name: name, Needs: s.needs, Poll: s.poll, Note: s.note}, nil
 }
 
 // interruptedSweep is the error of a sweep that the user has stopped.

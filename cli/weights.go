@@ -24,7 +24,7 @@ writes it out.`,
 		Example: `  engram import experiments/protonet-omniglot.yaml protonet.pt --out runs/authors
   engram import experiments/protonet-omniglot.yaml protonet.pt --print-map > map.yaml
   engram import experiments/protonet-omniglot.yaml protonet.pt --map map.yaml`,
-		Args: cobra.ExactArgs(2),
+		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := flags.config(tool, cmd, args[0])
 			if err != nil {
@@ -74,7 +74,7 @@ func newExport() *cobra.Command {
 an import took them by: the same file, or the import.yaml that it left in its run folder.`,
 		Example: `  engram export runs/protonet-omniglot/20260101-120000 protonet.safetensors
   engram export runs/authors protonet.safetensors --map runs/authors/import.yaml`,
-		Args: cobra.ExactArgs(2),
+		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := readMap(mapFile)
 			if err != nil {

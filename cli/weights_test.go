@@ -41,11 +41,11 @@ func TestImportAndExport(t *testing.T) {
 		want string
 	}{
 		{append([]string{"import", tinyFile(t), authors, "--map", names, "--print-map"}, fit...), exitUsage, "map print-map"},
-		{[]string{"import", tinyFile(t)}, exitUsage, "accepts 2 arg"},
-		{[]string{"import", tinyFile(t), "none.pt"}, exitFailure, "there is no file none.pt"},
+		{[]string{"import", tinyFile(t)}, exitUsage, "takes FILE WEIGHTS, got 1 argument"},
+		{[]string{"import", tinyFile(t), "none.pt"}, exitFailure, "no file none.pt"},
 		{[]string{"import", tinyFile(t), authors, "--map", "none.yaml"}, exitFailure, "none.yaml"},
 		{[]string{"import", tinyFile(t), authors, "--out", filepath.Join(dir, "new")}, exitFailure, "the file does not fit the network"},
-		{[]string{"export", "/nowhere", file}, exitFailure, "/nowhere holds no model.safetensors"},
+		{[]string{"export", "/nowhere", file}, exitFailure, "/nowhere is not a run folder: it holds no config.yaml"},
 	} {
 		code, _, stderr := engram(t.Context(), c.args)
 		assert.Equal(t, c.code, code, "%v: %s", c.args, stderr)

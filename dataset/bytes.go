@@ -98,3 +98,16 @@ func rows(channels, height, width, quarter int, f func(at, from, step int)) {
 		}
 	}
 }
+
+// File is the path of the file that an image of a set was read from; empty where the set is of no single files, as drawn characters
+// and archives are.
+func File(set Set, class, instance int) string {
+	switch s := set.(type) {
+	case *Folder:
+		return s.Files[s.start[class]+instance]
+	case part:
+		class, instance, _ = s.in(class, instance, 0)
+		return File(s.whole(), class, instance)
+	}
+	return ""
+}

@@ -138,7 +138,9 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	made, err := makeFolders(filepath.Dir(path))
+	defer removeEmpty(made) // if the download fails
+	if err != nil {
 		return fmt.Errorf("%w; choose a writable folder", err)
 	}
 	part := path + ".part"
@@ -163,6 +165,26 @@ func (f Fetcher) file(ctx context.Context, file RemoteFile, dir string, progress
 		}
 	}
 	return os.Rename(part, path)
+}
+
+// makeFolders makes a folder and those above it, and returns the ones that it made, the innermost first.
+func makeFolders(dir string) (made []string, err error) {
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, os.ErrNotExist) || at == filepath.Dir(at) {
+			break
+		}
+		made = append(made, at)
+	}
+	return made, os.MkdirAll(dir, 0o755)
+}
+
+// removeEmpty removes folders that are empty, in their order.
+func removeEmpty(folders []string) {
+	for _, dir := range folders {
+		if os.Remove(dir) != nil { // it holds something, and so do those above it
+			return
+		}
+	}
 }
 
 // download completes the partial file and reports whether it continued an earlier one.

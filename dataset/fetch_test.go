@@ -207,6 +207,12 @@ func TestFetchWithoutANetwork(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left, "leaves no empty file")
+	below := filepath.Join(dir, "cache", "engram", "omniglot")
+	assert.Error(t, Fetcher{Base: server.URL}.Fetch(t.Context(), remote(), below, nil))
+	assert.NoDirExists(t, filepath.Join(dir, "cache"), "removes the folders that it made")
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "mine"), 0o755))
+	assert.Error(t, Fetcher{Base: server.URL}.Fetch(t.Context(), remote(), filepath.Join(dir, "mine"), nil))
+	assert.DirExists(t, filepath.Join(dir, "mine"), "keeps a folder that existed")
 	f, _ := serve(t, http.NotFound)
 	assert.ErrorContains(t, f.Fetch(t.Context(), remote(), dir, nil), "404 Not Found")
 

@@ -30,11 +30,6 @@ func Names() []string {
 	return append([]string{NameOmniglot, NameStrokes, NameBabi, NameStories, NameTextures}, PhotographNames()...)
 }
 
-// ImageNames lists the data sets that are images.
-func ImageNames() []string {
-	return append([]string{NameOmniglot, NameStrokes, NameTextures, NameImages, NameFeatures}, PhotographNames()...)
-}
-
 // ErrNotFound is wrapped by Find's error if a data set is not on this machine.
 var ErrNotFound = errors.New("data set not found")
 

@@ -36,9 +36,15 @@ type ResNet12Config struct {
 	Form ResNet12Form
 	// Filters is the number of filters of each block; the default is the form's.
 	Filters [resnet12Blocks]int64
-	// Drop is the probability that dropout zeroes an activation after a block, in training. Lee et al. drop with probability
-	// 0.1, in the last two blocks whole regions (DropBlock) instead of single activations.
+	// Mean makes the embedding the mean of the last feature maps over their positions, whatever the form: 640 numbers with the
+	// filters of [LeeForm], as in RFS (Tian et al. 2020) and FEAT.
+	Mean bool
+	// Drop is the probability that dropout zeroes an activation after a block, in training; Lee et al. have 0.1.
 	Drop float64
+	// DropBlock, where it is not zero, is the side of the regions that are dropped after the last two blocks instead of single
+	// activations: Ghiasi et al. 2018. Lee et al. have 5, and 2 for images of 32 pixels, and let the probability rise from zero
+	// over the first 40,000 steps, which this encoder does not.
+	DropBlock int64
 }
 
 // WithDefaults returns the configuration with its zero values replaced by the defaults. An unknown form has no filters.
@@ -69,13 +75,12 @@ type ResNet12 struct {
 	channels, height, width int64 // of the maps
 	pool                    bool
 	drop                    float64
+	dropBlock               int64
 }
 
 type resnet12Block struct {
-	convs [3]*nn.Param // [out, in, 3, 3]
-	norms [3]*nn.BatchNorm
-	short *nn.Param // [out, in, 1, 1]
-	norm  *nn.BatchNorm
+	convs [3]convNorm // 3×3
+	short convNorm    // 1×1
 }
 
 // NewResNet12 makes the network. It returns an error for an unknown form, a block without filters, or images smaller
@@ -97,23 +102,21 @@ func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
 	if c.Height < least || c.Width < least {
 		return nil, fmt.Errorf("encoder: ResNet-12 needs images of at least %d×%d pixels, got %d×%d", least, least, c.Height, c.Width)
 	}
-	e := &ResNet12{pool: c.Form == TADAMForm, drop: c.Drop, height: c.Height, width: c.Width}
+	if c.DropBlock < 0 {
+		return nil, fmt.Errorf("encoder: ResNet-12 with regions of side %d for DropBlock: it must be at least 0", c.DropBlock)
+	}
+	e := &ResNet12{pool: c.Form == TADAMForm || c.Mean, drop: c.Drop, dropBlock: c.DropBlock, height: c.Height, width: c.Width}
 	in := c.Channels
 	for i, out := range c.Filters {
 		inner, block := b.In(fmt.Sprintf("block%d", i+1)), &resnet12Block{}
-		conv := func(b *nn.Builder, in, kernel int64) *nn.Param {
-			return b.Param("weight", nn.KaimingNormal, out, in, kernel, kernel)
-		}
 		for j := range block.convs {
 			width := out
 			if j == 0 {
 				width = in
 			}
-			block.convs[j] = conv(inner.In(fmt.Sprintf("conv%d", j+1)), width, 3)
-			block.norms[j] = nn.NewBatchNorm(inner.In(fmt.Sprintf("norm%d", j+1)), out)
+			block.convs[j] = newConvNorm(inner, fmt.Sprintf("conv%d", j+1), fmt.Sprintf("norm%d", j+1), width, out, 3, 1)
 		}
-		short := inner.In("shortcut")
-		block.short, block.norm = conv(short.In("conv"), in, 1), nn.NewBatchNorm(short.In("norm"), out)
+		block.short = newConvNorm(inner.In("shortcut"), "conv", "norm", in, out, 1, 1)
 		e.blocks = append(e.blocks, block)
 		in, e.height, e.width = out, e.height/2, e.width/2
 	}
@@ -133,25 +136,28 @@ func (e *ResNet12) Maps() (channels, height, width int64) { return e.channels, e
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *ResNet12) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	x = x.ChannelsLast()
-	for _, b := range e.blocks {
-		x = nn.Dropout(p, b.forward(p, x), e.drop)
+	for i, b := range e.blocks {
+		x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return b.forward(p, x) })
+		x = then(x, func(x *tensor.Tensor) *tensor.Tensor {
+			if e.dropBlock > 0 && i >= resnet12Blocks/2 {
+				return nn.DropBlock(p, x, e.drop, e.dropBlock)
+			}
+			return nn.Dropout(p, x, e.drop)
+		})
 	}
 	if e.pool {
-		return x.Mean(2, 3)
+		return then(x, globalMean)
 	}
-	return x.Flatten(1, -1)
+	return then(x, func(x *tensor.Tensor) *tensor.Tensor { return x.Flatten(1, -1) })
 }
 
 func (b *resnet12Block) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	y := x
-	for i, conv := range b.convs {
-		y = b.norms[i].Forward(p, nn.Convolve(p, y, conv, nil, nn.Conv2dConfig{Padding: 1}))
-		if i < len(b.convs)-1 {
-			y = y.LeakyReLU(resnet12Slope)
-		}
-	}
-	short := b.norm.Forward(p, nn.Convolve(p, x, b.short, nil, nn.Conv2dConfig{}))
-	return tensor.MaxPool2d(y.Add(short).LeakyReLU(resnet12Slope), 2)
+	leaky := func(x *tensor.Tensor) *tensor.Tensor { return x.LeakyReLU(resnet12Slope) }
+	y := then(b.convs[0].forward(p, x), leaky)
+	y = then(then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[1].forward(p, y) }), leaky)
+	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[2].forward(p, y) })
+	y = then(plus(y, b.short.forward(p, x)), leaky)
+	return then(y, func(y *tensor.Tensor) *tensor.Tensor { return tensor.MaxPool2d(y, 2) })
 }
 
 var _ Mapper = (*ResNet12)(nil)

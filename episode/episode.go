@@ -76,7 +76,7 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 		return nil, fmt.Errorf("episode: %w", err)
 	}
 	if spec.Way < 1 || spec.Shot < 1 || spec.Query < 0 {
-		return nil, fmt.Errorf("episode: %d-way %d-shot with %d queries per class: way and shot must be at least 1, query at least 0",
+		return nil, fmt.Errorf("episode: way %d, shot %d, query %d: way and shot must be at least 1, query at least 0",
 			spec.Way, spec.Shot, spec.Query)
 	}
 	if spec.Way > set.Classes() {
@@ -86,7 +86,7 @@ func New(set dataset.Set, spec Spec, seed uint64, stream string) (*Sampler, erro
 	for c := range set.Classes() {
 		// Subtraction, because the sum of two large numbers may overflow.
 		if n := set.Instances(c); spec.Shot > n || spec.Query > n-spec.Shot {
-			return nil, fmt.Errorf("episode: %d shots and %d queries need that many different images per class but class %s has %d: lower shot or query",
+			return nil, fmt.Errorf("episode: shot %d and query %d need that many different images per class but class %s has %d: lower shot or query",
 				spec.Shot, spec.Query, set.Class(c), n)
 		}
 	}

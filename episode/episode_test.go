@@ -206,10 +206,10 @@ func TestNewRefuses(t *testing.T) {
 		says []string
 	}{
 		{nil, Spec{Way: 1, Shot: 1}, []string{"no set"}},
-		{set, Spec{}, []string{"0-way 0-shot"}},
-		{set, Spec{Way: 5, Shot: 1, Query: -1}, []string{"-1 queries"}},
+		{set, Spec{}, []string{"way 0, shot 0"}},
+		{set, Spec{Way: 5, Shot: 1, Query: -1}, []string{"query -1"}},
 		{set, Spec{Way: 7, Shot: 1}, []string{"7 classes", "has 6"}},
-		{set, Spec{Way: 2, Shot: 1, Query: 4}, []string{"1 shots and 4 queries", "class000 has 4"}},
+		{set, Spec{Way: 2, Shot: 1, Query: 4}, []string{"shot 1 and query 4", "class000 has 4"}},
 		{set, Spec{Way: 2, Shot: math.MaxInt, Query: math.MaxInt}, []string{"class000 has 4"}},
 		{set, Spec{Way: 2, Shot: 1, Query: math.MaxInt}, []string{"class000 has 4"}},
 		{set, Spec{Way: 2, Shot: 1, Rotation: "sideways"}, []string{"sideways", "per-class"}},

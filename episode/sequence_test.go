@@ -140,17 +140,17 @@ func TestImpossibleSequencesAreRefused(t *testing.T) {
 	_, err := NewSequences(set, good, 1, "train")
 	require.NoError(t, err)
 	for want, change := range map[string]func(*SequenceSpec){
-		"11-way episodes need 11 classes":                            func(s *SequenceSpec) { s.Way, s.Letters = 11, 11 },
-		"7 shots":                                                    func(s *SequenceSpec) { s.Samples = 7 },
-		"5 classes, but only 4 different labels":                     func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
-		"5 classes, but only 1 different labels":                     func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
-		"labels of 0 letters":                                        func(s *SequenceSpec) { s.Length = 0 },
-		"labels of 21 letters":                                       func(s *SequenceSpec) { s.Length = 21 },
-		"labels of 1 letters of an alphabet of 0":                    func(s *SequenceSpec) { s.Letters = 0 },
-		"more than 1048576 labels":                                   func(s *SequenceSpec) { s.Length, s.Letters = 2, 1<<40 },
-		"shift is -1 pixels":                                         func(s *SequenceSpec) { s.Shift = -1 },
-		"turn NaN degrees":                                           func(s *SequenceSpec) { s.Turn = math.NaN() },
-		"turn +Inf degrees":                                          func(s *SequenceSpec) { s.Turn = math.Inf(1) },
+		"11-way episodes need 11 classes":         func(s *SequenceSpec) { s.Way, s.Letters = 11, 11 },
+		"shot 7":                                  func(s *SequenceSpec) { s.Samples = 7 },
+		"5 classes, but only 4 different labels":  func(s *SequenceSpec) { s.Length, s.Letters = 2, 2 },
+		"5 classes, but only 1 different labels":  func(s *SequenceSpec) { s.Length, s.Letters = 20, 1 },
+		"labels of 0 letters":                     func(s *SequenceSpec) { s.Length = 0 },
+		"labels of 21 letters":                    func(s *SequenceSpec) { s.Length = 21 },
+		"labels of 1 letters of an alphabet of 0": func(s *SequenceSpec) { s.Letters = 0 },
+		"more than 1048576 labels":                func(s *SequenceSpec) { s.Length, s.Letters = 2, 1<<40 },
+		"shift is -1 pixels":                      func(s *SequenceSpec) { s.Shift = -1 },
+		"turn NaN degrees":                        func(s *SequenceSpec) { s.Turn = math.NaN() },
+		"turn +Inf degrees":                       func(s *SequenceSpec) { s.Turn = math.Inf(1) },
 		`rotation "classes" needs a set with one class per rotation`: func(s *SequenceSpec) { s.Rotation = dataset.RotateClasses },
 	} {
 		spec := good

@@ -25,7 +25,7 @@ test: [{way: 5, shot: 1, query: 3, episodes: 6, norm: transductive}, {way: 5, sh
 threads: 2
 `
 
-// tinyReptile are the settings that make Reptile of it.
+// tinyReptile holds the settings that turn tinyMAML into Reptile.
 var tinyReptile = []string{
 	"network={kind: reptile, encoder: {kind: conv4, filters: 16, strided: true}, steps: 3, test_steps: 4, batch: 4, rate: 0.01}",
 	"train.shot=3", "train.query=1", "optimizer={kind: sgd, rate: 1}", "schedule=linear",
@@ -54,7 +54,7 @@ func TestAdaptiveNetworksTrainResumeAndReport(t *testing.T) {
 		assert.NotEqual(t, want.Figures[0].Value, want.Figures[1].Value)
 		assert.Equal(t, 2, want.Machine.Threads)
 
-		// Another run on one core instead of two, interrupted and resumed, is the same to the bit.
+		// Another run on one core instead of two, interrupted and resumed, is equal to the bit.
 		resumed := interrupted(t, parse(t, tinyMAML, append(sets, "threads=1")...), 6, 4, want)
 		model := func(dir string) string {
 			text, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
@@ -74,7 +74,7 @@ func TestAdaptiveNetworksTrainResumeAndReport(t *testing.T) {
 	}
 }
 
-// Metric-based networks are measured on the very episodes.
+// Metric-based networks are tested on the same episodes.
 func TestAdaptiveNetworksMeetTheOthersEpisodes(t *testing.T) {
 	on := func(sets ...string) string {
 		r, err := tool.Run(t.Context(), parse(t, tinyMAML, append(sets, "train.steps=1")...), experiments.Options{Out: t.TempDir()})
@@ -110,7 +110,7 @@ func TestWhatDoesNotGoWithAdaptiveNetworks(t *testing.T) {
 	}
 }
 
-// threads: 0 works on all cores.
+// threads: 0 uses all cores.
 func TestAdaptiveNetworksTakeAllCores(t *testing.T) {
 	r, err := tool.Run(t.Context(), parse(t, tinyMAML, "threads=0", "train.steps=1"), experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)

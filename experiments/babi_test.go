@@ -17,7 +17,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// tinyStories is an experiment on stories that takes a second: 180 training questions in 6 steps an epoch.
+// tinyStories is an experiment on stories that takes a second: 180 training questions in 6 steps per epoch.
 const tinyStories = `
 name: tiny-stories
 dataset: {kind: stories, train: 100, test: 50}
@@ -39,7 +39,7 @@ func TestStoriesTrainResumeAndReport(t *testing.T) {
 	for name, sets := range map[string][]string{
 		"joint":            nil,
 		"a network a task": {"train.networks=task"},
-		// A rate of nearly nothing never lowers the loss after the first validation.
+		// With a rate near zero the loss never falls after the first validation.
 		"ended by validation": {"train.linear_start={epochs: 5, patience: 1}", "optimizer.rate=1e-30", "validation.every=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestFiguresOfStories(t *testing.T) {
 	}
 }
 
-// The linear start has its own rate, and the schedule begins after it and counts epochs.
+// The linear start has its own rate; the schedule begins after it and counts epochs.
 func TestPhasesOfTheRate(t *testing.T) {
 	rates := func(sets ...string) (rates []float64) {
 		dir := t.TempDir()
@@ -94,17 +94,17 @@ func TestPhasesOfTheRate(t *testing.T) {
 	}
 	assert.InDeltaSlice(t, []float64{.005, .005, .01, .01, .001, .001}, rates(), 1e-12)
 	assert.InDeltaSlice(t, []float64{.01, .01, .001, .001, .0001, .0001}, rates("train.linear_start.epochs=0"), 1e-12)
-	// Validated after epochs 1 and 2, and no better at the second: the linear start ends there, not after five.
+	// Validation after epochs 1 and 2, without improvement: the linear start ends there, not after five.
 	early := rates("train.linear_start={epochs: 5, patience: 1, factor: 0.5}", "optimizer.rate=1e-30", "validation.every=1")
 	assert.InDeltaSlice(t, []float64{.5e-30, .5e-30, 1e-30, 1e-30, .1e-30, .1e-30}, early, 1e-36)
-	// Linear over the four epochs that are not linear start.
+	// Linear over the four epochs after the linear start.
 	assert.InDeltaSlice(t, []float64{.005, .005, .01, .0075, .005, .0025}, rates("schedule=linear"), 1e-12)
 }
 
-// The saved model knows whether its softmaxes are on.
+// The saved model records whether its softmaxes are on.
 func TestLinearStartIsOfTheModel(t *testing.T) {
 	dir := t.TempDir()
-	// The last epoch alone has softmaxes, and no rate to speak of moves the model away from the first.
+	// Only the last epoch has softmaxes, and the rate is too small to move the model away from the first.
 	r := runStories(t, dir, "train.linear_start={epochs: 5, factor: 1}", "optimizer.rate=1e-30", "validation.every=1")
 	x, err := tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 1})
 	require.NoError(t, err)
@@ -155,8 +155,8 @@ func TestExplain(t *testing.T) {
 	assert.ErrorContains(t, err, "protonet reads no stories")
 }
 
-// babiFolder writes task 1 in the released layout, whose test file has a story with unknown words, one with an unknown answer,
-// and one longer than the memory.
+// babiFolder writes task 1 in the released layout. Its test file has a story with unknown words, one with an unknown
+// answer, and one longer than the memory.
 func babiFolder(t *testing.T) string {
 	dir := t.TempDir()
 	file := func(part, text string) {

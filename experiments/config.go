@@ -10,13 +10,14 @@ import (
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
 // A Tool is Engram with a set of parts. It may be used from many goroutines; but see [Tool.Run] for threads.
 type Tool struct{ parts *registry.Parts }
 
-// New returns a Tool with the parts given, to which no rows are added any more.
+// New returns a Tool with the given parts, to which no rows may be added afterwards.
 func New(parts *registry.Parts) *Tool { return &Tool{parts} }
 
 // Standard returns a Tool with Engram's own parts.
@@ -28,15 +29,15 @@ func (t *Tool) Parts() *registry.Parts { return t.parts }
 // Config is an experiment file that has been read and checked.
 type Config struct {
 	*runner.Config
-	// Dataset is the kind of its data set.
+	// Dataset is the kind of the data set.
 	Dataset string
-	// experiment is the file's own name, without what its matrix adds.
+	// experiment is the file's name, without the suffix of a matrix run.
 	experiment string
 	file       kinds.File
 	slurm      *Slurm
 }
 
-// Slurm is what a job of a run asks Slurm for.
+// Slurm holds the resources that a run's job requests from Slurm.
 type Slurm = kinds.Slurm
 
 // resolve decodes and checks an experiment file.
@@ -51,20 +52,29 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	if mismatch := kind.Mismatch(t.parts, s.Network, s.Dataset); mismatch != nil {
 		return nil, schema.Join(mismatch, without(err, s.Dataset.Path()))
 	}
-	// The sections are planned where the rest is wrong, too, so that all mistakes are reported together.
+	// Sections are planned even if the rest is wrong, so that all mistakes are reported together.
 	work, planErr := file.Plan()
 	optimizer, optimizerErr := t.parts.Optimizers.Plan(&s.Optimizer)
 	schedule, scheduleErr := t.parts.Schedules.Plan(&s.Schedule)
-	if err := schema.Join(err, planErr, optimizerErr, scheduleErr); err != nil {
+	var average registry.Average
+	var averageErr error
+	if !registry.IsNone(&s.Average) {
+		average, averageErr = t.parts.Averages.Plan(&s.Average)
+	}
+	if err := schema.Join(err, planErr, optimizerErr, scheduleErr, averageErr); err != nil {
 		return nil, err
 	}
+	newOptimizer := optimizer.New
+	if average != nil {
+		newOptimizer = func(ps *nn.Params) nn.Optimizer { return average(ps, optimizer.New(ps)) }
+	}
 	c := &Config{experiment: s.Name, file: file, Dataset: s.Dataset.Kind()}
-	// Where a run is computed is not part of the run.
+	// Where a run is computed does not belong to its configuration.
 	c.slurm, s.Tail.Slurm = s.Tail.Slurm, nil
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
 		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
-		Saving: *s.Saving, Patience: s.Patience, Optimizer: optimizer.New, Rate: optimizer.Rate, Schedule: schedule, Work: work,
+		Saving: *s.Saving, Patience: s.Patience, Optimizer: newOptimizer, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(on tensor.Device) error {
 			s.Tail.Device = on.String()
 			return settle(file, on)
@@ -87,7 +97,7 @@ func without(err error, path string) error {
 	return &schema.Error{Problems: kept, Dropped: all.Dropped}
 }
 
-// settle fixes what parts leave to the machine on which a run starts.
+// settle fixes the settings that depend on the machine when a run starts.
 func settle(file kinds.File, on tensor.Device) (err error) {
 	schema.Walk(file, func(path, _ string, s *schema.Section) {
 		if c, ok := s.Resolved().(registry.Settler); ok && err == nil {
@@ -99,5 +109,5 @@ func settle(file kinds.File, on tensor.Device) (err error) {
 	return err
 }
 
-// within tells a key that lies below another.
+// within reports whether a key lies below another.
 func within(key, above string) bool { return strings.HasPrefix(key, above+".") }

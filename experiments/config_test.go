@@ -60,7 +60,7 @@ func TestMistakesNamePlaceAndMend(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// One run of the program shows every mistake, those inside sections as well.
+// One invocation reports every mistake, also those in sections.
 func TestAllMistakesAtOnce(t *testing.T) {
 	_, err := tool.Parse("x.yaml", []byte("name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\ntrain: {wya: 5}\noptimizer: {kind: adam, rte: 1}\n"))
 	require.Error(t, err)
@@ -83,7 +83,7 @@ func TestResolvedFileReadsBackTheSame(t *testing.T) {
 	}
 }
 
-// The experiment that the README teaches with is a valid one, and so are the overrides beside it.
+// The README's experiment is valid, and so are the overrides next to it.
 func TestReadmeExperimentIsValid(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)

@@ -2,9 +2,11 @@ package experiments_test
 
 import (
 	"encoding/csv"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,11 +18,11 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// A test that cannot be made is refused before training, whatever is wrong with it, and leaves no run folder.
+// A test that cannot be made is refused before training and leaves no run folder.
 func TestImpossibleTestsAreRefusedBeforeTraining(t *testing.T) {
 	for set, want := range map[string]string{
 		"test.0.way=500":   "test.0, 500-way 1-shot: episode: 500-way episodes need 500 classes but the set has 10",
-		"test.0.query=100": "test.0, 5-way 1-shot: episode: 1 shots and 100 queries need that many different images",
+		"test.0.query=100": "test.0, 5-way 1-shot: episode: shot 1 and query 100 need that many different images",
 		"test.0.dataset={kind: strokes, train: 4, val: 4, test: 4, size: 16}": "test.0, 5-way 1-shot: episode: 5-way episodes need 5 classes but the set has 4",
 		"test.0.dataset={kind: images, root: nowhere, size: 16}":              "test.0, 5-way 1-shot: dataset: images: data set not found",
 	} {
@@ -31,12 +33,12 @@ func TestImpossibleTestsAreRefusedBeforeTraining(t *testing.T) {
 		assert.Zero(t, steps, set)
 		assert.NoDirExists(t, dir, set)
 	}
-	// What the file alone tells is refused when it is read.
+	// Mistakes that the file alone shows are reported when it is read.
 	_, err := tool.Parse("x.yaml", []byte(tiny), overrides(t, "test.0.dataset={kind: strokes, size: 20}")...)
 	assert.ErrorContains(t, err, "its images have 20×20 pixels with 1 channel, and those that the network is trained on 16×16")
 }
 
-// What was fixed in training is not changed by a test: neither by eval nor by resume.
+// A test must not change what was fixed in training, neither in eval nor in resume.
 func TestTrainingIsNotOverriddenByTests(t *testing.T) {
 	dir := t.TempDir()
 	want := run(t, dir)
@@ -56,7 +58,7 @@ func TestTrainingIsNotOverriddenByTests(t *testing.T) {
 	assert.Equal(t, want.Training, kept.Training)
 	assert.Contains(t, kept.Config, "query: 2")
 
-	// Resume makes the tests anew in the run's place, and keeps the training.
+	// Resume repeats the tests in the run's folder and keeps the training.
 	again, err := tool.Resume(t.Context(), dir, experiments.Options{}, overrides(t, "test.0.query=2")...)
 	require.NoError(t, err)
 	assert.Equal(t, r.Figures, again.Figures)
@@ -68,7 +70,7 @@ func TestTrainingIsNotOverriddenByTests(t *testing.T) {
 	assert.Equal(t, again.Config, string(text))
 }
 
-// precision: auto and device: auto are decided once, when the run starts, and stand in its configuration.
+// precision: auto and device: auto are decided once, when the run starts, and recorded in its configuration.
 func TestARunsFactsAreFixedWhenItStarts(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, dir, "network={kind: protonet, encoder: {kind: conv4, filters: 8, precision: auto}}", "device=auto")
@@ -81,7 +83,7 @@ func TestARunsFactsAreFixedWhenItStarts(t *testing.T) {
 	assert.Contains(t, string(text), "precision: "+precision)
 }
 
-// A run of a sweep settles them where it starts, and the sweep knows it again.
+// A run of a sweep settles them when it starts, and the sweep recognises it.
 func TestASweepsRunSettlesWhereItStarts(t *testing.T) {
 	dir := t.TempDir()
 	read := func() *experiments.Config {
@@ -106,7 +108,7 @@ func TestASweepsRunSettlesWhereItStarts(t *testing.T) {
 	assert.NoError(t, tool.Create(dir, read()))
 }
 
-// A figure of an untrained network names no training episodes, that of a stream what the network computes in.
+// A figure of an untrained network names no training episodes; that of a stream names the network's precision.
 func TestFiguresSayWhatHappened(t *testing.T) {
 	r := run(t, t.TempDir(), tinyStream, "threads=1", "train.steps=0", "validation.episodes=0", "network={kind: protonet, encoder: {kind: conv4, filters: 8, precision: bf16}}")
 	for _, f := range r.Figures {
@@ -115,7 +117,7 @@ func TestFiguresSayWhatHappened(t *testing.T) {
 	}
 }
 
-// A validation of one example has no interval, and is no reason to end a run.
+// A validation of one example has no interval; the run continues.
 func TestOneValidationEpisode(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir, "validation.episodes=1")
@@ -160,7 +162,7 @@ func TestTestsThatDifferAreNotTheSame(t *testing.T) {
 	assert.ErrorContains(t, err, "test.1: the same test as an earlier one: 5-way 1-shot")
 }
 
-// The folder is looked at before the data: data that is missing is not what the user is told of.
+// The folder is checked before the data, so its error is reported even if data are missing.
 func TestAFolderThatIsTakenIsToldFirst(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir)
@@ -168,7 +170,7 @@ func TestAFolderThatIsTakenIsToldFirst(t *testing.T) {
 	assert.ErrorContains(t, err, "holds a run already")
 }
 
-// Runs that start in the same second have folders of their own.
+// Runs that start in the same second get different folders.
 func TestDefaultFoldersDiffer(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for range 3 {
@@ -180,7 +182,8 @@ func TestDefaultFoldersDiffer(t *testing.T) {
 	assert.Len(t, folders, 3)
 }
 
-// Predictions of every query stand in a file, and their counts in the result; the calibration error is that of the queries.
+// Predictions of every query are in a file, and their counts in the result; the calibration error is that of the
+// queries.
 func TestPredictionsOfATest(t *testing.T) {
 	dir := t.TempDir()
 	f := run(t, dir, "test.0.predictions=true").Figures[0]
@@ -203,6 +206,31 @@ func TestPredictionsOfATest(t *testing.T) {
 	assert.Equal(t, len(rows)-1, queries)
 	require.NotNil(t, f.CalibrationError)
 	assert.True(t, *f.CalibrationError >= 0 && *f.CalibrationError <= 100)
+}
+
+// The predictions of an episode are of the classes of that episode, also where its batch has been filled again since.
+func TestPredictionsKeepTheClassesOfTheirEpisode(t *testing.T) {
+	dir := t.TempDir()
+	f := run(t, dir, "test.0.predictions=true", "test.0.episodes=40", "test.0.norm=transductive") // whose batches are of one episode
+	drawn := map[int]map[string]bool{}
+	for _, q := range f.Figures[0].Queries {
+		if drawn[q.Episode] == nil {
+			drawn[q.Episode] = map[string]bool{}
+		}
+		drawn[q.Episode][q.Class] = true
+		var sum float64
+		for _, p := range q.Probabilities {
+			sum += p.Probability
+		}
+		assert.Len(t, q.Probabilities, 5)
+		assert.InDelta(t, 1, sum, 1e-5)
+	}
+	different := map[string]bool{}
+	for _, classes := range drawn {
+		assert.Len(t, classes, 5)
+		different[strings.Join(slices.Sorted(maps.Keys(classes)), " ")] = true
+	}
+	assert.Greater(t, len(different), 30, "five of ten classes are drawn anew for each of 40 episodes")
 }
 
 // A network whose output is not finite is an error in a test, and never an answer.

@@ -34,7 +34,7 @@ func (f filler) Step(s experiments.Step) {
 	require.ErrorIs(f.t, err, syscall.ENOSPC)
 }
 
-// A full disk stops a run wherever it comes upon it; once there is room again the run ends as one that nothing has disturbed.
+// A full disk stops a run at any step; once there is room again, the run ends like an undisturbed one.
 func TestAFullDiskCostsNothing(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("engram", disk, "tmpfs", 0, "size=2m"); err != nil {

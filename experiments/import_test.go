@@ -56,7 +56,7 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, r.Figures, again.Figures)
 
-	// The model in the folder gives PyTorch's embeddings.
+	// The model in the folder computes PyTorch's embeddings.
 	testkit.Enter(t)
 	var made struct{ Embeddings [][]float64 }
 	text, err := os.ReadFile("../nn/weights/testdata/values.json")
@@ -78,7 +78,7 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 		assert.InDeltaSlice(t, want, got[i*len(want):(i+1)*len(want)], 1e-5)
 	}
 
-	// And goes back to what it came from.
+	// The export equals the original.
 	m, err := weights.ReadMap(filepath.Join(dir, "import.yaml"))
 	require.NoError(t, err)
 	out := filepath.Join(t.TempDir(), "out.safetensors")
@@ -100,7 +100,7 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 	}
 }
 
-// An import that is interrupted while it tests goes on with testing, not with training.
+// An import that is interrupted during its tests continues with the tests, not with training.
 func TestInterruptedImportResumes(t *testing.T) {
 	want, err := tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
@@ -138,7 +138,7 @@ func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 	assert.NoFileExists(t, filepath.Join(dir, "import.yaml"))
 }
 
-// A model of Engram's own is imported into another experiment by its names.
+// A model of Engram is imported into another experiment by name.
 func TestImportOfAnEngramModel(t *testing.T) {
 	from := t.TempDir()
 	want := run(t, from)
@@ -150,5 +150,5 @@ func TestImportOfAnEngramModel(t *testing.T) {
 
 func TestExportOfNoRun(t *testing.T) {
 	dir := t.TempDir()
-	assert.EqualError(t, experiments.Export(dir, filepath.Join(dir, "x"), nil), dir+" holds no model.safetensors: it is no run folder, or its run has no model yet")
+	assert.EqualError(t, experiments.Export(dir, filepath.Join(dir, "x"), nil), dir+" is not a run folder: it holds no config.yaml")
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 )
 
-// JSONSchema returns the JSON Schema, draft 2020-12, of experiment files, for editors. It is derived from the structs that files
-// are decoded into and from the tables of parts.
+// JSONSchema returns the JSON Schema, draft 2020-12, of experiment files, for editors. It is derived from the structs
+// that files are decoded into and from the tables of parts.
 //
-// A file that the schema refuses is refused by [Tool.Matrix]; the converse does not hold: how keys go together only the
-// reading tells. Of a file with a base or a matrix, which may give what it lacks, nothing is required.
+// A file that the schema rejects is rejected by [Tool.Matrix]. The converse does not hold: only reading the file
+// checks how keys fit together. In a file with a base or a matrix no key is required.
 func (t *Tool) JSONSchema() ([]byte, error) {
 	defs := &schema.Definitions{}
 	var networks []string
@@ -43,7 +43,7 @@ func (t *Tool) JSONSchema() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// file describes the files of a kind. A partial one has a base or a matrix.
+// file describes the files of a kind. A partial file has a base or a matrix.
 func (t *Tool) file(k kinds.Kind, defs *schema.Definitions, partial bool) schema.JSON {
 	j := &schema.JSONSchema{Partial: partial, Catalog: t.parts, Definitions: defs}
 	of := j.Struct(k.New(t.parts), "")
@@ -54,7 +54,7 @@ func (t *Tool) file(k kinds.Kind, defs *schema.Definitions, partial bool) schema
 	return of
 }
 
-// networkIs describes a file whose network is one of some kinds.
+// networkIs describes a file whose network is one of the given kinds.
 func networkIs(kinds []string) schema.JSON {
 	of := schema.JSON{"enum": slices.Clone(kinds)}
 	return schema.JSON{"required": []string{"network"}, "properties": schema.JSON{"network": schema.JSON{"anyOf": []schema.JSON{

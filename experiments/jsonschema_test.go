@@ -19,7 +19,7 @@ import (
 
 const schemaFile = "experiment.schema.json"
 
-// The committed schema is the one of the structs and the registry as they are.
+// The committed schema matches the structs and the registry.
 func TestJSONSchemaIsUpToDate(t *testing.T) {
 	want, err := tool.JSONSchema()
 	require.NoError(t, err)
@@ -31,7 +31,7 @@ func TestJSONSchemaIsUpToDate(t *testing.T) {
 	assert.True(t, bytes.Equal(want, got), "%s is not what engram schema prints: go test ./experiments -run JSONSchema -update", schemaFile)
 }
 
-// validator is someone else's reading of the schema.
+// validator is an independent implementation of JSON Schema.
 func validator(t testing.TB) func(text string) error {
 	t.Helper()
 	text, err := os.ReadFile(schemaFile)
@@ -56,7 +56,7 @@ func validator(t testing.TB) func(text string) error {
 	}
 }
 
-// Files in order are valid under the schema: as they are written, and resolved.
+// Valid files are valid under the schema, as written and resolved.
 func TestJSONSchemaTakesWhatIsInOrder(t *testing.T) {
 	validate := validator(t)
 	files, err := filepath.Glob("*.yaml")
@@ -103,7 +103,7 @@ func TestJSONSchemaTakesWhatIsInOrder(t *testing.T) {
 	}
 }
 
-// What the schema refuses the program refuses as well, and the schema sees what is wrong with the shape of a file.
+// The program rejects what the schema rejects, and the schema detects mistakes in the shape of a file.
 func TestJSONSchemaRefusesWhatIsNot(t *testing.T) {
 	validate := validator(t)
 	const good = "name: x\nnetwork: protonet\ntest: [{way: 5, shot: 1}]\n"
@@ -184,7 +184,7 @@ func TestJSONSchemaRefusesWhatIsNot(t *testing.T) {
 	}
 }
 
-// Whatever value stands under whatever key: what the program takes, the schema takes.
+// For any value under any key: the schema accepts what the program accepts.
 func TestJSONSchemaIsNoStricterThanTheProgram(t *testing.T) {
 	validate := validator(t)
 	taken, refused := 0, 0

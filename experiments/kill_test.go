@@ -15,10 +15,10 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// killFolder names the run folder to a process that TestKilledRunsEndAsOthers starts and kills.
+// killFolder passes the run folder to a process that TestKilledRunsEndAsOthers starts and kills.
 const killFolder = "ENGRAM_TEST_KILL_FOLDER"
 
-// TestKilledChild is what such a process does: it begins the run or goes on with it.
+// TestKilledChild is such a process: it starts or resumes the run.
 func TestKilledChild(t *testing.T) {
 	dir := os.Getenv(killFolder)
 	if dir == "" {
@@ -33,7 +33,7 @@ func TestKilledChild(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Killed at any moment, also while they write, and resumed, runs end as one that nothing has disturbed.
+// Runs that are killed at any moment, also while writing, and resumed end like undisturbed ones.
 func TestKilledRunsEndAsOthers(t *testing.T) {
 	start := func(dir string) *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledChild$")

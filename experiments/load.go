@@ -8,8 +8,8 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 )
 
-// Load reads and checks an experiment file, with overrides laid over it. A file with a matrix is refused unless the overrides
-// leave one run of it; see [Tool.Matrix].
+// Load reads and checks an experiment file, with overrides. A file with a matrix is an error unless the overrides
+// select one run; see [Tool.Matrix].
 func (t *Tool) Load(file string, overrides ...schema.Override) (*Config, error) {
 	m, err := t.Matrix(file, overrides...)
 	if err != nil {
@@ -18,9 +18,9 @@ func (t *Tool) Load(file string, overrides ...schema.Override) (*Config, error) 
 	return m.only()
 }
 
-// Parse is [Tool.Load] for text that builds on no other file; file is its name in messages.
+// Parse is [Tool.Load] for text without a base; file is its name in messages.
 func (t *Tool) Parse(file string, text []byte, overrides ...schema.Override) (*Config, error) {
-	m, err := t.expand(schema.Parse(file, text, nil), overrides)
+	m, err := t.expand(schema.Parse(file, text, nil), overrides, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -28,18 +28,18 @@ func (t *Tool) Parse(file string, text []byte, overrides ...schema.Override) (*C
 	return m.only()
 }
 
-// RunConfig reads the configuration of a run folder, with overrides laid over it.
+// RunConfig reads the configuration of a run folder, with overrides.
 func (t *Tool) RunConfig(dir string, overrides ...schema.Override) (*Config, error) {
 	f := runner.Folder(dir)
 	c, err := t.Load(f.ConfigFile(), overrides...)
 	return c, f.NotRun(err)
 }
 
-// testKeys are the keys that a run's tests are made from: what may change after training.
+// testKeys are the keys that tests are made from, which may change after training.
 var testKeys = []string{"test", "stream", "threads", "device"}
 
-// TestConfig reads the configuration of a run folder with overrides of its tests. Those of what was fixed in training are
-// refused.
+// TestConfig reads the configuration of a run folder with overrides of its tests. Overrides of settings that training
+// fixed are an error.
 func (t *Tool) TestConfig(dir string, overrides ...schema.Override) (*Config, error) {
 	var errs []error
 	for _, o := range overrides {

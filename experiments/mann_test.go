@@ -44,6 +44,15 @@ func TestMANNTrainsResumesAndReports(t *testing.T) {
 		Instance: 2, TrainedOn: "strokes", TrainWay: 3, Precision: "fp32",
 	}, want.Figures[1].Protocol)
 
+	for _, name := range []string{"learning-curve", "instances", "memory"} {
+		assert.FileExists(t, filepath.Join(whole, "plots", name+".svg"))
+	}
+	drawn, err := os.ReadFile(filepath.Join(whole, "plots", "memory.svg"))
+	require.NoError(t, err)
+	for _, panel := range []string{"class of the image", "probability of the right label", "write weighting", "read weighting"} {
+		assert.Contains(t, string(drawn), panel)
+	}
+
 	read, err := results.Read(filepath.Join(whole, "result.json"))
 	require.NoError(t, err)
 	for i, f := range read.Figures {
@@ -66,7 +75,8 @@ func TestMANNTrainsResumesAndReports(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// Every controller drives every memory, with either kind of label, behind an encoder or none, and a few steps lower the loss.
+// Every controller works with every memory, either kind of label, with and without an encoder, and a few steps lower
+// the loss.
 func TestEveryMANN(t *testing.T) {
 	learns := func(sets ...string) {
 		dir := t.TempDir()

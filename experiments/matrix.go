@@ -9,45 +9,48 @@ import (
 	"strings"
 
 	"github.com/engram-go/engram/experiments/schema"
+	"github.com/engram-go/engram/stream"
 )
 
-// maxRuns bounds what one file stands for.
+// maxRuns limits the runs of one file.
 const maxRuns = 10_000
 
-// Matrix is an experiment file as the runs that it stands for: as many as its matrix has combinations of values, and one
-// where it has none.
+// Matrix is the runs of an experiment file: one per combination of its matrix's values, or one without a matrix.
 type Matrix struct {
 	File string
-	Name string   // of the experiment, as the file has it
+	Name string   // of the experiment, from the file
 	Axes []string // the keys that differ between runs, in the file's order
-	Runs []MatrixRun
+	// Ranges are the keys for which the file gives a range; its ends stand for it, unless values were drawn by [Tool.Draw].
+	Ranges []string
+	Runs   []MatrixRun
 	// Slurm is what the file says about jobs; its zero value asks for nothing.
 	Slurm Slurm
 }
 
 // MatrixRun is one run of a [Matrix].
 //
-// Its experiment is called what the file's is called, and where axes other than the seed tell runs apart NAME/AXES, as in
-// "metrics/way=5,memory=lrua". So the runs of one name differ in their seed alone, and NAME/AXES/seed-N is where a sweep
-// into the folder NAME leaves a run.
+// Its experiment has the file's name or, if axes other than the seed distinguish runs, NAME/AXES, as in
+// "metrics/way=5,memory=lrua". So runs of one name differ only in their seed, and a sweep into the folder NAME puts a
+// run in NAME/AXES/seed-N.
 type MatrixRun struct {
-	// Name tells the run from the file's others: "way=5,memory=lrua,seed=2". It is "" where the file has no matrix.
+	// Name identifies the run in the file: "way=5,memory=lrua,seed=2". It is "" without a matrix.
 	Name string
-	// Folder is the run's place below its sweep's folder: "way=5,memory=lrua/seed-2", or "seed-2" without other axes.
+	// Folder is the run's folder relative to its sweep's folder: "way=5,memory=lrua/seed-2", or "seed-2" without
+	// other axes.
 	Folder string
-	// Overrides are those of the matrix and then those that were given. As text they are valid for --set.
+	// Overrides are those of the matrix, then the given ones. Their text is valid for --set.
 	Overrides []schema.Override
 	Config    *Config
 }
 
-// Matrix reads an experiment file and all runs of its matrix, and checks them as a whole. An override of a key of the
-// matrix leaves of that axis the one value; others are laid over every run.
+// Matrix reads an experiment file and checks all runs of its matrix. An override of a key of the matrix reduces that
+// axis to one value; other overrides apply to every run.
 func (t *Tool) Matrix(file string, overrides ...schema.Override) (*Matrix, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("experiment file: %w", err)
 	}
-	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides)
+	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +58,30 @@ func (t *Tool) Matrix(file string, overrides ...schema.Override) (*Matrix, error
 	return m, nil
 }
 
-// only returns the configuration of a file that stands for one run.
+// Random says how a random search draws from a matrix.
+type Random struct {
+	Draws int    // experiments to draw, each with all seeds of the matrix
+	Seed  uint64 // of the draws; independent of the seeds of runs
+}
+
+// Draw is [Tool.Matrix] for a random search: of the file's matrix, the runs are not all combinations but different ones that are
+// drawn independently, for each key one of its values or a number of its range (Bergstra and Bengio 2012). All drawn experiments
+// have all the seeds of the matrix. There are fewer than asked for where the matrix has no more combinations. With the same seed
+// a larger number of draws begins with the same ones.
+func (t *Tool) Draw(file string, r Random, overrides ...schema.Override) (*Matrix, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("experiment file: %w", err)
+	}
+	m, err := t.expand(schema.Parse(file, text, os.ReadFile), overrides, &r)
+	if err != nil {
+		return nil, err
+	}
+	m.File = file
+	return m, nil
+}
+
+// only returns the configuration of a file with one run.
 func (m *Matrix) only() (*Config, error) {
 	if len(m.Runs) > 1 {
 		return nil, fmt.Errorf("%s has a matrix of %d runs: engram sweep %s runs them, --set KEY=VALUE of each of %s picks one",
@@ -64,32 +90,50 @@ func (m *Matrix) only() (*Config, error) {
 	return m.Runs[0].Config, nil
 }
 
-// axis is an axis of a matrix as runs go by it.
+// axis is an axis of a matrix.
 type axis struct {
 	schema.Axis
 	name  string // short, and no other axis has it
-	fixed bool   // by an override that was given
+	fixed bool   // by a given override
 }
 
-// coordinate tells which of the axis's values a run has.
+// coordinate identifies a run's value on an axis.
 func (a axis) coordinate(i int) string { return a.name + "=" + a.Values[i].Label() }
 
-func (t *Tool) expand(doc *schema.Document, overrides []schema.Override) (*Matrix, error) {
+func (t *Tool) expand(doc *schema.Document, overrides []schema.Override, random *Random) (*Matrix, error) {
 	axes, err := planAxes(doc.Matrix(), overrides)
 	count := 1
 	for _, a := range axes {
+		if random != nil && a.Path != "seed" {
+			continue
+		}
 		if count *= len(a.Values); count > maxRuns {
 			err = schema.Join(err, a.Errorf("makes more than %d runs of this file; spread them over several", maxRuns))
 			break
 		}
 	}
-	if err != nil { // of the rest of the file, only the first run's problems are reported
-		count = min(count, 1)
-	}
 	m := &Matrix{}
+	for _, a := range axes {
+		if a.Range != nil && !a.fixed {
+			m.Ranges = append(m.Ranges, a.Path)
+		}
+	}
+	var places [][]int
+	switch {
+	case err != nil: // of the rest of the file, only the first run's problems are reported
+		places = [][]int{make([]int, len(axes))}
+	case random == nil:
+		for i := range count {
+			places = append(places, place(axes, i))
+		}
+	default:
+		if random.Draws*count > maxRuns {
+			return nil, fmt.Errorf("%d draws are more than %d runs of this file: draw fewer", random.Draws, maxRuns)
+		}
+		places = random.draw(axes)
+	}
 	var found faults
-	for i := range count {
-		at := place(axes, i)
+	for i, at := range places {
 		run, runErr := t.newRun(doc, axes, at, overrides)
 		if runErr != nil {
 			found.add(i, runErr)
@@ -97,7 +141,7 @@ func (t *Tool) expand(doc *schema.Document, overrides []schema.Override) (*Matri
 		}
 		m.Runs = append(m.Runs, run)
 	}
-	if err = schema.Join(err, found.err(axes, count)); err != nil {
+	if err = schema.Join(err, found.err(axes, places, random != nil)); err != nil {
 		return nil, err
 	}
 	m.Name = m.Runs[0].Config.experiment
@@ -112,7 +156,7 @@ func (t *Tool) expand(doc *schema.Document, overrides []schema.Override) (*Matri
 	return m, nil
 }
 
-// place gives the values of the i-th run: the last axis is the fastest.
+// place returns the values of the i-th run; the last axis varies fastest.
 func place(axes []axis, i int) []int {
 	at := make([]int, len(axes))
 	for k, a := range slices.Backward(axes) {
@@ -122,6 +166,65 @@ func place(axes []axis, i int) []int {
 	return at
 }
 
+// draw draws places of the axes, and gives axes with a range the values that were drawn.
+func (r *Random) draw(axes []axis) (places [][]int) {
+	drawn := map[int][]schema.Override{}
+	seeds, searched := 1, false
+	for k, a := range axes {
+		if a.Path == "seed" {
+			seeds = len(a.Values)
+		} else if !a.fixed {
+			searched = true
+		}
+		if a.Range != nil && !a.fixed {
+			drawn[k] = nil
+		}
+	}
+	found := map[string]bool{}
+	// Where nearly all combinations have been drawn, many draws repeat one.
+	for i := uint64(0); len(found) < r.Draws && i < 1000*uint64(r.Draws); i++ {
+		from := stream.New(r.Seed, "search", i)
+		at := make([]int, len(axes))
+		var name strings.Builder
+		for k := range axes {
+			a := &axes[k]
+			switch {
+			case a.Path == "seed":
+				continue
+			case a.Range != nil && !a.fixed:
+				o := a.Value(a.Range.Draw(from.Float64()))
+				at[k] = slices.IndexFunc(drawn[k], func(d schema.Override) bool { return d.Label() == o.Label() })
+				if at[k] < 0 {
+					at[k], drawn[k] = len(drawn[k]), append(drawn[k], o)
+				}
+			default:
+				at[k] = from.IntN(len(a.Values))
+			}
+			fmt.Fprintf(&name, "%d ", at[k])
+		}
+		if found[name.String()] {
+			continue
+		}
+		found[name.String()] = true
+		for seed := range seeds {
+			at := slices.Clone(at)
+			for k, a := range axes {
+				if a.Path == "seed" {
+					at[k] = seed
+				}
+			}
+			places = append(places, at)
+		}
+		if !searched {
+			break
+		}
+	}
+	for k, values := range drawn {
+		axes[k].Values = values
+	}
+	return places
+}
+
 // planAxes checks the axes of a matrix against one another and against the overrides that were given.
 func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 	var axes []axis
@@ -129,6 +232,10 @@ func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 	for _, a := range of {
 		if a.Path == "name" {
 			errs = append(errs, a.Errorf("is made of the file's name and the values of a run; leave it out"))
+			continue
+		}
+		if a.Path == "seed" && a.Range != nil {
+			errs = append(errs, a.Errorf("want a list of seeds: all drawn experiments are run with the same ones"))
 			continue
 		}
 		for _, b := range axes {
@@ -163,7 +270,7 @@ func planAxes(of []schema.Axis, overrides []schema.Override) ([]axis, error) {
 	return axes, schema.Join(errs...)
 }
 
-// newRun reads the run that has the values at a place of the axes.
+// newRun reads the run with the values at a place of the axes.
 func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []schema.Override) (MatrixRun, error) {
 	var r MatrixRun
 	var all, group []string
@@ -192,7 +299,7 @@ func (t *Tool) newRun(doc *schema.Document, axes []axis, at []int, overrides []s
 	return r, nil
 }
 
-// faults are the problems of many runs, each kept once.
+// faults collects the problems of many runs without duplicates.
 type faults struct {
 	order []string
 	of    map[string]*fault
@@ -225,16 +332,17 @@ func (f *faults) add(run int, err error) {
 	}
 }
 
-// err returns the problems, each with the runs that have it where others do not.
-func (f *faults) err(axes []axis, count int) error {
+// err returns the problems, each with the runs that have it where others do not. Places are those of the runs, and drawn ones are
+// not all that there are.
+func (f *faults) err(axes []axis, places [][]int, drawn bool) error {
 	if len(f.order) == 0 {
 		return nil
 	}
 	all := &schema.Error{Dropped: f.other}
 	for _, key := range f.order {
 		p := f.of[key].problem
-		if runs := f.of[key].runs; len(runs) < count {
-			p.Text += " (" + which(axes, runs) + ")"
+		if runs := f.of[key].runs; len(runs) < len(places) {
+			p.Text += " (" + which(axes, places, runs, drawn) + ")"
 		}
 		all.Problems = append(all.Problems, p)
 	}
@@ -242,13 +350,13 @@ func (f *faults) err(axes []axis, count int) error {
 }
 
 // which tells some of a matrix's runs by the values that they have in common.
-func which(axes []axis, runs []int) string {
-	first := place(axes, runs[0])
+func which(axes []axis, places [][]int, runs []int, drawn bool) string {
+	first := places[runs[0]]
 	var common, whole []string
 	size := 1 // of the block of runs with the common values
 	for k, a := range axes {
 		whole = append(whole, a.coordinate(first[k]))
-		if slices.ContainsFunc(runs, func(run int) bool { return place(axes, run)[k] != first[k] }) {
+		if slices.ContainsFunc(runs, func(run int) bool { return places[run][k] != first[k] }) {
 			size *= len(a.Values)
 		} else if len(a.Values) > 1 {
 			common = append(common, whole[k])
@@ -257,13 +365,13 @@ func which(axes []axis, runs []int) string {
 	switch {
 	case len(runs) == 1:
 		return "run " + strings.Join(whole, ",")
-	case len(runs) == size:
+	case len(runs) == size && !drawn:
 		return "runs with " + strings.Join(common, ",")
 	}
 	return fmt.Sprintf("%d runs, the first of them %s", len(runs), strings.Join(whole, ","))
 }
 
-// shortest is as much of the end of an axis's key as no other axis ends in.
+// shortest returns the shortest suffix of an axis's key that is unique among the axes.
 func shortest(axes []axis, i int) string {
 	parts := strings.Split(axes[i].Path, ".")
 	for n := len(parts) - 1; n > 0; n-- {

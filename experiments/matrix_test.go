@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// written puts files into a new folder and returns the path of the first one.
+// written writes files to a new folder and returns the path of the first.
 func written(t *testing.T, name, text string, more ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -63,7 +63,7 @@ func TestMatrixExpandsInTheOrderOfTheFile(t *testing.T) {
 		assert.NotContains(t, string(text), not)
 	}
 
-	// The resolved text, and the overrides on the command line, are the same run.
+	// The resolved text, and the overrides on the command line, give the same run.
 	again, err := tool.Parse("config.yaml", text)
 	require.NoError(t, err)
 	twice, err := again.Encode()
@@ -101,7 +101,7 @@ func TestOverridesFixAxes(t *testing.T) {
 	assert.EqualError(t, err, "--set network.memory=lrua: sets what the matrix varies, network.memory.scale; set that one, or set it after")
 }
 
-// A matrix of seeds alone is one experiment, and a file without a matrix one run.
+// A matrix of seeds only is one experiment, and a file without a matrix one run.
 func TestNamesOfRuns(t *testing.T) {
 	for text, want := range map[string][3]string{
 		"":                         {"", "seed-1", "grid"},
@@ -121,7 +121,7 @@ func TestNamesOfRuns(t *testing.T) {
 	assert.Less(t, len(m.Runs[0].Folder), 200, "a name that is long is cut")
 }
 
-// All runs are checked, each mistake is told once, and with the runs that have it.
+// All runs are checked, and each mistake is reported once, with its runs.
 func TestMistakesInRunsOfAMatrix(t *testing.T) {
 	for text, want := range map[string]string{
 		"matrix: {train.way: [5, 1], seed: [1, 2]}\n":                     `x.yaml:7: train.way: must be at least 2, got 1 (runs with way=1)`,
@@ -144,7 +144,7 @@ func TestMistakesInRunsOfAMatrix(t *testing.T) {
 			assert.LessOrEqual(t, strings.Count(err.Error(), "\n"), 100)
 		}
 	}
-	// Three of four runs, which are no block.
+	// Three of four runs, which are not a block.
 	_, err := tool.Matrix(written(t, "x.yaml", gridBase+"matrix: {network: [maml, reptile], train.way: [5, 20], optimizer: [adam, {kind: sgd, momentum: 1}]}\n"))
 	require.Error(t, err)
 	assert.Equal(t, 1, strings.Count(err.Error(), "optimizer: reptile moves by sgd"), "%v", err)
@@ -157,10 +157,10 @@ func TestMistakesInRunsOfAMatrix(t *testing.T) {
 	assert.ErrorContains(t, err, "x.yaml:12: matrix: train.keep: makes more than 10000 runs of this file; spread them over several")
 }
 
-// ParseConfig has no files beside its text.
+// Parse cannot read base files.
 func TestTextAloneHasNoBase(t *testing.T) {
 	_, err := tool.Parse("x.yaml", []byte(grid))
-	assert.ErrorContains(t, err, `x.yaml:1: base: this text stands alone and cannot build on "base.yaml"`)
+	assert.ErrorContains(t, err, `x.yaml:1: base: this text cannot build on "base.yaml"`)
 	_, err = tool.Parse("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"))
 	assert.ErrorContains(t, err, "x.yaml has a matrix of 2 runs")
 	c, err := tool.Parse("x.yaml", []byte(gridBase+"matrix: {seed: [1, 2]}\n"), overrides(t, "seed=2")...)
@@ -168,7 +168,7 @@ func TestTextAloneHasNoBase(t *testing.T) {
 	assert.Equal(t, uint64(2), c.Seed)
 }
 
-// The kind of a base decides what the keys of the file mean.
+// The kind in a base determines the meaning of the file's keys.
 func TestBaseDecidesTheKindOfExperiment(t *testing.T) {
 	c, err := tool.Load(written(t, "x.yaml", "base: y.yaml\ntest: [{length: 5}]\n", "y.yaml", "name: y\nnetwork: ntm\ndataset: copy\n"))
 	require.NoError(t, err)

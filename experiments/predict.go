@@ -15,10 +15,11 @@ import (
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
-// Prediction is the class that a network gives to an image.
+// Prediction is a network's prediction for an image.
 type Prediction struct {
 	File          string             `json:"file"`
 	Class         string             `json:"class"`
@@ -27,36 +28,32 @@ type Prediction struct {
 }
 
 // ClassProbability is how likely an image is of a class.
-type ClassProbability struct {
-	Class       string  `json:"class"`
-	Probability float64 `json:"probability"`
-}
+type ClassProbability = results.ClassProbability
 
-// PredictOptions say what is classified by what. Support and Query must be given.
+// PredictOptions configures [Tool.Predict]. Support and Query are required.
 type PredictOptions struct {
 	// Support is a folder with a folder of images for each class; see dataset.LoadFolder. Classes may differ in size.
 	Support string
-	// Query are the images to classify; a folder stands for the images in it.
+	// Query are the images to classify; a folder means all images in it.
 	Query []string
-	// Ink and Fit are how images are read; empty stands for what the run's own images are.
+	// Ink and Fit configure the reading of images; the default is the run's.
 	Ink dataset.Ink
 	Fit dataset.Fit
-	// Norm is the mode of batch norm, inductive or transductive; empty stands for the one that the run validates under.
-	// Transductive answers depend on which other images are asked about with one.
+	// Norm is the mode of batch norm, inductive or transductive; the default is that of the run's validation. In
+	// transductive mode a prediction depends on the other queries.
 	Norm string
-	// Reporter receives notes; nil stands for Silent.
+	// Reporter receives notes; default Silent.
 	Reporter Reporter
 }
 
-// A Model is the trained few-shot network of a run folder. It may be used from many goroutines.
+// A Model is the trained few-shot network of a run folder. It may be used from several goroutines.
 type Model struct {
 	dir, network string
 	work         kinds.Predictor
 	model        *runner.Model
 }
 
-// Open loads the trained few-shot network of a run folder, ready to classify. The data that it was trained on need not be there.
-// Close frees it.
+// Open loads the trained few-shot network of a run folder. It does not need the training data. Close frees it.
 func (t *Tool) Open(dir string) (*Model, error) {
 	c, err := t.RunConfig(dir)
 	if err != nil {
@@ -85,7 +82,7 @@ func (m *Model) open(c *Config, o Options) (err error) {
 	return err
 }
 
-// fits refuses a support set of another number of classes than the network's, where that is fixed.
+// fits returns an error for a support set with another number of classes than the network's, if that is fixed.
 func (m *Model) fits(support dataset.Set) error {
 	if n := m.work.Ways(); n > 0 && n != support.Classes() {
 		return fmt.Errorf("support: it has %d classes, and the %s network of %s was made for %d (train.way): give it as many, or use a run that was trained with %d",
@@ -97,17 +94,17 @@ func (m *Model) fits(support dataset.Set) error {
 // Close frees the network.
 func (m *Model) Close() { m.model.Params.Free() }
 
-// Network returns the network. It is freed by Close.
+// Network returns the network, which Close frees.
 func (m *Model) Network() fewshot.Network { return m.work.Learner() }
 
-// Images returns what images are brought to for the network; see dataset.ReadImage.
+// Images returns the image format of the network; see dataset.ReadImage.
 func (m *Model) Images() dataset.ImageOptions { return m.work.Images() }
 
-// Device returns where the network computes.
+// Device returns the device of the network.
 func (m *Model) Device() tensor.Device { return m.model.Device }
 
-// Predict classifies images with the model of a run folder, which has to be of a few-shot network. The run's own data is not
-// needed. Every image that cannot be read is named in the error, and nothing is classified then.
+// Predict classifies images with the model of a few-shot run. It does not need the run's data. The error lists every
+// image that cannot be read; nothing is then classified.
 func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Prediction, error) {
 	c, err := t.RunConfig(dir)
 	if err != nil {
@@ -118,6 +115,9 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	}
 	m, err := newModel(dir, c)
 	if err != nil {
+		return nil, err
+	}
+	if err := runner.Folder(dir).NeedsModel(); errors.Is(err, runner.ErrRecord) { // before any image is read
 		return nil, err
 	}
 	image := m.Images()
@@ -149,7 +149,7 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	for i, file := range files {
 		all := make([]ClassProbability, support.Classes())
 		for k := range all {
-			all[k] = ClassProbability{support.Class(k), chances[i][k]}
+			all[k] = ClassProbability{Class: support.Class(k), Probability: chances[i][k]}
 		}
 		slices.SortStableFunc(all, func(a, b ClassProbability) int { return cmp.Compare(b.Probability, a.Probability) })
 		out[i] = Prediction{file, all[0].Class, all[0].Probability, all}
@@ -157,7 +157,7 @@ func (t *Tool) Predict(ctx context.Context, dir string, o PredictOptions) ([]Pre
 	return out, nil
 }
 
-// readPredicted reads the images of a prediction, and reports all that is wrong with the queries together.
+// readPredicted reads the images of a prediction and reports all problems of the queries together.
 func readPredicted(ctx context.Context, o PredictOptions, image dataset.ImageOptions) (support *dataset.Folder, files []string, queries [][]float32, err error) {
 	if support, err = dataset.LoadFolder(ctx, o.Support, image); err != nil {
 		return nil, nil, nil, fmt.Errorf("support: %w", err)
@@ -200,9 +200,9 @@ func readPredicted(ctx context.Context, o PredictOptions, image dataset.ImageOpt
 	return support, files, queries, nil
 }
 
-// Classify returns the probability of each class of a support set for each query, [queries][classes]. Queries are images as
-// dataset.ReadImage gives them. norm is the mode of batch norm, inductive or transductive; empty stands for the one that the
-// run validates under.
+// Classify returns the probability of each class of a support set for each query, [queries][classes]. Queries are
+// images in the form of dataset.ReadImage. norm is the mode of batch norm, inductive or transductive; the default is
+// that of the run's validation.
 func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]float32, norm string) ([][]float64, error) {
 	if err := m.fits(support); err != nil {
 		return nil, err
@@ -223,7 +223,7 @@ func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]f
 		}
 	}
 	together := max(16, kinds.EvaluationPixels/(height*width)-len(labels))
-	if kinds.NormOf(norm) == nn.BatchStats { // with which queries depend on one another
+	if kinds.NormOf(norm) == nn.BatchStats { // then queries depend on one another
 		together = len(queries)
 	}
 	on := m.Device()

@@ -15,7 +15,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// shown writes images of invented classes: a support set of two a class, in two sizes, and others to ask about.
+// shown writes images of invented classes: a support set of two per class, in two sizes, and queries.
 func shown(t *testing.T) (support string, queries []string) {
 	t.Helper()
 	set, err := dataset.NewStrokes(3, dataset.StrokesOptions{Train: 1, Val: 1, Test: 3, Instances: 4, Size: 16})
@@ -27,8 +27,8 @@ func shown(t *testing.T) (support string, queries []string) {
 	return support, testkit.WriteImages(t, filepath.Join(dir, "query"), set, 2, 3, 1)
 }
 
-// Every few-shot network with a model classifies a user's images: it knows the support images themselves, gives
-// probabilities, and does not need the data that it was trained on.
+// Every few-shot network with a model classifies a user's images: it recognises the support images, returns
+// probabilities, and does not need its training data.
 func TestPredictByEveryNetwork(t *testing.T) {
 	support, queries := shown(t)
 	var own []string
@@ -80,7 +80,7 @@ func TestPredictByEveryNetwork(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// A network that was made for so many classes says so where the support set has others.
+// A network with a fixed number of classes reports a support set with another number.
 func TestPredictByANetworkOfAFixedWay(t *testing.T) {
 	support, queries := shown(t)
 	run := t.TempDir()
@@ -109,7 +109,7 @@ func TestPredictNotes(t *testing.T) {
 	}
 }
 
-// A folder of images is a data set like any other: trained on, tested on, resumed.
+// A folder of images works as a data set for training, tests and resume.
 func TestImagesAreADataSet(t *testing.T) {
 	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 18, Val: 1, Test: 1, Instances: 5, Size: 16})
 	require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestImagesAreADataSet(t *testing.T) {
 	assert.Equal(t, []any{"images", "0.5/0.25/0.25 of the classes, seed 3", "images", 20}, []any{p.Dataset, p.Split, p.TrainedOn, p.Classes})
 	interrupted(t, config(t, data, "train.query=2"), 12, 5, r)
 
-	// Below a folder that data are looked for in, with lists, in colour.
+	// In a data folder, with split lists, in colour.
 	require.NoError(t, os.WriteFile(filepath.Join(root, ".train.txt"), []byte(set.Class(0)+"\n"+set.Class(1)+"\n"+set.Class(2)+"\n"), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(root, ".test.csv"), []byte("label\n"+set.Class(3)+"\n"+set.Class(4)+"\n"), 0o644))
 	c := config(t, "dataset={kind: images, root: "+filepath.Base(root)+", size: 16, colour: true, ink: light, split: {kind: lists, train: .train.txt, test: .test.csv}}",
@@ -132,7 +132,7 @@ func TestImagesAreADataSet(t *testing.T) {
 	assert.Equal(t, "lists .train.txt, , .test.csv", r.Figures[0].Protocol.Split)
 
 	for set, want := range map[string]string{
-		"train.shot=4":     "train: episode: 4 shots and 3 queries need that many different images per class but class",
+		"train.shot=4":     "train: episode: shot 4 and query 3 need that many different images per class but class",
 		"validation.way=9": "validation: episode: 9-way episodes need 9 classes but the set has 5",
 	} {
 		_, err := tool.Run(t.Context(), config(t, "dataset={kind: images, root: "+root+", size: 16, split: {kind: share, train: 0.5, val: 0.25}}", "train.query=3", set), experiments.Options{Out: t.TempDir()})

@@ -1,4 +1,4 @@
 package experiments_test
 
-// The recorded results are those of the engram command, which computes LibTorch's products by oneDNN.
+// The recorded results are those of the engram command, where oneDNN computes LibTorch's products.
 import _ "github.com/engram-go/engram/tensor/product"

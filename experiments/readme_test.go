@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every YAML example of the README is read: whole files as they are, parts of one within a file that has the rest.
+// Every YAML example of the README is valid: whole files as they are, fragments within a complete file.
 func TestTheReadmesExamplesAreValid(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	require.NoError(t, err)

@@ -19,13 +19,13 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// recorded is what the small version of an experiment came to where testdata/recorded.json was written.
+// recorded is the outcome of an experiment's small version on the platform of testdata/recorded.json.
 type recorded struct {
 	Losses  []float64 `json:"losses"`  // of the steps
 	Figures []float64 `json:"figures"` // the result's, in order
 }
 
-// records are those of all experiments, and the platform on which they are to the bit.
+// records are the outcomes of all experiments, and the platform where they are equal to the bit.
 type records struct {
 	Platform    string              `json:"platform"`
 	Experiments map[string]recorded `json:"experiments"`
@@ -33,19 +33,19 @@ type records struct {
 
 const recordsFile = "testdata/recorded.json"
 
-// platform tells what decides how numbers are rounded: the processor with what it can do, and LibTorch.
+// platform identifies what determines rounding: the processor with its features, and LibTorch.
 func platform() string {
 	return fmt.Sprintf("%s, %s, avx2 %t, avx512 %t, bf16 %t, amx %t, LibTorch %s", tensor.Processor(), runtime.GOARCH, cpu.X86.HasAVX2,
 		cpu.X86.HasAVX512F, cpu.X86.HasAVX512BF16, cpu.X86.HasAMXBF16, tensor.Version())
 }
 
-// Bounds on the distance from the records on another platform: of a loss relative to it, and of a figure in its own unit.
+// Tolerances on other platforms: of a loss, relative, and of a figure in its unit.
 const (
 	lossBound   = 0.02
 	figureBound = 25
 )
 
-// outcome runs the small version of an experiment and returns what it came to.
+// outcome runs the small version of an experiment and returns its outcome.
 func outcome(t *testing.T, file string, sets []string) recorded {
 	t.Helper()
 	c, err := tool.Load(file, overrides(t, sets...)...)
@@ -69,8 +69,8 @@ func outcome(t *testing.T, file string, sets []string) recorded {
 	return out
 }
 
-// Small versions of all experiment files come to the same bits when they are run twice, and to the recorded figures: to the bit
-// on the platform of the record, within bounds elsewhere. go test ./experiments -run Repeatable -update records anew.
+// Small versions of all experiment files repeat to the bit, and match the recorded outcomes: to the bit on the
+// recorded platform, within tolerances elsewhere. go test ./experiments -run Repeatable -update records them again.
 func TestEveryExperimentIsRepeatable(t *testing.T) {
 	files, err := filepath.Glob("*.yaml")
 	require.NoError(t, err)

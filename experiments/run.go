@@ -14,7 +14,7 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// What a run needs and reports; see package runner.
+// Options, results and reports of runs; see package runner.
 type (
 	Options     = runner.Options
 	Reporter    = runner.Reporter
@@ -25,27 +25,28 @@ type (
 	Event       = runner.Event
 	EventWriter = runner.EventWriter
 	Interrupted = runner.Interrupted
+	Paused      = runner.Paused
 	Plot        = runner.Plot
-	// Explanation is a network's answer to a question about a story, and what it attended to.
+	// Explanation is a network's answer to a question about a story, with its attention.
 	Explanation = kinds.Explanation
-	// ExplainOptions say which questions are explained.
+	// ExplainOptions selects the questions to explain.
 	ExplainOptions = kinds.ExplainOptions
 )
 
-// Run trains and tests an experiment in a new run folder; see [runner.Run]. The number of threads is the process's: run
-// experiments in processes of their own where they are to be computed side by side.
+// Run trains and tests an experiment in a new run folder; see [runner.Run]. The number of threads is per process: use
+// separate processes to run experiments concurrently.
 func (t *Tool) Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	return runner.Run(ctx, c.Config, o)
 }
 
-// Create makes the run folder of a run that is to be started later, by [Tool.Resume]; see [runner.Create].
+// Create makes the run folder of a run to be started later by [Tool.Resume]; see [runner.Create].
 func (t *Tool) Create(dir string, c *Config) error { return runner.Create(dir, c.Config) }
 
-// Resume continues the run of a folder from its last checkpoint and ends with the result that it would have had uninterrupted. A
-// finished run is returned as it is.
+// Resume continues the run of a folder from its last checkpoint, with the same result as without interruption. It
+// returns the result of a finished run.
 //
-// With overrides of a run's tests, training is finished first where it has not ended; the tests are then made as the overrides
-// say, and the folder's configuration and result are replaced.
+// With overrides of a run's tests, it first finishes training if necessary, then runs the tests with the overrides
+// and replaces the folder's configuration and result.
 func (t *Tool) Resume(ctx context.Context, dir string, o Options, overrides ...schema.Override) (*results.Result, error) {
 	if len(overrides) > 0 {
 		c, err := t.TestConfig(dir, overrides...)
@@ -66,8 +67,8 @@ func (t *Tool) Resume(ctx context.Context, dir string, o Options, overrides ...s
 	return runner.Resume(ctx, dir, c.Config, o)
 }
 
-// Evaluate tests the model of a run folder again, as overrides of its tests say. With overrides, the result and its scores are
-// kept below the run folder, named after them.
+// Evaluate tests the model of a run folder again, with overrides of its tests. With overrides, the result and its
+// scores are kept below the run folder, named after them.
 func (t *Tool) Evaluate(ctx context.Context, dir string, o Options, overrides ...schema.Override) (*results.Result, error) {
 	c, err := t.TestConfig(dir, overrides...)
 	if err != nil {
@@ -80,7 +81,7 @@ func (t *Tool) Evaluate(ctx context.Context, dir string, o Options, overrides ..
 	return runner.Evaluate(ctx, dir, schema.Shorten(strings.Join(labels, ","), 100), c.Config, o)
 }
 
-// Plots are the plots of a run folder; see [runner.Plots].
+// Plots draws the plots of a run folder; see [runner.Plots].
 func (t *Tool) Plots(ctx context.Context, dir string, o Options) ([]Plot, error) {
 	c, err := t.RunConfig(dir)
 	if err != nil {
@@ -89,7 +90,7 @@ func (t *Tool) Plots(ctx context.Context, dir string, o Options) ([]Plot, error)
 	return runner.Plots(ctx, dir, c.Config, o)
 }
 
-// Import makes a run folder of an experiment around parameters from elsewhere; see [runner.Import].
+// Import makes a run folder of an experiment from imported parameters; see [runner.Import].
 func (t *Tool) Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
 	return runner.Import(ctx, c.Config, file, m, o)
 }
@@ -102,7 +103,8 @@ func (t *Tool) GuessMap(ctx context.Context, c *Config, file string, o Options) 
 // Export writes the model of a run folder to a safetensors file; see [runner.Export].
 func Export(dir, path string, m *weights.Map) error { return runner.Export(dir, path, m) }
 
-// Explain has the model of a run folder answer test questions, the last one of each story, and returns what it attended to.
+// Explain answers test questions, the last one of each story, with the model of a run folder, and returns its
+// attention.
 func (t *Tool) Explain(ctx context.Context, dir string, o ExplainOptions) ([]Explanation, error) {
 	c, err := t.RunConfig(dir)
 	if err != nil {

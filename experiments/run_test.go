@@ -35,7 +35,7 @@ const smallRelationnet = "{kind: relationnet, encoder: {kind: conv4, filters: 8}
 
 func config(t *testing.T, sets ...string) *experiments.Config { return parse(t, tiny, sets...) }
 
-// parse reads an experiment file with overrides as --set has them.
+// parse reads an experiment file with overrides as for --set.
 func parse(t *testing.T, text string, sets ...string) *experiments.Config {
 	t.Helper()
 	c, err := tool.Parse("tiny.yaml", []byte(text), overrides(t, sets...)...)
@@ -60,8 +60,8 @@ func run(t *testing.T, dir string, sets ...string) *results.Result {
 	return r
 }
 
-// interrupted runs an experiment that is stopped after its first step and then again after every few, up to a last one, and
-// resumed each time; it ends as the uninterrupted run did. It returns the run folder.
+// interrupted runs an experiment that is stopped after its first step and then after every few, up to a last one, and
+// resumed each time. It must end like the uninterrupted run. It returns the run folder.
 func interrupted(t *testing.T, c *experiments.Config, last, by int64, want *results.Result) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -82,7 +82,7 @@ func interrupted(t *testing.T, c *experiments.Config, last, by int64, want *resu
 	return dir
 }
 
-// sameOutcome compares all of two results that does not depend on the clock.
+// sameOutcome compares everything in two results except times.
 func sameOutcome(t *testing.T, a, b *results.Result) {
 	t.Helper()
 	assert.Equal(t, a.Figures, b.Figures)
@@ -134,7 +134,7 @@ func TestRunFolderTellsTheStory(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, r, read)
 
-	// The resolved file in the result makes the same run.
+	// The resolved file in the result gives the same run.
 	c, err := tool.Parse("again", []byte(r.Config))
 	require.NoError(t, err)
 	again, err := tool.Run(t.Context(), c, experiments.Options{Out: t.TempDir()})
@@ -153,7 +153,7 @@ func TestRunFolderTellsTheStory(t *testing.T) {
 	assert.Equal(t, []float64{1, 2, 4, 6, 8, 10, 12}, reported)
 	assert.Equal(t, []float64{4, 8, 12}, validated)
 
-	// The best model tests as the result says, and opens as a state file.
+	// The best model gives the result's figures, and opens as a state file.
 	again, err = tool.Evaluate(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
 	figures := again.Figures
@@ -176,7 +176,7 @@ func metrics(t *testing.T, dir string) (lines []map[string]any) {
 	return lines
 }
 
-// stopper cancels a run once it has done a number of steps, or in the middle of a validation.
+// stopper cancels a run after a number of steps, or during a validation.
 type stopper struct {
 	experiments.Silent
 	at     int64
@@ -189,8 +189,8 @@ func (s *stopper) Step(p experiments.Step) {
 	}
 }
 
-// Interrupted at every step, one after another, the run ends as if it had never been: also where the interruption falls
-// on a validation (steps 4, 8, 12) or between two checkpoints.
+// Interrupted at every step in turn, the run ends as if uninterrupted, also if the interruption is during a
+// validation (steps 4, 8, 12) or between two checkpoints.
 func TestInterruptedRunResumesToTheSameResult(t *testing.T) {
 	want := run(t, t.TempDir())
 	dir := t.TempDir()
@@ -217,7 +217,7 @@ func TestInterruptedRunResumesToTheSameResult(t *testing.T) {
 	sameOutcome(t, got, again)
 }
 
-// A run that was killed goes on from its last checkpoint; the lines after it are written again, not twice.
+// A killed run continues from its last checkpoint; later lines are rewritten, not duplicated.
 func TestKilledRunResumes(t *testing.T) {
 	want := run(t, t.TempDir())
 	dir := t.TempDir()
@@ -236,7 +236,8 @@ func TestKilledRunResumes(t *testing.T) {
 	assert.Equal(t, 1+10, events(t, dir), "a header, and an event a line")
 }
 
-// events counts the records of the file for TensorBoard, each of which is a length, a checksum, so many bytes, a checksum.
+// events counts the records of the TensorBoard file, each of which is a length, a checksum, that many bytes, a
+// checksum.
 func events(t *testing.T, dir string) (n int) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "events.out.tfevents.engram"))
@@ -260,7 +261,7 @@ func TestDivergenceStopsWithStepAndCheckpoint(t *testing.T) {
 }
 
 func TestEarlyStopKeepsTheBestModel(t *testing.T) {
-	// A rate of nearly nothing never gets better after the first validation.
+	// With a rate near zero the score never improves after the first validation.
 	r := run(t, t.TempDir(), "optimizer.rate=1e-30", "train.steps=100", "validation.patience=2")
 	assert.Equal(t, "no better model in 2 validations", r.Training.Ended)
 	assert.Less(t, r.Training.Steps, int64(100))
@@ -277,8 +278,8 @@ func TestBatchOfEpisodesAndTransductiveTest(t *testing.T) {
 	assert.Equal(t, "transductive", r.Figures[0].Protocol.Norm)
 }
 
-// A relation network has a test in either mode, and each figure says which; the choice of statistics is of the test and not
-// of the training.
+// A relation network is tested in either mode, and each figure states it; the statistics are chosen per test, not by
+// training.
 func TestBothNormModesOfARelationNetwork(t *testing.T) {
 	both := "test=[{way: 5, shot: 1, query: 3, episodes: 20, norm: transductive}, {way: 5, shot: 1, query: 3, episodes: 20, norm: inductive}]"
 	r := run(t, t.TempDir(), "network="+smallRelationnet, both)
@@ -307,7 +308,7 @@ func TestValidationChoosesItsNorm(t *testing.T) {
 	assert.Contains(t, run(t, t.TempDir(), "validation.norm=transductive").Config, "norm: transductive")
 }
 
-// Fine-tuning is of a test's copy: it moves its own figure, is told with it, and leaves the others alone.
+// Fine-tuning affects a copy: it changes only the figure of its test, which states it.
 func TestFineTunedTest(t *testing.T) {
 	test := "{way: 5, shot: 1, query: 3, episodes: 20%s}"
 	plain, tuned := fmt.Sprintf(test, ""), fmt.Sprintf(test, ", fine_tune: {steps: 5, rate: 0.3}")
@@ -323,7 +324,7 @@ func TestFineTunedTest(t *testing.T) {
 	}
 }
 
-// A test may be made on the validation classes, so that its own settings are chosen without the test classes.
+// A test can use the validation classes, so that its settings can be chosen without the test classes.
 func TestTestOnValidationClasses(t *testing.T) {
 	test := "{way: 5, shot: 1, query: 3, episodes: 20%s}"
 	tests := "test=[" + fmt.Sprintf(test, "") + ", " + fmt.Sprintf(test, ", classes: validation") + "]"
@@ -333,7 +334,7 @@ func TestTestOnValidationClasses(t *testing.T) {
 	assert.Equal(t, "5-way 1-shot of validation classes", r.Figures[1].Name)
 	assert.Equal(t, 8, r.Figures[1].Protocol.Classes)
 
-	// A run that has no other test shows no episode of test classes either.
+	// A run without another test shows no episode of test classes either.
 	shown := func(test string) string {
 		dir := t.TempDir()
 		run(t, dir, "test=["+test+"]")
@@ -386,7 +387,8 @@ func TestFolderErrors(t *testing.T) {
 	assert.ErrorContains(t, err, "result.json is damaged")
 }
 
-// A run whose last checkpoint is damaged goes on from the one before it and says so; where none is whole it says that.
+// A run with a damaged last checkpoint continues from the previous one and reports it; without an undamaged one it
+// reports that.
 func TestDamagedCheckpoints(t *testing.T) {
 	want := run(t, t.TempDir())
 	dir := t.TempDir()
@@ -414,7 +416,7 @@ func TestDamagedCheckpoints(t *testing.T) {
 		}
 	}
 	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
-	// A run that is killed while it moves its checkpoints leaves none of age 0.
+	// A run that is killed while moving its checkpoints leaves none of age 0.
 	require.NoError(t, os.Remove(last))
 	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
 	require.NoError(t, err)
@@ -467,7 +469,7 @@ func TestImpossibleEpisodesAreRefusedBeforeTraining(t *testing.T) {
 	}
 }
 
-// The forms of networks and metrics that compatibility.md does not go through, and a few steps lower their loss.
+// Variants of networks and metrics that compatibility.md does not cover; a few steps lower their loss.
 func TestFormsOfNetworksAndMetrics(t *testing.T) {
 	const encoder = "encoder: {kind: conv4, filters: 8}"
 	for _, network := range []string{
@@ -494,7 +496,7 @@ func TestFormsOfNetworksAndMetrics(t *testing.T) {
 	}
 }
 
-// A bounded memory that is large enough is the unbounded one; a small one loses support examples and accuracy.
+// A large enough bounded memory equals the unbounded one; a small one loses support examples and accuracy.
 func TestBoundedMemory(t *testing.T) {
 	value := func(memory string) float64 {
 		return run(t, t.TempDir(), "network={kind: matchingnet, encoder: {kind: conv4, filters: 8}, memory: "+memory+"}",
@@ -541,7 +543,7 @@ func TestSequencesTrainResumeAndReport(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// A run folder shows how the network learned, what it answers, and what its memory does meanwhile.
+// A run folder contains plots of learning, of the network's answers and of its memory.
 func TestRunFolderHasItsPlots(t *testing.T) {
 	plots := func(c *experiments.Config) (dir string, names []string) {
 		dir = t.TempDir()
@@ -580,7 +582,7 @@ func TestRunFolderHasItsPlots(t *testing.T) {
 	assert.Contains(t, string(samples), "output (# one")
 }
 
-// What keeps plots from being written does not keep the result.
+// If plots cannot be written, the result still is.
 func TestResultOutlivesItsPlots(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "plots"), nil, 0o644))
@@ -594,7 +596,7 @@ func TestResultOutlivesItsPlots(t *testing.T) {
 	assert.Equal(t, r, read)
 }
 
-// Every controller drives every memory on every task, and a few steps lower the cost where they can.
+// Every controller works with every memory on every task, and a few steps lower the cost where they can.
 func TestEveryControllerMemoryAndTask(t *testing.T) {
 	tasks := map[string]string{
 		"copy":               "test=[{length: 2, sequences: 2}]",
@@ -603,7 +605,7 @@ func TestEveryControllerMemoryAndTask(t *testing.T) {
 		"ngrams":             "test=[{length: 20, sequences: 2}]",
 		"priority-sort":      "test=[{length: 4, top: 2, sequences: 2}]",
 	}
-	// One size each, so that the costs of steps compare.
+	// One size each, so that costs of steps are comparable.
 	small := map[string]string{
 		"copy":               "bits: 3, min_length: 3, max_length: 3",
 		"repeat-copy":        "bits: 3, min_length: 2, max_length: 2, min_repeats: 2, max_repeats: 2, delimiter: true",
@@ -654,7 +656,7 @@ func TestNetworkAndDataMustFit(t *testing.T) {
 	}
 }
 
-// What is for sequences is refused elsewhere, by its key.
+// Keys for sequences are refused elsewhere.
 func TestCarriedGradientsAreOfSequences(t *testing.T) {
 	o, err := schema.ParseOverride("train.clip.carried=1")
 	require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// Two methods are tested on the same episodes, and their scores say so; a figure is the mean of its scores.
+// Two methods are tested on the same episodes, and their scores show it; a figure is the mean of its scores.
 func TestScoresOfTwoMethodsPair(t *testing.T) {
 	a, b, other := t.TempDir(), t.TempDir(), t.TempDir()
 	run(t, a)

@@ -49,7 +49,7 @@ func TestPairsTrainResumeAndReport(t *testing.T) {
 	}
 }
 
-// Every loss over every encoder and memory lowers itself in a few steps.
+// Every loss decreases in a few steps, with every encoder and memory.
 func TestEveryLossEncoderAndMemory(t *testing.T) {
 	learns := func(sets ...string) {
 		dir := t.TempDir()
@@ -105,7 +105,7 @@ func TestSiameseMistakes(t *testing.T) {
 	}
 }
 
-// A network that learns nothing is tested as it is.
+// A network without training steps can be tested.
 func TestNothingToTrain(t *testing.T) {
 	pixels := []string{"network={kind: matchingnet, encoder: pixels, memory: {kind: keyvalue, metric: cosine, scale: 10}}", "train.distort={rotate: 0}", "validation.episodes=0"}
 	_, err := tool.Run(t.Context(), config(t, pixels...), experiments.Options{Out: t.TempDir()})
@@ -126,8 +126,8 @@ func TestNothingToTrain(t *testing.T) {
 	assert.Zero(t, untrained.Training.BestStep)
 }
 
-// The modified Hausdorff baseline makes its 155 errors in Lake's 400 trials, as an experiment file like any other; on small
-// images, which take less time, the network is another but the way is the same.
+// The modified Hausdorff baseline makes its 155 errors in Lake's 400 trials, as an ordinary experiment file. Trained
+// networks are tested on the runs with small images, which take less time.
 func TestLakesRuns(t *testing.T) {
 	if _, err := os.Stat("../../shared/data/omniglot/all_runs.zip"); err != nil {
 		t.Skip("Lake's one-shot runs are not here")
@@ -165,7 +165,7 @@ func TestLakesRuns(t *testing.T) {
 	assert.NotEqual(t, r.Figures[0].Errors, r.Figures[1].Errors, "each test by its own head")
 }
 
-// Where the runs are not on the machine, a test that is optional is left out.
+// If the runs are not on the machine, an optional test is skipped.
 func TestLakesRunsAreNotHere(t *testing.T) {
 	t.Setenv("ENGRAM_DATA", t.TempDir())
 	t.Setenv("ENGRAM_CACHE", t.TempDir())

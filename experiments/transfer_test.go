@@ -58,10 +58,14 @@ func TestTransferTrainsResumesAndReports(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// Each encoder goes on from a checkpoint bit for bit, in training with noise too.
+// Each encoder resumes from a checkpoint bit for bit, also with noise in training.
 func TestEncodersResume(t *testing.T) {
 	for _, encoder := range []string{
 		"{kind: resnet12, filters: [4, 4, 4, 6], drop: 0.2}",
+		"{kind: resnet12, filters: [4, 4, 4, 6], drop: 0.2, drop_block: 2, mean: true}",
+		"{kind: resnet10, filters: [4, 4, 4, 6]}",
+		"{kind: resnet18, filters: [4, 4, 4, 6], unpooled: true}",
+		"{kind: wrn, depth: 10, factor: 1, drop: 0.2}",
 		"{kind: torchscript, path: ../encoder/testdata/resnet.pt, repeat: 3, train: true, mean: [0.5, 0.5, 0.5]}",
 	} {
 		sets := []string{"network.encoder=" + encoder, "train.steps=3", "validation.every=3", "validation.episodes=3", "train.batch=6", "test=[{way: 3, shot: 1, query: 2, episodes: 4}, {way: 3, shot: 1, query: 2, episodes: 4, head: {kind: linear, epochs: 2, blocks: 1}}]"}
@@ -72,7 +76,7 @@ func TestEncodersResume(t *testing.T) {
 	}
 }
 
-// A frozen module stays what it was, and its file's checksum is in the run's configuration.
+// A frozen module does not change, and its file's checksum is in the run's configuration.
 func TestFrozenTorchScript(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "net.pt")
@@ -105,7 +109,7 @@ func TestTransferMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		file("{kind: transfer, head: quadratic}", plain):                                                                         `x.yaml:2: network.head: unknown kind "quadratic"`,
 		file("{kind: transfer, head: {kind: linear, scale: 3}}", plain):                                                          `network.head: unknown key "scale" for kind "linear"`,
-		file("protonet", "{way: 5, shot: 1, head: mean}"):                                                                        "x.yaml:4: test.0.head: only a transfer network gets a new head",
+		file("protonet", "{way: 5, shot: 1, head: mean}"):                                                                        "x.yaml:4: test.0.head: only transfer and episodic networks have a head that a test can replace",
 		file("transfer", "{way: 5, shot: 1, fine_tune: {steps: 3}}"):                                                             "network: test.0: transfer is adapted by its head; leave fine_tune out",
 		file("transfer", plain+", "+plain):                                                                                       "the same test as an earlier one",
 		file("transfer", plain) + "stream: {}\n":                                                                                 "transfer has no memory that a stream could be written to",
@@ -114,6 +118,8 @@ func TestTransferMistakes(t *testing.T) {
 		file("{kind: transfer, encoder: {kind: torchscript, path: none.pt}}", plain):                                             "network.encoder.path: open none.pt: no such file or directory; a relative path begins at the working directory",
 		file("{kind: transfer, encoder: {kind: resnet12, filters: [1, 2]}}", plain):                                              "network.encoder.filters",
 		file("{kind: transfer, encoder: {kind: resnet12, form: wide}}", plain):                                                   "network.encoder.form",
+		file("{kind: transfer, encoder: {kind: resnet18, filters: [1]}}", plain):                                                 "network.encoder.filters: want one number for each of the four stages",
+		file("{kind: transfer, encoder: {kind: wrn, depth: 27}}", plain):                                                         "network.encoder.depth: 27 is not 6n + 4",
 		"name: x\nnetwork: transfer\ndataset: {kind: images}\ntest: [" + plain + "]\n":                                           `dataset: missing key "root"`,
 		"name: x\nnetwork: transfer\ndataset: {kind: images, root: a, split: half}\ntest: [{}]\n":                                `dataset.split: unknown kind "half"`,
 		"name: x\nnetwork: transfer\ndataset: {kind: images, root: a, ink: blue}\ntest: [{}]\n":                                  "dataset.ink",

@@ -53,11 +53,36 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 		}
 		assert.InDeltaSlice(t, reference.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), net.LogProbs(tuned, task).Floats(), 1e-4)
 		last, _ := net.Loss(tuned, &own)
-		assert.Less(t, last.Float(), first.Float(), "the support set is told apart better")
+		assert.Less(t, last.Float(), first.Float(), "the loss on the support set falls")
 
-		assert.Equal(t, before, net.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), "the network is as it was")
+		assert.Equal(t, before, net.LogProbs(&nn.Pass{Norm: norm}, task).Floats(), "the network does not change")
 		assert.Equal(t, norm, tuned.Norm)
 		none := fewshot.FineTune(&nn.Pass{Norm: norm}, net, ps, task, 0, rate)
 		assert.Equal(t, before, net.LogProbs(none, task).Floats())
 	}
+}
+
+// failing is a network whose loss panics in an operation.
+type failing struct{}
+
+func (failing) Loss(_ *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
+	tensor.New([]float64{-1}, 1, 1).Cholesky()
+	return nil, nil
+}
+
+// What panics in a step of gradient descent is the caller's error, and no scope stays open.
+func TestTuneOfANetworkThatPanics(t *testing.T) {
+	before := tensor.Live()
+	b := nn.NewBuilder(1, tensor.CPU)
+	b.Param("w", nn.Constant(1), 1)
+	err := tensor.Do(func() error {
+		task := testkit.Task(1)
+		fewshot.FineTune(&nn.Pass{}, failing{}, b.Params(), task, 2, .1)
+		return nil
+	})
+	var wrong *tensor.Error
+	require.ErrorAs(t, err, &wrong)
+	assert.Equal(t, "Cholesky", wrong.Op)
+	b.Params().Free()
+	assert.Equal(t, before, tensor.Live())
 }

@@ -47,6 +47,16 @@ type FeatureNetwork interface {
 	FromFeatures(p *nn.Pass, t *Task) *tensor.Tensor
 }
 
+// Features returns n as a [FeatureNetwork], and whether it is one. A network that is one for some of its settings only has a
+// method Frozen() bool, which reports whether its encoder is the same for every task.
+func Features(n Network) (FeatureNetwork, bool) {
+	of, ok := n.(FeatureNetwork)
+	if f, can := n.(interface{ Frozen() bool }); can && !f.Frozen() {
+		return nil, false
+	}
+	return of, ok
+}
+
 // UsesBatchStatistics reports whether the log-probabilities of a query under [nn.BatchStats] depend on the other queries. Where
 // they do not, a test under nn.BatchStats is inductive, and must not be reported as transductive. A network answers by a
 // method UsesBatchStatistics() bool; one without it is assumed to depend on them.

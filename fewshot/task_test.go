@@ -115,7 +115,7 @@ func TestAccuraciesAndNLLArePlainLoops(t *testing.T) {
 	for i := range want {
 		want[i] /= queries
 	}
-	assert.Equal(t, want, task.Accuracies(logp), "the nearest float64, so that no mean of them depends on how it is taken")
+	assert.Equal(t, want, task.Accuracies(logp), "the nearest float64, so that means do not depend on rounding")
 	assert.InDelta(t, nll, task.NLL(logp).Float(), 1e-6)
 }
 

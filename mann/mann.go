@@ -86,6 +86,11 @@ func (n *Net) LogProbs(p *nn.Pass, s *fewshot.Sequence) *tensor.Tensor {
 	return n.Forward(p, s.Images, s.Labels, nil)
 }
 
+// Watch returns what LogProbs does, and shows the memory's state after every time step.
+func (n *Net) Watch(p *nn.Pass, s *fewshot.Sequence, seen func(memory.State)) *tensor.Tensor {
+	return n.Forward(p, s.Images, s.Labels, func(_ int64, state State) { seen(state.Memory) })
+}
+
 // Loss implements [fewshot.SequenceNetwork]: the negative log-likelihood of an image's label, averaged over all images.
 // Santoro et al. 2016, section 2.1, sum it over an episode instead.
 func (n *Net) Loss(p *nn.Pass, s *fewshot.Sequence) (loss, logp *tensor.Tensor) {

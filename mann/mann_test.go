@@ -117,6 +117,28 @@ func TestForwardIsThePlainLoop(t *testing.T) {
 }
 
 // A prediction does not depend on its own label, on a later one, or on a later image; the next prediction does.
+// Watching the memory changes nothing, and shows the state of every step.
+func TestWatchIsLogProbs(t *testing.T) {
+	for name, m := range memories {
+		require.NoError(t, tensor.Do(func() error {
+			b := nn.NewBuilder(1, tensor.CPU)
+			defer b.Params().Free()
+			net := mann.New(b, mann.Config{Inputs: 4, Letters: 2, Controller: controller.Config{Size: 5, Memory: m}})
+			p, s := double(b), task(1, 2)
+			var states int
+			seen := net.Watch(p, s, func(state memory.State) {
+				states++
+				if read, _ := memory.Weightings(state); read != nil {
+					assert.Equal(t, int64(6), read.Dim(2), name)
+				}
+			})
+			assert.InDeltaSlice(t, net.LogProbs(p, s).Floats(), seen.Floats(), 1e-5, name)
+			assert.Equal(t, 6, states, name)
+			return nil
+		}))
+	}
+}
+
 func TestPredictionsAreCausal(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(2, tensor.CPU)

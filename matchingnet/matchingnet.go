@@ -36,7 +36,12 @@ func New(e encoder.Encoder, m memory.Associative) *Net {
 
 // LogProbs implements [fewshot.Network].
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
-	support, query := t.Embed(p, n.Encoder)
+	return n.FromFeatures(p, t.Embedded(p, n.Encoder))
+}
+
+// FromFeatures implements [fewshot.FeatureNetwork].
+func (n *Net) FromFeatures(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	support, query := t.Support, t.Query
 	if n.Context != nil {
 		support, query = n.Context.Forward(p, support, query)
 	}
@@ -49,4 +54,4 @@ func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	return t.NLL(logp), logp
 }
 
-var _ fewshot.Network = (*Net)(nil)
+var _ fewshot.FeatureNetwork = (*Net)(nil)

@@ -5,7 +5,7 @@ import "github.com/engram-go/engram/tensor"
 // ConvBlockConfig configures [NewConvBlock].
 type ConvBlockConfig struct {
 	In, Out int64 // channels
-	Window  int64 // of the max pooling: 2, or 1 for none
+	Window  int64 // of the max pooling; default 2, and 1 for no pooling
 	Stride  int64 // of the convolution; default 1
 	// Unpadded omits the convolution's padding, so that each side loses two pixels.
 	Unpadded bool
@@ -24,6 +24,9 @@ type ConvBlock struct {
 
 // NewConvBlock makes a block, initialised as in PyTorch.
 func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
+	if c.Window == 0 {
+		c.Window = 2
+	}
 	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride}
 	if c.Unpadded {
 		conv.Padding = 0

@@ -58,7 +58,7 @@ func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 // Convolve is [Conv2d] for parameters that are kept elsewhere, with the Stride, Padding and Groups of c. It uses
-// [tensor.Conv2dOnce] except in passes with [Pass.HigherOrder]. bias may be nil.
+// [tensor.Conv2dFirstOrder] except in passes with [Pass.HigherOrder]. bias may be nil.
 func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *tensor.Tensor {
 	w, stride, groups := p.Value(weight), max(c.Stride, 1), max(c.Groups, 1)
 	var b *tensor.Tensor
@@ -66,7 +66,7 @@ func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *t
 		b = p.Value(bias)
 	}
 	if stride == 1 && groups == 1 && !p.HigherOrder {
-		return tensor.Conv2dOnce(x, w, b, c.Padding)
+		return tensor.Conv2dFirstOrder(x, w, b, c.Padding)
 	}
 	if b != nil {
 		b = b.To(x.DType())

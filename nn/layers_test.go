@@ -171,6 +171,15 @@ func TestWrongShapesAreErrors(t *testing.T) {
 	}
 }
 
+// The zero value pools as the block of Conv-4 does; no pooling is asked for by a window of one.
+func TestConvBlockPoolsByDefault(t *testing.T) {
+	testkit.Enter(t)
+	b := build(t, 1)
+	x := tensor.Ones(2, 3, 8, 8)
+	assert.Equal(t, []int64{2, 4, 4, 4}, nn.NewConvBlock(b.In("default"), nn.ConvBlockConfig{In: 3, Out: 4}).Forward(&nn.Pass{}, x).Shape())
+	assert.Equal(t, []int64{2, 4, 8, 8}, nn.NewConvBlock(b.In("none"), nn.ConvBlockConfig{In: 3, Out: 4, Window: 1}).Forward(&nn.Pass{}, x).Shape())
+}
+
 // A block without padding equals the composition of its operations, fused or not, and so does AfterConv.
 func TestConvBlockWithoutPadding(t *testing.T) {
 	testkit.Enter(t)

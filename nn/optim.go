@@ -85,7 +85,7 @@ func (s *optimizerState) State() []Named {
 
 // Load implements [Optimizer].
 func (s *optimizerState) Load(state *State) error {
-	if err := state.copyInto(s.State()); err != nil {
+	if err := state.CopyInto(s.State()); err != nil {
 		return err
 	}
 	scope := tensor.Enter()
@@ -117,6 +117,17 @@ func (s *optimizerState) each(grads []*tensor.Tensor, f func(i int, p, g *tensor
 	})
 }
 
+// The parameters that weight decay acts on.
+const (
+	// DecayAll is the default, and PyTorch's.
+	DecayAll = "all"
+	// DecayWeights leaves out the parameters with fewer than two dimensions: biases, gains of norms and learned scales.
+	DecayWeights = "weights"
+)
+
+// decays reports whether a parameter of a tensor decays.
+func decays(on string, t *tensor.Tensor) bool { return on != DecayWeights || t.Rank() > 1 }
+
 // AdamConfig configures [NewAdam]. Start from [DefaultAdam]; zero is not replaced by a default.
 type AdamConfig struct {
 	Rate  float64 `yaml:"rate" above:"0" doc:"learning rate"`
@@ -124,12 +135,16 @@ type AdamConfig struct {
 	Beta2 float64 `yaml:"beta2" min:"0" below:"1" doc:"decay of the mean squared gradient"`
 	Eps   float64 `yaml:"eps" above:"0" doc:"added to the root of the mean squared gradient"`
 	Decay float64 `yaml:"decay" min:"0" doc:"weight decay: on the gradient (adam) or on the weights (adamw)"`
+	// DecayOn is [DecayAll], also where it is empty, or [DecayWeights].
+	DecayOn string `yaml:"decay_on" enum:"all,weights" doc:"all parameters, or all but biases, gains of norms and learned scales"`
 	// Decoupled subtracts the decay from the weights instead of adding it to the gradient: AdamW.
 	Decoupled bool `yaml:"-"`
 }
 
 // DefaultAdam returns the settings of Kingma and Ba 2015, which are PyTorch's too.
-func DefaultAdam() AdamConfig { return AdamConfig{Rate: 1e-3, Beta1: .9, Beta2: .999, Eps: 1e-8} }
+func DefaultAdam() AdamConfig {
+	return AdamConfig{Rate: 1e-3, Beta1: .9, Beta2: .999, Eps: 1e-8, DecayOn: DecayAll}
+}
 
 // Adam is Kingma and Ba 2015, algorithm 1; with Decoupled it is AdamW, Loshchilov and Hutter 2019, algorithm 2.
 type Adam struct {
@@ -146,7 +161,23 @@ func NewAdam(ps *Params, c AdamConfig) *Adam {
 // Step implements [Optimizer].
 func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
 	c, step := a.config, a.advance(grads)
-	tensor.Adam(a.values(), grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
+	values := a.values()
+	if c.Decay == 0 || c.DecayOn != DecayWeights {
+		tensor.Adam(values, grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
+		return
+	}
+	for _, on := range []bool{true, false} { // a nil gradient leaves its parameter as it is
+		own, decay := make([]*tensor.Tensor, len(grads)), 0.
+		if on {
+			decay = c.Decay
+		}
+		for i, g := range grads {
+			if decays(c.DecayOn, values[i]) == on {
+				own[i] = g
+			}
+		}
+		tensor.Adam(values, own, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, decay, c.Decoupled, step)
+	}
 }
 
 // needEps panics for settings that divide by zero.
@@ -217,11 +248,12 @@ type SGDConfig struct {
 	Rate     float64 `yaml:"rate" above:"0" doc:"learning rate"`
 	Momentum float64 `yaml:"momentum" min:"0" below:"1"`
 	Decay    float64 `yaml:"decay" min:"0" doc:"weight decay, added to the gradient"`
+	DecayOn  string  `yaml:"decay_on" enum:"all,weights" doc:"all parameters, or all but biases, gains of norms and learned scales"`
 	Nesterov bool    `yaml:"nesterov"`
 }
 
 // DefaultSGD returns gradient descent without momentum at a rate of 0.01.
-func DefaultSGD() SGDConfig { return SGDConfig{Rate: 1e-2} }
+func DefaultSGD() SGDConfig { return SGDConfig{Rate: 1e-2, DecayOn: DecayAll} }
 
 // SGD is gradient descent with momentum in PyTorch's form, v ← μ·v + g; w ← w - lr·v, which differs from Sutskever et al.
 // 2013 in that the rate is not part of v.
@@ -238,7 +270,7 @@ func (o *SGD) Step(grads []*tensor.Tensor, lr float64) {
 	o.advance(grads)
 	c := o.config
 	o.each(grads, func(i int, p, g *tensor.Tensor) {
-		if c.Decay != 0 {
+		if c.Decay != 0 && decays(c.DecayOn, p) {
 			g = g.Add(p.MulScalar(c.Decay))
 		}
 		if c.Momentum != 0 {
@@ -258,6 +290,7 @@ var (
 	_ Optimizer = (*Adam)(nil)
 	_ Optimizer = (*RMSProp)(nil)
 	_ Optimizer = (*SGD)(nil)
+	_ Optimizer = (*Averager)(nil)
 )
 
 // ClipByValue returns the gradients with every element clipped to ±limit, as Graves 2013 does. Nil stays nil.

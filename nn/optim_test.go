@@ -48,6 +48,59 @@ func (c optimizerCase) make(t *testing.T, ps *nn.Params) nn.Optimizer {
 	return nil
 }
 
+// Weight decay on weights leaves out what has fewer than two dimensions: it moves as without decay, the others as with it.
+func TestDecayOnWeights(t *testing.T) {
+	testkit.Enter(t)
+	step := func(make func(ps *nn.Params) nn.Optimizer) map[string][]float64 {
+		b := build(t, 1)
+		b.Param("weight", nn.Constant(2), 2, 3)
+		b.Param("gain", nn.Constant(2), 3)
+		b.Param("scale", nn.Constant(2))
+		opt := own(t, make(b.Params()))
+		for range 3 {
+			var grads []*tensor.Tensor
+			for _, p := range b.Params().Tensors() {
+				grads = append(grads, p.Detach().OnesLike())
+			}
+			opt.Step(grads, .1)
+		}
+		out := map[string][]float64{}
+		for _, p := range b.Params().All() {
+			out[p.Name] = p.Value().Floats()
+		}
+		return out
+	}
+	for name, make := range map[string]func(decay float64, on string) func(ps *nn.Params) nn.Optimizer{
+		"sgd": func(decay float64, on string) func(ps *nn.Params) nn.Optimizer {
+			return func(ps *nn.Params) nn.Optimizer {
+				return nn.NewSGD(ps, nn.SGDConfig{Momentum: .9, Nesterov: true, Decay: decay, DecayOn: on})
+			}
+		},
+		"adam": func(decay float64, on string) func(ps *nn.Params) nn.Optimizer {
+			return func(ps *nn.Params) nn.Optimizer {
+				c := nn.DefaultAdam()
+				c.Decay, c.DecayOn = decay, on
+				return nn.NewAdam(ps, c)
+			}
+		},
+		"adamw": func(decay float64, on string) func(ps *nn.Params) nn.Optimizer {
+			return func(ps *nn.Params) nn.Optimizer {
+				c := nn.DefaultAdam()
+				c.Decay, c.DecayOn, c.Decoupled = decay, on, true
+				return nn.NewAdam(ps, c)
+			}
+		},
+	} {
+		all, none, weights := step(make(.5, nn.DecayAll)), step(make(0, "")), step(make(.5, nn.DecayWeights))
+		assert.Equal(t, all["weight"], weights["weight"], name)
+		assert.NotEqual(t, none["weight"], weights["weight"], name)
+		for _, other := range []string{"gain", "scale"} {
+			assert.Equal(t, none[other], weights[other], name)
+		}
+		assert.Equal(t, all, step(make(.5, "")), name)
+	}
+}
+
 // given is a setting of the fixture: 0 means the default, a negative value means zero.
 func given(v, def float64) float64 {
 	if v == 0 {

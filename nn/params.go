@@ -74,7 +74,7 @@ func (ps *Params) State() []Named {
 
 // Load copies a saved state into the parameters and buffers. It returns an error and changes nothing if a name is
 // missing or unknown or a shape differs.
-func (ps *Params) Load(state *State) error { return state.copyInto(ps.State()) }
+func (ps *Params) Load(state *State) error { return state.CopyInto(ps.State()) }
 
 // An Init fills a parameter of the given shape with its initial values.
 type Init func(r *rand.Rand, shape []int64, out []float32)

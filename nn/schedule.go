@@ -14,6 +14,21 @@ func StepRate(every int64, factor float64) Schedule {
 	return func(step int64) float64 { return math.Pow(factor, float64(step/every)) }
 }
 
+// MultiStepRate multiplies the rate by a factor at each of the steps, which increase: factors has one for each, or a single one
+// for all. "Divided by 10 after 60 and 80 of 100 epochs" is MultiStepRate([]int64{60, 80}, .1) in epochs.
+func MultiStepRate(at []int64, factors ...float64) Schedule {
+	return func(step int64) float64 {
+		rate := 1.
+		for i, from := range at {
+			if step < from {
+				break
+			}
+			rate *= factors[min(i, len(factors)-1)]
+		}
+		return rate
+	}
+}
+
 // LinearRate falls linearly from 1 to 0.
 func LinearRate(steps int64) Schedule {
 	return func(step int64) float64 { return math.Max(0, 1-float64(step)/float64(max(steps, 1))) }

@@ -249,9 +249,9 @@ func (s *State) Shape(name string) (shape []int64, ok bool) {
 	return shape, ok
 }
 
-// copyInto copies the state into tensors of the same names, types and shapes. If any does not match, it changes
+// CopyInto copies the state into tensors of the same names, types and shapes. If any does not match, it changes
 // nothing and returns an error that lists every mismatch.
-func (s *State) copyInto(ts []Named) error {
+func (s *State) CopyInto(ts []Named) error {
 	var errs []error
 	known := map[string]bool{}
 	for _, t := range ts {

@@ -7,6 +7,8 @@ import (
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
 )
 
 // Net is a Prototypical network. Its log-probabilities are eq. 2 of Snell et al. 2017, its loss that of algorithm 1.
@@ -21,4 +23,9 @@ func New(e encoder.Encoder, m memory.Associative) *Net {
 	return &Net{fewshot.Net{Encoder: e, Memory: m}}
 }
 
-var _ fewshot.Network = (*Net)(nil)
+// FromFeatures implements [fewshot.FeatureNetwork].
+func (n *Net) FromFeatures(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	return t.Recall(p, n.Memory, t.Support, t.Query)
+}
+
+var _ fewshot.FeatureNetwork = (*Net)(nil)

@@ -56,11 +56,15 @@ func (n *Net) UsesBatchStatistics() bool {
 // LogProbs implements [fewshot.Network]. Under [MSE] the probabilities are the relation scores, normalised to sum to one; the
 // most probable class is then the paper's prediction, the class of the highest score.
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
-	support, query := t.Embed(p, n.Encoder)
+	return n.FromFeatures(p, t.Embedded(p, n.Encoder))
+}
+
+// FromFeatures implements [fewshot.FeatureNetwork].
+func (n *Net) FromFeatures(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	if n.loss == CrossEntropy {
-		return t.Recall(p, n.Memory, support, query)
+		return t.Recall(p, n.Memory, t.Support, t.Query)
 	}
-	return n.relations(p, t, support, query).LogSoftmax(-1)
+	return n.relations(p, t, t.Support, t.Query).LogSoftmax(-1)
 }
 
 // Loss implements [fewshot.Learner] by the network's training loss.
@@ -91,4 +95,4 @@ const (
 	least = 1e-30 // smallest share that counts as nonzero
 )
 
-var _ fewshot.Network = (*Net)(nil)
+var _ fewshot.FeatureNetwork = (*Net)(nil)

@@ -46,6 +46,15 @@ func (c *Confusion) PerClass() (out []ClassAccuracy) {
 	return out
 }
 
+// ByAccuracy is PerClass with the lowest accuracy first, and equal ones by name.
+func (c *Confusion) ByAccuracy() []ClassAccuracy {
+	out := c.PerClass()
+	slices.SortFunc(out, func(a, b ClassAccuracy) int {
+		return cmp.Or(cmp.Compare(a.Percent(), b.Percent()), cmp.Compare(a.Class, b.Class))
+	})
+	return out
+}
+
 // ClassAccuracy is the result of one class in a test.
 type ClassAccuracy struct {
 	Class   string `json:"class"`

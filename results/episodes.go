@@ -283,7 +283,7 @@ func (p *page) protocols(r *Result) string {
 		said = with(said, one)
 	}
 	text += ", " + strings.Join(said, "; ")
-	if first.Adapted != "" {
+	if first.Adapted != "" && first.TrainWay == 0 {
 		return text + "; trained as a classifier, " + first.Precision
 	}
 	return text + fmt.Sprintf("; trained %d-way %d-shot, %s", first.TrainWay, first.TrainShot, first.Precision)

@@ -25,6 +25,9 @@ type Experiment struct {
 // machineKeys are keys of a configuration that do not make an experiment another one.
 var machineKeys = []string{"seed", "threads", "device", "about"}
 
+// cudaKeys are keys that say something of runs on a CUDA device only. Configurations of older versions lack them.
+var cudaKeys = []string{"tf32", "deterministic"}
+
 // Experiments groups runs by name and configuration. A configuration counts without its seed and without what describes the
 // machine. Of several runs with one seed, which are repetitions and no new sample, the last one is kept. The experiments are in
 // the order of their first runs. The error names a run whose configuration is not valid YAML.
@@ -109,6 +112,11 @@ func (r Run) settings() (map[string]string, error) {
 	if err := yaml.Unmarshal([]byte(r.Config), &tree); err != nil {
 		return nil, fmt.Errorf("results: %s: its config is not valid YAML: %w; train again", r.Path, err)
 	}
+	if device, _ := tree["device"].(string); !strings.HasPrefix(device, "cuda") {
+		for _, key := range cudaKeys {
+			delete(tree, key)
+		}
+	}
 	for _, key := range machineKeys {
 		delete(tree, key)
 	}
@@ -166,6 +174,8 @@ func measured(digits int, e Estimate, f *Figure, style table.Style) table.Text {
 	switch {
 	case e.N > 1:
 		return text.With(beside(digits, e.Half), table.Span{Text: fmt.Sprintf(" (s %.*f)", digits, e.Deviation), Style: table.Aside})
+	case f.Unit() == unit(Failed): // a count, which is no mean over the test
+		return text
 	case f.estimate().HasInterval():
 		return text.With(beside(digits, e.Half))
 	}

@@ -371,3 +371,17 @@ func TestNoKindSteersTheCode(t *testing.T) {
 	}))
 	assert.Greater(t, files, 15)
 }
+
+// Keys that concern CUDA alone tell no two runs on the CPU apart; configurations of older versions lack them.
+func TestExperimentsIgnoreKeysOfAnotherDevice(t *testing.T) {
+	of := func(seed uint64, config string) results.Run {
+		return results.Run{Result: &results.Result{Name: "x", Seed: seed, Config: config}}
+	}
+	all, err := results.Experiments([]results.Run{of(1, "device: cpu\n"), of(2, "device: cpu\ntf32: false\ndeterministic: true\n")})
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	assert.Len(t, all[0].Runs, 2)
+	all, err = results.Experiments([]results.Run{of(1, "device: cuda\ntf32: true\n"), of(2, "device: cuda\ntf32: false\n")})
+	require.NoError(t, err)
+	assert.Len(t, all, 2)
+}

@@ -49,7 +49,8 @@ type Figure struct {
 	PerClass         []ClassAccuracy `json:"per_class,omitempty"`
 	Confusion        *Confusion      `json:"confusion,omitempty"`
 	Predictions      string          `json:"predictions,omitempty"` // name of a CSV file in the run folder
-	PredictionsCSV   []byte          `json:"-"`                     // its text, until it is written
+	// Queries are what the predictions are written from, and Confusion counts; nil where they were not asked for.
+	Queries []QueryPrediction `json:"-"`
 
 	Scores *Scores `json:"-"` // in scores.json; nil where they were not kept
 }

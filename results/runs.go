@@ -19,6 +19,11 @@ type Run struct {
 	Drawings []Drawing
 }
 
+// NewRun returns a run with the text of its metrics.jsonl.
+func NewRun(path string, r *Result, metrics []byte) Run {
+	return Run{Path: path, Result: r, metrics: metrics}
+}
+
 // Drawing is an SVG from a run folder.
 type Drawing struct {
 	Name string // of its file, without the extension

@@ -9,10 +9,10 @@ import (
 
 // Estimate is the mean of independent values with its uncertainty. All of it is finite where the values are.
 type Estimate struct {
-	N         int     // number of values
-	Mean      float64 // 0 where there are no values
-	Deviation float64 // unbiased standard deviation of the values; 0 for fewer than two
-	Half      float64 // half of the 95 % confidence interval of the mean; 0 for fewer than two values
+	N         int     `json:"n"`         // number of values
+	Mean      float64 `json:"mean"`      // 0 where there are no values
+	Deviation float64 `json:"deviation"` // unbiased standard deviation of the values; 0 for fewer than two
+	Half      float64 `json:"half"`      // half of the 95 % confidence interval of the mean; 0 for fewer than two values
 }
 
 // HasInterval reports whether there are enough values for an interval: at least two. Half is meaningless without.

@@ -69,6 +69,11 @@ func (n *Net) scores(p *nn.Pass, a, b *tensor.Tensor) *tensor.Tensor {
 	return s
 }
 
+// FromFeatures implements [fewshot.FeatureNetwork].
+func (n *Net) FromFeatures(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	return t.Recall(p, n.Memory, t.Support, t.Query)
+}
+
 // Logits implements [fewshot.Verifier].
 func (n *Net) Logits(p *nn.Pass, pairs *fewshot.Pairs) *tensor.Tensor {
 	return n.config.Loss.logits(n.pairScores(p, pairs), p.Value(n.Bias))

@@ -33,10 +33,10 @@ func BenchmarkAdd8Free(b *testing.B) {
 	}
 }
 
-// BenchmarkConv2d convolves and differentiates by the direct way and by the faster ones: Koch's second layer and Conv-4's, in
-// float32 and in bfloat16.
+// BenchmarkConv2d runs convolutions forward and backward, with Conv2d and Conv2dFirstOrder: Koch's second layer and
+// Conv-4's, in float32 and bfloat16.
 func BenchmarkConv2d(b *testing.B) {
-	tensor.KeepMemory() // as programs do
+	tensor.KeepMemory() // as the engram command does
 	for _, c := range []convolution{{16, 64, 48, 48, 128, 7, 0}, {400, 64, 14, 14, 64, 3, 1}, {80, 64, 14, 14, 64, 3, 1}} {
 		for _, d := range []tensor.DType{tensor.Float32, tensor.BFloat16} {
 			for _, way := range []struct {
@@ -46,7 +46,7 @@ func BenchmarkConv2d(b *testing.B) {
 				{"direct", func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 					return direct(x, w.To(d), b.To(d), padding)
 				}},
-				{"once", tensor.Conv2dOnce},
+				{"first order", tensor.Conv2dFirstOrder},
 			} {
 				b.Run(fmt.Sprintf("%d×%d of %d images/%v/%s", c.kernel, c.kernel, c.images, d, way.name), func(b *testing.B) {
 					s := tensor.Enter()

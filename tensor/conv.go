@@ -9,22 +9,24 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Conv2dOnce is [Conv2d] with stride 1 and one group, of x [batch, in, height, width] with w [out, in, kernel, kernel] and b
-// [out], which may be nil, both rounded to the type of x, by faster algorithms without a second-order gradient. On the CPU:
+// Conv2dFirstOrder is [Conv2d] with stride 1 and one group, of x [batch, in, height, width] with w [out, in, kernel,
+// kernel] and b [out], which may be nil, both rounded to the type of x, by faster algorithms without a second-order
+// gradient. On the CPU:
 //
-// In float32, where kernels and images are large enough, with a fraction of the multiplications: the output is cut into tiles, and
-// the convolution of a tile is a product of transforms. Kernels of size three use Winograd's minimal filtering (Lavin and Gray
-// 2016, section 4.1: F(4×4, 3×3), a quarter of the multiplications), larger ones the discrete Fourier transform (Mathieu et
-// al. 2014, in tiles: 7×7 in a tenth). The size of the tiles follows from the sizes of the operands alone. Relative to the largest
-// value of the result, rounding errors are about 6·10⁻⁶ with Winograd's, 4·10⁻⁷ with Fourier's, and 1 to 2·10⁻⁶ in Conv2d.
+// In float32, for large enough kernels and images, it computes tiles of the output as products of transforms, with a
+// fraction of the multiplications. Kernels of size three use Winograd's minimal filtering (Lavin and Gray 2016,
+// section 4.1: F(4×4, 3×3), a quarter of the multiplications), larger ones the discrete Fourier transform (Mathieu et
+// al. 2014, in tiles: 7×7 in a tenth). The size of the tiles depends only on the sizes of the operands. Relative to
+// the largest value of the result, rounding errors are about 6·10⁻⁶ with Winograd, 4·10⁻⁷ with Fourier, and 1 to
+// 2·10⁻⁶ in Conv2d.
 //
-// In bfloat16 with float32 w and b, on processors with matrix units for it (AMX): the gradients of w and b are summed in float32
-// and never rounded, where Conv2d rounds them to bfloat16.
+// In bfloat16 with float32 w and b, on processors with matrix units for it (AMX): the gradients of w and b are summed
+// in float32 and not rounded, whereas Conv2d rounds them to bfloat16.
 //
-// Elsewhere it is Conv2d: for few channels or numbers of channels that are no multiple of 16 (in bfloat16 of 32), small images,
-// other types and other devices. It is fastest where x is [Tensor.ChannelsLast]; so is its result.
-func Conv2dOnce(x, w, b *Tensor, padding int64) *Tensor {
-	const op = "Conv2dOnce"
+// Otherwise it is Conv2d: for few channels or numbers of channels that are not multiples of 16 (in bfloat16 of 32),
+// small images, other types and other devices. It is fastest if x is [Tensor.ChannelsLast]; so is its result.
+func Conv2dFirstOrder(x, w, b *Tensor, padding int64) *Tensor {
+	const op = "Conv2dFirstOrder"
 	at := func(t *Tensor) unsafe.Pointer { return unsafe.Pointer(t.optional(op)) }
 	x.ptr(op)
 	w.ptr(op)

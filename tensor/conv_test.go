@@ -13,13 +13,14 @@ import (
 
 type convolution struct{ images, in, height, width, out, kernel, padding int64 }
 
-// tiled are convolutions that go by tiles: full ones and ones that reach beyond the edges, one block of images and several.
+// tiled are convolutions that use tiles: full ones and ones that reach beyond the edges, one block of images and
+// several.
 var tiled = []convolution{
 	{8, 64, 14, 14, 64, 3, 1}, {3, 64, 12, 11, 80, 3, 1}, {40, 64, 13, 11, 64, 3, 0}, {20, 112, 6, 5, 48, 3, 2},
 	{16, 128, 21, 21, 128, 4, 0}, {8, 64, 24, 31, 96, 5, 2}, {4, 32, 30, 30, 48, 7, 0}, {5, 64, 21, 18, 64, 7, 3}, {2, 16, 40, 44, 32, 10, 0},
 }
 
-// run convolves and differentiates: the result, and the gradients of x, w and b.
+// run runs a convolution forward and backward: the result, and the gradients of x, w and b.
 func (c convolution) run(f func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor, bias bool) map[string]*tensor.Tensor {
 	r := rand.New(rand.NewPCG(7, uint64(c.kernel)))
 	x := normal(r, .3, 1, c.images, c.in, c.height, c.width).ChannelsLast().RequireGrad()
@@ -43,28 +44,28 @@ func direct(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 	return tensor.Conv2d(x, w, b, 1, padding, 1)
 }
 
-// once is Conv2dOnce, and says where it fell back on Conv2d, whose gradients have gradients.
-func once(t *testing.T) func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
+// firstOrder is Conv2dFirstOrder. It fails if that falls back on Conv2d, whose gradients are differentiable.
+func firstOrder(t *testing.T) func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 	return func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 		err := tensor.Do(func() error {
-			y := tensor.Conv2dOnce(x, w, b, padding)
+			y := tensor.Conv2dFirstOrder(x, w, b, padding)
 			tensor.GradWith([]*tensor.Tensor{y.Square().Sum()}, []*tensor.Tensor{x}, tensor.GradOptions{Create: true})
 			return nil
 		})
-		require.ErrorContains(t, err, "Conv2dOnce has no second-order gradient")
-		return tensor.Conv2dOnce(x, w, b, padding)
+		require.ErrorContains(t, err, "Conv2dFirstOrder has no second-order gradient")
+		return tensor.Conv2dFirstOrder(x, w, b, padding)
 	}
 }
 
-func TestConv2dOnceIsConv2d(t *testing.T) {
+func TestConv2dFirstOrderIsConv2d(t *testing.T) {
 	for _, c := range tiled {
 		for _, bias := range []bool{true, false} {
 			t.Run(fmt.Sprint(c, bias), func(t *testing.T) {
 				balanced(t, func() {
-					want, got := c.run(direct, bias), c.run(once(t), bias)
-					tolerance := 1e-5 // what the direct way may round by on another processor
+					want, got := c.run(direct, bias), c.run(firstOrder(t), bias)
+					tolerance := 1e-5 // rounding of Conv2d on another processor
 					if c.kernel == 3 {
-						tolerance = 2e-5 // of Winograd's transforms
+						tolerance = 2e-5 // rounding of Winograd's transforms
 					}
 					require.Len(t, got, len(want))
 					for name := range want {
@@ -76,15 +77,15 @@ func TestConv2dOnceIsConv2d(t *testing.T) {
 	}
 }
 
-// Both ways stay as near to the convolution in float64 as is said of them.
-func TestConv2dOnceRoundsAsItSays(t *testing.T) {
+// Both algorithms are as close to the convolution in float64 as documented.
+func TestConv2dFirstOrderRounding(t *testing.T) {
 	for _, c := range []convolution{{16, 64, 48, 48, 128, 7, 0}, {80, 64, 14, 14, 64, 3, 1}} {
 		balanced(t, func() {
 			bound := 5e-7
 			if c.kernel == 3 {
 				bound = 1e-5
 			}
-			got := c.run(once(t), true)["y"]
+			got := c.run(firstOrder(t), true)["y"]
 			want := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
 				return direct(x.To(tensor.Float64), w.To(tensor.Float64), b.To(tensor.Float64), padding)
 			}, true)["y"]
@@ -93,8 +94,8 @@ func TestConv2dOnceRoundsAsItSays(t *testing.T) {
 	}
 }
 
-// The values are the same on any number of threads, and in bfloat16 the gradients that are not Conv2d's.
-func TestConv2dOnceDoesNotDependOnThreads(t *testing.T) {
+// Values, and in bfloat16 the gradients that are not Conv2d's, do not depend on the number of threads.
+func TestConv2dFirstOrderDoesNotDependOnThreads(t *testing.T) {
 	defer tensor.SetThreads(tensor.Threads())
 	for _, c := range tiled {
 		balanced(t, func() {
@@ -102,11 +103,11 @@ func TestConv2dOnceDoesNotDependOnThreads(t *testing.T) {
 			for _, threads := range []int{1, 2, 3} {
 				tensor.SetThreads(threads)
 				s := tensor.Enter()
-				got := c.run(tensor.Conv2dOnce, true)
+				got := c.run(tensor.Conv2dFirstOrder, true)
 				names := []string{"y", "dx", "dw"}
 				if cpu.X86.HasAMXBF16 && c.in%32 == 0 && c.out%32 == 0 {
 					half := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
-						return tensor.Conv2dOnce(x.To(tensor.BFloat16), w, b, padding).To(tensor.Float32)
+						return tensor.Conv2dFirstOrder(x.To(tensor.BFloat16), w, b, padding).To(tensor.Float32)
 					}, true)
 					got["dw of bfloat16"] = half["dw"]
 					names = append(names, "dw of bfloat16")
@@ -126,18 +127,18 @@ func TestConv2dOnceDoesNotDependOnThreads(t *testing.T) {
 	}
 }
 
-// In bfloat16 the gradients of w and b are those of what was convolved, exact but for the rounding of float32 where the
-// processor has matrices, and rounded to bfloat16 elsewhere; results and the gradient of x are Conv2d's.
-func TestConv2dOnceInBFloat16(t *testing.T) {
+// In bfloat16 the gradients of w and b are those of the rounded operands, exact up to float32 rounding on processors
+// with matrix units, and rounded to bfloat16 otherwise. Results and the gradient of x are Conv2d's.
+func TestConv2dFirstOrderInBFloat16(t *testing.T) {
 	half := func(x *tensor.Tensor) *tensor.Tensor { return x.To(tensor.BFloat16) }
 	for _, c := range []convolution{{80, 64, 14, 14, 64, 3, 1}, {9, 32, 7, 5, 96, 3, 1}, {1, 64, 3, 3, 32, 3, 1}, {5, 64, 13, 10, 32, 3, 0}, {3, 32, 12, 15, 64, 7, 2}, {2, 128, 9, 9, 256, 4, 0}, {4, 64, 4, 4, 64, 1, 0}} {
 		for _, bias := range []bool{true, false} {
 			balanced(t, func() {
 				got := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
-					return tensor.Conv2dOnce(half(x), w, b, padding).To(tensor.Float32)
+					return tensor.Conv2dFirstOrder(half(x), w, b, padding).To(tensor.Float32)
 				}, bias)
 				rounded := func(x *tensor.Tensor) *tensor.Tensor { return half(x).To(tensor.Float32) }
-				kept := func(x *tensor.Tensor) *tensor.Tensor { // rounded, its gradient not
+				kept := func(x *tensor.Tensor) *tensor.Tensor { // rounded, but not its gradient
 					return x.Add(rounded(x.Detach()).Sub(x.Detach()))
 				}
 				want := c.run(func(x, w, b *tensor.Tensor, padding int64) *tensor.Tensor {
@@ -158,11 +159,11 @@ func TestConv2dOnceInBFloat16(t *testing.T) {
 	}
 }
 
-// What tiles do not pay for, or cannot take, is Conv2d to the last bit, its errors included.
-func TestConv2dOnceElsewhereIsConv2d(t *testing.T) {
+// Where tiles do not pay or do not apply, the result is Conv2d's to the last bit, errors included.
+func TestConv2dFirstOrderElsewhereIsConv2d(t *testing.T) {
 	for _, c := range []convolution{{8, 1, 28, 28, 64, 3, 1}, {8, 63, 14, 14, 64, 3, 1}, {8, 64, 14, 14, 60, 3, 1}, {2, 64, 14, 14, 64, 1, 0}, {1, 64, 2, 2, 64, 3, 1}, {4, 128, 9, 9, 256, 4, 0}} {
 		balanced(t, func() {
-			want, got := c.run(direct, true), c.run(tensor.Conv2dOnce, true)
+			want, got := c.run(direct, true), c.run(tensor.Conv2dFirstOrder, true)
 			for name := range want {
 				assert.Equal(t, want[name].Floats(), got[name].Floats(), "%s of %v", name, c)
 			}
@@ -172,11 +173,11 @@ func TestConv2dOnceElsewhereIsConv2d(t *testing.T) {
 		balanced(t, func() {
 			r := rand.New(rand.NewPCG(1, 1))
 			x, w, b := normal(r, 0, 1, 8, 64, 14, 14).To(d), normal(r, 0, 1, 64, 64, 3, 3), normal(r, 0, 1, 64)
-			assert.Equal(t, tensor.Conv2d(x, w.To(d), b.To(d), 1, 1, 1).Floats(), tensor.Conv2dOnce(x, w, b, 1).Floats())
+			assert.Equal(t, tensor.Conv2d(x, w.To(d), b.To(d), 1, 1, 1).Floats(), tensor.Conv2dFirstOrder(x, w, b, 1).Floats())
 		})
 	}
 	err := tensor.Do(func() error {
-		tensor.Conv2dOnce(tensor.Ones(8, 64, 14, 14), tensor.Ones(64, 32, 3, 3), nil, 1)
+		tensor.Conv2dFirstOrder(tensor.Ones(8, 64, 14, 14), tensor.Ones(64, 32, 3, 3), nil, 1)
 		return nil
 	})
 	assert.ErrorContains(t, err, "Conv2d")

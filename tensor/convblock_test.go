@@ -44,7 +44,7 @@ func near(t *testing.T, want, got *tensor.Tensor, tolerance float64, what string
 	}
 }
 
-// block runs a block forward and backward from the same values: the result, the running statistics, the gradients.
+// runBlock runs a block forward and backward from the same values: the result, the running statistics, the gradients.
 func runBlock(f normReLUPool, seed uint64, shape []int64, batchStats bool, window int64) map[string]*tensor.Tensor {
 	r := rand.New(rand.NewPCG(seed, 0))
 	c := shape[1]
@@ -57,7 +57,7 @@ func runBlock(f normReLUPool, seed uint64, shape []int64, batchStats bool, windo
 	return map[string]*tensor.Tensor{"y": y, "mean": mean, "variance": variance, "dx": g[0], "dgain": g[1], "dbias": g[2]}
 }
 
-func TestNormReLUPoolIsItsPlainTwin(t *testing.T) {
+func TestNormReLUPoolMatchesReference(t *testing.T) {
 	for i, shape := range [][]int64{{5, 64, 14, 14}, {2, 64, 7, 7}, {3, 80, 3, 3}, {1, 64, 28, 28}, {4, 1, 6, 5}, {7, 19, 7, 9}, {40, 64, 3, 3}, {2, 3, 2, 2}, {3, 32, 1, 1}, {2, 16, 2, 5}} {
 		for _, batchStats := range []bool{true, false} {
 			for _, window := range []int64{1, 2} {
@@ -78,8 +78,9 @@ func TestNormReLUPoolIsItsPlainTwin(t *testing.T) {
 	}
 }
 
-// In bfloat16 a block is its reference implementation up to the rounding of what it returns, which is half of one part in 2⁷; sums are not rounded.
-func TestNormReLUPoolInBFloat16IsItsPlainTwin(t *testing.T) {
+// In bfloat16 the difference to the reference implementation is the rounding of the results, half of one part in 2⁷.
+// Sums are not rounded.
+func TestNormReLUPoolInBFloat16MatchesReference(t *testing.T) {
 	for i, shape := range [][]int64{{5, 64, 14, 14}, {3, 80, 3, 3}, {4, 1, 6, 5}, {7, 19, 7, 9}} {
 		for _, batchStats := range []bool{true, false} {
 			for _, window := range []int64{1, 2} {
@@ -106,7 +107,7 @@ func TestNormReLUPoolInBFloat16IsItsPlainTwin(t *testing.T) {
 	}
 }
 
-// A block in bfloat16 is near one in float32, whether its convolution is a part of the pass or not.
+// A block in bfloat16 is close to one in float32, whether or not its convolution is fused.
 func TestConvNormReLUPoolInBFloat16(t *testing.T) {
 	for i, shape := range [][]int64{{8, 1, 28, 28}, {3, 3, 14, 13}, {8, 64, 14, 14}} {
 		for _, batchStats := range []bool{true, false} {
@@ -120,7 +121,7 @@ func TestConvNormReLUPoolInBFloat16(t *testing.T) {
 				got := runConvBlock(half, uint64(i), shape, 64, batchStats, 2, true)
 				for name := range want {
 					if name == "db" && batchStats {
-						continue // zero but for rounding
+						continue // zero up to rounding
 					}
 					w, g := want[name], got[name]
 					require.Equal(t, tensor.Float32, g.DType(), name)
@@ -132,8 +133,8 @@ func TestConvNormReLUPoolInBFloat16(t *testing.T) {
 	}
 }
 
-// A contiguous x, other types and absent operands give the reference values too.
-func TestNormReLUPoolTakesWhatItsTwinTakes(t *testing.T) {
+// A contiguous x, other types and absent operands also match the reference implementation.
+func TestNormReLUPoolOfOtherOperandsMatchesReference(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(1, 1))
 		x := normal(r, 0, 1, 3, 20, 7, 7)
@@ -153,7 +154,7 @@ func TestNormReLUPoolTakesWhatItsTwinTakes(t *testing.T) {
 	})
 }
 
-// Of equal values the first takes the gradient; a window that ReLU cuts off takes none.
+// Of equal values the first gets the gradient; a window that ReLU sets to zero gets none.
 func TestNormReLUPoolTiesAndDeadWindows(t *testing.T) {
 	balanced(t, func() {
 		x := tensor.New([]float32{1, 1, -1, -2, 1, 1, -3, -1, 0, 5, 2, 2, 5, 0, 0, 2}, 1, 1, 4, 4).RequireGrad()
@@ -177,12 +178,12 @@ func TestNormReLUPoolOfAConstantChannel(t *testing.T) {
 	})
 }
 
-// A value that is not a number must reach the trainer's guard and not vanish in a maximum.
+// NaN must not vanish in a maximum: the trainer must detect it.
 func TestNormReLUPoolKeepsNaN(t *testing.T) {
 	balanced(t, func() {
 		for _, x := range []*tensor.Tensor{
 			tensor.New([]float32{1, float32(math.NaN()), 3, 4}, 1, 1, 2, 2),
-			tensor.New([]float32{1, math.Float32frombits(0xffffffff), 3, 4}, 1, 1, 2, 2).To(tensor.BFloat16), // whose rounding would overflow
+			tensor.New([]float32{1, math.Float32frombits(0xffffffff), 3, 4}, 1, 1, 2, 2).To(tensor.BFloat16), // rounding it would overflow
 		} {
 			assert.False(t, tensor.NormReLUPool(x, nil, nil, nil, nil, true, .1, 1e-5, 2).Finite())
 			assert.False(t, tensor.NormReLUPool(x, nil, nil, tensor.Zeros(1), tensor.Ones(1), false, .1, 1e-5, 2).Finite())
@@ -214,7 +215,7 @@ func runConvBlock(f convNormReLUPool, seed uint64, shape []int64, out int64, bat
 	return all
 }
 
-func TestConvNormReLUPoolIsItsPlainTwin(t *testing.T) {
+func TestConvNormReLUPoolMatchesReference(t *testing.T) {
 	for i, shape := range [][]int64{{5, 1, 28, 28}, {20, 1, 28, 28}, {1, 1, 7, 7}, {3, 3, 14, 13}, {9, 2, 3, 3}, {2, 4, 6, 6}, {3, 5, 6, 6}, {3, 64, 7, 7}} {
 		for _, out := range []int64{64, 19, 1} {
 			for _, batchStats := range []bool{true, false} {
@@ -225,7 +226,7 @@ func TestConvNormReLUPoolIsItsPlainTwin(t *testing.T) {
 							got := runConvBlock(tensor.ConvNormReLUPool, uint64(i), shape, out, batchStats, window, i%2 == 0)
 							for name := range want {
 								if name == "db" && batchStats {
-									// Zero but for rounding in the one, exactly zero in the other.
+									// Zero up to rounding in the one, exactly zero in the other.
 									near(t, got[name], want[name], 10, name)
 									continue
 								}
@@ -239,7 +240,7 @@ func TestConvNormReLUPoolIsItsPlainTwin(t *testing.T) {
 	}
 }
 
-// An image that a gradient is wanted for goes the general way.
+// An image with a gradient takes the general path.
 func TestConvNormReLUPoolGivesTheImageItsGradient(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(1, 2))
@@ -251,7 +252,7 @@ func TestConvNormReLUPoolGivesTheImageItsGradient(t *testing.T) {
 	})
 }
 
-// The same bits twice, and whatever the number of threads.
+// Repeated runs give the same bits, on any number of threads.
 func TestBlocksRepeat(t *testing.T) {
 	before := tensor.Threads()
 	defer tensor.SetThreads(before)
@@ -278,18 +279,18 @@ func TestBlocksRepeat(t *testing.T) {
 	})
 }
 
-// The compiler may keep two forms of a loop that round apart, one for arrays that overlap, and choose between them by where
-// the arrays lie. So the same is computed in many places.
-func TestNormReLUPoolRoundsAlikeWhereverMemoryLies(t *testing.T) {
+// The compiler may generate two versions of a loop that round differently, one for overlapping arrays, and choose by
+// the arrays' addresses. So the same result is computed at many addresses.
+func TestNormReLUPoolRoundingDoesNotDependOnAddresses(t *testing.T) {
 	s := tensor.Enter()
 	defer s.Leave()
 	r := rand.New(rand.NewPCG(3, 0))
-	const channels = 8 // fewer than a register holds, which go one by one
+	const channels = 8 // fewer than a register holds, processed one by one
 	for _, window := range []int64{1, 2} {
 		var first map[string]*tensor.Tensor
 		for range 1500 {
 			in := tensor.Enter()
-			in.Keep(tensor.Zeros(1 + r.Int64N(300))) // moves what comes after it
+			in.Keep(tensor.Zeros(1 + r.Int64N(300))) // moves later allocations
 			got := runBlock(tensor.NormReLUPool, 1, []int64{20, channels, 2, 2}, true, window)
 			if first == nil {
 				first = got
@@ -308,7 +309,7 @@ func TestNormReLUPoolRoundsAlikeWhereverMemoryLies(t *testing.T) {
 	}
 }
 
-func TestBlocksRefuseASecondOrder(t *testing.T) {
+func TestBlocksRefuseSecondOrder(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(3, 3))
 		x, w := normal(r, 0, 1, 2, 1, 8, 8), normal(r, 0, 1, 16, 1, 3, 3).RequireGrad()

@@ -9,11 +9,12 @@ import (
 	"unsafe"
 )
 
-// ConvNet is a classifier of images whose gradients, and gradient descent on it, are computed without an autograd graph and
-// without the overhead of operations: blocks of 3×3 convolution with padding 1 and without bias, batch norm with batch statistics,
-// ReLU and max pooling, and a linear layer on the last maps, or on their mean over positions. Its loss is the mean negative
-// log-likelihood of the labels. It holds no parameters; methods take their values as weight [out, in, 3, 3], gain and bias [out] of each
-// block, and weight [way, features] and bias [way] of the linear layer. Results have no graph.
+// ConvNet is an image classifier whose gradients and gradient descent are computed without an autograd graph and
+// without the overhead of operations: blocks of 3×3 convolution with padding 1 and without bias, batch norm with
+// batch statistics, ReLU and max pooling, then a linear layer on the last feature maps or on their mean over
+// positions. Its loss is the mean negative log-likelihood of the labels. It holds no parameters; methods take their
+// values as weight [out, in, 3, 3], gain and bias [out] of each block, and weight [way, features] and bias [way] of
+// the linear layer. Results have no graph.
 //
 // The reference implementation is the network composed of operations, differentiated by [GradWith].
 type ConvNet struct {
@@ -22,13 +23,13 @@ type ConvNet struct {
 	Eps            float64 // of batch norm
 }
 
-// Rates are the learning rates of gradient descent: one per value, in tensors of the same shapes, or one for all.
+// Rates are the learning rates of gradient descent: tensors of the values' shapes, or one rate for all.
 type Rates struct {
 	Each []*Tensor
-	All  float64 // where Each is nil
+	All  float64 // used if Each is nil
 }
 
-// MetaGradient is what [ConvNet.MetaGradient] returns.
+// MetaGradient is the result of [ConvNet.MetaGradient].
 type MetaGradient struct {
 	Grads     []*Tensor // for the values
 	RateGrads []*Tensor // for Rates.Each
@@ -56,7 +57,7 @@ func pointers(op string, ts []*Tensor) []unsafe.Pointer {
 	return out
 }
 
-// first is the address of a slice's elements, nil where there are none.
+// first returns the address of a slice's first element, nil if it is empty.
 func first(ps []unsafe.Pointer) *unsafe.Pointer {
 	if len(ps) == 0 {
 		return nil
@@ -64,8 +65,8 @@ func first(ps []unsafe.Pointer) *unsafe.Pointer {
 	return &ps[0]
 }
 
-// Fits reports whether the methods take these values and images x [batch, channels, height, width]: on the CPU, of one type,
-// float32 or float64, and of matching shapes.
+// Fits reports whether the methods support these values and images x [batch, channels, height, width]: on the CPU, of
+// one type, float32 or float64, and of matching shapes.
 func (n ConvNet) Fits(values []*Tensor, x *Tensor) bool {
 	const op = "ConvNet.Fits"
 	net, v := n.c(op, values)
@@ -81,15 +82,15 @@ func (n ConvNet) Descend(values []*Tensor, rates Rates, x, labels *Tensor, steps
 	return several(op, got, ok == 0, x, labels)
 }
 
-// AdamSteps are steps of Adam whose beta1 is 0, so that no first moment is kept.
+// AdamSteps are steps of Adam with a beta1 of 0, which needs no first moment.
 type AdamSteps struct {
 	Rate, Beta2, Eps float64
-	Done             int64     // steps that made the squares
-	Dealt            [][]int64 // the numbers of each step's images, the same many for each
+	Done             int64     // steps already taken, which led to the squares
+	Dealt            [][]int64 // image indices of each step, equally many per step
 }
 
-// Adam returns the values, and the running squares of their gradients, of the same shapes, after steps of Adam on images x with
-// labels [batch], and the mean of the steps' losses.
+// Adam returns the values, and the running squares of their gradients with the same shapes, after steps of Adam on
+// images x with labels [batch], and the mean of the steps' losses.
 func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor) (moved, squared []*Tensor, loss *Tensor) {
 	const op = "ConvNet.Adam"
 	net, v := n.c(op, values)
@@ -98,7 +99,7 @@ func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor)
 	var dealt []int64
 	for _, step := range s.Dealt {
 		if len(step) == 0 || len(step) != len(s.Dealt[0]) {
-			panic(&Error{Op: op, Msg: fmt.Sprintf("a step on %d images and one on %d", len(s.Dealt[0]), len(step))})
+			panic(&Error{Op: op, Msg: fmt.Sprintf("steps on %d and on %d images, want equally many", len(s.Dealt[0]), len(step))})
 		}
 		dealt = append(dealt, step...)
 	}
@@ -116,10 +117,11 @@ func (n ConvNet) Adam(values, squares []*Tensor, s AdamSteps, x, labels *Tensor)
 	return all[:len(v)], all[len(v) : 2*len(v)], all[2*len(v)]
 }
 
-// MetaGradient returns the gradient, by the values and the rates, of the loss on the queries after [ConvNet.Descend] on the support
-// set: Finn et al. 2017, eq. 1. In the second order each step contributes a product with a Hessian, computed as a directional
-// derivative of the gradient (Pearlmutter 1994, Fast exact multiplication by the Hessian); in the first order the inner gradients
-// count as constants. Without steps it is the gradient by the values themselves.
+// MetaGradient returns the gradient, with respect to the values and the rates, of the loss on the queries after
+// [ConvNet.Descend] on the support set: Finn et al. 2017, eq. 1. With second set, each step contributes a product
+// with a Hessian, computed as a directional derivative of the gradient (Pearlmutter 1994, Fast exact multiplication
+// by the Hessian); otherwise inner gradients are constants. Without steps it is the gradient with respect to the
+// values.
 func (n ConvNet) MetaGradient(values []*Tensor, rates Rates, support, supportLabels, query, queryLabels *Tensor, steps int, second bool) MetaGradient {
 	const op = "ConvNet.MetaGradient"
 	net, v := n.c(op, values)

@@ -13,7 +13,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// convNetCase is a network with values drawn for it, and images.
+// convNetCase is a network with random values, and images.
 type convNetCase struct {
 	name                   string
 	net                    tensor.ConvNet
@@ -34,7 +34,7 @@ func convNetCases() []*convNetCase {
 		{name: "strided, mean", net: net(true, []int64{2, 2, 2}, []int64{1, 1, 1}), way: 5, shape: [4]int64{5, 1, 9, 10}, filters: []int64{8, 4, 6}},
 		{name: "pooled, cut edges", net: net(false, []int64{1, 1}, []int64{2, 2}), way: 4, shape: [4]int64{4, 2, 7, 9}, filters: []int64{6, 3}},
 		{name: "pooled by three, mean", net: net(true, []int64{1, 2}, []int64{3, 1}), way: 2, shape: [4]int64{3, 3, 11, 8}, filters: []int64{4, 70}},
-		{name: "a block, an image", net: net(false, []int64{1}, []int64{1}), way: 2, shape: [4]int64{1, 1, 4, 3}, filters: []int64{2}},
+		{name: "one block, one image", net: net(false, []int64{1}, []int64{1}), way: 2, shape: [4]int64{1, 1, 4, 3}, filters: []int64{2}},
 		{name: "many channels", net: net(false, []int64{1}, []int64{1}), way: 2, shape: [4]int64{2, 1, 5, 5}, filters: []int64{130}},
 	}
 }
@@ -70,7 +70,7 @@ func (c *convNetCase) draw() {
 	c.more, c.asked = testkit.Normal(r, c.shape[0]+2, c.shape[1], c.shape[2], c.shape[3]), labels(c.shape[0]+2)
 }
 
-// composed is the network of LibTorch's own operations: its log-probabilities.
+// composed returns the log-probabilities of the network composed of LibTorch's operations.
 func (c *convNetCase) composed(values []*tensor.Tensor, x *tensor.Tensor) *tensor.Tensor {
 	for i := range c.filters {
 		x = tensor.Conv2d(x, values[3*i], nil, c.net.Stride[i], 1, 1)
@@ -103,7 +103,7 @@ func alike(t *testing.T, want, got []*tensor.Tensor, name string) {
 	}
 }
 
-func TestConvNetIsTheComposedNetwork(t *testing.T) {
+func TestConvNetMatchesReference(t *testing.T) {
 	for _, c := range convNetCases() {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.Enter(t)
@@ -121,7 +121,7 @@ func TestConvNetIsTheComposedNetwork(t *testing.T) {
 			for _, g := range got.Grads {
 				assert.False(t, g.RequiresGrad())
 			}
-			laid := make([]*tensor.Tensor, len(c.values)) // another layout of the same numbers
+			laid := make([]*tensor.Tensor, len(c.values)) // another layout of the same values
 			for i, v := range c.values {
 				laid[i] = v
 				if v.Rank() == 4 {
@@ -133,7 +133,7 @@ func TestConvNetIsTheComposedNetwork(t *testing.T) {
 	}
 }
 
-func TestConvNetDescendsAsTheComposedNetwork(t *testing.T) {
+func TestConvNetDescentMatchesReference(t *testing.T) {
 	for _, c := range convNetCases() {
 		for _, each := range []bool{false, true} {
 			for _, second := range []bool{false, true} {
@@ -182,8 +182,8 @@ func TestConvNetDescendsAsTheComposedNetwork(t *testing.T) {
 	}
 }
 
-// Images are dealt out unevenly, so that each counts as often as it was dealt and where it was.
-func TestConvNetStepsOfAdamAreTheComposedNetworks(t *testing.T) {
+// Images are dealt unevenly; each counts as often as it is dealt.
+func TestConvNetAdamMatchesReference(t *testing.T) {
 	for _, c := range convNetCases() {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.Enter(t)
@@ -207,7 +207,7 @@ func TestConvNetStepsOfAdamAreTheComposedNetworks(t *testing.T) {
 			assert.InDelta(t, mean, loss.Float(), 1e-12)
 			alike(t, at, moved, "values")
 			alike(t, want, squared, "squares")
-			alike(t, given, c.values, "what was given")
+			alike(t, given, c.values, "the arguments do not change")
 		})
 	}
 }
@@ -235,7 +235,7 @@ func TestConvNetRefuses(t *testing.T) {
 	c := convNetCases()[0]
 	c.draw()
 	assert.False(t, c.net.Fits(c.values, c.x.To(tensor.Float32)))
-	assert.False(t, c.net.Fits(c.values, c.x.Narrow(2, 0, 1).Narrow(1, 0, 1)), "other maps for the linear layer")
+	assert.False(t, c.net.Fits(c.values, c.x.Narrow(2, 0, 1).Narrow(1, 0, 1)), "wrong size of the maps for the linear layer")
 	refused := func(says string, f func()) {
 		t.Helper()
 		var err error
@@ -252,7 +252,7 @@ func TestConvNetRefuses(t *testing.T) {
 		refused(says, func() { c.net.Adam(c.values, squares, tensor.AdamSteps{Rate: 1, Dealt: dealt}, c.x, c.labels) })
 	}
 	adam("no steps", c.values)
-	adam("a step on 1 images and one on 2", c.values, []int64{0}, []int64{0, 1})
+	adam("steps on 1 and on 2 images", c.values, []int64{0}, []int64{0, 1})
 	adam("an image is dealt out that is not there", c.values, []int64{0, 4})
 	adam("an image is dealt out that is not there", c.values, []int64{-1})
 	adam("the squares are not as the values", append([]*tensor.Tensor{c.values[1]}, c.values[1:]...), []int64{0})

@@ -14,7 +14,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Device is where a tensor lies: [CPU], or the index of a CUDA device.
+// Device is the location of a tensor: [CPU], or the index of a CUDA device.
 type Device int32
 
 // CPU is the host.
@@ -27,7 +27,7 @@ func (d Device) String() string {
 	return "cuda:" + strconv.Itoa(int(d))
 }
 
-// ParseDevice reads "cpu", "cuda", "cuda:1" or "auto". The last stands for the CPU, for which all operations are tested.
+// ParseDevice parses "cpu", "cuda", "cuda:1" or "auto", which is the CPU, for which all operations are tested.
 func ParseDevice(s string) (Device, error) {
 	kind, index, numbered := strings.Cut(s, ":")
 	switch {
@@ -57,17 +57,16 @@ func CUDADevices() int {
 	return int(libtch.AtcCudaDeviceCount())
 }
 
-// CUDAMath is how CUDA devices compute.
+// CUDAMath configures computation on CUDA devices.
 type CUDAMath struct {
-	// TF32 lets float32 products and convolutions round their operands to TensorFloat-32, with 10 bits after the point.
+	// TF32 rounds the operands of float32 products and convolutions to TensorFloat-32, with 10 bits of mantissa.
 	TF32 bool
-	// Deterministic takes algorithms that give the same bits each time. Where LibTorch has none for an operation, the operation
-	// fails.
+	// Deterministic selects deterministic algorithms. Operations for which LibTorch has none fail.
 	Deterministic bool
 }
 
-// SetCUDAMath sets how CUDA devices compute, for the whole process. Call it before the first operation on a device: cuBLAS reads
-// its workspace's size then.
+// SetCUDAMath configures CUDA devices for the whole process. Call it before the first operation on a device, when
+// cuBLAS reads its workspace size.
 func SetCUDAMath(m CUDAMath) error {
 	const workspace = "CUBLAS_WORKSPACE_CONFIG"
 	if m.Deterministic && os.Getenv(workspace) == "" {
@@ -81,23 +80,26 @@ func SetCUDAMath(m CUDAMath) error {
 	return nil
 }
 
-// SetThreads sets how many threads an operation may use, on all goroutines from their next [Enter] on. An OpenBLAS that
-// runs threads of its own is told to use one: its pool and OpenMP's wait for each other's cores, which halves the speed
-// of a recurrent network; convolutions, which LibTorch gives to oneDNN, keep all threads.
+// SetThreads sets the number of threads per operation, for all goroutines from their next [Enter] on. An OpenBLAS
+// with its own threads is set to one, because its pool and OpenMP's compete for cores, which halves the speed of a
+// recurrent network; convolutions, which LibTorch computes with oneDNN, keep all threads.
 func SetThreads(n int) { C.eg_set_threads(C.int(max(n, 1))) }
 
-// Threads returns how many threads an operation uses on this thread.
+// Threads returns the number of threads per operation on this thread.
 func Threads() int { return int(C.eg_get_threads()) }
 
-// KeepMemory tells glibc's allocator to keep what is freed instead of giving it back to the kernel. A training step
-// frees and takes the same hundreds of megabytes again; without this a third of its time is page faults. Resident
-// memory then stays at its peak.
+// KeepMemory makes glibc's allocator keep freed memory instead of returning it to the kernel. A training step
+// allocates and frees the same hundreds of megabytes again and again, and page faults would take a third of its time.
+// Resident memory then stays at its peak.
 func KeepMemory() { C.eg_keep_memory() }
 
 // Version returns LibTorch's version.
 func Version() string { return C.GoString(C.eg_version()) }
 
-// Processor returns the name of the processor, or "" where the system does not tell.
+// OldABI reports whether LibTorch was compiled with the C++ ABI from before C++11, as Python's wheels up to 2.6 were.
+func OldABI() bool { return C.eg_old_abi() != 0 }
+
+// Processor returns the name of the processor, or "" if the system does not provide it.
 func Processor() string {
 	data, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -111,7 +113,7 @@ func Processor() string {
 	return ""
 }
 
-// Library returns the file that holds a C symbol of this process, such as "cblas_sgemm", or "" where there is none.
+// Library returns the path of the library that defines a C symbol of this process, such as "cblas_sgemm", or "".
 func Library(symbol string) string {
 	name := C.CString(symbol)
 	defer C.free(unsafe.Pointer(name))

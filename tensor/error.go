@@ -12,10 +12,10 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Error is an operation that could not be done.
+// Error is the failure of an operation.
 type Error struct {
-	Op     string    // the operation, as this package names it
-	Shapes [][]int64 // its operands' shapes
+	Op     string    // the operation's name in this package
+	Shapes [][]int64 // the operands' shapes
 	Msg    string    // what went wrong
 }
 
@@ -35,7 +35,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Catch, deferred, turns an operation's panic into *err; any other panic goes on.
+// Catch, deferred, converts an operation's panic to *err; other panics continue.
 //
 //	func (n *Net) Predict(x []float32) (y []float32, err error) {
 //		defer tensor.Catch(&err)
@@ -49,7 +49,7 @@ func Catch(err *error) {
 	}
 }
 
-// fail panics with the thread's last LibTorch failure.
+// fail panics with the thread's last LibTorch error.
 func fail(op string, operands ...*Tensor) {
 	msg := lastError()
 	if msg == "" {
@@ -68,7 +68,7 @@ func failWith(op, msg string, operands ...*Tensor) {
 	panic(e)
 }
 
-// lastError takes the message from our slot or gotch's and cuts the C++ stack trace off it.
+// lastError returns the message from our slot or gotch's, without the C++ stack trace.
 func lastError() string {
 	p := C.eg_error()
 	if p == nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// RequireGrad marks a leaf tensor as one that gradients are wanted for, and returns it.
+// RequireGrad marks a leaf tensor as requiring a gradient, and returns it.
 func (t *Tensor) RequireGrad() *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgSetRequiresGrad(&out, t.ptr("RequireGrad"), 1)
@@ -22,21 +22,21 @@ func (t *Tensor) RequireGrad() *Tensor {
 	return t
 }
 
-// RequiresGrad reports whether t is, or was computed from, a tensor that gradients are wanted for.
+// RequiresGrad reports whether t is, or was computed from, a tensor that requires a gradient.
 func (t *Tensor) RequiresGrad() bool { return libtch.AtRequiresGrad(t.ptr("RequiresGrad")) }
 
 // Detach returns t's values as a constant.
 func (t *Tensor) Detach() *Tensor { return unary("Detach", libtch.AtgDetach, t) }
 
-// NoGrad runs f without recording gradients and leaves the mode as it was, also when f panics.
+// NoGrad runs f without recording gradients and restores the mode, also when f panics.
 func NoGrad(f func()) { gradMode(false, f) }
 
-// WithGrad runs f recording gradients, also inside [NoGrad] and also for parameters of a network in a pass that does not
-// train; see [GradAsked].
+// WithGrad runs f with recording of gradients, also inside [NoGrad] and for parameters of a network outside training;
+// see [GradAsked].
 func WithGrad(f func()) { gradMode(true, f) }
 
-// GradAsked reports whether this goroutine runs inside [WithGrad] and not inside a [NoGrad] within it. Operations record
-// gradients outside both as well, but a network that is evaluated takes its parameters for constants there.
+// GradAsked reports whether this goroutine is inside [WithGrad] and not inside a nested [NoGrad]. Operations record
+// gradients without it too, but a network that is evaluated then takes its parameters as constants.
 func GradAsked() bool {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -58,28 +58,29 @@ func gradMode(on bool, f func()) {
 	f()
 }
 
-// GradOptions are the rarer wishes of [GradWith]. The zero value is what [Grad] does.
+// GradOptions configures [GradWith]. The zero value is that of [Grad].
 type GradOptions struct {
-	// Outputs are the gradients that come in from above, one an output; nil stands for ones.
+	// Outputs are the gradients with respect to the outputs, one per output; default ones.
 	Outputs []*Tensor
-	// Create records the gradients' own computation, so that they can be differentiated again.
+	// Create records the computation of the gradients, so that they can be differentiated.
 	Create bool
-	// Retain keeps the graph for another call; Create implies it.
+	// Retain keeps the graph for another call. Create implies it.
 	Retain bool
 }
 
-// Grad returns the gradient of the sum of y with respect to each of xs; nil where y does not depend on it.
+// Grad returns the gradient of the sum of y with respect to each of xs, nil for those that y does not depend on.
 func Grad(y *Tensor, xs ...*Tensor) []*Tensor {
 	return GradWith([]*Tensor{y}, xs, GradOptions{})
 }
 
-// GradWith returns the gradients of several outputs, summed, with respect to each of xs; nil where none depends on it.
+// GradWith returns the gradients of the sum of several outputs with respect to each of xs, nil for those without
+// influence.
 func GradWith(ys, xs []*Tensor, o GradOptions) []*Tensor {
 	if len(ys) == 0 {
-		panic(&Error{Op: "Grad", Msg: "there is no output"})
+		panic(&Error{Op: "Grad", Msg: "no output"})
 	}
 	if o.Outputs != nil && len(o.Outputs) != len(ys) {
-		panic(&Error{Op: "Grad", Msg: "want one incoming gradient an output"})
+		panic(&Error{Op: "Grad", Msg: "want one incoming gradient per output"})
 	}
 	if len(xs) == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// y = a²b, z = ab: gradients of both outputs for both inputs, by hand.
+// y = a²b, z = ab: gradients of both outputs with respect to both inputs, by hand.
 func TestGradOfSeveralOutputsForSeveralInputs(t *testing.T) {
 	balanced(t, func() {
 		a, b := tensor.New([]float64{2, 3}, 2).RequireGrad(), tensor.New([]float64{5, 7}, 2).RequireGrad()

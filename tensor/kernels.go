@@ -1,6 +1,6 @@
 package tensor
 
-// The rooms of this package's C++; internal/kernels/README.md is their map.
+// The folders of this package's C++; see internal/kernels/README.md.
 import (
 	_ "github.com/engram-go/engram/tensor/internal/kernels/arithmetic"
 	_ "github.com/engram-go/engram/tensor/internal/kernels/bindings"

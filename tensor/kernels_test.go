@@ -8,7 +8,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Importing the library leaves the products of the rest of the process alone; package product replaces them.
+// Importing the library does not replace the BLAS of the process; package product does.
 func TestBLASIsTheProcessesOwn(t *testing.T) {
 	if tensor.Library("dgemm_") == "" {
 		t.Skip("this LibTorch exports no BLAS")

@@ -19,8 +19,8 @@ func Linear(x, w, b *Tensor) *Tensor {
 	return result("Linear", out, x, w, b)
 }
 
-// Conv2d convolves x [batch, in, height, width] with w [out, in/groups, kernel, kernel] and adds b [out], which may be
-// nil.
+// Conv2d convolves x [batch, in, height, width] with w [out, in/groups, kernel, kernel] and adds b [out], which may
+// be nil.
 func Conv2d(x, w, b *Tensor, stride, padding int64, groups int64) *Tensor {
 	var out libtch.Ctensor
 	s, p, d := []int64{stride, stride}, []int64{padding, padding}, []int64{1, 1}
@@ -28,8 +28,8 @@ func Conv2d(x, w, b *Tensor, stride, padding int64, groups int64) *Tensor {
 	return result("Conv2d", out, x, w, b)
 }
 
-// MaxPool2d takes the largest value of each window of x [batch, channels, height, width]; the windows do not overlap and
-// an incomplete one at the edge is left out.
+// MaxPool2d returns the largest value of each window of x [batch, channels, height, width]. Windows do not overlap;
+// an incomplete one at the edge is dropped.
 func MaxPool2d(x *Tensor, window int64) *Tensor {
 	var out libtch.Ctensor
 	w, p, d := []int64{window, window}, []int64{0, 0}, []int64{1, 1}
@@ -37,9 +37,19 @@ func MaxPool2d(x *Tensor, window int64) *Tensor {
 	return result("MaxPool2d", out, x)
 }
 
-// BatchNorm normalises x [batch, channels, ...] channel by channel and applies gain and bias [channels]. With
-// batchStats it uses the mean and variance of x and, where mean and variance are given, moves them towards x's by
-// momentum, in place (the variance unbiased, as PyTorch does); without it uses mean and variance.
+// MaxPool2dPadded takes the largest value of each window of x [batch, channels, height, width], at steps of stride, with padding
+// around the edges that is never the largest. An incomplete window at the edge is left out. ResNets pool so after the first
+// convolution, by windows of 3 with a stride of 2 and a padding of 1.
+func MaxPool2dPadded(x *Tensor, window, stride, padding int64) *Tensor {
+	var out libtch.Ctensor
+	w, s, p, d := []int64{window, window}, []int64{stride, stride}, []int64{padding, padding}, []int64{1, 1}
+	libtch.AtgMaxPool2d(&out, x.ptr("MaxPool2dPadded"), w, 2, s, 2, p, 2, d, 2, 0)
+	return result("MaxPool2dPadded", out, x)
+}
+
+// BatchNorm normalises x [batch, channels, ...] per channel and applies gain and bias [channels]. With batchStats it
+// uses the mean and variance of x and, if mean and variance are given, moves them towards x's by momentum, in place
+// (with the unbiased variance, as PyTorch does). Otherwise it uses mean and variance.
 func BatchNorm(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64) *Tensor {
 	const op = "BatchNorm"
 	var out libtch.Ctensor
@@ -49,11 +59,11 @@ func BatchNorm(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum,
 }
 
 // LSTM runs a stack of LSTM layers over x [time, batch, in] from the states h and c [layers·directions, batch, size].
-// There are four weights per layer and direction: input-hidden [4·size, in], hidden-hidden [4·size, size] and their biases
-// [4·size], the gates in PyTorch's order (input, forget, cell, output). It returns the outputs [time, batch,
-// directions·size] and the last states.
+// There are four weights per layer and direction: input-hidden [4·size, in], hidden-hidden [4·size, size] and their
+// biases [4·size], with the gates in PyTorch's order (input, forget, cell, output). It returns the outputs [time,
+// batch, directions·size] and the last states.
 //
-// The widths are checked here: some versions of LibTorch read beyond the weights where they do not fit.
+// The widths are checked here because some versions of LibTorch read beyond weights that are too small.
 func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) (y, hn, cn *Tensor) {
 	const op = "LSTM"
 	if err := lstmFits(x, h, c, weights, layers, bidirectional); err != "" {
@@ -69,7 +79,7 @@ func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) 
 	return result(op, out[0], x, h, c), result(op, out[1]), result(op, out[2])
 }
 
-// lstmFits says what does not fit in the operands of [LSTM], or nothing.
+// lstmFits returns a description of the mismatch of the operands of [LSTM], or "".
 func lstmFits(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) string {
 	directions := 1 + int64(truth(bidirectional))
 	if int64(len(weights)) != 4*layers*directions || layers < 1 {
@@ -87,7 +97,7 @@ func lstmFits(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bo
 		return "want states [layers·directions, batch, size]"
 	}
 	for i := 0; i < len(weights); i += 4 {
-		if int64(i) >= 4*directions { // the layer below gives both directions
+		if int64(i) >= 4*directions { // the layer below outputs both directions
 			in = size * directions
 		}
 		w := weights[i : i+4]
@@ -112,15 +122,15 @@ func BCEWithLogits(logits, targets *Tensor) *Tensor {
 	return result("BCEWithLogits", out, logits, targets)
 }
 
-// LibTorch's numbers for how a loss is reduced.
+// LibTorch's codes of loss reductions.
 const (
 	reduceMean = 1
 	reduceSum  = 2
 )
 
-// Adam moves parameters in place by one step of Adam, with m and v the moments (also in place) and step counted from
-// one: Kingma and Ba 2015, algorithm 1. A nil gradient leaves its parameter as it is. The decay is added to the gradient,
-// or taken off the parameter when decoupled is set (Loshchilov and Hutter 2019).
+// Adam updates parameters by one step of Adam in place, with the moments m and v, also in place, and step counted
+// from one: Kingma and Ba 2015, algorithm 1. A parameter with a nil gradient does not change. The decay is added to
+// the gradient, or subtracted from the parameter if decoupled is set (Loshchilov and Hutter 2019).
 func Adam(params, grads, m, v []*Tensor, lr, beta1, beta2, eps, decay float64, decoupled bool, step int64) {
 	n := len(params)
 	if n == 0 {

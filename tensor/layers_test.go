@@ -9,7 +9,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// An LSTM whose operands do not fit is an error of ours on every LibTorch: some versions read beyond the weights.
+// Mismatched operands of an LSTM are our error on every LibTorch, because some versions read beyond the weights.
 func TestLSTMRefusesWrongWidths(t *testing.T) {
 	scope := tensor.Enter()
 	defer scope.Leave()
@@ -27,9 +27,9 @@ func TestLSTMRefusesWrongWidths(t *testing.T) {
 	run := func(x, h, c *tensor.Tensor, ws []*tensor.Tensor) error {
 		return tensor.Do(func() error { tensor.LSTM(x, h, c, ws, 2, true); return nil })
 	}
-	require.NoError(t, run(x, state, state, weights(2, 2, in)), "what fits is taken")
+	require.NoError(t, run(x, state, state, weights(2, 2, in)), "matching operands are accepted")
 	upper := weights(2, 2, in)
-	upper[8] = tensor.Zeros(4*size, size) // the layer above takes both directions
+	upper[8] = tensor.Zeros(4*size, size) // the upper layer takes both directions
 	for name, err := range map[string]error{
 		"a wide input":       run(tensor.Zeros(5, 1, in+1), state, state, weights(2, 2, in)),
 		"a narrow input":     run(tensor.Zeros(5, 1, in-1), state, state, weights(2, 2, in)),
@@ -48,8 +48,8 @@ func TestLSTMRefusesWrongWidths(t *testing.T) {
 	}
 }
 
-// Adam reads gradients and moments directly: one of another shape or type is refused before anything moves.
-func TestAdamRefusesWhatDoesNotFit(t *testing.T) {
+// Adam reads memory directly, so a wrong shape or type is an error before any parameter changes.
+func TestAdamRefusesMismatch(t *testing.T) {
 	scope := tensor.Enter()
 	defer scope.Leave()
 	step := func(p, g, m, v *tensor.Tensor) error {

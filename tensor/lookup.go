@@ -9,10 +9,11 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// EmbeddingBag returns the sum of the weighted rows of a table [rows, width] for each bag, [bags, width]: bag i is the indices
-// [n] (int64) from offsets[i] up to the next bag's, each with its weight [n]. A bag may be empty. The weights get no gradient.
-// Where [FusesSteps] holds for the table it is one operation of Engram, without a second-order gradient: LibTorch's own sorts
-// the indices for the gradient, which takes longer than the sums. Elsewhere it is LibTorch's.
+// EmbeddingBag returns the sum of the weighted rows of a table [rows, width] for each bag, [bags, width]: bag i is
+// the indices [n] (int64) from offsets[i] to the next bag's, each with its weight [n]. Bags may be empty. The weights
+// get no gradient. If [FusesSteps] holds for the table it is one operation of Engram, without a second-order
+// gradient: LibTorch's operation sorts the indices for the gradient, which takes longer than the sums. Otherwise it
+// is LibTorch's.
 func EmbeddingBag(table, indices, offsets, weights *Tensor) *Tensor {
 	const op, sum = "EmbeddingBag", 0
 	if FusesSteps(table) {
@@ -22,16 +23,16 @@ func EmbeddingBag(table, indices, offsets, weights *Tensor) *Tensor {
 	var out [4]libtch.Ctensor
 	libtch.AtgEmbeddingBag(&out[0], table.ptr(op), indices.ptr(op), offsets.ptr(op), 0, sum, 0, weights.ptr(op), 0)
 	bags := result(op, out[0], table, indices, offsets, weights)
-	for _, c := range out[1:] { // used by its mean and maximum only
+	for _, c := range out[1:] { // used only by its mean and maximum
 		libtch.AtFree(c)
 	}
 	return bags
 }
 
-// Attend reads values [batch, slots, value] by the dot products of queries [batch, queries, key] with keys [batch, slots,
-// key], times a scale and, if softmax is set, through a softmax over the slots. It returns the weighted sums [batch, queries,
-// value] and the weights, the attention [batch, queries, slots]. It needs what [FusesSteps] says, and has no second-order
-// gradient. The reference implementation is the read of memory.KeyValue with metric.Dot.
+// Attend reads values [batch, slots, value] by the dot products of queries [batch, queries, key] with keys [batch,
+// slots, key], times a scale and, if softmax is set, through a softmax over the slots. It returns the weighted sums
+// [batch, queries, value] and the weights, the attention [batch, queries, slots]. It requires [FusesSteps] and has no
+// second-order gradient. The reference implementation is the read of memory.KeyValue with metric.Dot.
 func Attend(queries, keys, values *Tensor, scale float64, softmax bool) (read, attention *Tensor) {
 	const op = "Attend"
 	var out [2]unsafe.Pointer

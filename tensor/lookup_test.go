@@ -13,7 +13,7 @@ import (
 )
 
 func TestEmbeddingBagIsTheLoop(t *testing.T) {
-	for _, cols := range []int{1, 3, 16, 50} { // below, at and past the columns that a thread takes together
+	for _, cols := range []int{1, 3, 16, 50} { // below, at and above the columns per thread
 		t.Run(fmt.Sprint(cols), func(t *testing.T) {
 			testkit.Enter(t)
 			const rows = 5
@@ -50,7 +50,7 @@ func TestEmbeddingBagIsTheLoop(t *testing.T) {
 	}
 }
 
-func TestEmbeddingBagIsAlikeForAnyThreads(t *testing.T) {
+func TestEmbeddingBagDoesNotDependOnThreads(t *testing.T) {
 	testkit.Enter(t)
 	defer tensor.SetThreads(tensor.Threads())
 	r := rand.New(rand.NewPCG(1, 2))
@@ -74,7 +74,7 @@ func TestEmbeddingBagIsAlikeForAnyThreads(t *testing.T) {
 	assert.Equal(t, oneGrad, twoGrad)
 }
 
-func TestLookupsRefuseWhatDoesNotFit(t *testing.T) {
+func TestLookupsRefuseMismatch(t *testing.T) {
 	testkit.Enter(t)
 	table := tensor.Zeros(3, 2)
 	bag := func(indices, offsets []int64, weights int64) func() {
@@ -99,10 +99,10 @@ func TestLookupsRefuseWhatDoesNotFit(t *testing.T) {
 	} {
 		assert.ErrorContains(t, tensor.Do(func() error { f(); return nil }), says)
 	}
-	require.NoError(t, tensor.Do(func() error { bag(nil, []int64{0, 0}, 0)(); return nil }), "bags that are all empty")
+	require.NoError(t, tensor.Do(func() error { bag(nil, []int64{0, 0}, 0)(); return nil }), "only empty bags")
 }
 
-func TestSplitGivesTheParts(t *testing.T) {
+func TestSplitReturnsTheParts(t *testing.T) {
 	testkit.Enter(t)
 	x := tensor.New([]float64{1, 2, 3, 4, 5, 6}, 2, 3).RequireGrad()
 	parts := x.Split(1, 3)

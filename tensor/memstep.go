@@ -10,19 +10,19 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// The functions of this file are whole steps of recurrent networks as one operation, with hand-derived gradients. They run
-// on the CPU in float32 and float64 and have no second-order gradient. Their reference implementations, in packages memory
-// and nn, compose the step of LibTorch's operations and serve every other device and type.
+// This file computes whole steps of recurrent networks in one operation, with hand-derived gradients, on the CPU in
+// float32 and float64, without a second-order gradient. The reference implementations, in packages memory and nn,
+// compose the steps from LibTorch's operations for every other device and type.
 
-// FusesSteps reports whether the steps of this file take operands of the type and on the device of t.
+// FusesSteps reports whether the steps of this file support the type and the device of t.
 func FusesSteps(t *Tensor) bool {
 	d := t.DType()
 	return t.Device() == CPU && (d == Float32 || d == Float64)
 }
 
-// LSTMStep is the step of an LSTM after its linear maps: from gates [batch, 4·size] before their non-linearities, in the
-// order input, forget, cell and output, and the cell [batch, size] to the hidden state and the next cell, both [batch,
-// size]. The reference implementation is in nn.LSTMCell.
+// LSTMStep computes the step of an LSTM after its linear maps: from gates [batch, 4·size] before their
+// non-linearities, in the order input, forget, cell and output, and the cell [batch, size] to the hidden state and
+// the next cell, both [batch, size]. The reference implementation is in nn.LSTMCell.
 func LSTMStep(gates, cell *Tensor) (hidden, next *Tensor) {
 	const op = "LSTMStep"
 	var out [2]unsafe.Pointer
@@ -31,11 +31,11 @@ func LSTMStep(gates, cell *Tensor) (hidden, next *Tensor) {
 	return all[0], all[1]
 }
 
-// A MemoryKernel names a memory whose step is one operation, and its settings in the order that the memory's C++ file states:
+// A MemoryKernel names a memory with a fused step, and its settings in the order that its C++ file documents:
 //
 //   - "ntm": read heads, write heads, shift, clip (negative for none)
-//   - "lrua": heads, usage decay, and, as 0 or 1, whether heads emit an add vector, emit a key strength, and have least used
-//     slots of their own
+//   - "lrua": heads, usage decay, and, as 0 or 1, whether heads emit an add vector, emit a key strength, and have their own
+//     least used slots
 //   - "dnc": read heads, clip (negative for none)
 type MemoryKernel struct {
 	Name     string
@@ -46,9 +46,9 @@ func (k MemoryKernel) settings() *C.double {
 	return (*C.double)(unsafe.SliceData(k.Settings))
 }
 
-// MemoryStep is the step of a memory after its linear map, for a batch of sequences: from the heads' emission [batch, n] and
-// the state before it to what is read [batch, heads·width] and the state after it. A state is the memory [batch, slots, width]
-// and then its other parts [batch, rows, slots]:
+// MemoryStep computes the step of a memory after its linear map, for a batch of sequences: from the heads' emission
+// [batch, n] and the previous state to the vectors read [batch, heads·width] and the next state. A state is the
+// memory [batch, slots, width] and then its other parts [batch, rows, slots]:
 //
 //   - "ntm": the weightings of the read heads and then of the write heads
 //   - "lrua": before, the read weightings and the usage; after, the read weightings, the write weightings and the usage, which
@@ -68,7 +68,7 @@ func MemoryStep(k MemoryKernel, emission *Tensor, state ...*Tensor) (read *Tenso
 	return all[0], all[1:]
 }
 
-// several gives an operation's outputs to the innermost scope, or panics where LibTorch gave none.
+// several moves an operation's outputs to the innermost scope, or panics if LibTorch failed.
 func several(op string, out []unsafe.Pointer, ok bool, operands ...*Tensor) []*Tensor {
 	if !ok {
 		fail(op, operands...)

@@ -12,8 +12,8 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// A Module is a TorchScript module without its tensors, which every call passes. It is freed once nothing refers to it. Calls
-// of one module run one after another.
+// A Module is a TorchScript module without its tensors, which every call passes. It is freed when unreachable. Calls
+// of one module are serialised.
 type Module struct {
 	c     unsafe.Pointer
 	names []string
@@ -26,8 +26,8 @@ type ModuleTensor struct {
 	*Tensor
 }
 
-// LoadModule reads a file that torch.jit.save wrote, and takes its tensors out, in the order of PyTorch's state dict. They
-// belong to the innermost scope.
+// LoadModule reads a file written by torch.jit.save and returns the module and its tensors, in the order of PyTorch's
+// state dict. The tensors belong to the innermost scope.
 func LoadModule(path string, on Device) (m *Module, ts []ModuleTensor, err error) {
 	const op = "LoadModule"
 	defer Catch(&err)
@@ -51,17 +51,17 @@ func LoadModule(path string, on Device) (m *Module, ts []ModuleTensor, err error
 	return m, ts, nil
 }
 
-// ModuleCall is how a [Module] is called. The zero value evaluates.
+// ModuleCall configures a call of a [Module]. The zero value evaluates.
 type ModuleCall struct {
-	// Training turns on what layers do in training only, such as dropout.
+	// Training enables training-only behaviour of layers, such as dropout.
 	Training bool
-	// BatchStats normalises by the batch's statistics and moves the running ones, in place.
+	// BatchStats normalises by the batch's statistics and updates the running ones in place.
 	BatchStats bool
-	// Seed is what noise is drawn from in training.
+	// Seed seeds the noise of training.
 	Seed uint64
 }
 
-// Seeded takes the seed from a generator, which may be nil.
+// Seeded draws the seed from a generator, which may be nil.
 func (c ModuleCall) Seeded(r *rand.Rand) ModuleCall {
 	if r != nil {
 		c.Seed = r.Uint64()
@@ -69,12 +69,12 @@ func (c ModuleCall) Seeded(r *rand.Rand) ModuleCall {
 	return c
 }
 
-// Forward calls the module's forward on x, with tensors in place of those that [LoadModule] returned, in its order.
-// LibTorch's graph optimiser is off, so that a call does not depend on earlier calls.
+// Forward calls the module's forward on x, with tensors in place of those that [LoadModule] returned, in the same
+// order. LibTorch's graph optimiser is off, so that a call does not depend on earlier calls.
 func (m *Module) Forward(x *Tensor, tensors []*Tensor, c ModuleCall) *Tensor {
 	const op = "Module.Forward"
 	if len(tensors) != len(m.names) {
-		failWith(op, "want as many tensors as the module was loaded with", x)
+		failWith(op, "want as many tensors as LoadModule returned", x)
 	}
 	raw := make([]unsafe.Pointer, len(tensors)+1) // one more, so that &raw[0] exists
 	for i, t := range tensors {

@@ -9,8 +9,8 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// What a module computes with the right tensors, package encoder holds against PyTorch.
-func TestModuleHoldsNothingAndSaysWhatDoesNotFit(t *testing.T) {
+// Package encoder compares results with PyTorch's.
+func TestModuleHoldsNoTensors(t *testing.T) {
 	balanced(t, func() {
 		m, ts, err := tensor.LoadModule("../encoder/testdata/resnet.pt", tensor.CPU)
 		require.NoError(t, err)
@@ -29,7 +29,7 @@ func TestModuleHoldsNothingAndSaysWhatDoesNotFit(t *testing.T) {
 		before := m.Forward(x, values, tensor.ModuleCall{}).Floats()
 		assert.Equal(t, before, m.Forward(x, values, tensor.ModuleCall{}).Floats())
 
-		// Each call computes with its own tensors and leaves them as they are.
+		// Each call computes with its own tensors and does not change them.
 		moved := append([]*tensor.Tensor(nil), values...)
 		moved[0] = values[0].MulScalar(2).RequireGrad()
 		y := m.Forward(x, moved, tensor.ModuleCall{})
@@ -42,7 +42,7 @@ func TestModuleHoldsNothingAndSaysWhatDoesNotFit(t *testing.T) {
 			func() { m.Forward(tensor.Ones(2, 1, 8, 8), values, tensor.ModuleCall{}) },
 		} {
 			assert.ErrorContains(t, tensor.Do(func() error { bad(); return nil }), "tensor: Module.Forward of [2 ")
-			assert.Equal(t, before, m.Forward(x, values, tensor.ModuleCall{}).Floats(), "a failed call leaves the module as it was")
+			assert.Equal(t, before, m.Forward(x, values, tensor.ModuleCall{}).Floats(), "a failed call does not change the module")
 		}
 		_, _, err = tensor.LoadModule("module.go", tensor.CPU)
 		assert.ErrorContains(t, err, "tensor: LoadModule: ")

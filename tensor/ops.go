@@ -9,7 +9,7 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// result gives an operation's output to the innermost scope, or panics where LibTorch gave none.
+// result moves an operation's output to the innermost scope, or panics if LibTorch failed.
 func result(op string, out libtch.Ctensor, operands ...*Tensor) *Tensor {
 	if out == nil {
 		fail(op, operands...)
@@ -17,8 +17,8 @@ func result(op string, out libtch.Ctensor, operands ...*Tensor) *Tensor {
 	return adopt(op, out)
 }
 
-// The three below are what most operations are. They have C write into the new tensor itself, which saves an allocation
-// a call.
+// Most operations are one of the three below. C writes into the new tensor itself, which saves an allocation per
+// call.
 
 func unary(op string, f func(*libtch.Ctensor, libtch.Ctensor), t *Tensor) *Tensor {
 	out := new(Tensor)
@@ -38,7 +38,7 @@ func binary(op string, f func(*libtch.Ctensor, libtch.Ctensor, libtch.Ctensor), 
 	return out.adopted(op)
 }
 
-// with lends f a C scalar.
+// with calls f with a C scalar.
 func with(v float64, f func(libtch.Cscalar)) {
 	c := libtch.AtsFloat(v)
 	defer libtch.AtsFree(c)
@@ -62,34 +62,34 @@ func (t *Tensor) Add(b *Tensor) *Tensor { return binary("Add", libtch.AtgAdd, t,
 // Sub returns a - b, broadcast.
 func (t *Tensor) Sub(b *Tensor) *Tensor { return binary("Sub", libtch.AtgSub, t, b) }
 
-// Mul returns a · b element by element, broadcast.
+// Mul returns the elementwise product a · b, broadcast.
 func (t *Tensor) Mul(b *Tensor) *Tensor { return binary("Mul", libtch.AtgMul, t, b) }
 
-// Div returns a / b element by element, broadcast.
+// Div returns the elementwise quotient a / b, broadcast.
 func (t *Tensor) Div(b *Tensor) *Tensor { return binary("Div", libtch.AtgDiv, t, b) }
 
-// Pow returns t to the power of p element by element, broadcast.
+// Pow returns the elementwise power of t to p, broadcast.
 func (t *Tensor) Pow(p *Tensor) *Tensor { return binary("Pow", libtch.AtgPow, t, p) }
 
-// Maximum returns the larger of a and b element by element, broadcast.
+// Maximum returns the elementwise maximum of a and b, broadcast.
 func (t *Tensor) Maximum(b *Tensor) *Tensor { return binary("Maximum", libtch.AtgMaximum, t, b) }
 
-// Minimum returns the smaller of a and b element by element, broadcast.
+// Minimum returns the elementwise minimum of a and b, broadcast.
 func (t *Tensor) Minimum(b *Tensor) *Tensor { return binary("Minimum", libtch.AtgMinimum, t, b) }
 
 // MatMul returns the matrix product; leading dimensions are a batch and broadcast.
 func (t *Tensor) MatMul(b *Tensor) *Tensor { return binary("MatMul", libtch.AtgMatmul, t, b) }
 
-// Cholesky returns the lower triangular L with LLᵀ = t for symmetric positive-definite t [..., n, n]. It panics where t is
-// not positive-definite.
+// Cholesky returns the lower triangular L with LLᵀ = t for symmetric positive-definite t [..., n, n]. It panics if t
+// is not positive-definite.
 func (t *Tensor) Cholesky() *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgLinalgCholesky(&out, t.ptr("Cholesky"), 0)
 	return result("Cholesky", out, t)
 }
 
-// SolveLower returns the X with t·X = b for lower triangular t [..., n, n] and b [..., n, m]; leading dimensions are a
-// batch and broadcast.
+// SolveLower returns the X with t·X = b for lower triangular t [..., n, n] and b [..., n, m]; leading dimensions are
+// a batch and broadcast.
 func (t *Tensor) SolveLower(b *Tensor) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgLinalgSolveTriangular(&out, t.ptr("SolveLower"), b.ptr("SolveLower"), 0, 1, 0)
@@ -99,9 +99,11 @@ func (t *Tensor) SolveLower(b *Tensor) *Tensor {
 // SolveCholesky returns the X with t·tᵀ·X = b for a lower triangular Cholesky factor t [..., n, n] and b [..., n, m]; leading
 // dimensions are a batch and broadcast.
 func (t *Tensor) SolveCholesky(b *Tensor) *Tensor {
+	const op = "SolveCholesky"
+	half, upper := t.SolveLower(b), t.Transpose(-2, -1)
 	var out libtch.Ctensor
-	libtch.AtgCholeskySolve(&out, b.ptr("SolveCholesky"), t.ptr("SolveCholesky"), 0)
-	return result("SolveCholesky", out, t, b)
+	libtch.AtgLinalgSolveTriangular(&out, upper.ptr(op), half.ptr(op), 1, 1, 0)
+	return result(op, out, t, b)
 }
 
 // AddScalar returns t + v.
@@ -154,7 +156,7 @@ func (t *Tensor) Tanh() *Tensor { return unary("Tanh", libtch.AtgTanh, t) }
 // ReLU returns max(t, 0).
 func (t *Tensor) ReLU() *Tensor { return unary("ReLU", libtch.AtgRelu, t) }
 
-// LeakyReLU returns t where it is positive and slope · t elsewhere.
+// LeakyReLU returns t where positive and slope · t elsewhere.
 func (t *Tensor) LeakyReLU(slope float64) *Tensor {
 	const op = "LeakyReLU"
 	var out libtch.Ctensor
@@ -189,18 +191,18 @@ func (t *Tensor) LogSumExp(dim int) *Tensor {
 // noDType lets LibTorch choose the type of a result.
 const noDType = -1
 
-// Sum returns the sum over the dimensions, which it removes; over all of them where none is given.
+// Sum returns the sum over the given dimensions, or all, and removes them.
 func (t *Tensor) Sum(dims ...int64) *Tensor { return t.reduce("Sum", libtch.AtgSumDimIntlist, 0, dims) }
 
-// SumKeep is Sum with the dimensions kept, of size one.
+// SumKeep is Sum, but keeps the dimensions with size one.
 func (t *Tensor) SumKeep(dims ...int64) *Tensor {
 	return t.reduce("Sum", libtch.AtgSumDimIntlist, 1, dims)
 }
 
-// Mean returns the mean over the dimensions, which it removes; over all of them where none is given.
+// Mean returns the mean over the given dimensions, or all, and removes them.
 func (t *Tensor) Mean(dims ...int64) *Tensor { return t.reduce("Mean", libtch.AtgMeanDim, 0, dims) }
 
-// MeanKeep is Mean with the dimensions kept, of size one.
+// MeanKeep is Mean, but keeps the dimensions with size one.
 func (t *Tensor) MeanKeep(dims ...int64) *Tensor { return t.reduce("Mean", libtch.AtgMeanDim, 1, dims) }
 
 func (t *Tensor) reduce(op string, f func(*libtch.Ctensor, libtch.Ctensor, []int64, int, int32, int32), keep int32, dims []int64) *Tensor {
@@ -215,28 +217,28 @@ func (t *Tensor) reduce(op string, f func(*libtch.Ctensor, libtch.Ctensor, []int
 	return result(op, out, t)
 }
 
-// Max returns the largest value over a dimension, which it removes, and where it stood (int64).
+// Max returns the largest value over a dimension, which it removes, and its index (int64).
 func (t *Tensor) Max(dim int) (values, indices *Tensor) {
 	var out [2]libtch.Ctensor
 	libtch.AtgMaxDim(&out[0], t.ptr("Max"), int64(dim), 0)
 	return result("Max", out[0], t), result("Max", out[1], t)
 }
 
-// TopK returns the k largest values over a dimension, largest first, and where they stood (int64).
+// TopK returns the k largest values over a dimension, largest first, and their indices (int64).
 func (t *Tensor) TopK(k int64, dim int) (values, indices *Tensor) {
 	var out [2]libtch.Ctensor
 	libtch.AtgTopk(&out[0], t.ptr("TopK"), k, int64(dim), 1, 1)
 	return result("TopK", out[0], t), result("TopK", out[1], t)
 }
 
-// Argmax returns where the largest value over a dimension stands (int64); the dimension is removed.
+// Argmax returns the index of the largest value over a dimension (int64), which it removes.
 func (t *Tensor) Argmax(dim int) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgArgmax(&out, t.ptr("Argmax"), int64(dim), 0, 0)
 	return result("Argmax", out, t)
 }
 
-// Sort returns the values over a dimension in order, and where they stood (int64).
+// Sort returns the sorted values over a dimension, and their indices (int64).
 func (t *Tensor) Sort(dim int, descending bool) (values, indices *Tensor) {
 	var out [2]libtch.Ctensor
 	libtch.AtgSort(&out[0], t.ptr("Sort"), int64(dim), truth(descending))
@@ -257,10 +259,10 @@ func (t *Tensor) CumProd(dim int) *Tensor {
 	return result("CumProd", out, t)
 }
 
-// Eq returns where a equals b, as bool, broadcast.
+// Eq returns whether a equals b, as bool, broadcast.
 func (t *Tensor) Eq(b *Tensor) *Tensor { return binary("Eq", libtch.AtgEqTensor, t, b) }
 
-// Gt returns where a is greater than b, as bool, broadcast.
+// Gt returns whether a is greater than b, as bool, broadcast.
 func (t *Tensor) Gt(b *Tensor) *Tensor { return binary("Gt", libtch.AtgGtTensor, t, b) }
 
 // Where returns a where the condition (bool) holds and b elsewhere, broadcast.
@@ -270,45 +272,46 @@ func Where(condition, a, b *Tensor) *Tensor {
 	return result("Where", out, condition, a, b)
 }
 
-// To returns t in another type; t itself where it is of that type already.
+// To returns t in another type, or t itself if it has the type.
 func (t *Tensor) To(d DType) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgToDtype(&out, t.ptr("To"), int32(d), 0, 0)
 	return result("To", out, t)
 }
 
-// On returns t on a device; t itself where it is there already.
+// On returns t on a device, or t itself if it is there.
 func (t *Tensor) On(d Device) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgTo(&out, t.ptr("On"), int32(d))
 	return result("On", out, t)
 }
 
-// Clone returns a copy of t that gradients flow through.
+// Clone returns a copy of t through which gradients flow.
 func (t *Tensor) Clone() *Tensor { return t.MulScalar(1) }
 
-// Contiguous returns t in row-major order; t itself where it is so already.
+// Contiguous returns t in row-major order, or t itself if it is contiguous.
 func (t *Tensor) Contiguous() *Tensor { return unary("Contiguous", libtch.AtgContiguous, t) }
 
-// ChannelsLast returns images [batch, channels, height, width] with the channels of a pixel side by side in memory,
-// the order that convolutions are fastest in. The shape stays as it is.
+// ChannelsLast returns images [batch, channels, height, width] with the channels of a pixel adjacent in memory, the
+// fastest layout for convolutions. The shape does not change.
 func (t *Tensor) ChannelsLast() *Tensor {
 	if t.Rank() == 4 && t.Dim(1) == 1 {
-		// One channel lies in both orders at once, of which LibTorch then takes the slower one: the strides must tell.
+		// One channel has both layouts at once, and LibTorch then chooses the slower one unless the strides say
+		// otherwise.
 		return t.Contiguous().Squeeze(1).Unsqueeze(-1).Permute(0, 3, 1, 2)
 	}
 	p := C.eg_channels_last(unsafe.Pointer(t.ptr("ChannelsLast")))
 	return result("ChannelsLast", libtch.Ctensor(p), t)
 }
 
-// Reshape returns t in another shape; one size may be -1.
+// Reshape returns t with another shape; one size may be -1.
 func (t *Tensor) Reshape(shape ...int64) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgReshape(&out, t.ptr("Reshape"), ints(shape), len(shape))
 	return result("Reshape", out, t)
 }
 
-// Flatten merges the dimensions from one to another, both included; negative ones count from the last.
+// Flatten merges the dimensions from..to, inclusive; negative ones count from the last.
 func (t *Tensor) Flatten(from, to int) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgFlatten(&out, t.ptr("Flatten"), int64(from), int64(to))
@@ -343,7 +346,7 @@ func (t *Tensor) Unsqueeze(dim int) *Tensor {
 	return result("Unsqueeze", out, t)
 }
 
-// Expand repeats dimensions of size one without copying; -1 leaves a dimension as it is.
+// Expand repeats dimensions of size one without copying; -1 keeps a dimension.
 func (t *Tensor) Expand(shape ...int64) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgExpand(&out, t.ptr("Expand"), ints(shape), len(shape), 0)
@@ -357,8 +360,8 @@ func (t *Tensor) Narrow(dim int, start, length int64) *Tensor {
 	return result("Narrow", out, t)
 }
 
-// Split returns n equal parts of a dimension, without copying. Their gradient is put together at once, which for so many calls of
-// [Tensor.Narrow] takes as many passes over all of it.
+// Split returns n equal parts of a dimension, without copying. Their gradient is assembled in one pass; the same
+// number of calls of [Tensor.Narrow] takes one pass over the whole each.
 func (t *Tensor) Split(dim, n int) []*Tensor {
 	out := make([]unsafe.Pointer, max(n, 1))
 	ok := C.eg_split(unsafe.Pointer(t.ptr("Split")), C.int64_t(dim), C.int(n), &out[0])
@@ -379,28 +382,28 @@ func (t *Tensor) IndexSelect(dim int, indices *Tensor) *Tensor {
 	return result("IndexSelect", out, t, indices)
 }
 
-// Gather picks elements of a dimension: out[i][j] = t[i][index[i][j]] for dim 1. Indices are int64.
+// Gather selects elements of a dimension: out[i][j] = t[i][index[i][j]] for dim 1. Indices are int64.
 func (t *Tensor) Gather(dim int, indices *Tensor) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgGather(&out, t.ptr("Gather"), int64(dim), indices.ptr("Gather"), 0)
 	return result("Gather", out, t, indices)
 }
 
-// Scatter returns t with src written at the indices of a dimension, the reverse of Gather.
+// Scatter returns t with src written at the indices of a dimension, the inverse of Gather.
 func (t *Tensor) Scatter(dim int, indices, src *Tensor) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgScatter(&out, t.ptr("Scatter"), int64(dim), indices.ptr("Scatter"), src.ptr("Scatter"))
 	return result("Scatter", out, t, indices, src)
 }
 
-// OneHot turns int64 indices [...] into float32 vectors [..., classes].
+// OneHot converts int64 indices [...] to float32 vectors [..., classes].
 func (t *Tensor) OneHot(classes int64) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgOneHot(&out, t.ptr("OneHot"), classes)
 	return result("OneHot", out, t).To(Float32)
 }
 
-// Roll shifts the elements of a dimension round, towards higher indices.
+// Roll rotates the elements of a dimension towards higher indices.
 func (t *Tensor) Roll(dim int, shift int64) *Tensor {
 	var out libtch.Ctensor
 	libtch.AtgRoll(&out, t.ptr("Roll"), []int64{shift}, 1, []int64{int64(dim)}, 1)
@@ -414,15 +417,15 @@ func (t *Tensor) Flip(dim int) *Tensor {
 	return result("Flip", out, t)
 }
 
-// Cat joins tensors along a dimension.
+// Cat concatenates tensors along a dimension.
 func Cat(dim int, ts ...*Tensor) *Tensor { return join("Cat", libtch.AtgCat, dim, ts) }
 
-// Stack joins tensors along a new dimension.
+// Stack concatenates tensors along a new dimension.
 func Stack(dim int, ts ...*Tensor) *Tensor { return join("Stack", libtch.AtgStack, dim, ts) }
 
 func join(op string, f func(*libtch.Ctensor, []libtch.Ctensor, int, int64), dim int, ts []*Tensor) *Tensor {
 	if len(ts) == 0 {
-		panic(&Error{Op: op, Msg: "there is nothing to join"})
+		panic(&Error{Op: op, Msg: "no tensors to join"})
 	}
 	cs := make([]libtch.Ctensor, len(ts))
 	for i, t := range ts {

@@ -9,7 +9,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// L·Lᵀ is what it was made of, and L·X = b is solved, in a batch and broadcast.
+// L·Lᵀ restores the matrix, and SolveLower solves L·X = b, in a batch and broadcast.
 func TestCholeskyAndSolveLower(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(1, 0))
@@ -26,13 +26,17 @@ func TestCholeskyAndSolveLower(t *testing.T) {
 			x := l.SolveLower(b)
 			near(t, b.Add(l.MatMul(x).ZerosLike()), l.MatMul(x), 1e-4, "LX")
 		}
+		for _, b := range []*tensor.Tensor{normal(r, 0, 1, 2, 3, 5, 4), normal(r, 0, 1, 5, 1)} {
+			x := l.SolveCholesky(b)
+			near(t, b.Add(spd.MatMul(x).ZerosLike()), spd.MatMul(x), 1e-4, "LLᵀX")
+		}
 		err := tensor.Do(func() error { tensor.Eye(2, tensor.Float32, tensor.CPU).Neg().Cholesky(); return nil })
 		assert.ErrorContains(t, err, "tensor: Cholesky of [2 2]: ")
 		assert.ErrorContains(t, err, "positive-definite")
 	})
 }
 
-// Images of one channel lie in both orders at once; the values and the gradient are the same in either.
+// Images of one channel have both layouts at once; values and gradients are the same in either.
 func TestChannelsLastOfOneChannel(t *testing.T) {
 	balanced(t, func() {
 		r := rand.New(rand.NewPCG(2, 0))

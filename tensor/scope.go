@@ -20,33 +20,33 @@ import (
 	"unsafe"
 )
 
-// MaxScopes is the number of goroutines that may hold scopes at once; further ones wait until one of these has left its
-// outermost scope. See [Do] for what a scope costs.
+// MaxScopes is the maximum number of goroutines that hold scopes at once; others wait until one leaves its outermost
+// scope. [Do] documents the cost of a scope.
 const MaxScopes = 1024
 
-// places has an element for each goroutine that holds a scope.
+// places has one element per goroutine that holds a scope.
 var places = make(chan struct{}, MaxScopes)
 
-// maxSlots is the number of threads that have a slot in slots; engram.cpp has the same figure.
+// maxSlots is the number of threads with a slot in slots; runtime.cpp has the same constant.
 const maxSlots = 4096
 
-// A slot is what a thread-local variable would be. Only its own thread uses it, but Go's memory model knows no threads:
-// the goroutines that run on one thread in turn are ordered by innermost, which each of them stores last and loads first.
+// A slot replaces a thread-local variable. Only its own thread uses it, but Go's memory model does not know threads:
+// goroutines that run on one thread in turn are ordered by innermost, which each of them stores last and loads first.
 type slot struct {
 	innermost atomic.Pointer[Scope] // the innermost open scope of the thread
 	gradAsked atomic.Bool           // whether the innermost of WithGrad and NoGrad is WithGrad
-	spare     []*Tensor             // the list of a scope that was left, for the next one to fill
+	spare     []*Tensor             // the list of a left scope, for reuse
 }
 
 var slots [maxSlots]slot
 
-// furtherSlots holds the slots of the threads that came after the first maxSlots, by the thread's number.
+// furtherSlots holds the slots of threads after the first maxSlots, by the thread's number.
 var furtherSlots sync.Map
 
 // threadSlot returns the slot of this thread, to which the goroutine must be locked.
 func threadSlot() *slot { return slotAt(int(C.eg_slot())) }
 
-// slotAt returns slot i, or where i is negative the further slot of this thread.
+// slotAt returns slot i, or this thread's further slot if i is negative.
 func slotAt(i int) *slot {
 	if i >= 0 {
 		return &slots[i]
@@ -59,32 +59,32 @@ func slotAt(i int) *slot {
 	return s.(*slot)
 }
 
-// maxSpare bounds what a thread keeps.
+// maxSpare limits the size of a list that is kept for reuse.
 const maxSpare = 1 << 12
 
 var live atomic.Int64
 
-// Live returns the number of tensors that have not been freed, over all scopes and owners. What only the record for a
-// gradient holds is not among them.
+// Live returns the number of tensors that have not been freed, over all scopes and owners. Tensors held only by
+// autograd graphs do not count.
 func Live() int64 { return live.Load() }
 
-// A Scope owns the tensors that are made while it is the innermost one of its goroutine.
+// A Scope owns the tensors that are made while it is the innermost scope of its goroutine.
 type Scope struct {
 	parent  *Scope
 	slot    *slot
-	placed  bool // it takes one of places
+	placed  bool // counts towards MaxScopes
 	tensors []*Tensor
 }
 
-// Enter opens a scope on this goroutine and ties the goroutine to its thread until the scope is left. Scopes nest and
-// are left in the opposite order. A goroutine that holds no scope yet waits while [MaxScopes] others do.
+// Enter opens a scope on this goroutine and locks the goroutine to its thread until the scope is left. Scopes nest
+// and are left in reverse order. A goroutine without a scope waits while [MaxScopes] others hold some.
 func Enter() *Scope {
-	s, _ := enter(context.Background(), true) // a context without an end returns no error
+	s, _ := enter(context.Background(), true) // no error: this context never ends
 	return s
 }
 
-// enter opens a scope, which takes a place where it is the goroutine's outermost one and placed is set. It returns the
-// context's error where the context ends before there is a place.
+// enter opens a scope, which occupies a place if it is the goroutine's outermost one and placed is set. It returns
+// the context's error if the context ends before a place is free.
 func enter(ctx context.Context, placed bool) (*Scope, error) {
 	runtime.LockOSThread()
 	own := threadSlot()
@@ -111,16 +111,16 @@ func enter(ctx context.Context, placed bool) (*Scope, error) {
 	return s, nil
 }
 
-// Innermost returns the innermost scope that is open on this goroutine, nil where there is none.
+// Innermost returns the innermost open scope of this goroutine, or nil.
 func Innermost() *Scope {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	return threadSlot().innermost.Load()
 }
 
-// Beside opens a scope on this goroutine, which works for the goroutine that holds s: it does not count towards
-// [MaxScopes], so that goroutines that hold scopes and wait for their helpers never block one another. s must stay open
-// until the scope is left. On a nil s it is [Enter].
+// Beside opens a scope on this goroutine, which works for the goroutine that holds s. It does not count towards
+// [MaxScopes], so that goroutines that hold scopes and wait for their helpers never block one another. s must stay
+// open until the scope is left. On a nil s it is [Enter].
 func (s *Scope) Beside() *Scope {
 	beside, _ := enter(context.Background(), s == nil)
 	return beside
@@ -163,8 +163,8 @@ func (s *Scope) Leave() {
 	}
 }
 
-// Keep hands t to the enclosing scope, or to the caller where there is none, and returns it. A tensor that does not
-// belong to s is returned as it is.
+// Keep moves t to the enclosing scope, or to the caller if there is none, and returns it. It does nothing if t does
+// not belong to s.
 func (s *Scope) Keep(t *Tensor) *Tensor {
 	if t == nil || t.scope != s {
 		return t
@@ -184,18 +184,18 @@ func current(op string) *Scope {
 	panic(&Error{Op: op, Msg: "no scope is open on this goroutine; call it inside tensor.Do or after tensor.Enter"})
 }
 
-// Do runs f in a scope of its own and returns f's error, or the [*Error] that an operation of f panicked with.
+// Do runs f in a new scope and returns f's error, or the [*Error] that an operation of f panicked with.
 //
-// Entering and leaving a scope takes less than a microsecond. While a goroutine holds a scope it occupies a thread of
-// the operating system, some 250 kB of memory, and where an operation computes on several threads ([SetThreads]), a
-// team of them. At most [MaxScopes] goroutines hold scopes at once; further ones wait in Do without a thread. A
-// goroutine that holds a scope and waits for other goroutines to enter theirs may therefore wait forever where
-// MaxScopes of them do so: let the others enter with [Scope.Beside], or bound the wait with [DoContext]. More
-// goroutines than processor cores do not compute faster, so a service does well to admit fewer than MaxScopes.
+// Entering and leaving a scope takes less than a microsecond. A goroutine that holds a scope occupies an OS thread,
+// about 250 kB of memory and, if operations use several threads ([SetThreads]), a team of threads. At most
+// [MaxScopes] goroutines hold scopes at once; others wait in Do without a thread. If MaxScopes goroutines hold scopes
+// and wait for other goroutines to enter theirs, they wait forever: use [Scope.Beside] in the others, or limit the
+// wait with [DoContext]. More goroutines than processor cores do not compute faster, so a service should admit fewer
+// than MaxScopes.
 func Do(f func() error) error { return DoContext(context.Background(), f) }
 
-// DoContext is [Do] with a limit to the wait: where ctx ends before f begins it returns an error that wraps the context's,
-// and f does not run. What f computes is not interrupted.
+// DoContext is [Do] with a limited wait: if ctx ends before f begins, it returns an error that wraps the context's,
+// and f does not run. It does not interrupt f.
 func DoContext(ctx context.Context, f func() error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("tensor: %w", err)
@@ -209,7 +209,7 @@ func DoContext(ctx context.Context, f func() error) (err error) {
 	return f()
 }
 
-// Eval runs f in a scope of its own, hands its result to the enclosing one and frees everything else that f made.
+// Eval runs f in a new scope, moves its result to the enclosing one and frees all other tensors of f.
 func Eval(f func() *Tensor) *Tensor {
 	s := Enter()
 	defer s.Leave()

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Run under the race detector: goroutines follow one another on a thread without any other synchronisation.
+// Run under the race detector: goroutines use a thread in turn without other synchronisation.
 func TestConcurrentScopesDoNotRace(t *testing.T) {
 	before := tensor.Live()
 	var wg sync.WaitGroup
@@ -32,7 +32,7 @@ func TestConcurrentScopesDoNotRace(t *testing.T) {
 	assert.Equal(t, before, tensor.Live())
 }
 
-// A tensor that one goroutine made and keeps is read by others, each in a scope of its own.
+// A tensor made and kept by one goroutine is read by others, each in its own scope.
 func TestTensorIsReadFromManyGoroutines(t *testing.T) {
 	var x *tensor.Tensor
 	require.NoError(t, tensor.Do(func() error {
@@ -89,7 +89,7 @@ func TestDoContextWaitsNoLongerThanItsContext(t *testing.T) {
 			}
 			holding.Done()
 			<-leave
-			inner := tensor.Enter() // a nested scope takes no further place
+			inner := tensor.Enter() // a nested scope occupies no place
 			defer inner.Leave()
 		})
 	}
@@ -97,11 +97,11 @@ func TestDoContextWaitsNoLongerThanItsContext(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	err := tensor.DoContext(ctx, func() error { t.Error("there was no place"); return nil })
+	err := tensor.DoContext(ctx, func() error { t.Error("f ran without a place"); return nil })
 	assert.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.ErrorContains(t, err, "waiting for one of 1024 scopes")
 
-	beside := first.Beside() // for the work of a goroutine that has a place
+	beside := first.Beside() // for a goroutine that has a place
 	assert.Equal(t, 3.0, tensor.Ones(3).Sum().Float())
 	assert.Same(t, beside, tensor.Innermost())
 	beside.Leave()
@@ -114,7 +114,7 @@ func TestDoContextWaitsNoLongerThanItsContext(t *testing.T) {
 	close(leave)
 	assert.NoError(t, <-waited)
 	wg.Wait()
-	for range 3 * tensor.MaxScopes { // every place was given back
+	for range 3 * tensor.MaxScopes { // all places are free again
 		require.NoError(t, tensor.DoContext(context.Background(), func() error { return nil }))
 	}
 }
@@ -144,7 +144,7 @@ func TestScopesOnMoreThreadsThanTheTableHolds(t *testing.T) {
 	}
 	known.Wait()
 	done := make(chan struct{})
-	for range 50 { // more than there can be idle threads of the first 4,096
+	for range 50 { // more than the idle threads among the first 4,096
 		wg.Go(func() {
 			assert.NoError(t, tensor.Do(func() error {
 				<-done

@@ -12,16 +12,16 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// A Tensor is an n-dimensional array in LibTorch's memory. See the package documentation for who frees it.
+// A Tensor is an n-dimensional array in LibTorch's memory. The package documentation describes its lifetime.
 type Tensor struct {
 	c     libtch.Ctensor // nil once freed
-	scope *Scope         // nil when the caller owns it
+	scope *Scope         // nil if the caller owns it
 }
 
 // DType is the type of a tensor's elements.
 type DType int32
 
-// The element types that Engram uses; the numbers are LibTorch's.
+// Element types; the values are LibTorch's.
 const (
 	Uint8    DType = 0
 	Int64    DType = 4
@@ -49,7 +49,7 @@ func (d DType) String() string {
 	return fmt.Sprintf("dtype(%d)", int32(d))
 }
 
-// Size returns the bytes of one element.
+// Size returns the size of an element in bytes.
 func (d DType) Size() int {
 	switch d {
 	case Uint8, Bool:
@@ -62,7 +62,7 @@ func (d DType) Size() int {
 	return 8
 }
 
-// Element is a Go type that tensors hold.
+// Element lists the Go types of elements.
 type Element interface {
 	uint8 | int64 | float32 | float64 | bool
 }
@@ -82,7 +82,7 @@ func dtypeOf[E Element]() DType {
 	return Bool
 }
 
-// adopt gives a new tensor that the C side made to the innermost scope.
+// adopt adds a new tensor from the C side to the innermost scope.
 func adopt(op string, c libtch.Ctensor) *Tensor {
 	return (&Tensor{c: c}).adopted(op)
 }
@@ -95,7 +95,7 @@ func (t *Tensor) adopted(op string) *Tensor {
 	return t
 }
 
-// ptr returns the C tensor, or panics where it was freed.
+// ptr returns the C tensor, or panics if it was freed.
 func (t *Tensor) ptr(op string) libtch.Ctensor {
 	if t == nil || t.c == nil {
 		what := "an operand is nil"
@@ -107,7 +107,7 @@ func (t *Tensor) ptr(op string) libtch.Ctensor {
 	return t.c
 }
 
-// optional is ptr for an operand that may be absent.
+// optional is ptr for an optional operand.
 func (t *Tensor) optional(op string) libtch.Ctensor {
 	if t == nil {
 		return nil
@@ -115,14 +115,14 @@ func (t *Tensor) optional(op string) libtch.Ctensor {
 	return t.ptr(op)
 }
 
-// Own takes t out of its scope and returns it: from here on the caller frees it.
+// Own removes t from its scope and returns it. The caller must then free it.
 func (t *Tensor) Own() *Tensor {
 	t.ptr("Own")
 	t.scope = nil
 	return t
 }
 
-// Free frees t now. Freeing twice is harmless.
+// Free frees t immediately. It may be called repeatedly.
 func (t *Tensor) Free() {
 	if t == nil || t.c == nil {
 		return
@@ -132,10 +132,10 @@ func (t *Tensor) Free() {
 	live.Add(-1)
 }
 
-// Freed reports whether t's memory has been given back.
+// Freed reports whether t was freed.
 func (t *Tensor) Freed() bool { return t.c == nil }
 
-// ints gives C a slice that has a first element even where it is empty.
+// ints returns a slice for C, which needs a first element even if s is empty.
 func ints(s []int64) []int64 {
 	if len(s) == 0 {
 		return make([]int64, 1)
@@ -151,7 +151,7 @@ func count(shape []int64) int64 {
 	return n
 }
 
-// New makes a tensor of a shape from a copy of data, on the CPU. It panics where their sizes differ.
+// New makes a tensor on the CPU from a copy of data. It panics if the shape does not match.
 func New[E Element](data []E, shape ...int64) *Tensor {
 	if int64(len(data)) != count(shape) {
 		panic(&Error{Op: "New", Msg: fmt.Sprintf("%d values do not fill the shape %v", len(data), shape)})
@@ -161,8 +161,8 @@ func New[E Element](data []E, shape ...int64) *Tensor {
 	return t
 }
 
-// Upload makes a tensor of a shape from a copy of data, on a device. A CUDA device copies the data from pinned memory while the
-// caller goes on. It panics where their sizes differ.
+// Upload makes a tensor on a device from a copy of data. Copying to a CUDA device is asynchronous, from pinned
+// memory. It panics if the shape does not match.
 func Upload[E Element](data []E, on Device, shape ...int64) *Tensor {
 	const op = "Upload"
 	if on == CPU || len(data) == 0 {
@@ -176,8 +176,8 @@ func Upload[E Element](data []E, on Device, shape ...int64) *Tensor {
 	return result(op, libtch.Ctensor(p))
 }
 
-// Made makes a tensor of what f writes over the zeros that it is given, which are the tensor's own memory: a second copy of
-// the values is never made.
+// Made makes a tensor that f fills. f gets the tensor's own memory, initially zero, so that the values are not
+// copied.
 func Made[E Element](f func(values []E), shape ...int64) *Tensor {
 	t := Empty(dtypeOf[E](), CPU, shape...)
 	if n := t.Numel(); n > 0 {
@@ -188,8 +188,8 @@ func Made[E Element](f func(values []E), shape ...int64) *Tensor {
 	return t
 }
 
-// OfBytes makes a float32 tensor of v/255 for each byte v, on a device. The values are the same on every device. It panics where
-// the sizes differ.
+// OfBytes makes a float32 tensor of v/255 for each byte v, on a device. The values are the same on every device. It
+// panics if the shape does not match.
 func OfBytes(data []byte, on Device, shape ...int64) *Tensor {
 	const op = "OfBytes"
 	if int64(len(data)) != count(shape) {
@@ -197,7 +197,7 @@ func OfBytes(data []byte, on Device, shape ...int64) *Tensor {
 	}
 	if on != CPU {
 		v := Upload(data, on, shape...).To(Float32)
-		return v.Add(v.MulScalar(1 / 255.)).MulScalar(1 / 256.) // as the kernel rounds
+		return v.Add(v.MulScalar(1 / 255.)).MulScalar(1 / 256.) // rounds like the CPU kernel
 	}
 	t := Empty(Float32, CPU, shape...)
 	if len(data) > 0 {
@@ -206,10 +206,10 @@ func OfBytes(data []byte, on Device, shape ...int64) *Tensor {
 	return t
 }
 
-// Scalar makes a tensor without dimensions.
+// Scalar makes a tensor of rank 0.
 func Scalar(v float32) *Tensor { return New([]float32{v}) }
 
-// data8 sees a slice as its bytes.
+// data8 returns the memory of a slice as bytes.
 func data8[E Element](data []E) []byte {
 	if len(data) == 0 {
 		return nil
@@ -217,7 +217,7 @@ func data8[E Element](data []E) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&data[0])), len(data)*int(unsafe.Sizeof(data[0])))
 }
 
-// Set overwrites t with bytes in the layout of a contiguous tensor, without recording a gradient.
+// Set overwrites t with the bytes of a contiguous tensor, without recording a gradient.
 func (t *Tensor) Set(data []byte) {
 	var p unsafe.Pointer
 	if len(data) > 0 {
@@ -228,7 +228,7 @@ func (t *Tensor) Set(data []byte) {
 	}
 }
 
-// Bytes copies t out as the bytes of a contiguous tensor.
+// Bytes returns a copy of t as the bytes of a contiguous tensor.
 func (t *Tensor) Bytes() []byte {
 	data := make([]byte, t.Numel()*int64(t.DType().Size()))
 	t.read(data)
@@ -245,7 +245,7 @@ func (t *Tensor) read(data []byte) {
 	}
 }
 
-// Values copies t out, in row-major order. It panics where t does not hold E.
+// Values returns a copy of the values in row-major order. It panics if t does not hold E.
 func Values[E Element](t *Tensor) []E {
 	if got, want := t.DType(), dtypeOf[E](); got != want {
 		failWith("Values", fmt.Sprintf("it holds %v, not %v", got, want), t)
@@ -255,7 +255,7 @@ func Values[E Element](t *Tensor) []E {
 	return out
 }
 
-// Floats copies t out as float64, whatever it holds.
+// Floats returns a copy of the values as float64, for any type.
 func (t *Tensor) Floats() []float64 {
 	s := Enter()
 	defer s.Leave()
@@ -270,7 +270,7 @@ func (t *Tensor) Float() float64 {
 	return t.Floats()[0]
 }
 
-// Empty makes a tensor whose values are whatever the memory held.
+// Empty makes a tensor with uninitialised values.
 func Empty(d DType, on Device, shape ...int64) *Tensor {
 	p := C.eg_empty((*C.int64_t)(unsafe.Pointer(&ints(shape)[0])), C.int(len(shape)), C.int(d), C.int(on))
 	if p == nil {
@@ -329,7 +329,7 @@ func (t *Tensor) Dim(i int) int64 {
 		i += len(shape)
 	}
 	if i < 0 || i >= len(shape) {
-		failWith("Dim", fmt.Sprintf("there is no dimension %d", i), t)
+		failWith("Dim", fmt.Sprintf("no dimension %d", i), t)
 	}
 	return shape[i]
 }
@@ -343,10 +343,10 @@ func (t *Tensor) Numel() int64 { return count(t.Shape()) }
 // DType returns the type of the elements.
 func (t *Tensor) DType() DType { return DType(libtch.AtScalarType(t.ptr("DType"))) }
 
-// Device returns where t lies.
+// Device returns the device of t.
 func (t *Tensor) Device() Device { return Device(int32(libtch.AtDevice(t.ptr("Device")))) }
 
-// String tells shape, type and, for a small tensor, the values.
+// String describes the shape, the type and, for a small tensor, the values.
 func (t *Tensor) String() string {
 	if t == nil || t.c == nil {
 		return "tensor(freed)"
@@ -360,7 +360,7 @@ func (t *Tensor) String() string {
 // SameShape reports whether a and b have the same shape.
 func SameShape(a, b *Tensor) bool { return slices.Equal(a.Shape(), b.Shape()) }
 
-// Finite reports whether no element of t is infinite or not a number.
+// Finite reports whether no element of t is infinite or NaN.
 func (t *Tensor) Finite() bool {
 	s := Enter()
 	defer s.Leave()
@@ -368,7 +368,7 @@ func (t *Tensor) Finite() bool {
 	return !math.IsNaN(v)
 }
 
-// Assign copies from into t in place, without recording a gradient: how a parameter or a running statistic is updated.
+// Assign copies from into t in place without recording a gradient, to update a parameter or a running statistic.
 func (t *Tensor) Assign(from *Tensor) {
 	if C.eg_assign(unsafe.Pointer(t.ptr("Assign")), unsafe.Pointer(from.ptr("Assign"))) != 0 {
 		fail("Assign", t, from)

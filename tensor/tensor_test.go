@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// balanced runs f in a scope and fails the test where it leaves tensors behind.
+// balanced runs f in a scope and fails the test if tensors are left behind.
 func balanced(t *testing.T, f func()) {
 	t.Helper()
 	before := tensor.Live()
@@ -45,7 +45,7 @@ func TestMadeIsWhatWasWritten(t *testing.T) {
 		}, 2, 3)
 		assert.Equal(t, []int64{2, 3}, got.Shape())
 		assert.Equal(t, []int64{0, 0, 0, 0, 7, 0}, tensor.Values[int64](got))
-		assert.Equal(t, []int64{0, 3}, tensor.Made(func([]float32) { t.Error("there is nothing to write") }, 0, 3).Shape())
+		assert.Equal(t, []int64{0, 3}, tensor.Made(func([]float32) { t.Error("f must not be called for an empty tensor") }, 0, 3).Shape())
 		assert.Equal(t, 2.0, tensor.Made(func(v []float32) { v[0] = 2 }).Float())
 	})
 }
@@ -121,7 +121,7 @@ func TestOtherPanicsPass(t *testing.T) {
 	assert.PanicsWithValue(t, "mine", func() { _ = tensor.Do(func() error { panic("mine") }) })
 }
 
-// A scope whose thread died with its goroutine must not leave its slot taken.
+// A scope whose thread ended with its goroutine must not keep its slot.
 func TestScopesOnManyGoroutines(t *testing.T) {
 	before := tensor.Live()
 	for range 50 {

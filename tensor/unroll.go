@@ -10,33 +10,32 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Unrolled is a recurrent network, a controller that drives a memory, for [Unroll]. All tensors are of one type.
+// Unrolled is a recurrent network, a controller that drives a memory, for [Unroll]. All tensors have one type.
 type Unrolled struct {
-	// Layers are the controller's, from the input up: of an LSTM layer input weight [4·size, in], hidden weight [4·size,
-	// size], input bias and hidden bias [4·size]; of a feedforward layer, which ends in tanh, weight [size, in] and bias
-	// [size]. The first layer takes the input and what was read at the step before, in this order.
+	// Layers are the controller's layers, input first: for an LSTM layer input weight [4·size, in], hidden weight
+	// [4·size, size], input bias and hidden bias [4·size]; for a feedforward layer, which ends in tanh, weight [size,
+	// in] and bias [size]. The first layer takes the input and the previous read vector, in this order.
 	Layers      [][]*Tensor
 	Feedforward bool
-	// Memory is what the controller drives; nil stands for none.
+	// Memory is the memory that the controller drives; it may be nil.
 	Memory *UnrolledMemory
-	// Carried bounds the elements of the gradient that each step hands to the one before it, as [ClipGradient] does; zero
-	// stands for no bound.
+	// Carried clips, elementwise, the gradient that each step passes to the previous one, as [ClipGradient] does;
+	// zero means no clipping.
 	Carried float64
 }
 
-// UnrolledMemory is a memory for [Unroll]: the fused memory, the controller's layer that emits what its heads need, and its
-// first state.
+// UnrolledMemory is a memory for [Unroll]: the fused memory, the controller's emission layer, and the initial state.
 type UnrolledMemory struct {
 	Kernel       MemoryKernel
-	Weight, Bias *Tensor   // of the emitting layer, [emission, size] and [emission]
-	State        []*Tensor // as [MemoryStep] takes it
+	Weight, Bias *Tensor   // of the emission layer, [emission, size] and [emission]
+	State        []*Tensor // as in [MemoryStep]
 }
 
-// Unroll runs a network over x [time, batch, inputs] from a controller's state of zeros, having read zeros, and returns the
-// controller's output beside what is read at each step, [time, batch, size+read]: every step of every layer in one
-// operation forward and one backward, with the gradients of all weights taken over all steps at once. It runs where
-// [FusesSteps] holds and has no second-order gradient. The reference implementation is the loop over steps in package
-// controller.
+// Unroll runs a network over x [time, batch, inputs] from a zero controller state and a zero read vector. It returns
+// the controller's output concatenated with the read vector at each step, [time, batch, size+read]. All steps of all
+// layers are one operation forward and one backward, and weight gradients are computed over all steps at once. It
+// requires [FusesSteps] and has no second-order gradient. The reference implementation is the loop over steps in
+// package controller.
 func Unroll(x *Tensor, n Unrolled) *Tensor {
 	const op = "Unroll"
 	operands := []*Tensor{x}
@@ -56,7 +55,7 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 	return result(op, libtch.Ctensor(out), operands...)
 }
 
-// ClipGradient returns t, whose gradient is clipped elementwise to [-by, by] on its way back.
+// ClipGradient returns t. The gradient that flows back through it is clipped elementwise to [-by, by].
 func ClipGradient(t *Tensor, by float64) *Tensor {
 	const op = "ClipGradient"
 	return result(op, libtch.Ctensor(C.eg_clip_gradient(unsafe.Pointer(t.ptr(op)), C.double(by))), t)

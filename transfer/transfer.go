@@ -52,6 +52,9 @@ type Adaptation struct {
 	Epochs, Batch int
 	// Rate is the head's learning rate. Momentum, Dampening and Decay are those of [fewshot.Tuning].
 	Rate, Momentum, Dampening, Decay float64
+	// Entropy is the weight of the mean entropy of the queries' predictions in the loss on the support set: Dhillon et al. 2020,
+	// eq. 8, has 1. Above 0 the adaptation is transductive.
+	Entropy float64
 	// Blocks is the number of the encoder's last blocks that are tuned with the head. Zero freezes the encoder; a number above
 	// that of its blocks tunes all of it. EncoderRate is the last block's learning rate; each earlier block has Discount times
 	// the rate of the next one (Howard and Ruder 2018, section 3.2). The default of Discount is 1.
@@ -63,9 +66,13 @@ type Adaptation struct {
 type Net struct {
 	Encoder encoder.Encoder
 	// Adapt is the adaptation that LogProbs applies.
-	Adapt  Adaptation
-	head   *head
-	blocks [][]*nn.Param
+	Adapt Adaptation
+	// Smoothing is that of the labels in pre-training; see [nn.SmoothedNLL].
+	Smoothing float64
+	// Teacher is what pre-training distils from; nil for none.
+	Teacher *Teacher
+	head    *head
+	blocks  [][]*nn.Param
 }
 
 // New makes a network on an encoder of the same builder, with a pre-training head for a number of classes. The head has the
@@ -89,6 +96,12 @@ func (n *Net) Precision() string { return encoder.Precision(n.Encoder) }
 // UsesBatchStatistics implements [fewshot.UsesBatchStatistics].
 func (n *Net) UsesBatchStatistics() bool { return encoder.UsesBatchStatistics(n.Encoder) }
 
+// On returns a network for tests on an encoder that was trained otherwise, whose blocks are those of its parameters. It has no
+// head for pre-training.
+func On(e encoder.Encoder, blocks [][]*nn.Param, a Adaptation) *Net {
+	return &Net{Encoder: e, Adapt: a, blocks: blocks}
+}
+
 // Blocks returns the number of encoder blocks that can be tuned.
 func (n *Net) Blocks() int { return len(n.blocks) }
 
@@ -111,8 +124,46 @@ func Blocks(ps *nn.Params) [][]*nn.Param {
 
 // Classify returns the pre-training loss on images [n, channels, height, width] with labels [n], and the accuracy in [0, 1].
 func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, accuracy float64) {
-	logp := n.head.scores(p, n.Encoder.Forward(p, images).Unsqueeze(0)).Squeeze(0).LogSoftmax(-1)
-	return tensor.NLL(logp, labels), logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
+	scores := n.classScores(p, images)
+	logp := scores.LogSoftmax(-1)
+	loss = nn.SmoothedNLL(logp, labels, n.Smoothing)
+	if t := n.Teacher; t != nil {
+		loss = loss.MulScalar(1 - t.Weight).Add(t.divergence(n, images, scores).MulScalar(t.Weight))
+	}
+	return loss, logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
+}
+
+// classScores returns the scores [n, classes] of the pre-training head.
+func (n *Net) classScores(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
+	return n.head.scores(p, n.Encoder.Forward(p, images).Unsqueeze(0)).Squeeze(0)
+}
+
+// Teacher is a trained network of the same kind as the one that is trained: self-distillation, Tian et al. 2020 (RFS), section
+// 3.3. The loss is (1-Weight) times the cross-entropy, plus Weight times the divergence of the predictions from the teacher's,
+// both at a temperature (Hinton et al. 2015).
+type Teacher struct {
+	// Params gives the teacher's value for each parameter and buffer of the network.
+	Params map[*nn.Param]*nn.Param
+	Weight float64
+	// Temperature T divides the scores of both; the divergence is multiplied by T².
+	Temperature float64
+}
+
+// divergence returns T² times the mean Kullback-Leibler divergence of predictions by scores [n, classes] from the teacher's, who
+// normalises by its running statistics.
+func (t *Teacher) divergence(n *Net, images, scores *tensor.Tensor) *tensor.Tensor {
+	pass := &nn.Pass{Norm: nn.RunningStats, With: map[*nn.Param]*tensor.Tensor{}}
+	for own, of := range t.Params {
+		pass.With[own] = of.Value()
+	}
+	var logp *tensor.Tensor
+	tensor.NoGrad(func() {
+		logp = tensor.Eval(func() *tensor.Tensor {
+			return n.classScores(pass, images).MulScalar(1 / t.Temperature).LogSoftmax(-1)
+		})
+	})
+	student := scores.MulScalar(1 / t.Temperature).LogSoftmax(-1)
+	return logp.Exp().Mul(logp.Sub(student)).Sum(-1).Mean().MulScalar(t.Temperature * t.Temperature)
 }
 
 // Encode returns the embeddings of images [n, channels, height, width].
@@ -124,15 +175,8 @@ func (n *Net) Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	var out *tensor.Tensor
 	tensor.NoGrad(func() {
-		if n.Adapt.Blocks == 0 || n.Adapt.means() {
-			support, query := t.Embed(p, n.Encoder)
-			if n.Adapt.means() {
-				out = t.Recall(p, memory.NewPrototype(memory.PrototypeConfig{Metric: n.Adapt.measure(), Scale: n.Adapt.scale()}), support, query)
-				return
-			}
-			embedded := *t
-			embedded.Support, embedded.Query = support, query
-			out = n.adapt(p, &embedded, nil)
+		if n.Frozen() {
+			out = n.FromFeatures(p, t.Embedded(p, n.Encoder))
 			return
 		}
 		var all []*tensor.Tensor
@@ -144,12 +188,30 @@ func (n *Net) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
 	return out
 }
 
+// Frozen reports whether the adaptation leaves the encoder as it is; see [fewshot.Features].
+func (n *Net) Frozen() bool { return n.Adapt.Blocks == 0 || n.Adapt.means() }
+
+// FromFeatures implements [fewshot.FeatureNetwork], for an adaptation that leaves the encoder as it is.
+func (n *Net) FromFeatures(p *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
+	tensor.NoGrad(func() {
+		if n.Adapt.means() {
+			logp = t.Recall(p, memory.NewPrototype(memory.PrototypeConfig{Metric: n.Adapt.measure(), Scale: n.Adapt.scale()}), t.Support, t.Query)
+			return
+		}
+		logp = n.adapt(p, t, nil)
+	})
+	return logp
+}
+
 // Loss implements [fewshot.Learner]: the mean negative log-probability of the true classes after adaptation. It is not
 // differentiable: the network is trained by [Net.Classify].
 func (n *Net) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = n.LogProbs(p, t)
 	return t.NLL(logp), logp
 }
+
+// Transductive reports whether the adaptation lets the queries of a task influence one another.
+func (a Adaptation) Transductive() bool { return a.Entropy > 0 && !a.means() }
 
 func (a Adaptation) means() bool { return a.Head == Mean || a.Head == CosineMean }
 
@@ -181,7 +243,7 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, e encoder.Encoder) *tensor.Tens
 	for i := range uint64(tasks) {
 		heads, orders = append(heads, stream.New(0, "transfer/head", t.First+i)), append(orders, stream.New(0, "transfer/order", t.First+i))
 	}
-	net := &adapted{e, newHead(b, a.Head, a.Scale, heads, t.Way, n.Encoder.Width())}
+	net := &adapted{encoder: e, head: newHead(b, a.Head, a.Scale, heads, t.Way, n.Encoder.Width()), queries: t.Query, entropy: a.Entropy}
 	if a.Start == AtMeans {
 		net.head.startAtMeans(net.embed(p, t.Support), t.SupportLabels.OneHot(t.Way))
 	}
@@ -217,6 +279,8 @@ func (n *Net) tuned() []fewshot.TunedParam {
 type adapted struct {
 	encoder encoder.Encoder // nil if the task holds embeddings
 	head    *head
+	queries *tensor.Tensor // of which the entropy is part of the loss, unless its weight is 0
+	entropy float64
 }
 
 // embed maps inputs [tasks, n, ...] to [tasks, n, width].
@@ -234,7 +298,12 @@ func (a *adapted) logProbs(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 // Loss implements [fewshot.Learner]: the sum over the tasks, since each has its own head.
 func (a *adapted) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
 	logp = a.logProbs(p, t.Query)
-	return t.NLL(logp).MulScalar(float64(t.Query.Dim(0))), logp
+	loss = t.NLL(logp).MulScalar(float64(t.Query.Dim(0)))
+	if a.entropy > 0 {
+		of := a.logProbs(p, a.queries)
+		loss = loss.Sub(of.Exp().Mul(of).Sum(-1).Mean(1).Sum().MulScalar(a.entropy))
+	}
+	return loss, logp
 }
 
-var _ fewshot.Network = (*Net)(nil)
+var _ fewshot.FeatureNetwork = (*Net)(nil)

@@ -199,6 +199,34 @@ func TestHeadsLearnAndTasksAreTheirOwn(t *testing.T) {
 	}
 }
 
+// The entropy of the queries is part of the loss: with its weight it falls, and the queries then influence one another.
+func TestTransductiveFineTuning(t *testing.T) {
+	testkit.Enter(t)
+	task := floatTask(6)
+	entropy := func(a Adaptation) float64 {
+		logp := flatNet(t, a).LogProbs(&nn.Pass{}, task)
+		return -logp.Exp().Mul(logp).Sum(-1).Mean().Float()
+	}
+	a := Adaptation{Head: Cosine, Epochs: 20, Rate: .1}
+	without := entropy(a)
+	assert.False(t, a.Transductive())
+	a.Entropy = 1
+	assert.True(t, a.Transductive())
+	assert.Less(t, entropy(a), .9*without)
+	alone := *task
+	alone.Query, alone.QueryLabels = task.Query.Narrow(1, 0, 1), task.QueryLabels.Narrow(1, 0, 1)
+	for weight, same := range map[float64]bool{0: true, 1: false} {
+		a.Entropy = weight
+		net := flatNet(t, a)
+		first := net.LogProbs(&nn.Pass{}, task).Narrow(1, 0, 1).Floats()
+		difference := 0.
+		for i, v := range net.LogProbs(&nn.Pass{}, &alone).Floats() {
+			difference = max(difference, math.Abs(v-first[i]))
+		}
+		assert.Equal(t, same, difference < 1e-5, "weight %g: %g", weight, difference)
+	}
+}
+
 // Copies of one task that differ in their index get different heads and different orders of their examples: the interval
 // of a test then covers both. The index alone decides, not how tasks are batched.
 func TestRandomnessIsByTheTasksIndex(t *testing.T) {
@@ -272,7 +300,7 @@ func TestBlocksAreTunedInACopy(t *testing.T) {
 
 		one := &fewshot.Task{Way: 3, Support: task.Support.Narrow(0, 1, 1), SupportLabels: task.SupportLabels.Narrow(0, 1, 1), Query: task.Query.Narrow(0, 1, 1)}
 		own := nn.NewBuilder(0, tensor.CPU)
-		hand := &adapted{net.Encoder, newHead(own, Linear, 0, nil, 3, net.Encoder.Width())}
+		hand := &adapted{encoder: net.Encoder, head: newHead(own, Linear, 0, nil, 3, net.Encoder.Width())}
 		hand.head.startAtMeans(hand.embed(p, one.Support), one.SupportLabels.OneHot(3))
 		if blocks > 0 && blocks < 5 { // frozen embeddings see support and queries in one batch
 			params := append(fewshot.Tuned(own.Params().Trained(), .1), net.tuned()...)
@@ -334,4 +362,51 @@ func TestPreTrainingLearns(t *testing.T) {
 		}
 		assert.Less(t, losses[len(losses)-1], .8*losses[0])
 	}
+}
+
+// The distilled loss is the cross-entropy and T² times the divergence from the teacher, by plain loops; a teacher with the
+// network's own parameters has no divergence in running statistics.
+func TestDistillation(t *testing.T) {
+	testkit.Enter(t)
+	build := func(seed uint64) (*Net, *nn.Params) {
+		b := nn.NewBuilder(seed, tensor.CPU)
+		t.Cleanup(b.Params().Free)
+		return New(b, testkit.Flatten(testkit.Width), 3, Adaptation{}), b.Params()
+	}
+	net, ps := build(1)
+	other, others := build(2)
+	images, labels := floatTask(8).Support.Select(0, 0), []int64{0, 1, 2, 0, 1, 2, 0, 1}
+	truth := tensor.New(labels, 8)
+	plain, _ := net.Classify(&nn.Pass{Training: true}, images, truth)
+	net.Teacher = &Teacher{Params: map[*nn.Param]*nn.Param{}, Weight: .3, Temperature: 4}
+	for i, p := range ps.All() {
+		net.Teacher.Params[p] = others.All()[i]
+	}
+	loss, _ := net.Classify(&nn.Pass{Training: true}, images, truth)
+	softened := func(n *Net) [][]float64 {
+		return classRows(n.classScores(&nn.Pass{}, images).MulScalar(1./4).Softmax(-1), 3)
+	}
+	want := 0.
+	teacher := softened(other)
+	for i, student := range softened(net) {
+		for c, q := range student {
+			want += 16 * teacher[i][c] * (math.Log(teacher[i][c]) - math.Log(q)) / 8
+		}
+	}
+	assert.InDelta(t, .7*plain.Float()+.3*want, loss.Float(), 1e-5)
+	for _, g := range tensor.Grad(loss, others.Tensors()...) {
+		assert.Nil(t, g, "the teacher learns nothing")
+	}
+	for i, p := range ps.All() {
+		net.Teacher.Params[p] = ps.All()[i]
+	}
+	loss, _ = net.Classify(&nn.Pass{Training: true}, images, truth)
+	assert.InDelta(t, .7*plain.Float(), loss.Float(), 1e-6)
+}
+
+func classRows(x *tensor.Tensor, classes int) (out [][]float64) {
+	for v := x.Floats(); len(v) > 0; v = v[classes:] {
+		out = append(out, v[:classes])
+	}
+	return out
 }

@@ -69,7 +69,7 @@ func TestRepeatCopyVectorsCost242(t *testing.T) {
 func TestCostAgainstPlainFormula(t *testing.T) {
 	for _, task := range paper() {
 		r := stream.New(1, "test")
-		b := Join(task.Batch(r, 3), task.Batch(r, 2))
+		b := join(task.Batch(r, 3), task.Batch(r, 2))
 		logits, p := make([]float32, len(b.Targets)), make([]float32, len(b.Targets))
 		for k := range logits {
 			logits[k] = float32(2 * r.NormFloat64())

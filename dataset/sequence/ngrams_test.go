@@ -17,7 +17,7 @@ func TestOptimalAgainstCounting(t *testing.T) {
 		r := stream.New(1, "test")
 		shorter, err := task.Sized(r, 1, Size{Length: 2})
 		require.NoError(t, err)
-		b := Join(task.Batch(r, 4), shorter)
+		b := join(task.Batch(r, 4), shorter)
 		got, context := task.Optimal(b), task.options.N-1
 		for i := range b.Sequences {
 			var bits []float32

@@ -50,7 +50,7 @@ func TestPrint(t *testing.T) {
 		assert.NotContains(t, bare.String(), "wrong")
 		long, err := c.task.Sized(stream.New(2, "print"), 1, large(c.task))
 		require.NoError(t, err)
-		require.NoError(t, c.task.Print(&padded, Join(b, long), 1, nil))
+		require.NoError(t, c.task.Print(&padded, join(b, long), 1, nil))
 		assert.Equal(t, bare.String(), padded.String())
 	}
 }

@@ -9,7 +9,7 @@
 // All sequences of a batch have the same size, drawn for the batch as the paper draws it for a sequence: no step of
 // the batch is wasted, and the size of each sequence has the paper's distribution. Sizes within a batch are not
 // independent, so a mean over the training range has a lower variance when taken over one batch per size of
-// Task.Sizes. Join combines batches of different sizes, with padding and a mask.
+// Task.Sizes.
 package sequence
 
 import (
@@ -119,39 +119,6 @@ func (b *Batch) score(t int) {
 	for i := range b.Sequences {
 		b.Mask[t*b.Sequences+i] = 1
 	}
-}
-
-// Join combines batches of one task, in order. Shorter ones are padded at the end with zero inputs and unscored
-// outputs, which a recurrent network cannot distinguish from the end. It panics if there is no batch or widths
-// differ.
-func Join(batches ...*Batch) *Batch {
-	if len(batches) == 0 {
-		panic("sequence: join: no batches")
-	}
-	all := &Batch{InputWidth: batches[0].InputWidth, OutputWidth: batches[0].OutputWidth}
-	for _, b := range batches {
-		if b.InputWidth != all.InputWidth || b.OutputWidth != all.OutputWidth {
-			panic(fmt.Sprintf("sequence: join: widths %d and %d, earlier %d and %d", b.InputWidth, b.OutputWidth, all.InputWidth, all.OutputWidth))
-		}
-		all.Time = max(all.Time, b.Time)
-		all.Sequences += b.Sequences
-		all.Sizes = append(all.Sizes, b.Sizes...)
-	}
-	steps := all.Time * all.Sequences
-	all.Inputs = make([]float32, steps*all.InputWidth)
-	all.Targets = make([]float32, steps*all.OutputWidth)
-	all.Mask = make([]float32, steps)
-	first := 0
-	for _, b := range batches {
-		for t := range b.Time {
-			at, from := t*all.Sequences+first, t*b.Sequences
-			copy(all.Inputs[at*all.InputWidth:], b.Inputs[from*b.InputWidth:(from+b.Sequences)*b.InputWidth])
-			copy(all.Targets[at*all.OutputWidth:], b.Targets[from*b.OutputWidth:(from+b.Sequences)*b.OutputWidth])
-			copy(all.Mask[at:], b.Mask[from:from+b.Sequences])
-		}
-		first += b.Sequences
-	}
-	return all
 }
 
 // Limits of settings and sizes, far beyond use; the product of any two fits an int.

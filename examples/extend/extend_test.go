@@ -7,7 +7,7 @@ import (
 	"github.com/engram-go/engram/experiments"
 )
 
-// Both parts learn, from the experiment file alone, and what they cannot do is refused before any data is loaded.
+// Both parts learn from the experiment file, and unsupported settings are refused before any data is loaded.
 func TestTheFileRuns(t *testing.T) {
 	tool := experiments.New(parts())
 	m, err := tool.Matrix("extend.yaml")
@@ -19,7 +19,7 @@ func TestTheFileRuns(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", r.Name, err)
 		}
-		if got := result.Figures[0].Value; got < 35 { // of 20 % by chance
+		if got := result.Figures[0].Value; got < 35 { // chance is 20 %
 			t.Errorf("%s: %.1f %% of five classes", r.Name, got)
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// hebbianConfig are the keys of the memory in experiment files.
+// hebbianConfig holds the keys of the memory in experiment files.
 type hebbianConfig struct {
-	Sharpness float64 `yaml:"sharpness" above:"0" doc:"multiplies what is read before the softmax over classes"`
+	Sharpness float64 `yaml:"sharpness" above:"0" doc:"multiplies the values read before the softmax over classes"`
 }
 
 func hebbianPart(p *registry.Parts) registry.Part[registry.Memory] {

@@ -9,7 +9,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// kernelNetConfig are the keys of the network in experiment files.
+// kernelNetConfig holds the keys of the network in experiment files.
 type kernelNetConfig struct {
 	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
 	Width   float64        `yaml:"width" above:"0" doc:"of the kernel, in units of squared distance"`
@@ -32,7 +32,7 @@ func kernelNetPart(p *registry.Parts) registry.Part[registry.FewShot] {
 	}
 }
 
-// kernelNet gives a query the class with the largest sum of kernels exp(-|q-s|²/width) over its support images s.
+// kernelNet predicts the class with the largest sum of kernels exp(-|q-s|²/width) over its support images s.
 type kernelNet struct {
 	encoder encoder.Encoder
 	width   float64

@@ -1,4 +1,4 @@
-// Command extend is Engram with two parts more: a memory of fast weights and a small few-shot network. It has all of Engram's
+// Command extend is Engram with two additional parts: a memory of fast weights and a small few-shot network. It has all of Engram's
 // subcommands: try "go run . parts memory hebbian" and "go run . run extend.yaml".
 package main
 
@@ -7,7 +7,7 @@ import (
 
 	"github.com/engram-go/engram/cli"
 	"github.com/engram-go/engram/experiments/registry"
-	_ "github.com/engram-go/engram/tensor/product" // the command's matrix products, and so its bits
+	_ "github.com/engram-go/engram/tensor/product" // the same matrix products as cmd/engram, hence the same bits
 )
 
 func main() { os.Exit(cli.Main(parts())) }

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Draws the letters beside it, as several hands would: go run examples/letters/draw.go examples/letters
+// Draws the letters in its folder with random variation: go run examples/letters/draw.go examples/letters
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 		for n := range 5 {
 			width, height := 90+r.IntN(60), 90+r.IntN(60)
 			path := filepath.Join(os.Args[1], "support", name, fmt.Sprintf("%d.png", n+1))
-			if n >= 2 { // the last three are asked about; one of them is a photograph of a note, so to speak
+			if n >= 2 { // the last three are queries, one of them noisy like a photograph
 				path = filepath.Join(os.Args[1], "query", fmt.Sprintf("%s%d.png", name, n-1))
 			}
 			if n == 4 {
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-// draw draws strokes by a hand of its own: slanted, stretched and unsteady, with a pen of its own.
+// draw draws strokes with random slant, stretch, noise and pen width.
 func draw(r *rand.Rand, strokes [][]point, width, height int) image.Image {
 	side := float64(min(width, height))
 	slant, turn, pen := .3*(r.Float64()-.5), .25*(r.Float64()-.5), side*(.025+.015*r.Float64())

@@ -1,14 +1,11 @@
 package kinds
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/engram-go/engram/dataset"
@@ -38,7 +35,7 @@ type episodeTest struct {
 	Predictions bool `yaml:"predictions" doc:"write each query's class, prediction and probability to a CSV file of the run folder, and count them by class"`
 
 	FineTune fineTune       `yaml:"fine_tune"`
-	Head     schema.Section `yaml:"head" family:"head" doc:"how a transfer network is adapted to an episode, where that differs from its own head"`
+	Head     schema.Section `yaml:"head" family:"head" doc:"what classifies an episode's embeddings, where that is not the network's own head; for transfer and episodic networks"`
 
 	Dataset  schema.Section `yaml:"dataset" family:"images" doc:"another data set than the one trained on"`
 	Optional bool           `yaml:"optional" doc:"leave this test out where its data set is not on the machine"`
@@ -54,6 +51,9 @@ type fineTune struct {
 func (t *episodeTest) SetDefaults() {
 	*t = episodeTest{Kind: testEpisodes, Query: 15, Episodes: 1000, Pairs: 10_000, Norm: normInductive, Classes: classesOfTest, FineTune: fineTune{Rate: 1e-2}}
 }
+
+// TestOnEpisodes is the kind of a test of which there are predictions.
+const TestOnEpisodes = testEpisodes
 
 // The kinds of test.
 const (
@@ -173,7 +173,7 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 	}
 	if net.Head == nil {
 		if t.Head.Kind() != "" {
-			errs = append(errs, t.Head.Errorf("only a transfer network gets a new head for each episode, and %s has none; leave it out", kind))
+			errs = append(errs, t.Head.Errorf("only transfer and episodic networks have a head that a test can replace, and %s has none; leave it out", kind))
 		}
 		return schema.Join(errs...)
 	}
@@ -181,8 +181,14 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 	if t.Head.Kind() != "" {
 		head, err := f.parts.Heads.Plan(&t.Head)
 		out.head, errs = &head, append(errs, err)
+		switch {
+		case head.Learned:
+			errs = append(errs, t.Head.Errorf("%s has parameters of its own, which belong to the encoder that they were trained with; use another head", t.Head.Kind()))
+		case head.Centred && NormOf(t.Norm) == nn.BatchStats:
+			errs = append(errs, t.Head.Errorf("it subtracts the mean embedding of the training images, which are in no episode to normalise them by; use norm: inductive"))
+		}
 	}
-	if t.FineTune.Steps > 0 {
+	if t.FineTune.Steps > 0 && (net.Source == registry.Labelled || t.Head.Kind() != "") {
 		refuse("%s is adapted by its head; leave fine_tune out and set head.blocks", kind)
 	}
 	if net.Identity && out.head.Adaptation.Blocks > 0 {
@@ -244,11 +250,18 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 }
 
 // measured gives the network that a test measures, and how it was adapted where that differs from test to test.
-func (w *fewShot) measured(t plannedTest) (fewshot.Network, string) {
-	if net, ok := w.net.(registry.Pretrained); ok {
-		return net.With(*t.head), t.head.Doc
+func (w *fewShot) measured(ctx context.Context, t plannedTest, on tensor.Device, p measure.Progress) (net fewshot.Network, how string, err error) {
+	headed, ok := w.net.(registry.Headed)
+	if !ok || t.head == w.planned.Head && w.planned.Source != registry.Labelled {
+		return w.net, "", nil
 	}
-	return w.net, ""
+	var mean []float32
+	if t.head.Centred {
+		if mean, err = w.meanEmbedding(ctx, t.head.Images, NormOf(t.Norm), on, p); err != nil {
+			return nil, "", fmt.Errorf("mean embedding of the training images: %w", err)
+		}
+	}
+	return headed.With(*t.head, mean), t.head.Doc, nil
 }
 
 // normOf is the mode of batch norm that a test's figure names: transductive only where an episode's own statistics are used.
@@ -257,6 +270,22 @@ func (w *fewShot) normOf(t plannedTest) string {
 		return normInductive
 	}
 	return t.Norm
+}
+
+// keptOf returns the embeddings that a test has in common with the others of its classes; nil for a test with data of its own,
+// whose images no other test has.
+func (w *fewShot) keptOf(t plannedTest) *embeddings {
+	if t.own {
+		return nil
+	}
+	key := keptKey{t.Classes, NormOf(t.Norm)}
+	if w.kept == nil {
+		w.kept = map[keptKey]*embeddings{}
+	}
+	if w.kept[key] == nil {
+		w.kept[key] = newEmbeddings()
+	}
+	return w.kept[key]
 }
 
 // dataName is what results call the data set of a test.
@@ -273,10 +302,13 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: t.data.Rotation, Within: t.Within,
 	}, evaluationSeed, "test/"+t.String())
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
+		net, how, err := w.measured(ctx, t, on, p)
+		if err != nil {
+			return nil, err
+		}
 		p.Testing(fmt.Sprintf("%s %s, %s", w.dataName(t), t, t.Norm), t.Episodes)
-		net, how := w.measured(t)
 		sum := measure.NewChecksum(set, t.Episodes)
-		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), t.FineTune, sum, on, p)
+		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), evaluation{t.FineTune, sum, w.keptOf(t), t.Predictions}, on, p)
 		if err != nil {
 			return nil, err
 		}
@@ -299,7 +331,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		f.Scores = measure.Percent(shares, t.Way*t.Query, sum.String())
 		if t.Predictions {
 			f.Predictions = "predictions-" + strings.TrimPrefix(t.at, "test.") + ".csv"
-			f.Confusion, f.PredictionsCSV = predictions(scores, set)
+			f.Confusion, f.Queries = predictions(scores, set)
 			f.PerClass = f.Confusion.PerClass()
 		}
 		err = calibrate(&f, scores)
@@ -321,23 +353,6 @@ func calibrate(f *results.Figure, scores []episodeScore) error {
 		f.CalibrationError = &e
 	}
 	return err
-}
-
-// predictions counts what the queries of a set's classes were predicted as, and lists them as CSV.
-func predictions(scores []episodeScore, set dataset.Set) (*results.Confusion, []byte) {
-	counts := &results.Confusion{}
-	var text bytes.Buffer
-	w := csv.NewWriter(&text)
-	_ = w.Write([]string{"episode", "query", "class", "prediction", "probability"})
-	for i, e := range scores {
-		for j, q := range e.queries {
-			class, taken := set.Class(e.classes[q.label]), set.Class(e.classes[q.taken])
-			counts.Add(class, taken)
-			_ = w.Write([]string{strconv.Itoa(i + 1), strconv.Itoa(j + 1), class, taken, strconv.FormatFloat(q.confidence, 'g', 6, 64)})
-		}
-	}
-	w.Flush() // to memory, which does not fail
-	return counts, text.Bytes()
 }
 
 // verification measures how many pairs of a set's images are told right.
@@ -377,8 +392,11 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 	side := w.data.Options.Height
 	runs, err := dataset.LoadOneShotRuns(root, side)
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
+		net, how, err := w.measured(ctx, t, on, p)
+		if err != nil {
+			return nil, err
+		}
 		p.Testing(t.String(), len(runs))
-		net, how := w.measured(t)
 		norm := NormOf(t.Norm)
 		chunks := slices.Chunk(runs, w.batchSize(2*len(runs[0].Test), norm))
 		first := uint64(0) // index of a chunk's first run

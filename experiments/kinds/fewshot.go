@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/encoder"
@@ -148,7 +149,7 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 		}
 	}
 	if f.Stream != nil && len(f.Stream.Memories) == 0 {
-		f.Stream.Memories = f.parts.Memories.Names()
+		f.Stream.Memories = slices.DeleteFunc(f.parts.Memories.Names(), f.parts.LearnedMemory)
 	}
 	errs := []error{dataErr, netErr}
 	for i := range f.Test {
@@ -170,6 +171,13 @@ func (f *fewShotFile) checkNetwork(net *registry.FewShot) error {
 	}
 	if f.Stream != nil && net.NoStream != "" {
 		errs = append(errs, f.Network.Errorf("stream: %s %s", kind, net.NoStream))
+	}
+	if f.Stream != nil && net.NoStream == "" && net.Memory != nil {
+		for i, name := range f.Stream.Memories {
+			if own := name == net.Memory.Kind; own && net.Memory.Learned || !own && f.parts.LearnedMemory(name) {
+				errs = append(errs, f.Network.Errorf("stream: memories.%d: %s has parameters, and in a stream nothing trains them; leave it out", i, name))
+			}
+		}
 	}
 	if net.Optimizer != "" && f.Optimizer.Kind() != net.Optimizer {
 		errs = append(errs, f.Network.Errorf("optimizer: %s", net.WhyOptimizer))
@@ -200,6 +208,8 @@ type fewShot struct {
 	classes    int              // of training, for a classifier
 	net        fewshot.Network
 	params     *nn.Params
+	means      map[meanKey][]float32   // embeddings of the training images, of the trained network
+	kept       map[keptKey]*embeddings // of the test or validation classes, by the trained network
 }
 
 // Measure implements [runner.Work].
@@ -215,9 +225,8 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return err
 	}
 	w.classes = w.parts.Train.Classes()
-	if m, most := w.planned.Memory, w.largestSupport(); m != nil && m.Slots > most {
-		from.Note(fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
-			m.Kind, m.Slots, most))
+	for _, note := range w.Notes() {
+		from.Note(note)
 	}
 	if w.source, err = w.newSource(from.Seed); err != nil {
 		return fmt.Errorf("train: %w", err)
@@ -233,6 +242,16 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 		return fmt.Errorf("validation: %w", err)
 	}
 	return nil
+}
+
+// Notes implements [runner.Noting]: a memory that no episode of the file fills.
+func (w *fewShot) Notes() []string {
+	m, most := w.planned.Memory, w.largestSupport()
+	if m == nil || m.Slots <= most {
+		return nil
+	}
+	return []string{fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
+		m.Kind, m.Slots, most)}
 }
 
 // largestSupport is the most pairs that an episode of the file writes to the memory.
@@ -258,7 +277,7 @@ func load(ctx context.Context, data *registry.Images, from runner.Source) (datas
 func (w *fewShot) Build(b *nn.Builder) (err error) {
 	w.params = b.Params()
 	w.net, err = w.planned.New(b, registry.FewShotInput{Shape: w.data.Shape(), Way: w.file.Train.Way, Classes: w.classes, Workers: w.cores})
-	if net, ok := w.net.(registry.Pretrained); ok && err == nil && net.Blocks() == 0 {
+	if net, ok := w.net.(registry.Headed); ok && err == nil && net.Blocks() == 0 {
 		for i, t := range w.tests {
 			if t.head != nil && t.head.Adaptation.Blocks > 0 {
 				return fmt.Errorf("test.%d: head.blocks: the encoder has nothing to train: let it (train: true), or use blocks: 0", i)
@@ -278,7 +297,7 @@ func (w *fewShot) Share(cores int) bool {
 
 // Resize implements [runner.Resizing]: a classifier's model says of how many classes it is.
 func (w *fewShot) Resize(model *nn.State) error {
-	if w.planned.Head == nil {
+	if w.planned.Source != registry.Labelled {
 		return nil
 	}
 	shape, ok := model.Shape("head.weight")
@@ -306,7 +325,7 @@ func (w *fewShot) Validate(ctx context.Context, on tensor.Device) ([]float64, er
 		net = p.Quick()
 	}
 	v := w.file.Validation
-	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), fineTune{}, nil, on, nil)
+	scores, err := w.evaluate(ctx, net, w.validation, v.Episodes, NormOf(v.Norm), evaluation{}, on, nil)
 	return accuracies(scores), err
 }
 
@@ -337,6 +356,9 @@ type episodeScore struct {
 type queryScore struct {
 	label, taken int     // in [0, way)
 	confidence   float64 // the probability of taken
+	// Where predictions are asked for: the probability of each class, and the image.
+	chances []float64
+	item    episode.Item
 }
 
 func accuracies(scores []episodeScore) []float64 {
@@ -360,18 +382,40 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 	for i, accuracy := range t.Accuracies(logp) {
 		out[i].accuracy = accuracy
 		for j := i * queries; j < (i+1)*queries; j++ {
-			out[i].queries = append(out[i].queries, queryScore{int(labels[j]), int(chosen[j]), confidence[j]})
+			out[i].queries = append(out[i].queries, queryScore{label: int(labels[j]), taken: int(chosen[j]), confidence: confidence[j]})
 		}
 	}
 	return out, nil
 }
 
-// evaluate scores the first n episodes of a sampler and adds them to a checksum, which may be nil.
+// evaluation is what only some evaluations have.
+type evaluation struct {
+	tune fineTune
+	sum  *measure.Checksum // of the episodes; may be nil
+	kept *embeddings       // of the set's images, to use and to add to; may be nil
+	list bool              // keep the probabilities and the instance of each query
+}
+
+// evaluate scores the first n episodes of a sampler.
 func (w *fewShot) evaluate(
-	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, tune fineTune, sum *measure.Checksum, on tensor.Device,
-	p measure.Progress,
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
 ) ([]episodeScore, error) {
-	spec := s.Spec()
+	if o.tune.Steps == 0 {
+		if f, err := w.newFeatures(net, s, n, norm, o.kept, on); f != nil || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			return f.evaluate(ctx, n, o, p)
+		}
+	}
+	return w.evaluateImages(ctx, net, s, n, norm, o, on, p)
+}
+
+// evaluateImages is [fewShot.evaluate] by the images of each batch of episodes.
+func (w *fewShot) evaluateImages(
+	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
+) ([]episodeScore, error) {
+	tune, sum, spec := o.tune, o.sum, s.Spec()
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
 	if tune.Steps > 0 { // tuned parameters are an episode's own
 		size = 1
@@ -382,9 +426,13 @@ func (w *fewShot) evaluate(
 		if tune.Steps > 0 {
 			pass = fewshot.FineTune(pass, net, w.params, task, tune.Steps, tune.Rate)
 		}
-		scores, err := score(task, net.LogProbs(pass, task))
+		logp := net.LogProbs(pass, task)
+		scores, err := score(task, logp)
 		for i := range scores {
-			scores[i].classes = b.Classes[i*spec.Way : (i+1)*spec.Way]
+			scores[i].classes = slices.Clone(b.Classes[i*spec.Way : (i+1)*spec.Way]) // the batch is filled again
+		}
+		if o.list && err == nil {
+			keepPredictions(scores, b.Items, logp)
 		}
 		return scores, err
 	})

@@ -54,6 +54,7 @@ func All() []Kind {
 		{"through-time network", "images", "images", "images", newThroughTime},
 		{"sequence network", "task", "sequences", "sequences", newSequences},
 		{"story network", "stories", "stories", "stories", newStories},
+		{"token network", "token task", "token sequences", "token sequences", newTokens},
 	}
 }
 
@@ -108,6 +109,7 @@ type Head struct {
 type Tail struct {
 	Optimizer schema.Section `yaml:"optimizer" family:"optimizer"`
 	Schedule  schema.Section `yaml:"schedule" family:"schedule" doc:"of the learning rate"`
+	Average   schema.Section `yaml:"average" family:"average?" doc:"of the weights over training, which is what is validated and kept; or none"`
 
 	Device        string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto, which is the CPU"`
 	TF32          bool   `yaml:"tf32" doc:"on CUDA, products and convolutions in TensorFloat-32"`
@@ -130,7 +132,7 @@ type Slurm struct {
 func newHead() Head { return Head{Seed: 1} }
 
 func newTail() Tail {
-	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Device: "auto", Deterministic: true}
+	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Average: registry.None(), Device: "auto", Deterministic: true}
 }
 
 // Validate implements [schema.Validator]: a name is a folder below runs, or several with slashes between them.

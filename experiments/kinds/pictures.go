@@ -34,7 +34,10 @@ func (w *fewShot) Show(ctx context.Context, on tensor.Device) (plots []runner.Pl
 	if test < 0 || w.parts.Test == nil {
 		return nil, nil, nil
 	}
-	net, _ := w.measured(w.tests[test])
+	net, _, err := w.measured(ctx, w.tests[test], on, nil)
+	if err != nil {
+		return nil, nil, err
+	}
 	b, err := w.shownEpisode(test, shownQuery)
 	if err != nil {
 		return nil, nil, err

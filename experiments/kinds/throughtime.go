@@ -259,8 +259,3 @@ func (w *throughTime) figures(t timeTest, episodes []namedEpisode, checksum stri
 	}
 	return figures
 }
-
-// Show implements [runner.Work].
-func (w *throughTime) Show(context.Context, tensor.Device) ([]runner.Plot, []byte, error) {
-	return nil, nil, nil
-}

@@ -2,13 +2,17 @@ package registry
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/head"
 	"github.com/engram-go/engram/maml"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/reptile"
+	"github.com/engram-go/engram/tensor"
 	"github.com/engram-go/engram/transfer"
 )
 
@@ -89,14 +93,53 @@ type Adaptation = transfer.Adaptation
 // transferConfig is the configuration of a network that is pre-trained as a classifier.
 type transferConfig struct {
 	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
-	Head    schema.Section `yaml:"head" family:"head" doc:"what it is pre-trained with, and how it is adapted to an episode"`
+	Head    schema.Section `yaml:"head" family:"head" doc:"what classifies an episode; a linear or cosine head is also what the encoder is pre-trained with, beside the others a linear layer"`
+
+	Smoothing float64 `yaml:"smoothing" min:"0" below:"1" doc:"of the labels in pre-training: 0.1 spreads a tenth of a label over all classes"`
+	Distil    distil  `yaml:"distil" doc:"in pre-training from a run of the same network: self-distillation"`
+}
+
+// distil are the keys of self-distillation.
+type distil struct {
+	trainedRun  `yaml:",inline"`
+	Weight      float64 `yaml:"weight" min:"0" max:"1" doc:"of the divergence from the teacher's predictions; the cross-entropy has what is left of 1"`
+	Temperature float64 `yaml:"temperature" above:"0" doc:"divides the scores of both in the divergence"`
+}
+
+// teacher makes a teacher for a network from the parameters of the run, which become buffers of b.
+func (c *distil) teacher(b *nn.Builder, path string) (*transfer.Teacher, error) {
+	t := &transfer.Teacher{Params: map[*nn.Param]*nn.Param{}, Weight: c.Weight, Temperature: c.Temperature}
+	own := map[string][]nn.Named{}
+	for _, p := range slices.Clone(b.Params().All()) {
+		t.Params[p] = b.In("teacher").Buffer(p.Name, nn.Constant(0), p.Value().Shape()...)
+		prefix, _, _ := strings.Cut(p.Name, ".")
+		own[prefix] = append(own[prefix], nn.Named{Name: p.Name, Tensor: t.Params[p].Value()})
+	}
+	for prefix, ts := range own {
+		if err := loadUnder(path, prefix+".", ts); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
 
 func transferred(p *Parts) []Part[FewShot] {
 	return []Part[FewShot]{{"transfer", "an encoder trained as a classifier, with a new head for each episode", "Chen et al. 2019",
-		Config(transferConfig{schema.NewSection(kindConv4, nil), schema.NewSection(kindLinear, nil)}, func(c *transferConfig) (FewShot, error) {
+		Config(transferConfig{
+			Encoder: schema.NewSection(kindConv4, nil), Head: schema.NewSection(kindLinear, nil), Distil: distil{Weight: .5, Temperature: 4},
+		}, func(c *transferConfig) (FewShot, error) {
+			var path string // of the teacher's parameters
+			if c.Distil.From != "" {
+				var err error
+				if path, err = c.Distil.pin(); err != nil {
+					return FewShot{}, schema.At("distil.from", err)
+				}
+			}
 			enc, encErr := p.Encoders.Plan(&c.Encoder)
 			head, headErr := p.Heads.Plan(&c.Head)
+			if headErr == nil {
+				headErr = c.fits(&head)
+			}
 			return FewShot{
 				Source: Labelled, Head: &head, Identity: enc.Identity,
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
@@ -106,17 +149,69 @@ func transferred(p *Parts) []Part[FewShot] {
 					if err != nil {
 						return nil, err
 					}
-					return pretrained{transfer.New(b, e, int64(in.Classes), head.Adaptation)}, nil
+					net := transfer.New(b, e, int64(in.Classes), head.Adaptation)
+					net.Smoothing = c.Smoothing
+					if path != "" {
+						if net.Teacher, err = c.Distil.teacher(b, path); err != nil {
+							return nil, fmt.Errorf("network.distil: %w", err)
+						}
+					}
+					return pretrained{net, head}, nil
 				},
 			}, schema.Join(encErr, headErr)
 		})}}
 }
 
-// pretrained is a transfer network as a [Pretrained].
-type pretrained struct{ *transfer.Net }
+// fits refuses a head that a classifier's encoder cannot have.
+func (c *transferConfig) fits(h *Head) error {
+	switch {
+	case h.Learned:
+		return c.Head.Errorf("%s has parameters of its own, which are trained on episodes; use network: %s, or another head", c.Head.Kind(), kindEpisodic)
+	case h.Centred:
+		return c.Head.Errorf("it subtracts the mean embedding of the training images, which is measured for a test; leave it out here, and give it as the head of a test")
+	}
+	return nil
+}
 
-// With implements [Pretrained].
-func (n pretrained) With(h Head) fewshot.Network { return n.Adapted(h.Adaptation) }
+// pretrained is a transfer network as a [Pretrained].
+type pretrained struct {
+	*transfer.Net
+	own Head
+}
+
+// LogProbs implements [fewshot.Network]: by the network's own head.
+func (n pretrained) LogProbs(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	return n.With(n.own, nil).LogProbs(p, t)
+}
+
+// Frozen tells whether the network's own head leaves the encoder as it is; see [fewshot.Features].
+func (n pretrained) Frozen() bool {
+	_, ok := fewshot.Features(n.With(n.own, nil))
+	return ok
+}
+
+// FromFeatures implements [fewshot.FeatureNetwork]: by the network's own head.
+func (n pretrained) FromFeatures(p *nn.Pass, t *fewshot.Task) *tensor.Tensor {
+	return n.With(n.own, nil).(fewshot.FeatureNetwork).FromFeatures(p, t)
+}
+
+// Loss implements [fewshot.Learner].
+func (n pretrained) Loss(p *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
+	return n.With(n.own, nil).Loss(p, t)
+}
+
+// With implements [Headed].
+func (n pretrained) With(h Head, mean []float32) fewshot.Network {
+	if h.adapted() {
+		return n.Adapted(h.Adaptation)
+	}
+	return &head.Net{Encoder: n.Encoder, Head: h.New(HeadInput{Width: n.Encoder.Width(), Mean: mean})}
+}
+
+// adapted reports whether the head is one of package transfer.
+func (h *Head) adapted() bool {
+	return h.New == nil || h.Adaptation.Head == transfer.Mean || h.Adaptation.Head == transfer.CosineMean
+}
 
 // Quick implements [Pretrained]: the nearest class mean, by cosine where the network's head is a cosine head.
 func (n pretrained) Quick() fewshot.Network {
@@ -135,6 +230,7 @@ type trainedHead struct {
 	Momentum  float64 `yaml:"momentum" min:"0" below:"1"`
 	Dampening float64 `yaml:"dampening" min:"0" max:"1"`
 	Decay     float64 `yaml:"decay" min:"0" doc:"weight decay"`
+	Entropy   float64 `yaml:"entropy" min:"0" doc:"weight of the mean entropy of the queries' predictions in the loss: transductive fine-tuning (Dhillon et al. 2020, who have 1)"`
 
 	Blocks      int     `yaml:"blocks" min:"0" doc:"how many of the encoder's last blocks are tuned with the head; 0 freezes it, more than it has tunes all"`
 	EncoderRate float64 `yaml:"encoder_rate" min:"0" doc:"the last block's learning rate"`
@@ -146,36 +242,27 @@ type cosineHead struct {
 	Scale       float64 `yaml:"scale" above:"0" doc:"multiplies the cosines"`
 }
 
-type meanHead struct {
-	Metric string  `yaml:"metric" enum:"squared-euclidean,cosine" doc:"of embedding and class mean"`
-	Scale  float64 `yaml:"scale" above:"0" doc:"multiplies cosines in pre-training"`
-}
-
 func heads() []Part[Head] {
 	trained := trainedHead{
 		Start: "means", Epochs: 100, Batch: 4, Rate: .01, Momentum: .9, Dampening: .9, Decay: .001, EncoderRate: .001, Discount: .4,
 	}
-	return []Part[Head]{
+	return append([]Part[Head]{
 		{kindLinear, "a linear layer (Baseline)", "Chen et al. 2019, section 3.2", Config(trained, func(c *trainedHead) (Head, error) {
 			return c.head(kindLinear, transfer.Linear, 0), nil
 		})},
 		{kindCosine, "cosines with a weight per class (Baseline++)", "Chen et al. 2019, section 3.2", Config(cosineHead{trained, transfer.DefaultScale}, func(c *cosineHead) (Head, error) {
 			return c.head(kindCosine, transfer.Cosine, c.Scale), nil
 		})},
-		{"mean", "the nearest class mean; nothing is trained", "Mensink et al. 2013", Config(meanHead{kindSquaredEuclidean, transfer.DefaultScale}, func(c *meanHead) (Head, error) {
-			h := Head{Adaptation{Head: transfer.Mean}, "nearest class mean, " + c.Metric}
-			if c.Metric == kindCosine {
-				h.Adaptation.Head, h.Adaptation.Scale = transfer.CosineMean, c.Scale
-			}
-			return h, nil
+		{"mean", "the nearest class mean; nothing is trained", "Mensink et al. 2013", Config(meanHead{Metric: kindSquaredEuclidean, Scale: transfer.DefaultScale}, func(c *meanHead) (Head, error) {
+			return c.plan(), nil
 		})},
-	}
+	}, featureHeads()...)
 }
 
 func (c *trainedHead) head(name string, kind transfer.Kind, scale float64) Head {
 	a := Adaptation{
 		Head: kind, Scale: scale, Epochs: c.Epochs, Batch: c.Batch, Rate: c.Rate, Momentum: c.Momentum, Dampening: c.Dampening,
-		Decay: c.Decay, Blocks: c.Blocks, EncoderRate: c.EncoderRate, Discount: c.Discount,
+		Decay: c.Decay, Entropy: c.Entropy, Blocks: c.Blocks, EncoderRate: c.EncoderRate, Discount: c.Discount,
 	}
 	if c.Start == "random" {
 		a.Start = transfer.AtRandom
@@ -184,5 +271,11 @@ func (c *trainedHead) head(name string, kind transfer.Kind, scale float64) Head 
 	if a.Blocks > 0 {
 		doc += fmt.Sprintf(", last %d blocks at %g × %g a block", a.Blocks, a.EncoderRate, a.Discount)
 	}
-	return Head{a, doc}
+	if a.Transductive() {
+		doc += fmt.Sprintf(", entropy of the queries × %g, %s", a.Entropy, transductive)
+	}
+	return Head{
+		Adaptation: a, Doc: doc, Transductive: a.Transductive(),
+		NoTraining: "is trained on each support set by gradient descent and cannot be trained through; use maml, or another head",
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/head"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/metric"
 	"github.com/engram-go/engram/nn"
@@ -88,6 +89,8 @@ type Memory struct {
 	Linear bool
 	// ByClass is set where its values must be labels ([memory.ClassMemory]).
 	ByClass bool
+	// Learned is set where it has parameters ([Learner]), which belong to the network that trained them.
+	Learned bool
 	// sized plans it anew with another bound; nil where it has none.
 	sized func(slots int64) (Memory, error)
 }
@@ -125,6 +128,9 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 		_, out.Compares = any(none).(siamese.Memory)
 		_, out.Linear = any(none).(memory.Linearizer)
 		_, out.ByClass = any(none).(memory.ClassMemory)
+		if l, ok := any(c).(Learner); ok {
+			out.Learned = l.Learns()
+		}
 		if b, ok := any(c).(Bounded); ok {
 			out.Slots = b.Bound()
 		}
@@ -187,6 +193,16 @@ type Bounded interface {
 	SetBound(slots int64)
 }
 
+// Learner is the configuration of a memory that may have parameters of its own. Streams, in which a memory takes the place of
+// the network's own without training, refuse such memories.
+type Learner interface{ Learns() bool }
+
+// LearnedMemory reports whether the memory of a name has parameters of its own by default.
+func (p *Parts) LearnedMemory(name string) bool {
+	l, ok := p.Memories.config(name).(Learner)
+	return ok && l.Learns()
+}
+
 // BoundedMemory reports whether the memory of a name is bounded.
 func (p *Parts) BoundedMemory(name string) bool {
 	_, ok := p.Memories.config(name).(Bounded)
@@ -209,17 +225,22 @@ type (
 		// Encode maps images [n, channels, height, width] to embeddings [n, width].
 		Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
 	}
+	// Headed has an encoder that tests may put another head on.
+	Headed interface {
+		fewshot.Network
+		// With returns the network, with the same parameters, under another head. mean is the mean embedding of the training
+		// images, for a head that is [Head.Centred]; else nil.
+		With(h Head, mean []float32) fewshot.Network
+		// Blocks is the number of the encoder's blocks that can be tuned.
+		Blocks() int
+	}
 	// Pretrained is trained as an ordinary classifier of images, and gets a new head for each task.
 	Pretrained interface {
-		fewshot.Network
+		Headed
 		// Classify returns the loss on images [n, channels, height, width] with labels [n], and the share of right answers.
 		Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, right float64)
-		// With returns the network, with the same parameters, adapted by another head.
-		With(h Head) fewshot.Network
 		// Quick returns the network with a head like its own that trains nothing, for validation.
 		Quick() fewshot.Network
-		// Blocks is the number of blocks that can be tuned.
-		Blocks() int
 	}
 	// Normed tells whether batch norm by the episode's own statistics changes its answers. A network without it is taken to.
 	Normed interface{ UsesBatchStatistics() bool }
@@ -254,7 +275,7 @@ type FewShot struct {
 	ByTask bool
 	// NoVerification says why the network cannot be tested on pairs; empty where it can.
 	NoVerification string
-	// Head is how the network adapts to an episode, for a [Pretrained] one; else nil.
+	// Head is the head of a [Headed] network; else nil.
 	Head *Head
 	// Identity marks a network on an encoder without blocks.
 	Identity bool
@@ -270,15 +291,43 @@ type FewShotInput struct {
 	Workers int // tasks that a network may work on at the same time, each on a core
 }
 
-// Head is how a pre-trained network is adapted to an episode.
+// Head is a planned classifier of a task's embeddings.
 type Head struct {
+	// Adaptation is how package transfer adapts to an episode, for a head of its kinds. Whatever the head, its kind is that of the
+	// layer that an encoder is pre-trained with.
 	Adaptation Adaptation
-	Doc        string // as results say it
+	// New makes a head of package head; nil for one that is trained on each support set by gradient descent.
+	New func(in HeadInput) head.Head
+	// Doc is how results call it. That of a transductive head says so.
+	Doc string
+	// Transductive marks a head that lets the queries of an episode influence one another.
+	Transductive bool
+	// Centred marks a head that needs the mean embedding of the training images, of Images of each class; 0 for all.
+	Centred bool
+	Images  int
+	// Learned marks a head whose parameters must be trained on episodes, so that it goes with no other encoder than its own.
+	Learned bool
+	// NoTraining completes a sentence that says why an encoder cannot be trained through the head; empty where it can.
+	NoTraining string
+}
+
+// HeadInput is what a head is made for.
+type HeadInput struct {
+	// Builder makes what the head learns; nil keeps it at its initial value.
+	Builder *nn.Builder
+	Width   int64     // of an embedding
+	Mean    []float32 // embedding of the training images, for a head that is [Head.Centred]
 }
 
 // ThroughTime is a planned network that is shown images one after another, each with the label of the one before.
 type ThroughTime struct {
 	New func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error)
+}
+
+// Watched is the capability of a [fewshot.SequenceNetwork] whose memory can be seen at work.
+type Watched interface {
+	// Watch returns what LogProbs does, and shows the memory's state after every time step.
+	Watch(p *nn.Pass, s *fewshot.Sequence, seen func(memory.State)) *tensor.Tensor
 }
 
 // ThroughTimeInput is what such a network is made for.

@@ -21,6 +21,12 @@ func encoders() []Part[Encoder] {
 			(*kochConfig).plan)},
 		{"resnet12", "four residual blocks of three convolutions", "Oreshkin et al. 2018; Lee et al. 2019", Config(
 			resnet12Config{Form: string(encoder.LeeForm)}, (*resnet12Config).plan)},
+		{"resnet10", "the residual network of four basic blocks", "He et al. 2016; Chen et al. 2019", Config(
+			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan([encoder.ResNetStages]int64{1, 1, 1, 1}) })},
+		{"resnet18", "the residual network of eight basic blocks", "He et al. 2016", Config(
+			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan([encoder.ResNetStages]int64{2, 2, 2, 2}) })},
+		{"wrn", "a wide residual network, WRN-28-10 as it is", "Zagoruyko and Komodakis 2016", Config(
+			wrnConfig{Depth: 28, Factor: 10}, (*wrnConfig).plan)},
 		{"torchscript", "a TorchScript module from a file", "", Config(torchscriptConfig{Repeat: 1}, (*torchscriptConfig).plan)},
 		{"pixels", "the image itself", "", Plain(Encoder{
 			New: func(_ *nn.Builder, in Shape) (encoder.Encoder, error) {
@@ -45,6 +51,7 @@ type conv4Config struct {
 	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
 
 	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
+	begun     `yaml:",inline"`
 }
 
 // Settle implements [Settler].
@@ -58,13 +65,13 @@ func (c *conv4Config) Settle(on tensor.Device) error {
 }
 
 func (c *conv4Config) plan() (Encoder, error) {
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewConv4(b, encoder.Conv4Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
 			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
 		})
-	}}, nil
+	}})
 }
 
 type kochConfig struct {
@@ -73,29 +80,30 @@ type kochConfig struct {
 	Embedding int64   `yaml:"embedding" min:"1" doc:"units of the last layer"`
 	Normalize bool    `yaml:"normalize" doc:"batch norm, which the paper does not have, and He initialisation"`
 	Precision string  `yaml:"precision" enum:"fp32,bf16" doc:"of the convolutions"`
+	begun     `yaml:",inline"`
 }
 
 func (c *kochConfig) plan() (Encoder, error) {
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewKoch(b, encoder.KochConfig{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Kernels: [4]int64(c.Kernels),
 			Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == precisionHalf,
 		})
-	}}, nil
+	}})
 }
 
 type resnet12Config struct {
 	Form    string  `yaml:"form" enum:"lee,tadam" doc:"lee: 64, 160, 320 and 640 filters and the maps as they are; tadam: 64, 128, 256 and 512 filters and the mean over positions"`
 	Filters []int64 `yaml:"filters" min:"1" doc:"of the four blocks; empty stands for the form's"`
+	Mean    bool    `yaml:"mean" doc:"the embedding is the mean of the maps over their positions, whatever the form: 640-wide as in RFS and FEAT"`
 	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
+	Region  int64   `yaml:"drop_block" min:"0" doc:"side of the regions that are dropped after the last two blocks (DropBlock): 5 in MetaOptNet, 2 for images of 32 pixels; 0 drops single values"`
+	begun   `yaml:",inline"`
 }
 
 // Validate implements [schema.Validator].
 func (c *resnet12Config) Validate() error {
-	if n := len(c.Filters); n != 0 && n != 4 {
-		return schema.At("filters", fmt.Errorf("want one number for each of the four blocks, or none for those of the form; got %d", n))
-	}
-	return nil
+	return fourFilters(c.Filters, "blocks")
 }
 
 func (c *resnet12Config) plan() (Encoder, error) {
@@ -104,12 +112,66 @@ func (c *resnet12Config) plan() (Encoder, error) {
 		filters := encoder.ResNet12Config{Form: form}.WithDefaults().Filters
 		c.Filters = filters[:]
 	}
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
-			Form: form, Filters: [4]int64(c.Filters), Drop: c.Drop,
+			Form: form, Filters: [4]int64(c.Filters), Mean: c.Mean, Drop: c.Drop, DropBlock: c.Region,
 		})
-	}}, nil
+	}})
+}
+
+type resnetConfig struct {
+	Filters  []int64 `yaml:"filters" min:"1" doc:"of the four stages; empty means 64, 128, 256 and 512"`
+	Large    bool    `yaml:"large" doc:"begin with a 7×7 convolution of stride 2, as for images of 224 pixels, instead of 3×3 of stride 1"`
+	Unpooled bool    `yaml:"unpooled" doc:"no max pooling after the first convolution, as is usual for images of 32 pixels"`
+	begun    `yaml:",inline"`
+}
+
+// Validate implements [schema.Validator].
+func (c *resnetConfig) Validate() error { return fourFilters(c.Filters, "stages") }
+
+// fourFilters refuses a list of filters that has neither four numbers nor none.
+func fourFilters(filters []int64, of string) error {
+	if n := len(filters); n != 0 && n != 4 {
+		return schema.At("filters", fmt.Errorf("want one number for each of the four %s, or none for the usual ones; got %d", of, n))
+	}
+	return nil
+}
+
+func (c *resnetConfig) plan(blocks [encoder.ResNetStages]int64) (Encoder, error) {
+	if c.Filters == nil {
+		filters := encoder.ResNetConfig{}.WithDefaults().Filters
+		c.Filters = filters[:]
+	}
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		return encoder.NewResNet(b, encoder.ResNetConfig{
+			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
+			Blocks: blocks, Filters: [encoder.ResNetStages]int64(c.Filters), Large: c.Large, Unpooled: c.Unpooled,
+		})
+	}})
+}
+
+type wrnConfig struct {
+	Depth  int64   `yaml:"depth" min:"10" doc:"layers: 6n + 4 for n blocks in each of three stages"`
+	Factor int64   `yaml:"factor" min:"1" doc:"by which stages are wider than 16, 32 and 64 filters; an embedding has 64 times as many numbers"`
+	Drop   float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value is dropped between the convolutions of a block in training"`
+	begun  `yaml:",inline"`
+}
+
+// Validate implements [schema.Validator].
+func (c *wrnConfig) Validate() error {
+	if (c.Depth-4)%6 != 0 {
+		return schema.At("depth", fmt.Errorf("%d is not 6n + 4; use one such as 16, 22 or 28", c.Depth))
+	}
+	return nil
+}
+
+func (c *wrnConfig) plan() (Encoder, error) {
+	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		return encoder.NewWideResNet(b, encoder.WideResNetConfig{
+			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Depth: c.Depth, Factor: c.Factor, Drop: c.Drop,
+		})
+	}})
 }
 
 type torchscriptConfig struct {

@@ -36,17 +36,23 @@ type Parts struct {
 	ThroughTime Table[ThroughTime] // networks that are shown an episode image by image
 	Sequential  Table[Sequential]  // networks on sequence tasks
 	Stories     Table[Stories]     // networks that answer questions about stories
-	Heads       Table[Head]        // how a pre-trained network is adapted to an episode
+	Heads       Table[Head]        // classifiers of an episode's embeddings
 	PairLosses  Table[PairLoss]    // of networks that compare pairs
 	Contexts    Table[Context]     // embeddings that depend on the whole support set
 	Labels      Table[Labels]      // what classes are called when images come one by one
 
-	Images     Table[Images] // data sets of images
-	Splits     Table[Split]  // of a folder's classes
-	Tasks      Table[Task]   // on sequences
-	StoryData  Table[StoryData]
+	Images    Table[Images] // data sets of images
+	Splits    Table[Split]  // of a folder's classes
+	Tasks     Table[Task]   // on sequences
+	StoryData Table[StoryData]
+
+	TokenNets  Table[TokenNet]  // networks on token sequences
+	Mixers     Table[Mixer]     // their layers that mix positions
+	TokenTasks Table[TokenTask] // on token sequences
+
 	Optimizers Table[Optimizer]
 	Schedules  Table[Schedule]
+	Averages   Table[Average] // of the weights over training
 }
 
 // The families, as the tags of configurations name them. A question mark after a family's name adds the kind "none".
@@ -60,7 +66,9 @@ const (
 	kindConv4             = "conv4"
 	kindCosine            = "cosine"
 	kindDNC               = "dnc"
+	kindEpisodic          = "episodic"
 	kindDot               = "dot"
+	kindGatedDelta        = "gated-delta"
 	kindKeyValue          = "keyvalue"
 	kindFolders           = dataset.SplitFolders
 	kindLinear            = "linear"
@@ -69,6 +77,7 @@ const (
 	kindNTM               = "ntm"
 	kindPrototype         = "prototype"
 	kindRelation          = "relation"
+	kindRidge             = "ridge"
 	kindShare             = "share"
 	kindSquaredEuclidean  = "squared-euclidean"
 	kindVerification      = "verification"
@@ -98,7 +107,7 @@ func (p *Parts) families() []family {
 		{"controller", "what drives a recurrent memory", &p.Controllers},
 		{"metric", "how a memory compares queries with keys", &p.Metrics},
 		{"encoder", "an input to an embedding", &p.Encoders},
-		{"head", "how a pre-trained network is adapted to an episode", &p.Heads},
+		{"head", "classifiers of an episode's embeddings", &p.Heads},
 		{"pair loss", "losses of networks that compare pairs", &p.PairLosses},
 		{"context", "embeddings that depend on the whole support set", &p.Contexts},
 		{"labels", "what classes are called when images come one by one", &p.Labels},
@@ -106,8 +115,12 @@ func (p *Parts) families() []family {
 		{"split", "how the classes of a folder are split", &p.Splits},
 		{"task", "sequence tasks", &p.Tasks},
 		{"stories", "data sets of stories with questions", &p.StoryData},
+		{"token network", "networks on token sequences", &p.TokenNets},
+		{"mixer", "layers that mix the positions of a token sequence", &p.Mixers},
+		{"token task", "tasks on token sequences", &p.TokenTasks},
 		{"optimizer", "optimisers", &p.Optimizers},
 		{"schedule", "schedules of the learning rate", &p.Schedules},
+		{"average", "averages of the weights over training", &p.Averages},
 	}
 }
 
@@ -196,6 +209,7 @@ func Standard() *Parts {
 	p.FewShot.Add(metricBased(p)...)
 	p.FewShot.Add(adaptive(p)...)
 	p.FewShot.Add(transferred(p)...)
+	p.FewShot.Add(episodic(p)...)
 	p.ThroughTime.Add(throughTime(p)...)
 	p.Sequential.Add(sequential(p)...)
 	p.Stories.Add(stories(p)...)
@@ -207,7 +221,11 @@ func Standard() *Parts {
 	p.Splits.Add(splits()...)
 	p.Tasks.Add(tasks()...)
 	p.StoryData.Add(storyData()...)
+	p.TokenNets.Add(tokenNets(p)...)
+	p.Mixers.Add(mixers()...)
+	p.TokenTasks.Add(tokenTasks()...)
 	p.Optimizers.Add(optimizers()...)
 	p.Schedules.Add(schedules()...)
+	p.Averages.Add(averages()...)
 	return p
 }

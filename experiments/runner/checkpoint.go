@@ -29,7 +29,7 @@ func (p progress) notes() map[string]string {
 	return map[string]string{"progress": string(text)}
 }
 
-// checkpoint returns the path of a checkpoint: 0 is the last one, 1 the one before it.
+// checkpoint returns the path of a checkpoint: 0 is the last one, 1 the previous one.
 func (f Folder) checkpoint(age int) string {
 	name := fileCheckpoint
 	if age > 0 {
@@ -38,8 +38,8 @@ func (f Folder) checkpoint(age int) string {
 	return f.path(name)
 }
 
-// checkpoints returns how many checkpoints there are to continue from, counting one whose place is empty because a run was
-// killed while it moved them.
+// checkpoints returns the number of checkpoints to continue from, counting one that is absent because a run was
+// killed while moving them.
 func (f Folder) checkpoints() (n int) {
 	for age := range 1 << 10 {
 		if _, err := os.Stat(f.checkpoint(age)); err == nil {
@@ -54,7 +54,7 @@ func (f Folder) checkpoints() (n int) {
 // saveCheckpoint writes parameters, optimiser and progress, and keeps the last keep checkpoints, including this one.
 func (f Folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress, keep int) error {
 	state := append(nn.WithPrefix("model.", ps.State()), nn.WithPrefix("optimizer.", opt.State())...)
-	// It is written before any other is moved, so that a full disk costs none of them.
+	// Written before any other is moved, so that a full disk loses none of them.
 	fresh := f.path("." + fileCheckpoint)
 	err := nn.Save(fresh, state, p.notes())
 	for age := keep - 1; age > 0 && err == nil; age-- {
@@ -70,6 +70,25 @@ func (f Folder) saveCheckpoint(ps *nn.Params, opt nn.Optimizer, p progress, keep
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil
+}
+
+// Steps returns how many steps the run has done as of its last checkpoint, 0 where it has none.
+func (f Folder) Steps() (int64, error) {
+	for age := range f.checkpoints() {
+		state, err := nn.Open(f.checkpoint(age))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, nn.ErrDamaged) {
+			continue // as loadCheckpoint does
+		}
+		var p progress
+		if err == nil {
+			err = json.Unmarshal([]byte(state.Notes["progress"]), &p)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("checkpoint %s: %w", f.checkpoint(age), err)
+		}
+		return p.Step, nil
+	}
+	return 0, nil
 }
 
 // loadCheckpoint reads the last checkpoint that is undamaged, and skips damaged ones, which it reports.
@@ -94,14 +113,14 @@ func (f Folder) loadCheckpoint(ps *nn.Params, opt nn.Optimizer, tell func(string
 		}
 		for i, d := range damaged {
 			tell(fmt.Sprintf("%v; continuing from the checkpoint before it, of step %d", d, p.Step))
-			_ = os.Remove(paths[i]) // so that it does not take the place of an undamaged one
+			_ = os.Remove(paths[i]) // so that it does not replace an undamaged one
 		}
 		return p, nil
 	}
 	return p, fmt.Errorf("checkpoint: all are damaged, so the run cannot continue; start it again in another folder: %w", errors.Join(damaged...))
 }
 
-// restore puts a checkpoint's content where it belongs.
+// restore loads a checkpoint's content into the parameters and the optimizer.
 func restore(state *nn.State, ps *nn.Params, opt nn.Optimizer, p *progress) error {
 	if err := json.Unmarshal([]byte(state.Notes["progress"]), p); err != nil {
 		return fmt.Errorf("has no progress note: %w", err)

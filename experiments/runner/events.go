@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The kinds of [Event].
+// Kinds of [Event].
 const (
 	EventStarting  = "starting"
 	EventStep      = "step"
@@ -17,8 +17,8 @@ const (
 	EventNote      = "note"
 )
 
-// Event is what a [Reporter] receives as a line of JSON. Scores are in the unit that the first event names; a number that is
-// left out is zero.
+// Event is a progress event as a line of JSON. Scores have the unit named in the first event; omitted numbers are
+// zero.
 type Event struct {
 	Event string `json:"event"` // see the constants
 
@@ -32,7 +32,7 @@ type Event struct {
 	Device     string `json:"device,omitempty"`
 	Threads    int    `json:"threads,omitempty"`
 
-	// Of starting, step, validated, testing and tested: how much of how much is done.
+	// Of starting, step, validated, testing and tested: the amount done.
 	Done int64 `json:"done"`
 	All  int64 `json:"all,omitempty"`
 
@@ -46,7 +46,8 @@ type Event struct {
 	Note     string  `json:"note,omitempty"`
 }
 
-// EventWriter is a [Reporter] that writes a line of JSON for each [Event], of steps and test examples at most one in a given time.
+// EventWriter is a [Reporter] that writes each [Event] as a line of JSON, with a limited rate of steps and test
+// examples.
 type EventWriter struct {
 	w     io.Writer
 	every time.Duration
@@ -55,19 +56,20 @@ type EventWriter struct {
 	tests int64
 }
 
-// NewEventWriter makes an EventWriter; every is the least time between two steps that are reported; the first and the last always are.
+// NewEventWriter makes an EventWriter; every is the minimum time between two reported steps. The first and the last
+// are always reported.
 func NewEventWriter(w io.Writer, every time.Duration) *EventWriter {
 	return &EventWriter{w: w, every: every}
 }
 
-// write writes an event. Training goes on when the reader is gone.
+// write writes an event. Training continues if the reader is gone.
 func (e *EventWriter) write(v Event) {
 	for _, f := range []*float64{&v.Loss, &v.Score, &v.Interval, &v.Rate, &v.Speed} {
 		if math.IsNaN(*f) || math.IsInf(*f, 0) { // JSON has neither
 			*f = 0
 		}
 	}
-	for _, f := range []*float64{&v.Score, &v.Interval} { // without what binary fractions add to a percentage
+	for _, f := range []*float64{&v.Score, &v.Interval} { // remove binary rounding from percentages
 		*f = math.Round(*f*1e9) / 1e9
 	}
 	if line, err := json.Marshal(v); err == nil {
@@ -75,7 +77,7 @@ func (e *EventWriter) write(v Event) {
 	}
 }
 
-// due reports whether it is time for the next of the events that come often.
+// due reports whether the next frequent event may be written.
 func (e *EventWriter) due(last bool) bool {
 	if now := time.Now(); last || now.Sub(e.said) >= e.every {
 		e.said = now

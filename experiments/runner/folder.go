@@ -19,20 +19,20 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// The files of a run folder.
+// Files of a run folder.
 const (
 	fileConfig     = "config.yaml"            // the resolved experiment file
 	fileMetrics    = "metrics.jsonl"          // one line per report
-	fileCheckpoint = "checkpoint.safetensors" // all that training continues from; checkpoint-1 and so on are older
+	fileCheckpoint = "checkpoint.safetensors" // the state of training; checkpoint-1 and so on are older
 	fileModel      = "model.safetensors"      // the best model's parameters
 	fileResult     = results.FileName
-	fileSamples    = "samples.txt" // examples of what the network does, where the work has some to read
+	fileSamples    = "samples.txt" // readable examples of the network's behaviour, if the work has any
 	folderPlots    = "plots"
 	fileScores     = "scores.json"   // of each test episode or sequence
-	fileImport     = "import.yaml"   // where a model that was not trained here came from
-	filePlanned    = "planned.yaml"  // the configuration that Create was given, before the run started
-	fileTraining   = "training.json" // how training ended, of a run whose training has
-	folderEvals    = "evals"         // results of further tests, a folder each
+	fileImport     = "import.yaml"   // the source of an imported model
+	filePlanned    = "planned.yaml"  // the configuration from Create, before the run starts
+	fileTraining   = "training.json" // how training ended, once it has
+	folderEvals    = "evals"         // results of further tests, one folder each
 )
 
 // Folder is the folder of one run.
@@ -40,7 +40,7 @@ type Folder string
 
 func (f Folder) path(name string) string { return filepath.Join(string(f), name) }
 
-// possible refuses a path that leads through a file.
+// possible returns an error for a path through a file.
 func (f Folder) possible() error {
 	for path := filepath.Clean(string(f)); ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
@@ -53,7 +53,7 @@ func (f Folder) possible() error {
 	}
 }
 
-// vacant refuses a folder that holds a run.
+// vacant returns an error for a folder that contains a run.
 func (f Folder) vacant() error {
 	if _, err := os.Stat(f.path(fileConfig)); err == nil {
 		return takenError{fmt.Errorf("%s holds a run already: continue it with 'engram resume %s', or choose another --out", string(f), string(f))}
@@ -61,7 +61,7 @@ func (f Folder) vacant() error {
 	return nil
 }
 
-// free refuses a folder that holds a run, and says so where another process works on it.
+// free returns an error for a folder that contains a run, and reports if another process is working on it.
 func (f Folder) free() error {
 	err := f.vacant()
 	if err == nil {
@@ -75,8 +75,8 @@ func (f Folder) free() error {
 	return err
 }
 
-// create makes the folder for a new run, locks it and writes its configuration. A folder that holds a run is refused, or where
-// the run may be in any folder, another one is made.
+// create makes the folder of a new run, locks it and writes its configuration. If the folder contains a run, it is an
+// error, or another folder is made if the run may be in any.
 func (r *run) create() (unlock func(), err error) {
 	name := r.folder
 	for i := 2; ; i++ {
@@ -87,13 +87,13 @@ func (r *run) create() (unlock func(), err error) {
 	}
 }
 
-// errTaken is wrapped by the errors of a folder that another run has.
+// errTaken is wrapped by errors of a folder that contains another run.
 var errTaken = errors.New("run folder: taken")
 
-// takenError gives an error the identity of errTaken and keeps its text.
+// takenError is errTaken with its own text.
 type takenError struct{ error }
 
-// Is makes the error one of errTaken.
+// Is reports that the error is errTaken.
 func (takenError) Is(target error) bool { return target == errTaken }
 
 func (r *run) begin() (unlock func(), err error) {
@@ -114,7 +114,7 @@ func (r *run) begin() (unlock func(), err error) {
 	return unlock, nil
 }
 
-// writeConfig writes the configuration as it is now.
+// writeConfig writes the current configuration.
 func (r *run) writeConfig() error {
 	text, err := r.config.Encode()
 	if err == nil {
@@ -126,15 +126,36 @@ func (r *run) writeConfig() error {
 	return nil
 }
 
-// ConfigFile is the path of the configuration that the run was started with.
+// ConfigFile returns the path of the configuration with which the run was started.
 func (f Folder) ConfigFile() string { return f.path(fileConfig) }
 
-// NotRun returns the error of a folder without a configuration, and err where that is another one.
+// NotRun returns the error of a folder without a configuration, or err if that is another error.
 func (f Folder) NotRun(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is not a run folder: it holds no %s", string(f), fileConfig)
 	}
 	return err
+}
+
+// ErrRecord is wrapped by the error of a run folder with the result of a run and without its model.
+var ErrRecord = errors.New("the record of a finished run without its model, as the folders below results/runs are")
+
+// NeedsModel returns the error of a folder that holds no model, and nil where there is one. It is the one message about such a
+// folder, whatever was to be done with the model.
+func (f Folder) NeedsModel() error {
+	have := func(name string) bool {
+		_, err := os.Stat(f.path(name))
+		return err == nil
+	}
+	switch {
+	case have(fileModel):
+		return nil
+	case !have(fileConfig):
+		return f.NotRun(fs.ErrNotExist)
+	case have(fileResult):
+		return fmt.Errorf("%s is %w: train it again with: engram run %s", string(f), ErrRecord, f.path(fileConfig))
+	}
+	return fmt.Errorf("%s holds no %s yet: its training has not reached a model; continue it with: engram resume %[1]s", string(f), fileModel)
 }
 
 // Result reads the result of a finished run; the error wraps fs.ErrNotExist where it has none.
@@ -177,20 +198,20 @@ func (r *run) trained() (*results.Training, error) {
 	return &t, nil
 }
 
-// metrics appends lines to metrics.jsonl, and the same to the file that TensorBoard reads.
+// metrics appends lines to metrics.jsonl and to TensorBoard's file.
 type metrics struct {
 	file, events *os.File
 	started      time.Time
 }
 
-// openMetrics opens the files of a run that has done the given steps; lines of later ones, left by a run that was killed
-// after its last checkpoint, are cut off. The events are those of the lines that stay, whatever was left of them.
+// openMetrics opens the files of a run after the given number of steps, and removes lines of later steps, which a
+// killed run left after its last checkpoint. The events are rewritten from the remaining lines.
 func (f Folder) openMetrics(done int64) (_ *metrics, err error) {
 	text, err := os.ReadFile(f.path(fileMetrics))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	// The configuration is written when a run begins, and never again.
+	// The configuration is written only when a run begins.
 	config, err := os.Stat(f.path(fileConfig))
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
@@ -222,7 +243,7 @@ func (f Folder) openMetrics(done int64) (_ *metrics, err error) {
 	if m.file, err = os.OpenFile(f.path(fileMetrics), os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 		return nil, err
 	}
-	// It stays the same file, since a TensorBoard that watches it would not see another in its place.
+	// Keep the same file: a TensorBoard that watches it would not notice a new one.
 	if m.events, err = os.OpenFile(f.path(tfevents.FileName), os.O_CREATE|os.O_WRONLY, 0o644); err != nil {
 		return nil, err
 	}
@@ -260,8 +281,8 @@ func (m *metrics) close() error {
 	return errors.Join(errs...)
 }
 
-// appendEvent appends what a line of metrics.jsonl says to events of a run that was started at a time: it comes as many
-// seconds of training later.
+// appendEvent appends the content of a line of metrics.jsonl as events, timed by the run's start plus the seconds of
+// training.
 func appendEvent(events []byte, started time.Time, line []byte) ([]byte, error) {
 	var values map[string]any
 	if err := json.Unmarshal(line, &values); err != nil {
@@ -284,5 +305,5 @@ func appendEvent(events []byte, started time.Time, line []byte) ([]byte, error) 
 	return tfevents.Append(events, started.Add(time.Duration(seconds*float64(time.Second))), int64(step), scalars...), nil
 }
 
-// round keeps a rate or a time readable in metrics.jsonl.
+// round rounds a rate or a time for metrics.jsonl.
 func round(v float64) json.Number { return json.Number(strconv.FormatFloat(v, 'f', 3, 64)) }

@@ -11,8 +11,8 @@ import (
 	"github.com/engram-go/engram/experiments/tfevents"
 )
 
-// The events are those of the lines: as they are written, after a kill that left lines too many and half an event, and made
-// anew where they were lost.
+// The events match the lines: while written, after a kill that left extra lines and half an event, and rewritten
+// after a loss.
 func TestEventsAreThoseOfTheMetrics(t *testing.T) {
 	f := Folder(t.TempDir())
 	started := time.UnixMilli(1_700_000_000_000)

@@ -11,12 +11,12 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// elsewhere stands for the data that imported parameters were trained on.
+// elsewhere is the data set of imported parameters.
 const elsewhere = "elsewhere"
 
-// Import makes a run folder of an experiment around parameters from elsewhere, a file that [weights.Open] reads, and tests
-// them as [Run] tests what it has trained. With a nil map the names are guessed; the reporter receives the pairs of parameters
-// and tensors. Nothing is written where the file does not fit the network.
+// Import makes a run folder of an experiment from imported parameters, a file that [weights.Open] reads, and tests
+// them like [Run]. With a nil map the names are guessed; the reporter receives the pairs of parameters and tensors.
+// Nothing is written if the file does not fit the network.
 func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
@@ -41,7 +41,7 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 	if err := weights.Load(r.params, f, m); err != nil {
 		return nil, err
 	}
-	// The configuration comes last: it makes the folder a run's, and one without the record would be trained.
+	// The configuration comes last: it makes the folder a run, and without the record the run would be trained.
 	if err := os.MkdirAll(string(r.folder), 0o755); err != nil {
 		return nil, fmt.Errorf("run folder: %w", err)
 	}
@@ -75,12 +75,12 @@ func GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.
 	return weights.Guess(r.params, f, nil), nil
 }
 
-// Export writes the model of a run folder to a safetensors file, under the names that a map has for its parameters; with a
-// nil map under Engram's own.
+// Export writes the model of a run folder to a safetensors file, under the names of a map, or under Engram's with a
+// nil map.
 func Export(dir, path string, m *weights.Map) error {
 	f, err := weights.Open(Folder(dir).path(fileModel))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s holds no %s: it is no run folder, or its run has no model yet", dir, fileModel)
+		return Folder(dir).NeedsModel()
 	}
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func Export(dir, path string, m *weights.Map) error {
 	return weights.Export(path, f, m)
 }
 
-// source returns where the folder's parameters came from, and nil where they were trained here.
+// source returns the source of the folder's parameters, or nil if they were trained here.
 func (f Folder) source() (*weights.Source, error) {
 	s, err := weights.ReadRecord(f.path(fileImport))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,14 +103,14 @@ func (f Folder) source() (*weights.Source, error) {
 	return &s, nil
 }
 
-// imported is what stands for the training of parameters from elsewhere.
+// imported replaces training for imported parameters.
 func (r *run) imported() *results.Training {
 	return &results.Training{
 		Ended: "imported, not trained here", Imported: fmt.Sprintf("%s, SHA-256 %s", r.source.File, r.source.SHA256), Parameters: r.params.Count(),
 	}
 }
 
-// disown takes off figures what the experiment file says of training, of parameters that were not trained by it.
+// disown removes the facts of training from figures of imported parameters.
 func disown(figures []results.Figure) {
 	for i := range figures {
 		p := &figures[i].Protocol

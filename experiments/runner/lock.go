@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// fileLock is held by the process that works on a run folder, and names that process.
+// fileLock is locked by the process that works on a run folder, and contains its id.
 const fileLock = ".lock"
 
-// lock keeps other processes from working on the run folder until unlock is called or this process ends, however it ends.
+// lock excludes other processes from the run folder until unlock is called or this process ends in any way.
 func (f Folder) lock() (unlock func(), err error) {
 	file, err := os.OpenFile(f.path(fileLock), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -24,7 +24,7 @@ func (f Folder) lock() (unlock func(), err error) {
 		_ = file.Close()
 		return nil, fmt.Errorf("another process works on %s (%s); wait for it or stop it", string(f), strings.TrimSpace(string(holder)))
 	}
-	// On a file system without locks it is up to the user to run one process per folder.
+	// On a file system without locks the user must run only one process per folder.
 	if err == nil {
 		host, _ := os.Hostname()
 		if err = file.Truncate(0); err == nil {
@@ -35,5 +35,5 @@ func (f Folder) lock() (unlock func(), err error) {
 			return nil, fmt.Errorf("run folder: %w", err)
 		}
 	}
-	return func() { _ = file.Close() }, nil // the file stays: whoever waits for it may have opened it already
+	return func() { _ = file.Close() }, nil // keep the file: a waiting process may have opened it
 }

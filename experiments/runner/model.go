@@ -7,14 +7,14 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Model is the trained network of a run folder: the [Work] of its configuration has it after Build.
+// Model is the trained network of a run folder, built by the [Work] of its configuration.
 type Model struct {
 	Params *nn.Params // to be freed
 	Device tensor.Device
 }
 
-// Open builds the network of a run folder, whose configuration is c, and loads its trained parameters. The data that it was
-// trained on need not be there.
+// Open builds the network of a run folder with the configuration c, and loads its trained parameters. It does not
+// need the training data.
 func Open(dir string, c *Config, o Options) (*Model, error) {
 	o.Out = dir
 	o.fill(c.Name)
@@ -32,6 +32,9 @@ func Open(dir string, c *Config, o Options) (*Model, error) {
 
 // OpenWithData is [Open] for work that needs its data.
 func OpenWithData(ctx context.Context, dir string, c *Config, o Options) (*Model, error) {
+	if err := Folder(dir).NeedsModel(); err != nil { // before any data is loaded
+		return nil, err
+	}
 	o.Out = dir
 	o.fill(c.Name)
 	return o.model(load(ctx, c, o))

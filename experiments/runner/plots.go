@@ -14,7 +14,7 @@ import (
 	"github.com/engram-go/engram/results/plot"
 )
 
-// Write writes the figure as SVG and as PNG to a folder, which is made where it is not there, and returns the files.
+// Write writes the figure as SVG and PNG to a folder, which is created if needed, and returns the files.
 func (p Plot) Write(dir string) (files []string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
@@ -36,12 +36,17 @@ func (p Plot) Write(dir string) (files []string, err error) {
 	return files, nil
 }
 
-// Plots are the plots of a run folder, as they are drawn when a run ends: how it learned, and what its model does. Where some
-// cannot be drawn, such as without the data, the others come with the error. c is the configuration of the run folder.
+// Plots draws the plots of a run folder as at the end of a run: its learning curve, and plots of its model. If some
+// cannot be drawn, for example without the data, it returns the others with the error. c is the configuration of the
+// run folder.
 func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error) {
 	o.Out = dir
 	o.fill(c.Name)
-	r, err := load(ctx, c, o)
+	var r *run
+	err := Folder(dir).NeedsModel() // before any data is loaded
+	if err == nil {
+		r, err = load(ctx, c, o)
+	}
 	if err == nil {
 		defer r.params.Free()
 		err = r.loadModel()
@@ -58,10 +63,10 @@ func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error
 	return plots, err
 }
 
-// plots are the learning curve, and what the work shows of its own. One that fails does not keep the others from being drawn.
+// plots returns the learning curve and the work's own plots. One that fails does not affect the others.
 func (r *run) plots(ctx context.Context) (plots []Plot, samples []byte, err error) {
 	var errs []error
-	if r.source == nil { // else nothing was learned here
+	if r.source == nil { // otherwise nothing was learned here
 		curve, err := r.learningCurve()
 		plots, errs = append(plots, curve...), append(errs, err)
 	}
@@ -83,48 +88,30 @@ func (r *run) illustrate(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// learningCurve shows the score of training batches, as they were and smoothed, and of validations.
+// learningCurve shows the scores of training batches, raw and smoothed, and of validations.
 func (r *run) learningCurve() ([]Plot, error) {
-	text, err := os.ReadFile(r.folder.path(fileMetrics))
+	metrics, err := os.ReadFile(r.folder.path(fileMetrics))
 	if err != nil {
 		return nil, err
 	}
-	score := r.config.Work.Measure()
-	m, err := results.DecodeMetrics(text, score.Name)
+	text, err := r.config.Encode()
 	if err != nil {
 		return nil, err
 	}
-	steps, batch := r.steps(m), r.course.Batch
-	examples, unit := results.Thousands(steps * int64(batch))
-	line := func(name string, points []results.Point) plot.Line {
-		x, y := results.Columns(points, examples*float64(batch), score.Factor)
-		return plot.Line{Name: name, X: x, Y: y}
+	of := &results.Result{Name: r.config.Name, Seed: r.config.Seed, Config: string(text)}
+	f, ok, err := results.LearningCurve([]results.Run{results.NewRun(string(r.folder), of, metrics)})
+	if err != nil || !ok {
+		return nil, err
 	}
-	raw, smooth := line("training", m.Training), line("training", results.Smooth(m.Training, len(m.Training)/20))
-	raw.Pale = true
-	validation := line("validation", m.Validation)
-	validation.Dots = len(m.Validation) <= 50
-	lines := []plot.Line{raw, smooth, validation}
 	if w, ok := r.config.Work.(Bounded); ok {
 		if best, ok := w.Optimum(); ok {
-			end := examples * float64(steps) * float64(batch)
-			best *= score.Factor
-			lines = append(lines, plot.Line{Name: "optimum on validation", X: []float64{0, end}, Y: []float64{best, best}})
+			var end float64
+			for _, l := range f.Lines {
+				end = max(end, slices.Max(append(l.X, 0)))
+			}
+			best *= r.config.Work.Measure().Factor
+			f.Lines = append(f.Lines, plot.Line{Name: "optimum on validation", X: []float64{0, end}, Y: []float64{best, best}})
 		}
 	}
-	return []Plot{{"learning-curve", plot.Curves{
-		Title: fmt.Sprintf("%s, seed %d", r.config.Name, r.config.Seed),
-		X:     score.Of + " seen" + unit, Y: score.Label(), Lines: lines,
-	}}}, nil
-}
-
-// steps is how far training goes: as the course says, or where only the data can tell, as far as the metrics do.
-func (r *run) steps(m *results.Metrics) int64 {
-	last := r.course.Steps
-	if last == 0 {
-		for _, p := range slices.Concat(m.Training, m.Validation) {
-			last = max(last, p.Step)
-		}
-	}
-	return last
+	return []Plot{{"learning-curve", f}}, nil
 }

@@ -6,28 +6,28 @@ import (
 	"github.com/engram-go/engram/experiments/measure"
 )
 
-// A Reporter receives progress events. Its methods are called one after another.
+// A Reporter receives progress events. Its methods are called sequentially.
 type Reporter interface {
-	// Starting comes once, with what is about to be trained.
+	// Starting is called once, before training.
 	Starting(Start)
-	// Step comes after every training step.
+	// Step is called after every training step.
 	Step(Step)
-	// Validated comes after every validation.
+	// Validated is called after every validation.
 	Validated(Validated)
 	measure.Progress
-	// Note is a line that the user should see.
+	// Note receives a line for the user.
 	Note(line string)
 }
 
-// Start says what is about to be trained.
+// Start describes the training that starts.
 type Start struct {
 	Name       string
 	Folder     string
 	Parameters int64
 	Steps      int64           // at most
-	Done       int64           // by the run that is resumed
+	Done       int64           // before the run was resumed
 	Batch      int             // examples per step
-	Measure    measure.Measure // that steps and validations are scored in
+	Measure    measure.Measure // of steps and validations
 	Device     string
 	Threads    int
 }
@@ -50,7 +50,7 @@ type Validated struct {
 	Best     bool    // better than all before
 }
 
-// Silent is a Reporter that says nothing.
+// Silent is a Reporter that ignores all events.
 type Silent struct{}
 
 // Starting implements [Reporter].

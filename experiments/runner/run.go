@@ -18,17 +18,20 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Options are what a run needs besides its configuration. The zero value works.
+// Options configures a run beyond its configuration file. The zero value works.
 type Options struct {
-	// Out is the run folder; empty stands for runs/NAME/DATE-TIME, with a number where that is taken.
+	// Out is the run folder; default runs/NAME/DATE-TIME, with a number if that exists.
 	Out string
-	// Data is where data sets are looked for first; see dataset.Find.
+	// Data is the first folder where data sets are looked for; see dataset.Find.
 	Data string
-	// Reporter receives progress; nil stands for Silent.
+	// Reporter receives progress; default Silent.
 	Reporter Reporter
+	// Until pauses training after that step, unless it is 0 or training ends before: [Resume] then returns [Paused], with a
+	// checkpoint from which the run continues to the result that it would have had without the pause.
+	Until int64
 	// Build is recorded in the result.
 	Build results.Build
-	// unique makes another run folder where Out is taken.
+	// unique makes another run folder if Out exists.
 	unique bool
 }
 
@@ -47,15 +50,15 @@ func (o *Options) fill(name string) {
 	}
 }
 
-// run is an experiment under way.
+// run is an experiment in progress.
 type run struct {
 	config  *Config
 	options Options
 	folder  Folder
 	device  tensor.Device
 	params  *nn.Params
-	threads int             // that are computed on
-	source  *weights.Source // nil where the parameters are trained here
+	threads int             // threads for computation
+	source  *weights.Source // nil if the parameters are trained here
 	course  Course
 	tests   []measure.Test
 }
@@ -63,8 +66,8 @@ type run struct {
 // Run trains and tests an experiment in a new run folder. A cancelled context stops it after the current step, with a
 // checkpoint from which [Resume] continues; the error then wraps the context's.
 //
-// The number of threads, [Config.Threads], is set for the whole process: of two runs in one process the later one sets it
-// for both.
+// The number of threads, [Config.Threads], is set for the whole process: of two runs in one process, the later one
+// sets it for both.
 func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	o.fill(c.Name)
 	if !o.unique { // before any data is loaded
@@ -85,8 +88,8 @@ func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 	return r.finish(ctx, false)
 }
 
-// Create makes the run folder of a run that is to be started later, by [Resume], perhaps on another machine. One that is there
-// already is left as it is where it was made or started with the same configuration, and refused where that is another.
+// Create makes the run folder of a run to be started later by [Resume], perhaps on another machine. A folder that was
+// made or started with the same configuration is kept; with another configuration it is an error.
 func Create(dir string, c *Config) error {
 	f := Folder(dir)
 	want, err := c.Encode()
@@ -114,7 +117,7 @@ func Create(dir string, c *Config) error {
 	case bytes.Equal(have, want):
 		return nil
 	}
-	// A run that was started by itself has settled what the file leaves to the machine.
+	// A run that was started by itself has already settled what depends on the machine.
 	device, err := tensor.ParseDevice(c.Device)
 	if err == nil {
 		err = (&run{config: c}).settle(device)
@@ -128,12 +131,12 @@ func Create(dir string, c *Config) error {
 	return err
 }
 
-// Resume continues a run from its last checkpoint, or from its beginning where it has none, and ends with the result that it
-// would have had uninterrupted. c is the configuration of the run folder.
+// Resume continues a run from its last checkpoint, or from the start if there is none, with the same result as
+// without interruption. c is the configuration of the run folder.
 func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
 	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
 		started := r.folder.checkpoints() > 0
-		if !started { // of a folder that Create made: what was left to the machine is settled now
+		if !started { // made by Create: settle what depends on the machine
 			if err := r.writeConfig(); err != nil {
 				return nil, err
 			}
@@ -142,9 +145,12 @@ func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 	})
 }
 
-// Retest makes the tests of a run folder whose training has ended again, as c says, and replaces its configuration and its
-// result. Where training has not ended the error says so.
+// Retest repeats the tests of a run folder whose training has ended, with the configuration c, and replaces the
+// folder's configuration and result. It returns an error if training has not ended.
 func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Result, error) {
+	if err := Folder(dir).NeedsModel(); errors.Is(err, ErrRecord) { // before anything is written
+		return nil, err
+	}
 	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
 		training, err := r.trained()
 		if err != nil {
@@ -157,7 +163,7 @@ func Retest(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 	})
 }
 
-// inFolder prepares the run of a folder, locks the folder, and does what is to be done with it.
+// inFolder prepares the run of a folder, locks the folder, and calls a function.
 func inFolder(ctx context.Context, dir string, c *Config, o Options, do func(r *run) (*results.Result, error)) (*results.Result, error) {
 	o.Out = dir
 	o.fill(c.Name)
@@ -174,9 +180,12 @@ func inFolder(ctx context.Context, dir string, c *Config, o Options, do func(r *
 	return do(r)
 }
 
-// Evaluate tests the model of a run folder as c says. The result has the figures; it is kept below the run folder under a name,
-// unless the name is empty.
+// Evaluate tests the model of a run folder with the configuration c. The result is kept below the run folder under a
+// name, unless the name is empty.
 func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*results.Result, error) {
+	if err := Folder(dir).NeedsModel(); err != nil { // before any data is loaded
+		return nil, err
+	}
 	o.Out = dir
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
@@ -213,7 +222,8 @@ func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*res
 	return result, kept.writeResult(result)
 }
 
-// prepare loads the data, builds the network and makes the tests: all that can fail before the run folder is made.
+// prepare loads the data, builds the network and makes the tests: everything that can fail before the run folder is
+// made.
 func prepare(ctx context.Context, c *Config, o Options) (*run, error) {
 	r, err := load(ctx, c, o)
 	if err != nil {
@@ -239,7 +249,7 @@ func load(ctx context.Context, c *Config, o Options) (*run, error) {
 	return r, err
 }
 
-// assemble builds the network once load has given it what it needs of the data.
+// assemble builds the network after load has provided what it needs from the data.
 func assemble(c *Config, o Options, load func() error) (*run, error) {
 	r := &run{config: c, options: o, folder: Folder(o.Out)}
 	if err := r.folder.possible(); err != nil {
@@ -349,8 +359,8 @@ func (f Folder) writeResult(result *results.Result) error {
 		return fmt.Errorf("result: %w", err)
 	}
 	for _, figure := range result.Figures {
-		if figure.Predictions != "" {
-			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(figure.PredictionsCSV)); err != nil {
+		if figure.Queries != nil {
+			if err := nn.WriteFile(f.path(figure.Predictions), bytes.NewReader(results.PredictionsCSV(figure.Queries))); err != nil {
 				return fmt.Errorf("predictions: %w", err)
 			}
 		}
@@ -377,7 +387,7 @@ func (r *run) loadModel() error {
 	if err != nil {
 		return err
 	}
-	if of := state.Notes["network"]; of != "" && of != r.config.Network { // models of old runs do not say
+	if of := state.Notes["network"]; of != "" && of != r.config.Network { // models of old runs do not record it
 		return fmt.Errorf("model: %s is of a %s network, and the configuration beside it of %s", r.folder.path(fileModel), of, r.config.Network)
 	}
 	if err := r.params.Load(state); err != nil {
@@ -390,10 +400,7 @@ func (f Folder) openModel() (*nn.State, error) {
 	state, err := nn.Open(f.path(fileModel))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		if _, resultErr := os.Stat(f.path(fileResult)); resultErr == nil {
-			return nil, fmt.Errorf("model: %s holds a result without its model, as the runs in results/runs do; to have the model, train it again: engram run %s --out ANOTHER", string(f), f.path(fileConfig))
-		}
-		return nil, fmt.Errorf("model: %s holds no %s: its training has not reached a model; continue it with: engram resume %[1]s", string(f), fileModel)
+		return nil, f.NeedsModel()
 	case errors.Is(err, nn.ErrDamaged):
 		return nil, fmt.Errorf("model: %w; train again in another folder", err)
 	case err != nil:
@@ -418,7 +425,7 @@ func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 	return figures, nil
 }
 
-// Interrupted is the error of a run whose context was cancelled. All that it had done is saved.
+// Interrupted is the error of a run whose context was cancelled. Its progress is saved.
 type Interrupted struct {
 	Folder string // the run folder, for Resume
 	Err    error  // the context's
@@ -429,8 +436,19 @@ func (e *Interrupted) Error() string {
 	return "interrupted; everything is saved, continue with: engram resume " + e.Folder
 }
 
-// Unwrap gives the context's error.
+// Unwrap returns the context's error.
 func (e *Interrupted) Unwrap() error { return e.Err }
+
+// Paused is the error of a run that was paused by [Options.Until].
+type Paused struct {
+	Folder string // the run folder, for Resume
+	Step   int64  // steps done
+}
+
+// Error implements error.
+func (e *Paused) Error() string {
+	return fmt.Sprintf("paused after step %d, continue with: engram resume %s", e.Step, e.Folder)
+}
 
 // interrupted makes the error of a cancelled context say how to continue.
 func (r *run) interrupted(err error) error {

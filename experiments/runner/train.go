@@ -18,13 +18,13 @@ type trainer struct {
 	opt      nn.Optimizer
 	progress progress
 	metrics  *metrics
-	started  time.Time // of this stretch
-	before   float64   // seconds of earlier stretches
-	saved    progress  // as of the last checkpoint
-	rate     float64   // examples a second, smoothed
+	started  time.Time // of this session
+	before   float64   // seconds of earlier sessions
+	saved    progress  // at the last checkpoint
+	rate     float64   // examples per second, smoothed
 }
 
-// train trains until the steps are done, validation stops it, or ctx does, and leaves the best model in the run folder.
+// train trains until the steps are done or validation or ctx stops it, and leaves the best model in the run folder.
 func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err error) {
 	if r.course.Steps > 0 && len(r.params.Trained()) == 0 {
 		return nil, errNothingToTrain
@@ -69,20 +69,23 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 
 func (t *trainer) seconds() float64 { return t.before + time.Since(t.started).Seconds() }
 
-// patient reports whether validation still has a better model to hope for.
+// patient reports whether validation may still find a better model.
 func (t *trainer) patient() bool {
 	p := int64(t.config.Patience)
 	return p == 0 || t.progress.Stale < p
 }
 
+// paused reports whether training is to pause at the step that it has reached.
+func (t *trainer) paused() bool { return t.options.Until > 0 && t.progress.Step >= t.options.Until }
+
 // loop takes steps, and says why it ended.
 func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	c, last := t.config.Saving, t.course.Steps
-	if err := t.validate(ctx); err != nil { // one that an interruption cut short
+	if err := t.validate(ctx); err != nil { // repeat an interrupted validation
 		return "", err
 	}
 	for batch := range t.config.Work.Batches(ctx, t.progress.Step) {
-		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil {
+		if t.progress.Step >= last || !t.patient() || ctx.Err() != nil || t.paused() {
 			break
 		}
 		began := time.Now()
@@ -115,10 +118,13 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 	}
 	switch {
 	case t.progress.Step < last && t.patient():
+		if ctx.Err() == nil && t.paused() {
+			return "", &Paused{string(t.folder), t.progress.Step}
+		}
 		return "", t.interrupted(ctx.Err())
 	case t.progress.Validated == 0: // no validation, or no step to validate
 		t.progress.BestStep = t.progress.Step
-		if err := t.saveModel(); err != nil {
+		if err := t.averaged(t.saveModel); err != nil {
 			return "", err
 		}
 	case t.progress.Step < last:
@@ -168,8 +174,8 @@ func (t *trainer) step(b Batch) (out Step, err error) {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// diverged reports a step whose loss or gradient norm is not finite. The step has changed nothing but running statistics, and
-// the last checkpoint is from before it.
+// diverged reports a step whose loss or gradient norm is not finite. The step has changed nothing except running
+// statistics, and the last checkpoint precedes it.
 func (t *trainer) diverged(loss, norm float64) error {
 	good := "no checkpoint had been written"
 	if t.saved.Step > 0 {
@@ -179,7 +185,7 @@ func (t *trainer) diverged(loss, norm float64) error {
 		t.progress.Step+1, loss, norm, good)
 }
 
-// pace estimates the speed of training and the time that is left.
+// pace estimates the speed of training and the remaining time.
 func (t *trainer) pace(now float64, s *Step) {
 	if t.rate == 0 {
 		t.rate = now
@@ -190,14 +196,18 @@ func (t *trainer) pace(now float64, s *Step) {
 	s.Left = time.Duration(left * float64(time.Second)).Round(time.Second)
 }
 
-// validate measures the network where a validation is due, and keeps it where it is the best so far.
+// validate validates the network if a validation is due, and saves it if it is the best so far.
 func (t *trainer) validate(ctx context.Context) error {
 	step := t.progress.Step
 	every := t.course.Every
 	if every == 0 || step == 0 || step%every != 0 && step != t.course.Steps || t.progress.Validated == step {
 		return nil
 	}
-	scores, err := t.config.Work.Validate(ctx, t.device)
+	var scores []float64
+	err := t.averaged(func() (err error) {
+		scores, err = t.config.Work.Validate(ctx, t.device)
+		return err
+	})
 	if err == nil {
 		for i, s := range scores {
 			if !finite(s) {
@@ -222,7 +232,7 @@ func (t *trainer) validate(ctx context.Context) error {
 	t.progress.Stale++
 	if report.Best {
 		t.progress.Best, t.progress.BestStep, t.progress.Stale = mean, step, 0
-		if err := t.saveModel(); err != nil {
+		if err := t.averaged(t.saveModel); err != nil {
 			return err
 		}
 	}
@@ -231,10 +241,19 @@ func (t *trainer) validate(ctx context.Context) error {
 	}
 	t.options.Reporter.Validated(report)
 	line := map[string]any{"step": step, "validation_" + score.Name: mean, "best": report.Best, "seconds": round(t.seconds())}
-	if finite(half) { // that of a single example is not
+	if finite(half) { // not for a single example
 		line["interval"] = half
 	}
 	return t.metrics.line(line)
+}
+
+// averaged runs f with the averages of the weights in their place, where the optimizer keeps any.
+func (t *trainer) averaged(f func() error) error {
+	if a, ok := t.opt.(interface{ Exchange() }); ok {
+		a.Exchange()
+		defer a.Exchange()
+	}
+	return f()
 }
 
 // save writes the checkpoint of the current step.

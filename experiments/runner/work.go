@@ -1,4 +1,4 @@
-// Package runner trains, tests and records a run, whatever it is that learns: it owns seeds, schedule, clipping, checkpoints,
+// Package runner trains, tests and records a run of any network: it owns seeds, schedule, clipping, checkpoints,
 // progress, early stopping and the run folder. It imports no network; what is trained is [Work].
 package runner
 
@@ -13,56 +13,59 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Source says where data comes from, and receives notes about it.
+// Source is where data come from, and receives notes about them.
 type Source struct {
-	// Given is the folder in which data sets are looked for first; see dataset.Find.
+	// Given is the first folder where data sets are looked for; see dataset.Find.
 	Given string
-	// Seed is the run's.
+	// Seed is the run's seed.
 	Seed uint64
-	// Note receives what the user should know.
+	// Note receives notes for the user.
 	Note func(string)
 }
 
-// Work is an experiment as the runner sees it: data, a network, and what is measured. The runner calls Load, Build and Tests in
-// this order, once each, and then the others.
+// Work is the runner's view of an experiment: data, a network, and tests. The runner calls Load, Build and Tests in
+// this order, once each, and then the other methods.
 type Work interface {
-	// Load gets the data and makes the samplers of training and validation.
+	// Load loads the data and makes the samplers of training and validation.
 	Load(ctx context.Context, from Source) error
-	// Build makes the network, its parameters with b. It is called in a scope.
+	// Build makes the network, with parameters from b. It is called in a scope.
 	Build(b *nn.Builder) error
-	// Tests makes every test, with its data and its sampler, so that whatever is wrong with one is found before training.
+	// Tests makes every test with its data and sampler, so that problems are found before training.
 	Tests(ctx context.Context, from Source) ([]measure.Test, error)
-	// Course says how long training takes; schedule is the file's, for a number of steps or of epochs.
+	// Course returns the length of training; schedule is the file's, for a number of steps or epochs.
 	Course(schedule func(units int64) nn.Schedule) Course
-	// Batches gives the training data of the steps from first on, without end; the sequence ends when ctx does.
+	// Batches returns the training data of the steps from first on, without end; the sequence ends when ctx does.
 	Batches(ctx context.Context, first int64) iter.Seq[Batch]
-	// Validate returns the score of each validation example, always of the same ones. It is not called where Course has no
-	// validations.
+	// Validate returns the scores of the validation examples, which are always the same. It is not called if Course
+	// has no validations.
 	Validate(ctx context.Context, on tensor.Device) ([]float64, error)
-	// Measure is what batches and validations are scored in.
+	// Measure returns the measure of batches and validations.
 	Measure() measure.Measure
-	// Show returns plots of what the trained network does, and samples for a person to read; both may be nil.
+	// Show returns plots and readable samples of the trained network's behaviour; both may be nil.
 	Show(ctx context.Context, on tensor.Device) (plots []Plot, samples []byte, err error)
 }
 
 // Optional capabilities of [Work].
 type (
-	// Bounded work may know the mean score of the best predictor that is possible on the validation examples.
+	// Bounded work knows the mean score of the optimal predictor on the validation examples.
 	Bounded interface {
 		Optimum() (score float64, ok bool)
 	}
-	// Sharing work uses the cores for several examples at the same time and not for one operation.
+	// Sharing work uses the cores for several examples at once instead of one operation.
 	Sharing interface {
-		// Share is told the number of cores before the network is built, and says whether it uses them so.
+		// Share receives the number of cores before the network is built, and reports whether it uses them in this
+		// way.
 		Share(cores int) bool
 	}
-	// Observer is told when a validation has been counted, before the next step; what it keeps lies in the network's buffers.
+	// Observer is notified of a validation before the next step; its state is in the network's buffers.
 	Observer interface{ Validated() }
+	// Noting work has something to say about its configuration that is no mistake.
+	Noting interface{ Notes() []string }
 	// Resizing work takes sizes that usually come from the data from a saved model, for a model that is used without its data.
 	Resizing interface{ Resize(model *nn.State) error }
 )
 
-// Course is how training goes on, once the data is known.
+// Course is the course of training, once the data are known.
 type Course struct {
 	Steps    int64 // at most
 	Batch    int   // examples per step
@@ -72,11 +75,11 @@ type Course struct {
 
 // Batch is the training data of one step.
 type Batch interface {
-	// Loss returns what training makes smaller, and the batch's mean score. It is called in a scope.
+	// Loss returns the loss, and the batch's mean score. It is called in a scope.
 	Loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
 }
 
-// Derived is a batch that brings its own gradient.
+// Derived is a batch that computes its own gradient.
 type Derived interface {
 	Batch
 	// Gradients is called instead of Loss. It returns the gradient of each trained parameter (nil: none), the loss, and the
@@ -84,13 +87,13 @@ type Derived interface {
 	Gradients(p *nn.Pass, on tensor.Device) (grads []*tensor.Tensor, loss *tensor.Tensor, score float64)
 }
 
-// LossFunc is a [Batch] that is a function.
+// LossFunc is a function as a [Batch].
 type LossFunc func(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
 
 // Loss implements [Batch].
 func (f LossFunc) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return f(p, on) }
 
-// Batches gives what a sampler draws as the training data of steps.
+// Batches converts a sampler's batches to the training data of steps.
 func Batches[B any](drawn iter.Seq[B], as func(B) Batch) iter.Seq[Batch] {
 	return func(yield func(Batch) bool) {
 		for b := range drawn {
@@ -101,7 +104,7 @@ func Batches[B any](drawn iter.Seq[B], as func(B) Batch) iter.Seq[Batch] {
 	}
 }
 
-// Loop are the keys of train that every experiment file has.
+// Loop holds the keys of train that every experiment file has.
 type Loop struct {
 	Batch    int `yaml:"batch" min:"0" doc:"examples per step: episodes, sequences, or the images of a classifier; 0 stands for the usual number"`
 	Steps    int `yaml:"steps" min:"0" doc:"the most optimiser steps; 0 tests the network as it is initialised"`
@@ -109,7 +112,7 @@ type Loop struct {
 	Prefetch int `yaml:"prefetch" min:"1" doc:"batches prepared ahead"`
 }
 
-// Saving are the keys of train about gradients, reports and checkpoints.
+// Saving holds the keys of train for gradients, reports and checkpoints.
 type Saving struct {
 	Clip   Clip `yaml:"clip"`
 	Report int  `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`
@@ -117,7 +120,7 @@ type Saving struct {
 	Keep   int  `yaml:"keep" min:"1" doc:"how many of the last checkpoints are kept; where one is damaged, a run continues from the one before"`
 }
 
-// Clip bounds the gradient. Zero leaves it as it is.
+// Clip limits the gradient. Zero means no limit.
 type Clip struct {
 	Value   float64 `yaml:"value" min:"0" doc:"the largest absolute value of an element"`
 	Carried float64 `yaml:"carried" min:"0" doc:"elementwise clip of the gradient that is carried back from one time step to the one before"`
@@ -125,14 +128,14 @@ type Clip struct {
 	Norm    float64 `yaml:"norm" min:"0" doc:"the largest norm of all gradients together"`
 }
 
-// Selection are the keys of validation that every experiment file has: how the best model is chosen, on validation data
-// only.
+// Selection holds the keys of validation that every experiment file has: how the best model is selected on validation
+// data.
 type Selection struct {
 	Every    int `yaml:"every" min:"1" doc:"steps between validations"`
 	Patience int `yaml:"patience" min:"0" doc:"validations without a better one before training stops; 0 means never"`
 }
 
-// Course is the course of training that counts steps; validated tells whether there are validations.
+// Course returns a course that counts steps; validated reports whether there are validations.
 func (l Loop) Course(s Selection, validated bool, schedule func(units int64) nn.Schedule) Course {
 	c := Course{Steps: int64(l.Steps), Batch: l.Batch, Schedule: schedule(int64(l.Steps))}
 	if validated {
@@ -141,13 +144,13 @@ func (l Loop) Course(s Selection, validated bool, schedule func(units int64) nn.
 	return c
 }
 
-// Plot is a figure and the name of its files, without the ending.
+// Plot is a figure and the name of its files, without extension.
 type Plot struct {
 	Name string
 	plot.Figure
 }
 
-// Config is an experiment that has been planned.
+// Config is a planned experiment.
 type Config struct {
 	Name, About string
 	Seed        uint64
@@ -163,7 +166,7 @@ type Config struct {
 	Schedule  func(units int64) nn.Schedule
 	Work      Work
 
-	// Settle fixes what a file may leave to the machine on which a run starts, such as precision: auto, before Encode.
+	// Settle fixes settings that depend on the machine, such as precision: auto, before Encode when a run starts.
 	Settle func(on tensor.Device) error
 	// Encode returns the resolved experiment file: every key with its value.
 	Encode func() ([]byte, error)

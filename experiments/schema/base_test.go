@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// files gives the texts of files that are not on any disk.
+// files reads files from memory.
 func files(texts map[string]string) func(string) ([]byte, error) {
 	return func(name string) ([]byte, error) {
 		text, ok := texts[name]
@@ -22,7 +22,7 @@ func files(texts map[string]string) func(string) ([]byte, error) {
 	}
 }
 
-// loadOn decodes a text that may build on other files.
+// loadOn decodes a text that may have base files.
 func loadOn(t testing.TB, text string, bases map[string]string, sets ...string) (config, error) {
 	t.Helper()
 	c := defaults()
@@ -36,7 +36,7 @@ func loadOn(t testing.TB, text string, bases map[string]string, sets ...string) 
 	return c, err
 }
 
-// A file with a base means what it would mean with all keys written out.
+// A file with a base equals the file with all keys written out.
 func TestBaseIsMerged(t *testing.T) {
 	const base = "name: b\nseed: 3\ntrain: {way: 7, shot: 2}\ntest: [{way: 6}, {way: 7}]\nweights: {one: 3}\n"
 	for _, c := range []struct{ base, own, whole string }{
@@ -58,7 +58,7 @@ func TestBaseIsMerged(t *testing.T) {
 		{"name: b\nmemory: {kind: keyvalue, slots: 5}\n", "memory: null\n", "name: b\nmemory: null\n"},
 		{"name: b\nmemory: {kind: keyvalue, slots: 5}\n", "memory:\n", "name: b\nmemory: {kind: keyvalue, slots: 5}\n"},
 		{"name: b\nnetwork: {kind: m, memory: {kind: keyvalue, slots: 5}}\n", "network: {memory: {kind: ntm}}\n", "name: b\nnetwork: {kind: m, memory: {kind: ntm}}\n"},
-		// A base that gives no kind has the default's keys: they go with that kind alone. Without a default they wait for a kind.
+		// Keys of a base without a kind belong to the default kind only. Without a default they wait for a kind.
 		{"name: b\nmemory: {slots: 5}\n", "memory: {kind: ntm, width: 3}\n", "name: b\nmemory: {kind: ntm, width: 3}\n"},
 		{"name: b\nmemory: {slots: 5}\n", "memory: ntm\n", "name: b\nmemory: ntm\n"},
 		{"name: b\nmemory: {slots: 5}\n", "memory: {kind: keyvalue, sharpness: 3}\n", "name: b\nmemory: {slots: 5, sharpness: 3}\n"},
@@ -71,7 +71,7 @@ func TestBaseIsMerged(t *testing.T) {
 		want, err := load(t, c.whole)
 		require.NoError(t, err, c.whole)
 		assert.Equal(t, encoded(t, want), encoded(t, got), "%s over %s", c.own, c.base)
-		// An override is the last word on either.
+		// An override has the last word.
 		got, err = loadOn(t, "base: b.yaml\n"+c.own, map[string]string{"b.yaml": c.base}, "train.way=9", "memory.sharpness=7")
 		require.NoError(t, err, c.own)
 		want, err = load(t, c.whole, "train.way=9", "memory.sharpness=7")
@@ -83,7 +83,7 @@ func TestBaseIsMerged(t *testing.T) {
 func encoded(t *testing.T, c config) string {
 	t.Helper()
 	for _, s := range []*Section{&c.Memory, &c.Network} {
-		if s.node != nil { // in one order, for the sections here are not decoded
+		if s.node != nil { // sorted, because the sections here are not decoded
 			sortKeys(s.node)
 		}
 	}
@@ -109,8 +109,8 @@ func TestBaseOfABase(t *testing.T) {
 	assert.Equal(t, "keyvalue", Parse("x.yaml", []byte("base: d/b.yaml\n"), files(texts)).Kind("memory"), "the kind is the merged file's")
 }
 
-// Every mistake is laid to the file and the line where it was written.
-func TestMistakesWithABase(t *testing.T) {
+// Every error names the file and the line where the mistake was written.
+func TestErrorsWithABase(t *testing.T) {
 	const good = "name: b\ntrain:\n  way: 5\n"
 	for _, c := range []struct{ own, base, want string }{
 		{"base: b.yaml\ntrain: {shot: 1}\n", "name: b\ntrain:\n  way: five\n", `b.yaml:3: train.way: want an integer, got the text "five"`},
@@ -130,10 +130,10 @@ func TestMistakesWithABase(t *testing.T) {
 		{"base: 5\n", good, `x.yaml:1: base: want the name of a file, got the number 5`},
 		{"base:\n", good, `x.yaml:1: base: want the name of a file, got nothing`},
 		{"base: [b.yaml]\n", good, `x.yaml:1: base: want the name of a file, got a list`},
-		{"base: b.yaml\n", "", `x.yaml:1: base: b.yaml holds no keys to build on`},
-		{"base: b.yaml\n", "- a\n", `x.yaml:1: base: b.yaml holds no keys to build on`},
-		{"base: b.yaml\n", "base: ./x.yaml\n", `b.yaml:1: base: the files build on one another in a circle: x.yaml → b.yaml → x.yaml`},
-		{"base: x.yaml\n", "", `x.yaml:1: base: the files build on one another in a circle: x.yaml → x.yaml`},
+		{"base: b.yaml\n", "", `x.yaml:1: base: b.yaml has no keys`},
+		{"base: b.yaml\n", "- a\n", `x.yaml:1: base: b.yaml has no keys`},
+		{"base: b.yaml\n", "base: ./x.yaml\n", `b.yaml:1: base: the files build on one another in a cycle: x.yaml → b.yaml → x.yaml`},
+		{"base: x.yaml\n", "", `x.yaml:1: base: the files build on one another in a cycle: x.yaml → x.yaml`},
 	} {
 		_, err := loadOn(t, c.own, map[string]string{"b.yaml": c.base})
 		if assert.Error(t, err, c.own) {
@@ -144,9 +144,9 @@ func TestMistakesWithABase(t *testing.T) {
 	_, err := loadOn(t, "base: c.yaml\n", nil)
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	_, err = load(t, "base: b.yaml\n")
-	assert.EqualError(t, err, `x.yaml:1: base: this text stands alone and cannot build on "b.yaml" (write the keys out)`)
+	assert.EqualError(t, err, `x.yaml:1: base: this text cannot build on "b.yaml" (write the keys out)`)
 	_, err = loadOn(t, "name: n\n", nil, "base=b.yaml")
-	assert.EqualError(t, err, `--set base=b.yaml: base is the file's own and cannot be set`)
+	assert.EqualError(t, err, `--set base=b.yaml: base belongs to the file and cannot be set`)
 
 	chain := map[string]string{}
 	for i := range 2 * maxBases {
@@ -155,13 +155,13 @@ func TestMistakesWithABase(t *testing.T) {
 	_, err = loadOn(t, "base: 0.yaml\n", chain)
 	assert.ErrorContains(t, err, "8.yaml:1: base: at most 10 files build on one another: x.yaml → 0.yaml → ")
 
-	// Both files' mistakes, file by file.
+	// The errors of both files, by file.
 	_, err = loadOn(t, "base: b.yaml\n\n\n\nname: n\nsed: 1\n", map[string]string{"b.yaml": "sede: 1\ntrain: {way: 1}\n"})
 	require.Error(t, err)
 	assert.Regexp(t, `(?s)^b.yaml:1.*b.yaml:2.*x.yaml:6`, err.Error())
 }
 
-// Whatever two files hold, merging them ends without a panic, and decoding twice gives the same.
+// For any two files, merging ends without a panic, and decoding is deterministic.
 func FuzzBase(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"name: b\ntrain: {way: 5}\nmemory: {kind: keyvalue, slots: 5}\n", "train: {shot: 3}\nmemory: ntm\n"},

@@ -5,28 +5,27 @@ import (
 	"strconv"
 )
 
-// A Catalog tells the kinds of families. A struct's field names the family that a [Section], or a text that is the name of
-// a kind, belongs to by its tag:
+// A Catalog lists the kinds of families. A struct's field names in its tag the family that a [Section], or a text
+// with the name of a kind, belongs to:
 //
 //	Memory   schema.Section `yaml:"memory" family:"memory"`
 //	Memories []string       `yaml:"memories" family:"memory"`
 //
 // A document with a catalog ([Document.With]) decodes such sections together with the file, and checks such names.
 type Catalog interface {
-	// Kinds lists the kinds of a family, in the order in which they are shown.
+	// Kinds lists the kinds of a family in display order.
 	Kinds(family string) []Kind
-	// Config returns a new pointer to the struct that the keys of a kind are decoded into, with the kind's defaults; nil
-	// where the family has no such kind.
+	// Config returns a pointer to a new struct for the keys of a kind, with the kind's defaults, or nil if the family
+	// has no such kind.
 	Config(family, kind string) any
 }
 
-// An Explainer is a [Catalog] that can say why a kind that it knows is none of a family, in a sentence; "" where it has nothing to
-// say.
+// An Explainer is a [Catalog] that can explain in one sentence why a kind does not belong to a family, or return "".
 type Explainer interface {
 	Explain(family, kind string) string
 }
 
-// A Kind is one of those that a section may have.
+// A Kind is a kind of a family.
 type Kind struct {
 	Name string
 	Doc  string // a sentence
@@ -41,7 +40,7 @@ func KindNames(c Catalog, family string) []string {
 	return names
 }
 
-// complete gives a rule for names of a family the family's kinds.
+// complete adds a family's kinds to a rule for names of the family.
 func (d *decoder) complete(r rule) rule {
 	if r.family != "" && d.doc.catalog != nil {
 		r.enum = KindNames(d.doc.catalog, r.family)
@@ -49,7 +48,7 @@ func (d *decoder) complete(r rule) rule {
 	return r
 }
 
-// Fields calls f for each key of a struct, or of a pointer to one, that names a family: with the key and the family.
+// Fields calls f with the key and the family of each field of a struct, or of a pointer to one, that names a family.
 func Fields(v any, f func(key, family string)) {
 	target, err := structPointer(v)
 	if err != nil {
@@ -62,8 +61,8 @@ func Fields(v any, f func(key, family string)) {
 	}
 }
 
-// Walk calls f for each decoded config of a struct's sections, outer ones first: with the path of the section, the family
-// that its field names, and the section.
+// Walk calls f for each decoded config of a struct's sections, outer ones first, with the path of the section, the
+// family of its field, and the section.
 func Walk(v any, f func(path, family string, s *Section)) {
 	target, err := structPointer(v)
 	if err != nil {

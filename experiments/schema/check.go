@@ -10,7 +10,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// absent looks at a field that the file does not give.
+// absent checks a field that the file does not contain.
 func (d *decoder) absent(c cursor, f *field, v reflect.Value) {
 	if f.rule.required {
 		text := "missing key " + strconv.Quote(f.name)
@@ -24,7 +24,7 @@ func (d *decoder) absent(c cursor, f *field, v reflect.Value) {
 		return
 	}
 	in := cursor{node: &yaml.Node{Kind: yaml.MappingNode}, path: join(c.path, f.name), at: c.at}
-	if plainStruct(f.typ) { // its own required keys and rules still hold
+	if plainStruct(f.typ) { // its required keys and rules still apply
 		d.decode(in, v, f.rule)
 		return
 	}
@@ -36,8 +36,7 @@ func (d *decoder) absent(c cursor, f *field, v reflect.Value) {
 	d.checkDefault(in, v, f.rule, 0)
 }
 
-// checkDefault holds a default against its rules, so that whatever is accepted
-// could also have been written in the file.
+// checkDefault checks a default against its rules, so that every accepted value could also be written in the file.
 func (d *decoder) checkDefault(c cursor, v reflect.Value, r rule, depth int) {
 	if depth > maxDepth || v.Type() == sectionType() {
 		return
@@ -87,7 +86,7 @@ func sortedKeys(m reflect.Value) []reflect.Value {
 	return keys
 }
 
-// validate calls the value's own Validate and places what it returns.
+// validate calls the value's Validate method and assigns the errors to places.
 func (d *decoder) validate(c cursor, v reflect.Value) {
 	val, ok := v.Addr().Interface().(Validator)
 	if !ok {

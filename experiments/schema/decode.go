@@ -9,21 +9,18 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Decode reads one YAML document into a struct that holds the defaults, after
-// the overrides have been laid over it in their order. The file's name is for
-// the messages alone. All problems are returned together as an [*Error]; the
-// struct is then partly filled and not to be used. A file that builds on another
-// one or has a matrix is refused; see [Parse].
+// Decode reads one YAML document into a struct that holds the defaults, after applying the overrides in order. The
+// file's name is only for messages. All problems are returned together as an [*Error]; the struct is then partly
+// filled and must not be used. A file with a base or a matrix is an error; see [Parse].
 func Decode(file string, text []byte, into any, overrides ...Override) error {
 	d := Parse(file, text, nil)
 	if len(d.axes) > 0 {
-		d.report.fail(d.axes[0].at, "matrix", "makes many files of one, and here one is wanted (leave it out)")
+		d.report.fail(d.axes[0].at, "matrix", "makes several runs, but one is wanted here (leave it out)")
 	}
 	return d.Set(overrides...).Decode(into)
 }
 
-// Decode reads the document into a struct as the function [Decode] does. Its
-// matrix is left aside.
+// Decode reads the document into a struct like the function [Decode]. It ignores the matrix.
 func (d *Document) Decode(into any) error {
 	target, err := structPointer(into)
 	if err != nil {
@@ -45,7 +42,7 @@ func (d *Document) Decode(into any) error {
 	return dec.report.err()
 }
 
-// structPointer checks that into can be filled at all.
+// structPointer checks that into is a pointer to a struct.
 func structPointer(into any) (reflect.Value, error) {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() || !plainStruct(v.Type().Elem()) {
@@ -65,10 +62,10 @@ type decoder struct {
 	root   reflect.Type
 	prefix string // the path of the root: a section's, or ""
 	kind   string // of the section being decoded
-	faults int    // problems met, those included that parse has reported
+	faults int    // number of problems, including those from parse
 }
 
-// cursor is a node and where it stands.
+// cursor is a node and its place.
 type cursor struct {
 	node *yaml.Node
 	path string
@@ -95,7 +92,7 @@ func (d *decoder) mismatch(c cursor, want, mend string) {
 	d.fail(c, "want %s, got %s%s", want, describe(c.node), mend)
 }
 
-// decode fills v, which holds the default, from the node at c.
+// decode decodes the node at c into v, which holds the default.
 func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 	if c.node.Kind == yaml.AliasNode {
 		d.faults++
@@ -110,7 +107,7 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 		d.section(c, v, r.family)
 	case t.Kind() == reflect.Pointer:
 		d.pointer(c, v, r)
-		return // what it points to has been checked
+		return // the element has been checked
 	case readsText(t):
 		d.textUnmarshaler(c, v)
 	case t.Kind() == reflect.Struct:
@@ -142,7 +139,7 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 	d.validate(c, v)
 }
 
-// atSection tells the section that is being decoded from what lies below it.
+// atSection reports whether c is the section that is being decoded, not a value in it.
 func (d *decoder) atSection(c cursor) bool { return d.kind != "" && c.path == d.prefix }
 
 func (d *decoder) fields(c cursor, v reflect.Value) {
@@ -183,7 +180,7 @@ func (d *decoder) fields(c cursor, v reflect.Value) {
 	}
 }
 
-// unknownKey suggests a near key, or the place where just this key is valid.
+// unknownKey suggests a similar key, or the path where this key is valid.
 func (d *decoder) unknownKey(key, path string, valid []string) string {
 	start := "unknown key " + quote(key)
 	if d.kind != "" && path == d.prefix {
@@ -219,7 +216,7 @@ func find(n *yaml.Node, key string) int {
 	return -1
 }
 
-// fresh returns a new settable value with the type's own defaults.
+// fresh returns a new settable value with the type's defaults.
 func fresh(t reflect.Type) reflect.Value {
 	v := reflect.New(t)
 	if t.Kind() == reflect.Pointer {
@@ -237,7 +234,7 @@ func (d *decoder) pointer(c cursor, v reflect.Value, r rule) {
 		v.SetZero()
 		return
 	case formEmpty:
-		// Keys that are all commented out look like this: ask what is meant.
+		// A key without a value, perhaps because its keys are commented out, is ambiguous here.
 		if readsText(v.Type().Elem()) || v.Type().Elem().Kind() != reflect.Struct {
 			d.mismatch(c, wanted(v.Type().Elem()), "write null for none, or remove the key for the default")
 		} else {
@@ -245,7 +242,7 @@ func (d *decoder) pointer(c cursor, v reflect.Value, r rule) {
 		}
 		return
 	}
-	// The default may be shared between decodings: fill a copy of it.
+	// The default may be shared between decodings, so decode into a copy.
 	e := fresh(v.Type().Elem())
 	if !v.IsNil() {
 		e.Set(v.Elem())

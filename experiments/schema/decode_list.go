@@ -30,8 +30,7 @@ func (d *decoder) slice(c cursor, v reflect.Value, r rule) {
 	}
 }
 
-// patchSlice lets overrides such as test.0.way=5 reach into a default list
-// that the file does not mention.
+// patchSlice lets overrides such as test.0.way=5 change an element of a default list that the file does not mention.
 func (d *decoder) patchSlice(c cursor, v reflect.Value, r rule) {
 	out := reflect.AppendSlice(reflect.Zero(v.Type()), v)
 	for i := 0; i+1 < len(c.node.Content); i += 2 {

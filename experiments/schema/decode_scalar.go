@@ -29,7 +29,7 @@ func (d *decoder) textUnmarshaler(c cursor, v reflect.Value) {
 	v.Set(e.Elem())
 }
 
-// wanted names what a scalar of that type is written as.
+// wanted describes a scalar type for messages.
 func wanted(t reflect.Type) string {
 	switch {
 	case readsText(t) || t.Kind() == reflect.String:
@@ -56,7 +56,7 @@ func (d *decoder) scalar(c cursor, v reflect.Value, r rule) {
 	case form == formList || form == formMapping || form == formOther:
 		d.mismatch(c, want, "")
 	case v.Kind() == reflect.String:
-		// A file says what it means; a command line has no quotes to spare.
+		// Only the command line may omit quotes.
 		if form != formText && d.doc.notes[c.node].over == nil {
 			d.mismatch(c, want, "put it in quotes: "+strconv.Quote(clip(c.node.Value, 40)))
 			return
@@ -98,7 +98,7 @@ func isFinite(f float64) bool { return !math.IsInf(f, 0) && !math.IsNaN(f) }
 
 func (d *decoder) float(c cursor, v reflect.Value) {
 	if f, ok := special(c.node.Value); ok {
-		v.SetFloat(f) // whether it is welcome is the rule's affair
+		v.SetFloat(f) // the rule decides whether it is allowed
 		return
 	}
 	n, _ := scanNumber(c.node.Value)
@@ -154,7 +154,7 @@ func (d *decoder) integer(c cursor, v reflect.Value) {
 	}
 }
 
-// limits gives the range of the integer type.
+// limits returns the range of the integer type.
 func limits(v reflect.Value) (lo, hi *big.Int) {
 	bits := uint(v.Type().Bits())
 	one := big.NewInt(1)

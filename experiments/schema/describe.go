@@ -8,25 +8,24 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// A Field is one key as the documentation shows it.
+// A Field is one key in the documentation.
 type Field struct {
 	Path     string // "train.way"; an element of a list or map is "*": "test.*.way"
 	Type     string // "integer", "number", "text", "boolean", "mapping", "section", "list of integer", "map of text"
-	Default  string // as YAML; empty for mappings and where there is no default
+	Default  string // as YAML; empty for mappings and without a default
 	Doc      string
 	Required bool
-	Nullable bool // null is allowed, and means none
+	Nullable bool // null is allowed and means none
 
-	Min, Max, Above, Below string // bounds, of the elements for a list or map
+	Min, Max, Above, Below string // bounds; for a list or map, of the elements
 	MinLen, MaxLen         string
 	Enum                   []string
 	Family                 string // of the kinds that a section, or a text, may name
 	NonFinite              bool   // .inf and .nan are allowed
 }
 
-// Describe lists the keys that [Decode] accepts for the struct (or pointer to
-// one), in the struct's order, with the values it holds as the defaults. A
-// section with default values is followed by its keys.
+// Describe lists the keys that [Decode] accepts for the struct (or pointer to one), in the struct's order, with its
+// values as defaults. A section with default values is followed by its keys.
 func Describe(v any) []Field {
 	rv := reflect.ValueOf(v)
 	if rv.Kind() == reflect.Pointer && !rv.IsNil() {
@@ -50,7 +49,7 @@ type describer struct{ out []Field }
 
 func (d *describer) fields(v reflect.Value, prefix string, above map[reflect.Type]bool) {
 	if above[v.Type()] {
-		return // a type within itself
+		return // a recursive type
 	}
 	above[v.Type()] = true
 	defer delete(above, v.Type())
@@ -70,7 +69,7 @@ func (d *describer) fields(v reflect.Value, prefix string, above map[reflect.Typ
 	}
 }
 
-// inner goes on to the keys within a value.
+// inner describes the keys in a value.
 func (d *describer) inner(v reflect.Value, path string, above map[reflect.Type]bool) {
 	t := v.Type()
 	switch {
@@ -128,7 +127,7 @@ func defaultText(v reflect.Value) string {
 	return flow(n)
 }
 
-// flow writes a node on one line.
+// flow returns a node on one line.
 func flow(n *yaml.Node) string {
 	var parts []string
 	switch n.Kind {

@@ -8,59 +8,53 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The keys that a file has for itself, whatever it is decoded into.
+// Keys of the file itself, for any struct.
 const (
 	keyBase   = "base"
 	keyMatrix = "matrix"
 )
 
-// maxBases is how many files may build on one another.
+// maxBases limits the depth of base files.
 const maxBases = 10
 
-// A Document is a file that has been read and not yet decoded: its own keys,
-// laid over those of the file that it builds on.
+// A Document is a file that has been read but not decoded: its keys merged with those of its base.
 type Document struct {
 	file   string
-	root   *yaml.Node // nil where there is nothing to decode, and the report says why
+	root   *yaml.Node // nil if there is nothing to decode; the report says why
 	axes   []Axis
 	report report
 	notes  map[*yaml.Node]note
-	// catalog tells the kinds of sections whose fields name a family; nil leaves such sections to [Section.Decode].
+	// catalog lists the kinds of sections whose fields name a family; nil leaves such sections to [Section.Decode].
 	catalog Catalog
 }
 
-// With returns the document with the catalog that the families of its sections are looked up in. The document itself
-// stays as it is.
+// With returns the document with a catalog for the families of its sections. It does not change the receiver.
 func (d *Document) With(c Catalog) *Document {
 	with := *d
 	with.catalog = c
 	return &with
 }
 
-// note is what a node does not tell of itself.
+// note is additional information on a node.
 type note struct {
-	file  string     // that it was read from, where that is another than the document's
-	over  *Override  // that it came from
-	made  bool       // a mapping that exists only because an override's path led through it
-	short *yaml.Node // of a section merged with its base: the text that was written, should it be none
-	// weak marks a key of a base that gives no kind, under a section whose kind is given on top of it: it goes with the
+	file  string     // its source, if it is not the document's
+	over  *Override  // its source, if it is an override
+	made  bool       // a mapping that exists only for an override's path
+	short *yaml.Node // of a section merged with its base: the original text, in case it is not a section
+	// weak marks a key of a base without a kind, in a section whose kind is given by the file: it belongs to the
 	// default kind only.
 	weak bool
 }
 
-// Parse reads a file. Where its key base names another one, by a path from
-// where the file lies, its own keys are laid over that one's, which may build on
-// a third:
+// Parse reads a file. If its key base names another file, by a path relative to the file's folder, its keys are
+// merged over that file's, which may have a base too:
 //
-//   - mappings are merged key by key, and a key with nothing after it changes
-//     nothing of a mapping;
-//   - a section with another kind than in the base replaces it, one with the same
-//     kind or without one is merged with it;
-//   - lists and single values replace what was there.
+//   - mappings are merged key by key, and a key without a value does not change a mapping;
+//   - a section with another kind than in the base replaces it; one with the same kind or without one is merged;
+//   - lists and single values replace the base's.
 //
-// read gives the text of a file; where it is nil the text stands alone and base
-// is refused. Mistakes are kept and reported by [Document.Decode], each with the
-// file that it is in.
+// read returns the text of a file. If it is nil, base is an error. Errors are kept and reported by [Document.Decode],
+// each with its file.
 func Parse(file string, text []byte, read func(file string) ([]byte, error)) *Document {
 	d := &Document{file: file, notes: map[*yaml.Node]note{}}
 	d.root = d.load(file, text, read, nil)
@@ -70,7 +64,7 @@ func Parse(file string, text []byte, read func(file string) ([]byte, error)) *Do
 	return d
 }
 
-// load reads a file and what it builds on; chain are the files that build on it. It returns nil where a part is missing.
+// load reads a file and its base; chain are the files based on it. It returns nil if a part is missing.
 func (d *Document) load(file string, text []byte, read func(string) ([]byte, error), chain []string) *yaml.Node {
 	root := d.report.parse(file, text, 1)
 	if root == nil || formOf(root) != formMapping {
@@ -92,7 +86,7 @@ func (d *Document) load(file string, text []byte, read func(string) ([]byte, err
 		return fail("want the name of a file, got %s", describe(value))
 	}
 	if read == nil {
-		return fail("this text stands alone and cannot build on %s (write the keys out)", quote(value.Value))
+		return fail("this text cannot build on %s (write the keys out)", quote(value.Value))
 	}
 	name := value.Value
 	if !filepath.IsAbs(name) {
@@ -101,7 +95,7 @@ func (d *Document) load(file string, text []byte, read func(string) ([]byte, err
 	chain = append(chain, filepath.Clean(file))
 	shown := strings.Join(append(chain, name), " → ")
 	if slices.Contains(chain, filepath.Clean(name)) {
-		return fail("the files build on one another in a circle: %s", shown)
+		return fail("the files build on one another in a cycle: %s", shown)
 	}
 	if len(chain) >= maxBases {
 		return fail("at most %d files build on one another: %s", maxBases, shown)
@@ -116,12 +110,12 @@ func (d *Document) load(file string, text []byte, read func(string) ([]byte, err
 		return nil
 	}
 	if form := formOf(base); form != formMapping {
-		return fail("%s holds no keys to build on", name)
+		return fail("%s has no keys", name)
 	}
 	return d.mergeKeys(base, root)
 }
 
-// from notes the file of a node and of all below it.
+// from records the file of a node and of all nodes below it.
 func (d *Document) from(file string, n *yaml.Node) {
 	d.notes[n] = note{file: file}
 	for _, c := range n.Content {
@@ -129,7 +123,7 @@ func (d *Document) from(file string, n *yaml.Node) {
 	}
 }
 
-// take removes a key from a mapping, and all that repeat it.
+// take removes a key from a mapping, including duplicates.
 func take(m *yaml.Node, key string) (k, v *yaml.Node) {
 	for i := find(m, key); i >= 0; i = find(m, key) {
 		if k == nil {
@@ -140,7 +134,7 @@ func take(m *yaml.Node, key string) (k, v *yaml.Node) {
 	return k, v
 }
 
-// place tells where a value was written; key may be nil.
+// place returns where a value was written; key may be nil.
 func (d *Document) place(key, value *yaml.Node) place {
 	if o := d.notes[value].over; o != nil {
 		return place{over: o}
@@ -159,7 +153,7 @@ func (d *Document) place(key, value *yaml.Node) place {
 	return place{file: n.file, line: at.Line}
 }
 
-// Set returns the document with overrides laid over it in their order. The document itself stays as it is.
+// Set returns the document with overrides applied in order. It does not change the receiver.
 func (d *Document) Set(overrides ...Override) *Document {
 	c := &Document{file: d.file, axes: d.axes, report: d.report.clone(), notes: make(map[*yaml.Node]note, len(d.notes)), catalog: d.catalog}
 	if d.root == nil {
@@ -186,8 +180,7 @@ func (d *Document) Set(overrides ...Override) *Document {
 	return c
 }
 
-// Kind returns the kind of the section under a top-level key, or "" where none is given: for choosing the struct that the
-// document is then decoded into.
+// Kind returns the kind of the section under a top-level key, or "". It is for choosing the struct to decode into.
 func (d *Document) Kind(key string) string {
 	if d.root == nil || formOf(d.root) != formMapping {
 		return ""
@@ -199,7 +192,7 @@ func (d *Document) Kind(key string) string {
 	return kindOf(d.root.Content[i+1])
 }
 
-// kindOf is the kind that a node gives, if it is a section.
+// kindOf returns the kind of a section's node, or "".
 func kindOf(n *yaml.Node) string {
 	if formOf(n) == formMapping {
 		i := find(n, "kind")
@@ -214,7 +207,7 @@ func kindOf(n *yaml.Node) string {
 	return n.Value
 }
 
-// asKind is the short form of a section written out: the key kind and the text.
+// asKind expands the short form of a section to the key kind and the text.
 func (d *Document) asKind(n *yaml.Node) []*yaml.Node {
 	key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: "kind", Line: n.Line}
 	if note, ok := d.notes[n]; ok {

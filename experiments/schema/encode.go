@@ -14,10 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Encode writes a struct as YAML that [Decode] reads back to the same value:
-// every field, in the struct's order, sections with their kind and the values
-// they were resolved to. Text that some YAML reader may take for something
-// else is quoted.
+// Encode writes a struct as YAML that [Decode] reads back to the same value: every field, in the struct's order,
+// sections with their kind and resolved values. Text that some YAML reader may take for another type is quoted.
 func Encode(v any) (out []byte, err error) {
 	rv := reflect.ValueOf(v)
 	if rv.Kind() == reflect.Pointer && !rv.IsNil() {
@@ -107,7 +105,7 @@ func encodeValue(v reflect.Value, path string, depth int) (*yaml.Node, error) {
 func encodeFields(m *yaml.Node, v reflect.Value, path string, depth int) error {
 	for _, f := range fieldsOf(v.Type()) {
 		if f.name == "kind" && find(m, "kind") >= 0 {
-			continue // a section's struct may hold its own kind
+			continue // a section's struct may contain its kind
 		}
 		n, err := encodeValue(v.FieldByIndex(f.index), join(path, f.name), depth+1)
 		if err != nil {
@@ -141,7 +139,7 @@ func encodeSection(s Section, path string, depth int) (*yaml.Node, error) {
 	}
 	m := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{text("kind"), text(s.kind)}}
 	v, ok := s.structValue()
-	if ok && !s.done && s.node != nil { // defaults, and keys in the file that no one has read yet
+	if ok && !s.done && s.node != nil { // defaults, and keys in the file that have not been decoded
 		p := reflect.New(v.Type())
 		if err := s.Decode(p.Interface()); err != nil {
 			return nil, err
@@ -172,7 +170,7 @@ func encodeSection(s Section, path string, depth int) (*yaml.Node, error) {
 	return m, nil
 }
 
-// raw copies a node that no one has decoded, without comments.
+// raw copies an undecoded node without comments.
 func raw(n *yaml.Node) (*yaml.Node, error) {
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -185,7 +183,7 @@ func raw(n *yaml.Node) (*yaml.Node, error) {
 		return plain(n.Value), nil
 	case yaml.MappingNode, yaml.SequenceNode:
 		c := &yaml.Node{Kind: n.Kind}
-		if !holdsEmpty(n) { // which only block style can write
+		if !holdsEmpty(n) { // which only block style can represent
 			c.Style = n.Style & yaml.FlowStyle
 		}
 		for i, child := range n.Content {
@@ -214,7 +212,7 @@ func holdsEmpty(n *yaml.Node) bool {
 
 func plain(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
 
-// text writes a string plainly only where every YAML reader sees a string.
+// text writes a string without quotes only if every YAML reader reads a string.
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	if !bare(s) {
@@ -241,7 +239,7 @@ func bare(s string) bool {
 	return plainForm(s) == formText
 }
 
-// formatNumber writes a number so that it reads back to the same bits.
+// formatNumber formats a number so that it reads back to the same bits.
 func formatNumber(v reflect.Value) string {
 	switch {
 	case v.CanInt():
@@ -261,7 +259,7 @@ func formatNumber(v reflect.Value) string {
 		return "-.inf"
 	}
 	s := strconv.FormatFloat(f, 'g', -1, v.Type().Bits())
-	// YAML 1.1 readers, Python's among them, take 1e-05 for a text.
+	// YAML 1.1 readers, such as Python's, take 1e-05 for a text.
 	if mantissa, exponent, ok := strings.Cut(s, "e"); ok && !strings.Contains(mantissa, ".") {
 		s = mantissa + ".0e" + exponent
 	}

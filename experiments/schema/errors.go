@@ -8,24 +8,24 @@ import (
 	"strings"
 )
 
-// maxProblems bounds what one hopeless file can make us collect and print.
+// maxProblems limits the problems that are collected for one file.
 const maxProblems = 100
 
 // A Problem is one mistake in a file or an override.
 type Problem struct {
 	File     string   // the file's name as given to Decode; empty for values set in code
-	Line     int      // counted from 1; 0 where there is no line
-	Override string   // "train.way=20" when the mistake came with --set, not with the file
+	Line     int      // counted from 1; 0 if there is no line
+	Override string   // "train.way=20" if the mistake is in --set, not in the file
 	Path     string   // "train.way", "test.0.shot"; empty for the file as a whole
-	Text     string   // what is wrong and how to mend it
-	Err      error    // the error of a Validate or UnmarshalText method, if it was one
-	Valid    []string // of an unknown kind: those there are
+	Text     string   // the problem and its remedy
+	Err      error    // the error of a Validate or UnmarshalText method, if any
+	Valid    []string // for an unknown kind: the valid kinds
 
-	shown string // the path as printed: an override's text already names it
+	shown string // the printed path; omitted if an override's text contains it
 	order int
 }
 
-// Error gives "FILE:LINE: PATH: text", or "--set OVERRIDE: text".
+// Error returns "FILE:LINE: PATH: text", or "--set OVERRIDE: text".
 func (p Problem) Error() string {
 	var b strings.Builder
 	switch {
@@ -43,17 +43,16 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the error of the Validate or UnmarshalText method, if any.
+// Unwrap returns the error of the Validate or UnmarshalText method, if any.
 func (p Problem) Unwrap() error { return p.Err }
 
-// Error holds all problems found: those of each file by line, then those of the
-// overrides in their order.
+// Error holds all problems found: those of each file by line, then those of the overrides in order.
 type Error struct {
 	Problems []Problem
 	Dropped  int // problems beyond the first hundred, not kept
 }
 
-// Error gives one problem a line.
+// Error returns one problem per line.
 func (e *Error) Error() string {
 	lines := make([]string, 0, len(e.Problems)+1)
 	for _, p := range e.Problems {
@@ -65,7 +64,7 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives the problems, for errors.Is and errors.As.
+// Unwrap returns the problems, for errors.Is and errors.As.
 func (e *Error) Unwrap() []error {
 	errs := make([]error, len(e.Problems))
 	for i, p := range e.Problems {
@@ -74,13 +73,11 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// ErrUnread is the error of whoever asks for a section that could not be read. The reason has been reported when the file
-// was decoded.
+// ErrUnread is returned for a section that could not be read. The reason was reported when the file was decoded.
 var ErrUnread = errors.New("schema: the section could not be read")
 
-// Join merges errors from Decode and from sections into one, sorted as one
-// file's problems are. Other errors keep their text; [ErrUnread] is left out. It
-// returns nil when all are nil.
+// Join merges errors from Decode and from sections into one, sorted like the problems of one file. Other errors keep
+// their text; [ErrUnread] is omitted. It returns nil if all are nil.
 func Join(errs ...error) error {
 	var r report
 	for _, err := range errs {
@@ -100,9 +97,8 @@ func Join(errs ...error) error {
 	return r.err()
 }
 
-// At ties an error returned by a Validate method to one of the value's own
-// fields ("way", or "stages.0.width"), so that it is reported at that field's
-// line. Several may be returned together with errors.Join.
+// At assigns an error from a Validate method to one of the value's fields ("way", or "stages.0.width"), so that it is
+// reported at that field's line. Several may be combined with errors.Join.
 func At(field string, err error) error {
 	if err == nil {
 		return nil
@@ -135,7 +131,7 @@ func (r *report) add(p Problem) {
 
 func (r *report) clone() report { return report{slices.Clone(r.problems), r.dropped} }
 
-// full tells that further problems are only counted.
+// full reports whether further problems are only counted.
 func (r *report) full() bool { return len(r.problems) >= maxProblems }
 
 func (r *report) err() error {
@@ -143,7 +139,7 @@ func (r *report) err() error {
 		return nil
 	}
 	sorted := append([]Problem(nil), r.problems...)
-	files := map[string]int{} // in the order in which they are met
+	files := map[string]int{} // in order of first occurrence
 	for _, p := range sorted {
 		if _, met := files[p.File]; !met {
 			files[p.File] = len(files)
@@ -171,23 +167,23 @@ func (r *report) fail(at place, path, format string, args ...any) {
 	r.add(at.problem(path, fmt.Sprintf(format, args...), nil))
 }
 
-// place is where a value was written.
+// place is the position of a value in a file or an override.
 type place struct {
 	file string
 	line int
 	over *Override
 }
 
-// problem builds the Problem for a path at a place.
+// problem makes a Problem for a path at a place.
 func (at place) problem(path, text string, err error) Problem {
 	p := Problem{File: at.file, Line: at.line, Path: path, Text: text, Err: err, shown: path}
 	switch o := at.over; {
 	case o == nil:
-	case o.at.line > 0: // of a matrix
+	case o.at.line > 0: // a matrix
 		p.File, p.Line = o.at.file, o.at.line
 	default:
 		p.File, p.Line, p.Override = "", 0, o.text
-		// The override's own text names its path and all that lead to it.
+		// The override's text already contains its path and the path's parents.
 		if own := o.Path(); own == path || path == "" || strings.HasPrefix(own, path+".") {
 			p.shown = ""
 		}
@@ -195,7 +191,7 @@ func (at place) problem(path, text string, err error) Problem {
 	return p
 }
 
-// errorf is an error of one problem.
+// errorf returns an error with one problem.
 func (at place) errorf(path, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	return &Error{Problems: []Problem{at.problem(path, err.Error(), err)}}

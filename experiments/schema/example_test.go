@@ -8,7 +8,7 @@ import (
 
 type experiment struct {
 	Seed   uint64         `yaml:"seed" doc:"the run's seed"`
-	Way    int            `yaml:"way" min:"2" doc:"classes an episode"`
+	Way    int            `yaml:"way" min:"2" doc:"classes per episode"`
 	Memory schema.Section `yaml:"memory"`
 }
 

@@ -9,13 +9,12 @@ import (
 	"strings"
 )
 
-// Defaulter is implemented by types whose new elements in lists and maps, and
-// newly allocated pointers, do not start from the zero value.
+// Defaulter is implemented by types whose new elements in lists and maps, and newly allocated pointers, do not start
+// from the zero value.
 type Defaulter interface{ SetDefaults() }
 
-// Validator is implemented by types with rules that no tag can state. It is
-// called once the value has been read without a problem. Use [At] to point at
-// one of the value's fields, and errors.Join for several problems.
+// Validator is implemented by types with rules that tags cannot express. Validate is called after the value has been
+// read without a problem. Use [At] to name one of the value's fields, and errors.Join for several problems.
 type Validator interface{ Validate() error }
 
 // field is one key of a struct.
@@ -27,7 +26,7 @@ type field struct {
 	rule  rule
 }
 
-// rule is what a field's tags ask of its value.
+// rule is the constraints in a field's tags.
 type rule struct {
 	min, max, above, below string
 	minLen, maxLen         string
@@ -36,7 +35,7 @@ type rule struct {
 	required, anyFloat     bool
 }
 
-// element is the rule for the elements of a list or map.
+// element returns the rule for the elements of a list or map.
 func (r rule) element() rule {
 	r.minLen, r.maxLen, r.required = "", "", false
 	return r
@@ -48,7 +47,7 @@ func fieldsOf(t reflect.Type) []field {
 		sf := t.Field(i)
 		name, options, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
 		inline := options == "inline" && sf.Type.Kind() == reflect.Struct
-		if name == "-" || !sf.IsExported() && !(inline && sf.Anonymous) { // of an embedded struct the fields are exported
+		if name == "-" || !sf.IsExported() && !(inline && sf.Anonymous) { // the fields of an embedded struct may be exported
 			continue
 		}
 		if inline {
@@ -86,18 +85,17 @@ func names(fields []field) []string {
 
 func sectionType() reflect.Type { return reflect.TypeFor[Section]() }
 
-// readsText tells a type that reads itself from text.
+// readsText reports whether a type implements UnmarshalText.
 func readsText(t reflect.Type) bool {
 	return t.Kind() != reflect.Pointer && reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// plainStruct tells a struct that is read key by key.
+// plainStruct reports whether a type is a struct that is read key by key.
 func plainStruct(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && t != sectionType() && !readsText(t)
 }
 
-// checkType refuses types that no file can fill: a mistake in the program, not
-// in the file.
+// checkType returns an error for types that no file can fill: a mistake in the program, not in the file.
 func checkType(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 	if t == sectionType() || readsText(t) || seen[t] {
 		return nil
@@ -110,7 +108,7 @@ func checkType(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 		return bad("time.Duration would be read as nanoseconds; use a type with UnmarshalText")
 	}
 	if _, ok := innermost(t); !ok {
-		return bad("type %s holds itself", t)
+		return bad("type %s contains itself", t)
 	}
 	switch t.Kind() {
 	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
@@ -151,8 +149,8 @@ func checkType(t reflect.Type, path string, seen map[reflect.Type]bool) error {
 	return bad("type %s is not supported", t)
 }
 
-// innermost goes through lists, maps and pointers; ok is false for a type such
-// as []T that is its own element.
+// innermost returns the element type of lists, maps and pointers; ok is false for a type such as []T that is its own
+// element.
 func innermost(t reflect.Type) (inner reflect.Type, ok bool) {
 	for range 16 {
 		if k := t.Kind(); k != reflect.Slice && k != reflect.Map && k != reflect.Pointer {
@@ -163,8 +161,8 @@ func innermost(t reflect.Type) (inner reflect.Type, ok bool) {
 	return t, false
 }
 
-// breach says which part of the rule the value breaks: what is wanted, and the
-// value as the user would write it. For an unknown enum value known is false.
+// breach describes how the value breaks the rule: what is wanted, and the value as the user writes it. For an unknown
+// enum value known is false.
 func (r rule) breach(v reflect.Value) (want, got string, known bool) {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
@@ -239,8 +237,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// compare orders a number against a bound: floats in their own precision, so
-// that 0.1 is not above max:"0.1", integers exactly. A NaN is not comparable.
+// compare compares a number with a bound: floats in their own precision, so that 0.1 is not above max:"0.1", integers
+// exactly. ok is false for NaN.
 func compare(v reflect.Value, bound string) (int, bool) {
 	if v.CanFloat() {
 		b, err := strconv.ParseFloat(bound, v.Type().Bits())

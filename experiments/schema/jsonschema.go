@@ -9,25 +9,25 @@ import (
 	"strings"
 )
 
-// JSON is a schema, or a part of one, in the words of JSON Schema, draft 2020-12.
+// JSON is a JSON Schema (draft 2020-12), or a part of one.
 type JSON map[string]any
 
 // JSONSchema describes the structs of an experiment file in JSON Schema.
 //
-// JSON has one null, where YAML tells null from a key with nothing after it: what accepts either accepts it here. What
-// Validate methods say is left out. Numbers such as 10_000 some readers of YAML take for a text, and then they do not fit.
+// JSON does not distinguish null from a key without a value: what accepts either accepts null here. Validate methods
+// are not represented. Some YAML readers take numbers such as 10_000 for text, which the schema then rejects.
 type JSONSchema struct {
-	// Partial leaves out what a file need not have because a base or a matrix gives it: required keys and defaults.
+	// Partial omits required keys and defaults, which a base or a matrix may provide.
 	Partial bool
-	// Catalog tells the kinds of the families that fields name.
+	// Catalog lists the kinds of the families that fields name.
 	Catalog Catalog
-	// Definitions takes the descriptions of sections; several schemas may share it.
+	// Definitions collects the descriptions of sections; several schemas may share it.
 	Definitions *Definitions
 
-	owners []string // the kinds of the sections that are being described, outer ones first
+	owners []string // the kinds of the enclosing sections, outer ones first
 }
 
-// Struct describes a struct, or a pointer to one, that holds its defaults and stands at a path of the file.
+// Struct describes a struct, or a pointer to one, that holds its defaults, at a path of the file.
 func (j *JSONSchema) Struct(v any, path string) JSON {
 	rv := reflect.ValueOf(v)
 	if rv.Kind() == reflect.Pointer {
@@ -139,7 +139,7 @@ func bound(of JSON, key, value string) {
 	}
 }
 
-// jsonDefault is a value in JSON; ok is false for one that JSON cannot hold.
+// jsonDefault returns a value in JSON; ok is false for a value that JSON cannot represent.
 func jsonDefault(v reflect.Value) (out any, ok bool) {
 	n, err := encodeValue(v, "", 1)
 	if err != nil || n.Decode(&out) != nil {
@@ -149,8 +149,8 @@ func jsonDefault(v reflect.Value) (out any, ok bool) {
 	return out, err == nil
 }
 
-// section describes a section of a family, as a reference to a definition that is named after its key and, where another has
-// that name, after what it is part of.
+// section describes a section of a family as a reference to a definition named after its key or, if that name is
+// taken, also after its parent.
 func (j *JSONSchema) section(key, family string, def Section) JSON {
 	names := []string{key}
 	if j.Partial {
@@ -162,8 +162,8 @@ func (j *JSONSchema) section(key, family string, def Section) JSON {
 	return j.Definitions.Refer(j.Section(family, def), names...)
 }
 
-// Section describes a section of a family with a default: the default kind may be left out, and a kind that needs no key may
-// stand for its section.
+// Section describes a section of a family with a default: the default kind may be omitted, and a kind without
+// required keys may be written as a name.
 func (j *JSONSchema) Section(family string, def Section) JSON {
 	var kinds []keys
 	usual := ""
@@ -188,7 +188,7 @@ func (j *JSONSchema) Section(family string, def Section) JSON {
 // keys are the keys of a kind.
 type keys struct {
 	Kind
-	of JSON // what [JSONSchema.Struct] said of them
+	of JSON // their description by [JSONSchema.Struct]
 }
 
 func (j *JSONSchema) ofKinds(kinds []keys, def string) JSON {
@@ -214,7 +214,7 @@ func (j *JSONSchema) ofKinds(kinds []keys, def string) JSON {
 	}
 	out := JSON{"type": []string{"object", "string", "null"}, "properties": JSON{"kind": JSON{"enum": all}}}
 	switch {
-	case j.Partial: // the kind is the base's, and may be any
+	case j.Partial: // the kind is the base's, which may be any
 		open := JSON{}
 		for key, of := range union {
 			if open[key] = of[0]; len(of) > 1 {
@@ -236,7 +236,7 @@ func (j *JSONSchema) ofKinds(kinds []keys, def string) JSON {
 	return out
 }
 
-// withKind lets the keys of a kind stand beside it.
+// withKind adds the key kind to the keys of a kind.
 func withKind(keys JSON) JSON {
 	out := JSON{}
 	for key, of := range keys {
@@ -253,14 +253,14 @@ func withKind(keys JSON) JSON {
 	return out
 }
 
-// Same tells parts of a schema that are alike.
+// Same reports whether parts of a schema are equal.
 func Same(a, b any) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
 }
 
-// FileKeys are the keys that a file has for itself: base and matrix, which cannot vary the fixed keys.
+// FileKeys describes the keys of the file itself: base and matrix, which cannot vary the fixed keys.
 func FileKeys(fixed ...string) JSON {
 	for i, key := range fixed {
 		fixed[i] = regexp.QuoteMeta(key)
@@ -268,31 +268,38 @@ func FileKeys(fixed ...string) JSON {
 	return JSON{
 		keyBase: JSON{
 			"type": "string", "minLength": 1,
-			"description": "the file that this one builds on, from where it lies: keys that are not written here are that one's",
+			"description": "base file, relative to this file's folder: it provides the keys that are not written here",
 		},
 		keyMatrix: JSON{
 			"type":        []string{"object", "null"},
-			"description": "keys, as in train.way, and a list of values for each: every combination is a run",
+			"description": "keys such as train.way, each with a list of values: every combination is a run",
 			"propertyNames": JSON{
 				"pattern": `^[^.\s]+(\.[^.\s]+)*$`,
 				"not":     JSON{"pattern": fmt.Sprintf(`^(%s)(\.|$)`, strings.Join(append(fixed, keyBase, keyMatrix), "|"))},
 			},
-			"additionalProperties": JSON{"type": "array", "minItems": 1},
+			"additionalProperties": JSON{"anyOf": []JSON{
+				{"type": "array", "minItems": 1},
+				{
+					"type": "object", "required": []string{"from", "to"}, "additionalProperties": false,
+					"description": "a range that engram sweep --random draws from",
+					"properties":  JSON{"from": JSON{"type": "number"}, "to": JSON{"type": "number"}, "scale": JSON{"enum": []string{"linear", "log"}}},
+				},
+			}},
 		},
 	}
 }
 
-// Definitions are parts of a schema that others refer to, each once.
+// Definitions are shared parts of a schema that others refer to.
 type Definitions struct {
 	of    JSON
 	names map[string]string // by text
 }
 
-// Refer returns a reference to a definition, which is made under the first of the names, or one with a number, that is free.
+// Refer returns a reference to a definition, which is created under the first free name, or a name with a number.
 func (d *Definitions) Refer(of JSON, names ...string) JSON {
 	text, err := json.Marshal(of)
 	if err != nil {
-		panic(fmt.Sprintf("schema: a description that is no JSON: %v", err)) // it is made of maps, lists, texts and numbers
+		panic(fmt.Sprintf("schema: a description that is not JSON: %v", err)) // it consists of maps, lists, texts and numbers
 	}
 	if d.of == nil {
 		d.of, d.names = JSON{}, map[string]string{}
@@ -313,5 +320,5 @@ func (d *Definitions) Refer(of JSON, names ...string) JSON {
 	return JSON{"$ref": "#/$defs/" + name}
 }
 
-// JSON returns the definitions by their names.
+// JSON returns the definitions by name.
 func (d *Definitions) JSON() JSON { return d.of }

@@ -11,7 +11,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The schema of a struct and the decoder agree on everything that JSON can say.
+// The schema of a struct and the decoder agree wherever JSON can express the rule.
 func TestJSONSchemaOfAStruct(t *testing.T) {
 	j := &JSONSchema{Catalog: twoKinds{}, Definitions: &Definitions{}}
 	c := defaults()
@@ -85,9 +85,9 @@ func TestJSONSchemaOfAStruct(t *testing.T) {
 	assert.Equal(t, "the run's name", name["description"])
 	assert.Equal(t, 5, train["way"].(JSON)["default"])
 	assert.Equal(t, "keyvalue", properties["memory"].(JSON)["default"])
-	assert.NotContains(t, name, "default", "a key that is required has none")
+	assert.NotContains(t, name, "default", "a required key has no default")
 
-	// What a base may give is not asked for, but what is there has to fit.
+	// Keys that a base may provide are not required, but existing keys are checked.
 	j.Partial = true
 	s = compiled(j.Struct(&c, ""))
 	for text, fits := range map[string]bool{
@@ -111,7 +111,7 @@ func TestDefinitionsAreMadeOnce(t *testing.T) {
 	assert.Len(t, d.JSON(), 4)
 }
 
-// twoKinds has the kinds of any family.
+// twoKinds has the same two kinds for every family.
 type twoKinds struct{}
 
 func (twoKinds) Kinds(string) []Kind { return []Kind{{Name: "keyvalue"}, {Name: "ntm"}} }
@@ -128,8 +128,8 @@ func (twoKinds) Config(_, kind string) any {
 	return nil
 }
 
-// Sections whose fields name a family are decoded with the file, with their kinds' defaults, their owner's over those, and the
-// file's keys over both; a kind that the family does not have is refused with those that it has.
+// Sections whose fields name a family are decoded with the file: the kind's defaults, the owner's defaults over
+// those, and the file's keys over both. An unknown kind is an error that lists the valid ones.
 func TestSectionsOfFamilies(t *testing.T) {
 	type file struct {
 		Memory Section   `yaml:"memory" family:"memory"`

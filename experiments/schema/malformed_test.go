@@ -9,10 +9,10 @@ import (
 
 type mistake struct{ name, text, want string }
 
-// allKeys stands for ALL in the table.
+// allKeys replaces ALL in the table.
 const allKeys = "name, seed, optimizer, train, test, milestones, early_stop, limit, weights, tags, level, memory, network, note"
 
-// malformed is every kind of mistake, with the whole message it gets.
+// malformed returns every kind of mistake with its whole message.
 func malformed() []mistake {
 	const n = "name: n\n"
 	return []mistake{
@@ -122,15 +122,15 @@ x.yaml:7: seed: must be at least 0, got -1`},
 		{"tab in nested", n + "train:\n  way: 5\n\tshot: 1", `x.yaml:4: not valid YAML: a tab in the indentation (use spaces)`},
 		{"colon in text", n + "note: a: b", `x.yaml:2: not valid YAML: ":" is not expected here (check the indentation, or put text that contains ": " in quotes)`},
 		{"bad indentation", n + "train:\n    way: 5\n  shot: 1", `x.yaml:4: not valid YAML: the indentation does not fit the lines above, or there is text after a closing quote or bracket`},
-		{"no colon", n + "seed 5", `x.yaml:2: not valid YAML: "key: value" is expected here, and there is no ": "`},
+		{"no colon", n + "seed 5", `x.yaml:2: not valid YAML: "key: value" is expected here, but there is no ": "`},
 		{"open list", n + "milestones: [1, 2\nseed: 3\n", `x.yaml:2: not valid YAML: a list "[" is not closed, or a comma is missing`},
 		{"open mapping", n + "train: {way: 5\nseed: 3\n", `x.yaml:2: not valid YAML: a mapping "{" is not closed, or a comma is missing`},
 		{"open quote", n + "note: \"abc\nseed: 3\n", `x.yaml:2: not valid YAML: a quoted text is not closed`},
 		{"after quote", n + "note: \"abc\" def\nseed: 3\n", `x.yaml:2: not valid YAML: the indentation does not fit the lines above, or there is text after a closing quote or bracket`},
-		{"list among keys", n + "test:\n  - way: 5\n  shot: 3", `x.yaml:4: not valid YAML: a list item is expected here (start it with "- ", indented as the others)`},
+		{"list among keys", n + "test:\n  - way: 5\n  shot: 3", `x.yaml:4: not valid YAML: a list item is expected here (start it with "- ", indented like the others)`},
 		{"at sign", n + "note: @home", `x.yaml:2: not valid YAML: a value cannot start with this character (put it in quotes)`},
 		{"control character", n + "note: a\x01b", `x.yaml:2: not valid YAML: control characters are not allowed`},
-		{"second document", n + "---\nname: m", `x.yaml:2: a second document starts here (keep one in a file, without "---")`},
+		{"second document", n + "---\nname: m", `x.yaml:2: a second document starts here (keep one per file, without "---")`},
 		{"empty file", "", `x.yaml:1: the file is empty (valid keys: ALL)`},
 		{"only comments", "# nothing\n\n", `x.yaml:1: the file is empty (valid keys: ALL)`},
 		{"only a marker", "---\n", `x.yaml:2: the file is empty (valid keys: ALL)`},
@@ -156,7 +156,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// TestHostileSize holds that nothing grows faster than the text.
+// Nothing grows faster than the text.
 func TestHostileSize(t *testing.T) {
 	for _, text := range []string{
 		"note: " + strings.Repeat("[", 1<<19),

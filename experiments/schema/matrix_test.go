@@ -9,7 +9,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// sortKeys puts the keys of a mapping, and of those below it, in one order.
+// sortKeys sorts the keys of a mapping and of all mappings below it.
 func sortKeys(n *yaml.Node) {
 	for _, c := range n.Content {
 		sortKeys(c)
@@ -37,7 +37,7 @@ matrix:
   memory.kind: [a/b c, 'it''s']
   test: [[{way: 5}, {way: 6}], null]
 `), nil)
-	require.NoError(t, doc.Decode(&config{Train: train{Way: 5, Shot: 1, Rate: .5}, Test: []test{{5, 1}}, Optimizer: "adam"}), "the matrix is not part of what is decoded")
+	require.NoError(t, doc.Decode(&config{Train: train{Way: 5, Shot: 1, Rate: .5}, Test: []test{{5, 1}}, Optimizer: "adam"}), "the matrix is not decoded")
 	var paths, texts, labels []string
 	for _, a := range doc.Matrix() {
 		paths = append(paths, a.Path)
@@ -61,7 +61,7 @@ matrix:
 	assert.Len(t, long.Label(), 60)
 }
 
-// A matrix is merged with the base's as any mapping.
+// A matrix is merged with the base's like any mapping.
 func TestMatrixOfABase(t *testing.T) {
 	const base = "matrix: {train.way: [5, 6], seed: [1, 2]}\n"
 	axes := func(own string) (out []string) {
@@ -77,7 +77,7 @@ func TestMatrixOfABase(t *testing.T) {
 	assert.Empty(t, axes("matrix: null\n"))
 }
 
-func TestMistakesInAMatrix(t *testing.T) {
+func TestErrorsInAMatrix(t *testing.T) {
 	const n = "name: n\n"
 	for text, want := range map[string]string{
 		n + "matrix: 5\n":                         `x.yaml:2: matrix: want a mapping of keys to lists of values, as in {train.way: [5, 20]}, got the number 5`,
@@ -86,10 +86,10 @@ func TestMistakesInAMatrix(t *testing.T) {
 		n + "matrix:\n  seed: []\n":               `x.yaml:3: matrix: seed: has no values (give some, or leave the key out)`,
 		n + "matrix:\n  seed:\n":                  `x.yaml:3: matrix: seed: has no values (give some, or leave the key out)`,
 		n + "matrix:\n  seed: 5\n":                `x.yaml:3: matrix: seed: want a list of values, got the number 5 (write [5])`,
-		n + "matrix:\n  train:\n    way: [5]\n":   `x.yaml:3: matrix: train: want a list of values, got a mapping (a key within is written with a dot, as in train.way: [5, 20])`,
+		n + "matrix:\n  train:\n    way: [5]\n":   `x.yaml:3: matrix: train: want a list of values, got a mapping (a nested key is written with a dot, as in train.way: [5, 20])`,
 		n + "matrix:\n  seed:\n    - 1\n    -\n":  `x.yaml:5: matrix: seed: a value is missing (write null for none)`,
 		n + "matrix:\n  train..way: [5]\n":        `x.yaml:3: matrix: train..way: is not a path (want key.key, as in train.way)`,
-		n + "matrix:\n  base: [b.yaml]\n":         `x.yaml:3: matrix: base: is the file's own and cannot vary`,
+		n + "matrix:\n  base: [b.yaml]\n":         `x.yaml:3: matrix: base: belongs to the file and cannot vary`,
 		n + "matrix:\n  seed: [1]\n  seed: [2]\n": `x.yaml:4: matrix.seed: duplicate key "seed", first given on line 3 (keep one)`,
 		n + "matrix:\n  seed: [&a 1]\n":           `x.yaml:3: matrix.seed.0: the anchor &a is not supported (write the value out, or put text that starts with & in quotes)`,
 	} {
@@ -97,11 +97,11 @@ func TestMistakesInAMatrix(t *testing.T) {
 		assert.EqualError(t, Parse("x.yaml", []byte(text), nil).Decode(&c), want, text)
 	}
 	_, err := load(t, n+"matrix:\n  seed: [1]\n")
-	assert.EqualError(t, err, `x.yaml:3: matrix: makes many files of one, and here one is wanted (leave it out)`)
+	assert.EqualError(t, err, `x.yaml:3: matrix: makes several runs, but one is wanted here (leave it out)`)
 	_, err = load(t, n, "matrix.seed=[1]")
-	assert.EqualError(t, err, `--set matrix.seed=[1]: matrix is the file's own and cannot be set`)
+	assert.EqualError(t, err, `--set matrix.seed=[1]: matrix belongs to the file and cannot be set`)
 
-	// A value that does not fit is told of where it is written, and the first word of the axis's own errors likewise.
+	// Errors of a value, and of an axis's key, name the line where it is written.
 	doc := Parse("x.yaml", []byte(n+"matrix:\n  train.way:\n    - 5\n    - 1\n  trian.way: [5]\n  train.way.x: [1]\n"), nil)
 	axes := doc.Matrix()
 	for i, want := range []string{

@@ -6,7 +6,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// mergeKeys lays the keys of one mapping over those of another, which are a file's and its base's.
+// mergeKeys merges the keys of a file's mapping over those of its base.
 func (d *Document) mergeKeys(base, own *yaml.Node) *yaml.Node {
 	m := *own
 	m.Content = slices.Clone(base.Content)
@@ -28,7 +28,7 @@ func (d *Document) mergeKeys(base, own *yaml.Node) *yaml.Node {
 	return &m
 }
 
-// merge lays a value of a file over its base's, as [Parse] says.
+// merge merges a value of a file over its base's, as documented at [Parse].
 func (d *Document) merge(base, own *yaml.Node) *yaml.Node {
 	below, above := kindOf(base), kindOf(own)
 	switch formOf(own) {
@@ -68,7 +68,7 @@ func (d *Document) merge(base, own *yaml.Node) *yaml.Node {
 	return own
 }
 
-// weaken marks the keys of a merged mapping that its own part does not have.
+// weaken marks the keys of a merged mapping that the file itself does not have.
 func (d *Document) weaken(merged, own *yaml.Node) {
 	for i := 0; i+1 < len(merged.Content); i += 2 {
 		key, value := merged.Content[i], merged.Content[i+1]
@@ -83,7 +83,7 @@ func (d *Document) weaken(merged, own *yaml.Node) {
 	}
 }
 
-// keep makes sure that a key stays: an override goes through it.
+// keep clears the mark of a key, because an override's path leads through it.
 func (d *Document) keep(key *yaml.Node) {
 	if n := d.notes[key]; n.weak {
 		n.weak = false
@@ -91,7 +91,7 @@ func (d *Document) keep(key *yaml.Node) {
 	}
 }
 
-// withoutWeak returns a section without the keys that go with its default kind only.
+// withoutWeak returns a section without the keys that belong only to its default kind.
 func (d *Document) withoutWeak(n *yaml.Node) *yaml.Node {
 	if n.Kind != yaml.MappingNode {
 		return n

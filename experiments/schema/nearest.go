@@ -6,10 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// nearest returns the candidate that word most likely was meant to be, or ""
-// where none is near: the least Damerau-Levenshtein distance (adjacent swaps
-// count one), case and separators ignored, up to a third of the length; or
-// else the only candidate that the word begins.
+// nearest returns the candidate that word was probably meant to be, or "": the one at the smallest
+// Damerau-Levenshtein distance (adjacent swaps count one), ignoring case and separators, up to a third of the length;
+// or else the only candidate that starts with word.
 func nearest(word string, candidates []string) string {
 	if len(word) > 100 {
 		return ""
@@ -40,7 +39,7 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// fold makes batchNorm, batch-norm and batch_norm the same.
+// fold maps batchNorm, batch-norm and batch_norm to the same text.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '-' || r == ' ' {
@@ -50,8 +49,7 @@ func fold(s string) string {
 	}, strings.ToLower(s))
 }
 
-// distance is the Damerau-Levenshtein distance in its restricted form (no
-// letter is touched twice), over runes.
+// distance returns the Damerau-Levenshtein distance in its restricted form (no letter is edited twice), over runes.
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before := make([]int, len(y)+1)
@@ -77,7 +75,7 @@ func distance(a, b string) int {
 	return last[len(y)]
 }
 
-// unknown words the message for a name that is not among the valid ones.
+// unknown returns the message for an invalid name.
 func unknown(what, got string, valid []string) string {
 	text := "unknown " + what + " " + quote(got)
 	if near := nearest(got, valid); near != "" {

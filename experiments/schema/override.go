@@ -8,14 +8,13 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// An Override sets one value over what the file says, as --set train.way=20
-// does on the command line. Its path may lead into lists (test.0.way) and into
-// sections (memory.slots).
+// An Override sets one value over the file's, like --set train.way=20 on the command line. Its path may lead into
+// lists (test.0.way) and sections (memory.slots).
 type Override struct {
 	text  string
 	path  []string
 	value *yaml.Node
-	at    place // in a file, of a value of its matrix
+	at    place // in a file, if it is a value of a matrix
 }
 
 // String returns the override as it was written.
@@ -29,9 +28,8 @@ func (o Override) Errorf(format string, args ...any) error {
 	return place{over: &o}.errorf(o.Path(), format, args...)
 }
 
-// ParseOverride reads PATH=VALUE. The value is YAML: 20, [1, 2], {way: 5}. A
-// number is taken as text where text is wanted, so that no quotes need to pass
-// the shell.
+// ParseOverride parses PATH=VALUE. The value is YAML: 20, [1, 2], {way: 5}. A number is accepted as text where text
+// is wanted, so that no quotes need to pass the shell.
 func ParseOverride(text string) (Override, error) {
 	o := Override{text: text}
 	fail := func(format string, args ...any) (Override, error) {
@@ -70,7 +68,7 @@ func ParseOverride(text string) (Override, error) {
 	return o, nil
 }
 
-// splitPath takes a dotted path apart; ok is false where it is none.
+// splitPath splits a dotted path; ok is false if it is invalid.
 func splitPath(path string) (parts []string, ok bool) {
 	parts = strings.Split(path, ".")
 	for _, part := range parts {
@@ -93,14 +91,14 @@ func commented(n *yaml.Node) bool {
 	return false
 }
 
-// apply lays the override over the tree. It knows no types: what does not fit
-// is found when the tree is decoded, and by its origin laid to the override.
+// apply applies the override to the tree. It knows no types: mismatches are found when the tree is decoded, and
+// reported for the override.
 func (d *Document) apply(o *Override) {
 	if o.value == nil {
 		return
 	}
 	if key := o.path[0]; key == keyBase || key == keyMatrix {
-		d.report.fail(place{over: o}, key, "%s is the file's own and cannot be set", key)
+		d.report.fail(place{over: o}, key, "%s belongs to the file and cannot be set", key)
 		return
 	}
 	value := d.own(o.value, o)
@@ -138,9 +136,8 @@ func (d *Document) apply(o *Override) {
 	}
 }
 
-// container makes sure that a path can lead through the node: what is no list
-// and no mapping becomes a mapping, in which a text becomes the kind, since
-// memory: keyvalue is short for memory: {kind: keyvalue}.
+// container makes sure that a path can lead through the node: anything but a list or mapping becomes a mapping, in
+// which a text becomes the kind, because memory: keyvalue is short for memory: {kind: keyvalue}.
 func (d *Document) container(n *yaml.Node, o *Override) *yaml.Node {
 	if n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode {
 		return n
@@ -153,8 +150,7 @@ func (d *Document) container(n *yaml.Node, o *Override) *yaml.Node {
 	return m
 }
 
-// own copies the override's value, so that an Override can be used again, and
-// marks the copy as its.
+// own copies the override's value, so that the Override can be reused, and marks the copy.
 func (d *Document) own(n *yaml.Node, o *Override) *yaml.Node {
 	c := *n
 	d.notes[&c] = note{over: o}

@@ -17,9 +17,8 @@ const (
 	maxDepth = 64 // levels of lists and mappings
 )
 
-// parse reads a file's text into one node tree and reports what no reader could
-// accept, the tree being depth levels down. It returns nil where there is no
-// tree to go on with; an empty tree is returned as such.
+// parse parses a file's text to a node tree, at a given depth, and reports what is invalid for any struct. It returns
+// nil if there is no usable tree; an empty tree is returned.
 func (r *report) parse(file string, text []byte, depth int) *yaml.Node {
 	fail := func(line int, format string, args ...any) *yaml.Node {
 		r.fail(place{file: file, line: line}, "", format, args...)
@@ -41,7 +40,7 @@ func (r *report) parse(file string, text []byte, depth int) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Line: 1}
 	}
 	if len(docs) > 1 {
-		fail(docs[1].Line, `a second document starts here (keep one in a file, without "---")`)
+		fail(docs[1].Line, `a second document starts here (keep one per file, without "---")`)
 	}
 	if len(docs[0].Content) == 0 {
 		return &yaml.Node{Kind: yaml.ScalarNode, Line: 1}
@@ -53,8 +52,8 @@ func (r *report) parse(file string, text []byte, depth int) *yaml.Node {
 	return root
 }
 
-// walk reports anchors, aliases, tags, merge keys, duplicate keys and keys
-// that are not text. It returns false where the tree is too deep to go on.
+// walk reports anchors, aliases, tags, merge keys, duplicate keys and keys that are not text. It returns false if the
+// tree is too deep.
 func (r *report) walk(file string, n, at *yaml.Node, path string, depth int) bool {
 	report := func(line int, path, format string, args ...any) {
 		r.fail(place{file: file, line: line}, path, format, args...)
@@ -118,7 +117,7 @@ func refuseAlias(name string) string {
 	return "the alias *" + clip(name, 40) + " is not supported (write the value out, or put text that starts with * in quotes)"
 }
 
-// join extends a path. A part that would not be read back as one is quoted.
+// join extends a path. It quotes a part that splitPath would not read back.
 func join(path, part string) string {
 	if part == "" || len(part) > 60 || strings.ContainsFunc(part, func(r rune) bool { return r <= ' ' || r == '.' || !strconv.IsPrint(r) }) {
 		part = quote(part)
@@ -131,7 +130,7 @@ func join(path, part string) string {
 
 // readYAML returns all documents of the text.
 func readYAML(text []byte) (docs []*yaml.Node, err error) {
-	defer func() { // the library gives some of its own faults as panics
+	defer func() { // the library panics on some of its own errors
 		if p := recover(); p != nil {
 			docs, err = nil, fmt.Errorf("%v", p)
 		}
@@ -146,13 +145,13 @@ func readYAML(text []byte) (docs []*yaml.Node, err error) {
 			return nil, errors.New(plainMessage(err.Error()))
 		}
 		docs = append(docs, &n)
-		if len(docs) > 1 { // one too many; the rest does not matter
+		if len(docs) > 1 { // a second document is already an error
 			return docs, nil
 		}
 	}
 }
 
-// plainMessage cuts "yaml: line 3: ", whose line is often not the culprit's.
+// plainMessage removes "yaml: line 3: ", because the line is often wrong.
 func plainMessage(s string) string {
 	s = strings.TrimPrefix(s, "yaml: ")
 	if rest, ok := strings.CutPrefix(s, "line "); ok {
@@ -163,9 +162,8 @@ func plainMessage(s string) string {
 	return s
 }
 
-// syntaxLine finds the line of a syntax error as the first at which the text,
-// cut off after it, fails in the same way: the library's own line is off by
-// one in some cases and the enclosing block's in others.
+// syntaxLine finds the line of a syntax error: the first line after which the truncated text fails in the same way.
+// The library's own line is sometimes off by one or that of the enclosing block.
 func syntaxLine(text []byte, failure error) int {
 	var ends []int
 	for i, c := range text {
@@ -176,7 +174,7 @@ func syntaxLine(text []byte, failure error) int {
 	if len(ends) == 0 || ends[len(ends)-1] < len(text) {
 		ends = append(ends, len(text))
 	}
-	lo, hi := 0, len(ends) // the first lo lines do not fail so, the first hi do
+	lo, hi := 0, len(ends) // the first lo lines do not fail in this way, the first hi do
 	for hi-lo > 1 {
 		mid := (lo + hi) / 2
 		if _, err := readYAML(text[:ends[mid-1]]); err != nil && err.Error() == failure.Error() {
@@ -188,8 +186,7 @@ func syntaxLine(text []byte, failure error) int {
 	return hi
 }
 
-// mendSyntax rewords the library's commonest messages for those who do not
-// know a YAML parser from inside.
+// mendSyntax rewords the library's most frequent messages for users without knowledge of YAML parsers.
 func mendSyntax(message, line string) string {
 	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
 	switch {
@@ -206,15 +203,15 @@ func mendSyntax(message, line string) string {
 	case message == "did not find expected key":
 		return "the indentation does not fit the lines above, or there is text after a closing quote or bracket"
 	case message == "did not find expected '-' indicator":
-		return `a list item is expected here (start it with "- ", indented as the others)`
+		return `a list item is expected here (start it with "- ", indented like the others)`
 	case message == "did not find expected ',' or ']'":
 		return `a list "[" is not closed, or a comma is missing`
 	case message == "did not find expected ',' or '}'":
 		return `a mapping "{" is not closed, or a comma is missing`
 	case message == "did not find expected node content":
-		return `a value is expected here, or a bracket opened here is not closed by its like`
+		return `a value is expected here, or a bracket opened here is not closed`
 	case message == "could not find expected ':'":
-		return `"key: value" is expected here, and there is no ": "`
+		return `"key: value" is expected here, but there is no ": "`
 	case message == "found unexpected end of stream":
 		return "a quoted text is not closed"
 	}

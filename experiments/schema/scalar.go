@@ -9,8 +9,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// form is what a node is written as. It is decided here and not by the YAML
-// library, whose rules mix YAML 1.1 and 1.2 (010 is eight, 1e400 a text).
+// form is the syntactic form of a node. It is determined here, not by the YAML library, whose rules mix YAML 1.1 and
+// 1.2 (010 is eight, 1e400 a text).
 type form int
 
 const (
@@ -57,7 +57,7 @@ func plainForm(s string) form {
 	return formText
 }
 
-// describe says what the node is, for "got ...".
+// describe describes the node, for "got ...".
 func describe(n *yaml.Node) string {
 	switch formOf(n) {
 	case formText:
@@ -76,7 +76,7 @@ func describe(n *yaml.Node) string {
 	return "an alias"
 }
 
-// special reads YAML's names for the floats that are not finite.
+// special parses YAML's names of non-finite floats.
 func special(s string) (float64, bool) {
 	t, sign := s, 1
 	if strings.HasPrefix(t, "+") || strings.HasPrefix(t, "-") {
@@ -94,15 +94,15 @@ func special(s string) (float64, bool) {
 	return 0, false
 }
 
-// number is the text of a number, its underscores removed.
+// number is the text of a number without underscores.
 type number struct {
 	text    string
 	based   bool // 0x, 0o, 0b
 	integer bool // neither point nor exponent
 }
 
-// scanNumber reads [+-] digits [. digits] [e [+-] digits], or 0x, 0o, 0b and
-// digits, with single underscores allowed between digits.
+// scanNumber parses [+-] digits [. digits] [e [+-] digits], or 0x, 0o, 0b and digits, with single underscores allowed
+// between digits.
 func scanNumber(s string) (number, bool) {
 	i := 0
 	var b strings.Builder
@@ -174,14 +174,14 @@ func scanNumber(s string) (number, bool) {
 	return number{text: b.String(), integer: integer}, i == len(s)
 }
 
-// leadingZero tells 010, which YAML 1.1 reads as eight.
+// leadingZero reports numbers such as 010, which YAML 1.1 reads as eight.
 func (n number) leadingZero() bool {
 	t := strings.TrimLeft(n.text, "+-")
 	return n.integer && !n.based && len(t) > 1 && t[0] == '0'
 }
 
-// toInt gives the integer, if it is exactly one; huge tells a magnitude too
-// large to work out, with no value then.
+// toInt returns the integer if the number is exactly one; huge reports a magnitude too large to compute, without a
+// value.
 func (n number) toInt() (value *big.Int, exact, huge bool) {
 	if n.based {
 		v, ok := new(big.Int).SetString(n.text, 0)
@@ -192,7 +192,7 @@ func (n number) toInt() (value *big.Int, exact, huge bool) {
 		return new(big.Int), true, false
 	}
 	if len(mantissa) > 400 {
-		return nil, false, n.integer // longer than any number we can hold
+		return nil, false, n.integer // longer than any representable number
 	}
 	if exponent != "" {
 		e, err := strconv.Atoi(exponent)
@@ -207,7 +207,7 @@ func (n number) toInt() (value *big.Int, exact, huge bool) {
 	return r.Num(), true, false
 }
 
-// toFloat gives the nearest float of that many bits; bad says why it has none.
+// toFloat returns the nearest float of that many bits, or in bad a message.
 func (n number) toFloat(bits int) (f float64, bad string) {
 	if n.based {
 		v, ok := new(big.Int).SetString(n.text, 0)

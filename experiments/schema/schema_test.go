@@ -11,7 +11,7 @@ import (
 )
 
 type train struct {
-	Way     int     `yaml:"way" min:"2" max:"100" doc:"classes an episode"`
+	Way     int     `yaml:"way" min:"2" max:"100" doc:"classes per episode"`
 	Shot    int8    `yaml:"shot" min:"1"`
 	Rate    float64 `yaml:"rate" above:"0" below:"1"`
 	Clip    float32 `yaml:"clip" finite:"false"`
@@ -37,7 +37,7 @@ type stop struct {
 	Patience int `yaml:"patience" min:"1"`
 }
 
-// level reads itself from text.
+// level implements UnmarshalText.
 type level struct{ n int }
 
 func (l *level) UnmarshalText(b []byte) error {
@@ -158,7 +158,7 @@ func TestNullAndEmpty(t *testing.T) {
 	shared := c.Stop
 	require.NoError(t, Decode("x", []byte("name: n\ntrain:\nearly_stop: {patience: 2}\nmemory: null\ntags: []"), &c))
 	assert.Equal(t, 5, c.Train.Way)
-	assert.Equal(t, 9, shared.Patience, "a default is never written through")
+	assert.Equal(t, 9, shared.Patience, "a shared default is never modified")
 	assert.Equal(t, 2, c.Stop.Patience)
 	assert.Equal(t, "", c.Memory.Kind())
 	require.NoError(t, Decode("x", []byte("name: n\nearly_stop: ~"), &c))
@@ -192,17 +192,17 @@ func TestOverrides(t *testing.T) {
 func TestSection(t *testing.T) {
 	c, err := load(t, "name: n\nmemory:\n  slots: 8\n")
 	require.NoError(t, err)
-	assert.Equal(t, "keyvalue", c.Memory.Kind(), "the default kind holds")
+	assert.Equal(t, "keyvalue", c.Memory.Kind(), "the default kind applies")
 	kv := keyvalue{Slots: 1, Sharp: 3}
 	require.NoError(t, c.Memory.Decode(&kv))
-	assert.Equal(t, keyvalue{Slots: 8, Sizes: []int{1, 2}}, kv, "the section's own defaults hold")
+	assert.Equal(t, keyvalue{Slots: 8, Sizes: []int{1, 2}}, kv, "the section's own defaults apply")
 	assert.Equal(t, &kv, c.Memory.Resolved())
 
 	c, err = load(t, "name: n\nmemory: {kind: lrua, slots: 8}")
 	require.NoError(t, err)
 	kv = keyvalue{Sharp: 3}
 	require.NoError(t, c.Memory.Decode(&kv))
-	assert.Equal(t, keyvalue{Slots: 8, Sharp: 3}, kv, "another kind leaves the defaults behind")
+	assert.Equal(t, keyvalue{Slots: 8, Sharp: 3}, kv, "another kind drops the defaults")
 
 	c, err = load(t, "name: n\nnetwork:\n  kind: matching\n  width: 0\n  memory:\n    kind: lrau\n    slots: 2\n    slot: 3\nmemory:\n  kind: keyvalue\n  sots: 3")
 	require.NoError(t, err)
@@ -258,7 +258,7 @@ type badField struct {
 
 type selfList []selfList
 
-func TestProgramMistakes(t *testing.T) {
+func TestProgrammerErrors(t *testing.T) {
 	for _, tc := range []struct {
 		into any
 		want string
@@ -268,7 +268,7 @@ func TestProgramMistakes(t *testing.T) {
 		{(*config)(nil), "schema: want a pointer to a struct to decode into, got *schema.config"},
 		{new(int), "schema: want a pointer to a struct to decode into, got *int"},
 		{new(badField), "schema: badField.c: type chan int is not supported"},
-		{&struct{ A selfList }{}, "schema: struct.a: type schema.selfList holds itself"},
+		{&struct{ A selfList }{}, "schema: struct.a: type schema.selfList contains itself"},
 		{&struct {
 			A int `min:"x"`
 		}{}, `schema: struct.a: the bound "x" is not a number`},
@@ -307,7 +307,7 @@ func TestDescribe(t *testing.T) {
 	}
 	assert.Equal(t, "name seed optimizer train train.way train.shot train.rate train.clip train.decay train.augment test test.*.way test.*.shot milestones early_stop early_stop.patience limit weights tags level memory memory.slots memory.sharpness memory.sizes network note",
 		strings.Join(order, " "))
-	assert.Equal(t, Field{Path: "train.way", Type: "integer", Default: "5", Doc: "classes an episode", Min: "2", Max: "100"}, byPath["train.way"])
+	assert.Equal(t, Field{Path: "train.way", Type: "integer", Default: "5", Doc: "classes per episode", Min: "2", Max: "100"}, byPath["train.way"])
 	assert.Equal(t, Field{Path: "test", Type: "list of mapping", Default: "[{way: 5, shot: 1}, {way: 20, shot: 5}]", MinLen: "1"}, byPath["test"])
 	assert.Equal(t, Field{Path: "memory", Type: "section", Default: "keyvalue", Nullable: true}, byPath["memory"])
 	assert.Equal(t, Field{Path: "early_stop", Type: "mapping", Nullable: true}, byPath["early_stop"])
@@ -332,12 +332,12 @@ func TestKindOfASection(t *testing.T) {
 	}
 }
 
-// embedded is lifted by its embedder although its own name is not exported.
+// The fields of embedded are promoted although its name is not exported.
 type embedded struct {
 	Slots int `yaml:"slots" min:"1"`
 }
 
-func TestEmbeddedStructIsLifted(t *testing.T) {
+func TestEmbeddedStructIsInlined(t *testing.T) {
 	var c struct {
 		embedded `yaml:",inline"`
 		Gate     float64 `yaml:"gate"`

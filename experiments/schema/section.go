@@ -14,13 +14,12 @@ import (
 //	  kind: keyvalue
 //	  slots: 128
 //
-// or, with nothing but the kind, memory: keyvalue. [Decode] reads the kind and
-// keeps the rest; whoever knows the kinds calls [Section.Decode] with the right
-// struct. The zero Section is one that is not given.
+// or, with only the kind, memory: keyvalue. [Decode] reads the kind and keeps the rest; the owner of the kinds then
+// calls [Section.Decode] with the right struct. The zero Section is absent.
 type Section struct {
 	kind  string
-	value any // a struct, or a pointer to one: the defaults, later what was decoded
-	owner any // the defaults that hold for any kind
+	value any // a struct, or a pointer to one: the defaults, later the decoded values
+	owner any // defaults for any kind
 	done  bool
 	node  *yaml.Node // the mapping in the file, if any
 	doc   *Document
@@ -29,34 +28,30 @@ type Section struct {
 	kindP place // its kind
 }
 
-// NewSection returns a default: a kind, and the values (a struct, or a pointer
-// to one, or nil) that hold for its keys as long as the file does not choose
-// another kind. See [Section.WithDefaults] for values that hold for any kind.
+// NewSection returns a default: a kind, and the values (a struct, or a pointer to one, or nil) of its keys unless the
+// file chooses another kind. See [Section.WithDefaults] for values that apply to any kind.
 func NewSection(kind string, defaults any) Section {
 	return Section{kind: kind, value: defaults}
 }
 
-// WithDefaults returns the section with defaults that replace a kind's own under
-// keys of the same name and type, whatever kind the file chooses: a struct.
+// WithDefaults returns the section with a struct of defaults that replace a kind's own under keys of the same name
+// and type, for any kind.
 func (s Section) WithDefaults(defaults any) Section {
 	s.owner = defaults
 	return s
 }
 
-// Kind returns the section's kind, or "" where it is neither given nor has a
-// default.
+// Kind returns the section's kind, or "" if it is neither given nor has a default.
 func (s *Section) Kind() string { return s.kind }
 
-// Path returns where the section stands in the file, such as "network.memory".
+// Path returns the section's path in the file, such as "network.memory".
 func (s *Section) Path() string { return s.path }
 
-// Decode reads the section's keys into a struct that holds the kind's defaults,
-// as strictly as the function [Decode] does. Where the section's owner has given
-// defaults ([NewSection]), those replace what the struct holds under keys of the
-// same name and type. The struct is remembered, as by [Section.Resolve].
+// Decode reads the section's keys into a struct that holds the kind's defaults, as strictly as the function [Decode].
+// Defaults of the section's owner ([NewSection]) replace values of the struct under keys of the same name and type.
+// The struct is stored, as by [Section.Resolve].
 //
-// A section whose field names a family is decoded with the file that it is in
-// and needs no call of its own.
+// A section whose field names a family is decoded with its file and needs no call.
 func (s *Section) Decode(into any) error {
 	target, err := structPointer(into)
 	if err != nil {
@@ -71,7 +66,7 @@ func (s *Section) Decode(into any) error {
 	return nil
 }
 
-// sectionKeys reads the keys of a section into a struct.
+// sectionKeys decodes the keys of a section into a struct.
 func (d *decoder) sectionKeys(s *Section, target reflect.Value) {
 	inner := decoder{doc: d.doc, root: target.Type(), prefix: s.path, kind: s.kind}
 	c := cursor{node: s.node, path: s.path, at: s.at}
@@ -114,7 +109,8 @@ func (s *Section) applyDefaults(target reflect.Value) {
 	}
 }
 
-// lookUp reads a section that names a family, as the catalog has its kind. A section without a kind stays as it is.
+// lookUp decodes a section that names a family, with the catalog's struct for its kind. It ignores a section without
+// a kind.
 func (d *decoder) lookUp(s *Section, family string) {
 	if d.doc.catalog == nil || s.kind == "" {
 		return
@@ -143,13 +139,13 @@ func (d *decoder) lookUp(s *Section, family string) {
 	}
 }
 
-// Resolve remembers the values that the section came to, a struct or a pointer
-// to one, for [Encode]. Through a pointer later changes are seen.
+// Resolve stores the section's final values, a struct or a pointer to one, for [Encode]. Later changes through a
+// pointer are visible.
 func (s *Section) Resolve(decoded any) {
 	s.value, s.done = decoded, true
 }
 
-// Resolved returns what Decode or Resolve has remembered, or nil.
+// Resolved returns the struct stored by Decode or Resolve, or nil.
 func (s *Section) Resolved() any {
 	if !s.done {
 		return nil
@@ -157,8 +153,8 @@ func (s *Section) Resolved() any {
 	return s.value
 }
 
-// UnknownKind returns the error for a kind that is not among the valid ones,
-// at its line in the file and with the nearest valid kind.
+// UnknownKind returns the error for a kind that is not among the valid ones, at its line in the file and with the
+// nearest valid kind.
 func (s *Section) UnknownKind(valid []string) error {
 	return &Error{Problems: []Problem{s.unknownKind(valid)}}
 }
@@ -173,14 +169,14 @@ func (s *Section) unknownKind(valid []string) Problem {
 	return p
 }
 
-// Errorf returns an error at the section's line: for what only its user can
-// know, such as a kind that does not fit another section's.
+// Errorf returns an error at the section's line, for problems that only the caller can detect, such as a kind that
+// does not fit another section's.
 func (s *Section) Errorf(format string, args ...any) error {
 	return s.at.errorf(s.path, format, args...)
 }
 
-// Invalid returns an error at the section's line, or at the line of the key that [At] ties it to, as if the section's own
-// Validate method had returned it. Errors that have a place already keep it, and nil stays nil.
+// Invalid returns an error at the section's line, or at the line of the key that [At] assigns it to, as if the
+// section's Validate method had returned it. Errors that already have a place keep it, and nil stays nil.
 func (s *Section) Invalid(err error) error {
 	var placed *Error
 	if err == nil || err == ErrUnread || errors.As(err, &placed) {
@@ -198,7 +194,7 @@ func (s *Section) document() *Document {
 	return s.doc
 }
 
-// structValue gives the struct that value is or points to.
+// structValue returns the struct that value is or points to.
 func (s *Section) structValue() (reflect.Value, bool) {
 	v := reflect.ValueOf(s.value)
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
@@ -207,7 +203,7 @@ func (s *Section) structValue() (reflect.Value, bool) {
 	return v, v.Kind() == reflect.Struct
 }
 
-// section reads a Section: its kind, and the rest as it stands.
+// section decodes a Section: its kind, and the rest as nodes.
 func (d *decoder) section(c cursor, v reflect.Value, family string) {
 	old, ok := v.Interface().(Section)
 	if !ok {

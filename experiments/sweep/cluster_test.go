@@ -21,7 +21,7 @@ import (
 	"github.com/engram-go/engram/experiments/sweep"
 )
 
-// cluster is a Slurm of one node on this machine.
+// cluster is a Slurm cluster of one node on this machine.
 type cluster struct{ dir string }
 
 const clusterConfig = `ClusterName=engram
@@ -51,16 +51,16 @@ NodeName=%[1]s NodeAddr=127.0.0.1 CPUs=%[3]d State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 `
 
-// startCluster starts Slurm, where it is installed and this is root.
+// startCluster starts Slurm if it is installed and this is root.
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	for _, program := range []string{"munged", "slurmctld", "slurmd", "sbatch", "squeue"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skip("Slurm is not here: apt-get install slurmctld slurmd slurm-client munge")
+			t.Skip("Slurm is not installed: apt-get install slurmctld slurmd slurm-client munge")
 		}
 	}
 	if os.Getuid() != 0 {
-		t.Skip("Slurm's daemons are started as root")
+		t.Skip("Slurm's daemons must be started as root")
 	}
 	c := &cluster{t.TempDir()}
 	require.NoError(t, os.MkdirAll("/run/munge", 0o755))
@@ -104,7 +104,7 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// kill kills the daemon of a pid file.
+// kill kills the daemon with a pid file.
 func (c *cluster) kill(file string, signal syscall.Signal) {
 	text, err := os.ReadFile(filepath.Join(c.dir, file))
 	if err != nil {
@@ -115,8 +115,8 @@ func (c *cluster) kill(file string, signal syscall.Signal) {
 	}
 }
 
-// A run whose job ends early is given another, and goes on; one that gets no further is told to have failed.
-func TestSlurmBringsRunsToTheirEnd(t *testing.T) {
+// A run whose job ends early is resubmitted and continues; one without progress is reported as failed.
+func TestSlurmRunsToCompletion(t *testing.T) {
 	startCluster(t)
 	command, runs := workers(t, finishes, "[ $(wc -l < starts) -ge 2 ] && { "+finishes+"; } || exit 143", fails)
 	dir := filepath.Join(t.TempDir(), "slurm")
@@ -127,7 +127,7 @@ func TestSlurmBringsRunsToTheirEnd(t *testing.T) {
 	assert.Equal(t, sweep.Done, w.last[0].State)
 	assert.Equal(t, sweep.Done, w.last[1].State)
 	assert.Equal(t, sweep.Failed, w.last[2].State)
-	assert.ErrorContains(t, w.last[2].Err, "no space left on the device:\n  on /data (2 jobs in a row ended without bringing it further; see "+dir)
+	assert.ErrorContains(t, w.last[2].Err, "no space left on the device:\n  on /data (2 jobs in a row ended without progress; see "+dir)
 	assert.Equal(t, 1, starts(t, runs[0]))
 	assert.Equal(t, 2, starts(t, runs[1]))
 	assert.Regexp(t, `^submitted 3 runs as job array \d+, see `, notes[0])
@@ -136,8 +136,8 @@ func TestSlurmBringsRunsToTheirEnd(t *testing.T) {
 	assert.Len(t, all, 2)
 }
 
-// A sweep that is stopped leaves its jobs to themselves; started again it follows them and submits none twice.
-func TestSlurmIsFollowedAgain(t *testing.T) {
+// A stopped sweep leaves its jobs running; restarted, it follows them and submits none twice.
+func TestSlurmSweepIsResumed(t *testing.T) {
 	startCluster(t)
 	until := "while [ ! -e ../go ]; do sleep 0.1; done\n" + finishes
 	command, runs := workers(t, until, until)
@@ -162,7 +162,7 @@ func TestSlurmIsFollowedAgain(t *testing.T) {
 	assert.Len(t, submissions, 1)
 }
 
-// A node that dies in the middle of a run, its daemon and the job's processes killed, costs nothing but time.
+// The failure of a node during a run, daemon and job processes killed, costs only time.
 func TestSlurmNodeDies(t *testing.T) {
 	c := startCluster(t)
 	command, runs := workers(t, "[ $(wc -l < starts) -ge 2 ] || { echo $$ > pid; sleep 600; }\n"+finishes)
@@ -187,7 +187,7 @@ func TestSlurmNodeDies(t *testing.T) {
 	assert.Equal(t, 2, starts(t, runs[0]))
 }
 
-// run1 runs a command whose failure the test would see by other means.
+// run1 runs a command and ignores its failure, which the test would detect otherwise.
 func run1(t *testing.T, name string, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {

@@ -20,18 +20,20 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// fileLog is what the process of a run had to say, beside how far it was.
+// fileLog is the stderr of a run's process, without progress events.
 const fileLog = "log.txt"
 
 // Local runs on this machine.
 type Local struct {
-	// Command resumes the run folder that is appended to it, and tells how it goes on as lines of [runner.Event] on its
-	// standard error: engram resume --json.
+	// Command resumes the run folder that is appended to it, and reports progress as lines of [runner.Event] on
+	// stderr: engram resume --json.
 	Command []string
+	// Name is what the processes are told that they are called, for their messages; empty stands for Command[0].
+	Name    string
 	Workers int // processes at a time; at least one
 }
 
-// Run implements [Engine]. A cancelled context asks the processes for an orderly end and waits for it.
+// Run implements [Engine]. If the context is cancelled, it asks the processes to save and exit, and waits.
 func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var mu sync.Mutex
 	tell := func(run int, s Status) {
@@ -43,7 +45,8 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var workers sync.WaitGroup
 	for range max(1, min(l.Workers, len(runs))) {
 		workers.Go(func() {
-			// The process is told when this one dies, which the kernel takes for the end of the thread that started it.
+			// Pdeathsig is sent when the thread that started the process ends, so this goroutine must keep its
+			// thread.
 			runtime.LockOSThread()
 			for i := range next {
 				tell(i, l.run(ctx, runs[i], func(s Status) { tell(i, s) }))
@@ -61,10 +64,10 @@ func (l *Local) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	return ctx.Err()
 }
 
-// run runs one run and returns how it ended.
+// run executes one run and returns its final status.
 func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if done, err := r.finished(); done || err != nil {
-		return ended(err)
+		return r.status(err)
 	}
 	tell(Status{State: Running})
 	log, err := os.OpenFile(filepath.Join(r.Folder, fileLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -73,8 +76,11 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, l.Command[0], append(l.Command[1:], r.Folder)...)
+	if l.Name != "" {
+		cmd.Args[0] = l.Name
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	// In a group of its own, so that Ctrl-C reaches it by way of ctx alone: the second signal would kill it.
+	// A separate process group, so that Ctrl-C reaches the process only through ctx: a second signal would kill it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	said, err := cmd.StderrPipe()
 	if err != nil {
@@ -83,10 +89,10 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	if err := cmd.Start(); err != nil {
 		return ended(err)
 	}
-	last, logErr := follow(said, log, tell)
+	last, logErr := follow(said, log, filepath.Base(cmd.Args[0]), tell)
 	err = cmd.Wait()
 	if done, _ := r.finished(); done {
-		return Status{State: Done}
+		return r.status(nil)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -94,9 +100,17 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 	case err == nil:
 		err = fmt.Errorf("it ended without a %s", results.FileName)
 	case last != "":
-		err = errors.New(strings.TrimPrefix(last, "engram: "))
+		err = errors.New(last)
 	}
 	return ended(errors.Join(err, logErr))
+}
+
+// status is that of a run which has been brought as far as it is to be, or cannot be for the error.
+func (r Run) status(err error) Status {
+	if done, _ := r.ended(); err == nil && !done {
+		return Status{State: Paused, Step: r.Until}
+	}
+	return ended(err)
 }
 
 // ended is the status of a run whose end was no other than by the error.
@@ -108,9 +122,10 @@ func ended(err error) Status {
 }
 
 // follow reads what a process says until it stops saying anything: events are told, other lines are logged, and the last error
-// among those is returned.
-func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err error) {
+// among those is returned, without the name of the program before it.
+func follow(r io.Reader, log io.Writer, program string, tell func(Status)) (last string, err error) {
 	lines := bufio.NewReader(r)
+	defer func() { last = strings.TrimPrefix(last, program+": ") }()
 	status := Status{State: Running}
 	for {
 		line, readErr := lines.ReadBytes('\n')
@@ -126,7 +141,7 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 			}
 		default:
 			// An error may have several lines, of which the first says whose it is.
-			if last == "" || bytes.HasPrefix(text, []byte("engram: ")) {
+			if last == "" || bytes.HasPrefix(text, []byte(program+": ")) {
 				last = string(text)
 			} else {
 				last += "\n" + string(bytes.TrimRight(line, "\n"))
@@ -140,7 +155,7 @@ func follow(r io.Reader, log io.Writer, tell func(Status)) (last string, err err
 	}
 }
 
-// take brings a status up to an event.
+// take updates a status from an event.
 func (s *Status) take(e runner.Event) {
 	switch e.Event {
 	case runner.EventStarting, runner.EventTesting:

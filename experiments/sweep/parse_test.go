@@ -18,7 +18,7 @@ func TestParseQueue(t *testing.T) {
 	}, queue)
 	assert.Equal(t, "pending: Resources", queue[job{array: "17", element: 11}].why())
 	_, err = parseQueue("17 0 RUNNING\n")
-	assert.EqualError(t, err, `slurm: squeue says "17 0 RUNNING", where four fields were asked for`)
+	assert.EqualError(t, err, `slurm: squeue returned "17 0 RUNNING", want four fields`)
 }
 
 func FuzzParseQueue(f *testing.F) {
@@ -31,13 +31,13 @@ func FuzzParseQueue(f *testing.F) {
 	})
 }
 
-// Whatever a process says, it is followed to its end, and no line of it that is no event is lost.
+// For any output of a process, follow reads to the end and loses no line other than events.
 func FuzzFollow(f *testing.F) {
 	f.Add([]byte("{\"event\":\"step\",\"done\":3,\"all\":4}\nengram: x\n  y\n{\"event\":"))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		var log bytes.Buffer
 		told := 0
-		_, err := follow(bytes.NewReader(said), &log, func(Status) { told++ })
+		_, err := follow(bytes.NewReader(said), &log, "engram", func(Status) { told++ })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +46,7 @@ func FuzzFollow(f *testing.F) {
 		}
 		if told == 0 {
 			if want, got := bytes.Join(bytes.Fields(said), nil), bytes.Join(bytes.Fields(log.Bytes()), nil); !bytes.Equal(want, got) {
-				t.Errorf("%q was said, %q kept", want, got)
+				t.Errorf("got %q, kept %q", want, got)
 			}
 		}
 	})

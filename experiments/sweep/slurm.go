@@ -21,27 +21,27 @@ import (
 
 // Slurm runs on a cluster, as elements of a job array.
 type Slurm struct {
-	// Command is as that of [Local]; both it and the run folders must be found under the same path on every node.
+	// Command is that of [Local]. It and the run folders must have the same path on every node.
 	Command []string
-	// Dir is where job scripts and what jobs say are kept, and by which a sweep that is started again finds its jobs.
+	// Dir is the folder of job scripts and job output, where a restarted sweep finds its jobs.
 	Dir   string
 	Name  string // of the jobs
 	Needs experiments.Slurm
-	Poll  time.Duration // between looks at the queue; 0 stands for 10 seconds
-	// Tries is how many jobs in a row a run is given that bring it no further; 0 stands for 2. One that was further when it
-	// ended, because its time was over or its node died, is always given another.
+	Poll  time.Duration // interval of queue polls; default 10 seconds
+	// Tries is the maximum number of consecutive jobs of a run without progress; default 2. A job that made progress
+	// before it ended, because of a time limit or a node failure, is always followed by another.
 	Tries int
-	Note  func(line string) // is told what the user should see; may be nil
+	Note  func(line string) // receives notes for the user; may be nil
 }
 
-// The files of one submission, in a folder of Dir that is named by its number.
+// The files of one submission, in a subfolder of Dir named by its number.
 const (
 	fileScript = "job.sh"
-	fileRuns   = "runs.txt" // the run folder of each element of the array, a line each
+	fileRuns   = "runs.txt" // the run folder of each element of the array, one per line
 	fileJob    = "job"      // the array's job number
 )
 
-// Script is the job script for the runs of submission number n.
+// Script returns the job script for the runs of submission number n.
 func (s *Slurm) Script(n, runs int) string {
 	dir := s.submission(n)
 	var b strings.Builder
@@ -55,9 +55,9 @@ func (s *Slurm) Script(n, runs int) string {
 	option("--array=%s", array)
 	option("--output=%s", quoteOption(filepath.Join(dir, "%a.log")))
 	option("--open-mode=append")
-	// What a pre-empted job, or one whose node has died, had done is in its checkpoint.
+	// The checkpoint preserves the progress of a pre-empted job, or of one whose node failed.
 	option("--requeue")
-	// Before the time is over the process is asked to save and end.
+	// Before the time limit the process is asked to save and exit.
 	option("--signal=B:TERM@60")
 	option("--nodes=1")
 	option("--ntasks=1")
@@ -84,10 +84,10 @@ exec %s "$run"
 	return b.String()
 }
 
-// quote makes a word of a shell command of any text.
+// quote quotes a text as a word of a shell command.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// quoteOption makes a value of a line of options of any text but quotation marks.
+// quoteOption quotes a text without quotation marks as the value of an #SBATCH option.
 func quoteOption(s string) string {
 	if strings.ContainsAny(s, " \t") {
 		return `"` + s + `"`
@@ -97,24 +97,24 @@ func quoteOption(s string) string {
 
 func (s *Slurm) submission(n int) string { return filepath.Join(s.Dir, strconv.Itoa(n)) }
 
-// job is where a run is in the queue.
+// job identifies a run in the queue.
 type job struct {
 	submission int
 	array      string // the array's job number
 	element    int
 }
 
-// slurmRun is a run that has not been finished.
+// slurmRun is an unfinished run.
 type slurmRun struct {
-	number  int // among all
+	number  int // index among all runs
 	job     *job
-	missing int   // looks in a row at which its job was not in the queue
+	missing int   // consecutive polls in which its job was not in the queue
 	began   int64 // the step at which its job began
-	vain    int   // jobs in a row that brought it no further
+	vain    int   // consecutive jobs without progress
 }
 
-// Run implements [Engine]. Jobs of an earlier Run that are still in the queue are followed, not submitted again. A cancelled
-// context leaves the jobs to themselves.
+// Run implements [Engine]. It follows jobs of an earlier Run that are still in the queue instead of resubmitting
+// them. If the context is cancelled, jobs continue without the sweep.
 func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var open []*slurmRun
 	for i, r := range runs {
@@ -123,7 +123,7 @@ func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
 		}
 		done, err := r.finished()
 		if done || err != nil {
-			watch(i, ended(err))
+			watch(i, r.status(err))
 			continue
 		}
 		open = append(open, &slurmRun{number: i})
@@ -142,7 +142,7 @@ func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
 		}
 		queue, err := s.queue(ctx)
 		if err != nil {
-			// A controller that does not answer has lost nothing: its jobs go on.
+			// If the controller does not answer, the jobs continue.
 			if ctx.Err() != nil || first {
 				return errors.Join(ctx.Err(), err)
 			}
@@ -178,17 +178,17 @@ func (s *Slurm) note(line string) {
 	}
 }
 
-// look tells how a run is, and whether it is over. One whose job has ended without a result loses its job, and so is
-// submitted again, unless it has had its tries.
+// look returns the status of a run, and whether it is over. A run whose job ended without a result loses its job, so
+// that it is resubmitted, unless it has used its tries.
 func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, over bool) {
 	if done, err := run.finished(); done || err != nil {
-		return ended(err), true
+		return run.status(err), true
 	}
 	if r.job == nil {
 		return Status{}, false
 	}
 	log := filepath.Join(s.submission(r.job.submission), strconv.Itoa(r.job.element)+".log")
-	status, last := readLog(log)
+	status, last := s.readLog(log)
 	at, queued := queue[job{array: r.job.array, element: r.job.element}]
 	switch {
 	case queued && at.running():
@@ -198,7 +198,7 @@ func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, 
 		r.missing = 0
 		return Status{Step: status.Step, Steps: status.Steps, Doing: at.why()}, false
 	}
-	// The folder may be on another machine, which takes a while to show what the node has written.
+	// The folder may be on another machine, where the node's writes take a while to become visible.
 	if r.missing++; r.missing < 3 {
 		status.State = Running
 		return status, false
@@ -214,9 +214,9 @@ func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, 
 	}
 	if r.vain < tries {
 		r.job = nil
-		return Status{Step: status.Step, Steps: status.Steps, Doing: "to be submitted again"}, false
+		return Status{Step: status.Step, Steps: status.Steps, Doing: "to be resubmitted"}, false
 	}
-	err := fmt.Errorf("%d jobs in a row ended without bringing it further; see %s", r.vain, log)
+	err := fmt.Errorf("%d jobs in a row ended without progress; see %s", r.vain, log)
 	if last != "" {
 		err = fmt.Errorf("%s (%w)", last, err)
 	}
@@ -225,7 +225,7 @@ func (s *Slurm) look(r *slurmRun, run Run, queue map[job]place) (status Status, 
 }
 
 // readLog reads the end of what a job has said.
-func readLog(path string) (status Status, last string) {
+func (s *Slurm) readLog(path string) (status Status, last string) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Status{}, ""
@@ -237,8 +237,8 @@ func readLog(path string) (status Status, last string) {
 			return Status{}, ""
 		}
 	}
-	last, _ = follow(f, io.Discard, func(s Status) { status = s })
-	return status, strings.TrimPrefix(last, "engram: ")
+	last, _ = follow(f, io.Discard, filepath.Base(s.Command[0]), func(s Status) { status = s })
+	return status, last
 }
 
 // adopt finds the jobs of an earlier sweep of these runs.
@@ -253,7 +253,7 @@ func (s *Slurm) adopt(ctx context.Context, runs []Run, open []*slurmRun) error {
 	}
 	for i := range n {
 		array, err := os.ReadFile(filepath.Join(s.submission(i), fileJob))
-		if errors.Is(err, fs.ErrNotExist) { // it was not submitted
+		if errors.Is(err, fs.ErrNotExist) { // not submitted
 			continue
 		}
 		folders, err2 := os.ReadFile(filepath.Join(s.submission(i), fileRuns))
@@ -276,7 +276,7 @@ func (s *Slurm) adopt(ctx context.Context, runs []Run, open []*slurmRun) error {
 	return nil
 }
 
-// submissions counts the submissions in Dir.
+// submissions returns the number of submissions in Dir.
 func (s *Slurm) submissions() (int, error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -292,7 +292,7 @@ func absolute(path string) string {
 	return path
 }
 
-// submit gives a job to every run that has none.
+// submit submits a job for every run without one.
 func (s *Slurm) submit(ctx context.Context, runs []Run, open []*slurmRun) error {
 	var without []*slurmRun
 	var folders strings.Builder
@@ -324,7 +324,7 @@ func (s *Slurm) submit(ctx context.Context, runs []Run, open []*slurmRun) error 
 	}
 	array, _, _ := strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
 	if err := nn.WriteFile(filepath.Join(dir, fileJob), strings.NewReader(array+"\n")); err != nil {
-		return fmt.Errorf("slurm: job %s is submitted, but not noted: %w", array, err)
+		return fmt.Errorf("slurm: job %s is submitted, but not recorded: %w", array, err)
 	}
 	s.note(fmt.Sprintf("submitted %d runs as job array %s, see %s", len(without), array, dir))
 	for i, r := range without {
@@ -333,7 +333,7 @@ func (s *Slurm) submit(ctx context.Context, runs []Run, open []*slurmRun) error 
 	return nil
 }
 
-// place is what the queue says of a job.
+// place is the state of a job in the queue.
 type place struct{ state, reason string }
 
 func (p place) running() bool { return p.state == "RUNNING" || p.state == "COMPLETING" }
@@ -346,7 +346,7 @@ func (p place) why() string {
 	return text
 }
 
-// queue asks for this user's jobs. Its keys have no submission.
+// queue returns this user's jobs. Its keys have no submission.
 func (s *Slurm) queue(ctx context.Context) (map[job]place, error) {
 	out, err := command(ctx, "squeue", "--noheader", "--array", "--me", "--format=%F|%K|%T|%r")
 	if err != nil {
@@ -355,16 +355,16 @@ func (s *Slurm) queue(ctx context.Context) (map[job]place, error) {
 	return parseQueue(out)
 }
 
-// parseQueue reads lines of array, element, state and reason.
+// parseQueue parses lines of array, element, state and reason.
 func parseQueue(text string) (map[job]place, error) {
 	queue := map[job]place{}
 	for line := range strings.Lines(text) {
 		fields := strings.SplitN(strings.TrimSpace(line), "|", 4)
 		if len(fields) != 4 {
-			return nil, fmt.Errorf("slurm: squeue says %q, where four fields were asked for", strings.TrimSpace(line))
+			return nil, fmt.Errorf("slurm: squeue returned %q, want four fields", strings.TrimSpace(line))
 		}
 		element, err := strconv.Atoi(fields[1])
-		if err != nil { // not a job array's
+		if err != nil { // not of a job array
 			continue
 		}
 		queue[job{array: fields[0], element: element}] = place{fields[2], fields[3]}

@@ -1,8 +1,8 @@
-// Package sweep runs many runs to their end: on this machine, as many at a time as fit the cores, or as jobs of Slurm.
+// Package sweep runs many runs to completion: on this machine, as many at a time as fit the cores, or as Slurm jobs.
 //
-// A run is a folder that [experiments.Tool.Create] has made. Every run is a process of its own, 'engram resume FOLDER', which
-// starts it, continues it, or finds it finished. The folders alone record the progress of a sweep, and starting it again
-// continues it, whatever ended it.
+// A run is a folder made by [experiments.Tool.Create]. Every run is a separate process, 'engram resume FOLDER', which
+// starts it, continues it, or finds it finished. The progress of a sweep is recorded only in the folders, so starting
+// it again continues it, however it ended.
 package sweep
 
 import (
@@ -13,53 +13,67 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/results"
 )
 
-// State is how far a run is.
+// State is the state of a run.
 type State int
 
-// The states of a run.
+// States of a run.
 const (
 	Waiting State = iota
 	Running
 	Done
 	Failed
-	Stopped // by the user, to be gone on with
+	Stopped // by the user, to be continued
+	Paused  // at the step that it was to be run to
 )
 
-// String names a state.
+// String returns the name of a state.
 func (s State) String() string {
-	return [...]string{"waiting", "running", "done", "failed", "stopped"}[s]
+	return [...]string{"waiting", "running", "done", "failed", "stopped", "paused"}[s]
 }
 
 // Run is one of the runs of a sweep.
 type Run struct {
-	Name   string // what the user knows it by
+	Name   string // for display
 	Folder string
+	// Until is the step of training to which the run is brought, and where its process pauses it; 0 stands for its end.
+	Until int64
 }
 
-// Status is how a run goes on.
+// Status is the progress of a run.
 type Status struct {
 	State State
-	// Step of Steps is done. Doing is a line about it, such as the loss.
+	// Steps are the total steps, Step those done. Doing is a line of detail, such as the loss.
 	Step, Steps int64
 	Doing       string
 	Err         error // why it failed
 }
 
-// Watcher is told how the runs go on, of a run by its number. It is called by one goroutine at a time.
+// Watcher receives the status of runs, identified by index. Calls are serialised.
 type Watcher func(run int, s Status)
 
-// Engine runs runs.
+// Engine executes runs.
 type Engine interface {
-	// Run brings every run to its end and returns when none is left. A run that fails does not keep the others from theirs. The
-	// error is of the engine itself, or of the context.
+	// Run executes every run and returns when all have ended. A failed run does not stop the others. The error is the
+	// engine's own, or the context's.
 	Run(ctx context.Context, runs []Run, watch Watcher) error
 }
 
-// finished reports whether a run has ended.
+// finished reports whether a run has ended, or has come as far as it is to be brought.
 func (r Run) finished() (bool, error) {
+	ended, err := r.ended()
+	if ended || err != nil || r.Until == 0 {
+		return ended, err
+	}
+	steps, err := runner.Folder(r.Folder).Steps()
+	return err == nil && steps >= r.Until, err
+}
+
+// ended reports whether a run has a result.
+func (r Run) ended() (bool, error) {
 	_, err := os.Stat(filepath.Join(r.Folder, results.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -67,12 +81,12 @@ func (r Run) finished() (bool, error) {
 	return err == nil, err
 }
 
-// Results reads what the finished ones of the runs came to.
+// Results reads the results of those of the runs that have ended.
 func Results(runs []Run) ([]*results.Result, error) {
 	var all []*results.Result
 	var bad []error
 	for _, r := range runs {
-		done, err := r.finished()
+		done, err := r.ended()
 		if done {
 			var result *results.Result
 			if result, err = results.Read(filepath.Join(r.Folder, results.FileName)); err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/engram-go/engram/experiments/sweep"
 )
 
-// worker is a process that behaves as the file "how" of its run folder says, and counts its starts in "starts".
+// worker is a process that behaves as the file "how" of its run folder specifies, and counts its starts in "starts".
 const worker = `#!/bin/bash
 cd "$1" || exit 1
 echo >> starts
@@ -26,15 +26,15 @@ echo '{"event":"step","done":3,"all":4,"loss":0.5}' >&2
 date +%s.%N > ended
 `
 
-// How a worker behaves.
+// Behaviours of a worker.
 const (
 	finishes = `echo '{"name":"x"}' > result.json`
-	fails    = `printf 'engram: no space left on the device:\n  on /data\n' >&2; exit 1`
+	fails    = `printf '%s: no space left on the device:\n  on /data\n' "$(basename "$0")" >&2; exit 1`
 	silent   = `exit 0`
 	waits    = `trap 'echo saved > saved; exit 143' TERM; for i in $(seq 600); do sleep 0.1; done`
 )
 
-// workers makes a run folder for each way to behave, and the command that works on them.
+// workers makes one run folder per behaviour, and returns the command that runs them.
 func workers(t *testing.T, how ...string) (command []string, runs []sweep.Run) {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,7 +50,7 @@ func workers(t *testing.T, how ...string) (command []string, runs []sweep.Run) {
 	return []string{program}, runs
 }
 
-// watched keeps what a sweep tells.
+// watched records the statuses of a sweep.
 type watched struct {
 	mu   sync.Mutex
 	last map[int]sweep.Status
@@ -77,7 +77,7 @@ func starts(t *testing.T, r sweep.Run) int {
 	return strings.Count(string(text), "\n")
 }
 
-func TestLocalRunsAllWhateverFails(t *testing.T) {
+func TestLocalRunsAllDespiteFailures(t *testing.T) {
 	command, runs := workers(t, finishes, fails, silent, finishes)
 	var w watched
 	require.NoError(t, (&sweep.Local{Command: command, Workers: 2}).Run(t.Context(), runs, w.watch))
@@ -90,13 +90,13 @@ func TestLocalRunsAllWhateverFails(t *testing.T) {
 	assert.Contains(t, w.all, sweep.Status{State: sweep.Running, Step: 3, Steps: 4, Doing: "loss 0.5000"})
 	log, err := os.ReadFile(filepath.Join(runs[1].Folder, "log.txt"))
 	require.NoError(t, err)
-	assert.Equal(t, "engram: no space left on the device:\n  on /data\n", string(log))
+	assert.Equal(t, "work er.sh: no space left on the device:\n  on /data\n", string(log))
 
 	all, err := sweep.Results(runs)
 	require.NoError(t, err)
 	assert.Len(t, all, 2)
 
-	// Again: what is finished is not run again, what failed is.
+	// Run again: finished runs are skipped, failed ones rerun.
 	require.NoError(t, os.WriteFile(filepath.Join(runs[1].Folder, "how"), []byte(finishes), 0o644))
 	var again watched
 	require.NoError(t, (&sweep.Local{Command: command, Workers: 2}).Run(t.Context(), runs, again.watch))
@@ -105,7 +105,7 @@ func TestLocalRunsAllWhateverFails(t *testing.T) {
 	assert.Equal(t, []int{1, 2, 2, 1}, []int{starts(t, runs[0]), starts(t, runs[1]), starts(t, runs[2]), starts(t, runs[3])})
 }
 
-// No more run at a time than there are workers, and as many as there are.
+// At most as many runs at a time as workers, and no fewer.
 func TestLocalWorkers(t *testing.T) {
 	pause := "sleep 0.4\n" + finishes
 	command, runs := workers(t, pause, pause, pause, pause)
@@ -125,7 +125,7 @@ func TestLocalWorkers(t *testing.T) {
 	assert.Zero(t, running)
 }
 
-// A cancelled sweep asks its processes for an orderly end, waits for it, and starts no more.
+// A cancelled sweep asks its processes to save and exit, waits, and starts no more.
 func TestLocalStops(t *testing.T) {
 	command, runs := workers(t, waits, waits)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -3,7 +3,6 @@ package table
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 )
 
 // Markdown is the page as Markdown, below a comment that says how it was generated.
@@ -31,10 +30,10 @@ func (p *Page) Text() string {
 // Markdown is the table alone as Markdown, with its notes.
 func (t *Table) Markdown() string { return t.markdown() }
 
-// Plain is the table in aligned columns for a terminal, with its notes.
-func (t *Table) Plain() string {
+// Plain is the table in aligned columns for a terminal of a width, 0 for any, with its notes.
+func (t *Table) Plain(width int) string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
+	w := NewColumns(&b, width)
 	line := func(cells []string) {
 		fmt.Fprintln(w, strings.Join(cells, "\t")) // a builder takes everything
 	}
@@ -52,7 +51,11 @@ func (t *Table) Plain() string {
 	}
 	_ = w.Flush()
 	for _, note := range t.Notes {
-		b.WriteString(note.String() + "\n")
+		text := note.String()
+		if width > 0 {
+			text = strings.Join(wrap(text, width), "\n")
+		}
+		b.WriteString(text + "\n")
 	}
 	return b.String()
 }

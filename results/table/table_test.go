@@ -46,7 +46,7 @@ A paragraph. `+"`go`"+`
 }
 
 func TestPlain(t *testing.T) {
-	assert.Equal(t, "method           a_b, %\na|b & \"c\"        98.50 ± 0.17\n[run], seed 1    two lines\n† elsewhere\n", sample().Plain())
+	assert.Equal(t, "method           a_b, %\na|b & \"c\"        98.50 ± 0.17\n[run], seed 1    two lines\n† elsewhere\n", sample().Plain(0))
 }
 
 func TestTextStandsOnItsOwn(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	"github.com/engram-go/engram/tensor/product"
 )
 
-// Products of float32 matrices, by oneDNN, equal those of float64 ones, by BLAS: however either factor lies in memory, at sizes of
-// one and zero, on one thread and on two.
-func TestProductIsThatOfBLAS(t *testing.T) {
+// float32 products, by oneDNN, equal float64 products, by BLAS, for any layout of the factors, at sizes one and zero,
+// on one thread and on two.
+func TestProductMatchesBLAS(t *testing.T) {
 	defer tensor.SetThreads(tensor.Threads())
 	for _, threads := range []int{1, 2} {
 		tensor.SetThreads(threads)
@@ -57,8 +57,8 @@ func TestProductKeepsNaN(t *testing.T) {
 	assert.Equal(t, []float64{1, 1}, got[2:])
 }
 
-// Where LibTorch uses oneDNN and a BLAS in a file of its own, products are oneDNN's with this package, which changes nothing else of
-// BLAS.
+// If LibTorch uses oneDNN and a BLAS in a separate file, this package makes products oneDNN's and changes nothing
+// else of BLAS.
 func TestEffective(t *testing.T) {
 	if tensor.Library("dnnl_sgemm") == "" || tensor.Library("dgemm_") == "" {
 		assert.False(t, product.Effective() && tensor.Library("dnnl_sgemm") == "")

@@ -13,7 +13,7 @@ bool transposed(char t) { return t != 'n' && t != 'N'; }
 
 } // namespace
 
-// Fortran's matrices are column-major: a column-major product is the row-major product of the transposed factors, in
+// Fortran's matrices are column-major: a column-major product is the row-major product of the transposed factors in
 // reverse order.
 extern "C" void sgemm_(const char *ta, const char *tb, const int *m, const int *n, const int *k, const float *alpha,
                        const float *a, const int *lda, const float *b, const int *ldb, const float *beta, float *c,

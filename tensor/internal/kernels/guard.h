@@ -1,4 +1,4 @@
-// How C++ reports a failure to Go.
+// Error reporting from C++ to Go.
 #ifndef ENGRAM_KERNELS_GUARD_H
 #define ENGRAM_KERNELS_GUARD_H
 #include <ATen/core/Tensor.h>
@@ -11,7 +11,7 @@
 
 namespace engram {
 
-// Keeps a copy of the message for this thread's eg_error.
+// Stores a copy of the message for this thread's eg_error.
 void set_error(const char *what);
 
 inline at::Tensor &T(void *t) { return *static_cast<at::Tensor *>(t); }
@@ -30,7 +30,7 @@ template <class R, class F> R guarded(R failed, F f) {
   return failed;
 }
 
-// Copies tensors to out, which then owns them; returns 0, success.
+// Copies tensors to out, which then owns them. Returns 0 for success.
 template <class Tensors> int give(const Tensors &tensors, void **out) {
   for (const at::Tensor &t : tensors)
     *out++ = new at::Tensor(t);

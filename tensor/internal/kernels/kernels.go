@@ -1,11 +1,12 @@
-// Package kernels holds what the C++ of all rooms below it shares. README.md is the map.
+// Package kernels holds the C++ that all folders below it share; see README.md.
 package kernels
 
 import "embed"
 
-// Headers are those that several rooms include. Go's build cache does not look into headers of another folder; but a package
-// that embeds its headers changes with them, and with it every package that imports it. Rooms import this package, so that a
-// change of these headers compiles every room anew, and a change of a room's C++ that room alone.
+// Headers are the headers that several folders include. Go's build cache does not track headers of other folders, but a
+// package that embeds its headers changes with them, and so does every package that imports it. The packages of the
+// folders import this one, so that a change of these headers recompiles all of them, and a change of a folder's C++ only
+// that folder.
 //
 //go:embed *.h arithmetic/*.h
 var Headers embed.FS

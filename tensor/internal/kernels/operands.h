@@ -16,7 +16,7 @@ namespace engram {
 
 using at::Tensor;
 
-// How many sequences a thread takes at least, for `work` multiplications per sequence.
+// Minimum number of sequences per thread, for `work` multiplications per sequence.
 inline int64_t grain(int64_t work) { return std::max<int64_t>(1, (1 << 17) / std::max<int64_t>(work, 1)); }
 
 inline void want(bool ok, const char *what) {
@@ -25,7 +25,7 @@ inline void want(bool ok, const char *what) {
 }
 inline void want(bool ok, const std::string &what) { want(ok, what.c_str()); }
 
-// Kernels read memory directly: a tensor must be on the CPU, and of the type that they are compiled for.
+// Kernels access memory directly: a tensor must be on the CPU and of the type that they are compiled for.
 inline bool alike(const Tensor &t, const Tensor &like) {
   return t.scalar_type() == like.scalar_type() && t.device().is_cpu() && like.device().is_cpu();
 }
@@ -41,19 +41,19 @@ inline void want_part(const Tensor &t, const Tensor &m, int64_t rows, const char
                                 std::to_string(m.size(1)) + "] of the memory's type on the CPU");
 }
 
-// A memory [batch, slots, width] that is stored as [batch][width][slots].
+// A memory [batch, slots, width] stored as [batch][width][slots].
 inline Tensor new_memory(const Tensor &like, int64_t slots, int64_t width) {
   return at::empty_strided({like.size(0), slots, width}, {slots * width, 1, slots},
                            like.options().requires_grad(false));
 }
 inline Tensor width_major(const Tensor &m) { return m.transpose(1, 2).contiguous().transpose(1, 2); }
 
-// A new tensor without values, of the type and on the device of like.
+// A new uninitialised tensor with the type and device of like.
 inline Tensor fresh(const Tensor &like, at::IntArrayRef shape) {
   return at::empty(shape, like.options().requires_grad(false));
 }
 
-// Row i of dimension 0; null of an undefined tensor.
+// Row i of dimension 0; null for an undefined tensor.
 template <class F> const F *at_row(const Tensor &t, int64_t i) {
   return t.defined() ? t.data_ptr<F>() + i * t.stride(0) : nullptr;
 }

@@ -1,10 +1,10 @@
-// Includes EG_KERNELS_FILE once for each kind of processor, in the namespaces avx512, avx2 and plain, with EG_BYTES the
-// bytes of a vector register and EG_PROCESSOR the namespace. Include it where the kernels are to be, after processor.h;
-// a path in EG_KERNELS_FILE is relative to this folder or to the room. A kernel file may include itself: its kernels
-// then stand in the branch where EG_BYTES is defined.
+// Includes EG_KERNELS_FILE once per kind of processor, in the namespaces avx512, avx2 and plain, with EG_BYTES the
+// bytes of a vector register and EG_PROCESSOR the namespace. Include it where the kernels belong, after processor.h.
+// A path in EG_KERNELS_FILE is relative to this folder or to the including one. A kernel file may include itself: its
+// kernels are then in the branch where EG_BYTES is defined.
 //
-// Whole files, and not functions with target_clones, because GCC lowers vectors for the baseline processor before it
-// clones, and compares vectors wider than the processor's registers one value at a time.
+// Whole files instead of functions with target_clones, because GCC lowers vectors for the baseline processor before
+// it clones, and compares vectors wider than the processor's registers one value at a time.
 #ifdef EG_X86
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")

@@ -1,4 +1,4 @@
-// The kinds of processor that kernels are compiled for, and which this machine is.
+// The kinds of processor that kernels are compiled for, and the kind of this machine.
 #ifndef ENGRAM_KERNELS_PROCESSOR_H
 #define ENGRAM_KERNELS_PROCESSOR_H
 
@@ -9,7 +9,7 @@
 
 namespace engram {
 
-// What perprocessor.h compiles for.
+// The kinds of perprocessor.h.
 inline bool has_avx512() {
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -22,7 +22,7 @@ inline bool has_avx2() {
 
 } // namespace engram
 
-// of(namespace) for the namespace of perprocessor.h that suits this machine's processor.
+// of(namespace) for the namespace of perprocessor.h that fits this machine's processor.
 #define EG_CHOOSE(of) (engram::has_avx512() ? of(avx512) : engram::has_avx2() ? of(avx2) : of(plain))
 #else
 #define EG_CHOOSE(of) of(plain)

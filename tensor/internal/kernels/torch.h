@@ -1,4 +1,4 @@
-// What the rooms use of LibTorch. custom_function.h stands for torch/torch.h, which takes twice as long to compile.
+// Includes from LibTorch. custom_function.h replaces torch/torch.h, which takes twice as long to compile.
 #ifndef ENGRAM_KERNELS_TORCH_H
 #define ENGRAM_KERNELS_TORCH_H
 #include <torch/csrc/autograd/custom_function.h>

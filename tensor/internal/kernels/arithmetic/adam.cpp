@@ -5,7 +5,7 @@
 #include "../operands.h"
 #include "../processor.h"
 
-// A square root that may set errno is not vectorised.
+// The compiler does not vectorise a square root that may set errno.
 #ifdef EG_X86
 #pragma GCC optimize("no-math-errno")
 #endif
@@ -53,7 +53,7 @@ extern "C" int eg_adam(void **params, void **grads, void **m, void **v, int n, d
                          (T(t).device() == T(params[i]).device() && T(t).scalar_type() == T(params[i]).scalar_type() &&
                           T(t).sizes() == T(params[i]).sizes()),
                      "want gradients and moments of the shape and type of their parameter, on its device");
-    std::vector<at::Tensor> ps, gs, ms, vs; // those that the loop below does not take
+    std::vector<at::Tensor> ps, gs, ms, vs; // those that the loop does not support
     for (int i = 0; i < n; i++) {
       if (!grads[i])
         continue;

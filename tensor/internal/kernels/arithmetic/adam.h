@@ -1,4 +1,4 @@
-// Steps of Adam; tensor/layers.go documents them.
+// Adam; documented in tensor/layers.go.
 #ifndef ENGRAM_KERNELS_ADAM_H
 #define ENGRAM_KERNELS_ADAM_H
 #include <stdint.h>
@@ -18,7 +18,7 @@ template <class S> struct AdamStep {
         inv(S(1 / std::sqrt(1 - std::pow(beta2, double(step))))), eps(S(eps)) {}
 };
 
-// Updates parameters p and moments m and v in place. m may be null where beta1 is 0.
+// Updates parameters p and moments m and v in place. m may be null if beta1 is 0.
 template <class S> void adam(S *p, S *m, S *v, const S *g, int64_t n, const AdamStep<S> &by);
 
 } // namespace engram
@@ -26,7 +26,7 @@ template <class S> void adam(S *p, S *m, S *v, const S *g, int64_t n, const Adam
 extern "C" {
 #endif
 
-// One step over all parameters in place; a parameter whose gradient is NULL stays.
+// Updates all parameters in place, except those whose gradient is NULL.
 int eg_adam(void **params, void **grads, void **m, void **v, int n, double lr, double beta1, double beta2, double eps,
             double decay, int decoupled, int64_t step);
 

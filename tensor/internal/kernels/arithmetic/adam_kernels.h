@@ -1,4 +1,4 @@
-// The inner loop of adam.cpp, which includes this file once for each kind of processor.
+// The inner loop of adam.cpp, which includes this file once per kind of processor.
 
 template <class S, bool kept>
 static void move(S *__restrict p, S *__restrict m, S *__restrict v, const S *__restrict g, int64_t n,

@@ -1,4 +1,4 @@
-// Package arithmetic holds C++; see README.md of the folder above.
+// Package arithmetic holds C++; see README.md in the parent folder.
 package arithmetic
 
 // #cgo CXXFLAGS: -O3 -g0 -fopenmp -Wno-psabi
@@ -11,7 +11,7 @@ import (
 	_ "github.com/engram-go/engram/tensor/internal/kernels"
 )
 
-// Headers are what package tensor includes; see package kernels.
+// Headers are the headers that package tensor includes; see package kernels.
 //
 //go:embed *.h
 var Headers embed.FS

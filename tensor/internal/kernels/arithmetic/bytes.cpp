@@ -7,8 +7,8 @@
 #define EG_EACH_PROCESSOR
 #endif
 
-// As (v + v/255)/256, where the inner quotient may be a product, since the sum rounds its error away for every v. A
-// division would take twice the time.
+// Computed as (v + v/255)/256. The inner quotient may be a product by 1/255, because the sum rounds its error away
+// for every v. A division would take twice the time.
 EG_EACH_PROCESSOR void eg_of_bytes(float *__restrict out, const uint8_t *__restrict in, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     float v = in[i];

@@ -1,4 +1,4 @@
-// Bytes to float; plain C, so that cgo reads it.
+// Bytes to float. Plain C for cgo.
 #ifndef ENGRAM_KERNELS_BYTES_H
 #define ENGRAM_KERNELS_BYTES_H
 #include <stdint.h>

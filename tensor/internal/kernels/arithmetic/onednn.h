@@ -1,4 +1,4 @@
-// The matrix product of the oneDNN inside LibTorch.
+// The matrix product of LibTorch's oneDNN.
 #ifndef ENGRAM_KERNELS_ONEDNN_H
 #define ENGRAM_KERNELS_ONEDNN_H
 #include <cstdint>
@@ -8,8 +8,8 @@ namespace engram {
 // Whether LibTorch exports oneDNN's product.
 bool has_onednn();
 
-// c = α·a·b + β·c for row-major a [m, k], b [k, n] and c [m, n], each factor transposed first if ta or tb says so; lda,
-// ldb and ldc are the distances between rows. Returns false, and leaves c, where oneDNN cannot do it.
+// c = α·a·b + β·c for row-major a [m, k], b [k, n] and c [m, n], with a or b transposed first if ta or tb is set;
+// lda, ldb and ldc are the distances between rows. Returns false, without changing c, if oneDNN does not support it.
 bool onednn_product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
                     const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 

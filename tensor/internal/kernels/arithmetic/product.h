@@ -1,4 +1,4 @@
-// Products of matrices without the overhead of a LibTorch operation.
+// Matrix products without the overhead of a LibTorch operation.
 #ifndef ENGRAM_KERNELS_PRODUCT_H
 #define ENGRAM_KERNELS_PRODUCT_H
 #include <ATen/ATen.h>
@@ -19,7 +19,7 @@ template <class F> struct Matrix {
   }
 };
 
-// onednn_product, or BLAS's product where oneDNN cannot do it. Returns false where LibTorch exports neither.
+// onednn_product, or BLAS's product if oneDNN does not support it. Returns false if LibTorch exports neither.
 bool product(bool ta, bool tb, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
              const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 

@@ -1,5 +1,5 @@
-// Elementary functions, and sums over vectors, for kernels. A kernel file includes this inside the namespace of a
-// processor (see ../perprocessor.h), so there is no include guard. Needs simd_includes.h before.
+// Elementary functions and vector reductions for kernels. A kernel file includes this in the namespace of a processor
+// (see ../perprocessor.h), so there is no include guard. Requires simd_includes.h.
 
 EG_INLINE float exponential(float x) {
   x = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
@@ -36,7 +36,7 @@ EG_INLINE float logarithm(float x) {
 }
 EG_INLINE double logarithm(double x) { return std::log(x); }
 
-// 1/√x of a positive normal number: an estimate from its bits, and three Newton steps.
+// 1/√x of a positive normal number: an estimate from its bits, then three Newton steps.
 EG_INLINE float inverse_sqrt(float x) {
   float y = __builtin_bit_cast(float, 0x5f3759df - (__builtin_bit_cast(int32_t, x) >> 1));
   for (int i = 0; i < 3; i++)
@@ -54,7 +54,7 @@ template <class F> EG_INLINE F clamp(F x, F by) { return x < -by ? -by : x > by 
 
 template <class F> constexpr int lanes = EG_BYTES / sizeof(F);
 
-// Loads a whole vector or, if Part, its first n values and fill for the others.
+// Loads a whole vector or, if Part, its first n values, with fill for the others.
 template <bool Part, class V, class F> EG_INLINE void load(const F *from, int64_t n, V &v, F fill = 0) {
   if (!Part) {
     memcpy(&v, from, sizeof(V));
@@ -81,7 +81,7 @@ template <bool Part, class V, class F> EG_INLINE void store(const V &v, int64_t 
       to[l] = all[l];
 }
 
-// Exchanges the values that lie Away places apart.
+// Exchanges the values that are Away positions apart.
 template <int Away, class V, size_t... L> EG_INLINE V swapped(V v, std::index_sequence<L...>) {
 #ifdef __clang__
   return __builtin_shufflevector(v, v, int(L ^ Away)...);
@@ -90,8 +90,8 @@ template <int Away, class V, size_t... L> EG_INLINE V swapped(V v, std::index_se
 #endif
 }
 
-// The sum and the maximum of a vector's values, by halves: one value after another would be a chain of dependent
-// operations.
+// The sum and the maximum of a vector's values, by halving: adding one value after another would be a chain of
+// dependent operations.
 template <class F, int Away = lanes<F> / 2, class V> EG_INLINE F sum_lanes(V v) {
   if constexpr (Away == 0)
     return v[0];
@@ -170,7 +170,7 @@ template <class F> EG_INLINE void softmax(F *x, int64_t n) {
     x[i] *= scale;
 }
 
-// Turns the gradient g of a softmax w into that of its argument, in place: g_i = w_i·(g_i − Σ_j w_j·g_j).
+// Replaces the gradient g of a softmax w by that of its argument: g_i = w_i·(g_i − Σ_j w_j·g_j).
 template <class F> EG_INLINE void softmax_gradient(const F *w, F *g, int64_t n) {
   const F mean = dot(w, g, n);
 #pragma omp simd
@@ -178,4 +178,4 @@ template <class F> EG_INLINE void softmax_gradient(const F *w, F *g, int64_t n) 
     g[i] = w[i] * (g[i] - mean);
 }
 
-// What the sums of a product take of the registers that there are: 32 of AVX-512, else 16.
+// Registers for the sums of a product: 32 with AVX-512, else 16.

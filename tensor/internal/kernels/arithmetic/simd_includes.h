@@ -1,4 +1,4 @@
-// What kernels need at file scope, before ../perprocessor.h.
+// Includes of kernels at file scope, before ../perprocessor.h.
 #ifndef ENGRAM_KERNELS_SIMD_INCLUDES_H
 #define ENGRAM_KERNELS_SIMD_INCLUDES_H
 #include "../processor.h"

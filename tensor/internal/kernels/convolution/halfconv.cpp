@@ -240,7 +240,7 @@ struct HalfConv : torch::autograd::Function<HalfConv> {
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
-    engram::refuse_second_order("Conv2dOnce");
+    engram::refuse_second_order("Conv2dFirstOrder");
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1];
     const int64_t padding = ctx->saved_data["padding"].toInt();

@@ -406,7 +406,7 @@ struct TileConv : torch::autograd::Function<TileConv> {
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
-    engram::refuse_second_order("Conv2dOnce");
+    engram::refuse_second_order("Conv2dFirstOrder");
     const auto saved = ctx->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1];
     const Sizes s(x, w, ctx->saved_data["padding"].toInt());

@@ -1,4 +1,4 @@
-// Reading, writing and content addressing, and its gradient. A kernel file includes this per processor, after
+// Reading, writing and content addressing, with gradients. A kernel file includes this per processor, after
 // ../arithmetic/simd.h, and heads.h at file scope.
 //
 // Graves et al. 2014, eqs. 5 and 6; ‖x‖ is √(Σx² + ε), as in metric.Cosine. For key k, strength β and row M_i:
@@ -6,7 +6,7 @@
 //	K_i = k·M_i / (‖k‖ ‖M_i‖)
 //	w_i = exp(β K_i) / Σ_j exp(β K_j)
 //
-// Gradient. x̄ is the derivative of the loss by x, given w̄:
+// Gradient, given w̄. x̄ is the derivative of the loss with respect to x:
 //
 //	s̄_i = w_i (w̄_i − Σ_j w_j w̄_j)                          of s = β K, the softmax's argument
 //	β̄   = Σ_i s̄_i K_i
@@ -44,7 +44,7 @@ template <class F> EG_INLINE F inverse_norm(const F *key, int64_t width) {
   return inverse_sqrt(dot(key, key, width) + F(cosine_eps));
 }
 
-// K [heads, slots] of keys [heads, width] with a memory's rows, whose inverse norms are given.
+// K [heads, slots] of keys [heads, width] and a memory's rows, given the inverse norms of the rows.
 template <class F>
 EG_INLINE void cosines(const F *m, const F *norms, const F *keys, int64_t heads, int64_t slots, int64_t width, F *out) {
   dot_with_slots(keys, heads, m, static_cast<const F *>(nullptr), slots, width, out);
@@ -56,10 +56,7 @@ EG_INLINE void cosines(const F *m, const F *norms, const F *keys, int64_t heads,
   }
 }
 
-// Content addressing backward: from the gradients dw of the weightings w (which it uses up) to those of keys and
-// strengths, which
-
-// Scales K [slots] by β and takes the softmax, in place.
+// Scales K [slots] by β and applies the softmax, in place.
 template <class F> EG_INLINE void weigh_by_content(F *k, F strength, int64_t slots) {
 #pragma omp simd
   for (int64_t i = 0; i < slots; i++)
@@ -67,10 +64,10 @@ template <class F> EG_INLINE void weigh_by_content(F *k, F strength, int64_t slo
   softmax(k, slots);
 }
 
-// What content_gradient takes. Arrays of heads are [heads, width] for keys and [heads, slots] for the others.
+// Operands of content_gradient. Arrays per head are [heads, width] for keys and [heads, slots] for the others.
 template <class F> struct ContentGradient {
   const F *memory, *norms;   // M and 1/‖M_i‖
-  const F *keys, *strengths; // strengths may be null, which stands for ones
+  const F *keys, *strengths; // strengths may be null, meaning ones
   const F *cos, *w;          // K and w
   F *dw;                     // w̄; overwritten with g
   F *dkeys, *dstrengths;     // k̄ and β̄; written

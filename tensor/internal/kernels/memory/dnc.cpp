@@ -1,29 +1,37 @@
 // The memory of the Differentiable Neural Computer: Graves et al. 2016, Methods. memory/dnc.go composes the same step.
 //
-// k^w, v, e, β^w, g^a, g^w, and of each read head k, β, f, π come from the interface vector (the emission); M, u, L, p,
-// w^r and w^w are those of the step before, primed symbols those after:
+// k^w, v, e, β^w, g^a, g^w, and k, β, f, π of each read head come from the interface vector (the emission). M, u, L, p,
+// w^r and w^w are those of the previous step, primed symbols those of the next:
 //
 //	e = σ, β = 1 + softplus, f = σ, g^a = σ, g^w = σ, π = softmax   of the clipped emission; k and v as they are
-//	u'   = (u + w^w − u ∘ w^w) ∘ Π_h (1 − f_h w^r_h)          usage
-//	a_{φ_j} = (1 − u'_{φ_j}) Π_{i<j} u'_{φ_i}                 allocation; φ sorts the slots by u', floored a little
-// above zero 	c^w  = softmax(β^w K(k^w, M))                            content.h 	w^w' = g^w (g^a a + (1 − g^a)
-// c^w) 	M' =
-// M ∘ (1 − w^w' eᵀ) + w^w' vᵀ 	L'_{ij} = (1 − w^w'_i − w^w'_j) L_{ij} + w^w'_i p_j,   L'_{ii} = 0 	p'   = (1 − Σ_i
-// w^w'_i) p + w^w' 	f_h = L' w^r_h,   b_h = L'ᵀ w^r_h,   c_h = softmax(β_h K(k_h, M')) 	w^r'_h = π_{h,1} b_h +
-// π_{h,2} c_h + π_{h,3} f_h 	r_h  = Σ_i w^r'_{h,i} M'_i
+//	u'   = (u + w^w − u ∘ w^w) ∘ Π_h (1 − f_h w^r_h)        usage
+//	a_{φ_j} = (1 − u'_{φ_j}) Π_{i<j} u'_{φ_i}               allocation; φ sorts the slots by u', with a small floor
+//	c^w  = softmax(β^w K(k^w, M))                           content.h
+//	w^w' = g^w (g^a a + (1 − g^a) c^w)
+//	M'   = M ∘ (1 − w^w' eᵀ) + w^w' vᵀ
+//	L'_{ij} = (1 − w^w'_i − w^w'_j) L_{ij} + w^w'_i p_j,   L'_{ii} = 0
+//	p'   = (1 − Σ_i w^w'_i) p + w^w'
+//	f_h  = L' w^r_h,   b_h = L'ᵀ w^r_h,   c_h = softmax(β_h K(k_h, M'))
+//	w^r'_h = π_{h,1} b_h + π_{h,2} c_h + π_{h,3} f_h
+//	r_h  = Σ_i w^r'_{h,i} M'_i
 //
-// Gradient, given those of r and of the state after (x̄ is the derivative of the loss by x), in the order of the code:
+// Gradient, given those of r and of the next state, in the order of the code (x̄ is the derivative of the loss with
+// respect to x):
 //
 //	w̄^r'_{h,i} += r̄_h·M'_i,   M̄' += Σ_h w^r'_h r̄_hᵀ
-//	π̄_h = (w̄^r'_h·b_h, w̄^r'_h·c_h, w̄^r'_h·f_h),   b̄_h = π_{h,1} w̄^r'_h,   c̄_h = π_{h,2} w̄^r'_h,   f̄_h = π_{h,3}
-// w̄^r'_h 	content.h takes c̄_h to k̄_h, β̄_h and M̄' 	p̄    = (1 − Σ w^w') p̄',   w̄^w'_i += p̄'_i − p̄'·p 	L̄'_{ij}
-// += Σ_h (w^r_{h,i} b̄_{h,j} + f̄_{h,i} w^r_{h,j}),   L̄'_{ii} = 0 	w̄^r_{h,i} = Σ_j L'_{ij} b̄_{h,j},   w̄^r_{h,j} +=
-//Σ_i L'_{ij}
-// f̄_{h,i} 	L̄_{ij} = (1 − w^w'_i − w^w'_j) L̄'_{ij},   p̄_j += Σ_i w^w'_i L̄'_{ij} 	w̄^w'_i += Σ_j L̄'_{ij} (p_j −
-// L_{ij}) − Σ_j L̄'_{ji} L_{ji} 	ē = −Σ_i w^w'_i M_i ∘ M̄'_i,   v̄ = Σ_i w^w'_i M̄'_i,   w̄^w'_i += M̄'_i·(v − M_i ∘
-// e),   M̄ = M̄' ∘ (1 − w^w'
-// eᵀ) 	ḡ^w = w̄^w'·(g^a a + (1 − g^a) c^w),   ḡ^a = g^w w̄^w'·(a − c^w),   ā = g^w g^a w̄^w',   c̄^w = g^w (1 − g^a) w̄^w'
-//	content.h takes c̄^w to k̄^w, β̄^w and M̄
+//	π̄_h = (w̄^r'_h·b_h, w̄^r'_h·c_h, w̄^r'_h·f_h)
+//	b̄_h = π_{h,1} w̄^r'_h,   c̄_h = π_{h,2} w̄^r'_h,   f̄_h = π_{h,3} w̄^r'_h
+//	content.h computes k̄_h, β̄_h and M̄' from c̄_h
+//	p̄    = (1 − Σ_i w^w'_i) p̄',   w̄^w'_i += p̄'_i − p̄'·p
+//	L̄'_{ij} += Σ_h (w^r_{h,i} b̄_{h,j} + f̄_{h,i} w^r_{h,j}),   L̄'_{ii} = 0
+//	w̄^r_{h,i} = Σ_j L'_{ij} b̄_{h,j},   w̄^r_{h,j} += Σ_i L'_{ij} f̄_{h,i}
+//	L̄_{ij} = (1 − w^w'_i − w^w'_j) L̄'_{ij},   p̄_j += Σ_i w^w'_i L̄'_{ij}
+//	w̄^w'_i += Σ_j L̄'_{ij} (p_j − L_{ij}) − Σ_j L̄'_{ji} L_{ji}
+//	ē = −Σ_i w^w'_i M_i ∘ M̄'_i,   v̄ = Σ_i w^w'_i M̄'_i
+//	w̄^w'_i += M̄'_i·(v − M_i ∘ e),   M̄ = M̄' ∘ (1 − w^w' eᵀ)
+//	ḡ^w = w̄^w'·(g^a a + (1 − g^a) c^w),   ḡ^a = g^w w̄^w'·(a − c^w)
+//	ā = g^w g^a w̄^w',   c̄^w = g^w (1 − g^a) w̄^w'
+//	content.h computes k̄^w, β̄^w and M̄ from c̄^w
 //	ū'_{φ_j} += (Σ_{i>j} ā_{φ_i} a_{φ_i}) / u'_{φ_j} − ā_{φ_j} Π_{i<j} u'_{φ_i}
 //	f̄_h = −Σ_i q_{h,i} w^r_{h,i},   w̄^r_h −= f_h q_h,   q_h = ū' ∘ (u + w^w − u ∘ w^w) ∘ Π_{o≠h} (1 − f_o w^r_o)
 //	ū = ū' ∘ Π_h (1 − f_h w^r_h) ∘ (1 − w^w),   w̄^w = ū' ∘ Π_h (1 − f_h w^r_h) ∘ (1 − u)
@@ -35,7 +43,7 @@
 namespace engram {
 namespace {
 
-// Settings from Go: reads, clip. A negative clip is none.
+// Settings from Go: reads, clip. A negative clip means none.
 struct DNC {
   int64_t slots, width, reads;
   double clip;
@@ -75,8 +83,8 @@ std::shared_ptr<const Memory> make_dnc(int64_t slots, int64_t width, const Setti
 #include "../arithmetic/simd.h"
 #include "content.h"
 
-// The interface vector in the order of memory.DNC.Step, before or after the non-linearities, or its gradient. Strengths
-// are those of the read heads and then of the write head.
+// The interface vector in the order of memory.DNC.Step, before or after the non-linearities, or its gradient.
+// Strengths are those of the read heads, then of the write head.
 template <class F> struct Emission {
   F *keys, *write_key, *add, *erase, *strengths, *free, *allocation, *write, *modes;
   Emission(const DNC &z, F *e)
@@ -85,8 +93,8 @@ template <class F> struct Emission {
         modes(write + 1) {}
 };
 
-// φ: the slots in order of their usage, the least used first; of equally used slots the lower ones first, and a usage
-// below zero counts as zero. An insertion sort: fewer moves than the link matrix has elements.
+// φ: the slots in ascending order of usage, lower slots first among equals; a usage below zero counts as zero. An
+// insertion sort: fewer moves than the link matrix has elements.
 template <class F> EG_INLINE void least_used_first(const F *usage, int64_t n, int64_t *order, F *sorted) {
   for (int64_t i = 0; i < n; i++) {
     const F u = usage[i] > 0 ? usage[i] : F(0);
@@ -105,7 +113,7 @@ template <class F> EG_INLINE void least_used_first(const F *usage, int64_t n, in
   }
 }
 
-// The usage that the allocation is computed from, as memory.Allocation bounds it.
+// The usage in an allocation, with memory.Allocation's floor.
 template <class F> EG_INLINE F floored(F usage) { return usage * F(1 - usage_floor) + F(usage_floor); }
 
 // The parts of a state.
@@ -115,7 +123,7 @@ template <class F> struct State {
       : usage(parts[0]), link(parts[1]), precedence(parts[2]), read(parts[3]), write(parts[4]) {}
 };
 
-// What a step keeps: the activated emission, c^w [slots], and c, b and f of the read heads [reads, slots].
+// Values kept for the gradient: the activated emission, c^w [slots], and c, b and f of the read heads [reads, slots].
 template <class F> struct Kept {
   F *activated, *write_content, *content, *backward, *forward;
   Kept(const DNC &z, F *at)
@@ -235,7 +243,7 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
   copy_or_zero(dafter.usage, n, dusage);
   copy_or_zero(dafter.read, reads * n, dweights);
 
-  // The reading. Until the memory's update below, dm holds M̄'.
+  // Reading. dm holds M̄' until the memory's gradient below.
   if (dread) {
     dot_with_slots(dread, reads, next, dweights, n, width, dweights);
     add_outer(dread, after.read, reads, Base<F>{dnext}, n, width, dm);
@@ -308,7 +316,7 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
   for (int64_t i = 0; i < n; i++)
     dw[i] -= rest[i];
 
-  // The write to the memory.
+  // Writing to the memory.
   for (int64_t v = 0; v < width; v++) {
     const F *mv = m + v * n, gone = a.erase[v], added = a.add[v];
     F *out = dm + v * n, derase = 0, dadd = 0;
@@ -356,7 +364,7 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
     later += dallocation[i] * allocated[i];
   }
 
-  // The usage.
+  // Usage.
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     g[i] = dusage[i];

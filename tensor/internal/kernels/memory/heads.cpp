@@ -1,5 +1,4 @@
-// The sums stay in registers, for which GCC must be told to unroll the loops, and each value of M is loaded once for
-// several heads.
+// Sums stay in registers, for which GCC must unroll the loops, and each value of M is loaded once for several heads.
 #ifndef EG_BYTES
 #include "heads.h"
 
@@ -18,10 +17,10 @@ namespace {
 #include "../arithmetic/simd.h"
 } // namespace
 
-// The vectors and rows of sums that registers hold: AVX-512 has 32 registers, the others 16.
+// Vectors and rows of sums in registers: AVX-512 has 32 registers, the others 16.
 constexpr int panel_vectors = EG_BYTES == 64 ? 4 : 2, panel_rows = EG_BYTES == 64 ? 4 : 6;
 
-// Rows rows of combine from row top on, and of each Vectors vectors from slot c on.
+// Rows rows of combine from row top on, for Vectors vectors from slot c on.
 template <class F, int Rows, int Vectors, bool Part>
 EG_INLINE void combine_block(Weights<F> map, int64_t top, int64_t terms, const F *in, Base<F> start, F *out, int64_t n,
                              int64_t c) {
@@ -92,8 +91,8 @@ void combine(Weights<F> map, int64_t rows, int64_t terms, const F *in, Base<F> s
     combine_rows<F, 1>(map, r, terms, in, start, out, n);
 }
 
-// From each Group of places of a and b its lower half (Half is 0) or its upper half, Block places from a and then from
-// b in turn.
+// The lower half (Half is 0) or upper half of each Group of positions of a and b, Block positions of a and of b in
+// turn.
 template <int Group, int Block, int Half, class V, size_t... L>
 EG_INLINE V interleave(V a, V b, std::index_sequence<L...>) {
   constexpr int n = sizeof...(L);
@@ -107,8 +106,8 @@ EG_INLINE V interleave(V a, V b, std::index_sequence<L...>) {
 #undef EG_PLACE
 }
 
-// The sums of Count vectors' values, repeated until they fill a vector. Values are exchanged within 16 bytes first,
-// which processors do fastest.
+// The sums of Count vectors' values, repeated to fill a vector. Values are exchanged within 16 bytes first, which is
+// fastest.
 template <class F, int Count, class V> EG_INLINE V sum_each(const V *of) {
   if constexpr (Count == 1) {
     return *of;

@@ -1,4 +1,4 @@
-// Products of heads with a memory M, stored [width][slots], for all heads at once.
+// Products of all heads at once with a memory M, stored as [width][slots].
 #ifndef ENGRAM_KERNELS_HEADS_H
 #define ENGRAM_KERNELS_HEADS_H
 #include "../processor.h"
@@ -15,7 +15,7 @@ template <class F> struct Weights {
   int64_t term, row;
 };
 
-// What combine adds to: base (null for zeros), minus m·along unless along is null.
+// The base that combine adds to: base (null for zeros), minus m·along unless along is null.
 template <class F> struct Base { const F *base, *m, *along; };
 
 // One set per kind of processor: a kernel calls that of its own namespace, heads::EG_PROCESSOR.

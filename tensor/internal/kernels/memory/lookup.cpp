@@ -39,7 +39,7 @@ struct EmbeddingBag : torch::autograd::Function<EmbeddingBag> {
     const Tensor &indices = saved[0], &offsets = saved[1], &weights = saved[2], dout = grads[0].contiguous();
     const BagSizes z = bags_of(ctx->saved_data["rows"].toInt(), dout.size(1), indices, offsets);
     Tensor dtable = at::zeros({z.rows, z.cols}, dout.options());
-    constexpr int64_t together = 16; // columns: about a register or a cache line
+    constexpr int64_t together = 16; // columns per thread: about a register or a cache line
     EG_DISPATCH(dout, [&] {
       at::parallel_for(0, (z.cols + together - 1) / together, grain(together * z.count), [&](int64_t from, int64_t to) {
         bags_backward(BagsGradient<F>{z, weights.data_ptr<F>(), dout.data_ptr<F>(), dtable.data_ptr<F>()},
@@ -50,7 +50,7 @@ struct EmbeddingBag : torch::autograd::Function<EmbeddingBag> {
   }
 };
 
-// A tensor with contiguous rows; a narrowed one has them already.
+// A tensor with contiguous rows; narrowed tensors already have them.
 Tensor by_rows(const Tensor &t) { return t.stride(2) == 1 || t.size(2) == 1 ? t : t.contiguous(); }
 
 struct AttendFunction : torch::autograd::Function<AttendFunction> {

@@ -1,4 +1,4 @@
-// Lookups in tables and in memories in one operation; tensor/lookup.go documents them.
+// Lookups in tables and memories in one operation; documented in tensor/lookup.go.
 #ifndef ENGRAM_KERNELS_LOOKUP_H
 #define ENGRAM_KERNELS_LOOKUP_H
 #include <stdint.h>
@@ -7,7 +7,7 @@ extern "C" {
 #endif
 
 void *eg_embedding_bag(void *table, void *indices, void *offsets, void *weights);
-// out gets what is read and the attention.
+// Writes the values read and the attention to out.
 int eg_attend(void *queries, void *keys, void *values, double scale, int softmax, void **out);
 
 #ifdef __cplusplus

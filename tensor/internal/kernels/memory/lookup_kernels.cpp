@@ -1,7 +1,7 @@
 // Sums of table rows, and attention over a few slots.
 //
-// Attention, for query q and rows K_i, V_i: s_i = scale·q·K_i, a = softmax(s) or s itself, r = Σ_i a_i V_i. Gradient,
-// given r̄ and ā (x̄ is the derivative of the loss by x):
+// Attention, for query q and rows K_i, V_i: s_i = scale·q·K_i, a = softmax(s) or s, r = Σ_i a_i V_i. Gradient, given
+// r̄ and ā (x̄ is the derivative of the loss with respect to x):
 //
 //	ā_i += r̄·V_i,   V̄_i = Σ a_i r̄
 //	s̄_i = a_i (ā_i − Σ_j a_j ā_j), or ā_i without the softmax
@@ -62,7 +62,7 @@ template <class F> static void bags_forward(const Bags<F> &z, int64_t from, int6
   }
 }
 
-// One thread takes all bags for its columns, in order, so that sums do not depend on the number of threads.
+// One thread adds all bags, in order, for its columns, so that sums do not depend on the number of threads.
 template <class F> static void bags_backward(const BagsGradient<F> &z, int64_t from, int64_t to) {
   for (int64_t bag = 0; bag < z.bags; bag++)
     for (int64_t i = z.offsets[bag]; i < z.end(bag); i++)

@@ -1,12 +1,12 @@
-// Lookups in tables and memories; lookup_kernels.cpp has the equations. All matrices are row-major and, where no step
-// is given, contiguous.
+// Lookups in tables and memories; lookup_kernels.cpp has the equations. All matrices are row-major and contiguous
+// unless a step is given.
 #ifndef ENGRAM_KERNELS_LOOKUP_KERNELS_H
 #define ENGRAM_KERNELS_LOOKUP_KERNELS_H
 #include <cstdint>
 
 namespace engram {
 
-// Bags of rows of a table [rows, cols]: bag i is the indices from offsets[i] up to the next bag's.
+// Bags of rows of a table [rows, cols]: bag i is the indices from offsets[i] to the next bag's.
 struct BagSizes {
   int64_t rows, cols, bags, count;
   const int64_t *indices, *offsets;
@@ -23,9 +23,9 @@ template <class F> struct BagsGradient : BagSizes {
   F *dtable; // added to
 };
 
-// Bags from..to.
+// For bags from..to.
 template <class F> void bags_forward(const Bags<F> &, int64_t from, int64_t to);
-// Columns from..to of dtable.
+// For columns from..to of dtable.
 template <class F> void bags_backward(const BagsGradient<F> &, int64_t from, int64_t to);
 
 struct AttendSizes {
@@ -45,7 +45,7 @@ template <class F> struct Attend : AttendSizes {
   F *read;      // [queries, value]
 };
 
-// dattention and dread may be null, which stands for zeros.
+// dattention and dread may be null, meaning zeros.
 template <class F> struct AttendGradient : AttendSizes {
   const F *q, *k, *v;
   int64_t k_step, v_step;

@@ -1,20 +1,20 @@
 // The memory of Memory-Augmented Neural Networks, with least recently used access: Santoro et al. 2016, section 3.2.
 // memory/lrua.go composes the same step.
 //
-// For each head, k, α (and a, β where they are emitted; otherwise a is k and β is 1) come from the emission, M, w^r and
-// w^u are those of the step before, and ℓ is the set of least used slots, as many as there are heads:
+// For each head, k, α (and a, β if they are emitted; otherwise a is k and β is 1) come from the emission, M, w^r and
+// w^u are those of the previous step, and ℓ is the set of least used slots, as many as heads:
 //
 //	k = tanh, α = σ, a = tanh, β = softplus   of the emission
-//	w^w_i = α w^r_i + (1 − α) [i ∈ ℓ]                       (7); with own slots, head h has ℓ_h alone
+//	w^w_i = α w^r_i + (1 − α) [i ∈ ℓ]                       (7); with own slots, head h has only ℓ_h
 //	M'_i  = [slot i is not wiped] M_i + Σ_h w^w_{h,i} a_h    (8); ℓ_0 is wiped, with own slots all of ℓ
 //	w^r'  = softmax(β K(k, M'))                             (2), (3)  content.h
 //	r     = Σ_i w^r'_i M'_i                                 (4)
-//	w^u'  = γ w^u + Σ_h (w^r'_h + w^w_h)                    (5); no gradient, as it only chooses slots
+//	w^u'  = γ w^u + Σ_h (w^r'_h + w^w_h)                    (5); no gradient, because it only selects slots
 //
-// Gradient, given r̄, M̄', w̄^r' and w̄^w (x̄ is the derivative of the loss by x):
+// Gradient, given r̄, M̄', w̄^r' and w̄^w (x̄ is the derivative of the loss with respect to x):
 //
 //	w̄^r'_{h,i} += r̄_h·M'_i,   M̄'_i += Σ_h w^r'_{h,i} r̄_h
-//	content.h takes w̄^r' to k̄, β̄ and M̄'
+//	content.h computes k̄, β̄ and M̄' from w̄^r'
 //	ā_h = Σ_i w^w_{h,i} M̄'_i,   w̄^w_{h,i} += a_h·M̄'_i
 //	ᾱ_h = Σ_i w̄^w_{h,i} (w^r_{h,i} − [i ∈ ℓ]),   w̄^r_h = α_h w̄^w_h
 //	M̄_i = [slot i is not wiped] M̄'_i
@@ -26,8 +26,8 @@
 namespace engram {
 namespace {
 
-// Settings from Go: heads, decay, and whether the heads emit what they add, emit a key strength, and have slots of
-// their own.
+// Settings from Go: heads, decay, and whether the heads emit an add vector, emit a key strength, and have their own
+// slots.
 struct LRUA {
   int64_t slots, width, heads;
   double decay;
@@ -59,7 +59,7 @@ enum { read_weightings, write_weightings, used };
 std::shared_ptr<const Memory> make_lrua(int64_t slots, int64_t width, const Settings &s) {
   const LRUA z{slots, width, s.integer(0), s.number(1), s.flag(2), s.flag(3), s.flag(4)};
   if (z.heads > slots)
-    throw std::invalid_argument("there are fewer slots than heads");
+    throw std::invalid_argument("fewer slots than heads");
   const auto kernels = EG_CHOOSE(EG_MEMORY_KERNELS);
   return std::make_shared<KernelMemory<LRUA>>(z, kernels);
 }
@@ -69,7 +69,7 @@ std::shared_ptr<const Memory> make_lrua(int64_t slots, int64_t width, const Sett
 #include "../arithmetic/simd.h"
 #include "content.h"
 
-// The emission, in the order of memory.LRUA.Step. Where they are not emitted, add is keys and strengths is null.
+// The emission, in the order of memory.LRUA.Step. If they are not emitted, add is keys and strengths is null.
 template <class F> struct Emission {
   F *keys, *gates, *add, *strengths;
   Emission(const LRUA &z, F *e)
@@ -77,9 +77,9 @@ template <class F> struct Emission {
         strengths(z.strength ? gates + z.heads + (z.add ? z.heads * z.width : 0) : nullptr) {}
 };
 
-// The `count` least used slots, the least used first; of equally used slots the lower ones first.
+// The `count` least used slots in ascending order of usage, lower slots first among equals.
 template <class F> EG_INLINE void least_used(const F *usage, int64_t n, int64_t count, int64_t *least) {
-  F most = 0; // the largest usage among least
+  F most = 0; // the largest usage in least
   for (int64_t i = 0; i < n; i++) {
     if (i >= count && !(usage[i] < most))
       continue;
@@ -129,7 +129,7 @@ template <class F> static void forward(const LRUA &z, const MemoryForward<F> &x)
     axpy(F(1), out, nextusage, n);
   }
   add_outer(a.add, w, z.heads, Base<F>{m}, n, width, next);
-  // A wiped slot holds only what is written now.
+  // A wiped slot holds only what is written in this step.
   F *norms = x.scratch, *onto = norms + n, *written = onto + wiped * z.heads;
   for (int64_t o = 0; o < wiped; o++)
     for (int64_t h = 0; h < z.heads; h++)

@@ -1,12 +1,12 @@
 // A step of an LSTM after its linear maps; nn.LSTMCell composes the same step.
 //
-// With i, f, g, o the four parts of the gates and c the cell before (Hochreiter and Schmidhuber 1997 with the forget
-// gate of Gers et al. 2000, as PyTorch has it):
+// With i, f, g, o the four parts of the gates and c the previous cell (Hochreiter and Schmidhuber 1997 with the
+// forget gate of Gers et al. 2000, in PyTorch's order):
 //
 //	i = σ, f = σ, g = tanh, o = σ   of the gates
 //	c' = f c + i g,   h = o tanh(c')
 //
-// Gradient, given h̄ and c̄' (x̄ is the derivative of the loss by x), with t = tanh(c'):
+// Gradient, given h̄ and c̄' (x̄ is the derivative of the loss with respect to x), with t = tanh(c'):
 //
 //	∂c' = c̄' + h̄ o (1 − t²)
 //	ī = ∂c' g,   f̄ = ∂c' c,   ḡ = ∂c' i,   ō = h̄ t,   c̄ = ∂c' f

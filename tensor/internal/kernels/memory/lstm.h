@@ -13,7 +13,7 @@ template <class F> struct LSTMForward {
   F *hidden, *next;
 };
 
-// dhidden and dnext may be null, which stands for zeros. dcell may be dnext.
+// dhidden and dnext may be null, meaning zeros. dcell may be dnext.
 template <class F> struct LSTMBackward {
   int64_t size;
   const F *kept, *cell, *dhidden, *dnext;

@@ -12,7 +12,7 @@ Make make_dnc, make_lrua, make_ntm;
 
 namespace {
 
-// Every fused memory, by the name that Go calls it by: a new one is a line here and above.
+// All fused memories with their names in Go. To add one, add a line here and above.
 const struct {
   const char *name;
   Make *make;
@@ -28,7 +28,7 @@ std::shared_ptr<const Memory> make_memory(const char *name, int64_t slots, int64
   for (const auto &m : memories)
     if (strcmp(m.name, name) == 0)
       return m.make(slots, width, settings);
-  throw std::invalid_argument("there is no fused memory named " + std::string(name) + "; memories.cpp lists them");
+  throw std::invalid_argument("no fused memory is named " + std::string(name) + "; memories.cpp lists them");
 }
 
 } // namespace engram

@@ -1,5 +1,5 @@
-// What a fused memory is: its sizes, its step for one sequence, and the gradient of that step. step.cpp and unroll.cpp
-// run any memory that memories.cpp lists. This header needs no LibTorch.
+// The interface of a fused memory: its sizes, its step for one sequence, and the gradient of the step. step.cpp and
+// unroll.cpp run any memory in the table of memories.cpp. This header does not need LibTorch.
 #ifndef ENGRAM_KERNELS_MEMORY_H
 #define ENGRAM_KERNELS_MEMORY_H
 #include <cstdint>
@@ -11,32 +11,32 @@ namespace engram {
 
 constexpr int max_parts = 8;
 
-// A part of the state beside the matrix: [rows, slots] for each sequence.
+// A part of the state other than the matrix: [rows, slots] per sequence.
 struct Part {
   const char *name; // for error messages
   int64_t rows;
-  bool input;    // a step reads the value that the step before left; otherwise a step only returns it
-  bool gradient; // it is differentiable
+  bool input;    // a step reads the previous value; otherwise a step only returns it
+  bool gradient; // differentiable
 };
 
 struct MemorySizes {
   int64_t slots, width;
-  int64_t heads;    // that read: a step reads heads·width values
-  int64_t emission; // the values that the controller's emitting layer gives a step
-  int64_t kept;     // the values, and the integers, that a step keeps for its gradient
+  int64_t heads;    // read heads: a step reads heads·width values
+  int64_t emission; // width of the controller's emission
+  int64_t kept;     // values and integers kept for the gradient
   int64_t kept_indices;
   int64_t forward_scratch, backward_scratch; // values
-  int64_t forward_work, backward_work;       // multiplications, roughly; they decide how work is divided among threads
+  int64_t forward_work, backward_work;       // approximate multiplications, for dividing work among threads
   std::vector<Part> parts;
 };
 
 // One step of one sequence. A matrix M [slots, width] is stored as its transpose, [width][slots], so that loops over
-// slots, the longest ones, run over adjacent values. Arrays do not overlap.
+// slots, the longest ones, access adjacent values. Arrays do not overlap.
 template <class F> struct MemoryForward {
   const F *emission;          // [emission]
   const F *memory;            // M(t-1)
   F *next;                    // M(t)
-  const F *before[max_parts]; // the parts of the state at t-1; null for a part that is no input
+  const F *before[max_parts]; // the parts of the state at t-1; null for a part that is not an input
   F *after[max_parts];        // the parts at t
   F *read;                    // [heads, width]
   F *kept;                    // for the gradient
@@ -44,9 +44,8 @@ template <class F> struct MemoryForward {
   F *scratch; // aligned to a vector
 };
 
-// Its gradient. A name with d is the derivative of the loss by what the name without it holds. dread, dnext and each of
-// dafter may be null, which stands for zeros. All of demission, dmemory and dbefore of differentiable inputs are
-// written.
+// Its gradient. dx is the derivative of the loss with respect to x. dread, dnext and each of dafter may be null,
+// meaning zeros. All of demission, dmemory and dbefore of differentiable inputs are written.
 template <class F> struct MemoryBackward {
   const F *emission, *memory, *next;
   const F *before[max_parts], *after[max_parts];
@@ -104,7 +103,7 @@ private:
   const MemoryKernels<Config> kernels;
 };
 
-// The settings that Go gives a memory, in the order that the memory's file states.
+// The settings of a memory from Go, in the order documented in the memory's file.
 struct Settings {
   const double *values;
   int count;
@@ -117,7 +116,7 @@ struct Settings {
   bool flag(int i) const { return number(i) != 0; }
 };
 
-// Makes the memory of that name; throws where there is none, or where its settings do not suit its sizes.
+// Makes the memory with a name. Throws if there is none, or if its settings do not fit its sizes.
 std::shared_ptr<const Memory> make_memory(const char *name, int64_t slots, int64_t width, const Settings &settings);
 
 } // namespace engram

@@ -1,7 +1,7 @@
 // The memory of the Neural Turing Machine: Graves et al. 2014, section 3. memory/ntm.go composes the same step.
 //
 // For each head, k, β, g, s, γ (and e, a of a write head) come from the emission, and M, w without an index are those
-// of the step before:
+// of the previous step:
 //
 //	k = tanh, β = softplus, γ = 1 + softplus, g = σ, s = softmax, e = σ, a = tanh   of the clipped emission
 //	c   = softmax(β K(k, M))                    (5), (6)  content.h
@@ -11,23 +11,23 @@
 //	r   = Σ_i w'_i M_i                          (2)       for read heads
 //	M'_i = M_i ∘ Π_h (1 − w'_{h,i} e_h) + Σ_h w'_{h,i} a_h    (3), (4)  for write heads
 //
-// Gradient, given r̄, w̄' and M̄' (x̄ is the derivative of the loss by x). For write head h and column v, with
-// q_i = M̄'_{iv} M_{iv} Π_{o≠h} (1 − w'_{o,i} e_{o,v}):
+// Gradient, given r̄, w̄' and M̄' (x̄ is the derivative of the loss with respect to x). For write head h and column
+// v, with q_i = M̄'_{iv} M_{iv} Π_{o≠h} (1 − w'_{o,i} e_{o,v}):
 //
 //	ē_{h,v} = −Σ_i q_i w'_{h,i}
 //	ā_{h,v} = Σ_i M̄'_{iv} w'_{h,i}
 //	w̄'_{h,i} += Σ_v (M̄'_{iv} a_{h,v} − q_i e_{h,v})
 //	M̄_i = M̄'_i ∘ Π_h (1 − w'_{h,i} e_h)
 //
-// for read heads w̄'_{h,i} += r̄_h·M_i and M̄_i += Σ_h w'_{h,i} r̄_h; then for every head
+// For read heads w̄'_{h,i} += r̄_h·M_i and M̄_i += Σ_h w'_{h,i} r̄_h. Then for every head
 //
 //	ū_i = w'_i (w̄'_i − Σ_j w'_j w̄'_j)           of u = γ log w̃
 //	γ̄   = Σ_i ū_i log w̃_i,   ∂w̃_i = γ ū_i / w̃_i
 //	w̄^g_j = Σ_i s_{i−j} ∂w̃_i,   s̄_k = Σ_i ∂w̃_i w^g_{i−k}
 //	ḡ   = Σ_i w̄^g_i (c_i − w_i),   c̄ = g w̄^g,   w̄ = (1 − g) w̄^g
 //
-// content.h takes c̄ to k̄, β̄ and M̄, and the derivatives of tanh, σ, softmax and softplus take all to the emission, whose
-// gradient is zero where it was clipped.
+// content.h computes k̄, β̄ and M̄ from c̄. The derivatives of tanh, σ, softmax and softplus lead to the emission,
+// whose gradient is zero where it was clipped.
 #ifndef EG_BYTES
 #include "../arithmetic/simd_includes.h"
 #include "heads.h"
@@ -36,7 +36,7 @@
 namespace engram {
 namespace {
 
-// Settings from Go: reads, writes, shift, clip. A negative clip is none.
+// Settings from Go: reads, writes, shift, clip. A negative clip means none.
 struct NTM {
   int64_t slots, width, reads, writes, shift;
   double clip;
@@ -51,7 +51,7 @@ struct NTM {
     s.backward_scratch = (5 + 2 * heads()) * slots + 4 * shift;
     s.forward_work = heads() * slots * (3 * width + 60);
     s.backward_work = heads() * slots * (8 * width + 60);
-    s.parts = {{"weightings", heads(), true, true}}; // of the read heads and then of the write heads
+    s.parts = {{"weightings", heads(), true, true}}; // of the read heads, then of the write heads
     return s;
   }
 };
@@ -84,7 +84,7 @@ template <class F> struct Emission {
         shifts(gates + z.heads()), erase(shifts + z.heads() * z.shifts()), add(erase + z.writes * z.width) {}
 };
 
-// What a step keeps: the activated emission, c and w̃ [heads, slots].
+// Values kept for the gradient: the activated emission, c and w̃ [heads, slots].
 template <class F> struct Kept {
   F *activated, *content, *shifted;
   Kept(const NTM &z, F *at) : activated(at), content(at + z.emission()), shifted(content + z.heads() * z.slots) {}
@@ -116,7 +116,7 @@ template <class F> static void activate(const NTM &z, const F *emission, F *acti
   }
 }
 
-// x with the last `reach` values before its beginning and the first after its end.
+// Extends x with its last `reach` values at the beginning and its first ones at the end.
 template <class F> EG_INLINE void wrap(const F *x, int64_t n, int64_t reach, F *out) {
   std::copy_n(x + n - reach, reach, out);
   std::copy_n(x, n, out + reach);

@@ -31,7 +31,7 @@ template void multiply_panels(const PanelProduct<double> &);
 #else
 #include "../arithmetic/simd.h"
 
-// The sums that registers hold: AVX-512 has 32 registers, the others 16.
+// Sums in registers: AVX-512 has 32 registers, the others 16.
 constexpr int panel_vectors = EG_BYTES == 64 ? 4 : 2, panel_rows = EG_BYTES == 64 ? 4 : 6;
 
 template <class F> constexpr int64_t panel_columns = panel_vectors *lanes<F>;

@@ -1,16 +1,16 @@
-// Products of a few rows with a matrix that many steps multiply by. BLAS copies the matrix into an order of its own at
-// every call, which takes longer than the product of a few rows; here it is copied once.
+// Products of a few rows with a matrix that is used in many steps. BLAS would copy the matrix to its own layout at
+// every call, which takes longer than the product; here it is copied once.
 #ifndef ENGRAM_KERNELS_PANELS_H
 #define ENGRAM_KERNELS_PANELS_H
 #include <cstdint>
 
 namespace engram {
 
-// Every processor's panels divide this many columns.
+// The columns per panel of every processor divide this number.
 constexpr int64_t panel_multiple = 64;
 
-// Copies a row-major matrix [inner, cols] into panels of columns, each contiguous as [inner, columns]; the last one has
-// the remaining columns.
+// Copies a row-major matrix [inner, cols] into panels of columns, each contiguous as [inner, columns]; the last one
+// has the remaining columns.
 template <class F> struct PackPanels {
   const F *matrix;
   int64_t step; // distance between rows
@@ -19,7 +19,7 @@ template <class F> struct PackPanels {
 };
 template <class F> void pack_panels(const PackPanels<F> &);
 
-// c = a·b, plus c if keep, for row-major a [rows, inner] and c [rows, cols], and b as pack_panels left it.
+// c = a·b, plus c if keep, for row-major a [rows, inner] and c [rows, cols], and b in the layout of pack_panels.
 template <class F> struct PanelProduct {
   const F *a;
   int64_t a_step;

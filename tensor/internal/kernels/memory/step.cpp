@@ -15,7 +15,7 @@ using namespace engram;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-static_assert(EG_STEP_OUTPUTS == max_parts + 2, "a step returns what is read, the memory and its parts");
+static_assert(EG_STEP_OUTPUTS == max_parts + 2, "a step returns the values read, the memory and its parts");
 
 struct LSTMStep : torch::autograd::Function<LSTMStep> {
   static variable_list forward(AutogradContext *ctx, const Tensor &gates, const Tensor &cell) {
@@ -56,7 +56,7 @@ struct Described : torch::CustomClassHolder {
 };
 
 struct MemoryStep : torch::autograd::Function<MemoryStep> {
-  // in are the emission, the memory and the input parts, as eg_memory_step takes them.
+  // in is the emission, the memory and the input parts, as in eg_memory_step.
   static variable_list forward(AutogradContext *ctx, at::TensorList in,
                                const c10::intrusive_ptr<Described> &described) {
     ctx->set_materialize_grads(false);

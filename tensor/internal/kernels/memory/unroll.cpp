@@ -19,7 +19,7 @@ using namespace engram;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// A matrix [inner, cols] that every step multiplies by, packed for multiply_panels.
+// A matrix [inner, cols] that is used in every step, packed for multiply_panels.
 struct Panels {
   Tensor t;
   int64_t inner = 0, cols = 0;
@@ -30,7 +30,7 @@ struct Panels {
   }
 };
 
-// c = a·b for a few rows, plus c if keep. Threads take whole panels.
+// c = a·b for a few rows, plus c if keep. Each thread computes whole panels.
 template <class F> void multiply_few(Matrix<const F> a, const Panels &b, Matrix<F> c, bool keep) {
   constexpr int64_t together = panel_multiple;
   at::parallel_for(0, (b.cols + together - 1) / together, grain(c.rows * b.inner * together),
@@ -43,7 +43,7 @@ template <class F> void multiply_few(Matrix<const F> a, const Panels &b, Matrix<
 
 // ---- the tape ----
 
-// A buffer with one row per step. Without a gradient it has two rows, used in turn.
+// A buffer with one row per step, or without a gradient two rows, used alternately.
 struct Steps {
   Tensor t;
   int64_t size = 0, rows = 0;
@@ -52,18 +52,18 @@ struct Steps {
       : t(at::empty({rows, size}, like.options().requires_grad(false).dtype(type))), size(size), rows(rows) {}
   Steps(const Tensor &like, int64_t rows, int64_t size) : Steps(like, rows, size, like.scalar_type()) {}
   template <class F> F *row(int64_t i) const { return t.data_ptr<F>() + (i % rows) * size; }
-  // Sequence i's share of step at's row.
+  // Sequence i's part of the row of a step.
   template <class F> F *of(int64_t at, int64_t i, int64_t batch) const { return row<F>(at) + i * (size / batch); }
 };
 
 struct Layer {
   int64_t in, size;
-  Tensor wi, wh, b; // of a feedforward layer wh is absent; b is the sum of an LSTM's biases
-  // What a step multiplies by, forward and backward: in of what comes from the layer below, or of what was read.
+  Tensor wi, wh, b; // a feedforward layer has no wh; b is the sum of an LSTM's biases
+  // The factors of a step, forward and backward: in for the input from the layer below or for the read vector.
   Panels in_ahead, hidden_ahead, in_back, hidden_back;
-  Steps out;       // [time+1, batch·size]; of step t at t+1
+  Steps out;       // [time+1, batch·size]; step t at t+1
   Steps gates;     // before the non-linearities
-  Steps act, cell; // LSTM's; cells are counted like out
+  Steps act, cell; // of LSTM layers; cells are indexed like out
 };
 
 struct Tape : torch::CustomClassHolder {
@@ -73,10 +73,10 @@ struct Tape : torch::CustomClassHolder {
   Tensor x, we, be;
   Panels emit_ahead, emit_back;
   std::vector<Layer> layers;
-  std::shared_ptr<const Memory> memory; // null where the controller drives none
+  std::shared_ptr<const Memory> memory; // null without a memory
   Steps e, kept, kept_indices;          // of the memory
-  Steps m;                              // the matrix; of step t at t+1, like parts
-  std::vector<Steps> parts;             // its state beside the matrix, in the order of MemorySizes.parts
+  Steps m;                              // the matrix; step t at t+1, like parts
+  std::vector<Steps> parts;             // the other parts of its state, in the order of MemorySizes.parts
   Tensor hidden;
   int64_t size() const { return layers.back().size; }
   int64_t out() const { return size() + read; }
@@ -93,8 +93,8 @@ template <class F> void put_bias(F *to, int64_t rows, const Tensor &b) {
     std::copy_n(from, b.numel(), to + i * b.numel());
 }
 
-// A range of a batch's sequences. A thread takes its range through all steps, so that threads do not wait for one
-// another; where there are fewer sequences than threads they are one share, and threads meet within the steps instead.
+// A range of a batch's sequences. A thread computes all steps of its range, so that threads do not wait for one
+// another. With fewer sequences than threads there is one share, and threads divide the work within steps instead.
 struct Share {
   int64_t from, to;
   int64_t rows() const { return to - from; }
@@ -111,7 +111,7 @@ template <class F> Matrix<F> matrix(F *at, Share s, int64_t cols, int64_t step) 
   return {at + s.from * step, s.rows(), cols, step};
 }
 
-// The first state, in the shape [batch, ...] that the tape has it in, to a step's row.
+// Copies the initial state, which has the tape's shape [batch, ...], to a step's row.
 template <class F> void start(const Tensor &first, const Steps &steps) {
   std::copy_n(first.data_ptr<F>(), steps.size, steps.row<F>(0));
 }
@@ -132,7 +132,7 @@ template <class F> void memory_forward(const Tape &p, Share s, int64_t t, F *hid
   });
 }
 
-// A step of a share, except the inputs' part of the first layer; hidden is [time, batch, out].
+// A step of a share, without the first layer's product with the inputs; hidden is [time, batch, out].
 template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidden) {
   const int64_t batch = p.batch, size = p.size(), out = p.out();
   const F *before = t ? hidden + (t - 1) * batch * out : nullptr; // [batch, out]
@@ -177,7 +177,8 @@ template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidde
 template <class F> void forward(Tape &p) {
   F *hidden = p.hidden.data_ptr<F>();
   {
-    // The inputs of all steps go through the first layer at once: they do not depend on earlier steps.
+    // The first layer's product with the inputs covers all steps at once, because it does not depend on earlier
+    // steps.
     const Layer &l = p.layers[0];
     const int64_t wide = l.b.numel(), rows = p.time * p.batch;
     put_bias(l.gates.row<F>(0), rows, l.b);
@@ -190,8 +191,8 @@ template <class F> void forward(Tape &p) {
   });
 }
 
-// The gradients that a step of the memory hands to the step before it; those that step t hands on are in row t. A part
-// without a gradient, or that is no input, has none.
+// The gradients that a step of the memory passes to the previous step; those that step t passes on are in row t. A
+// part without a gradient, or that is not an input, has none.
 struct Carry {
   Steps m;
   std::vector<Steps> parts;
@@ -229,8 +230,8 @@ template <class F> void memory_backward(const Tape &p, Share s, int64_t t, const
   });
 }
 
-// From the gradient of the outputs [time, batch, out] to those of all that eg_unroll takes, in its order; that of x
-// where it is wanted.
+// From the gradient of the outputs [time, batch, out] to those of all tensors of eg_unroll, in order; that of x only
+// if needed.
 template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool want_x) {
   const int64_t time = p.time, batch = p.batch, size = p.size(), out = p.out(), n = int64_t(p.layers.size());
   const F *dout = dhidden.data_ptr<F>();
@@ -240,7 +241,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor();
   std::vector<Tensor> dgates;
   std::vector<std::vector<F>> dh, dc,
-      above; // of the step at hand: carried from the one after it, and from the layer above
+      above; // of this step: passed back by the next step, and from the layer above
   for (const Layer &l : p.layers) {
     dgates.push_back(fresh(x, {time, batch, l.b.numel()}));
     dh.emplace_back(l.out.size, F(0));
@@ -311,7 +312,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
     }
   });
 
-  // The gradients of weights, over all steps at once.
+  // The gradients of the weights, over all steps at once.
   variable_list grads;
   const int64_t rows = time * batch, later = (time - 1) * batch;
   Tensor dx;
@@ -390,7 +391,7 @@ struct Unroll : torch::autograd::Function<Unroll> {
     EG_DISPATCH(p.x, [&] { ::forward<F>(p); });
     Tensor hidden = p.hidden;
     if (p.keep) {
-      p.hidden = hidden.detach(); // the output itself would hold the graph that holds the tape
+      p.hidden = hidden.detach(); // keeping the output itself would be a cycle: its graph holds the tape
       ctx->saved_data["tape"] = at::IValue::make_capsule(tape);
       ctx->saved_data["x"] = ts[0].requires_grad();
     }
@@ -430,11 +431,11 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
     for (const Tensor &t : ts)
       want(alike(t, ts[0]) && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble),
            "want all tensors of the type of x, float32 or float64, on the CPU");
-    // Everything below works on values without a graph.
+    // The values below have no graph.
     at::NoGradGuard guard;
     size_t next = 0;
     const auto take = [&]() {
-      want(next < ts.size(), "there are fewer tensors than the network has");
+      want(next < ts.size(), "fewer tensors than the network has");
       return ts[next++].detach().contiguous();
     };
     p.x = take();
@@ -471,7 +472,7 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
       const MemorySizes &z = p.memory->sizes;
       p.read = z.heads * z.width;
       want(p.we.dim() == 2 && p.we.size(0) == z.emission && p.be.numel() == z.emission && p.we.size(1) == p.size(),
-           "want an emitting layer from the controller's output to " + std::to_string(z.emission) + " values");
+           "want an emission layer from the controller's output to " + std::to_string(z.emission) + " values");
       p.emit_ahead = Panels(p.we.t());
       if (p.keep)
         p.emit_back = Panels(p.we);
@@ -492,12 +493,12 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
         begin(first, p.parts.back());
       }
     }
-    want(next == ts.size(), "there are more tensors than the network has");
-    want(p.layers[0].in == p.inputs + p.read, "the first layer's input width is not that of x and of what is read");
+    want(next == ts.size(), "more tensors than the network has");
+    want(p.layers[0].in == p.inputs + p.read, "the first layer's input width is not that of x and the read vector");
     for (Layer &l : p.layers) {
       const bool first = &l == &p.layers[0];
       l.gates = Steps(p.x, first ? p.time : 1, p.batch * l.b.numel());
-      const int64_t from = first ? p.inputs : 0; // the inputs go through the first layer at once
+      const int64_t from = first ? p.inputs : 0; // the product with the inputs covers all steps at once
       const Tensor own = l.wi.narrow(1, from, l.in - from);
       l.in_ahead = Panels(own.t());
       if (p.keep)

@@ -1,4 +1,4 @@
-// A recurrent network over a whole sequence as one operation; tensor/unroll.go documents it.
+// A recurrent network over a whole sequence in one operation; documented in tensor/unroll.go.
 #ifndef ENGRAM_KERNELS_UNROLL_H
 #define ENGRAM_KERNELS_UNROLL_H
 #include <stdint.h>
@@ -8,17 +8,17 @@ extern "C" {
 
 struct eg_network {
   int lstm;           // LSTM layers; otherwise feedforward ones
-  int layers;         // how many
+  int layers;         // number of layers
   const char *memory; // the name of a fused memory; NULL for none
   int settings_count; // the memory's
-  double carried;     // bound of the elements of the gradient that a step hands to the one before it; 0 for none
+  double carried;     // elementwise clip of the gradient between steps; 0 for none
 };
 
-// tensors are x, the layers' parameters, the emitting layer's weight and bias, the memory's first matrix and the parts
-// of its first state that a step reads.
+// tensors are x, the layers' parameters, the emission layer's weight and bias, the memory's initial matrix and the
+// input parts of its initial state.
 void *eg_unroll(void **tensors, int n, const struct eg_network *how, const double *settings);
 
-// Returns x, whose gradient is clipped elementwise to ±by.
+// Returns x. The gradient that flows back through it is clipped elementwise to ±by.
 void *eg_clip_gradient(void *x, double by);
 
 #ifdef __cplusplus

@@ -15,7 +15,7 @@ namespace {
 
 using Object = c10::intrusive_ptr<c10::ivalue::Object>;
 
-// Place is an attribute of a module or of one of those below it.
+// Place is an attribute of a module or a submodule.
 struct Place {
   Object object;
   size_t slot;
@@ -24,7 +24,7 @@ struct Place {
 struct Entry {
   std::string name;
   bool parameter;
-  std::vector<Place> places; // several where a tensor is shared
+  std::vector<Place> places; // several if a tensor is shared
 };
 
 struct Flag {
@@ -112,7 +112,7 @@ void *eg_module_forward(void *module, void *input, void **tensors, int training,
   return guarded<void *>(nullptr, [&] {
     Module &m = *M(module);
     std::lock_guard<std::mutex> lock(m.mutex);
-    struct Restore { // whatever happens, the module holds nothing of a call after it
+    struct Restore { // after a call, also a failed one, the module holds none of its tensors
       Module &m;
       ~Restore() {
         for (const Entry &e : m.entries)
@@ -125,12 +125,12 @@ void *eg_module_forward(void *module, void *input, void **tensors, int training,
       m.put(m.entries[i], T(tensors[i]));
     if (training)
       at::manual_seed(seed);
-    // Operation by operation: what the optimiser makes of a graph depends on the calls before.
+    // Without the optimiser, whose results depend on earlier calls.
     torch::jit::GraphOptimizerEnabledGuard plain(false);
     torch::jit::IValue out = m.module.forward({T(input)});
     if (!out.isTensor())
-      throw std::invalid_argument("forward gives a " + out.tagKind() + " and not a tensor");
-    for (size_t i = 0; i < m.entries.size(); i++) { // a layer may put a new tensor in the place of a running statistic
+      throw std::invalid_argument("forward returns a " + out.tagKind() + " instead of a tensor");
+    for (size_t i = 0; i < m.entries.size(); i++) { // a layer may replace the tensor of a running statistic
       const Place &p = m.entries[i].places[0];
       const at::Tensor &now = p.object->getSlot(p.slot).toTensor();
       if (!m.entries[i].parameter && !now.is_same(T(tensors[i]))) {

@@ -16,14 +16,14 @@ namespace {
 
 thread_local char *last_error = nullptr;
 
-constexpr int max_slots = 4096; // threads in one process that compute at once
+constexpr int max_slots = 4096; // threads of a process that compute at once
 std::mutex slots_mutex;
 std::vector<int> slots_free;
 int slots_used = 0;
 
 struct Slot {
   int id = -1;
-  int threads = 0; // the count that was set for this thread
+  int threads = 0; // the count set for this thread
   Slot() {
     std::lock_guard<std::mutex> lock(slots_mutex);
     if (!slots_free.empty()) {
@@ -125,7 +125,8 @@ int eg_cuda_math(bool tf32, bool deterministic) {
 void eg_set_threads(int n) {
   threads.store(n, std::memory_order_relaxed);
   eg_enter();
-  // OpenBLAS built on its own threads neither follows OpenMP's count nor shares its pool; see SetThreads in threads.go.
+  // OpenBLAS built with its own threads neither follows OpenMP's count nor shares its pool; see SetThreads in
+  // device.go.
   using parallel_fn = int (*)(void);
   using set_fn = void (*)(int);
   auto parallel = reinterpret_cast<parallel_fn>(dlsym(RTLD_DEFAULT, "openblas_get_parallel"));
@@ -144,6 +145,8 @@ void eg_keep_memory(void) {
 }
 
 const char *eg_version(void) { return TORCH_VERSION; }
+
+int eg_old_abi(void) { return !_GLIBCXX_USE_CXX11_ABI; }
 
 char *eg_library(const char *symbol) {
   void *address = dlsym(RTLD_DEFAULT, symbol);

@@ -1,4 +1,4 @@
-// What gotch has no function for. Plain C, so that cgo reads it.
+// Functions that gotch lacks. Plain C for cgo.
 #ifndef ENGRAM_KERNELS_H
 #define ENGRAM_KERNELS_H
 #include <stdbool.h>
@@ -7,23 +7,24 @@
 extern "C" {
 #endif
 
-// A number for the calling thread, reused once the thread has ended; -1 when too many threads live at once.
+// A number for the calling thread, reused once the thread has ended; -1 if too many threads exist at once.
 int eg_slot(void);
-// The same, after making LibTorch's thread count hold for this thread too (OpenMP keeps it per thread).
+// The same, after applying LibTorch's thread count to this thread, because OpenMP keeps it per thread.
 int eg_enter(void);
 
-// The last failure on this thread, or NULL; the caller frees it.
+// The last error on this thread, or NULL; the caller frees it.
 char *eg_error(void);
 
 void eg_free(void **tensors, int n);
 
-// Sets gradient recording for this thread and returns what it was.
+// Sets gradient recording for this thread and returns the previous mode.
 int eg_grad_mode(int on);
 
-// Gradients of n outputs for m inputs. grad_outputs may hold NULL (ones); result holds NULL where an input is unused.
+// Gradients of n outputs with respect to m inputs. grad_outputs may hold NULL (ones); result holds NULL for an unused
+// input.
 int eg_grad(void **outputs, void **grad_outputs, int n, void **inputs, int m, void **result, int retain, int create);
 
-// For CUDA devices: TensorFloat-32 instead of float32, and deterministic algorithms alone.
+// Configures CUDA devices: TensorFloat-32 instead of float32, and deterministic algorithms only.
 int eg_cuda_math(bool tf32, bool deterministic);
 
 void eg_set_threads(int n);
@@ -31,12 +32,14 @@ int eg_get_threads(void);
 void eg_keep_memory(void);
 
 const char *eg_version(void);
-// The file that the symbol was loaded from, or NULL; the caller frees it.
+// Whether C++'s strings are those from before C++11, as LibTorch's are.
+int eg_old_abi(void);
+// The path of the library that defines the symbol, or NULL; the caller frees it.
 char *eg_library(const char *symbol);
 
 int eg_copy_from(void *tensor, const void *data, int64_t bytes);
 int eg_copy_to(void *tensor, void *data, int64_t bytes);
-// A tensor on a CUDA device, of data that is copied to pinned memory first and from there while the caller goes on.
+// A tensor on a CUDA device from data, copied to pinned memory first and from there asynchronously.
 void *eg_upload(const void *data, const int64_t *shape, int rank, int dtype, int device);
 void *eg_empty(const int64_t *shape, int rank, int dtype, int device);
 void *eg_channels_last(void *tensor);

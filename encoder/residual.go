@@ -1,0 +1,56 @@
+package encoder
+
+import (
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// then returns f(x) and frees x, an intermediate result that nothing else needs. Where a gradient needs x, the record keeps it; in
+// a pass without gradients its memory is free at once, and not only when the caller leaves its scope.
+func then(x *tensor.Tensor, f func(x *tensor.Tensor) *tensor.Tensor) *tensor.Tensor {
+	y := f(x)
+	if y != x {
+		x.Free()
+	}
+	return y
+}
+
+// convNorm is a convolution without bias and the batch norm that follows it.
+type convNorm struct {
+	conv   *nn.Param
+	norm   *nn.BatchNorm
+	config nn.Conv2dConfig
+}
+
+// newConvNorm makes a convolution and a norm under two names, with the padding that keeps the size at stride 1.
+func newConvNorm(b *nn.Builder, conv, norm string, in, out, kernel, stride int64) convNorm {
+	return convNorm{
+		conv:   newConv(b.In(conv), in, out, kernel),
+		norm:   nn.NewBatchNorm(b.In(norm), out),
+		config: nn.Conv2dConfig{Stride: stride, Padding: kernel / 2},
+	}
+}
+
+// newConv makes the weight of a convolution, initialised as in He et al. 2015.
+func newConv(b *nn.Builder, in, out, kernel int64) *nn.Param {
+	return b.Param("weight", nn.KaimingNormal, out, in, kernel, kernel)
+}
+
+// forward normalises the convolution of x, which it does not free.
+func (l convNorm) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	return then(nn.Convolve(p, x, l.conv, nil, l.config), func(x *tensor.Tensor) *tensor.Tensor { return l.norm.Forward(p, x) })
+}
+
+// relu is [tensor.Tensor.ReLU] as a function.
+func relu(x *tensor.Tensor) *tensor.Tensor { return x.ReLU() }
+
+// plus returns x + y and frees both.
+func plus(x, y *tensor.Tensor) *tensor.Tensor {
+	sum := x.Add(y)
+	x.Free()
+	y.Free()
+	return sum
+}
+
+// globalMean is the mean over positions of maps [n, channels, height, width].
+func globalMean(x *tensor.Tensor) *tensor.Tensor { return x.Mean(2, 3) }

@@ -1,0 +1,234 @@
+// Package fastweight holds memories whose content is the weights of a small model: writing is a step of an online learner
+// that fits the model to a key and its value, reading is the model's output for a query. One [Rule] covers linear attention
+// (Katharopoulos et al. 2020), the delta rule (Schlag et al. 2021; Yang et al. 2024), its gates per head (Yang, Kautz and
+// Hatamizadeh 2024) and per channel (Kimi Linear 2025), products of Householder matrices (DeltaProduct, Siems et al. 2025),
+// test-time training (Sun et al. 2024), Titans (Behrouz et al. 2025) and losses of MIRAS (Behrouz et al. 2025). The named
+// settings are functions that return a [Config], such as [GatedDelta].
+//
+// A memory has two faces: [NewRecurrent] makes one that a controller drives, [NewAssociative] one that is written with keys
+// and values and answers queries. [Rule.Run] is what both share, for networks that compute keys and values of a whole
+// sequence themselves.
+package fastweight
+
+import (
+	"fmt"
+
+	"github.com/engram-go/engram/tensor"
+)
+
+// Loss is what a write reduces, for the model's output y for a key and the value v, with the error e = y - v.
+type Loss int
+
+const (
+	// Dot is -⟨y, v⟩: linear attention.
+	Dot Loss = iota
+	// Squared is ½‖e‖²: the delta rule.
+	Squared
+	// Huber is ½‖e‖² where ‖e‖ is at most [Rule.Threshold], and the threshold times Σ|eᵢ| beyond it: Yaad in Behrouz et al.
+	// 2025 (MIRAS), section 5.
+	Huber
+	// PNorm is Σ|eᵢ|ᵖ with p = [Rule.P]: Moneta in the same paper.
+	PNorm
+)
+
+// smooth is added to a squared error before its root is taken, so that the gradients of [Huber] and [PNorm] are smooth.
+const smooth = 1e-6
+
+// Rule is how weights are written. What differs from token to token is in [Tokens].
+type Rule struct {
+	Loss      Loss
+	Threshold float64 // of Huber; default 1
+	P         float64 // of PNorm; default 3
+	// LossScale multiplies the loss; default 1. Titans' loss ‖e‖² is Squared with 2.
+	LossScale float64
+	// Depth is the number of layers; default 1, a matrix. Between layers there is a GELU, in its tanh form.
+	Depth int
+	// Biased gives every layer a bias, which is written as the weights are.
+	Biased bool
+	// Residual makes the model x + LN(f(x)) of the layers f, where LN is layer norm with gain and bias of [Shared]: Sun et al.
+	// 2024, section 2.7. Keys and values have the same width.
+	Residual bool
+	// DecayFirst takes the gradient at the weights after the decay, as the gated delta rule does. Otherwise it is taken at the
+	// weights before the decay, as in Titans.
+	DecayFirst bool
+	// MiniBatch takes the gradients of so many tokens at the weights before the first of them: Sun et al. 2024, section 2.4.
+	// Default 1. It excludes DecayFirst.
+	MiniBatch int64
+	// Writes is the number of pairs that are written per token, before the token's one read: Siems et al. 2025. The decay
+	// applies once, before the first. Default 1.
+	Writes int64
+	// Chunk is the length of a chunk in the chunked form; default 32, or 16 with a decay per channel.
+	Chunk int64
+}
+
+func (r Rule) withDefaults() Rule {
+	if r.Threshold == 0 {
+		r.Threshold = 1
+	}
+	if r.P == 0 {
+		r.P = 3
+	}
+	if r.LossScale == 0 {
+		r.LossScale = 1
+	}
+	r.Depth, r.MiniBatch, r.Writes = max(r.Depth, 1), max(r.MiniBatch, 1), max(r.Writes, 1)
+	return r
+}
+
+// Tokens are what a sequence writes and asks. All are [batch, heads, time, ...]; with several writes per token the time of
+// Key, Value, Rate and Momentum is time·writes, the writes of a token one after another.
+type Tokens struct {
+	Query *tensor.Tensor // [..., key]; nil reads nothing
+	Key   *tensor.Tensor // [..., key]
+	Value *tensor.Tensor // [..., value]
+	// Rate is the learning rate, [..., 1]; nil stands for 1.
+	Rate *tensor.Tensor
+	// Decay is the logarithm of the factor that the weights keep, at most zero, [..., 1]; or [..., key], a factor per row of a
+	// matrix. Nil keeps all.
+	Decay *tensor.Tensor
+	// Momentum is the factor that the momentum keeps, [..., 1]; nil is gradient descent without momentum.
+	Momentum *tensor.Tensor
+}
+
+// Shared are parameters of a rule that no write changes. The zero value is for rules without them.
+type Shared struct {
+	Gain, Bias *tensor.Tensor // of the layer norm of a residual model, [heads, 1, key]
+	// Positions are factors of the rates by the position within a mini-batch, [mini-batch]: after i tokens the weights are
+	// those before the mini-batch less Positions[i] times the sum of rate·gradient over its first i tokens. Nil stands for ones.
+	Positions *tensor.Tensor
+}
+
+// Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
+// time, value], nil without queries, and the state after the last. It takes the chunked form where there is one (a matrix
+// without bias, the losses Dot and Squared, no momentum, no mini-batch, and a decay only before the gradient) and steps
+// otherwise; see [Rule.Steps].
+func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
+	r = r.withDefaults()
+	r.check(t)
+	if r.chunks(t) && t.Key.Dim(2) > 1 {
+		return r.chunked(s, t)
+	}
+	return r.Steps(shared, s, t)
+}
+
+// check refuses tokens that are not a sequence.
+func (r Rule) check(t Tokens) {
+	k, v := t.Key.Shape(), t.Value.Shape()
+	shapes := [][]int64{k, v}
+	wrong := func(want string) { panic(&tensor.Error{Op: "fastweight.Run", Shapes: shapes, Msg: want}) }
+	if len(k) != 4 || len(v) != 4 || k[0] != v[0] || k[1] != v[1] || k[2] != v[2] || k[2] == 0 || k[2]%r.Writes != 0 {
+		wrong(fmt.Sprintf("want keys [batch, heads, time, key] and values [batch, heads, time, value] of a time that is a multiple of %d, and at least one token", r.Writes))
+	}
+	if r.Residual && k[3] != v[3] {
+		wrong("a residual model needs keys and values of the same width")
+	}
+	for _, part := range []*tensor.Tensor{t.Rate, t.Momentum} {
+		if part != nil && (part.Rank() != 4 || part.Dim(2) != k[2] || part.Dim(3) != 1) {
+			shapes = append(shapes, part.Shape())
+			wrong("want rates and momenta [batch, heads, time, 1]")
+		}
+	}
+	if d := t.Decay; d != nil {
+		shapes = append(shapes, d.Shape())
+		perChannel := d.Rank() == 4 && d.Dim(3) == k[3]
+		if d.Rank() != 4 || d.Dim(2)*r.Writes != k[2] || d.Dim(3) != 1 && !perChannel {
+			wrong("want a decay [batch, heads, time, 1] or [batch, heads, time, key]")
+		}
+		if d.Dim(3) != 1 && (r.Depth > 1 || r.Biased) {
+			wrong("a decay per channel needs a matrix without bias")
+		}
+	}
+	if r.DecayFirst && r.MiniBatch > 1 {
+		wrong("gradients of a mini-batch are taken at its start, not after a decay")
+	}
+}
+
+// Steps is [Rule.Run] token by token: the reference implementation.
+func (r Rule) Steps(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
+	r = r.withDefaults()
+	r.check(t)
+	m := model{r, shared}
+	at := func(x *tensor.Tensor, i int64) *tensor.Tensor {
+		if x == nil {
+			return nil
+		}
+		return x.Narrow(2, i, 1)
+	}
+	var reads []*tensor.Tensor
+	for i := range t.Key.Dim(2) {
+		one := Tokens{Key: at(t.Key, i), Value: at(t.Value, i), Rate: at(t.Rate, i), Momentum: at(t.Momentum, i)}
+		if i%r.Writes == 0 {
+			one.Decay = at(t.Decay, i/r.Writes)
+		}
+		s = r.step(m, s, one)
+		if t.Query != nil && i%r.Writes == r.Writes-1 {
+			reads = append(reads, m.forward(s.Weights, at(t.Query, i/r.Writes)).y)
+		}
+	}
+	if t.Query != nil {
+		read = tensor.Cat(2, reads...)
+	}
+	return read, s
+}
+
+// step writes one pair.
+func (r Rule) step(m model, s State, t Tokens) State {
+	position := s.position % r.MiniBatch
+	if r.MiniBatch > 1 && position == 0 {
+		s.Start = s.Weights
+		if m.Positions != nil {
+			s.Sum = nil
+		}
+	}
+	kept := s.Weights
+	if t.Decay != nil {
+		factor := t.Decay.Exp().Transpose(2, 3) // [batch, heads, 1 or key, 1]
+		kept = apply(kept, func(_ int, w *tensor.Tensor) *tensor.Tensor { return w.Mul(factor) })
+	}
+	from := s.Weights
+	switch {
+	case r.MiniBatch > 1:
+		from = s.Start
+	case r.DecayFirst:
+		from = kept
+	}
+	gradients := m.gradients(from, t.Key, t.Value)
+	change := apply(gradients, func(_ int, g *tensor.Tensor) *tensor.Tensor {
+		if t.Rate != nil {
+			g = g.Mul(t.Rate)
+		}
+		return g.Neg()
+	})
+	next := s
+	switch {
+	case m.Positions != nil:
+		next.Sum = add(s.Sum, change)
+		factor := m.Positions.Narrow(0, position, 1)
+		next.Weights = apply(next.Sum, func(i int, sum *tensor.Tensor) *tensor.Tensor { return s.Start[i].Add(sum.Mul(factor)) })
+	case t.Momentum != nil:
+		if s.Sum != nil {
+			change = apply(change, func(i int, c *tensor.Tensor) *tensor.Tensor { return c.Add(s.Sum[i].Mul(t.Momentum)) })
+		}
+		next.Sum, next.Weights = change, add(kept, change)
+	default:
+		next.Weights = add(kept, change)
+	}
+	next.position = (position + 1) % r.MiniBatch
+	return next
+}
+
+func apply(xs []*tensor.Tensor, f func(i int, x *tensor.Tensor) *tensor.Tensor) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(xs))
+	for i, x := range xs {
+		out[i] = f(i, x)
+	}
+	return out
+}
+
+// add returns a + b, and b where a is nil.
+func add(a, b []*tensor.Tensor) []*tensor.Tensor {
+	if a == nil {
+		return b
+	}
+	return apply(a, func(i int, x *tensor.Tensor) *tensor.Tensor { return x.Add(b[i]) })
+}
