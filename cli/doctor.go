@@ -179,7 +179,11 @@ func diagnose(data string) *report {
 		r.Data = append(r.Data, d)
 		switch {
 		case !s.Usable():
-			r.advise("hint", "data "+s.Name, "not found", "engram data fetch "+s.Name)
+			remedy := "engram data fetch " + s.Name
+			if _, err := dataset.RemoteFiles(s.Name); err != nil {
+				remedy = err.Error()
+			}
+			r.advise("hint", "data "+s.Name, "not found", remedy)
 		case !s.Complete():
 			r.advise("hint", "data "+s.Name, "lacks "+strings.Join(s.Missing, ", "), "engram data fetch "+s.Name)
 		}
