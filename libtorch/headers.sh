@@ -38,8 +38,7 @@ check() {
 	done
 	gotch=$(go list -m -f '{{.Dir}}' github.com/sugarme/gotch)/libtch
 	"$compiler" "${flags[@]}" -I"$gotch" -DENGRAM_GOTCH_ALL "$gotch/torch_api.cpp" || failed=yes
-	printf '%s, LibTorch %s, %s: %s (%d s)\n' "$name" "$(sed -n 's/^#define TORCH_VERSION "\(.*\)"/\1/p' \
-		"$include/torch/csrc/api/include/torch/version.h" "$include/torch/headeronly/version.h" 2>/dev/null | head -n 1)" \
+	printf '%s, LibTorch %s, %s: %s (%d s)\n' "$name" "$(dpkg-deb --field "$3"/libtorch-dev_*.deb Version)" \
 		"$std" "$([ -z "$failed" ] && echo compiles || echo "does not compile")" $((SECONDS - begin))
 }
 
