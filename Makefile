@@ -3,13 +3,12 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race fuzz tables paper bench gpu-bundle fmt lint clean
+.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race test-in check-headers fuzz tables paper bench gpu-bundle fmt lint clean
 
 env := . libtorch/env.sh;
 
-# gotch's C++ is compiled once for each machine and set of flags; nobody should take that for a hang.
-announce = if [ "$$(go list -f '{{.Stale}}' github.com/sugarme/gotch/libtch)" = true ]; then \
-	echo "The first build compiles the LibTorch bindings: 2 to 3 minutes, once."; fi;
+# C++ is compiled once for each LibTorch and set of flags; nobody should take that for a hang.
+compile = libtorch/compile.sh
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -27,17 +26,20 @@ setup-browser: ## the same and Chromium, in which a test reads the report
 	@libtorch/install.sh --browser
 
 build: setup ## build bin/engram
-	@$(env) $(announce) go build -buildvcs=auto -o bin/engram ./cmd/engram
+	@$(compile)
+	@$(env) go build -buildvcs=auto -o bin/engram ./cmd/engram
 
 run: build ## train the quick-start experiments and print their table
 	@$(env) bin/engram run experiments/quickstart-protonet.yaml experiments/quickstart-matchingnet.yaml
 
 test: setup ## run all tests
-	@$(env) $(announce) go test -timeout 20m ./...
+	@$(compile)
+	@$(env) go test -timeout 20m ./...
 	@$(env) cd examples/extend; go vet ./... && go test ./...
 
-# The detector keeps bindings and C++ apart from the ordinary ones: they are compiled once more, in 5 to 10 minutes.
+# The detector keeps C++ apart from the ordinary one: it is compiled once more.
 race: setup ## run the concurrent tests under the race detector
+	@$(compile) -race
 	@$(env) $(race)
 
 # What starts goroutines, and the tests that run it: a pattern for each package.
@@ -45,6 +47,14 @@ race := go test -race -timeout 10m ./tensor -run 'Concurrent|Goroutines|DoContex
 	go test -race -timeout 10m ./memory -run 'Example_service'; \
 	go test -race -timeout 10m ./fewshot -run 'Each|PanicOfATask'; \
 	go test -race -timeout 10m ./episode -run 'Prefetch'
+
+SUITE ?= trixie
+
+test-in: ## build, train the quick start and run the computing tests in another Debian (SUITE=trixie, testing)
+	@libtorch/debian.sh $(SUITE)
+
+check-headers: ## compile all C++ against the headers of Debian testing, and for arm64
+	@libtorch/debian.sh trixie libtorch/headers.sh
 
 FUZZTIME ?= 30s
 
@@ -84,7 +94,7 @@ lint: setup-lint ## check formatting, go vet, staticcheck
 	@$(env) unformatted=$$(gofmt -l .); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):" $$unformatted >&2; exit 1; fi; \
 	$(cxx) | xargs clang-format --dry-run --Werror; \
-	$(announce) go vet ./...; go tool staticcheck ./...
+	go vet ./...; go tool staticcheck ./...
 
 clean: ## remove what was built here; Go's build cache stays
 	@rm -rf bin paper/figures

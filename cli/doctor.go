@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,7 +74,10 @@ type report struct {
 type libTorch struct {
 	Version string `json:"version"`
 	File    string `json:"file,omitempty"`
-	Works   bool   `json:"works"` // a product and its gradient came out right
+	Origin  string `json:"origin,omitempty"` // where it is from, and why the build took it
+	ABI     string `json:"cxx_abi"`          // of C++'s strings: "new", or "old" as wheels up to 2.6 have it
+	OpenMP  string `json:"openmp,omitempty"` // the library that runs the threads
+	Works   bool   `json:"works"`            // a product and its gradient came out right
 }
 
 type blas struct {
@@ -127,15 +131,27 @@ func (r *report) advise(level, about, what, do string) {
 // diagnose looks the machine over. data is the folder with data sets, or empty for the usual places.
 func diagnose(data string) *report {
 	r := &report{OK: true, Version: readVersion(), Advice: []advice{}}
-	r.LibTorch = libTorch{Version: tensor.Version(), File: mapped("/proc/self/maps", "libtorch_cpu")}
+	r.LibTorch = libTorch{Version: tensor.Version(), File: mapped("/proc/self/maps", "libtorch_cpu"), ABI: "new"}
+	r.LibTorch.Origin = origin(r.LibTorch.File, os.Getenv)
+	r.LibTorch.OpenMP = realPath(tensor.Library("omp_get_max_threads"))
+	if tensor.OldABI() {
+		r.LibTorch.ABI = "old"
+	}
 	if err := compute(); err != nil {
 		r.advise("error", "LibTorch", err.Error(), "build again: make clean setup build")
 	} else {
 		r.LibTorch.Works = true
 	}
-	if v := r.LibTorch.Version; !strings.HasPrefix(v, "1.13.") && !strings.HasPrefix(v, "2.1.") {
-		r.advise("warning", "LibTorch", v+" is neither 1.13 (Debian 12) nor 2.1, for which the bindings are made",
-			"use one of these if something fails; make setup says how")
+	if v := r.LibTorch.Version; !testedLibTorch(v) {
+		r.advise("hint", "LibTorch", v+" is none of the tested ones, "+strings.Join(tested(), ", "),
+			"run make test once; where a test fails, use a tested one (docs/libtorch.md)")
+	}
+	if other := wanted(r.LibTorch.File, os.Getenv); other != "" {
+		r.advise("hint", "LibTorch", other+", but this program was built with another", "make build, to use it")
+	}
+	if files := openMPs("/proc/self/maps"); len(files) > 1 {
+		r.advise("warning", "OpenMP", "two OpenMP libraries are loaded, "+strings.Join(files, " and ")+": their threads compete for the cores",
+			"make clean build")
 	}
 
 	// OpenBLAS may be loaded for LAPACK alone, so it counts only where it serves the product itself. Package product may have
@@ -163,12 +179,99 @@ func diagnose(data string) *report {
 		r.Data = append(r.Data, d)
 		switch {
 		case !s.Usable():
-			r.advise("hint", "data "+s.Name, "not found", "engram data fetch "+s.Name)
+			remedy := "engram data fetch " + s.Name
+			if _, err := dataset.RemoteFiles(s.Name); err != nil {
+				remedy = err.Error()
+			}
+			r.advise("hint", "data "+s.Name, "not found", remedy)
 		case !s.Complete():
 			r.advise("hint", "data "+s.Name, "lacks "+strings.Join(s.Missing, ", "), "engram data fetch "+s.Name)
 		}
 	}
 	return r
+}
+
+// tested lists the versions of LibTorch that docs/libtorch.md lists.
+func tested() []string { return []string{"1.13", "2.6", "2.14", "2.15"} }
+
+func testedLibTorch(version string) bool {
+	return slices.ContainsFunc(tested(), func(v string) bool { return strings.HasPrefix(version, v+".") })
+}
+
+// origin tells where a loaded LibTorch is from, in the words of the order in which a build looks for one (libtorch/env.sh).
+func origin(file string, env func(string) string) string {
+	if file == "" {
+		return ""
+	}
+	dir := filepath.Dir(realPath(file))
+	environment := ""
+	for at := filepath.Dir(dir); at != filepath.Dir(at); at = filepath.Dir(at) {
+		if exists(filepath.Join(at, "pyvenv.cfg")) || exists(filepath.Join(at, "conda-meta")) {
+			environment = at
+			break
+		}
+	}
+	switch named := env("LIBTORCH"); {
+	case named != "" && realPath(filepath.Join(named, "lib")) == dir:
+		return "first choice: LIBTORCH names it"
+	case environment != "":
+		return "second choice: the torch of the virtual environment " + environment
+	case strings.Contains(dir, "/site-packages/") || strings.Contains(dir, "/dist-packages/"):
+		return "last choice: the torch of python3, as the distribution's package was not found"
+	case strings.HasPrefix(dir, "/usr/lib"):
+		return "third choice: the distribution's package, as LIBTORCH and the active virtual environment named none"
+	}
+	return "first choice: LIBTORCH named it at the build"
+}
+
+// wanted tells which LibTorch this environment names, where that is another than the loaded one.
+func wanted(file string, env func(string) string) string {
+	dir := filepath.Dir(realPath(file))
+	if named := env("LIBTORCH"); named != "" && exists(filepath.Join(named, "lib")) {
+		if realPath(filepath.Join(named, "lib")) == dir {
+			return ""
+		}
+		return "LIBTORCH names " + named
+	}
+	for _, key := range []string{"VIRTUAL_ENV", "CONDA_PREFIX"} {
+		if env(key) == "" || env("LIBTORCH") == "system" {
+			continue
+		}
+		libs, _ := filepath.Glob(filepath.Join(env(key), "lib/python*/site-packages/torch/lib/libtorch_cpu.so"))
+		for _, lib := range libs {
+			if filepath.Dir(realPath(lib)) != dir {
+				return "the active virtual environment " + env(key) + " has torch"
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// openMPs returns the OpenMP libraries that are loaded into this process.
+func openMPs(maps string) []string {
+	data, err := os.ReadFile(maps)
+	if err != nil {
+		return nil
+	}
+	var files []string
+	for line := range strings.Lines(string(data)) {
+		i := strings.IndexByte(line, '/')
+		if i < 0 {
+			continue
+		}
+		file := strings.TrimSpace(line[i:])
+		name := filepath.Base(file)
+		if (strings.HasPrefix(name, "libgomp") || strings.HasPrefix(name, "libiomp5") || strings.HasPrefix(name, "libomp.")) && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // compute does with LibTorch what training does: a product and its gradient.
@@ -329,6 +432,8 @@ func (r *report) print(w io.Writer) error {
 		works = "does not work"
 	}
 	row("LibTorch", r.LibTorch.Version, r.LibTorch.File, works)
+	row("", r.LibTorch.Origin)
+	row("", r.LibTorch.ABI+" C++ ABI", "threads by "+cmp.Or(r.LibTorch.OpenMP, "an unknown OpenMP library"))
 	row("BLAS", r.BLAS.Name, r.BLAS.File)
 	row("Products", r.Products.Name, "of float32 matrices", r.Products.File)
 	row("Processor", r.CPU.Model, count(r.CPU.Cores, "core"), "LibTorch uses "+count(r.CPU.Threads, "thread"))

@@ -104,3 +104,74 @@ func TestMapped(t *testing.T) {
 	assert.Empty(t, mapped(maps, "libtorch_cuda"))
 	assert.Empty(t, mapped(maps+"none", "libtorch_cpu"))
 }
+
+// A folder with an environment's torch and one with an unpacked LibTorch.
+func libTorches(t *testing.T) (environment, unpacked string) {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	environment, unpacked = filepath.Join(dir, "env"), filepath.Join(dir, "libtorch")
+	for _, lib := range []string{filepath.Join(environment, "lib/python3.13/site-packages/torch/lib"), filepath.Join(unpacked, "lib")} {
+		require.NoError(t, os.MkdirAll(lib, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(lib, "libtorch_cpu.so"), nil, 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(environment, "pyvenv.cfg"), nil, 0o600))
+	return environment, unpacked
+}
+
+func TestOrigin(t *testing.T) {
+	environment, unpacked := libTorches(t)
+	none := func(string) string { return "" }
+	inEnvironment := filepath.Join(environment, "lib/python3.13/site-packages/torch/lib/libtorch_cpu.so")
+	named := func(dir string) func(string) string {
+		return func(key string) string { return map[string]string{"LIBTORCH": dir}[key] }
+	}
+	assert.Contains(t, origin("/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.2.6", none), "third choice: the distribution's package")
+	assert.Equal(t, "second choice: the torch of the virtual environment "+environment, origin(inEnvironment, none))
+	assert.Contains(t, origin("/home/x/.local/lib/python3.13/site-packages/torch/lib/libtorch_cpu.so", none), "the torch of python3")
+	assert.Equal(t, "first choice: LIBTORCH names it", origin(unpacked+"/lib/libtorch_cpu.so", named(unpacked)))
+	assert.Equal(t, "first choice: LIBTORCH named it at the build", origin(unpacked+"/lib/libtorch_cpu.so", none))
+	assert.Empty(t, origin("", none))
+}
+
+func TestAnotherLibTorchIsNoticed(t *testing.T) {
+	environment, unpacked := libTorches(t)
+	inEnvironment := filepath.Join(environment, "lib/python3.13/site-packages/torch/lib/libtorch_cpu.so")
+	const system = "/usr/lib/x86_64-linux-gnu/libtorch_cpu.so.2.6"
+	active := func(key string) string { return map[string]string{"VIRTUAL_ENV": environment}[key] }
+	assert.Equal(t, "the active virtual environment "+environment+" has torch", wanted(system, active))
+	assert.Empty(t, wanted(inEnvironment, active))
+	assert.Empty(t, wanted(system, func(string) string { return "" }))
+	byName := func(key string) string {
+		return map[string]string{"VIRTUAL_ENV": environment, "LIBTORCH": unpacked}[key]
+	}
+	assert.Equal(t, "LIBTORCH names "+unpacked, wanted(inEnvironment, byName))
+	assert.Empty(t, wanted(unpacked+"/lib/libtorch_cpu.so", byName))
+	bySystem := func(key string) string {
+		return map[string]string{"VIRTUAL_ENV": environment, "LIBTORCH": "system"}[key]
+	}
+	assert.Empty(t, wanted(system, bySystem), "the distribution's was asked for")
+}
+
+func TestOpenMPs(t *testing.T) {
+	maps := filepath.Join(t.TempDir(), "maps")
+	require.NoError(t, os.WriteFile(maps, []byte(
+		"7f00-7f01 r-xp 00000000 08:01 12    /usr/lib/libgomp.so.1.0.0\n"+
+			"7f01-7f02 r--p 00000000 08:01 12    /usr/lib/libgomp.so.1.0.0\n"+
+			"7f02-7f03 r-xp 00000000 08:01 13    /opt/torch/lib/libgomp-a34b3233.so.1\n"+
+			"7f04-7f05 r-xp 00000000 08:01 14    /opt/torch/lib/libtorch_cpu.so\n"), 0o600))
+	assert.Equal(t, []string{"/usr/lib/libgomp.so.1.0.0", "/opt/torch/lib/libgomp-a34b3233.so.1"}, openMPs(maps))
+	assert.Empty(t, openMPs(maps+"none"))
+}
+
+// The table of docs/libtorch.md and what doctor calls tested are the same.
+func TestTestedLibTorchesAreTheTables(t *testing.T) {
+	doc, err := os.ReadFile("../docs/libtorch.md")
+	require.NoError(t, err)
+	for _, v := range tested() {
+		assert.Contains(t, string(doc), "| "+v+".", "docs/libtorch.md has no row for %s", v)
+	}
+	assert.True(t, testedLibTorch("2.6.0"))
+	assert.False(t, testedLibTorch("2.16.0"))
+	assert.False(t, testedLibTorch("1.1.0"))
+}

@@ -16,6 +16,11 @@ type Distortion struct {
 	Chance float64 // probability of each of the seven: one rotation, and a shear, a scale and a shift of either axis
 }
 
+// On reports whether the distortion changes images.
+func (d Distortion) On() bool {
+	return d.Chance > 0 && (d.Rotate > 0 || d.Shear > 0 || d.Scale > 0 || d.Shift > 0)
+}
+
 // Check returns an error for a distortion that could invert or collapse an image.
 func (d Distortion) Check() error {
 	for name, v := range map[string]float64{"rotate": d.Rotate, "shear": d.Shear, "scale": d.Scale, "shift": d.Shift, "chance": d.Chance} {

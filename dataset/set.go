@@ -1,9 +1,11 @@
 // Package dataset contains labelled images and their sources.
 //
-// A Set is a number of classes with images. There are four kinds: Omniglot, read from its author's archives; Folder,
-// with a folder of image files per class; the built-in Strokes, which are generated; and Images, held in memory.
-// Select, Split.Parts and WithRotations derive sets: some of the classes, or every class in four rotations. All of
-// these hold bytes, and Bytes reads them. Package episode draws few-shot episodes from a Set.
+// A Set is a number of classes with images: Omniglot, read from its author's archives; Photographs, which are CIFAR-FS,
+// FC100 and miniImageNet in the layouts that they are found in; Folder, with a folder of image files per class; the
+// built-in Strokes and Textures, which are generated; Images, held in memory or mapped from a file; and Features,
+// vectors in the place of images. Select, Split.Parts, WithRotations and Prepare derive sets: some of the classes, every
+// class in four rotations, or the middle of images. All of these but Features hold bytes, and Bytes reads them. Package
+// episode draws few-shot episodes from a Set.
 package dataset
 
 import (

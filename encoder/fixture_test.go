@@ -220,7 +220,7 @@ func TestTorchScriptErrors(t *testing.T) {
 		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{1, 12, 12}}, "encoder: testdata/resnet.pt does not map an input of shape [2 1 12 12] to a tensor: Given groups=1, weight of size [8, 3, 3, 3], expected input[2, 1, 12, 12] to have 3 channels"},
 		{encoder.TorchScriptConfig{Path: "testdata/transformer.pt", Input: []int64{13}, Tokens: true}, "does not map an input of shape [2 13]"},
 		{encoder.TorchScriptConfig{Path: "testdata/transformer.pt", Input: []int64{12}}, "does not map an input of shape [2 12]"},
-		{encoder.TorchScriptConfig{Path: "testdata/tuple.pt", Input: []int64{3, 12, 12}}, "forward gives a Tuple and not a tensor"},
+		{encoder.TorchScriptConfig{Path: "testdata/tuple.pt", Input: []int64{3, 12, 12}}, "forward returns a Tuple instead of a tensor"},
 		{encoder.TorchScriptConfig{Path: "testdata/sequence.pt", Input: []int64{3, 12, 12}}, "maps an input of shape [2 3 12 12] to [2 12 12]: an embedding is [batch, width] or [batch, channels, height, width]"},
 		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Repeat: 3}, "images of 3 channels are not grey"},
 		{encoder.TorchScriptConfig{Path: resnet, Input: []int64{3, 12, 12}, Mean: []float64{1}}, "mean has 1 values for 3 channels"},

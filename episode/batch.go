@@ -81,15 +81,14 @@ func newLooks(set dataset.Set, distort dataset.Distortion, augment dataset.Augme
 	if err := augment.Check(); err != nil {
 		return l, fmt.Errorf("episode: %w", err)
 	}
-	distorted := distort != (dataset.Distortion{})
 	switch {
-	case augment.On() && distorted:
+	case augment.On() && distort.On():
 		return l, errors.New("episode: images are both distorted, which is for drawings, and augmented, which is for photographs: use one of the two")
 	case augment.On():
 		if _, err := dataset.NewAugmenter(augment, set); err != nil {
 			return l, fmt.Errorf("episode: %w", err)
 		}
-	case !distorted:
+	case !distort.On():
 		l.bytes = dataset.Bytes(set)
 	}
 	return l, nil
@@ -99,7 +98,7 @@ func newLooks(set dataset.Set, distort dataset.Distortion, augment dataset.Augme
 func (l *looks) holdsBytes() bool { return l.bytes != nil || l.augment.On() }
 
 // random reports whether images are changed at random.
-func (l *looks) random() bool { return l.augment.On() || l.distort != (dataset.Distortion{}) }
+func (l *looks) random() bool { return l.augment.On() || l.distort.On() }
 
 // printerRoom is the scratch memory of a printer. It is used for one sampler only.
 type printerRoom struct {

@@ -26,5 +26,6 @@ func TestImagesOfItems(t *testing.T) {
 		s.Images(&p, support)
 		assert.Equal(t, b.Support.Floats(), p.Floats())
 		assert.Equal(t, len(b.Support.Bytes), len(p.Bytes))
+		assert.Equal(t, b.Support.Norm, p.Norm)
 	}
 }

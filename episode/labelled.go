@@ -86,6 +86,9 @@ func (s *Labelled) Fill(b *LabelledBatch, step uint64, n int) {
 	for i := range n {
 		class := r.IntN(s.set.Classes())
 		p.image(b.Images.Slice(i*size, (i+1)*size), class, r.IntN(s.set.Instances(class)), 0)
+		if !p.random() && s.distort != (dataset.Distortion{}) {
+			s.distort.Draw(r) // and changes nothing; without this, batches would differ from those of earlier versions
+		}
 		b.Labels[i] = int64(class)
 	}
 }

@@ -56,3 +56,31 @@ func TestLabelled(t *testing.T) {
 	_, err = NewLabelled(one, LabelledSpec{}, 1, "train")
 	assert.ErrorContains(t, err, "needs at least 2 classes, but the set has 1")
 }
+
+// A distortion that changes nothing, as experiment files have it by default, leaves bytes as they are and draws the numbers of one
+// that does.
+func TestDistortionWithoutEffect(t *testing.T) {
+	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 9, Instances: 6, Size: 8})
+	require.NoError(t, err)
+	idle, some := dataset.Distortion{Chance: .5}, dataset.Distortion{Shift: 1e-300, Chance: .5}
+	var a, b LabelledBatch
+	for spec, into := range map[dataset.Distortion]*LabelledBatch{idle: &a, some: &b} {
+		s, err := NewLabelled(set, LabelledSpec{Distort: spec}, 1, "train")
+		require.NoError(t, err)
+		s.Fill(into, 3, 20)
+	}
+	assert.NotEmpty(t, a.Images.Bytes)
+	assert.NotEmpty(t, b.Images.Values)
+	assert.Equal(t, b.Labels, a.Labels)
+	assert.Equal(t, b.Images.Values, a.Images.Floats())
+
+	spec := Spec{Way: 3, Shot: 1, Query: 2, Distort: idle}
+	one := sampler(t, set, spec, 1, "train").Batch(0, 2)
+	assert.NotEmpty(t, one.Support.Bytes)
+	spec.Distort = some
+	other := sampler(t, set, spec, 1, "train").Batch(0, 2)
+	assert.Equal(t, other.QueryImages.Values, one.QueryImages.Floats())
+	pairs, err := NewPairs(set, PairSpec{Distort: idle}, 1, "train")
+	require.NoError(t, err)
+	assert.NotEmpty(t, pairs.Batch(0, 2).Left.Bytes)
+}

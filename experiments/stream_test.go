@@ -19,7 +19,7 @@ func TestStream(t *testing.T) {
 	dir := t.TempDir()
 	r := run(t, dir, tinyStream, "threads=1")
 	assert.Equal(t, before, tensor.Live())
-	require.Len(t, r.Figures, 1+2*8, "the episodes' figure, and two of each memory")
+	require.Len(t, r.Figures, 1+2*14, "the episodes' figure, and two of each memory")
 	by := map[string]results.Figure{}
 	for _, f := range r.Figures[1:] {
 		by[f.Name+": "+f.Metric] = f
@@ -52,7 +52,7 @@ func TestStream(t *testing.T) {
 	b, err := results.Read(filepath.Join(other, "result.json"))
 	require.NoError(t, err)
 	pairs := results.Compare(a, b)
-	assert.Len(t, pairs, 17)
+	assert.Len(t, pairs, 29)
 	for _, p := range pairs {
 		assert.Empty(t, p.Why, p.A.Name)
 	}
@@ -72,6 +72,11 @@ func TestStreamMistakes(t *testing.T) {
 	}
 	_, err := tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: protonet, memory: {kind: prototype, metric: mahalanobis}}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
 	assert.ErrorContains(t, err, "x.yaml:2: network: stream: protonet compares by mahalanobis, which is learned and belongs to its own memory")
+
+	_, err = tool.Parse("x.yaml", []byte(good+"stream: {memories: [keyvalue, kda]}\n"))
+	assert.ErrorContains(t, err, "stream: memories.1: kda has parameters, and in a stream nothing trains them; leave it out")
+	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: protonet, memory: {kind: delta, gates: learned}}\ntest: [{way: 5, shot: 1}]\nstream: {memories: [delta]}\n"))
+	assert.ErrorContains(t, err, "stream: memories.0: delta has parameters, and in a stream nothing trains them; leave it out")
 
 	_, err = tool.Parse("x.yaml", []byte("name: x\nnetwork: {kind: matchingnet, context: full}\ntest: [{way: 5, shot: 1}]\nstream: {}\n"))
 	assert.ErrorContains(t, err, "x.yaml:2: network: stream: matchingnet has context embeddings, which depend on a support set")

@@ -52,8 +52,9 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 	tasks := int(t.SupportLabels.Dim(0))
 	orders := make([][]int, tasks)
 	tensor.WithGrad(func() {
-		for range o.Steps {
+		step := func() {
 			scope := tensor.Enter()
+			defer scope.Leave() // also where the network panics
 			if o.Batch > 0 && o.Batch < n {
 				var drawn []int64 // rows of the flattened support sets, task by task
 				for i := range orders {
@@ -104,7 +105,9 @@ func Tune(p *nn.Pass, net Learner, params []TunedParam, t *Task, o Tuning) *nn.P
 				}
 				owned[i] = true
 			}
-			scope.Leave()
+		}
+		for range o.Steps {
+			step()
 		}
 	})
 	for _, v := range velocity {

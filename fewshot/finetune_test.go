@@ -61,3 +61,28 @@ func TestFineTuneIsGradientDescentOnACopy(t *testing.T) {
 		assert.Equal(t, before, net.LogProbs(none, task).Floats())
 	}
 }
+
+// failing is a network whose loss panics in an operation.
+type failing struct{}
+
+func (failing) Loss(_ *nn.Pass, t *fewshot.Task) (loss, logp *tensor.Tensor) {
+	tensor.New([]float64{-1}, 1, 1).Cholesky()
+	return nil, nil
+}
+
+// What panics in a step of gradient descent is the caller's error, and no scope stays open.
+func TestTuneOfANetworkThatPanics(t *testing.T) {
+	before := tensor.Live()
+	b := nn.NewBuilder(1, tensor.CPU)
+	b.Param("w", nn.Constant(1), 1)
+	err := tensor.Do(func() error {
+		task := testkit.Task(1)
+		fewshot.FineTune(&nn.Pass{}, failing{}, b.Params(), task, 2, .1)
+		return nil
+	})
+	var wrong *tensor.Error
+	require.ErrorAs(t, err, &wrong)
+	assert.Equal(t, "Cholesky", wrong.Op)
+	b.Params().Free()
+	assert.Equal(t, before, tensor.Live())
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/internal/testkit"
@@ -40,4 +41,27 @@ func TestImagesOfAnotherNumber(t *testing.T) {
 		}
 		assert.Equal(t, []int64{2, 3}, fewshot.Images(p, tensor.CPU, 2, 3).Shape())
 	}
+}
+
+// Each channel has its own mean and deviation, also among several images, from bytes and from values.
+func TestImagesAreNormalised(t *testing.T) {
+	testkit.Enter(t)
+	bytes, values := make([]byte, 2*3*4), make([]float32, 2*3*4)
+	for i := range bytes {
+		bytes[i] = byte(10 * i)
+		values[i] = float32(bytes[i]) / 255
+	}
+	n := &dataset.Normalization{Mean: []float64{.5, .25, 0}, Std: []float64{.5, .1, 2}}
+	for _, p := range []episode.Pixels{{Bytes: bytes, Norm: n}, {Values: values, Norm: n}} {
+		for _, shape := range [][]int64{{2, 3, 2, 2}, {1, 2, 3, 1, 4}} {
+			x := fewshot.Images(p, tensor.CPU, shape...)
+			require.Equal(t, shape, x.Shape())
+			for i, v := range tensor.Values[float32](x) {
+				c := i / 4 % 3
+				require.InDelta(t, (float64(values[i])-n.Mean[c])/n.Std[c], v, 1e-6)
+			}
+		}
+	}
+	x := tensor.New(values, 2, 3, 2, 2)
+	assert.Same(t, x, fewshot.Normalize(x, nil))
 }

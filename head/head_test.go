@@ -437,3 +437,20 @@ func BenchmarkHeads(b *testing.B) {
 		})
 	}
 }
+
+// Embeddings that are not finite end in an error of the operation that notices, and leave no scope open.
+func TestEmbeddingsThatAreNotFinite(t *testing.T) {
+	before := tensor.Live()
+	for _, h := range heads {
+		err := tensor.Do(func() error {
+			task := features(1)
+			task.Support = task.Support.MulScalar(math.NaN())
+			if h.head.LogProbs(&nn.Pass{}, task).Finite() {
+				return nil
+			}
+			return fmt.Errorf("not finite")
+		})
+		assert.Error(t, err, h.name)
+	}
+	assert.Equal(t, before, tensor.Live())
+}

@@ -60,8 +60,9 @@ func (h *Logistic) fit(k, y *tensor.Tensor) (a, bias *tensor.Tensor) {
 	a = y.ZerosLike()
 	bias = a.Narrow(1, 0, 1)
 	a0, bias0 := a, bias
-	for range h.c.Iterations {
+	iterate := func() (done bool) {
 		inner := tensor.Enter()
+		defer inner.Leave()
 		ahead, biasAhead := a.Add(a.Sub(a0).Mul(momentum)), bias.Add(bias.Sub(bias0).Mul(momentum))
 		g := k.MatMul(ahead).Add(biasAhead).Softmax(-1).Sub(y).Add(ahead.MulScalar(lambda))
 		largest := g.Abs().Flatten(0, -1)
@@ -70,9 +71,10 @@ func (h *Logistic) fit(k, y *tensor.Tensor) (a, bias *tensor.Tensor) {
 		db := sg.SumKeep(1).Div(rows.SumKeep(1)) // keeps the sums of a over the examples at zero
 		a0, bias0 = a, bias
 		a, bias = inner.Keep(ahead.Sub(sg).Add(rows.Mul(db))), inner.Keep(biasAhead.Sub(db.MulScalar(2)))
-		done := most.Float() < logisticTolerance
-		inner.Leave()
-		if done {
+		return most.Float() < logisticTolerance
+	}
+	for range h.c.Iterations {
+		if iterate() {
 			break
 		}
 	}

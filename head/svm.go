@@ -56,8 +56,9 @@ func crammerSinger(q, y *tensor.Tensor, c float64, iterations int) *tensor.Tenso
 		x, z, v = y.ZerosLike(), y.OnesLike(), y.ZerosLike().Narrow(2, 0, 1) // v: [tasks, n, 1]
 		slack := y.OnesLike()
 		bound := y.MulScalar(c)
-		for range iterations {
+		iterate := func() {
 			inner := tensor.Enter()
+			defer inner.Leave()
 			dual := constant.MatMul(x).Sub(y).Add(z).Add(v)
 			primal, sums := x.Add(slack).Sub(bound), x.SumKeep(2)
 			step := newNewton(constant, z.Div(slack))
@@ -78,7 +79,9 @@ func crammerSinger(q, y *tensor.Tensor, c float64, iterations int) *tensor.Tenso
 			length = stepLength(slack, ds).Minimum(stepLength(z, dz)).MulScalar(.99)
 			x, v = move(inner, x, dx, length), move(inner, v, dv, length)
 			slack, z = move(inner, slack, ds, length), move(inner, z, dz, length)
-			inner.Leave()
+		}
+		for range iterations {
+			iterate()
 		}
 		at = newNewton(constant, z.Div(slack))
 	})

@@ -72,8 +72,9 @@ func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 		return w.MatMul(transposed).Sub(w.Square().SumKeep(-1).MulScalar(.5)).MulScalar(c.Temperature)
 	}
 	labels := y.Transpose(-2, -1)
-	for step := range c.Steps {
+	step := func(count int64) {
 		scope := tensor.Enter()
+		defer scope.Leave()
 		p := logits().Softmax(1)
 		ps, pq := p.Narrow(2, 0, n), p.Narrow(2, n, queries)
 		// The gradient of the loss for the logits.
@@ -88,8 +89,10 @@ func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 			of = tensor.Cat(2, of, pq.ZerosLike())
 		}
 		grad := of.MatMul(all).Sub(w.Mul(of.SumKeep(-1))).MulScalar(c.Temperature)
-		tensor.Adam([]*tensor.Tensor{w}, []*tensor.Tensor{grad.Contiguous()}, []*tensor.Tensor{m}, []*tensor.Tensor{v}, c.Rate, .9, .999, 1e-8, 0, false, int64(step+1))
-		scope.Leave()
+		tensor.Adam([]*tensor.Tensor{w}, []*tensor.Tensor{grad.Contiguous()}, []*tensor.Tensor{m}, []*tensor.Tensor{v}, c.Rate, .9, .999, 1e-8, 0, false, count)
+	}
+	for i := range c.Steps {
+		step(int64(i + 1))
 	}
 	return logits().Transpose(-2, -1)
 }
@@ -107,8 +110,9 @@ func (h *Tune) alternate(all, y *tensor.Tensor) *tensor.Tensor {
 		ka := k.MatMul(a)
 		return ka.Sub(a.Mul(ka).SumKeep(1).MulScalar(.5)).MulScalar(c.Temperature)
 	}
-	for range c.Steps {
+	step := func() {
 		scope := tensor.Enter()
+		defer scope.Leave()
 		p := logits().Softmax(-1)
 		ps, pq := p.Narrow(1, 0, n), p.Narrow(1, n, queries)
 		q := pq.PowScalar(1 + c.Conditional)
@@ -118,7 +122,9 @@ func (h *Tune) alternate(all, y *tensor.Tensor) *tensor.Tensor {
 		own := ps.SumKeep(1).MulScalar(ofSupport).Add(pq.SumKeep(1).MulScalar(ofQueries))
 		norm := counts.MulScalar(ofSupport).Add(q.SumKeep(1).MulScalar(ofQueries))
 		a = scope.Keep(tensor.Cat(1, support, query).Add(a.Mul(own)).Div(norm))
-		scope.Leave()
+	}
+	for range c.Steps {
+		step()
 	}
 	return logits()
 }

@@ -63,23 +63,23 @@ _engram_find() {
 		if _engram_environment; then
 			_engram_why="of the active virtual environment"
 		elif _engram_system; then
-			_engram_why="of the distribution; no LIBTORCH is set and no active virtual environment has torch"
+			_engram_why="of the distribution"
 			return 0
 		elif _engram_python python3; then
-			_engram_why="of python3; the distribution's is not installed"
+			_engram_why="of python3"
 		else
 			echo "libtorch/env.sh: no LibTorch found; run 'make setup' (Debian, Ubuntu), activate a virtual environment with torch, or set LIBTORCH to the folder of an unpacked LibTorch" >&2
 			return 1
 		fi
 		;;
 	system)
-		_engram_why="of the distribution; LIBTORCH=system"
+		_engram_why="of the distribution"
 		_engram_system && return 0
 		echo "libtorch/env.sh: LIBTORCH=system, but the distribution's LibTorch is not installed; run 'make setup' (Debian, Ubuntu)" >&2
 		return 1
 		;;
 	python)
-		_engram_why="of python3; LIBTORCH=python"
+		_engram_why="of python3"
 		if ! _engram_environment && ! _engram_python python3; then
 			echo "libtorch/env.sh: LIBTORCH=python, but python3 has no torch with headers; pip install torch, or unset LIBTORCH" >&2
 			return 1
@@ -111,6 +111,8 @@ _engram_shadow() {
 # Fills the folder $1 with what compiling and linking need beside LibTorch.
 _engram_fill() {
 	cp "$_engram_here/gotch.h" "$_engram_here/compat.h" "$1/" && _engram_shadow "$1/include" || return 1
+	# What tensor/internal/kernels/torch.h includes; compile.sh compiles it ahead of the rest.
+	printf '#include <%s>\n' torch/csrc/autograd/custom_function.h ATen/ATen.h ATen/Parallel.h >"$1/include/engram_torch.h" || return 1
 
 	# gotch links CUDA's libraries whatever the machine, and libtorch.so, which needs them where it was built with them.
 	# Empty archives stand in their place: LibTorch loads what it needs, and nothing here names a symbol of theirs.
@@ -189,7 +191,8 @@ _engram_env() {
 	# whose name tells its content and the LibTorch that it is for, down to the libraries' sizes: where one of these changes,
 	# also by an upgrade in place, all C++ is compiled anew; another checkout with the same content compiles nothing.
 	_engram_home=${XDG_CACHE_HOME:-$HOME/.cache}/engram/libtorch-$_engram_version-$({
-		cat "$_engram_here/gotch.h" "$_engram_here/compat.h" "$_engram_here/env.sh"
+		cat "$_engram_here/gotch.h" "$_engram_here/compat.h"
+		sed -n '/^_engram_shadow()/,/^}/p; /^_engram_fill()/,/^}/p' "$_engram_here/env.sh"
 		echo "$_engram_lib|$_engram_std|$_engram_abi|$_engram_omp|$_engram_cuda|${CXX:-}"
 		find -L "$_engram_lib" -maxdepth 1 \( -name 'libtorch_cpu.*' -o -name 'libc10.*' \) -exec ls -ln {} + 2>/dev/null | awk '{ print $5 }'
 	} | cksum | cut -d ' ' -f 1)
@@ -204,8 +207,8 @@ _engram_env() {
 	case " $GOFLAGS " in *" -trimpath "*) ;; *) GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath" ;; esac
 	export GOFLAGS
 	export CGO_ENABLED=1
-	export CGO_CFLAGS="-O2 -g"
-	CGO_CXXFLAGS="-O2 -g -w -std=$_engram_std $_engram_abi -include $(_engram_flag "$_engram_home/gotch.h")"
+	CGO_CFLAGS="-O2 -g -include $(_engram_flag "$_engram_home/gotch.h")"
+	CGO_CXXFLAGS="$CGO_CFLAGS -w -std=$_engram_std $_engram_abi"
 	if [ "${ENGRAM_GOTCH:-}" = all ]; then
 		CGO_CXXFLAGS="$CGO_CXXFLAGS -DENGRAM_GOTCH_ALL"
 		if [ "$_engram_std" != c++17 ]; then
@@ -215,7 +218,8 @@ _engram_env() {
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_home/include")"
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include")"
 	CGO_LDFLAGS="-O2 -g $(_engram_flag "-L$_engram_home") $(_engram_flag "-L$_engram_lib") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
-	export CGO_CXXFLAGS CGO_LDFLAGS
+	export CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS
+	export ENGRAM_LIBTORCH_HEADERS="$_engram_home/include/engram_torch.h"
 	export ENGRAM_LIBTORCH="LibTorch $_engram_version $_engram_why ($_engram_lib)"
 }
 

@@ -1,13 +1,26 @@
-// Compiles gotch v0.9.1 without the bodies of its 2,600 functions and without LibTorch's headers: in a second instead of
-// minutes, against every LibTorch. The bodies of the functions that Engram calls are in tensor/internal/kernels/bindings;
-// gotch's own are marked weak here. Any other function of gotch fails with a message; ENGRAM_GOTCH=all builds all of
-// gotch instead (compat.h).
+// Compiles gotch v0.9.1 without the bodies of its 2,600 functions and without LibTorch's headers: in seconds instead of
+// minutes, against every LibTorch. The bodies of the functions that Engram calls are in tensor/internal/kernels/bindings. Any
+// other function of gotch fails with a message; ENGRAM_GOTCH=all builds all of gotch instead (compat.h).
 //
-// The compiler is told to include this file ahead of every C++ source (env.sh sets CGO_CXXFLAGS), so gotch itself stays as
-// its authors released it. Only gotch has torch_api.h on its include path: for other sources the file is empty. env.sh also
-// puts files with the names of the LibTorch headers that gotch includes first on the include path. They pass on to
+// The compiler is told to include this file ahead of every source (env.sh sets CGO_CXXFLAGS and CGO_CFLAGS), so gotch itself
+// stays as its authors released it. Only gotch has torch_api.h on its include path: for other sources the file is empty. env.sh
+// also puts files with the names of the LibTorch headers that gotch includes first on the include path. They pass on to
 // LibTorch's own, except in gotch.
-#if defined(__cplusplus) && __has_include("torch_api.h")
+#if __has_include("torch_api.h")
+#ifndef __cplusplus
+
+// cgo learns what each name is by compiling lines such as "atg_add *__cgo_undefined__2;": an error means that the name is no
+// type. GCC then compares the undeclared name with all 4,000 that it knows, to suggest one, and needs 40 seconds for gotch. With
+// a declaration there is an error too, but nothing to suggest: a pointer cannot be multiplied by a struct.
+extern struct engram_nothing {
+  char c;
+} __cgo_undefined__2;
+
+#else
+
+#ifdef ENGRAM_GOTCH_ALL
+#include "compat.h"
+#else
 #define ENGRAM_GOTCH_WITHOUT_BODIES
 
 #include <memory>
@@ -72,6 +85,17 @@ struct Module {};
 } // namespace jit
 } // namespace torch
 
+#endif // ENGRAM_GOTCH_ALL
+
+// Makes gotch's functions weak, so that those of tensor/internal/kernels/bindings replace them: those of the generated file, which
+// return nothing, and of the written one those that Engram calls.
+extern "C" {
+typedef torch::Tensor *tensor;
+typedef torch::Scalar *scalar;
+#define void __attribute__((weak)) void
+#include "torch_api_generated.h"
+#undef void
+}
 #pragma weak at_data_ptr
 #pragma weak at_device
 #pragma weak at_dim
@@ -81,84 +105,10 @@ struct Module {};
 #pragma weak at_shape
 #pragma weak atc_cuda_device_count
 #pragma weak atc_cuda_is_available
-#pragma weak atg_abs
-#pragma weak atg_add
-#pragma weak atg_add_scalar
-#pragma weak atg_argmax
-#pragma weak atg_batch_norm
-#pragma weak atg_binary_cross_entropy_with_logits
-#pragma weak atg_cat
-#pragma weak atg_clamp_max
-#pragma weak atg_clamp_min
-#pragma weak atg_contiguous
-#pragma weak atg_conv2d
-#pragma weak atg_cumprod
-#pragma weak atg_cumsum
-#pragma weak atg_detach
-#pragma weak atg_div
-#pragma weak atg_embedding_bag
-#pragma weak atg_eq_tensor
-#pragma weak atg_exp
-#pragma weak atg_expand
-#pragma weak atg_eye
-#pragma weak atg_flatten
-#pragma weak atg_flip
-#pragma weak atg_full
-#pragma weak atg_gather
-#pragma weak atg_gt_tensor
-#pragma weak atg_index_select
-#pragma weak atg_linalg_cholesky
-#pragma weak atg_linalg_solve_triangular
-#pragma weak atg_linear
-#pragma weak atg_log
-#pragma weak atg_log_softmax
-#pragma weak atg_logsumexp
-#pragma weak atg_lstm
-#pragma weak atg_matmul
-#pragma weak atg_max_dim
-#pragma weak atg_max_pool2d
-#pragma weak atg_maximum
-#pragma weak atg_mean_dim
-#pragma weak atg_minimum
-#pragma weak atg_mul
-#pragma weak atg_mul_scalar
-#pragma weak atg_narrow
-#pragma weak atg_neg
-#pragma weak atg_nll_loss
-#pragma weak atg_one_hot
-#pragma weak atg_ones_like
-#pragma weak atg_permute
-#pragma weak atg_pow
-#pragma weak atg_pow_tensor_scalar
-#pragma weak atg_prelu
-#pragma weak atg_reciprocal
-#pragma weak atg_relu
-#pragma weak atg_reshape
-#pragma weak atg_roll
-#pragma weak atg_scatter
-#pragma weak atg_select
-#pragma weak atg_set_requires_grad
-#pragma weak atg_sigmoid
-#pragma weak atg_softmax
-#pragma weak atg_softplus
-#pragma weak atg_sort
-#pragma weak atg_sqrt
-#pragma weak atg_square
-#pragma weak atg_squeeze_dim
-#pragma weak atg_stack
-#pragma weak atg_sub
-#pragma weak atg_sum_dim_intlist
-#pragma weak atg_tanh
-#pragma weak atg_to
-#pragma weak atg_to_dtype
-#pragma weak atg_topk
-#pragma weak atg_transpose
-#pragma weak atg_unsqueeze
-#pragma weak atg_where_self
-#pragma weak atg_zeros_like
 #pragma weak ats_float
 #pragma weak ats_free
 
+#ifndef ENGRAM_GOTCH_ALL
 #include "torch_api.h"
 
 // Its images are left out too: static functions that nothing calls.
@@ -170,7 +120,10 @@ struct Module {};
 #define PROTECT(...) engram_left_out(__func__);
 
 __attribute__((noinline)) static void engram_left_out(const char *function) {
-  std::string message = std::string(function) + " of gotch is not in this build; build with ENGRAM_GOTCH=all";
+  std::string message = std::string(function) + " of gotch is left out of this build: add it to tensor/internal/kernels/bindings, or build with ENGRAM_GOTCH=all";
   torch_last_err = strdup(message.c_str());
 }
-#endif
+
+#endif // not ENGRAM_GOTCH_ALL
+#endif // __cplusplus
+#endif // gotch

@@ -7,13 +7,10 @@
 #	libtorch/install.sh --browser  Chromium too, for the test of what engram report writes
 #	libtorch/install.sh --lint     clang-format too, for make fmt and make lint
 #
-# LibTorch is looked for in $LIBTORCH (an unpacked LibTorch), then among the distribution's packages, and is else
-# installed with apt-get, as root or through sudo.
+# LibTorch is looked for where env.sh looks, and is else installed with apt-get, as root or through sudo.
 set -eu -o pipefail
 
 here=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-archive=libtorch-cxx11-abi-shared-with-deps-2.1.0+cpu.zip
-
 say() { printf 'setup: %s\n' "$*"; }
 die() {
 	printf 'setup: %s\n' "$@" >&2
@@ -30,16 +27,32 @@ case ${1-} in
 *) die "unknown argument $1; usage: libtorch/install.sh [--python | --paper | --browser | --lint]" ;;
 esac
 
-# Go fetches the toolchain that go.mod asks for by itself from 1.21 on; an older one cannot read go.mod's version.
-check_go() {
-	local version
-	command -v go >/dev/null || die "Go is not on the PATH; install it from go.dev/dl (Debian 12's own is too old) and add its bin folder to PATH"
-	version=$(cd "$here" && go version 2>&1) || die "$version"
-	case $version in
-	'go version go1.'[0-9]' '* | 'go version go1.'[0-9].* | 'go version go1.1'[0-9]* | 'go version go1.20'*)
-		die "${version#go version } is too old: Engram needs Go 1.26; install it from go.dev/dl and put its bin folder first in PATH"
-		;;
+# From 1.21 on Go fetches the toolchain that go.mod asks for by itself, as it fetches modules; an older one cannot read
+# go.mod. Debian 13's golang-go is 1.24, Debian 12's 1.19.
+wanted="Engram needs Go $(sed -n 's/^go //p' "$here/../go.mod")"
+too_old() {
+	case $1 in
+	1.[0-9] | 1.[0-9].* | 1.[0-9]~* | 1.1[0-9]* | 1.20*) return 0 ;;
+	*) return 1 ;;
 	esac
+}
+check_go() {
+	local version said
+	version=$(cd / && GOTOOLCHAIN=local go env GOVERSION 2>&1) || die "$version"
+	version=${version#go}
+	if [ -z "$version" ] || too_old "$version"; then
+		die "Go ${version:-on the PATH} is too old: $wanted, which 1.21 and later fetch by themselves; install it from go.dev/dl and put its bin folder first in PATH"
+	fi
+	said=$(cd "$here/.." && go version 2>&1) ||
+		die "Go $version is older than wanted ($wanted) and cannot fetch that: $said"
+}
+# Called when the package lists are fresh.
+check_go_package() {
+	local candidate
+	candidate=$(apt-cache policy golang-go | sed -n 's/^ *Candidate: *\([0-9]*:\)\{0,1\}//p')
+	if too_old "$candidate"; then
+		die "Go is not on the PATH, and this distribution's golang-go ($candidate) is too old: $wanted; install it from go.dev/dl and add its bin folder to PATH, or install golang-go from the distribution's backports"
+	fi
 }
 
 # shellcheck source=/dev/null
@@ -47,12 +60,13 @@ env_sh() { . "$here/env.sh"; }
 
 have_compiler() { command -v "${CXX:-g++}" >/dev/null; }
 have_libtorch() { (env_sh) >/dev/null 2>&1; }
+# Whether LibTorch is the distribution's, which calls the distribution's BLAS. Others bring their own.
+uses_blas() { (env_sh && case $ENGRAM_LIBTORCH in *' of the distribution'*) ;; *) exit 1 ;; esac) >/dev/null 2>&1; }
 
-# The library that serves BLAS's calls; Debian chooses among those installed by a link. An unpacked LibTorch brings its
-# own.
+# The library that serves BLAS's calls; Debian chooses among those installed by a link.
 blas() {
 	local lib
-	[ -z "${LIBTORCH:-}" ] || return 0
+	uses_blas || return 0
 	for lib in /usr/lib/*-linux-gnu/libblas.so.3 /usr/lib64/libblas.so.3 /usr/lib/libblas.so.3; do
 		if [ -e "$lib" ]; then
 			readlink -f "$lib"
@@ -98,13 +112,13 @@ have_browser() {
 # missing fills packages with what is to be installed.
 missing() {
 	packages=()
+	command -v go >/dev/null || packages+=(golang-go)
 	have_compiler || packages+=(g++)
-	if [ -z "${LIBTORCH:-}" ]; then
-		if ! have_libtorch; then
-			packages+=(libtorch-dev libopenblas0-pthread)
-		elif ! have_blas; then
-			packages+=(libopenblas0-pthread)
-		fi
+	command -v ar >/dev/null && command -v readelf >/dev/null || packages+=(binutils)
+	if ! have_libtorch; then
+		packages+=(libtorch-dev libopenblas0-pthread)
+	elif ! have_blas; then
+		packages+=(libopenblas0-pthread)
 	fi
 	if [ -n "$python" ]; then
 		have_python_torch || packages+=(python3-torch)
@@ -127,13 +141,15 @@ by_hand() {
 
 		missing: ${packages[*]}
 
-		Debian 12 with root, or an administrator:
+		Debian 12 or 13 with root, or an administrator:
 		    apt-get install ${packages[*]}
-		No root, or another Linux: a C++17 compiler as g++, and LibTorch 2.1 for the CPU, cxx11 ABI, from pytorch.org:
-		    unzip $archive
-		    export LIBTORCH=\$PWD/libtorch
+		No root, or another Linux: g++ and binutils, and the torch of pip in a virtual environment:
+		    python3 -m venv torch && . torch/bin/activate && pip install torch
 		    make setup
-		macOS, Windows: a Debian 12 container, virtual machine or WSL.
+		or an unpacked LibTorch (docs/libtorch.md lists the versions that are tested):
+		    export LIBTORCH=FOLDER
+		    make setup
+		macOS, Windows: a Debian container, virtual machine or WSL.
 	END
 	exit 1
 }
@@ -198,6 +214,7 @@ install() {
 	for package in "${packages[@]}"; do
 		apt-cache show --no-all-versions "$package" >/dev/null 2>&1 || by_hand "this distribution has no package $package"
 	done
+	case " ${packages[*]} " in *' golang-go '*) check_go_package ;; esac
 	say "installing ${packages[*]} (a minute or two)"
 	if ! apt install -y --no-install-recommends "${packages[@]}" 2>"$scratch"; then
 		# Old lists name files that the archive no longer has.
@@ -208,13 +225,15 @@ install() {
 	fi
 }
 
-check_go
-[ -z "${LIBTORCH:-}" ] || (env_sh) || exit 1
+! command -v go >/dev/null || check_go
+# A LibTorch that is asked for by name is not installed.
+case ${LIBTORCH:-} in '' | system) ;; *) (env_sh) || exit 1 ;; esac
 missing
 [ ${#packages[@]} != 0 ] || exit 0
 
 install
 
+check_go
 have_compiler || die "there is still no ${CXX:-g++}"
 (env_sh) || exit 1
 if reference_blas; then

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/engram-go/engram/internal/testkit"
@@ -132,8 +133,67 @@ func prototype(name string, m metric.Metric, scale float64, f score) subject {
 		}}
 }
 
+// hopfield is the plain loop of a Hopfield memory: keys and queries normalised, the query moved, then read.
+func hopfield(name string, c memory.HopfieldConfig) subject {
+	norm := func(x []float64) []float64 {
+		out := slices.Clone(x)
+		if c.Unnormed {
+			return out
+		}
+		var mean, variance float64
+		for _, v := range x {
+			mean += v / float64(len(x))
+		}
+		for _, v := range x {
+			variance += (v - mean) * (v - mean) / float64(len(x))
+		}
+		for i, v := range x {
+			out[i] = (v - mean) / math.Sqrt(variance+1e-5)
+		}
+		return out
+	}
+	return subject{"Hopfield/" + name, memory.NewHopfield(c), func(keys, values, queries [][]float64) (read, attention [][]float64) {
+		beta := c.Beta
+		if beta == 0 {
+			beta = 1 / math.Sqrt(float64(len(keys[0])))
+		}
+		for _, q := range queries {
+			state := norm(q)
+			associate := func() []float64 {
+				scores := make([]float64, len(keys))
+				for i, k := range keys {
+					for j, v := range norm(k) {
+						scores[i] += beta * state[j] * v
+					}
+				}
+				return softmax(scores)
+			}
+			for range c.Updates {
+				next := make([]float64, len(q))
+				for i, a := range associate() {
+					for j, v := range norm(keys[i]) {
+						next[j] += a * v
+					}
+				}
+				state = next
+			}
+			a, v := associate(), make([]float64, len(values[0]))
+			for i := range keys {
+				for j := range v {
+					v[j] += a[i] * values[i][j]
+				}
+			}
+			read, attention = append(read, v), append(attention, a)
+		}
+		return read, attention
+	}}
+}
+
 func subjects() []subject {
 	return []subject{
+		hopfield("one association", memory.HopfieldConfig{}),
+		hopfield("three updates", memory.HopfieldConfig{Beta: .7, Updates: 3}),
+		hopfield("unnormed", memory.HopfieldConfig{Beta: .5, Updates: 1, Unnormed: true}),
 		keyValue("Cosine", metric.Cosine{}, 0, cosine),
 		keyValue("Cosine×10", metric.Cosine{}, 10, cosine),
 		keyValue("SquaredEuclidean", metric.SquaredEuclidean{}, 0, negativeSquaredDistance),

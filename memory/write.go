@@ -49,6 +49,11 @@ func checkRead(op string, p *nn.Pass, m metric.Metric) {
 	if m == nil {
 		panic(&tensor.Error{Op: op, Msg: "the memory has no metric; set Metric in its configuration"})
 	}
+	checkPass(op, p)
+}
+
+// checkPass refuses to read without a pass.
+func checkPass(op string, p *nn.Pass) {
 	if p == nil {
 		panic(&tensor.Error{Op: op, Msg: "the pass is nil; &nn.Pass{} evaluates"})
 	}

@@ -57,15 +57,20 @@ func (a *Averager) Step(grads []*tensor.Tensor, lr float64) {
 		if d := a.config.Decay; d > 0 {
 			weight = math.Max(weight, 1-d) // the first values count as their mean, so that no value of zero remains
 		}
-		scope := tensor.Enter()
-		tensor.NoGrad(func() {
-			for i, p := range a.of {
-				a.means[i].Assign(a.means[i].Add(p.value.Sub(a.means[i]).MulScalar(weight)))
-			}
-		})
-		scope.Leave()
+		a.take(weight)
 	}
 	a.counts.Set(binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(a.steps)), uint64(a.taken)))
+}
+
+// take moves the means towards the parameters' values by a weight.
+func (a *Averager) take(weight float64) {
+	scope := tensor.Enter()
+	defer scope.Leave()
+	tensor.NoGrad(func() {
+		for i, p := range a.of {
+			a.means[i].Assign(a.means[i].Add(p.value.Sub(a.means[i]).MulScalar(weight)))
+		}
+	})
 }
 
 // Exchange puts the averages in the place of the parameters and the parameters in that of the averages; a second call puts them

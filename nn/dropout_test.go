@@ -46,3 +46,42 @@ func TestFromTensor(t *testing.T) {
 	assert.Equal(t, []float64{1, 2}, p.Value().Floats(), "a copy")
 	assert.Panics(t, func() { b.In("a").FromTensor("w", value, true) })
 }
+
+// DropBlock zeroes whole squares, and as many values as the probability says; what is left is scaled up.
+func TestDropBlock(t *testing.T) {
+	s := tensor.Enter()
+	defer s.Leave()
+	const n, channels, side, region = 20, 10, 12, 3
+	x := tensor.Ones(n, channels, side, side).RequireGrad()
+	train := func() *nn.Pass { return &nn.Pass{Training: true, Rand: stream.New(1, "noise")} }
+	y := nn.DropBlock(train(), x, .2, region)
+	values, zeros := y.Floats(), 0
+	at := func(m, r, c int) float64 { return values[(m*side+r)*side+c] }
+	for m := range n * channels {
+		for r := range side {
+			for c := range side {
+				if at(m, r, c) != 0 {
+					continue
+				}
+				zeros++
+				inside := false // of a square of zeros
+				for i := max(0, r-region+1); i <= min(r, side-region); i++ {
+					for j := max(0, c-region+1); j <= min(c, side-region); j++ {
+						all := true
+						for k := range region * region {
+							all = all && at(m, i+k/region, j+k%region) == 0
+						}
+						inside = inside || all
+					}
+				}
+				assert.True(t, inside, "a zero at map %d, %d, %d outside any dropped square", m, r, c)
+			}
+		}
+	}
+	assert.InDelta(t, .2, float64(zeros)/float64(len(values)), .04)
+	assert.InDelta(t, float64(len(values)), y.Sum().Float(), 1, "the sum stays")
+	assert.Equal(t, values, tensor.Grad(y.Sum(), x)[0].Floats())
+	assert.Same(t, x, nn.DropBlock(&nn.Pass{}, x, .2, region))
+	assert.Same(t, x, nn.DropBlock(train(), x, 0, region))
+	assert.True(t, nn.DropBlock(train(), tensor.Ones(2, 1, 2, 1), .5, 5).Finite(), "a map smaller than a region")
+}

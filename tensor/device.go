@@ -96,6 +96,9 @@ func KeepMemory() { C.eg_keep_memory() }
 // Version returns LibTorch's version.
 func Version() string { return C.GoString(C.eg_version()) }
 
+// OldABI reports whether LibTorch was compiled with the C++ ABI from before C++11, as Python's wheels up to 2.6 were.
+func OldABI() bool { return C.eg_old_abi() != 0 }
+
 // Processor returns the name of the processor, or "" if the system does not provide it.
 func Processor() string {
 	data, err := os.ReadFile("/proc/cpuinfo")

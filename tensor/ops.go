@@ -99,9 +99,11 @@ func (t *Tensor) SolveLower(b *Tensor) *Tensor {
 // SolveCholesky returns the X with t·tᵀ·X = b for a lower triangular Cholesky factor t [..., n, n] and b [..., n, m]; leading
 // dimensions are a batch and broadcast.
 func (t *Tensor) SolveCholesky(b *Tensor) *Tensor {
+	const op = "SolveCholesky"
+	half, upper := t.SolveLower(b), t.Transpose(-2, -1)
 	var out libtch.Ctensor
-	libtch.AtgCholeskySolve(&out, b.ptr("SolveCholesky"), t.ptr("SolveCholesky"), 0)
-	return result("SolveCholesky", out, t, b)
+	libtch.AtgLinalgSolveTriangular(&out, upper.ptr(op), half.ptr(op), 1, 1, 0)
+	return result(op, out, t, b)
 }
 
 // AddScalar returns t + v.

@@ -26,6 +26,10 @@ func TestCholeskyAndSolveLower(t *testing.T) {
 			x := l.SolveLower(b)
 			near(t, b.Add(l.MatMul(x).ZerosLike()), l.MatMul(x), 1e-4, "LX")
 		}
+		for _, b := range []*tensor.Tensor{normal(r, 0, 1, 2, 3, 5, 4), normal(r, 0, 1, 5, 1)} {
+			x := l.SolveCholesky(b)
+			near(t, b.Add(spd.MatMul(x).ZerosLike()), spd.MatMul(x), 1e-4, "LLᵀX")
+		}
 		err := tensor.Do(func() error { tensor.Eye(2, tensor.Float32, tensor.CPU).Neg().Cholesky(); return nil })
 		assert.ErrorContains(t, err, "tensor: Cholesky of [2 2]: ")
 		assert.ErrorContains(t, err, "positive-definite")

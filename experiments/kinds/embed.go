@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/experiments/measure"
 	"github.com/engram-go/engram/experiments/registry"
+	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -69,7 +70,7 @@ func (w *fewShot) Embed(ctx context.Context, set dataset.Set, on tensor.Device, 
 			set.Image(pixels[i*size:(i+1)*size], m.class, m.instance, 0)
 		}
 		x := tensor.New(pixels, int64(len(some)), int64(channels), int64(height), int64(wide)).On(on)
-		out := net.Encode(&nn.Pass{Norm: nn.RunningStats}, x)
+		out := net.Encode(&nn.Pass{Norm: nn.RunningStats}, fewshot.Normalize(x, dataset.NormalizationOf(set)))
 		if err := measure.Finite(out, remedy); err != nil {
 			return nil, err
 		}

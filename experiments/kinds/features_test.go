@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/measure"
 	"github.com/engram-go/engram/experiments/registry"
@@ -20,15 +21,20 @@ import (
 // built is the work of a file with its data and an untrained network.
 func built(t *testing.T, network, test string) *fewShot {
 	t.Helper()
+	return workOf(t, network, test, "{kind: strokes, train: 6, val: 5, test: 5, instances: 8, size: 16}")
+}
+
+func workOf(t testing.TB, network, test, data string) *fewShot {
+	t.Helper()
 	parts := registry.Standard()
 	doc := schema.Parse("x.yaml", []byte(fmt.Sprintf(`
 name: x
 network: %s
-dataset: {kind: strokes, train: 6, val: 5, test: 5, instances: 8, size: 16}
+dataset: %s
 train: {way: 3, shot: 2, query: 2}
 validation: {episodes: 0}
 test: [%s]
-`, network, test)), nil)
+`, network, data, test)), nil)
 	file := newFewShot(parts)
 	require.NoError(t, doc.With(parts).Decode(file))
 	work, err := file.Plan()
@@ -86,9 +92,9 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 			f, err := w.newFeatures(net, s, n, nn.RunningStats, kept, tensor.CPU)
 			require.NoError(t, err)
 			require.NotNil(t, f)
-			got, err := f.evaluate(t.Context(), n, evaluation{sum: one}, nil)
+			got, err := f.evaluate(t.Context(), n, evaluation{sum: one, list: true}, nil)
 			require.NoError(t, err)
-			want, err := w.evaluateImages(t.Context(), net, s, n, nn.RunningStats, evaluation{sum: two}, tensor.CPU, nil)
+			want, err := w.evaluateImages(t.Context(), net, s, n, nn.RunningStats, evaluation{sum: two, list: true}, tensor.CPU, nil)
 			require.NoError(t, err)
 			assert.Equal(t, two.String(), one.String())
 			require.Len(t, got, n)
@@ -98,18 +104,49 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 				for j, q := range want[i].queries {
 					assert.Equal(t, q.label, got[i].queries[j].label)
 					assert.InDelta(t, q.confidence, got[i].queries[j].confidence, 1e-4)
+					assert.InDeltaSlice(t, q.chances, got[i].queries[j].chances, 1e-4)
+					assert.Equal(t, q.item, got[i].queries[j].item)
 				}
 			}
 			assert.Len(t, kept.rows, 5*8, "every image once")
 			assert.Len(t, kept.values, 5*8*kept.width)
 			again, err := w.newFeatures(encodesNothing{f.net}, s, n, nn.RunningStats, kept, tensor.CPU)
 			require.NoError(t, err)
-			same, err := again.evaluate(t.Context(), n, evaluation{}, nil)
+			same, err := again.evaluate(t.Context(), n, evaluation{list: true}, nil)
 			require.NoError(t, err)
 			assert.Equal(t, got, same)
 		})
 	}
 	assert.Equal(t, before, tensor.Live())
+}
+
+// Images that are to be normalised are so before they are embedded once, as those of a batch are.
+func TestFeaturesOfNormalizedImages(t *testing.T) {
+	w := built(t, "{kind: transfer, encoder: {kind: conv4, filters: 8}}", "{way: 3, shot: 2, query: 3, episodes: 9, head: mean}")
+	var err error
+	w.parts, err = w.parts.Prepare(dataset.Preparation{Norm: &dataset.Normalization{Mean: []float64{.7}, Std: []float64{.1}}})
+	require.NoError(t, err)
+	net, _, err := w.measured(t.Context(), w.tests[0], tensor.CPU, nil)
+	require.NoError(t, err)
+	s, err := episode.New(w.parts.Test, episode.Spec{Way: 3, Shot: 2, Query: 3, Rotation: w.data.Rotation}, evaluationSeed, "test")
+	require.NoError(t, err)
+	require.NotNil(t, s.Batch(0, 1).Support.Norm)
+	f, err := w.newFeatures(net, s, 9, nn.RunningStats, nil, tensor.CPU)
+	require.NoError(t, err)
+	got, err := f.evaluate(t.Context(), 9, evaluation{}, nil)
+	require.NoError(t, err)
+	want, err := w.evaluateImages(t.Context(), net, s, 9, nn.RunningStats, evaluation{}, tensor.CPU, nil)
+	require.NoError(t, err)
+	for i := range want {
+		for j, q := range want[i].queries {
+			assert.InDelta(t, q.confidence, got[i].queries[j].confidence, 1e-5)
+		}
+	}
+	// And so are the embeddings that are written to a file.
+	values, width, err := w.Embed(t.Context(), w.parts.Test, tensor.CPU, nil)
+	require.NoError(t, err)
+	row := f.rows[imageKey{class: 2, instance: 3}]
+	assert.InDeltaSlice(t, f.values[row*width:(row+1)*width], values[(2*8+3)*width:(2*8+4)*width], 1e-4)
 }
 
 // Embeddings that depend on more than the image are not computed once.
@@ -157,5 +194,31 @@ func TestMeanEmbedding(t *testing.T) {
 			assert.InDelta(t, want[k]/count, got[k], 1e-6)
 		}
 		assert.Len(t, w.means, map[int]int{0: 1, 3: 2}[images])
+	}
+}
+
+// A test of 1,000 5-way 5-shot episodes with 15 queries per class on embeddings that are there already, about 640 wide: drawing the
+// episodes, gathering, the head and the scores.
+func BenchmarkTestOnFeatures(b *testing.B) {
+	const n = 1000
+	for _, head := range []string{
+		"{kind: mean}", "{kind: simpleshot}", "{kind: ridge}", "{kind: svm}", "{kind: logistic}", "{kind: bd-cspn}", "{kind: laplacian}",
+		"{kind: soft-k-means}", "{kind: tim}", "{kind: tim, solver: gradient, steps: 50, rate: 1e-3}", "{kind: linear}",
+	} {
+		b.Run(head, func(b *testing.B) {
+			w := workOf(b, "{kind: transfer, encoder: pixels}", "{way: 5, shot: 5, query: 15, episodes: 1000, head: "+head+"}", "{kind: strokes, train: 5, val: 1, test: 20, instances: 60, size: 25}")
+			net, _, err := w.measured(b.Context(), w.tests[0], tensor.CPU, nil)
+			require.NoError(b, err)
+			s, err := episode.New(w.parts.Test, episode.Spec{Way: 5, Shot: 5, Query: 15, Rotation: w.data.Rotation}, evaluationSeed, "test")
+			require.NoError(b, err)
+			f, err := w.newFeatures(net, s, n, nn.RunningStats, nil, tensor.CPU)
+			require.NoError(b, err)
+			_, err = f.evaluate(b.Context(), 100, evaluation{}, nil)
+			require.NoError(b, err)
+			for b.Loop() {
+				_, err := f.evaluate(b.Context(), n, evaluation{sum: measure.NewChecksum(w.parts.Test, n)}, nil)
+				require.NoError(b, err)
+			}
+		})
 	}
 }

@@ -54,6 +54,7 @@ func All() []Kind {
 		{"through-time network", "images", "images", "images", newThroughTime},
 		{"sequence network", "task", "sequences", "sequences", newSequences},
 		{"story network", "stories", "stories", "stories", newStories},
+		{"token network", "token task", "token sequences", "token sequences", newTokens},
 	}
 }
 

@@ -1,11 +1,13 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/dataset/sequence"
@@ -22,6 +24,13 @@ func images(p *Parts) []Part[Images] {
 			folderConfig{Size: 28, inputConfig: inputConfig{Normalize: normalizeNone}, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindFolders, nil), Rotations: dataset.RotateNone},
 			func(c *folderConfig) (Images, error) { return c.plan(p) })},
 	}
+	rows = append(rows,
+		Part[Images]{dataset.NameTextures, "invented photographs of coloured shapes and textures, as many as you like", "", Config(
+			texturesConfig{Train: 64, Val: 16, Test: 20, Instances: 100, Size: 32, Rotations: dataset.RotateNone, inputConfig: inputConfig{Normalize: normalizeNone}},
+			(*texturesConfig).plan)},
+		Part[Images]{dataset.NameFeatures, "vectors that an encoder has computed, from a safetensors file or NumPy files; with the encoder pixels", "", Config(
+			featuresConfig{Split: schema.NewSection(kindShare, nil)}, func(c *featuresConfig) (Images, error) { return c.plan(p) })},
+	)
 	for _, of := range []struct{ name, doc, paper string }{
 		{dataset.NameCIFARFS, "CIFAR-100's 60,000 photographs of 100 classes, in a random split", "Bertinetto et al. 2019"},
 		{dataset.NameFC100, "CIFAR-100's 60,000 photographs of 100 classes, split by super-class", "Oreshkin et al. 2018"},
@@ -103,6 +112,120 @@ func (c *inputConfig) prepare(set dataset.Set, split dataset.Split, rotations da
 	}
 	how.Norm = norm
 	return parts.Prepare(how)
+}
+
+type texturesConfig struct {
+	Seed        uint64           `yaml:"seed" doc:"of the invented classes"`
+	Train       int              `yaml:"train" min:"1" doc:"classes"`
+	Val         int              `yaml:"val" min:"1" doc:"classes"`
+	Test        int              `yaml:"test" min:"1" doc:"classes"`
+	Instances   int              `yaml:"instances" min:"2" doc:"images per class"`
+	Size        int              `yaml:"size" min:"8" max:"256" doc:"side of an image in pixels that the network is given"`
+	Rotations   dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
+	inputConfig `yaml:",inline"`
+}
+
+// Validate implements [schema.Validator].
+func (c *texturesConfig) Validate() error {
+	if c.Resize > 256 {
+		return schema.At("resize", fmt.Errorf("images are drawn with at most 256 pixels a side"))
+	}
+	return c.check(c.Size, 3)
+}
+
+func (c *texturesConfig) plan() (Images, error) {
+	norm := c.norm()
+	return Images{
+		Split: fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), Rotation: c.Rotations, Norm: norm,
+		Options: dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: true, Ink: dataset.InkLight, Fit: dataset.FitCrop, Resize: c.Resize},
+		Load: func(context.Context, Place) (Loaded, error) {
+			set, err := dataset.NewTextures(c.Seed, dataset.TexturesOptions{
+				Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.side(c.Size),
+			})
+			if err != nil {
+				return Loaded{}, err
+			}
+			parts, err := c.prepare(set, set.Split(), c.Rotations, c.Size, norm)
+			return Loaded{Parts: parts}, err
+		},
+	}, nil
+}
+
+type featuresConfig struct {
+	Path  string         `yaml:"path" doc:"safetensors file, or folder with features.npy, labels.npy and classes.json, whose classes are split; or train, val and test instead"`
+	Train string         `yaml:"train" doc:"the same for the training classes alone"`
+	Val   string         `yaml:"val" doc:"the same for the validation classes alone"`
+	Test  string         `yaml:"test" doc:"the same for the test classes alone"`
+	Split schema.Section `yaml:"split" family:"split" doc:"of the classes of path"`
+
+	Checksum string `yaml:"checksum" doc:"of the files' contents; filled in when a run starts, so that it continues with the same features"`
+}
+
+// Validate implements [schema.Validator].
+func (c *featuresConfig) Validate() error {
+	parts := c.Train + c.Val + c.Test
+	if c.Path == "" && parts == "" {
+		return schema.At("path", errors.New("name a file of features, or one each in train, val and test"))
+	}
+	if c.Path != "" && parts != "" {
+		return schema.At("path", errors.New("path and train, val or test exclude each other: the classes are either split or lie in separate files"))
+	}
+	return nil
+}
+
+// plan reads the files, since the width of the features is that of the network's input.
+func (c *featuresConfig) plan(p *Parts) (Images, error) {
+	split, err := p.Splits.Plan(&c.Split)
+	if err != nil {
+		return Images{}, err
+	}
+	name := split.Name
+	if c.Path == "" {
+		name = "by files"
+	}
+	files := []struct{ key, path string }{{"path", c.Path}, {"train", c.Train}, {"val", c.Val}, {"test", c.Test}}
+	var sets [4]*dataset.Features
+	width, sums := 0, []string(nil)
+	for i, f := range files {
+		if f.path == "" {
+			continue
+		}
+		if sets[i], err = dataset.LoadFeatures(f.path); err != nil {
+			return Images{}, schema.At(f.key, err)
+		}
+		if width == 0 {
+			width = sets[i].Width()
+		} else if width != sets[i].Width() {
+			return Images{}, schema.At(f.key, fmt.Errorf("%s has features of %d values, and the others have %d", f.path, sets[i].Width(), width))
+		}
+		sums = append(sums, sets[i].Checksum())
+	}
+	if have := strings.Join(sums, " "); c.Checksum == "" {
+		c.Checksum = have
+	} else if c.Checksum != have {
+		return Images{}, schema.At("checksum", errors.New("the features have changed since the run began: put the former files back, or leave checksum out"))
+	}
+	return Images{
+		Split: name, Rotation: dataset.RotateNone, Folder: filepath.Clean(cmp.Or(c.Path, c.Test, c.Val, c.Train)),
+		Options: dataset.ImageOptions{Height: 1, Width: width, Ink: dataset.InkLight, Fit: dataset.FitStretch},
+		Load: func(context.Context, Place) (Loaded, error) {
+			if c.Path != "" {
+				made, name, err := split.Of(sets[0], filepath.Dir(c.Path))
+				if err != nil {
+					return Loaded{}, err
+				}
+				parts, err := made.Parts(sets[0], dataset.RotateNone)
+				return Loaded{parts, name}, err
+			}
+			var loaded Loaded
+			for i, into := range []*dataset.Set{&loaded.Train, &loaded.Val, &loaded.Test} {
+				if *into = sets[i+1]; sets[i+1] == nil {
+					*into = dataset.NoFeatures(width)
+				}
+			}
+			return loaded, nil
+		},
+	}, nil
 }
 
 type photographConfig struct {

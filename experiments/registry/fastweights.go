@@ -12,6 +12,7 @@ type fastSetting struct {
 	name, doc, paper string
 	recurrent        Maker[Recurrent]
 	associative      func(p *Parts) Maker[Memory] // nil where it needs a controller
+	mixer            Maker[Mixer]
 }
 
 func fastSettings() []fastSetting {
@@ -36,6 +37,7 @@ func fastSettings() []fastSetting {
 					return fastweight.NewAssociative(in.Builder, fastweight.AssociativeConfig{Config: out, Learned: true, Scale: c.Scale}), nil
 				})
 			},
+			layer(layerConfig{Heads: 2, Rate: nominal, Writes: 1, MiniBatch: max(batch, 16), Conv: 4}, of),
 		}
 	}
 	return []fastSetting{
@@ -47,25 +49,25 @@ func fastSettings() []fastSetting {
 					out.Key = in.Width
 					return fastweight.NewAssociative(in.Builder, fastweight.AssociativeConfig{Config: out}), nil
 				})
-			}},
+			}, matrixLayer(1, 1, fastweight.LinearAttention)},
 		{"delta", "a matrix written by the delta rule", "Schlag et al. 2021; Yang et al. 2024", driveMatrix(fastweight.Delta),
 			func(p *Parts) Maker[Memory] {
 				return Associative(p, deltaStoreConfig{Gates: gatesConstant, Rate: 1, Scale: 10}, func(c *deltaStoreConfig, in MemoryInput) (*fastweight.Associative, error) {
 					return storeMatrix(fastweight.Delta(), in, c.Gates, c.Rate, 1, c.Scale), nil
 				})
-			}},
-		{"gated-delta", "the delta rule with a decay", "Yang, Kautz and Hatamizadeh 2024", driveMatrix(fastweight.GatedDelta),
+			}, matrixLayer(1, 1, fastweight.Delta)},
+		{kindGatedDelta, "the delta rule with a decay", "Yang, Kautz and Hatamizadeh 2024", driveMatrix(fastweight.GatedDelta),
 			func(p *Parts) Maker[Memory] {
 				return Associative(p, gatedStoreConfig{deltaStoreConfig{gatesConstant, 1, 10}, .99}, func(c *gatedStoreConfig, in MemoryInput) (*fastweight.Associative, error) {
 					return storeMatrix(fastweight.GatedDelta(), in, c.Gates, c.Rate, c.Keep, c.Scale), nil
 				})
-			}},
+			}, matrixLayer(1, 1, fastweight.GatedDelta)},
 		{"kda", "the delta rule with a decay per channel, Kimi Delta Attention", "Kimi Linear 2025", driveMatrix(fastweight.KDA),
 			func(p *Parts) Maker[Memory] {
 				return Associative(p, channelStoreConfig{1, 10}, func(c *channelStoreConfig, in MemoryInput) (*fastweight.Associative, error) {
 					return storeMatrix(fastweight.KDA(), in, gatesLearned, c.Rate, 1, c.Scale), nil
 				})
-			}},
+			}, matrixLayer(1, 1, fastweight.KDA)},
 		{"delta-product", "several steps of the delta rule per token", "Siems et al. 2025",
 			Config(productConfig{fastSizes{4, 16, 16}, 2, 2, false}, func(c *productConfig) (Recurrent, error) {
 				out := fastweight.DeltaProduct(c.Writes)
@@ -73,13 +75,18 @@ func fastSettings() []fastSetting {
 					out.Gate, out.DecayFirst = fastweight.PerHead, true
 				}
 				return c.plan(out), nil
-			}), nil},
-		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 1, 16, fastweight.TTTLinear),
-		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 1, 16, fastweight.TTTMLP),
+			}), nil, matrixLayer(2, 2, func() fastweight.Config { return fastweight.DeltaProduct(2) })},
+		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 4, 16, fastweight.TTTLinear),
+		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 4, 16, fastweight.TTTMLP),
 		deep("titans", "a model of two layers written with momentum and decay", "Behrouz et al. 2025, Titans", .01, .2, 1, fastweight.Titans),
 		deep("yaad", "a model of two layers written under a Huber loss", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Yaad),
 		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Moneta),
 	}
+}
+
+// matrixLayer is a matrix as a layer, with its largest rate and its writes per token.
+func matrixLayer(rate float64, writes int64, of func() fastweight.Config) Maker[Mixer] {
+	return layer(layerConfig{Heads: 2, Rate: rate, Writes: writes, MiniBatch: 1, Conv: 4}, func(int64) fastweight.Config { return of() })
 }
 
 func fastRecurrent() (out []Part[Recurrent]) {

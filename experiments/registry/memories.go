@@ -28,8 +28,33 @@ func memories(p *Parts) []Part[Memory] {
 		{kindLRUA, "a bounded memory that overwrites the slot least recently used", "Santoro et al. 2016, section 3", bounded(memory.LRUAWrite)},
 		{kindNTM, "a bounded memory with the write rule of the Neural Turing Machine", "Graves et al. 2014, section 3.2", bounded(memory.NTMWrite)},
 		{kindDNC, "a bounded memory with the allocation of the Differentiable Neural Computer", "Graves et al. 2016, methods", bounded(memory.DNCWrite)},
+		{"hopfield", "a modern Hopfield network of all keys", "Ramsauer et al. 2020",
+			Associative(p, hopfieldConfig{Normalise: true}, func(c *hopfieldConfig, _ MemoryInput) (*memory.Hopfield, error) {
+				return memory.NewHopfield(memory.HopfieldConfig{Beta: c.Beta, Updates: c.Updates, Unnormed: !c.Normalise}), nil
+			})},
+		{"rare", "a bounded lifelong memory of classes, without gradients in what it stores", "Kaiser et al. 2017",
+			Associative(p, rareConfig{8192, 40}, func(c *rareConfig, _ MemoryInput) (*memory.Rare, error) {
+				return memory.NewRare(memory.RareConfig{Slots: c.Slots, Scale: c.Scale}), nil
+			})},
 	}, fastMemories(p)...)
 }
+
+type hopfieldConfig struct {
+	Beta      float64 `yaml:"beta" min:"0" doc:"the inverse temperature; 0 is 1/√width"`
+	Updates   int     `yaml:"updates" min:"0" doc:"how often a query is moved towards the stored keys before it reads"`
+	Normalise bool    `yaml:"normalise" doc:"bring keys and queries to mean 0 and variance 1 over their width"`
+}
+
+type rareConfig struct {
+	Slots int64   `yaml:"slots" min:"1" doc:"how many keys it holds; beyond that the oldest is lost"`
+	Scale float64 `yaml:"scale" above:"0" doc:"multiplies the cosines before the softmax over slots"`
+}
+
+// Bound implements [Bounded].
+func (c *rareConfig) Bound() int64 { return c.Slots }
+
+// SetBound implements [Bounded].
+func (c *rareConfig) SetBound(slots int64) { c.Slots = slots }
 
 type keyValueConfig struct {
 	Comparison `yaml:",inline"`
@@ -86,7 +111,7 @@ func recurrent() []Part[Recurrent] {
 		{kindLRUA, "least recently used access", "Santoro et al. 2016, section 3.2", Config(
 			lruaMemoryConfig{Slots: 128, Width: 40, Heads: 4, Decay: .95, Start: "constant"}, (*lruaMemoryConfig).plan)},
 		{kindDNC, "the memory of the Differentiable Neural Computer", "Graves et al. 2016, methods", Config(
-			dncMemoryConfig{128, 20, 1, "constant"}, (*dncMemoryConfig).plan)},
+			dncMemoryConfig{Slots: 128, Width: 20, Reads: 1, Start: "constant"}, (*dncMemoryConfig).plan)},
 		{kindNone, "no memory, for the baseline", "", Plain[Recurrent](func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })},
 	}, fastRecurrent()...)
 }
@@ -146,10 +171,17 @@ type dncMemoryConfig struct {
 	Width int64  `yaml:"width" min:"1" doc:"of a slot"`
 	Reads int64  `yaml:"reads" min:"1" doc:"read heads"`
 	Start string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+
+	Masked      bool `yaml:"masked" doc:"compare keys and slots under a mask that a head emits: Csordás and Schmidhuber 2019"`
+	Deallocated bool `yaml:"deallocated" doc:"erase the slots that are freed: the same"`
+	Sharpened   bool `yaml:"sharpened" doc:"sharpen the weightings along temporal links: the same"`
 }
 
 func (c *dncMemoryConfig) plan() (Recurrent, error) {
 	return func(b *nn.Builder, control int64) memory.Recurrent {
-		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start(c.Start)})
+		return memory.NewDNC(b, memory.DNCConfig{
+			Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start(c.Start),
+			Masked: c.Masked, Deallocated: c.Deallocated, Sharpened: c.Sharpened,
+		})
 	}, nil
 }

@@ -41,10 +41,15 @@ type Parts struct {
 	Contexts    Table[Context]     // embeddings that depend on the whole support set
 	Labels      Table[Labels]      // what classes are called when images come one by one
 
-	Images     Table[Images] // data sets of images
-	Splits     Table[Split]  // of a folder's classes
-	Tasks      Table[Task]   // on sequences
-	StoryData  Table[StoryData]
+	Images    Table[Images] // data sets of images
+	Splits    Table[Split]  // of a folder's classes
+	Tasks     Table[Task]   // on sequences
+	StoryData Table[StoryData]
+
+	TokenNets  Table[TokenNet]  // networks on token sequences
+	Mixers     Table[Mixer]     // their layers that mix positions
+	TokenTasks Table[TokenTask] // on token sequences
+
 	Optimizers Table[Optimizer]
 	Schedules  Table[Schedule]
 	Averages   Table[Average] // of the weights over training
@@ -63,6 +68,7 @@ const (
 	kindDNC               = "dnc"
 	kindEpisodic          = "episodic"
 	kindDot               = "dot"
+	kindGatedDelta        = "gated-delta"
 	kindKeyValue          = "keyvalue"
 	kindFolders           = dataset.SplitFolders
 	kindLinear            = "linear"
@@ -109,6 +115,9 @@ func (p *Parts) families() []family {
 		{"split", "how the classes of a folder are split", &p.Splits},
 		{"task", "sequence tasks", &p.Tasks},
 		{"stories", "data sets of stories with questions", &p.StoryData},
+		{"token network", "networks on token sequences", &p.TokenNets},
+		{"mixer", "layers that mix the positions of a token sequence", &p.Mixers},
+		{"token task", "tasks on token sequences", &p.TokenTasks},
 		{"optimizer", "optimisers", &p.Optimizers},
 		{"schedule", "schedules of the learning rate", &p.Schedules},
 		{"average", "averages of the weights over training", &p.Averages},
@@ -212,6 +221,9 @@ func Standard() *Parts {
 	p.Splits.Add(splits()...)
 	p.Tasks.Add(tasks()...)
 	p.StoryData.Add(storyData()...)
+	p.TokenNets.Add(tokenNets(p)...)
+	p.Mixers.Add(mixers()...)
+	p.TokenTasks.Add(tokenTasks()...)
 	p.Optimizers.Add(optimizers()...)
 	p.Schedules.Add(schedules()...)
 	p.Averages.Add(averages()...)

@@ -12,6 +12,7 @@ import (
 // The networks with keys of their own.
 const (
 	networkSequences = "ntm"
+	networkTokens    = "blocks"
 	networkStories   = "memnet"
 	networkTime      = "mann"
 	networkTransfer  = "transfer"
@@ -71,6 +72,8 @@ func Overrides(c *experiments.Config) ([]string, error) {
 			sets = append(sets, "network.controller.size=32")
 		}
 		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), file.each("sequences=2")...), nil
+	case network == networkTokens:
+		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), file.each("sequences=2")...), nil
 	case network == networkTime:
 		return append(sets, images, "train.way=5", "train.steps=2", "train.batch=2", "train.samples=3", "validation.episodes=2", "validation.every=2",
 			"test=[{way: 5, episodes: 3}]"), nil
@@ -108,7 +111,7 @@ func Short(c *experiments.Config, steps int) ([]string, error) {
 	switch images := fmt.Sprintf("dataset={kind: strokes, size: %d}", file.Dataset.Size); c.Network {
 	case networkStories:
 		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
-	case networkSequences:
+	case networkSequences, networkTokens:
 		return append(append(sets, train, "validation.sequences=0"), file.each("sequences=2")...), nil
 	case networkTime:
 		return append(sets, images, train, "validation.episodes=0", fmt.Sprintf("test=[{way: %d, episodes: 2}]", file.Train.Way)), nil

@@ -46,6 +46,7 @@ func NewAssociative(b *nn.Builder, c AssociativeConfig) *Associative {
 	set(&c.Scale, 10)
 	if c.Residual {
 		c.Value = c.Key
+		c.StartStd = 0 // not the papers', which are for long sequences
 	}
 	c.Config = c.Config.withDefaults()
 	if c.Heads > 1 || c.Writes > 1 {
@@ -94,6 +95,7 @@ func (m *Associative) Write(p *nn.Pass, prev memory.State, keys, values *tensor.
 	key := keys.Unsqueeze(1) // one head
 	t := Tokens{Key: m.address(key), Value: m.content(values.Unsqueeze(1))}
 	m.drive(p, &t, key)
+	m.skipEmpty(&t, key)
 	_, s = m.Run(m.shared(p), s, t)
 	return s
 }
@@ -178,6 +180,27 @@ func (m *Associative) drive(p *nn.Pass, t *Tokens, keys *tensor.Tensor) {
 	}
 	if m.Momentum {
 		t.Momentum = next(1).Sigmoid()
+	}
+}
+
+// skipEmpty takes keys of zeros for empty slots: their rate and decay are zero. Otherwise the bias of a model would be written,
+// whose layer norm has no scale there, so that gradients through several of them overflow.
+func (m *Associative) skipEmpty(t *Tokens, keys *tensor.Tensor) {
+	if m.Features == ELU || !m.deep() && t.Decay == nil {
+		return // keys of zeros are keys, or write nothing by themselves
+	}
+	length := keys.Detach().Square().SumKeep(-1)
+	written := length.Gt(length.ZerosLike()).To(keys.DType())
+	if t.Rate == nil {
+		t.Rate = written
+	} else {
+		t.Rate = t.Rate.Mul(written)
+	}
+	if t.Decay != nil {
+		t.Decay = t.Decay.Mul(written)
+	}
+	if t.Momentum != nil { // nothing of it is applied, and it ends
+		t.Momentum = t.Momentum.Mul(written)
 	}
 }
 

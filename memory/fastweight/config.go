@@ -168,10 +168,10 @@ func Titans(width int64) Config {
 
 // Yaad is the MIRAS memory with the Huber loss, and Moneta that with a p-norm, p = 3: Behrouz et al. 2025 (2504.13173), section
 // 5. Their retention is the decay of [Titans]; Moneta's q-norm is left out. The paper computes Yaad's threshold from the data;
-// here it is √width, the scale of what a layer norm returns.
+// here it is 2√width, above the usual error of what a layer norm returns.
 func Yaad(width int64) Config {
 	c := Titans(width)
-	c.Loss, c.LossScale, c.Momentum, c.Threshold = Huber, 1, false, sqrt(width)
+	c.Loss, c.LossScale, c.Momentum, c.Threshold = Huber, 1, false, 2*sqrt(width)
 	return c
 }
 

@@ -156,8 +156,11 @@ func TestRecurrentLearns(t *testing.T) {
 		if c.Depth > 1 {
 			c.MaxRate = .6 // the papers' rates are for hundreds of tokens
 		}
-		if c.Loss == fastweight.PNorm {
+		switch c.Loss {
+		case fastweight.PNorm:
 			c.MaxRate = .3
+		case fastweight.Huber:
+			c.MaxRate = 2.5
 		}
 		m := fastweight.NewRecurrent(b, 2*classes+1, c)
 		out := nn.NewLinear(b.In("out"), m.ReadWidth(), classes)
@@ -212,7 +215,13 @@ func associative(t *testing.T, c fastweight.Config, learned bool) (*nn.Builder, 
 	c.Heads = 1
 	config := fastweight.AssociativeConfig{Config: c, Learned: learned, Keep: .9, Rate: .5}
 	if c.Residual { // the papers' rates are for hundreds of tokens
-		config.MaxRate, config.Rate, config.Scale = .2, .1, 2
+		config.MaxRate, config.Rate, config.Scale = .2, .15, 2
+		switch c.Loss {
+		case fastweight.Huber:
+			config.MaxRate, config.Rate = 1, .5
+		case fastweight.PNorm:
+			config.Rate = .05
+		}
 	}
 	return b, fastweight.NewAssociative(b, config)
 }
@@ -310,6 +319,24 @@ func TestAssociativeStaysFinite(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// A key of zeros is an empty slot, such as those before a short story, and writes nothing: neither a bias nor a decay.
+func TestEmptySlotsWriteNothing(t *testing.T) {
+	eachAssociative(t, func(t *testing.T, _ *nn.Builder, m *fastweight.Associative, c fastweight.Config) {
+		if c.Features == fastweight.ELU {
+			return // its features of zero are ones
+		}
+		p := &nn.Pass{}
+		keys, values := pairs(rand.New(rand.NewPCG(1, 1)), 3, 3)
+		zeros := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Cat(1, x.Narrow(1, 0, 2).ZerosLike(), x) }
+		if c.MiniBatch > 1 { // as many as a mini-batch, whose borders stay where they are
+			zeros = func(x *tensor.Tensor) *tensor.Tensor { return tensor.Cat(1, x.ZerosLike(), x) }
+		}
+		want, _ := m.Read(p, m.Write(p, m.Init(2), keys, values), keys)
+		got, _ := m.Read(p, m.Write(p, m.Init(2), zeros(keys), zeros(values)), keys)
+		assert.InDeltaSlice(t, want.Floats(), got.Floats(), 1e-6)
 	})
 }
 

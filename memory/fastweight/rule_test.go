@@ -639,8 +639,8 @@ func TestRuleStaysFinite(t *testing.T) {
 				}
 			}
 		}
-		switch s.name { // the long run takes the named settings
-		case "scaled delta", "delta of rate 1", "huber", "titans in chunks", "three layers":
+		switch s.name { // the long run takes one of each kind
+		case "scaled delta", "delta of rate 1", "huber", "titans in chunks", "three layers", "ttt-mlp", "yaad", "moneta":
 			return
 		}
 		tensor.NoGrad(func() {

@@ -1,7 +1,7 @@
 // The functions of gotch's C interface that Engram calls. gotch's own file defines 2,600 and takes minutes to compile, so
-// libtorch/gotch.h leaves their bodies out and marks those that are here as weak. To use another function of gotch, add it
-// here and to the list in libtorch/gotch.h. Each declaration stands here as in gotch's headers; bindings_test.go compares them.
-#include <ATen/ATen.h>
+// libtorch/gotch.h leaves their bodies out and makes them weak: the linker takes those that are here. To use another
+// function of gotch, add it here, declared as in gotch's headers; libtorch/gotch_test.go compares the declarations.
+#include "../torch.h"
 #include <torch/cuda.h>
 
 #include "../guard.h"
@@ -88,6 +88,9 @@ int atc_cuda_is_available() {
 
 // Tensors that are new.
 
+void atg_arange(tensor *out__, scalar end, int options_kind, int options_device) {
+  results(out__, [&] { return at::arange(*end, options(options_kind, options_device)); });
+}
 void atg_eye(tensor *out__, int64_t n, int options_kind, int options_device) {
   results(out__, [&] { return at::eye(n, options(options_kind, options_device)); });
 }
@@ -305,6 +308,9 @@ void atg_matmul(tensor *out__, tensor self, tensor other) {
 }
 void atg_linear(tensor *out__, tensor input, tensor weight, tensor bias) {
   results(out__, [&] { return at::linear(*input, *weight, optional(bias)); });
+}
+void atg_cholesky_solve(tensor *out__, tensor self, tensor input2, int upper) {
+  results(out__, [&] { return at::cholesky_solve(*self, *input2, upper != 0); });
 }
 void atg_linalg_cholesky(tensor *out__, tensor self, int upper) {
   results(out__, [&] { return at::linalg_cholesky(*self, upper != 0); });

@@ -146,6 +146,8 @@ void eg_keep_memory(void) {
 
 const char *eg_version(void) { return TORCH_VERSION; }
 
+int eg_old_abi(void) { return !_GLIBCXX_USE_CXX11_ABI; }
+
 char *eg_library(const char *symbol) {
   void *address = dlsym(RTLD_DEFAULT, symbol);
   Dl_info info;

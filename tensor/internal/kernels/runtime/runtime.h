@@ -32,6 +32,8 @@ int eg_get_threads(void);
 void eg_keep_memory(void);
 
 const char *eg_version(void);
+// Whether C++'s strings are those from before C++11, as LibTorch's are.
+int eg_old_abi(void);
 // The path of the library that defines the symbol, or NULL; the caller frees it.
 char *eg_library(const char *symbol);
 

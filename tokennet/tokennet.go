@@ -1,0 +1,153 @@
+// Package tokennet implements networks on sequences of tokens: an embedding, blocks of a layer that mixes positions and,
+// optionally, one that mixes channels, and a linear map to classes. The layer that mixes positions is a memory
+// ([fastweight.Layer]) or softmax attention ([Attention]); so memories are trained as Yang et al. 2024 and Arora et al. 2023
+// train them.
+package tokennet
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/engram-go/engram/memory/fastweight"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// Mixer mixes the positions of a sequence: from x [batch, time, width] to the same shape. Position t depends on positions up to
+// t only.
+type Mixer interface {
+	Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor
+}
+
+// Config configures [New].
+type Config struct {
+	// Tokens and Classes are the numbers of input tokens and of classes of the answers.
+	Tokens, Classes int64
+	// Width is that of a token's vector; default 64.
+	Width int64
+	// Layers is the number of blocks; default 2.
+	Layers int
+	// Mixer makes the layer of a block that mixes positions.
+	Mixer func(b *nn.Builder, width int64) Mixer
+	// MLP follows each mixer by a SwiGLU of MLP times the width: Shazeer 2020. Zero leaves it out, as Zoology does.
+	MLP int64
+	// Positions adds a learned vector for each of so many positions to the tokens'; zero adds none. Attention has no other way
+	// to know the order.
+	Positions int64
+	// Dropout is the chance that a value of an embedding is zeroed in training.
+	Dropout float64
+}
+
+// Net is a network on token sequences. Each layer of a block takes the normalised sum of what came before and adds to it, with
+// the root-mean-square norm.
+type Net struct {
+	config    Config
+	tokens    *nn.Param // [tokens, width]
+	positions *nn.Param // [positions, width]
+	blocks    []block
+	gain      *nn.Param
+	out       *nn.Param // [classes, width]
+}
+
+type block struct {
+	mixGain *nn.Param
+	mix     Mixer
+	mlpGain *nn.Param // nil without MLP
+	up      *nn.Param // [2·hidden, width]
+	down    *nn.Param // [width, hidden]
+}
+
+// initialStd is the standard deviation of the initial vectors: Zoology's public code.
+const initialStd = .02
+
+// New makes a network.
+func New(b *nn.Builder, c Config) *Net {
+	if c.Width == 0 {
+		c.Width = 64
+	}
+	if c.Layers == 0 {
+		c.Layers = 2
+	}
+	n := &Net{config: c, tokens: b.Param("tokens", nn.Normal(0, initialStd), c.Tokens, c.Width)}
+	if c.Positions > 0 {
+		n.positions = b.Param("positions", nn.Normal(0, initialStd), c.Positions, c.Width)
+	}
+	ones := nn.Constant(1)
+	for i := range c.Layers {
+		in := b.In(fmt.Sprintf("block%d", i+1))
+		k := block{mixGain: in.Param("mix_norm", ones, c.Width), mix: c.Mixer(in.In("mix"), c.Width)}
+		if c.MLP > 0 {
+			hidden := c.MLP * c.Width
+			k.mlpGain = in.Param("mlp_norm", ones, c.Width)
+			k.up = in.Param("up", nn.FanInUniform, 2*hidden, c.Width)
+			k.down = in.Param("down", nn.FanInUniform, c.Width, hidden)
+		}
+		n.blocks = append(n.blocks, k)
+	}
+	n.gain = b.Param("norm", ones, c.Width)
+	n.out = b.Param("classes", nn.Normal(0, initialStd), c.Classes, c.Width)
+	return n
+}
+
+// Forward returns the scores [n, classes] before the softmax at the positions that at lists, as indices into the flattened
+// inputs, for inputs [batch, time] (int64). Only these go through the last linear map, which is wide where classes are many.
+func (n *Net) Forward(p *nn.Pass, inputs, at *tensor.Tensor) *tensor.Tensor {
+	batch, time := inputs.Dim(0), inputs.Dim(1)
+	x := p.Value(n.tokens).IndexSelect(0, inputs.Reshape(-1)).Reshape(batch, time, n.config.Width)
+	if n.positions != nil {
+		if time > n.config.Positions {
+			panic(&tensor.Error{Op: "tokennet.Forward", Shapes: [][]int64{inputs.Shape()}, Msg: fmt.Sprintf("the network knows %d positions", n.config.Positions)})
+		}
+		x = x.Add(p.Value(n.positions).Narrow(0, 0, time))
+	}
+	x = nn.Dropout(p, x, n.config.Dropout)
+	for _, k := range n.blocks {
+		x = x.Add(k.mix.Forward(p, fastweight.RMSNorm(x, p.Value(k.mixGain))))
+		if k.up != nil {
+			halves := tensor.Linear(fastweight.RMSNorm(x, p.Value(k.mlpGain)), p.Value(k.up), nil).Split(2, 2)
+			x = x.Add(tensor.Linear(halves[0].Mul(halves[0].Sigmoid()).Mul(halves[1]), p.Value(k.down), nil))
+		}
+	}
+	x = x.Reshape(batch*time, n.config.Width).IndexSelect(0, at)
+	return tensor.Linear(fastweight.RMSNorm(x, p.Value(n.gain)), p.Value(n.out), nil)
+}
+
+// Attention is causal softmax attention with several heads: Vaswani et al. 2017, section 3.2.
+type Attention struct {
+	heads    int64
+	qkv, out *nn.Param
+}
+
+// NewAttention makes a layer; heads divide the width.
+func NewAttention(b *nn.Builder, width, heads int64) *Attention {
+	if width%heads != 0 {
+		panic(fmt.Sprintf("tokennet: %d heads do not divide the width %d", heads, width))
+	}
+	return &Attention{heads, b.Param("qkv", nn.FanInUniform, 3*width, width), b.Param("out", nn.FanInUniform, width, width)}
+}
+
+// hidden is the score of a position that comes later.
+const hidden = -1e30
+
+// Forward implements [Mixer].
+func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	batch, time, width := x.Dim(0), x.Dim(1), x.Dim(2)
+	parts := tensor.Linear(x, p.Value(a.qkv), nil).Split(2, 3)
+	for i, part := range parts {
+		parts[i] = part.Reshape(batch, time, a.heads, width/a.heads).Transpose(1, 2)
+	}
+	later := make([]float32, time*time)
+	for i := range time {
+		for j := i + 1; j < time; j++ {
+			later[i*time+j] = hidden
+		}
+	}
+	mask := tensor.New(later, time, time).To(x.DType()).On(x.Device())
+	scores := parts[0].MatMul(parts[1].Transpose(2, 3)).MulScalar(1 / math.Sqrt(float64(width/a.heads))).Add(mask)
+	return tensor.Linear(scores.Softmax(-1).MatMul(parts[2]).Transpose(1, 2).Reshape(batch, time, width), p.Value(a.out), nil)
+}
+
+var (
+	_ Mixer = (*Attention)(nil)
+	_ Mixer = (*fastweight.Layer)(nil)
+)
