@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/engram-go/engram/nn"
@@ -28,7 +29,7 @@ type Rare struct{ config RareConfig }
 
 // NewRare makes a memory for rare events.
 func NewRare(c RareConfig) *Rare {
-	c.Slots, c.Margin, c.Scale = or(c.Slots, 8192), or(c.Margin, .1), or(c.Scale, 40)
+	c.Slots, c.Margin, c.Scale = cmp.Or(c.Slots, 8192), cmp.Or(c.Margin, .1), cmp.Or(c.Scale, 40)
 	return &Rare{c}
 }
 
