@@ -89,6 +89,8 @@ var badInputs = []badInput{
 	{name: "one run to compare", args: "compare DIR/run"},
 	{name: "two experiments to sweep", args: "sweep a.yaml b.yaml"},
 	{name: "sweep on another planet", args: "sweep x.yaml --on mars"},
+	{name: "sweep on slurm with what is no option", args: "sweep DIR/x.yaml --out DIR/out --on slurm --sbatch account=lab --dry-run", files: with("matrix: {seed: [1, 2]}")},
+	{name: "sweep on slurm with an option of its own", args: "sweep DIR/x.yaml --out DIR/out --on slurm --sbatch --array=0-99%5 --dry-run", files: with("matrix: {seed: [1, 2]}")},
 	{name: "predict with nothing", args: "predict"},
 	{name: "predict with other ink", args: "predict --run RUN --support DIR --query x.png --ink blue"},
 	{name: "data set that nobody knows", args: "data fetch mnist"},
@@ -149,6 +151,16 @@ var badInputs = []badInput{
 	{name: "more images than a class has", args: "run DIR/x.yaml", files: with("train: {way: 5, shot: 9, steps: 1}")},
 	{name: "module that is not there", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: DIR/none.pt}}")},
 	{name: "module that is none", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: DIR/x.yaml}}")},
+	{name: "module that was traced in training mode", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: ../encoder/testdata/faults/traced-norm.pt}}")},
+	{name: "module that draws random numbers", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: ../encoder/testdata/faults/traced-dropout.pt}}")},
+	{name: "module that changes itself", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: ../encoder/testdata/faults/counting.pt}}")},
+	{name: "module of half precision", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: ../encoder/testdata/faults/half.pt}}")},
+	{name: "frozen module to be trained", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: ../encoder/testdata/faults/frozen.pt, train: true}}")},
+	{name: "module without gradients to be trained", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: torchscript, path: ../encoder/testdata/faults/no-grad.pt, train: true}}")},
+	{name: "normalisation of more channels than there are", args: "run DIR/x.yaml", files: with("network: {kind: protonet, encoder: {kind: conv4, input: {mean: [0.1, 0.2, 0.3]}}}")},
+	{name: "more heads than slots", args: "validate DIR/x.yaml", files: file("name: x\nnetwork: {kind: ntm, memory: {kind: lrua, slots: 2, heads: 4}}\ndataset: copy\ntest: [{length: 10}]\n")},
+	{name: "name that is no name of a folder", args: "validate DIR/x.yaml", files: with("name: ..")},
+	{name: "name with a line break", args: "validate DIR/x.yaml", files: with("name: \"a\\nb\"")},
 	{name: "support that is not there", args: "predict --run RUN --support DIR/none --query DIR"},
 	{name: "query that is not there", args: "predict --run RUN --support ../examples/letters/support --query DIR/none.png"},
 	{name: "query that is no image", args: "predict --run RUN --support ../examples/letters/support --query DIR/x.png", files: map[string]string{"x.png": "no image"}},
@@ -201,6 +213,11 @@ var badInputs = []badInput{
 			require.NoError(t, os.Truncate(f, 100))
 		}
 	})},
+	{name: "start from no run", args: "run DIR/x.yaml --from DIR", files: with()},
+	{name: "start from a run of another network", args: "run DIR/x.yaml --from RUN", files: with("network: {kind: matchingnet, encoder: {kind: conv4, filters: 6}}")},
+	{name: "start from a part that there is not", args: "run DIR/x.yaml --set from={\"run\":RUN,\"parts\":[relation]}", files: with()},
+	{name: "weights in two files of one name", args: "import DIR/x.yaml ../nn/weights/testdata/protonet.pt ../nn/weights/testdata/protonet.pt", files: with()},
+	{name: "weights of a part that there is not", args: "import DIR/x.yaml relation=../nn/weights/testdata/protonet.pt", files: with()},
 	{name: "weights that are not there", args: "import DIR/x.yaml DIR/none.pt", files: with()},
 	{name: "weights that are none", args: "import DIR/x.yaml DIR/x.pt", files: func() map[string]string {
 		m := with()

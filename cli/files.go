@@ -57,7 +57,7 @@ func newList(tool *experiments.Tool) *cobra.Command {
 		Use:   "list [FOLDER]",
 		Short: "List experiment files, what they reproduce and what they cost",
 		Long: `List shows every experiment file below a folder, which is experiments where none is given. Cost is the mean time of
-training of its results in results/runs, on the machines that those name.`,
+training of its results in results/runs and models, on the machines that those name.`,
 		Args: args(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			folder := "experiments"
@@ -83,11 +83,16 @@ training of its results in results/runs, on the machines that those name.`,
 	return cmd
 }
 
-// list reads the experiment files below a folder, and the results of results/runs where there are any.
+// list reads the experiment files below a folder, and the results of results/runs and models where there are any.
 func list(tool *experiments.Tool, folder string) ([]listed, error) {
 	seconds := map[string][]float64{}
 	runs, err := results.ReadRuns(os.DirFS("results"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if shipped, err := results.ReadFolder("models"); err == nil {
+		runs = append(runs, shipped...)
+	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, results.ErrNoResult) {
 		return nil, err
 	}
 	for _, r := range runs {

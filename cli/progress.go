@@ -122,3 +122,12 @@ func (p *progress) Note(line string) {
 	p.end()
 	fmt.Fprintln(p.w, p.named(line))
 }
+
+// warnings shows warnings and nothing else.
+type warnings struct {
+	experiments.Silent
+	w io.Writer
+}
+
+// Warn implements experiments.Warner.
+func (r warnings) Warn(line string) { fmt.Fprintln(r.w, line) }

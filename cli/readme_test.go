@@ -26,7 +26,7 @@ func TestTheGuidesSpeakOfWhatThereIs(t *testing.T) {
 		targets[m[1]] = true
 	}
 	checked := 0
-	for _, guide := range []string{"README.md", "bench/README.md", "docs/sweeps.md", "docs/results.md", "models/README.md", "python/README.md"} {
+	for _, guide := range []string{"README.md", "bench/README.md", "docs/sweeps.md", "docs/results.md", "docs/weights.md", "models/README.md", "python/README.md"} {
 		text, err := os.ReadFile(guide)
 		require.NoError(t, err)
 		for _, span := range code.FindAllString(string(text), -1) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,6 +75,7 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 	o.Build = results.ThisBuild(tensor.Version())
 	switch {
 	case f.quiet:
+		o.Reporter = warnings{w: cmd.ErrOrStderr()}
 		return o, func() {}
 	case f.json:
 		o.Reporter = runner.NewEventWriter(cmd.ErrOrStderr(), time.Second)
@@ -86,19 +88,27 @@ func (f *runFlags) options(cmd *cobra.Command) (o experiments.Options, done func
 
 func newRun(tool *experiments.Tool) *cobra.Command {
 	var flags runFlags
-	var out string
+	var out, from string
 	cmd := &cobra.Command{
 		Use:   "run FILE...",
 		Short: "Train and test experiments, and print their results",
 		Long: `Run trains the network of each experiment file, keeps the model that is best on validation classes, tests it, and
 prints a table. A run folder keeps it all: the resolved configuration, one JSON line per report, the checkpoint, the
-best model as safetensors, and result.json. Ctrl-C saves and says how to continue.`,
+best model as safetensors, and result.json. Ctrl-C saves and says how to continue.
+
+With --from, or from: RUN in the file, the network starts from the model of a run that has ended, with a new optimizer: to train it
+further, or to start another experiment from it. from: {run: RUN, parts: [encoder]} takes only some parts of the network over.
+The model's checksum and what it was trained on are kept in the new run.`,
 		Example: `  engram run experiments/quickstart-protonet.yaml
-  engram run experiments/protonet-omniglot.yaml --seed 2 --set train.way=20 --out runs/way20`,
+  engram run experiments/protonet-omniglot.yaml --seed 2 --set train.way=20 --out runs/way20
+  engram run runs/way20/config.yaml --from runs/way20 --set train.steps=5000 --out runs/further`,
 		Args: args(1, anyNumber),
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if out != "" && len(files) > 1 {
 				return usageError{errors.New("--out is the folder of one run; leave it out to run several files")}
+			}
+			if from != "" {
+				flags.set = append(flags.set, "from="+strconv.Quote(from))
 			}
 			overrides, err := flags.overrides(cmd)
 			if err != nil {
@@ -132,6 +142,7 @@ best model as safetensors, and result.json. Ctrl-C saves and says how to continu
 	flags.register(cmd)
 	flags.registerConfig(cmd)
 	cmd.Flags().StringVar(&out, "out", "", "run folder (default runs/NAME/DATE-TIME)")
+	cmd.Flags().StringVar(&from, "from", "", "run folder whose model training starts from")
 	return cmd
 }
 

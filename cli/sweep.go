@@ -29,6 +29,8 @@ type sweepFlags struct {
 	poll    time.Duration
 	note    func(string) // receives what Slurm should tell the user; nil where nothing is shown
 	search
+
+	arrayLimit int
 }
 
 // search are the flags of a search other than the grid.
@@ -65,7 +67,9 @@ continued by the same command. OUT/search.json records them.
 
 With --on slurm the runs are the elements of a job array. They are followed until all are finished; a job that was pre-empted,
 or ended before its run did, is submitted again and continues from the checkpoint. The program and the folders must be found
-under the same paths on every node. Ctrl-C leaves the jobs running, and the same command follows them again.`,
+under the same paths on every node. More runs than the cluster lets an array have make several arrays, one after another where
+--at-once bounds them. Ctrl-C leaves the jobs running, and the same command follows them again. --dry-run refuses what submission
+refuses, and prints the scripts that would be submitted.`,
 		Example: `  engram sweep mine.yaml
   engram sweep mine.yaml --workers 1 --set train.steps=500
   engram sweep mine.yaml --random 27 --halving 300
@@ -74,6 +78,9 @@ under the same paths on every node. Ctrl-C leaves the jobs running, and the same
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if own.on != onHere && own.on != onSlurm {
 				return usageError{fmt.Errorf("--on %s: want %s or %s", own.on, onHere, onSlurm)}
+			}
+			if own.arrayLimit < 0 {
+				return usageError{fmt.Errorf("--array-limit %d: want at least 1, or 0 for the cluster's", own.arrayLimit)}
 			}
 			if _, ok := shownTests[own.tests]; !ok {
 				return usageError{fmt.Errorf("--tests %s: want none, best or all", own.tests)}
@@ -107,6 +114,7 @@ under the same paths on every node. Ctrl-C leaves the jobs running, and the same
 	f.IntVar(&own.needs.GPUs, "gpus", 0, "of slurm: the GPUs of a job")
 	f.IntVar(&own.needs.AtOnce, "at-once", 0, "of slurm: jobs at a time, at most")
 	f.StringArrayVar(&own.needs.Sbatch, "sbatch", nil, "of slurm: a further option of sbatch, such as --account=lab; may be repeated")
+	f.IntVar(&own.arrayLimit, "array-limit", 0, "of slurm: elements of a job array, at most; more runs make several arrays (default the cluster's limit)")
 	f.DurationVar(&own.poll, "poll", 10*time.Second, "of slurm: the time between two looks at the queue")
 	return cmd
 }
@@ -147,20 +155,19 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 	if err != nil {
 		return usageError{fmt.Errorf("--halving: %w", err)}
 	}
+	var bad []error
 	if s.dryRun {
 		if h != nil { // what is run first
 			engine = h.Engine(h.First)
 		}
-		if slurm, ok := engine.(*sweep.Slurm); ok {
-			_, err = fmt.Fprint(cmd.OutOrStdout(), slurm.Script(0, len(runs)))
+		for i, r := range m.Runs {
+			bad = append(bad, tool.CheckCreate(runs[i].Folder, r.Config))
+		}
+		if err := errors.Join(bad...); err != nil {
 			return err
 		}
-		for _, r := range runs {
-			fmt.Fprintln(cmd.OutOrStdout(), r.Folder)
-		}
-		return nil
+		return printPlan(cmd, engine, runs)
 	}
-	var bad []error
 	for i, r := range m.Runs {
 		bad = append(bad, tool.Create(runs[i].Folder, r.Config))
 	}
@@ -223,6 +230,34 @@ func (s *sweepFlags) run(tool *experiments.Tool, cmd *cobra.Command, flags *runF
 	}
 	if err := errors.Join(bad...); err != nil {
 		return fmt.Errorf("%d of %s failed; the same command again tries them again:\n%w", len(failed), countOf(len(runs), "run"), err)
+	}
+	return nil
+}
+
+// printPlan prints what would be run: the folders, or of Slurm each job script with the folders of its elements.
+func printPlan(cmd *cobra.Command, engine sweep.Engine, runs []sweep.Run) error {
+	slurm, ok := engine.(*sweep.Slurm)
+	if !ok {
+		for _, r := range runs {
+			fmt.Fprintln(cmd.OutOrStdout(), r.Folder)
+		}
+		return nil
+	}
+	submissions, err := slurm.Plan(cmd.Context(), runs)
+	if err != nil {
+		return err
+	}
+	for i, submission := range submissions {
+		if i > 0 {
+			fmt.Fprintln(cmd.OutOrStdout())
+		}
+		fmt.Fprint(cmd.OutOrStdout(), submission.Script)
+		for element, folder := range submission.Folders {
+			fmt.Fprintf(cmd.OutOrStdout(), "# element %d: %s\n", element, folder)
+		}
+	}
+	if len(submissions) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "nothing is to be submitted: every run is finished or in the queue")
 	}
 	return nil
 }
@@ -303,7 +338,7 @@ func (s *sweepFlags) engine(cmd *cobra.Command, flags *runFlags, name string, th
 	if s.needs.CPUs == 0 {
 		s.needs.CPUs = threads
 	}
-	return &sweep.Slurm{Command: command, Dir: dir, Name: name, Needs: s.needs, Poll: s.poll, Note: s.note}, nil
+	return &sweep.Slurm{Command: command, Dir: dir, Name: name, Needs: s.needs, Poll: s.poll, Note: s.note, ArrayLimit: s.arrayLimit}, nil
 }
 
 // interruptedSweep is the error of a sweep that the user has stopped.

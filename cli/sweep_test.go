@@ -42,12 +42,18 @@ func TestSweep(t *testing.T) {
 	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--dry-run", "--on", "slurm", "--gpus", "1"})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Contains(t, out, "#SBATCH --array=0-5\n")
+	assert.Contains(t, out, "# element 5: ")
 	assert.Contains(t, out, "#SBATCH --gpus=1\n")
 	assert.Contains(t, out, "#SBATCH --cpus-per-task=1\n")
 	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--dry-run", "--on", "slurm", "--time", "90", "--sbatch", "--exclusive",
 		"--set", "slurm={partition: gpu, time: '10', gpus: 2, sbatch: [--account=lab]}"})
 	require.Equal(t, exitOK, code, stderr)
 	assert.Contains(t, out, "#SBATCH --partition=gpu\n#SBATCH --time=90\n#SBATCH --gpus=2\n#SBATCH --account=lab\n#SBATCH --exclusive\n")
+
+	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--dry-run", "--on", "slurm", "--array-limit", "4"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "#SBATCH --array=0-3\n")
+	assert.Contains(t, out, "#SBATCH --array=0-1\n")
 
 	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--out", dir, "--workers", "2"})
 	assert.Equal(t, exitFailure, code)
@@ -75,6 +81,14 @@ func TestSweep(t *testing.T) {
 	code, none, _ := engram(t.Context(), []string{"sweep", file, "--out", dir, "--set", "train.way=4", "--tests", "none"})
 	assert.Equal(t, exitOK, code)
 	assert.NotContains(t, none, "5-way 1-shot")
+
+	// The dry run refuses what the sweep refuses, and of Slurm leaves out what is finished.
+	code, _, stderr = engram(t.Context(), []string{"sweep", file, "--out", dir, "--dry-run", "--set", "train.way=4", "--set", "optimizer=sgd"})
+	assert.Equal(t, exitFailure, code)
+	assert.Contains(t, stderr, "holds a run of another configuration: choose another --out, or remove it")
+	code, out, stderr = engram(t.Context(), []string{"sweep", file, "--out", dir, "--dry-run", "--on", "slurm"})
+	require.Equal(t, exitOK, code, stderr)
+	assert.Contains(t, out, "#SBATCH --array=0-2\n", "the runs that failed")
 
 	// The same run by itself comes to the same.
 	alone := filepath.Join(t.TempDir(), "alone")

@@ -96,7 +96,7 @@ func loadFeatures(path string) (*Features, error) {
 		for _, c := range []struct {
 			name string
 			into *column
-		}{{"features", &values}, {"labels", &labels}} {
+		}{{NameFeatures, &values}, {"labels", &labels}} {
 			t, ok := file.Tensor(c.name)
 			if !ok {
 				return nil, fmt.Errorf("it has no tensor %s; it has %s", c.name, strings.Join(file.Names(), ", "))

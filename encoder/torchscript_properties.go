@@ -55,39 +55,39 @@ func (e *TorchScript) differs(pair func() (a, b *tensor.Tensor)) (out bool) {
 	return err == nil && out
 }
 
-// onCopies returns p with copies of the module's buffers, so that a training pass does not change them.
+// onCopies returns p with copies of the module's parameters and buffers, so that no call changes them.
 func (e *TorchScript) onCopies(p *nn.Pass) *nn.Pass {
 	out := p.Clone()
 	for _, param := range e.params {
-		if param.Buffer {
-			v := param.Value()
-			out.With[param] = v.Clone().To(v.DType())
-		}
+		v := param.Value()
+		out.With[param] = v.Detach().Clone().To(v.DType())
 	}
 	return out
 }
 
-// probeInput returns n different random inputs: pixels between 0 and 1, or the tokens 0 and 1.
+// probeInput returns n different inputs. The first is random: pixels between 0 and 1, or the tokens 0 and 1. The others are
+// constant, 0 and 1 by turns, so that the statistics of a batch depend on which of them are in it.
 func (e *TorchScript) probeInput(n int64) *tensor.Tensor {
 	shape := append([]int64{n}, e.config.Input...)
-	size := n
+	size := 1
 	for _, d := range e.config.Input {
-		size *= d
+		size *= int(d)
 	}
 	r := stream.New(0, "encoder/probe")
-	values := make([]float32, size)
+	values := make([]float32, size*int(n))
 	for i := range values {
-		values[i] = r.Float32()
-		if e.config.Tokens {
-			values[i] = float32(math.Round(float64(values[i])))
+		switch {
+		case i >= size:
+			values[i] = float32((i/size - 1) % 2)
+		case e.config.Tokens:
+			values[i] = float32(math.Round(float64(r.Float32())))
+		default:
+			values[i] = r.Float32()
 		}
 	}
 	x := tensor.New(values, shape...)
 	if e.config.Tokens {
 		x = x.To(tensor.Int64)
 	}
-	if len(e.params) > 0 {
-		x = x.On(e.params[0].Value().Device())
-	}
-	return x
+	return x.On(e.device)
 }

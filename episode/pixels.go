@@ -6,13 +6,16 @@ import (
 	"github.com/engram-go/engram/dataset"
 )
 
+// Normalization is that of package dataset.
+type Normalization = dataset.Normalization
+
 // Pixels is the values of images, one after another: as bytes, v for the value v/255, if the set holds bytes
 // (dataset.Bytes) and images are not distorted; else as values. The other of the two is empty.
 type Pixels struct {
 	Bytes  []byte
 	Values []float32
 	// Norm is the normalisation of a network's input, which is applied on the device; nil for none.
-	Norm *dataset.Normalization
+	Norm *Normalization
 }
 
 // Len returns the number of values.

@@ -40,6 +40,27 @@ type Config struct {
 // Slurm holds the resources that a run's job requests from Slurm.
 type Slurm = kinds.Slurm
 
+// encoders calls f with the configuration of each encoder of the experiment that may normalise its images.
+func (c *Config) encoders(f func(registry.Normalizer)) {
+	schema.Walk(c.file, func(_, _ string, s *schema.Section) {
+		if n, ok := s.Resolved().(registry.Normalizer); ok {
+			f(n)
+		}
+	})
+}
+
+// HasEncoder reports whether the experiment has an encoder that can normalise its images.
+func (c *Config) HasEncoder() (has bool) {
+	c.encoders(func(registry.Normalizer) { has = true })
+	return has
+}
+
+// NormalizesImages reports whether an encoder of the experiment normalises its images.
+func (c *Config) NormalizesImages() (does bool) {
+	c.encoders(func(n registry.Normalizer) { does = does || n.Normalizes() })
+	return does
+}
+
 // resolve decodes and checks an experiment file.
 func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	kind := kinds.Of(t.parts, doc.Kind("network"), doc.Kind("dataset"))
@@ -74,6 +95,7 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
 		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
+		From:   s.Tail.From,
 		Saving: *s.Saving, Patience: s.Patience, Optimizer: newOptimizer, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(on tensor.Device) error {
 			s.Tail.Device = on.String()

@@ -3,8 +3,10 @@ package experiments_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/nn/weights"
@@ -37,7 +40,7 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 	before := tensor.Live()
 	dir := filepath.Join(t.TempDir(), "run")
 	said := &notes{}
-	r, err := tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: said})
+	r, err := tool.Import(t.Context(), protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: dir, Reporter: said})
 	require.NoError(t, err)
 	assert.Equal(t, before, tensor.Live())
 	assert.Contains(t, said.lines, "encoder.block2.norm.running_var [8] ← encoder.1.1.running_var")
@@ -102,11 +105,11 @@ func TestImportedNetworkIsTheOneThatPyTorchSaved(t *testing.T) {
 
 // An import that is interrupted during its tests continues with the tests, not with training.
 func TestInterruptedImportResumes(t *testing.T) {
-	want, err := tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: t.TempDir()})
+	want, err := tool.Import(t.Context(), protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = tool.Import(ctx, protonetOmniglot(t), authors, nil, experiments.Options{Out: dir, Reporter: &testStopper{cancel: cancel}})
+	_, err = tool.Import(ctx, protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: dir, Reporter: &testStopper{cancel: cancel}})
 	require.ErrorIs(t, err, context.Canceled)
 	assert.ErrorContains(t, err, "engram resume "+dir)
 	got, err := tool.Resume(t.Context(), dir, experiments.Options{})
@@ -125,7 +128,7 @@ func (s *testStopper) Testing(string, int) { s.cancel() }
 
 func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
-	_, err := tool.Import(t.Context(), protonetOmniglot(t, "network.encoder.filters=16"), authors, nil, experiments.Options{Out: dir})
+	_, err := tool.Import(t.Context(), protonetOmniglot(t, "network.encoder.filters=16"), []string{authors}, nil, experiments.Options{Out: dir})
 	require.Error(t, err)
 	assert.Equal(t, 48, strings.Count(err.Error(), "\n")-1, "24 parameters and buffers, and 24 tensors: %v", err)
 	assert.ErrorContains(t, err, "encoder.block1.conv.weight [16 1 3 3] has no counterpart in the file")
@@ -133,8 +136,8 @@ func TestImportOfWhatDoesNotFitLeavesNothing(t *testing.T) {
 	assert.NoDirExists(t, dir)
 
 	run(t, dir)
-	_, err = tool.Import(t.Context(), protonetOmniglot(t), authors, nil, experiments.Options{Out: dir})
-	assert.ErrorContains(t, err, "holds a run already")
+	_, err = tool.Import(t.Context(), protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: dir})
+	assert.ErrorContains(t, err, "holds a finished run")
 	assert.NoFileExists(t, filepath.Join(dir, "import.yaml"))
 }
 
@@ -143,7 +146,7 @@ func TestImportOfAnEngramModel(t *testing.T) {
 	from := t.TempDir()
 	want := run(t, from)
 	r, err := tool.Import(t.Context(), config(t, "name=other", "network.kind=matchingnet", "network.memory={kind: prototype, metric: squared-euclidean, scale: 1}"),
-		filepath.Join(from, "model.safetensors"), nil, experiments.Options{Out: t.TempDir()})
+		[]string{filepath.Join(from, "model.safetensors")}, nil, experiments.Options{Out: t.TempDir()})
 	require.NoError(t, err)
 	assert.Equal(t, want.Figures[0].Value, r.Figures[0].Value)
 }
@@ -152,3 +155,102 @@ func TestExportOfNoRun(t *testing.T) {
 	dir := t.TempDir()
 	assert.EqualError(t, experiments.Export(dir, filepath.Join(dir, "x"), nil), dir+" is not a run folder: it holds no config.yaml")
 }
+
+// learningToCompare is the name that the authors of the Relation network have for a parameter, and the file that holds it.
+func learningToCompare(name string) (file, theirs string) {
+	part, rest, _ := strings.Cut(name, ".")
+	leaf := rest[strings.LastIndexByte(rest, '.')+1:]
+	var block int
+	if i := strings.Index(rest, "block"); i >= 0 {
+		_, _ = fmt.Sscanf(rest[i:], "block%d", &block)
+		at := map[bool]int{true: 0, false: 1}[strings.Contains(rest, "conv")]
+		return part, fmt.Sprintf("layer%d.%d.%s", block, at, leaf)
+	}
+	return part, strings.ReplaceAll(rest, "metric.", "")
+}
+
+// The two files of a Relation network give the network back, whether or not the user says which is which.
+func TestImportOfANetworkInTwoFiles(t *testing.T) {
+	from := t.TempDir()
+	want := run(t, from, "network="+smallRelationnet, "dataset.size=28")
+	testkit.Enter(t)
+	state, err := weights.Open(filepath.Join(from, "model.safetensors"))
+	require.NoError(t, err)
+	files := map[string][]nn.Named{}
+	for _, w := range state.Tensors {
+		file, name := learningToCompare(w.Name)
+		values, err := w.Values()
+		require.NoError(t, err)
+		files[file] = append(files[file], nn.Named{Name: name, Tensor: tensor.New(values, w.Shape...)})
+	}
+	require.Len(t, files, 2)
+	dir := t.TempDir()
+	var plain, said []string
+	for part, tensors := range files {
+		path := filepath.Join(dir, part+"_5way_1shot.safetensors")
+		require.NoError(t, nn.Save(path, tensors, nil))
+		plain, said = append(plain, path), append(said, part+"="+path)
+	}
+	for _, files := range [][]string{plain, said} {
+		out := t.TempDir()
+		r, err := tool.Import(t.Context(), config(t, "network="+smallRelationnet, "dataset.size=28"), files, nil, experiments.Options{Out: out})
+		require.NoError(t, err)
+		assert.Equal(t, want.Figures[0].Value, r.Figures[0].Value)
+		assert.Contains(t, r.Training.Imported, "encoder_5way_1shot.safetensors, SHA-256 ")
+		assert.Contains(t, r.Training.Imported, "; ")
+		again, err := tool.Evaluate(t.Context(), out, experiments.Options{})
+		require.NoError(t, err)
+		assert.Equal(t, r.Training.Imported, again.Training.Imported)
+	}
+
+	_, err = tool.Import(t.Context(), config(t, "network="+smallRelationnet, "dataset.size=28"), []string{"relation=" + plain[0], plain[1]}, nil, experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "the network has no part relation; it has encoder, memory")
+	_, err = tool.Import(t.Context(), config(t), []string{plain[0], plain[0]}, nil, experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "would have the same names; say of which part of the network each is: PART="+plain[0])
+}
+
+// Weights that were trained on other values get them: the network of a run with the key input is that without it on images
+// that are normalised by hand.
+func TestImportWithTheInputThatTheWeightsWereTrainedOn(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	_, err := tool.Import(t.Context(), protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: dirs[0]})
+	require.NoError(t, err)
+	c := protonetOmniglot(t, "network.encoder.input={inverted: true, mean: [0.922], std: [0.084]}")
+	assert.True(t, c.NormalizesImages())
+	assert.False(t, protonetOmniglot(t).NormalizesImages())
+	_, err = tool.Import(t.Context(), c, []string{authors}, nil, experiments.Options{Out: dirs[1]})
+	require.NoError(t, err)
+
+	testkit.Enter(t)
+	images, normalised := make([]float32, 2*28*28), make([]float32, 2*28*28)
+	for i := range images {
+		images[i] = float32(i*7919%1009) / 1009
+		normalised[i] = (1 - images[i] - .922) / .084
+	}
+	var embedded [2][]float64
+	for i, x := range [][]float32{normalised, images} {
+		m, err := tool.Open(dirs[i])
+		require.NoError(t, err)
+		embedded[i] = m.Network().(registry.ImageEncoder).Encode(&nn.Pass{Norm: nn.RunningStats}, tensor.New(x, 2, 1, 28, 28)).Floats()
+		m.Close()
+	}
+	assert.InDeltaSlice(t, embedded[0], embedded[1], 1e-3)
+	assert.Greater(t, slices.Max(embedded[0]), .5)
+}
+
+// Who shows no notes is warned of guesses all the same.
+func TestGuessesAreWarnings(t *testing.T) {
+	w := &warned{}
+	_, err := tool.Import(t.Context(), protonetOmniglot(t), []string{authors}, nil, experiments.Options{Out: t.TempDir(), Reporter: w})
+	require.NoError(t, err)
+	require.Len(t, w.lines, 25)
+	assert.Contains(t, w.lines[0], "24 of 24 tensors are paired by a guess")
+	assert.Equal(t, "encoder.block1.conv.weight [8 1 3 3] ← encoder.0.0.weight", w.lines[1])
+}
+
+type warned struct {
+	experiments.Silent
+	lines []string
+}
+
+func (w *warned) Warn(line string) { w.lines = append(w.lines, line) }

@@ -19,6 +19,7 @@ type (
 	Options     = runner.Options
 	Reporter    = runner.Reporter
 	Silent      = runner.Silent
+	Warner      = runner.Warner
 	Start       = runner.Start
 	Step        = runner.Step
 	Validated   = runner.Validated
@@ -41,6 +42,9 @@ func (t *Tool) Run(ctx context.Context, c *Config, o Options) (*results.Result, 
 
 // Create makes the run folder of a run to be started later by [Tool.Resume]; see [runner.Create].
 func (t *Tool) Create(dir string, c *Config) error { return runner.Create(dir, c.Config) }
+
+// CheckCreate refuses what [Tool.Create] refuses, and makes nothing.
+func (t *Tool) CheckCreate(dir string, c *Config) error { return runner.CheckCreate(dir, c.Config) }
 
 // Resume continues the run of a folder from its last checkpoint, with the same result as without interruption. It
 // returns the result of a finished run.
@@ -91,13 +95,13 @@ func (t *Tool) Plots(ctx context.Context, dir string, o Options) ([]Plot, error)
 }
 
 // Import makes a run folder of an experiment from imported parameters; see [runner.Import].
-func (t *Tool) Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
-	return runner.Import(ctx, c.Config, file, m, o)
+func (t *Tool) Import(ctx context.Context, c *Config, files []string, m *weights.Map, o Options) (*results.Result, error) {
+	return runner.Import(ctx, c.Config, files, m, o)
 }
 
 // GuessMap returns the map that [Tool.Import] would guess.
-func (t *Tool) GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.Map, error) {
-	return runner.GuessMap(ctx, c.Config, file, o)
+func (t *Tool) GuessMap(ctx context.Context, c *Config, files []string, o Options) (*weights.Map, error) {
+	return runner.GuessMap(ctx, c.Config, files, o)
 }
 
 // Export writes the model of a run folder to a safetensors file; see [runner.Export].

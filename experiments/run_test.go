@@ -377,7 +377,7 @@ func TestFolderErrors(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir)
 	_, err := tool.Run(t.Context(), config(t), experiments.Options{Out: dir})
-	assert.EqualError(t, err, dir+" holds a run already: continue it with 'engram resume "+dir+"', or choose another --out")
+	assert.ErrorContains(t, err, dir+" holds a finished run, of tiny with seed 1")
 
 	_, err = tool.Resume(t.Context(), t.TempDir(), experiments.Options{})
 	assert.ErrorContains(t, err, "is not a run folder: it holds no config.yaml")

@@ -1,7 +1,6 @@
 package fewshot
 
 import (
-	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/tensor"
 )
@@ -17,7 +16,7 @@ func Images(p episode.Pixels, on tensor.Device, shape ...int64) *tensor.Tensor {
 
 // Normalize returns images [..., channels, height, width] with each channel's mean subtracted and divided by its deviation;
 // the images themselves where n is nil.
-func Normalize(images *tensor.Tensor, n *dataset.Normalization) *tensor.Tensor {
+func Normalize(images *tensor.Tensor, n *episode.Normalization) *tensor.Tensor {
 	if n == nil {
 		return images
 	}

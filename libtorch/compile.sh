@@ -16,13 +16,13 @@ stale=$(go list "$@" -deps -f '{{if and .Stale .CXXFiles}}{{.ImportPath}}{{end}}
 total=$(wc -l <<<"$stale")
 echo "The first build compiles $total packages of C++ against $ENGRAM_LIBTORCH: 1 to 4 minutes, once."
 log=$(mktemp)
-headers=tensor/internal/kernels/torch.h
+headers=$ENGRAM_LIBTORCH_HEADERS
 trap 'rm -f "$log" "$headers.gch"' EXIT
 
 # Half of the time would go into LibTorch's headers, once per file. GCC reads them compiled where the file beside them is there and
 # fits the flags, which are Go's; the object files are the same. Without it all works, only slower.
 if [ "$total" -gt 3 ]; then
-	eval "${CXX:-g++} -fPIC -m64 -pthread $CGO_CXXFLAGS -O3 -g0 -fopenmp -Wno-psabi -x c++-header $headers -o $headers.gch" >/dev/null 2>&1 ||
+	eval "${CXX:-g++} -fPIC $([ "$(uname -m)" = x86_64 ] && echo -m64) -pthread $CGO_CXXFLAGS -O3 -g0 -fopenmp -Wno-psabi -x c++-header '$headers' -o '$headers.gch'" >/dev/null 2>&1 ||
 		rm -f "$headers.gch"
 	printf '  0 of %d: headers (%d s)\n' "$total" "$SECONDS"
 fi
@@ -41,18 +41,21 @@ if go build "$@" -v ./tensor/... 2>&1 | tee "$log" | {
 	exit 0
 fi
 
-# The compiler names the function before its first error: "lookup.cpp: In function 'void f()':".
+# The function is the last that begins above the place of the first error. In a lambda the compiler does not name it.
 error=$(grep -m 1 -E '^[^ ]+:[0-9]+:([0-9]+:)? (fatal )?error: ' "$log")
 if [ -z "$error" ]; then
 	grep -vE '^[[:alnum:]./_-]+$' "$log" >&2 # all but the packages' names
 	exit 1
 fi
-place=$(cut -d : -f 1,2 <<<"$error")
+IFS=: read -r file line _ <<<"$error"
 what=${error#*error: }
-in=$(grep -B 20 -m 1 -F -- "$error" "$log" | sed -n "s/.*: In [a-z ]*function [‘']\(.*\)[’']:\$/\1/p" | tail -n 1)
-in=$(sed -E 's/\(.*//; s/.*[ *&]//; s/::<lambda$//' <<<"$in")
+source=$(find tensor -name "$(basename "$file")" | head -n 1)
+in=
+if [ -n "$source" ]; then
+	in=$(head -n "$line" "$source" | sed -n 's/^[[:alpha:]][^;=]*[ *&]\([[:alnum:]_]*\)(.*/\1/p' | tail -n 1)
+fi
 keep=${XDG_CACHE_HOME:-$HOME/.cache}/engram/compile.log
-cp "$log" "$keep"
+mkdir -p "${keep%/*}" && cp "$log" "$keep"
 printf 'Engram does not build with %s: %s (%s) does not compile: %s; build with a LibTorch that docs/libtorch.md lists as tested (LIBTORCH=system for the distribution'"'"'s, or LIBTORCH=FOLDER), or report this with %s\n' \
-	"$ENGRAM_LIBTORCH" "${in:-the code}" "$place" "$what" "$keep" >&2
+	"$ENGRAM_LIBTORCH" "${in:-the code}" "$(basename "$file"):$line" "$what" "$keep" >&2
 exit 1

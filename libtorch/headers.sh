@@ -14,14 +14,15 @@ apt-get -qq install -y --no-install-recommends g++ g++-aarch64-linux-gnu >/dev/n
 # shellcheck source=/dev/null
 . /etc/os-release
 
-# Downloads a LibTorch's headers with lists of packages of their own, and unpacks them: unpack SUITE ARCHITECTURE.
+# Downloads a LibTorch's headers with lists of packages of their own, and unpacks them: unpack SUITE ARCHITECTURE. Testing's lists
+# expire after a week; for headers to compile against, a mirror's older ones will do. They are signed all the same.
 unpack() {
 	local at=$headers/$1-$2
 	mkdir -p "$at/lists/partial" "$at/archives/partial"
 	sed "s/\b$VERSION_CODENAME\b/$1/" /etc/apt/sources.list >"$at/sources.list"
 	local apt=(apt-get -qq -o Dir::Etc::SourceList="$at/sources.list" -o Dir::Etc::SourceParts=/dev/null
 		-o Dir::State::Lists="$at/lists" -o Dir::Cache::Archives="$at/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
-		-o APT::Architecture="$2" -o APT::Architectures="$2")
+		-o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root -o APT::Architecture="$2" -o APT::Architectures="$2")
 	"${apt[@]}" update
 	(cd "$at" && rm -f ./*.deb && "${apt[@]}" download libtorch-dev && rm -rf root && dpkg-deb --extract ./*.deb root)
 }
@@ -36,7 +37,7 @@ check() {
 		"$compiler" "${flags[@]}" -I"$(dirname "$file")" "$file" || failed=yes
 	done
 	gotch=$(go list -m -f '{{.Dir}}' github.com/sugarme/gotch)/libtch
-	"$compiler" "${flags[@]}" -DENGRAM_GOTCH_ALL -I"$gotch" "$gotch/torch_api.cpp" || failed=yes
+	"$compiler" "${flags[@]}" -I"$gotch" -DENGRAM_GOTCH_ALL "$gotch/torch_api.cpp" || failed=yes
 	printf '%s, LibTorch %s, %s: %s (%d s)\n' "$name" "$(sed -n 's/^#define TORCH_VERSION "\(.*\)"/\1/p' \
 		"$include/torch/csrc/api/include/torch/version.h" "$include/torch/headeronly/version.h" 2>/dev/null | head -n 1)" \
 		"$std" "$([ -z "$failed" ] && echo compiles || echo "does not compile")" $((SECONDS - begin))

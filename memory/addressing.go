@@ -21,6 +21,25 @@ func ContentWeighting(memory, keys, strengths *tensor.Tensor) *tensor.Tensor {
 	return scores.Softmax(-1)
 }
 
+// leastMask is the least value of a mask: without it masked heads learn slowly (Csordás and Schmidhuber 2019, section 3.1).
+const leastMask = .1
+
+// maskEps is added to squared lengths under a mask, so that the square root has a gradient at zero.
+const maskEps = 1e-6
+
+// MaskedContentWeighting is [ContentWeighting] of keys and slots that are both multiplied by a mask [batch, heads, width] per
+// head: Csordás and Schmidhuber 2019, section 3.1. Nil masks are ones.
+func MaskedContentWeighting(memory, keys, masks, strengths *tensor.Tensor) *tensor.Tensor {
+	if masks == nil {
+		return ContentWeighting(memory, keys, strengths)
+	}
+	squared := masks.Square()
+	products := keys.Mul(squared).MatMul(memory.Transpose(1, 2))
+	slots := squared.MatMul(memory.Square().Transpose(1, 2)).AddScalar(maskEps)
+	scores := products.Mul(keys.Mul(masks).Square().SumKeep(-1).AddScalar(maskEps).Mul(slots).PowScalar(-.5))
+	return scores.Mul(strengths).Softmax(-1)
+}
+
 // Interpolate returns gate·a + (1-gate)·b for weightings [batch, heads, slots] and gates [batch, heads, 1] in [0, 1].
 // With the content weighting and the previous weighting it is Graves et al. 2014, eq. 7; with the previous read
 // weighting and the least-used weighting Santoro et al. 2016, eq. 7. Rounding cannot make the result of non-negative

@@ -38,6 +38,15 @@ func Forward(link, read *tensor.Tensor) *tensor.Tensor { return read.MatMul(link
 // Backward moves read weightings [batch, heads, slots] to the slots written before them: b = Lᵀ·w.
 func Backward(link, read *tensor.Tensor) *tensor.Tensor { return read.MatMul(link) }
 
+// SharpenLinks raises forward or backward weightings [batch, heads, slots] to the power of powers [batch, heads, 1], which are at
+// least one, and scales them to sum to one: Csordás and Schmidhuber 2019, section 3.3. A weighting of zeros becomes an even one.
+func SharpenLinks(weightings, powers *tensor.Tensor) *tensor.Tensor {
+	return weightings.AddScalar(linkEps).Log().Mul(powers).Softmax(-1)
+}
+
+// linkEps is added to a weighting before it is raised to a power.
+const linkEps = 1e-6
+
 // ReadModes mixes backward, content and forward weightings [batch, heads, slots] by read modes [batch, heads, 3], in this
 // order: w = π₁·b + π₂·c + π₃·f.
 func ReadModes(modes, backward, content, forward *tensor.Tensor) *tensor.Tensor {

@@ -76,6 +76,9 @@ func TestAControllerLearnsToRecall(t *testing.T) {
 		"DNC": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 8, Width: 8})
 		},
+		"DNC with repairs": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 8, Width: 8, Masked: true, Deallocated: true, Sharpened: true})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testkit.Enter(t)

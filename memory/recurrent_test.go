@@ -134,12 +134,79 @@ func dnc(name string, reads int) recurrentCase {
 	}}
 }
 
+// repairedDNC is a DNC with masks, de-allocation and sharpened links.
+func repairedDNC(name string, reads int) recurrentCase {
+	masked := func(memory, keys, masks, strengths [][]float64) [][]float64 {
+		out := matrix(len(keys), len(memory))
+		for h, k := range keys {
+			for i, slot := range memory {
+				var km, kk, mm float64
+				for c := range k {
+					a, b := k[c]*masks[h][c], slot[c]*masks[h][c]
+					km, kk, mm = km+a*b, kk+a*a, mm+b*b
+				}
+				out[h][i] = strengths[h][0] * km / math.Sqrt((kk+1e-6)*(mm+1e-6))
+			}
+			out[h] = softmax(out[h])
+		}
+		return out
+	}
+	sharpened := func(w, powers [][]float64) [][]float64 {
+		out := matrix(len(w), len(w[0]))
+		for h := range w {
+			var sum float64
+			for i, v := range w[h] {
+				out[h][i] = math.Pow(v+1e-6, powers[h][0])
+				sum += out[h][i]
+			}
+			for i := range out[h] {
+				out[h][i] /= sum
+			}
+		}
+		return out
+	}
+	return recurrentCase{name, func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewDNC(b, memory.DNCConfig{
+			Control: control, Slots: 4, Width: 3, Reads: int64(reads), Memory: memory.LearnedMemory, Masked: true, Deallocated: true, Sharpened: true,
+		})
+	}, 3 * int64(reads), func(e *emission, s map[string][][]float64) ([][]float64, map[string][][]float64) {
+		readKeys, writeKey, add, erase := e.next(reads, 3, same), e.next(1, 3, same), e.next(1, 3, same), e.next(1, 3, sigmoid)
+		readStrengths, writeStrength := e.next(reads, 1, oneplus), e.next(1, 1, oneplus)
+		free, allocate, gate := e.next(reads, 1, sigmoid), e.next(1, 1, sigmoid), e.next(1, 1, sigmoid)
+		modes := e.softmax(reads, 3)
+		mask := func(v float64) float64 { return .1 + .9*sigmoid(v) }
+		readMasks, writeMask := e.next(reads, 3, mask), e.next(1, 3, mask)
+		backward, forward := e.next(reads, 1, oneplus), e.next(reads, 1, oneplus)
+
+		retained := plainRetention(free, s["read"])
+		usage := plainUsage(s["usage"], s["write"], retained)
+		w := plainInterpolate(allocate, plainAllocation(usage, 1e-6, 0), masked(s["memory"], writeKey, writeMask, writeStrength))
+		for i := range w[0] {
+			w[0][i] *= gate[0][0]
+		}
+		freed := matrix(4, 3)
+		for i := range freed {
+			for c := range freed[i] {
+				freed[i][c] = s["memory"][i][c] * retained[0][i]
+			}
+		}
+		m := plainEraseAdd(freed, w, erase, add)
+		link := plainLink(s["link"], s["precedence"], w)
+		read := plainReadModes(modes, sharpened(plainBackward(link, s["read"]), backward), masked(m, readKeys, readMasks, readStrengths),
+			sharpened(plainForward(link, s["read"]), forward))
+		return plainRead(m, read), map[string][][]float64{
+			"memory": m, "usage": usage, "link": link, "precedence": plainPrecedence(s["precedence"], w), "read": read, "write": w,
+		}
+	}}
+}
+
 func recurrentCases() []recurrentCase {
 	return []recurrentCase{
 		ntm("NTM", 1, 1, 1), ntm("NTM with many heads", 2, 3, 2), ntm("NTM without shift", 1, 2, 0),
 		lrua("LRUA", memory.LRUAConfig{}),
 		lrua("LRUA with everything", memory.LRUAConfig{Decay: .99, Add: true, Strength: true, OwnSlots: true}),
 		dnc("DNC", 1), dnc("DNC with many heads", 3),
+		repairedDNC("DNC with repairs", 1), repairedDNC("DNC with repairs and many heads", 2),
 	}
 }
 
@@ -254,6 +321,9 @@ func TestStepsStayFinite(t *testing.T) {
 		},
 		"DNC": func(b *nn.Builder) memory.Recurrent {
 			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 16, Reads: 2})
+		},
+		"DNC with repairs": func(b *nn.Builder) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 16, Reads: 2, Masked: true, Deallocated: true, Sharpened: true})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

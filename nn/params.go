@@ -3,6 +3,7 @@ package nn
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
@@ -75,6 +76,18 @@ func (ps *Params) State() []Named {
 // Load copies a saved state into the parameters and buffers. It returns an error and changes nothing if a name is
 // missing or unknown or a shape differs.
 func (ps *Params) Load(state *State) error { return state.CopyInto(ps.State()) }
+
+// LoadPart is [Params.Load] for the parameters and buffers whose names begin with part and a dot: the others keep their values, and
+// of the state only what begins so is used.
+func (ps *Params) LoadPart(part string, state *State) error {
+	var own []Named
+	for _, t := range ps.State() {
+		if rest, ok := strings.CutPrefix(t.Name, part+"."); ok {
+			own = append(own, Named{rest, t.Tensor})
+		}
+	}
+	return state.Sub(part + ".").CopyInto(own)
+}
 
 // An Init fills a parameter of the given shape with its initial values.
 type Init func(r *rand.Rand, shape []int64, out []float32)

@@ -31,20 +31,12 @@ const (
 	BFloat16 DType = 15
 )
 
+// String names the type as PyTorch does, also one that Engram does not use.
 func (d DType) String() string {
-	switch d {
-	case Uint8:
-		return "uint8"
-	case Int64:
-		return "int64"
-	case Float32:
-		return "float32"
-	case Float64:
-		return "float64"
-	case Bool:
-		return "bool"
-	case BFloat16:
-		return "bfloat16"
+	names := [...]string{"uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+		"complex32", "complex64", "complex128", "bool", "qint8", "quint8", "qint32", "bfloat16"}
+	if d >= 0 && int(d) < len(names) {
+		return names[d]
 	}
 	return fmt.Sprintf("dtype(%d)", int32(d))
 }

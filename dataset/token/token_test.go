@@ -195,8 +195,8 @@ func TestMistakes(t *testing.T) {
 			_, err := token.NewRecall(token.RecallOptions{Sizes: []token.Size{{Length: 33, Pairs: 2}}})
 			return err
 		},
-		"MinLength is 9": func() error { _, err := token.NewParity(token.ParityOptions{MinLength: 9, MaxLength: 8}); return err },
-		"Elements is 7":  func() error { _, err := token.NewWords(token.WordsOptions{Elements: 7}); return err },
+		"MinLength is 9":                    func() error { _, err := token.NewParity(token.ParityOptions{MinLength: 9, MaxLength: 8}); return err },
+		"Elements is 7":                     func() error { _, err := token.NewWords(token.WordsOptions{Elements: 7}); return err },
 		"Copied is 20: choose from 1 to 15": func() error { _, err := token.NewCopy(token.CopyOptions{Length: 32, Copied: 20}); return err },
 	} {
 		assert.ErrorContains(t, f(), want)

@@ -3,7 +3,8 @@
     python3 encoder/testdata/export.py
 
 resnet.pt and transformer.pt are modules that torch.jit.script exported; resnet.json, transformer.json and resnet12.json
-hold inputs' seeds and what PyTorch makes of them. resnet12.pt is the state dict of a narrow ResNet-12.
+hold inputs' seeds and what PyTorch makes of them. resnet12.pt is the state dict of a narrow ResNet-12. The modules in folder
+faults are exported in ways that users export modules by mistake.
 """
 import json
 import math
@@ -163,6 +164,68 @@ def write(name, value):
         f.write("\n")
 
 
+class Small(nn.Module):
+    """[n, 1, 8, 8] to [n, 4], with batch norm and dropout."""
+
+    def __init__(self, norm=True, drop=0.0, track=True):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4, track_running_stats=track) if norm else nn.Identity()
+        self.drop = nn.Dropout(drop)
+
+    def forward(self, x):
+        return self.drop(F.relu(self.norm(self.conv(x)))).mean([2, 3])
+
+
+class InPlace(Small):
+    """Changes its input in place."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(0.5).sub_(0.25))
+
+
+class Counting(Small):
+    """Adds to a buffer at each call, which its output depends on only later."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.seen += x.size(0)
+        return super().forward(x)
+
+
+class NoGrad(Small):
+    def forward(self, x):
+        with torch.no_grad():
+            return F.relu(self.norm(self.conv(x))).mean([2, 3])
+
+
+def faults():
+    torch.manual_seed(2)
+    folder = os.path.join(here, "faults")
+    os.makedirs(folder, exist_ok=True)
+    x = torch.rand(2, 1, 8, 8)
+
+    def save(name, module):
+        module.save(os.path.join(folder, name + ".pt"))
+
+    in_place = InPlace().eval()
+    save("in-place", torch.jit.trace(in_place, x.clone()))
+    write(os.path.join("faults", "in-place.json"), {"input": numbers(x), "shape": list(x.shape), "eval": numbers(in_place(x.clone()))})
+    save("traced-norm", torch.jit.trace(Small(), x, check_trace=False))
+    save("traced-dropout", torch.jit.trace(Small(norm=False, drop=0.5), x, check_trace=False))
+    save("untracked", torch.jit.script(Small(track=False).eval()))
+    save("counting", torch.jit.trace(Counting().eval(), x, check_trace=False))
+    save("half", torch.jit.script(Small().eval().half()))
+    save("frozen", torch.jit.freeze(torch.jit.script(Small().eval())))
+    save("frozen-half", torch.jit.freeze(torch.jit.script(Small().eval().half()), optimize_numerics=False))
+    save("no-grad", torch.jit.script(NoGrad().eval()))
+    embedding = nn.Sequential(nn.Embedding(4, 6), nn.Flatten()).eval().half()
+    save("half-tokens", torch.jit.script(embedding))
+
+
 def main():
     torch.manual_seed(1)
     torch.set_num_threads(1)
@@ -182,6 +245,7 @@ def main():
     net = settle(ResNet12(1, [4, 6, 8, 10], True), x)
     torch.save(net.state_dict(), os.path.join(here, "resnet12.pt"))
     write("resnet12.json", fixture(net, x))
+    faults()
 
 
 main()

@@ -107,6 +107,7 @@ type Head struct {
 
 // Tail are the keys after a file's data set and network.
 type Tail struct {
+	From      *runner.From   `yaml:"from" doc:"the run whose model training starts from: its folder, or a mapping"`
 	Optimizer schema.Section `yaml:"optimizer" family:"optimizer"`
 	Schedule  schema.Section `yaml:"schedule" family:"schedule" doc:"of the learning rate"`
 	Average   schema.Section `yaml:"average" family:"average?" doc:"of the weights over training, which is what is validated and kept; or none"`

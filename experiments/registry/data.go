@@ -360,6 +360,9 @@ func (c *folderConfig) plan(p *Parts) (Images, error) {
 		if have := set.Checksum(); c.Checksum == "" {
 			c.Checksum = have
 			from.Note(fmt.Sprintf("%s: %s", root, set.Describe()))
+			for _, line := range set.Duplicates().Notes() {
+				from.Note(fmt.Sprintf("%s: %s", root, line))
+			}
 			if photographs, err := set.LooksLikePhotographs(); err == nil && photographs && !c.Colour {
 				from.Note(root + " looks like colour photographs, and they are read in grey: for colour use colour: true and ink: light")
 			}

@@ -43,6 +43,31 @@ const (
 	precisionAuto = "auto"
 )
 
+// normalization holds the keys of an encoder about the values of its images.
+type normalization struct {
+	Inverted bool      `yaml:"inverted" doc:"exchange light and dark first, so that x becomes 1 - x: for weights that were trained with ink as 0"`
+	Mean     []float64 `yaml:"mean" doc:"subtracted from images with values between 0 and 1: one number, or one per channel"`
+	Std      []float64 `yaml:"std" above:"0" doc:"images are divided by it afterwards: one number, or one per channel"`
+}
+
+// Normalizer is a configuration of an encoder that says whether images are normalised before the encoder gets them.
+type Normalizer interface{ Normalizes() bool }
+
+func (c *normalization) normalizes() bool {
+	return c != nil && (c.Inverted || len(c.Mean)+len(c.Std) > 0)
+}
+
+// normalize gives an encoder normalised images. err is the encoder's and is handed on.
+func (c *normalization) normalize(e encoder.Encoder, in Shape, err error) (encoder.Encoder, error) {
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return e, nil
+	}
+	return encoder.Normalize(e, encoder.Normalization{Inverted: c.Inverted, Mean: c.Mean, Std: c.Std}, int64(in.Channels))
+}
+
 type conv4Config struct {
 	Filters  int64 `yaml:"filters" min:"1"`
 	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
@@ -181,6 +206,13 @@ type torchscriptConfig struct {
 	Repeat int64     `yaml:"repeat" min:"1" doc:"how often the channel of a grey image is repeated: 3 for a module that takes colour"`
 	Mean   []float64 `yaml:"mean" doc:"subtracted from each channel of an image with values between 0 and 1"`
 	Std    []float64 `yaml:"std" above:"0" doc:"each channel is divided by it afterwards"`
+
+	Input *normalization `yaml:"input" doc:"the values of its images, before repeat, mean and std"`
+}
+
+// Normalizes implements [Normalizer].
+func (c *torchscriptConfig) Normalizes() bool {
+	return c.Input.normalizes() || len(c.Mean)+len(c.Std) > 0
 }
 
 func (c *torchscriptConfig) plan() (Encoder, error) {
@@ -194,10 +226,11 @@ func (c *torchscriptConfig) plan() (Encoder, error) {
 		return Encoder{}, schema.At("path", fmt.Errorf("%s has the SHA-256 %s and not %s: it is another file than the run began with; put that one back, or leave out sha256", c.Path, sum, c.SHA256))
 	}
 	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
-		return encoder.NewTorchScript(b, encoder.TorchScriptConfig{
+		e, err := encoder.NewTorchScript(b, encoder.TorchScriptConfig{
 			Path: c.Path, Input: []int64{int64(in.Channels), int64(in.Height), int64(in.Width)}, Train: c.Train,
 			Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
 		})
+		return c.Input.normalize(e, in, err)
 	}}, nil
 }
 

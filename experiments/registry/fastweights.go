@@ -76,8 +76,8 @@ func fastSettings() []fastSetting {
 				}
 				return c.plan(out), nil
 			}), nil, matrixLayer(2, 2, func() fastweight.Config { return fastweight.DeltaProduct(2) })},
-		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 1, 16, fastweight.TTTLinear),
-		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 1, 16, fastweight.TTTMLP),
+		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 4, 16, fastweight.TTTLinear),
+		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 4, 16, fastweight.TTTMLP),
 		deep("titans", "a model of two layers written with momentum and decay", "Behrouz et al. 2025, Titans", .01, .2, 1, fastweight.Titans),
 		deep("yaad", "a model of two layers written under a Huber loss", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Yaad),
 		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Moneta),

@@ -111,7 +111,7 @@ func recurrent() []Part[Recurrent] {
 		{kindLRUA, "least recently used access", "Santoro et al. 2016, section 3.2", Config(
 			lruaMemoryConfig{Slots: 128, Width: 40, Heads: 4, Decay: .95, Start: "constant"}, (*lruaMemoryConfig).plan)},
 		{kindDNC, "the memory of the Differentiable Neural Computer", "Graves et al. 2016, methods", Config(
-			dncMemoryConfig{128, 20, 1, "constant"}, (*dncMemoryConfig).plan)},
+			dncMemoryConfig{Slots: 128, Width: 20, Reads: 1, Start: "constant"}, (*dncMemoryConfig).plan)},
 		{kindNone, "no memory, for the baseline", "", Plain[Recurrent](func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })},
 	}, fastRecurrent()...)
 }
@@ -171,10 +171,17 @@ type dncMemoryConfig struct {
 	Width int64  `yaml:"width" min:"1" doc:"of a slot"`
 	Reads int64  `yaml:"reads" min:"1" doc:"read heads"`
 	Start string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+
+	Masked      bool `yaml:"masked" doc:"compare keys and slots under a mask that a head emits: Csordás and Schmidhuber 2019"`
+	Deallocated bool `yaml:"deallocated" doc:"erase the slots that are freed: the same"`
+	Sharpened   bool `yaml:"sharpened" doc:"sharpen the weightings along temporal links: the same"`
 }
 
 func (c *dncMemoryConfig) plan() (Recurrent, error) {
 	return func(b *nn.Builder, control int64) memory.Recurrent {
-		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start(c.Start)})
+		return memory.NewDNC(b, memory.DNCConfig{
+			Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start(c.Start),
+			Masked: c.Masked, Deallocated: c.Deallocated, Sharpened: c.Sharpened,
+		})
 	}, nil
 }

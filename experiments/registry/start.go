@@ -45,10 +45,19 @@ func (c *trainedRun) pin() (path string, err error) {
 // begun is the configuration of an encoder that can begin with the parameters of another run's; that of the encoder embeds it.
 type begun struct {
 	trainedRun `yaml:",inline"`
+	Input      *normalization `yaml:"input" doc:"the values of its images"`
 }
 
-// begins makes the planned encoder begin with the parameters of the run, where one is named.
+// Normalizes implements [Normalizer].
+func (c *begun) Normalizes() bool { return c.Input.normalizes() }
+
+// begins makes the planned encoder begin with the parameters of the run, where one is named, and normalises its images.
 func (c *begun) begins(e Encoder) (Encoder, error) {
+	bare := e.New
+	e.New = func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		out, err := bare(b, in)
+		return c.Input.normalize(out, in, err)
+	}
 	if c.From == "" {
 		if c.SHA256 != "" {
 			return e, schema.At("sha256", errors.New("is of the parameters of from, and there is no from; leave it out"))

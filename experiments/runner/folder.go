@@ -55,10 +55,14 @@ func (f Folder) possible() error {
 
 // vacant returns an error for a folder that contains a run.
 func (f Folder) vacant() error {
-	if _, err := os.Stat(f.path(fileConfig)); err == nil {
-		return takenError{fmt.Errorf("%s holds a run already: continue it with 'engram resume %s', or choose another --out", string(f), string(f))}
+	if _, err := os.Stat(f.path(fileConfig)); err != nil {
+		return nil
 	}
-	return nil
+	if result, err := f.Result(); err == nil {
+		return takenError{fmt.Errorf("%s holds a finished run, of %s with seed %d: choose another --out; 'engram eval %[1]s' tests it again, and --from %[1]s starts a run from its model",
+			string(f), result.Name, result.Seed)}
+	}
+	return takenError{fmt.Errorf("%s holds a run already: continue it with 'engram resume %s', or choose another --out", string(f), string(f))}
 }
 
 // free returns an error for a folder that contains a run, and reports if another process is working on it.
@@ -178,7 +182,7 @@ func (f Folder) writeTraining(t *results.Training) error {
 
 // trained returns how the training of the run ended.
 func (r *run) trained() (*results.Training, error) {
-	if r.source != nil {
+	if r.sources != nil {
 		return r.imported(), nil
 	}
 	text, err := os.ReadFile(r.folder.path(fileTraining))

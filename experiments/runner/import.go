@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/engram-go/engram/nn/weights"
 	"github.com/engram-go/engram/results"
@@ -14,10 +15,10 @@ import (
 // elsewhere is the data set of imported parameters.
 const elsewhere = "elsewhere"
 
-// Import makes a run folder of an experiment from imported parameters, a file that [weights.Open] reads, and tests
-// them like [Run]. With a nil map the names are guessed; the reporter receives the pairs of parameters and tensors.
-// Nothing is written if the file does not fit the network.
-func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Options) (*results.Result, error) {
+// Import makes a run folder of an experiment from imported parameters, files that [weights.OpenAll] reads, and tests
+// them like [Run]. With a nil map the names are guessed; the reporter receives the pairs of parameters and tensors, and a
+// [Warner] is warned of those that are guessed. Nothing is written if the files do not fit the network.
+func Import(ctx context.Context, c *Config, files []string, m *weights.Map, o Options) (*results.Result, error) {
 	o.fill(c.Name)
 	r, err := prepare(ctx, c, o)
 	if err != nil {
@@ -27,7 +28,7 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 	if err := r.folder.vacant(); err != nil {
 		return nil, err
 	}
-	f, err := weights.Open(file)
+	f, err := weights.OpenAll(files...)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +37,11 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 	}
 	m = weights.Guess(r.params, f, m)
 	for _, pair := range m.Pairs(r.params) {
-		r.options.Reporter.Note(pair)
+		if pair.Guessed {
+			warn(r.options.Reporter, pair.Text)
+		} else {
+			r.options.Reporter.Note(pair.Text)
+		}
 	}
 	if err := weights.Load(r.params, f, m); err != nil {
 		return nil, err
@@ -48,7 +53,7 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 	if err := r.saveModel(); err != nil {
 		return nil, err
 	}
-	if err := weights.WriteRecord(r.folder.path(fileImport), f.Source, m); err != nil {
+	if err := weights.WriteRecord(r.folder.path(fileImport), f.Sources, m); err != nil {
 		return nil, err
 	}
 	unlock, err := r.create()
@@ -56,14 +61,14 @@ func Import(ctx context.Context, c *Config, file string, m *weights.Map, o Optio
 		return nil, err
 	}
 	defer unlock()
-	r.source = &f.Source
+	r.sources = f.Sources
 	return r.finish(ctx, false)
 }
 
 // GuessMap returns the map that [Import] would guess.
-func GuessMap(ctx context.Context, c *Config, file string, o Options) (*weights.Map, error) {
+func GuessMap(ctx context.Context, c *Config, files []string, o Options) (*weights.Map, error) {
 	o.fill(c.Name)
-	f, err := weights.Open(file)
+	f, err := weights.OpenAll(files...)
 	if err != nil {
 		return nil, err
 	}
@@ -91,23 +96,26 @@ func Export(dir, path string, m *weights.Map) error {
 	return weights.Export(path, f, m)
 }
 
-// source returns the source of the folder's parameters, or nil if they were trained here.
-func (f Folder) source() (*weights.Source, error) {
+// sources returns the sources of the folder's parameters, or nil if they were trained here.
+func (f Folder) sources() ([]weights.Source, error) {
 	s, err := weights.ReadRecord(f.path(fileImport))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return &s, nil
+	return s, err
 }
 
 // imported replaces training for imported parameters.
 func (r *run) imported() *results.Training {
-	return &results.Training{
-		Ended: "imported, not trained here", Imported: fmt.Sprintf("%s, SHA-256 %s", r.source.File, r.source.SHA256), Parameters: r.params.Count(),
+	var files []string
+	for _, s := range r.sources {
+		text := fmt.Sprintf("%s, SHA-256 %s", s.File, s.SHA256)
+		if s.Part != "" {
+			text = s.Part + ": " + text
+		}
+		files = append(files, text)
 	}
+	return &results.Training{Ended: "imported, not trained here", Imported: strings.Join(files, "; "), Parameters: r.params.Count()}
 }
 
 // disown removes the facts of training from figures of imported parameters.

@@ -66,7 +66,7 @@ func Plots(ctx context.Context, dir string, c *Config, o Options) ([]Plot, error
 // plots returns the learning curve and the work's own plots. One that fails does not affect the others.
 func (r *run) plots(ctx context.Context) (plots []Plot, samples []byte, err error) {
 	var errs []error
-	if r.source == nil { // otherwise nothing was learned here
+	if r.sources == nil { // otherwise nothing was learned here
 		curve, err := r.learningCurve()
 		plots, errs = append(plots, curve...), append(errs, err)
 	}

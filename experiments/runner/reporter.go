@@ -19,6 +19,18 @@ type Reporter interface {
 	Note(line string)
 }
 
+// A Warner is a [Reporter] that tells warnings from notes: a warning is to be seen where notes are not shown.
+type Warner interface{ Warn(line string) }
+
+// warn gives a reporter a warning, or a note where it does not tell one from the other.
+func warn(r Reporter, line string) {
+	if w, ok := r.(Warner); ok {
+		w.Warn(line)
+		return
+	}
+	r.Note(line)
+}
+
 // Start describes the training that starts.
 type Start struct {
 	Name       string

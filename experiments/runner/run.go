@@ -57,8 +57,8 @@ type run struct {
 	folder  Folder
 	device  tensor.Device
 	params  *nn.Params
-	threads int             // threads for computation
-	source  *weights.Source // nil if the parameters are trained here
+	threads int              // threads for computation
+	sources []weights.Source // of imported parameters; nil if the parameters are trained here
 	course  Course
 	tests   []measure.Test
 }
@@ -80,6 +80,9 @@ func Run(ctx context.Context, c *Config, o Options) (*results.Result, error) {
 		return nil, err
 	}
 	defer r.params.Free()
+	if err := r.initialize(); err != nil {
+		return nil, err
+	}
 	unlock, err := r.create()
 	if err != nil {
 		return nil, err
@@ -96,26 +99,49 @@ func Create(dir string, c *Config) error {
 	if err != nil {
 		return err
 	}
+	created, err := f.planned(c, want)
+	if created || err != nil {
+		return err
+	}
+	r := &run{config: c, folder: f}
+	unlock, err := r.create()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := nn.WriteFile(f.path(filePlanned), bytes.NewReader(want)); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	return nil
+}
+
+// CheckCreate refuses what [Create] refuses, and makes nothing.
+func CheckCreate(dir string, c *Config) error {
+	f := Folder(dir)
+	if err := f.possible(); err != nil {
+		return err
+	}
+	want, err := c.Encode()
+	if err == nil {
+		_, err = f.planned(c, want)
+	}
+	return err
+}
+
+// planned reports whether the folder has been made, or its run started, with a configuration c whose text is want. One of another
+// configuration is refused.
+func (f Folder) planned(c *Config, want []byte) (bool, error) {
 	have, err := os.ReadFile(f.path(filePlanned))
 	if errors.Is(err, os.ErrNotExist) {
 		have, err = os.ReadFile(f.path(fileConfig))
 	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		r := &run{config: c, folder: f}
-		unlock, err := r.create()
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		if err := nn.WriteFile(f.path(filePlanned), bytes.NewReader(want)); err != nil {
-			return fmt.Errorf("run folder: %w", err)
-		}
-		return nil
+		return false, nil
 	case err != nil:
-		return fmt.Errorf("run folder: %w", err)
+		return false, fmt.Errorf("run folder: %w", err)
 	case bytes.Equal(have, want):
-		return nil
+		return true, nil
 	}
 	// A run that was started by itself has already settled what depends on the machine.
 	device, err := tensor.ParseDevice(c.Device)
@@ -126,9 +152,9 @@ func Create(dir string, c *Config) error {
 		want, err = c.Encode()
 	}
 	if err == nil && !bytes.Equal(have, want) {
-		err = fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", dir)
+		err = fmt.Errorf("%s holds a run of another configuration: choose another --out, or remove it", string(f))
 	}
-	return err
+	return err == nil, err
 }
 
 // Resume continues a run from its last checkpoint, or from the start if there is none, with the same result as
@@ -137,6 +163,9 @@ func Resume(ctx context.Context, dir string, c *Config, o Options) (*results.Res
 	return inFolder(ctx, dir, c, o, func(r *run) (*results.Result, error) {
 		started := r.folder.checkpoints() > 0
 		if !started { // made by Create: settle what depends on the machine
+			if err := r.initialize(); err != nil {
+				return nil, err
+			}
 			if err := r.writeConfig(); err != nil {
 				return nil, err
 			}
@@ -256,7 +285,7 @@ func assemble(c *Config, o Options, load func() error) (*run, error) {
 		return nil, err
 	}
 	var err error
-	if r.source, err = r.folder.source(); err != nil {
+	if r.sources, err = r.folder.sources(); err != nil {
 		return nil, err
 	}
 	if r.device, err = tensor.ParseDevice(c.Device); err != nil {
@@ -300,7 +329,7 @@ func (r *run) settle(device tensor.Device) error {
 // finish trains, tests and writes the result.
 func (r *run) finish(ctx context.Context, resume bool) (_ *results.Result, err error) {
 	var training *results.Training
-	if r.source != nil {
+	if r.sources != nil {
 		training = r.imported()
 	} else if training, err = r.train(ctx, resume); err != nil {
 		return nil, r.full(err)
@@ -419,8 +448,10 @@ func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
 		}
 		figures = append(figures, f...)
 	}
-	if r.source != nil {
+	if r.sources != nil {
 		disown(figures)
+	} else if r.config.From != nil {
+		r.config.From.further(figures)
 	}
 	return figures, nil
 }

@@ -159,6 +159,9 @@ type Config struct {
 	Threads     int    // 0 for all cores
 	CUDA        tensor.CUDAMath
 
+	// From is where the initial values come from; nil stands for the network's own.
+	From *From
+
 	Saving
 	Patience  int
 	Optimizer func(ps *nn.Params) nn.Optimizer

@@ -117,6 +117,12 @@ func (d *decoder) decode(c cursor, v reflect.Value, r rule) {
 		case formEmpty:
 			d.fields(cursor{node: &yaml.Node{Kind: yaml.MappingNode}, path: c.path, at: c.at}, v)
 		default:
+			if key, ok := shortKey(t); ok && c.node.Kind == yaml.ScalarNode && formOf(c.node) != formNull {
+				name := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key, Line: c.node.Line}
+				c.node = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{name, c.node}, Line: c.node.Line}
+				d.fields(c, v)
+				break
+			}
 			d.mismatch(c, "a mapping of keys to values", validList("keys", names(fieldsOf(t))))
 		}
 	case t.Kind() == reflect.Slice:

@@ -17,6 +17,18 @@ type Defaulter interface{ SetDefaults() }
 // read without a problem. Use [At] to name one of the value's fields, and errors.Join for several problems.
 type Validator interface{ Validate() error }
 
+// Shorthand is implemented by structs of which a single value may stand for one key, as from: RUN for from: {run: RUN}.
+type Shorthand interface{ Short() string }
+
+// shortKey returns the key that a single value stands for, and whether there is one.
+func shortKey(t reflect.Type) (key string, ok bool) {
+	s, ok := reflect.New(t).Interface().(Shorthand)
+	if !ok {
+		return "", false
+	}
+	return s.Short(), true
+}
+
 // field is one key of a struct.
 type field struct {
 	name  string

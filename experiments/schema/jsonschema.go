@@ -93,6 +93,10 @@ func (j *JSONSchema) value(v reflect.Value, r rule, path string) JSON {
 	var out JSON
 	switch t.Kind() {
 	case reflect.Struct:
+		if key, ok := shortKey(t); ok {
+			short := j.fields(v, path)["properties"].(JSON)[key]
+			return JSON{"anyOf": []any{short, j.fields(v, path)}}
+		}
 		return j.fields(v, path)
 	case reflect.Slice:
 		out = JSON{"type": "array", "items": j.value(fresh(t.Elem()), r.element(), path+".0")}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -30,7 +32,7 @@ func (r *report) parse(file string, text []byte, depth int) *yaml.Node {
 	if !utf8.Valid(text) {
 		return fail(invalidLine(text), "not valid UTF-8 (save the file as UTF-8)")
 	}
-	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	text = acceptVersion(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))
 	docs, err := readYAML(text)
 	if err != nil {
 		line := syntaxLine(text, err)
@@ -50,6 +52,24 @@ func (r *report) parse(file string, text []byte, depth int) *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// versionDirective is a directive of a version of YAML that is read like 1.1, the only one that the library lets pass.
+var versionDirective = regexp.MustCompile(`^%YAML[ \t]+1\.[0-9]+[ \t\r]*(#.*)?$`)
+
+// acceptVersion makes a directive such as %YAML 1.2 pass. It changes nothing but lines before the document.
+func acceptVersion(text []byte) []byte {
+	at := 0
+	for line := range bytes.Lines(text) {
+		switch trimmed := bytes.TrimRight(line, "\n"); {
+		case versionDirective.Match(trimmed):
+			return slices.Concat(text[:at], []byte("%YAML 1.1"), text[at+len(trimmed):])
+		case len(bytes.TrimSpace(trimmed)) > 0 && trimmed[0] != '#' && trimmed[0] != '%':
+			return text
+		}
+		at += len(line)
+	}
+	return text
 }
 
 // walk reports anchors, aliases, tags, merge keys, duplicate keys and keys that are not text. It returns false if the
@@ -192,6 +212,8 @@ func mendSyntax(message, line string) string {
 	switch {
 	case strings.Contains(indent, "\t") || strings.Contains(message, "tab character"):
 		return "a tab in the indentation (use spaces)"
+	case message == "found incompatible YAML document":
+		return "this version of YAML is not read (leave the line out, or write %YAML 1.2)"
 	case strings.HasPrefix(message, "unknown anchor"):
 		return refuseAlias(strings.TrimSuffix(strings.TrimPrefix(message, "unknown anchor '"), "' referenced"))
 	case message == "did not find expected alphabetic or numeric character":

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/experiments/sweep"
 )
 
@@ -185,6 +186,30 @@ func TestSlurmNodeDies(t *testing.T) {
 	assert.True(t, killed)
 	assert.Equal(t, sweep.Done, w.last[0].State)
 	assert.Equal(t, 2, starts(t, runs[0]))
+}
+
+// sbatch reads the script's options as they were meant: folders and values with blanks, quotes, % and #, in several arrays.
+func TestSlurmTakesAnyName(t *testing.T) {
+	startCluster(t)
+	command, runs := workers(t, finishes, finishes, finishes)
+	dir := filepath.Join(t.TempDir(), `it's 100% "my" #1`, "slurm")
+	comment := `it's "100%" #1`
+	seen := ""
+	var w watched
+	s := &sweep.Slurm{
+		Command: command, Dir: dir, Name: "a #1 'b'", Poll: 300 * time.Millisecond, ArrayLimit: 2,
+		Needs: experiments.Slurm{Sbatch: []string{"--comment=" + comment, "-J the job"}},
+		Note:  func(string) { seen += run(t, "scontrol", "show", "job") },
+	}
+	require.NoError(t, s.Run(t.Context(), runs, w.watch))
+	for i := range runs {
+		assert.Equal(t, sweep.Done, w.last[i].State)
+	}
+	assert.Contains(t, seen, "Comment="+comment)
+	assert.Contains(t, seen, "JobName=the job")
+	for _, log := range []string{"0/0.log", "0/1.log", "1/0.log"} {
+		assert.FileExists(t, filepath.Join(dir, log))
+	}
 }
 
 // run1 runs a command and ignores its failure, which the test would detect otherwise.

@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/nn"
@@ -28,6 +30,9 @@ type Slurm struct {
 	Name  string // of the jobs
 	Needs experiments.Slurm
 	Poll  time.Duration // interval of queue polls; default 10 seconds
+	// ArrayLimit is the largest number of elements of a job array; more runs are divided into several arrays. 0 asks the
+	// cluster.
+	ArrayLimit int
 	// Tries is the maximum number of consecutive jobs of a run without progress; default 2. A job that made progress
 	// before it ended, because of a time limit or a node failure, is always followed by another.
 	Tries int
@@ -41,37 +46,46 @@ const (
 	fileJob    = "job"      // the array's job number
 )
 
-// Script returns the job script for the runs of submission number n.
-func (s *Slurm) Script(n, runs int) string {
+// script returns the job script for the runs of submission number n.
+func (s *Slurm) script(n, runs int) string {
 	dir := s.submission(n)
 	var b strings.Builder
-	option := func(format string, args ...any) { fmt.Fprintf(&b, "#SBATCH "+format+"\n", args...) }
+	option := func(name, value string) { fmt.Fprintf(&b, "#SBATCH --%s=%s\n", name, quoteOption(value)) }
+	flag := func(name string) { fmt.Fprintf(&b, "#SBATCH --%s\n", name) }
 	b.WriteString("#!/bin/bash\n")
-	option("--job-name=%s", strings.Join(strings.Fields(s.Name), "-"))
+	option("job-name", strings.Join(strings.Fields(s.Name), "-"))
 	array := fmt.Sprintf("0-%d", runs-1)
 	if s.Needs.AtOnce > 0 {
 		array += fmt.Sprintf("%%%d", s.Needs.AtOnce)
 	}
-	option("--array=%s", array)
-	option("--output=%s", quoteOption(filepath.Join(dir, "%a.log")))
-	option("--open-mode=append")
+	option("array", array)
+	option("output", filepath.Join(strings.ReplaceAll(dir, "%", "%%"), "%a.log"))
+	option("open-mode", "append")
 	// The checkpoint preserves the progress of a pre-empted job, or of one whose node failed.
-	option("--requeue")
+	flag("requeue")
 	// Before the time limit the process is asked to save and exit.
-	option("--signal=B:TERM@60")
-	option("--nodes=1")
-	option("--ntasks=1")
-	option("--cpus-per-task=%d", max(1, s.Needs.CPUs))
+	option("signal", "B:TERM@60")
+	option("nodes", "1")
+	option("ntasks", "1")
+	option("cpus-per-task", strconv.Itoa(max(1, s.Needs.CPUs)))
 	for _, o := range []struct{ name, value string }{{"partition", s.Needs.Partition}, {"time", s.Needs.Time}, {"mem", s.Needs.Memory}} {
 		if o.value != "" {
-			option("--%s=%s", o.name, o.value)
+			option(o.name, o.value)
 		}
 	}
 	if s.Needs.GPUs > 0 {
-		option("--gpus=%d", s.Needs.GPUs)
+		option("gpus", strconv.Itoa(s.Needs.GPUs))
 	}
 	for _, e := range s.Needs.Sbatch {
-		option("%s", e)
+		name, value := splitOption(e)
+		switch {
+		case value == "":
+			fmt.Fprintf(&b, "#SBATCH %s\n", quoteOption(name))
+		case strings.HasPrefix(name, "--"):
+			fmt.Fprintf(&b, "#SBATCH %s=%s\n", name, quoteOption(value))
+		default:
+			fmt.Fprintf(&b, "#SBATCH %s %s\n", name, quoteOption(value))
+		}
 	}
 	words := make([]string, len(s.Command))
 	for i, w := range s.Command {
@@ -87,12 +101,56 @@ exec %s "$run"
 // quote quotes a text as a word of a shell command.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// quoteOption quotes a text without quotation marks as the value of an #SBATCH option.
+// quoteOption quotes a text without line breaks as the value of an #SBATCH option. Quotation marks group a text with blanks, a
+// backslash within them escapes the next character, and # outside of them begins a comment.
 func quoteOption(s string) string {
-	if strings.ContainsAny(s, " \t") {
-		return `"` + s + `"`
+	if !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`\"'#`, r) }) {
+		return s
 	}
-	return s
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
+// splitOption splits an option as users write it, --name=value, --name value, -n value or -nvalue, into its name and its value.
+// Of -nvalue it leaves both in the name.
+func splitOption(s string) (name, value string) {
+	s = strings.TrimSpace(s)
+	i := strings.IndexAny(s, "= \t")
+	if i < 0 || !strings.HasPrefix(s, "--") && s[i] == '=' {
+		return s, ""
+	}
+	return s[:i], strings.TrimSpace(s[i+1:])
+}
+
+// ownOptions are those of which a sweep depends on its own value.
+var ownOptions = []string{"--array", "--output", "--wrap", "--parsable", "--test-only", "--wait", "-a", "-o", "-W"}
+
+// check refuses what no job can be submitted with.
+func (s *Slurm) check(runs []Run) error {
+	for _, r := range runs {
+		if strings.Contains(r.Folder, "\n") {
+			return fmt.Errorf("slurm: %q cannot be the folder of a run: it has a line break; choose another --out", r.Folder)
+		}
+	}
+	if strings.ContainsAny(s.Dir, "\n\r\\") {
+		return fmt.Errorf("slurm: %q cannot be the folder of the jobs' output: in it, a backslash or a line break has a meaning of its own to sbatch; choose another --out", s.Dir)
+	}
+	for _, o := range []struct{ name, value string }{{"name", s.Name}, {"--partition", s.Needs.Partition}, {"--time", s.Needs.Time}, {"--memory", s.Needs.Memory}} {
+		if strings.ContainsAny(o.value, "\n\r") {
+			return fmt.Errorf("slurm: %s %q has a line break", o.name, o.value)
+		}
+	}
+	for _, e := range s.Needs.Sbatch {
+		name, _ := splitOption(e)
+		switch {
+		case strings.ContainsAny(e, "\n\r"):
+			return fmt.Errorf("slurm: --sbatch %q has a line break: give one option at a time", e)
+		case !strings.HasPrefix(name, "-") || strings.Trim(name, "-") == "":
+			return fmt.Errorf("slurm: --sbatch %q is no option of sbatch: give it with its hyphens, as in --sbatch --account=lab", e)
+		case slices.Contains(ownOptions, name) || !strings.HasPrefix(name, "--") && slices.Contains(ownOptions, name[:2]):
+			return fmt.Errorf("slurm: --sbatch %q: a sweep sets %s itself; leave it out", e, name)
+		}
+	}
+	return nil
 }
 
 func (s *Slurm) submission(n int) string { return filepath.Join(s.Dir, strconv.Itoa(n)) }
@@ -117,10 +175,10 @@ type slurmRun struct {
 // them. If the context is cancelled, jobs continue without the sweep.
 func (s *Slurm) Run(ctx context.Context, runs []Run, watch Watcher) error {
 	var open []*slurmRun
+	if err := s.check(runs); err != nil {
+		return err
+	}
 	for i, r := range runs {
-		if strings.ContainsAny(r.Folder, "\n\"") {
-			return fmt.Errorf("slurm: %q cannot be the folder of a job: it has quotation marks or lines", r.Folder)
-		}
 		done, err := r.finished()
 		if done || err != nil {
 			watch(i, r.status(err))
@@ -292,45 +350,134 @@ func absolute(path string) string {
 	return path
 }
 
-// submit submits a job for every run without one.
-func (s *Slurm) submit(ctx context.Context, runs []Run, open []*slurmRun) error {
-	var without []*slurmRun
-	var folders strings.Builder
-	for _, r := range open {
-		if r.job == nil {
-			without = append(without, r)
-			fmt.Fprintln(&folders, absolute(runs[r.number].Folder))
+// defaultArrayLimit is the most elements of a job array where the cluster says nothing else.
+const defaultArrayLimit = 1000
+
+var maxArraySize = regexp.MustCompile(`(?m)^\s*MaxArraySize\s*=\s*(\d+)`)
+
+// arrayLimit returns the most elements of a job array.
+func (s *Slurm) arrayLimit(ctx context.Context) int {
+	if s.ArrayLimit > 0 {
+		return s.ArrayLimit
+	}
+	out, err := command(ctx, "scontrol", "show", "config")
+	if err != nil {
+		return defaultArrayLimit
+	}
+	// The highest index is one less than MaxArraySize, so that there are as many elements, counted from 0.
+	if m := maxArraySize.FindStringSubmatch(out); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
+			return n
 		}
 	}
-	if len(without) == 0 {
-		return nil
+	return defaultArrayLimit
+}
+
+// Submission is what would be submitted: a job script, and the folders of its elements.
+type Submission struct {
+	Script  string
+	Folders []string
+}
+
+// Plan returns what [Slurm.Run] would submit for the runs at first, and refuses what it refuses. Runs that are finished or whose
+// jobs are in the queue are left out; where there is no Slurm on this machine, nothing is taken to be in the queue.
+func (s *Slurm) Plan(ctx context.Context, runs []Run) ([]Submission, error) {
+	if err := s.check(runs); err != nil {
+		return nil, err
+	}
+	var open []*slurmRun
+	for i, r := range runs {
+		done, err := r.finished()
+		if err != nil {
+			return nil, err
+		}
+		if !done {
+			open = append(open, &slurmRun{number: i})
+		}
+	}
+	if _, err := exec.LookPath("squeue"); err == nil {
+		if err := s.adopt(ctx, runs, open); err != nil {
+			return nil, err
+		}
 	}
 	n, err := s.submissions()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	var out []Submission
+	for chunk := range slices.Chunk(withoutJob(open), s.arrayLimit(ctx)) {
+		one := Submission{Script: s.script(n, len(chunk))}
+		for _, r := range chunk {
+			one.Folders = append(one.Folders, absolute(runs[r.number].Folder))
+		}
+		out = append(out, one)
+		n++
+	}
+	return out, nil
+}
+
+func withoutJob(open []*slurmRun) (out []*slurmRun) {
+	for _, r := range open {
+		if r.job == nil {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// submit gives a job to every run that has none.
+func (s *Slurm) submit(ctx context.Context, runs []Run, open []*slurmRun) error {
+	without := withoutJob(open)
+	if len(without) == 0 {
+		return nil
+	}
+	before := ""
+	for chunk := range slices.Chunk(without, s.arrayLimit(ctx)) {
+		var err error
+		if before, err = s.submitArray(ctx, runs, chunk, before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// submitArray submits a job array of runs and returns its number. Where only so many jobs may run at a time, it waits for the
+// array before it.
+func (s *Slurm) submitArray(ctx context.Context, runs []Run, without []*slurmRun, before string) (array string, err error) {
+	n, err := s.submissions()
+	if err != nil {
+		return "", err
 	}
 	dir := s.submission(n)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("slurm: %w", err)
+		return "", fmt.Errorf("slurm: %w", err)
 	}
-	for name, text := range map[string]string{fileRuns: folders.String(), fileScript: s.Script(n, len(without))} {
+	var folders strings.Builder
+	for _, r := range without {
+		fmt.Fprintln(&folders, absolute(runs[r.number].Folder))
+	}
+	for name, text := range map[string]string{fileRuns: folders.String(), fileScript: s.script(n, len(without))} {
 		if err := nn.WriteFile(filepath.Join(dir, name), strings.NewReader(text)); err != nil {
-			return fmt.Errorf("slurm: %w", err)
+			return "", fmt.Errorf("slurm: %w", err)
 		}
 	}
-	out, err := command(ctx, "sbatch", "--parsable", filepath.Join(dir, fileScript))
-	if err != nil {
-		return err
+	args := []string{"--parsable"}
+	if s.Needs.AtOnce > 0 && before != "" {
+		args = append(args, "--dependency=afterany:"+before)
 	}
-	array, _, _ := strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
+	out, err := command(ctx, "sbatch", append(args, filepath.Join(dir, fileScript))...)
+	if err != nil {
+		return "", err
+	}
+	array, _, _ = strings.Cut(strings.TrimSpace(out), ";") // a cluster's name may follow
 	if err := nn.WriteFile(filepath.Join(dir, fileJob), strings.NewReader(array+"\n")); err != nil {
-		return fmt.Errorf("slurm: job %s is submitted, but not recorded: %w", array, err)
+		return "", fmt.Errorf("slurm: job %s is submitted, but not recorded: %w", array, err)
 	}
 	s.note(fmt.Sprintf("submitted %d runs as job array %s, see %s", len(without), array, dir))
 	for i, r := range without {
 		r.job = &job{n, array, i}
 	}
-	return nil
+	return array, nil
 }
 
 // place is the state of a job in the queue.

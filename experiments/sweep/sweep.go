@@ -2,7 +2,8 @@
 //
 // A run is a folder made by [experiments.Tool.Create]. Every run is a separate process, 'engram resume FOLDER', which
 // starts it, continues it, or finds it finished. The progress of a sweep is recorded only in the folders, so starting
-// it again continues it, however it ended.
+// it again continues it, however it ended. [Halving] searches: it brings runs to a step, chooses among them by validation,
+// and continues the better ones.
 package sweep
 
 import (

@@ -83,7 +83,7 @@ var rooms = map[string]string{
 	"stream":               "",
 	"dataset":              "dataset/... stream",
 	"episode":              "dataset stream",
-	"fewshot":              "tensor nn metric encoder memory episode stream",
+	"fewshot":              "tensor nn metric encoder memory dataset episode stream",
 	"experiments/schema":   "",
 	"experiments/tfevents": "",
 	"experiments/measure":  "results tensor dataset episode",

@@ -14,7 +14,8 @@ import (
 
 // Guess pairs a network's parameters and buffers with the tensors of a file.
 //
-// Pairs of the given map are kept; the map may be nil or name only some of the parameters. Equal names are paired.
+// Pairs of the given map are kept; the map may be nil or name only some of the parameters. Equal names are paired,
+// unless names that differ only in their numbers are not the same on both sides: then the file counts otherwise.
 // The rest is paired layer by layer. Tensors that share the name before the last dot are one layer. Running
 // statistics or a weight of one dimension make it a norm, a weight of two dimensions a linear layer, of three or four
 // a convolution. Layers of one kind with the same shapes are paired in the order of the numbers in their names, if
@@ -23,7 +24,8 @@ import (
 //
 // The order of the tensors in the file has no influence. If more than one pairing fits, none is chosen: [Load]
 // refuses the map and lists the candidates, and [Map.Encode] writes them as comments. Remaining tensors of other than
-// floating point are added to the ignored ones.
+// floating point are added to the ignored ones. Tensors of a file that was given for a part of the network are paired
+// with parameters of this part only; see [OpenAll].
 func Guess(ps *nn.Params, f *File, given *Map) *Map {
 	g := &guess{out: &Map{Names: map[string]string{}}}
 	if given != nil {
@@ -31,12 +33,19 @@ func Guess(ps *nn.Params, f *File, given *Map) *Map {
 		g.out.Ignore = slices.Clone(given.Ignore)
 	}
 	g.file = f
+	parts := f.parts()
 	for _, p := range ps.All() {
-		g.ours = append(g.ours, &member{name: p.Name, shape: p.Value().Shape()})
+		m := &member{name: p.Name, shape: p.Value().Shape()}
+		for _, part := range parts {
+			if inPart(p.Name, part) && len(part) > len(m.part) {
+				m.part = part
+			}
+		}
+		g.ours = append(g.ours, m)
 	}
 	for _, t := range f.Tensors {
 		if !g.out.ignores(t) && t.storage.dtype.float != nil {
-			g.theirs = append(g.theirs, &member{name: t.Name, shape: t.Shape})
+			g.theirs = append(g.theirs, &member{name: t.Name, shape: t.Shape, part: t.part})
 		}
 	}
 	setKinds(g.ours)
@@ -63,6 +72,7 @@ func Guess(ps *nn.Params, f *File, given *Map) *Map {
 type member struct {
 	name    string
 	shape   []int64
+	part    string  // of the network, if a file was given for one; "" otherwise
 	kind    string  // of its layer, "" if unknown
 	partner *member // nil while unpaired
 }
@@ -131,12 +141,48 @@ func (g *guess) byName() {
 			}
 		}
 	}
+	counted := g.countedAlike()
 	for _, o := range g.ours {
-		if t := find(o.name); o.partner == nil && t != nil && t.partner == nil {
+		if t := find(o.name); o.partner == nil && t != nil && t.partner == nil && counted[formOf(layerOf(o.name))] {
 			g.pair(o, t)
 			g.out.Names[o.name] = o.name // t may have the name as one of several
 		}
 	}
+}
+
+// formOf is the name of a layer with # for its numbers.
+func formOf(layer string) string { return numeral.ReplaceAllString(layer, "#") }
+
+// countedAlike tells for each form of our layers' names whether the file has the same names of this form, and no others. Where
+// it has not, it counts otherwise, as from 0: block2 is another layer then, though it is a name of ours.
+func (g *guess) countedAlike() map[string]bool {
+	names := [2]map[string]map[string]bool{{}, {}} // of layers, by their form
+	add := func(side int, name string) {
+		layer := layerOf(name)
+		form := formOf(layer)
+		if names[side][form] == nil {
+			names[side][form] = map[string]bool{}
+		}
+		names[side][form][layer] = true
+	}
+	for _, o := range g.ours {
+		if o.partner == nil {
+			add(0, o.name)
+		}
+	}
+	for _, t := range g.theirs {
+		if t.partner != nil {
+			continue
+		}
+		for _, name := range g.file.find(t.name).names() {
+			add(1, name)
+		}
+	}
+	out := map[string]bool{}
+	for form, ours := range names[0] {
+		out[form] = maps.Equal(ours, names[1][form])
+	}
+	return out
 }
 
 // followLayers pairs the rest of each layer that is paired in part.
@@ -181,14 +227,14 @@ func layers(ms []*member) map[string][]*layer {
 		}
 		name := layerOf(m.name)
 		if byName[name] == nil {
-			byName[name] = &layer{name: name, numbers: numeral.FindAllString(name, -1), form: numeral.ReplaceAllString(name, "#")}
+			byName[name] = &layer{name: name, numbers: numeral.FindAllString(name, -1), form: formOf(name)}
 		}
 		byName[name].members = append(byName[name].members, m)
 	}
 	out := map[string][]*layer{}
 	for _, l := range byName {
 		slices.SortFunc(l.members, func(a, b *member) int { return cmp.Compare(a.name, b.name) })
-		key := l.members[0].kind
+		key := l.members[0].part + " " + l.members[0].kind
 		for _, m := range l.members {
 			key += fmt.Sprint(" ", leaf(m.name), m.shape)
 		}
@@ -291,8 +337,10 @@ func nesting(ls []*layer) []int {
 	return out
 }
 
-// compatible reports whether the layers of two members can be of one kind.
-func compatible(a, b *member) bool { return a.kind == b.kind || a.kind == "" || b.kind == "" }
+// compatible reports whether the layers of two members can be of one kind, in one part of the network.
+func compatible(a, b *member) bool {
+	return a.part == b.part && (a.kind == b.kind || a.kind == "" || b.kind == "")
+}
 
 // single pairs members whose key is unique on each side.
 func (g *guess) single(key func(*member) string) {
@@ -300,7 +348,8 @@ func (g *guess) single(key func(*member) string) {
 		out := map[string][]*member{}
 		for _, m := range ms {
 			if m.partner == nil {
-				out[key(m)] = append(out[key(m)], m)
+				k := m.part + " " + key(m)
+				out[k] = append(out[k], m)
 			}
 		}
 		return out

@@ -244,6 +244,22 @@ func TestGuessOfResNet12(t *testing.T) {
 	}
 }
 
+// Names that are ours are no names of ours where the file counts otherwise.
+func TestNamesThatAreCountedOtherwise(t *testing.T) {
+	testkit.Enter(t)
+	_, ps := conv4(t)
+	for _, count := range []func(b int) int{func(b int) int { return b }, func(b int) int { return 2 * b }, func(b int) int { return b + 2 }, func(b int) int { return 3*b + 1 }} {
+		slots := inLayout(ps, func(l string) string {
+			b, p := conv4Layer(l)
+			return fmt.Sprintf("encoder.block%d.%s", count(b), p)
+		})
+		right, m, err := imports(t, ps, slots, stateDict(slots))
+		require.NoError(t, err)
+		assert.True(t, right, "%v", m.Names)
+		assert.NotEmpty(t, m.Guessed())
+	}
+}
+
 // A map completes a guess: one tensor per layer is enough.
 func TestMapThatCompletesAGuess(t *testing.T) {
 	testkit.Enter(t)
@@ -275,8 +291,8 @@ func TestMapThatCompletesAGuess(t *testing.T) {
 	}
 	assert.Len(t, m.Names, 8, "the given map does not change")
 	assert.Len(t, full.Guessed(), len(ps.All())-8)
-	assert.Contains(t, full.Pairs(ps)[0], "16 of 24 tensors are paired by a guess")
-	assert.Contains(t, full.Pairs(ps), "ignored: head.*")
+	assert.Contains(t, full.Pairs(ps)[0].Text, "16 of 24 tensors are paired by a guess")
+	assert.Contains(t, full.Pairs(ps), weights.Pairing{Text: "ignored: head.*"})
 
 	for rule, want := range map[string]string{"tail.*": "the map ignores tail.*, which the file does not have", "[": "the map ignores [, which is neither a name nor a pattern"} {
 		m.Ignore = []string{"head.*", rule}

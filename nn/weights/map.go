@@ -55,12 +55,14 @@ func (m *Map) Encode() ([]byte, error) {
 
 // record is the content of a map's file: a map and, after an import, the source of the weights.
 type record struct {
-	Source `yaml:",inline"`
+	Source `yaml:",inline"` // of a single file
+	Files  []Source         `yaml:"files,omitempty"` // where there are several
 	Map    `yaml:",inline"`
 }
 
 // Source identifies a file of weights.
 type Source struct {
+	Part   string `yaml:"part,omitempty"` // of the network, that it was given for; see [OpenAll]
 	File   string `yaml:"file,omitempty"` // its base name
 	SHA256 string `yaml:"sha256,omitempty"`
 }
@@ -80,9 +82,13 @@ func ReadMap(file string) (*Map, error) {
 	return &r.Map, nil
 }
 
-// WriteRecord writes the source of the weights and the map that was used.
-func WriteRecord(path string, s Source, m *Map) error {
-	text, err := yaml.Marshal(record{s, *m})
+// WriteRecord writes the sources of the weights and the map that was used.
+func WriteRecord(path string, sources []Source, m *Map) error {
+	r := record{Map: *m}
+	if r.Files = sources; len(sources) == 1 {
+		r.Source, r.Files = sources[0], nil
+	}
+	text, err := yaml.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("weights: record: %w", err)
 	}
@@ -92,13 +98,16 @@ func WriteRecord(path string, s Source, m *Map) error {
 	return nil
 }
 
-// ReadRecord reads the source of the weights.
-func ReadRecord(path string) (Source, error) {
+// ReadRecord reads the sources of the weights.
+func ReadRecord(path string) ([]Source, error) {
 	r, err := readRecord(path)
 	if err != nil {
-		return Source{}, err
+		return nil, err
 	}
-	return r.Source, nil
+	if r.Source != (Source{}) {
+		return append([]Source{r.Source}, r.Files...), nil
+	}
+	return r.Files, nil
 }
 
 var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
@@ -118,21 +127,27 @@ func readRecord(path string) (*record, error) {
 	return &r, nil
 }
 
+// Pairing is a line for the user about what a parameter or buffer takes.
+type Pairing struct {
+	Text    string
+	Guessed bool // the line is about a guess, and worth showing where others are not
+}
+
 // Pairs lists the tensor of each parameter and buffer, in the order of the network, for the user to check. If some
 // are guessed, the first line says how many.
-func (m *Map) Pairs(ps *nn.Params) []string {
-	var out []string
+func (m *Map) Pairs(ps *nn.Params) []Pairing {
+	var out []Pairing
 	if len(m.guessed) > 0 {
-		out = append(out, fmt.Sprintf("%d of %d tensors are paired by a guess, from shapes and from the numbers in names; check them below, or give a map", len(m.guessed), len(ps.All())))
+		out = append(out, Pairing{fmt.Sprintf("%d of %d tensors are paired by a guess, from shapes and from the numbers in names; check them below, or give a map", len(m.guessed), len(ps.All())), true})
 	}
 	for _, p := range ps.All() {
 		if slices.ContainsFunc(m.open, func(c choice) bool { return c.name == p.Name }) {
 			continue
 		}
-		out = append(out, fmt.Sprintf("%s %v ← %s", p.Name, p.Value().Shape(), m.theirs(p.Name)))
+		out = append(out, Pairing{fmt.Sprintf("%s %v ← %s", p.Name, p.Value().Shape(), m.theirs(p.Name)), slices.Contains(m.guessed, p.Name)})
 	}
 	for _, rule := range m.Ignore {
-		out = append(out, "ignored: "+rule)
+		out = append(out, Pairing{Text: "ignored: " + rule})
 	}
 	return out
 }
@@ -149,6 +164,11 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 	for name := range m.Names {
 		if !ours[name] {
 			wrong("the map names %s, which the network does not have", name)
+		}
+	}
+	for _, part := range f.parts() {
+		if !slices.ContainsFunc(ps.All(), func(p *nn.Param) bool { return inPart(p.Name, part) }) {
+			return fmt.Errorf("weights: %s=: the network has no part %s; it has %s", part, part, strings.Join(partsOf(ps), ", "))
 		}
 	}
 	used := map[string]string{} // by which parameter
@@ -223,6 +243,29 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 		}
 		return nil
 	})
+}
+
+// inPart reports whether a parameter is of a part of the network.
+func inPart(name, part string) bool { return strings.HasPrefix(name, part+".") }
+
+// parts lists the parts of a network that files were given for.
+func (f *File) parts() (out []string) {
+	for _, s := range f.Sources {
+		if s.Part != "" {
+			out = append(out, s.Part)
+		}
+	}
+	return out
+}
+
+// partsOf lists what the names of a network's parameters begin with.
+func partsOf(ps *nn.Params) (out []string) {
+	for _, p := range ps.All() {
+		if first, _, ok := strings.Cut(p.Name, "."); ok && !slices.Contains(out, first) {
+			out = append(out, first)
+		}
+	}
+	return out
 }
 
 // alternatives lists names, abbreviated if there are many.

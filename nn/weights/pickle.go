@@ -38,10 +38,12 @@ var operations = map[byte]int{
 
 const stop = '.'
 
-// scan returns the length of the pickle at the start of data. It guarantees to the reader that every operation is
-// known and no operand is longer than the file.
-func scan(data []byte) (int, error) {
+// scan returns the pickle at the start of data. It guarantees to the reader that every operation is known and no operand
+// is longer than the file. Two things that Python 2 writes are replaced, by as many bytes, because the reader does not know
+// them: an OrderedDict made of a list of pairs, and a long integer of no bytes, which is zero.
+func scan(data []byte) ([]byte, error) {
 	left := data
+	edits := map[int]string{}
 	take := func(n uint64) ([]byte, error) {
 		if n > uint64(len(left)) {
 			return nil, errors.New("is damaged: its pickle is cut off")
@@ -52,26 +54,30 @@ func scan(data []byte) (int, error) {
 	}
 	for count := 0; ; count++ {
 		if count == maxOperations {
-			return 0, fmt.Errorf("has a pickle of more than %d operations, more than a state dict needs", maxOperations)
+			return nil, fmt.Errorf("has a pickle of more than %d operations, more than a state dict needs", maxOperations)
 		}
 		op, err := take(1)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
+		begin := len(data) - len(left) - 1
 		operand, ok := operations[op[0]]
 		if !ok {
-			return 0, fmt.Errorf("has the operation %#02x in its pickle, which torch.save does not write for tensors", op[0])
+			return nil, fmt.Errorf("has the operation %#02x in its pickle, which torch.save does not write for tensors", op[0])
 		}
 		switch operand {
 		case counted1, counted4, counted8:
 			var size [8]byte
 			n, err := take(uint64(-operand))
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			copy(size[:], n)
 			if _, err = take(binary.LittleEndian.Uint64(size[:])); err != nil {
-				return 0, err
+				return nil, err
+			}
+			if op[0] == 0x8a && n[0] == 0 {
+				edits[begin] = "K\x00"
 			}
 		case twoLines:
 			for range 2 {
@@ -80,28 +86,43 @@ func scan(data []byte) (int, error) {
 					line = len(left)
 				}
 				if _, err = take(uint64(line) + 1); err != nil {
-					return 0, err
+					return nil, err
 				}
+			}
+			if bytes.HasPrefix(data[begin+1:], []byte("collections\nOrderedDict\n")) {
+				edits[begin+1] = ownCollections
 			}
 		default:
 			n, err := take(uint64(operand))
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			if op[0] == 0x95 && binary.LittleEndian.Uint64(n) > uint64(len(left)) {
-				return 0, errors.New("is damaged: a frame of its pickle is cut off")
+				return nil, errors.New("is damaged: a frame of its pickle is cut off")
 			}
 		}
 		if op[0] == stop {
-			return len(data) - len(left), nil
+			out := bytes.Clone(data[:len(data)-len(left)])
+			for at, text := range edits {
+				copy(out[at:], text)
+			}
+			return out, nil
 		}
 	}
 }
 
+// ownCollections stands for the module collections, whose OrderedDict the reader makes without arguments only.
+const ownCollections = "collection_"
+
 // unpickle reads the pickle at the start of data and returns its value and the bytes after it. load returns the
 // storages.
 func unpickle(data []byte, load func(key string, d dtype, numel int64) (*storage, error)) (value any, rest []byte, err error) {
-	n, err := scan(data)
+	return unpickleBy(data, func(id any) (any, error) { return persistent(id, load) })
+}
+
+// unpickleBy is unpickle for references of any form.
+func unpickleBy(data []byte, persistent func(id any) (any, error)) (value any, rest []byte, err error) {
+	text, err := scan(data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,9 +132,9 @@ func unpickle(data []byte, load func(key string, d dtype, numel int64) (*storage
 			err = fmt.Errorf("is damaged: its pickle is malformed (%v)", r)
 		}
 	}()
-	u := pickle.NewUnpickler(bytes.NewReader(data[:n]))
+	u := pickle.NewUnpickler(bytes.NewReader(text))
 	u.FindClass = findClass
-	u.PersistentLoad = func(id any) (any, error) { return persistent(id, load) }
+	u.PersistentLoad = persistent
 	value, err = u.Load()
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("it is cut off")
@@ -121,7 +142,7 @@ func unpickle(data []byte, load func(key string, d dtype, numel int64) (*storage
 	if err != nil {
 		return nil, nil, fmt.Errorf("is damaged: its pickle: %w", err)
 	}
-	return value, data[n:], nil
+	return value, data[len(text):], nil
 }
 
 // findClass returns PyTorch's functions that make tensors, and a class without behaviour for any other name.
@@ -130,6 +151,17 @@ func findClass(module, name string) (any, error) {
 	case "torch", "torch.cuda":
 		if d, ok := dtypes[name]; ok {
 			return d, nil
+		}
+		if name == "Size" {
+			return callable(sizeOf), nil
+		}
+	case ownCollections:
+		if name == "OrderedDict" {
+			return orderedDict{}, nil
+		}
+	case "torch.autograd.variable", "torch.nn.parameter":
+		if name == "Variable" || name == "Parameter" {
+			return variable{}, nil
 		}
 	case "torch._utils":
 		switch name {
@@ -146,6 +178,67 @@ func findClass(module, name string) (any, error) {
 		}
 	}
 	return &class{module + "." + name}, nil
+}
+
+// orderedDict is collections.OrderedDict.
+type orderedDict struct{}
+
+// Call implements types.Callable. Python 2 gives the entries as a list of pairs.
+func (orderedDict) Call(args ...any) (any, error) {
+	out := types.NewOrderedDict()
+	if len(args) == 0 {
+		return out, nil
+	}
+	pairs, ok := sequence(args[0])
+	if !ok || len(args) > 1 {
+		return nil, errors.New("an OrderedDict is made of something that is no list of pairs")
+	}
+	for _, p := range pairs {
+		pair, ok := sequence(p)
+		if !ok || len(pair) != 2 {
+			return nil, errors.New("an OrderedDict is made of something that is no list of pairs")
+		}
+		out.Set(pair[0], pair[1])
+	}
+	return out, nil
+}
+
+// PyNew implements types.PyNewable.
+func (d orderedDict) PyNew(args ...any) (any, error) { return d.Call(args...) }
+
+// sequence returns the elements of a list or a tuple.
+func sequence(v any) ([]any, bool) {
+	switch s := v.(type) {
+	case *types.List:
+		return *s, true
+	case *types.Tuple:
+		return *s, true
+	}
+	return nil, false
+}
+
+// variable is the class of what wrapped a tensor before PyTorch 0.4.
+type variable struct{}
+
+// Call implements types.Callable: the first argument is the tensor.
+func (variable) Call(args ...any) (any, error) {
+	if len(args) > 0 {
+		if t, ok := args[0].(*Tensor); ok {
+			return t, nil
+		}
+	}
+	return &object{class: &class{"torch.autograd.Variable"}}, nil
+}
+
+// PyNew implements types.PyNewable.
+func (v variable) PyNew(args ...any) (any, error) { return v.Call(args...) }
+
+// sizeOf is torch.Size(tuple).
+func sizeOf(args []any) (any, error) {
+	if len(args) != 1 {
+		return nil, errors.New("a size is malformed")
+	}
+	return args[0], nil
 }
 
 // callable is a function that a pickle can call.
@@ -184,9 +277,19 @@ func (o *object) Append(any) {}
 // Add implements types.SetAdder.
 func (o *object) Add(any) {}
 
-// persistent reads a reference to a storage: ("storage", class, key, device, elements) and, before PyTorch 0.4, a view.
+// storageView is a part of a storage, which old versions of PyTorch gave a name of its own.
+type storageView struct {
+	root          *storage
+	offset, numel int64
+}
+
+// persistent reads a reference to a storage: ("storage", class, key, device, elements) and, before PyTorch 1.6, None or a view
+// (key, offset, elements). One to a module, ("module", class, file, source), is its class.
 func persistent(id any, load func(string, dtype, int64) (*storage, error)) (any, error) {
 	t, ok := id.(*types.Tuple)
+	if ok && t.Len() == 4 && t.Get(0) == "module" {
+		return t.Get(1), nil
+	}
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
 		return nil, errors.New("a reference to something other than a storage")
 	}
@@ -202,13 +305,32 @@ func persistent(id any, load func(string, dtype, int64) (*storage, error)) (any,
 	if !ok2 || !ok3 || numel < 0 || numel > 1<<48 {
 		return nil, errors.New("a reference to a storage is malformed")
 	}
-	if t.Len() > 5 && t.Get(5) != nil {
-		return nil, errors.New("a view of a storage, which PyTorch stopped writing with 0.4")
+	s, err := load(key, d, int64(numel))
+	if err != nil || t.Len() == 5 || t.Get(5) == nil {
+		return s, err
 	}
-	return load(key, d, int64(numel))
+	view, ok := t.Get(5).(*types.Tuple)
+	if !ok || view.Len() != 3 {
+		return nil, errors.New("a view of a storage is malformed")
+	}
+	offset, ok1 := view.Get(1).(int)
+	part, ok2 := view.Get(2).(int)
+	if !ok1 || !ok2 {
+		return nil, errors.New("a view of a storage is malformed")
+	}
+	return s.part(int64(offset), int64(part))
 }
 
-// rebuildTensor is torch._utils._rebuild_tensor_v2(storage, offset, size, stride, …).
+// part returns a part of a storage.
+func (s *storage) part(offset, numel int64) (*storageView, error) {
+	if offset < 0 || numel < 0 || offset > s.numel || numel > s.numel-offset {
+		return nil, fmt.Errorf("%d elements from %d on lie outside a storage of %d", numel, offset, s.numel)
+	}
+	return &storageView{s, offset, numel}, nil
+}
+
+// rebuildTensor is torch._utils._rebuild_tensor_v2(storage, offset, size, stride, …), and _rebuild_tensor, of PyTorch before
+// 0.4, with the first four arguments.
 func rebuildTensor(args []any) (any, error) {
 	if len(args) < 4 {
 		return nil, errors.New("a tensor is malformed")
@@ -217,13 +339,27 @@ func rebuildTensor(args []any) (any, error) {
 		return o, nil
 	}
 	s, ok1 := args[0].(*storage)
+	part, isPart := args[0].(*storageView)
 	offset, ok2 := args[1].(int)
 	shape, ok3 := integers(args[2])
 	strides, ok4 := integers(args[3])
-	if !ok1 || !ok2 || !ok3 || !ok4 {
+	if !ok1 && !isPart || !ok2 || !ok3 || !ok4 {
 		return nil, errors.New("a tensor is malformed")
 	}
+	if isPart {
+		return part.view(int64(offset), shape, strides)
+	}
 	return s.view(int64(offset), shape, strides)
+}
+
+// view makes a tensor of a part of a storage.
+func (p *storageView) view(offset int64, shape, strides []int64) (*Tensor, error) {
+	t, err := (&storage{dtype: p.root.dtype, numel: p.numel}).view(offset, shape, strides)
+	if err != nil {
+		return nil, err
+	}
+	t.storage, t.offset = p.root, p.offset+offset
+	return t, nil
 }
 
 // rebuildParameter is torch._utils._rebuild_parameter(data, requires_grad, hooks).

@@ -35,14 +35,15 @@ type File struct {
 	Tensors []*Tensor
 	// Notes describe what was skipped, one line each.
 	Notes []string
-	// Source is set by [Open].
-	Source Source
+	// Sources are the files that it was read from; set by [Open] and [OpenAll].
+	Sources []Source
 }
 
 // Tensor is a tensor of a [File].
 type Tensor struct {
 	Name    string
 	Shape   []int64
+	part    string   // of the network, that the file was given for; "" for any
 	also    []string // other names of the same elements in the file
 	storage *storage
 	offset  int64   // in the storage, in elements
@@ -56,7 +57,8 @@ type storage struct {
 	data  []byte // numel elements, little-endian
 }
 
-// Open reads a file of torch.save, in the zip format or the one before PyTorch 1.6, or of safetensors.
+// Open reads a file of torch.save, in the zip format, the one before PyTorch 1.6 or the one before 0.2, written by Python 2 or 3;
+// or of safetensors.
 func Open(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,8 +71,59 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("weights: %s %w", path, err)
 	}
-	f.Source = Source{File: filepath.Base(path), SHA256: fmt.Sprintf("%x", sha256.Sum256(data))}
+	f.Sources = []Source{{File: filepath.Base(path), SHA256: fmt.Sprintf("%x", sha256.Sum256(data))}}
 	return f, nil
+}
+
+// partName is what a part of a network can be called: what the names of its parameters begin with.
+var partName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
+// OpenAll opens the files of a network whose parts lie in several files, as encoder and relation module do. Each is given as
+// PART=PATH, where the names of the part's parameters begin with PART and a dot, or as PATH alone. The names of a file's tensors
+// get PART, or where there are several files the name of the file without its extension, and a dot before them. Only parameters
+// of its part take tensors of a file that is given with one. A single PATH is opened as [Open] does.
+func OpenAll(files ...string) (*File, error) {
+	if len(files) == 0 {
+		return nil, errors.New("weights: no file is given")
+	}
+	out := &File{}
+	prefixes := map[string]string{}
+	for _, given := range files {
+		part, path := "", given
+		if before, after, ok := strings.Cut(given, "="); ok && partName.MatchString(before) {
+			if _, err := os.Stat(given); err != nil { // which could be a file of that name
+				part, path = before, after
+			}
+		}
+		f, err := Open(path)
+		if err != nil {
+			return nil, err
+		}
+		if part == "" && len(files) == 1 {
+			return f, nil
+		}
+		prefix := part
+		if prefix == "" {
+			base := filepath.Base(path)
+			prefix = strings.TrimSuffix(base, filepath.Ext(base))
+		}
+		if other := prefixes[prefix]; other != "" {
+			return nil, fmt.Errorf("weights: the tensors of %s and %s would have the same names; say of which part of the network each is: PART=%s", other, path, path)
+		}
+		prefixes[prefix] = path
+		for _, t := range f.Tensors {
+			t.Name, t.part = prefix+"."+t.Name, part
+			for i := range t.also {
+				t.also[i] = prefix + "." + t.also[i]
+			}
+		}
+		for _, note := range f.Notes {
+			out.Notes = append(out.Notes, filepath.Base(path)+": "+note)
+		}
+		f.Sources[0].Part = part
+		out.Tensors, out.Sources = append(out.Tensors, f.Tensors...), append(out.Sources, f.Sources...)
+	}
+	return out, nil
 }
 
 // Parse is [Open] for the content of a file. It retains data. Its error continues a sentence that starts with the
@@ -83,6 +136,8 @@ func Parse(data []byte) (*File, error) {
 		f, err = parseZip(data)
 	case legacyHead(data) > 0:
 		f, err = parseLegacy(data)
+	case isTar(data):
+		f, err = parseTar(data)
 	case len(data) > 8 && data[8] == '{':
 		f, err = parseSafetensors(data)
 	default:

@@ -49,8 +49,8 @@ func TestReadsWhatPyTorchWrote(t *testing.T) {
 	for _, name := range []string{"kinds.pt", "kinds-legacy.pt"} {
 		f := open(t, name)
 		assert.Empty(t, f.Notes)
-		assert.Equal(t, name, f.Source.File)
-		assert.Len(t, f.Source.SHA256, 64)
+		assert.Equal(t, name, f.Sources[0].File)
+		assert.Len(t, f.Sources[0].SHA256, 64)
 		var names []string
 		for _, w := range f.Tensors {
 			names = append(names, w.Name)
@@ -136,7 +136,7 @@ func TestProtoNetOfPyTorchGivesPyTorchsEmbeddings(t *testing.T) {
 		e, ps := conv4(t)
 		m := weights.Guess(ps, f, nil)
 		assert.Equal(t, protonetMap(), m.Names, path)
-		assert.Contains(t, m.Pairs(ps), "encoder.block1.conv.weight [8 1 3 3] ← encoder.0.0.weight")
+		assert.Contains(t, m.Pairs(ps), weights.Pairing{Text: "encoder.block1.conv.weight [8 1 3 3] ← encoder.0.0.weight", Guessed: true})
 		require.NoError(t, weights.Load(ps, f, m))
 		got := e.Forward(&nn.Pass{Norm: nn.RunningStats}, testImages(3)).Floats()
 		for i, row := range want {
@@ -263,13 +263,18 @@ func TestMapFiles(t *testing.T) {
 	assert.Equal(t, m, again)
 
 	record := filepath.Join(dir, "import.yaml")
-	require.NoError(t, weights.WriteRecord(record, weights.Source{File: "x.pt", SHA256: "ab"}, m))
+	require.NoError(t, weights.WriteRecord(record, []weights.Source{{File: "x.pt", SHA256: "ab"}}, m))
 	again, err = weights.ReadMap(record)
 	require.NoError(t, err)
 	assert.Equal(t, m, again)
 	source, err := weights.ReadRecord(record)
 	require.NoError(t, err)
-	assert.Equal(t, weights.Source{File: "x.pt", SHA256: "ab"}, source)
+	assert.Equal(t, []weights.Source{{File: "x.pt", SHA256: "ab"}}, source)
+	two := []weights.Source{{Part: "encoder", File: "e.pkl", SHA256: "ab"}, {File: "r.pkl", SHA256: "cd"}}
+	require.NoError(t, weights.WriteRecord(record, two, m))
+	source, err = weights.ReadRecord(record)
+	require.NoError(t, err)
+	assert.Equal(t, two, source)
 
 	for _, text := range []string{"nmaes: {a: b}\n", "names: [a]\n", "names: {a: b, a: c}\n", "{"} {
 		_, err := weights.ReadMap(write(text))
