@@ -21,6 +21,7 @@ const (
 // sizes is what the overrides depend on.
 type sizes struct {
 	Dataset struct {
+		Kind      string `yaml:"kind"`
 		Size      int    `yaml:"size"`
 		Normalize string `yaml:"normalize"` // of photographs
 	} `yaml:"dataset"`
@@ -58,7 +59,7 @@ func (s *sizes) each(key string) (out []string) {
 
 // images is the override by invented images of the size of the experiment's, in colour where those are photographs.
 func (s *sizes) images(counts string) string {
-	if s.Dataset.Normalize != "" {
+	if s.Dataset.Normalize != "" && s.Dataset.Kind != "images" {
 		return fmt.Sprintf("dataset={kind: textures, %ssize: %d, normalize: %s}", counts, s.Dataset.Size, s.Dataset.Normalize)
 	}
 	return fmt.Sprintf("dataset={kind: strokes, %ssize: %d}", counts, s.Dataset.Size)
