@@ -1,5 +1,5 @@
-// The functions of gotch's C interface that Engram calls. gotch's own file defines 2,600 and takes minutes to compile, so
-// libtorch/gotch.h leaves their bodies out and makes them weak: the linker takes those that are here. To use another
+// The functions of gotch's C interface that Engram calls. gotch's own file defines 2,600 and takes minutes to compile,
+// so libtorch/gotch.h leaves their bodies out and makes them weak: the linker takes those that are here. To use another
 // function of gotch, add it here, declared as in gotch's headers; libtorch/gotch_test.go compares the declarations.
 #include "../torch.h"
 #include <torch/cuda.h>
@@ -94,10 +94,10 @@ void atg_arange(tensor *out__, scalar end, int options_kind, int options_device)
 void atg_eye(tensor *out__, int64_t n, int options_kind, int options_device) {
   results(out__, [&] { return at::eye(n, options(options_kind, options_device)); });
 }
-void atg_full(tensor *out__, int64_t *size_data, int size_len, scalar fill_value, int options_kind, int options_device) {
-  results(out__, [&] {
-    return at::full(Sizes(size_data, size_len), *fill_value, options(options_kind, options_device));
-  });
+void atg_full(tensor *out__, int64_t *size_data, int size_len, scalar fill_value, int options_kind,
+              int options_device) {
+  results(out__,
+          [&] { return at::full(Sizes(size_data, size_len), *fill_value, options(options_kind, options_device)); });
 }
 void atg_ones_like(tensor *out__, tensor self) {
   results(out__, [&] { return at::ones_like(*self); });
@@ -224,9 +224,8 @@ void atg_max_dim(tensor *out__, tensor self, int64_t dim, int keepdim) {
   results(out__, [&] { return at::max(*self, dim, keepdim != 0); });
 }
 void atg_argmax(tensor *out__, tensor self, int64_t dim_v, uint8_t dim_null, int keepdim) {
-  results(out__, [&] {
-    return dim_null ? at::argmax(*self, {}, keepdim != 0) : at::argmax(*self, dim_v, keepdim != 0);
-  });
+  results(out__,
+          [&] { return dim_null ? at::argmax(*self, {}, keepdim != 0) : at::argmax(*self, dim_v, keepdim != 0); });
 }
 void atg_topk(tensor *out__, tensor self, int64_t k, int64_t dim, int largest, int sorted) {
   results(out__, [&] { return at::topk(*self, k, dim, largest != 0, sorted != 0); });
@@ -318,31 +317,37 @@ void atg_linalg_cholesky(tensor *out__, tensor self, int upper) {
 void atg_linalg_solve_triangular(tensor *out__, tensor self, tensor B, int upper, int left, int unitriangular) {
   results(out__, [&] { return at::linalg_solve_triangular(*self, *B, upper != 0, left != 0, unitriangular != 0); });
 }
-void atg_conv2d(tensor *out__, tensor input, tensor weight, tensor bias, int64_t *stride_data, int stride_len, int64_t *padding_data, int padding_len, int64_t *dilation_data, int dilation_len, int64_t groups) {
+void atg_conv2d(tensor *out__, tensor input, tensor weight, tensor bias, int64_t *stride_data, int stride_len,
+                int64_t *padding_data, int padding_len, int64_t *dilation_data, int dilation_len, int64_t groups) {
   results(out__, [&] {
     return at::conv2d(*input, *weight, optional(bias), Sizes(stride_data, stride_len), Sizes(padding_data, padding_len),
                       Sizes(dilation_data, dilation_len), groups);
   });
 }
-void atg_max_pool2d(tensor *out__, tensor self, int64_t *kernel_size_data, int kernel_size_len, int64_t *stride_data, int stride_len, int64_t *padding_data, int padding_len, int64_t *dilation_data, int dilation_len, int ceil_mode) {
+void atg_max_pool2d(tensor *out__, tensor self, int64_t *kernel_size_data, int kernel_size_len, int64_t *stride_data,
+                    int stride_len, int64_t *padding_data, int padding_len, int64_t *dilation_data, int dilation_len,
+                    int ceil_mode) {
   results(out__, [&] {
     return at::max_pool2d(*self, Sizes(kernel_size_data, kernel_size_len), Sizes(stride_data, stride_len),
                           Sizes(padding_data, padding_len), Sizes(dilation_data, dilation_len), ceil_mode != 0);
   });
 }
-void atg_batch_norm(tensor *out__, tensor input, tensor weight, tensor bias, tensor running_mean, tensor running_var, int training, double momentum, double eps, int cudnn_enabled) {
+void atg_batch_norm(tensor *out__, tensor input, tensor weight, tensor bias, tensor running_mean, tensor running_var,
+                    int training, double momentum, double eps, int cudnn_enabled) {
   results(out__, [&] {
     return at::batch_norm(*input, optional(weight), optional(bias), optional(running_mean), optional(running_var),
                           training != 0, momentum, eps, cudnn_enabled != 0);
   });
 }
-void atg_lstm(tensor *out__, tensor input, tensor *hx_data, int hx_len, tensor *params_data, int params_len, int has_biases, int64_t num_layers, double dropout, int train, int bidirectional, int batch_first) {
+void atg_lstm(tensor *out__, tensor input, tensor *hx_data, int hx_len, tensor *params_data, int params_len,
+              int has_biases, int64_t num_layers, double dropout, int train, int bidirectional, int batch_first) {
   results(out__, [&] {
     return at::lstm(*input, list(hx_data, hx_len), list(params_data, params_len), has_biases != 0, num_layers, dropout,
                     train != 0, bidirectional != 0, batch_first != 0);
   });
 }
-void atg_embedding_bag(tensor *out__, tensor weight, tensor indices, tensor offsets, int scale_grad_by_freq, int64_t mode, int sparse, tensor per_sample_weights, int include_last_offset) {
+void atg_embedding_bag(tensor *out__, tensor weight, tensor indices, tensor offsets, int scale_grad_by_freq,
+                       int64_t mode, int sparse, tensor per_sample_weights, int include_last_offset) {
   results(out__, [&] {
     return at::embedding_bag(*weight, *indices, *offsets, scale_grad_by_freq != 0, mode, sparse != 0,
                              optional(per_sample_weights), include_last_offset != 0);
@@ -351,7 +356,8 @@ void atg_embedding_bag(tensor *out__, tensor weight, tensor indices, tensor offs
 void atg_nll_loss(tensor *out__, tensor self, tensor target, tensor weight, int64_t reduction, int64_t ignore_index) {
   results(out__, [&] { return at::nll_loss(*self, *target, optional(weight), reduction, ignore_index); });
 }
-void atg_binary_cross_entropy_with_logits(tensor *out__, tensor self, tensor target, tensor weight, tensor pos_weight, int64_t reduction) {
+void atg_binary_cross_entropy_with_logits(tensor *out__, tensor self, tensor target, tensor weight, tensor pos_weight,
+                                          int64_t reduction) {
   results(out__, [&] {
     return at::binary_cross_entropy_with_logits(*self, *target, optional(weight), optional(pos_weight), reduction);
   });
