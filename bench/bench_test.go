@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/tensor"
 )
 
 func TestUnequalWorkIsRefused(t *testing.T) {
@@ -93,7 +95,7 @@ func TestAScriptThatFailsIsAnError(t *testing.T) {
 	}
 	scripts := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(scripts, "add8.py"), []byte("raise SystemExit(3)\n"), 0o600))
-	m := meter{options: options{rounds: 1, threads: 1, scripts: scripts}, python: python}
+	m := meter{options: options{rounds: 1, threads: 1, scripts: scripts}, python: python, on: tensor.CPU}
 	assert.ErrorContains(t, m.check(must(choose("add8"))[0]), "the PyTorch script ended early")
 }
 
@@ -103,7 +105,7 @@ func TestBothSidesAgree(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	m := meter{options: options{rounds: 1, threads: 1, scripts: "torch"}, python: python}
+	m := meter{options: options{rounds: 1, threads: 1, scripts: "torch"}, python: python, on: tensor.CPU}
 	for _, name := range []string{"add8", "chain10", "ntm-1", "memnet"} {
 		w, err := choose(name)
 		require.NoError(t, err)

@@ -49,7 +49,7 @@ func TestRunPrintsTableAndKeepsFolder(t *testing.T) {
 
 	code, _, stderr = engram(t.Context(), []string{"run", tinyFile(t), "--out", dir})
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, stderr, "holds a run already: continue it with 'engram resume "+dir+"'")
+	assert.Contains(t, stderr, dir+" holds a finished run, of tiny with seed 7: choose another --out")
 }
 
 func TestInterruptedRunSaysHowToGoOn(t *testing.T) {

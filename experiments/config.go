@@ -95,13 +95,15 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
 		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
-		From:   s.Tail.From,
 		Saving: *s.Saving, Patience: s.Patience, Optimizer: newOptimizer, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(on tensor.Device) error {
 			s.Tail.Device = on.String()
 			return settle(file, on)
 		},
 		Encode: func() ([]byte, error) { return schema.Encode(file) },
+	}
+	if s.Tail.From != nil {
+		c.Config.From = &s.Tail.From.From
 	}
 	return c, nil
 }

@@ -145,7 +145,7 @@ func TestRareInParts(t *testing.T) {
 	s = m.Write(p, s, keys.Narrow(1, 2, 7), values.Narrow(1, 2, 7))
 	assert.Equal(t, want, contents(s))
 	_, err = memory.NewRare(memory.RareConfig{Slots: 5}).Restore(s.Tensors())
-	assert.ErrorContains(t, err, "the state does not fit a memory for rare events of 5 slots")
+	assert.ErrorContains(t, err, "the state does not match a memory for rare events of 5 slots")
 	empty, err := m.Restore(nil)
 	require.NoError(t, err)
 	assert.ErrorContains(t, tensor.Do(func() error { m.Read(p, empty, keys); return nil }), "nothing has been written yet")

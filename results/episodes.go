@@ -261,7 +261,7 @@ func (p *page) protocols(r *Result) string {
 	case p.Classes != "":
 		text += ", " + p.Classes
 	}
-	for _, key := range []struct{ name, value string }{{"folder", first.Folder}, {"distortion", first.Distort}, {"images", first.Prepared}} {
+	for _, key := range []struct{ name, value string }{{"folder", first.Folder}, {"distortion", first.Distort}, {"image preparation", first.Prepared}} {
 		if key.value != "" {
 			text += fmt.Sprintf(", %s %s", key.name, key.value)
 		}

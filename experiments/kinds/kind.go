@@ -107,7 +107,7 @@ type Head struct {
 
 // Tail are the keys after a file's data set and network.
 type Tail struct {
-	From      *runner.From   `yaml:"from" doc:"the run whose model training starts from: its folder, or a mapping"`
+	From      *From          `yaml:"from" doc:"the run whose model training starts from: its folder, or a mapping"`
 	Optimizer schema.Section `yaml:"optimizer" family:"optimizer"`
 	Schedule  schema.Section `yaml:"schedule" family:"schedule" doc:"of the learning rate"`
 	Average   schema.Section `yaml:"average" family:"average?" doc:"of the weights over training, which is what is validated and kept; or none"`
@@ -118,6 +118,14 @@ type Tail struct {
 	Slurm         *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
 	Threads       int    `yaml:"threads" min:"0" doc:"for one operation, or for as many tasks with methods that adapt to each task; 0 means all cores"`
 }
+
+// From says which run's model training starts from.
+type From struct {
+	runner.From `yaml:",inline"`
+}
+
+// Validate implements [schema.Validator]: it pins the model.
+func (f *From) Validate() error { return schema.At("run", f.Pin()) }
 
 // Slurm is what a job of a run asks Slurm for. What is left out is not asked for.
 type Slurm struct {

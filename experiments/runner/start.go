@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 )
@@ -23,29 +22,28 @@ type From struct {
 	TrainedOn string   `yaml:"trained_on" doc:"the data that its model was trained on; filled in"`
 }
 
-// Short implements [schema.Shorthand]: from: RUN.
+// Short is the key that a single value stands for: from: RUN.
 func (f *From) Short() string { return "run" }
 
-// Validate implements [schema.Validator]. It fills in what a file leaves open: the model's checksum, and the data that it was
-// trained on. A file that has the checksum is left as it is, so that the run it belongs to can be tested where the other run is
-// no more.
-func (f *From) Validate() error {
+// Pin fills in what a file leaves open: the model's checksum, and the data that it was trained on. What has the checksum is left
+// as it is, so that the run that it belongs to can be tested after the other run is removed. The error is about the key run.
+func (f *From) Pin() error {
 	if f.SHA256 != "" {
 		return nil
 	}
 	folder := Folder(f.Run)
 	if _, err := os.Stat(folder.ConfigFile()); err != nil {
-		return schema.At("run", fmt.Errorf("%w; give a run folder, as it is called from here", folder.NotRun(err)))
+		return fmt.Errorf("%w; give a run folder, as it is called from here", folder.NotRun(err))
 	}
 	result, err := folder.Result()
 	if errors.Is(err, os.ErrNotExist) {
-		return schema.At("run", fmt.Errorf("the run of %s has not ended: continue it with: engram resume %[1]s", f.Run))
+		return fmt.Errorf("the run of %s has not ended: continue it with: engram resume %[1]s", f.Run)
 	}
 	if err != nil {
-		return schema.At("run", err)
+		return err
 	}
 	if f.SHA256, err = folder.modelSum(); err != nil {
-		return schema.At("run", err)
+		return err
 	}
 	if f.TrainedOn == "" {
 		f.TrainedOn = trainedOn(result)

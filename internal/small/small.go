@@ -21,7 +21,9 @@ const (
 // sizes is what the overrides depend on.
 type sizes struct {
 	Dataset struct {
-		Size int `yaml:"size"`
+		Kind      string `yaml:"kind"`
+		Size      int    `yaml:"size"`
+		Normalize string `yaml:"normalize"` // of photographs
 	} `yaml:"dataset"`
 	Network struct {
 		Encoder struct {
@@ -55,6 +57,14 @@ func (s *sizes) each(key string) (out []string) {
 	return out
 }
 
+// images is the override by invented images of the size of the experiment's, in colour where those are photographs.
+func (s *sizes) images(counts string) string {
+	if s.Dataset.Normalize != "" && s.Dataset.Kind != "images" {
+		return fmt.Sprintf("dataset={kind: textures, %ssize: %d, normalize: %s}", counts, s.Dataset.Size, s.Dataset.Normalize)
+	}
+	return fmt.Sprintf("dataset={kind: strokes, %ssize: %d}", counts, s.Dataset.Size)
+}
+
 // Overrides returns overrides, KEY=VALUE, that make a run of an experiment one of seconds, with all of its parts, on data that
 // need no download.
 func Overrides(c *experiments.Config) ([]string, error) {
@@ -63,7 +73,7 @@ func Overrides(c *experiments.Config) ([]string, error) {
 		return nil, err
 	}
 	sets := []string{"threads=1", "train.report=1"}
-	images := fmt.Sprintf("dataset={kind: strokes, train: 12, val: 8, test: 8, instances: 12, size: %d}", file.Dataset.Size)
+	images := file.images("train: 12, val: 8, test: 8, instances: 12, ")
 	switch network := c.Network; {
 	case network == networkStories:
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
@@ -108,7 +118,7 @@ func Short(c *experiments.Config, steps int) ([]string, error) {
 	}
 	sets := []string{"train.report=10"}
 	train := fmt.Sprintf("train.steps=%d", min(steps, file.Train.Steps)) // of an experiment that trains nothing, none
-	switch images := fmt.Sprintf("dataset={kind: strokes, size: %d}", file.Dataset.Size); c.Network {
+	switch images := file.images(""); c.Network {
 	case networkStories:
 		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
 	case networkSequences, networkTokens:

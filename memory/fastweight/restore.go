@@ -80,7 +80,7 @@ func (l learner) restore(ts []nn.Named, key, value int64) (_ memory.State, err e
 	}
 	slices.SortFunc(errs, func(a, b error) int { return slices.Compare([]byte(a.Error()), []byte(b.Error())) })
 	if len(errs) > 0 {
-		return nil, fmt.Errorf("fastweight: the state does not fit the memory: %w", errors.Join(errs...))
+		return nil, fmt.Errorf("fastweight: the state does not match the memory: %w", errors.Join(errs...))
 	}
 	return s, nil
 }
