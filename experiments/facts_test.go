@@ -167,7 +167,7 @@ func TestAFolderThatIsTakenIsToldFirst(t *testing.T) {
 	dir := t.TempDir()
 	run(t, dir)
 	_, err := tool.Run(t.Context(), config(t, "dataset={kind: images, root: nowhere, size: 16}"), experiments.Options{Out: dir})
-	assert.ErrorContains(t, err, "holds a run already")
+	assert.ErrorContains(t, err, "holds a finished run")
 }
 
 // Runs that start in the same second get different folders.
