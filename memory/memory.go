@@ -68,8 +68,8 @@ type Unroller interface {
 // A Matcher returns scores instead of reading, for networks that score each class independently, without a softmax.
 type Matcher interface {
 	Associative
-	// Match returns the metric's scores [batch, queries, slots] for queries [batch, queries, key], and each slot's
-	// share of the values, [batch, slots, value]. An empty slot has zero shares and meaningless scores.
+	// Match fits a [metric.Fitted] to the content first. It returns the metric's scores [batch, queries, slots] for queries
+	// [batch, queries, key], and each slot's share of the values, [batch, slots, value]. An empty slot has zero shares and meaningless scores.
 	Match(p *nn.Pass, s State, queries *tensor.Tensor) (scores, shares *tensor.Tensor)
 }
 

@@ -27,7 +27,7 @@ func TestTheFileRuns(t *testing.T) {
 	c, err := tool.Parse("x.yaml", []byte(`
 name: stream
 network: {kind: protonet, memory: {kind: hebbian, sharpness: 0.1}}
-dataset: {kind: strokes, train: 40, val: 10, test: 10, instances: 6}
+dataset: {kind: stripes, train: 40, val: 10, test: 10, instances: 6}
 train: {way: 5, shot: 2, query: 4, steps: 20}
 validation: {episodes: 0}
 test: [{way: 5, shot: 2, query: 4, episodes: 2}]
@@ -46,10 +46,11 @@ threads: 1
 	}
 
 	for text, want := range map[string]string{
-		"network: {kind: relationnet, memory: hebbian}": "a relation network scores each slot of its memory, and hebbian has none to score",
-		"network: {kind: siamese, memory: hebbian}":     "a siamese network compares pairs of keys, and hebbian compares none",
-		"network: {kind: protonet, memory: hebian}":     `unknown kind "hebian"; did you mean "hebbian"?`,
-		"network: {kind: kernelnet, width: 0}":          "must be above 0",
+		"network: {kind: relationnet, memory: hebbian}":         "a relation network scores each slot of its memory, and hebbian has none to score",
+		"network: {kind: siamese, memory: hebbian}":             "a siamese network compares pairs of keys, and hebbian compares none",
+		"network: protonet\ndataset: {kind: stripes, trian: 5}": `unknown key "trian" for kind "stripes"; did you mean "train"?`,
+		"network: {kind: protonet, memory: hebian}":             `unknown kind "hebian"; did you mean "hebbian"?`,
+		"network: {kind: kernelnet, width: 0}":                  "must be above 0",
 	} {
 		_, err := tool.Parse("x.yaml", []byte("name: x\n"+text+"\ntest: [{way: 5, shot: 1}]\n"))
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -1,4 +1,4 @@
-// Command extend is Engram with two additional parts: a memory of fast weights and a small few-shot network. It has all of Engram's
+// Command extend is Engram with three additional parts: a memory of fast weights, a small few-shot network and a data set. It has all of Engram's
 // subcommands: try "go run . parts memory hebbian" and "go run . run extend.yaml".
 package main
 
@@ -7,7 +7,6 @@ import (
 
 	"github.com/engram-go/engram/cli"
 	"github.com/engram-go/engram/experiments/registry"
-	_ "github.com/engram-go/engram/tensor/product" // the same matrix products as cmd/engram, hence the same bits
 )
 
 func main() { os.Exit(cli.Main(parts())) }
@@ -17,5 +16,6 @@ func parts() *registry.Parts {
 	p := registry.Standard()
 	p.Memories.Add(hebbianPart(p))
 	p.FewShot.Add(kernelNetPart(p))
+	p.Images.Add(stripesPart())
 	return p
 }

@@ -124,7 +124,7 @@ func (f *fewShotFile) planTest(w *fewShot, i int, knownData, knownNet bool) (pla
 	out := plannedTest{episodeTest: *t, at: fmt.Sprintf("test.%d", i), data: &w.data}
 	var errs []error
 	if t.Dataset.Kind() != "" {
-		data, err := f.parts.Images.Plan(&t.Dataset)
+		data, err := f.parts.PlanImages(&t.Dataset)
 		if out.data, out.own = &data, true; err != nil {
 			errs, knownData = append(errs, err), false
 		}

@@ -141,7 +141,7 @@ const (
 func (f *fewShotFile) Plan() (runner.Work, error) {
 	w := &fewShot{file: f}
 	var dataErr, netErr error
-	w.data, dataErr = f.parts.Images.Plan(&f.Dataset)
+	w.data, dataErr = f.parts.PlanImages(&f.Dataset)
 	w.planned, netErr = f.parts.FewShot.Plan(&f.Network)
 	if f.Train.Batch == 0 {
 		if f.Train.Batch = usualEpisodes; w.planned.Source == registry.Labelled {
@@ -269,6 +269,15 @@ func load(ctx context.Context, data *registry.Images, from runner.Source) (datas
 	loaded, err := data.Load(ctx, registry.Place{Given: from.Given, Note: from.Note})
 	if loaded.Split != "" {
 		data.Split = loaded.Split
+	}
+	for _, set := range []dataset.Set{loaded.Train, loaded.Val, loaded.Test} {
+		if err != nil || set == nil || set.Classes() == 0 {
+			continue
+		}
+		channels, height, width := set.Shape()
+		if got := (registry.Shape{Channels: channels, Height: height, Width: width}); got != data.Shape() {
+			return dataset.Parts{}, fmt.Errorf("the plan of the data set says that its images have %s, and Load returned images of %s: make registry.Images.Options those of the images", data.Shape(), got)
+		}
 	}
 	return loaded.Parts, err
 }

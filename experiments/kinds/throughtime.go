@@ -91,7 +91,7 @@ func (f *timeFile) Sections() Sections {
 func (f *timeFile) Plan() (runner.Work, error) {
 	w := &throughTime{file: f}
 	var dataErr, labelErr, netErr error
-	w.data, dataErr = f.parts.Images.Plan(&f.Dataset)
+	w.data, dataErr = f.parts.PlanImages(&f.Dataset)
 	w.labels, labelErr = f.parts.Labels.Plan(&f.Labels)
 	w.planned, netErr = f.parts.ThroughTime.Plan(&f.Network)
 	errs := []error{dataErr, labelErr, netErr}

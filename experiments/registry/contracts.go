@@ -144,6 +144,9 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 				return out, err
 			}
 			out.Metric, out.Section, out.Scale = &m, &compare.Metric, compare.Scale
+			if m.OfSupport && !out.Scored {
+				return out, compare.Metric.Errorf("%s is fitted on a support set, and a memory that cannot score its slots (memory.Matcher) fits no metric; use another metric", compare.Metric.Kind())
+			}
 		}
 		if _, ok := any(c).(Bounded); ok {
 			out.sized = func(slots int64) (Memory, error) {
@@ -380,21 +383,34 @@ type Answerer interface {
 	Linear() bool
 }
 
-// Images is a planned data set of images.
+// Images is a planned data set of images. A plan gives Split, Options and Load; the other fields may be zero.
 type Images struct {
-	Split    string // as results name it
-	Rotation dataset.Rotation
+	Split    string           // as results name it
+	Rotation dataset.Rotation // none where it is empty
 	// Folder is where a user's own images lie; empty for data that its name tells.
 	Folder string
 	// TrainsOnLake is set where alphabets of Lake's one-shot runs are among the training classes; then they are no test.
 	TrainsOnLake bool
-	// Options are those of its images, and what an image from elsewhere is brought to.
+	// Options are the shape of the images that Load returns, for which the network is built, and what an image from elsewhere is
+	// brought to. Height and Width have no defaults here.
 	Options dataset.ImageOptions
 	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it
 	// is set once Load has returned.
 	Norm *dataset.Normalization
-	// Load reads the data.
+	// Load reads the data: training, validation and test classes. Its images have the shape that Options give.
 	Load func(ctx context.Context, from Place) (Loaded, error)
+}
+
+// PlanImages plans the data set of images that a section of a file names.
+func (p *Parts) PlanImages(s *schema.Section) (Images, error) {
+	i, err := p.Images.Plan(s)
+	if i.Rotation == "" {
+		i.Rotation = dataset.RotateNone
+	}
+	if err == nil && (i.Options.Height < 1 || i.Options.Width < 1) {
+		err = s.Errorf("the plan of %s gives images of %s; set Height and Width of registry.Images.Options", s.Kind(), i.Shape())
+	}
+	return i, err
 }
 
 // Place says where to look for data first, and receives notes about what was read.

@@ -9,8 +9,8 @@
 // its own BLAS; see [Effective].
 //
 // oneDNN and a BLAS round differently: runs of two programs are equal to the bit only if both import this package or
-// neither does. The engram command imports it. No package of Engram does, so that they do not change other code's
-// products.
+// neither does. Of Engram's packages only the command line, cli, imports it, so that the others do not change other
+// code's products.
 package product
 
 // #cgo CXXFLAGS: -O3 -g0
