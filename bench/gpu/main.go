@@ -44,10 +44,14 @@ type Report struct {
 type Run struct {
 	Name    string  `json:"name"`
 	Steps   int64   `json:"steps"`
-	Seconds float64 `json:"seconds"` // with its test
-	Figure  float64 `json:"figure"`  // the first of its tests
+	Seconds float64 `json:"seconds"`       // with its test
+	Figure  float64 `json:"figure"`        // the first of its tests
+	Cut     bool    `json:"cut,omitempty"` // after the longest time that a run may take
 	Error   string  `json:"error,omitempty"`
 }
+
+// longest is the time that a run may take: one of a large network on a slow device is cut short, so that the others are reached.
+const longest = 30 * time.Second
 
 // The share of the time budget after which no further check of a section begins.
 const (
@@ -140,7 +144,9 @@ func run(ctx context.Context, o options) (failed int, err error) {
 			continue
 		}
 		one := short(ctx, tool, file, o)
-		one.Name = name
+		if one.Name = name; one.Cut {
+			r.LeftOut = append(r.LeftOut, fmt.Sprintf("the rest of the run of %s, after %.0f s", name, one.Seconds))
+		}
 		r.Runs = append(r.Runs, one)
 		if one.Error != "" {
 			failed++
@@ -197,9 +203,15 @@ func short(ctx context.Context, tool *experiments.Tool, file string, o options) 
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
+	bounded, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
 	begin := time.Now()
-	r, err := tool.Run(ctx, c, experiments.Options{Out: filepath.Join(dir, "run")})
+	r, err := tool.Run(bounded, c, experiments.Options{Out: filepath.Join(dir, "run")})
 	out.Seconds = time.Since(begin).Seconds()
+	if ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
+		out.Cut = true
+		return out
+	}
 	if err != nil {
 		return fail(err)
 	}
