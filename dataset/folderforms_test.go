@@ -11,21 +11,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/internal/choices"
 )
 
-// choices makes decisions of the bytes of a fuzzer; without any left it takes the first of what there is to choose from.
-type choices struct{ left []byte }
-
-func (c *choices) of(n int) int {
-	if len(c.left) == 0 {
-		return 0
-	}
-	v := int(c.left[0]) % n
-	c.left = c.left[1:]
-	return v
-}
-
-func (c *choices) yes() bool { return c.of(2) == 1 }
+// yes decides between two alternatives.
+func yes(c *choices.Choices) bool { return c.Of(2) == 1 }
 
 // form is a folder of images in two forms: as plain as can be, and as users have them.
 type form struct {
@@ -34,7 +25,7 @@ type form struct {
 }
 
 // newForm makes the same classes twice.
-func newForm(t *testing.T, c *choices) (f form) {
+func newForm(t *testing.T, c *choices.Choices) (f form) {
 	t.Helper()
 	dir := t.TempDir()
 	f.plain, f.root = filepath.Join(dir, "plain"), filepath.Join(dir, "root")
@@ -50,7 +41,7 @@ func newForm(t *testing.T, c *choices) (f form) {
 		fill(to)
 		require.NoError(t, os.MkdirAll(filepath.Dir(at), 0o755))
 		target := to
-		if c.yes() {
+		if yes(c) {
 			real, err := filepath.EvalSymlinks(filepath.Dir(at))
 			require.NoError(t, err)
 			target, err = filepath.Rel(real, to)
@@ -60,9 +51,9 @@ func newForm(t *testing.T, c *choices) (f form) {
 	}
 	names := []string{"a", "b10", "b9", "Ä", "c d", "o'x", "100%", "#1"}
 	splits := []string{"train", "val", "test"}
-	inSplit := c.yes()
+	inSplit := yes(c)
 	linkedGroups := map[string]string{}
-	count := 1 + c.of(6)
+	count := 1 + c.Of(6)
 	if inSplit {
 		count = max(count, 3)
 	}
@@ -73,50 +64,50 @@ func newForm(t *testing.T, c *choices) (f form) {
 			part := []*[]string{&f.split.Train, &f.split.Val, &f.split.Test}[i%3]
 			*part = append(*part, name)
 		} else {
-			group = []string{"", "g", "h/k"}[c.of(3)]
+			group = []string{"", "g", "h/k"}[c.Of(3)]
 		}
 		at := path.Join(group, name)
 		fill := func(folder string) {
-			images := 1 + c.of(3)
+			images := 1 + c.Of(3)
 			for k := range images {
 				data := drawing(20, 20, func(x, y int) bool { return (x+i)%(k+2) == y%(i+2) })
 				file := fmt.Sprintf("%d.png", k)
 				write(filepath.Join(f.plain, at, file), data)
-				if c.of(4) == 1 {
+				if c.Of(4) == 1 {
 					link(filepath.Join(folder, file), func(to string) { write(to, data) })
 				} else {
 					write(filepath.Join(folder, file), data)
 				}
 			}
 			for _, beside := range []string{".hidden.png", "Thumbs.db", "@eaDir/0.png", "notes.txt", ".git/x.png", "__MACOSX/0.png"} {
-				if c.of(4) == 1 {
+				if c.Of(4) == 1 {
 					write(filepath.Join(folder, beside), []byte("x"))
 				}
 			}
-			if c.of(4) == 1 {
+			if c.Of(4) == 1 {
 				require.NoError(t, os.MkdirAll(filepath.Join(folder, "empty", "too"), 0o755))
 			}
-			if c.of(4) == 1 && filepath.Dir(folder) != store { // from there it would lead to what other links lead to
+			if c.Of(4) == 1 && filepath.Dir(folder) != store { // from there it would lead to what other links lead to
 				require.NoError(t, os.Symlink("..", filepath.Join(folder, "up")))
 			}
-			if c.of(4) == 1 {
+			if c.Of(4) == 1 {
 				require.NoError(t, os.Symlink(f.root, filepath.Join(folder, "top")))
 			}
 		}
 		// A group that is a link is made once.
 		if _, made := linkedGroups[group]; !made && group != "" {
 			linkedGroups[group] = ""
-			if c.of(4) == 1 {
+			if c.Of(4) == 1 {
 				link(filepath.Join(f.root, group), func(to string) { require.NoError(t, os.MkdirAll(to, 0o755)) })
 			}
 		}
-		if c.of(3) == 1 {
+		if c.Of(3) == 1 {
 			link(filepath.Join(f.root, at), fill)
 		} else {
 			fill(filepath.Join(f.root, at))
 		}
 	}
-	if c.yes() {
+	if yes(c) {
 		write(filepath.Join(f.root, "README.md"), []byte("x"))
 	}
 	return f
@@ -126,13 +117,13 @@ func newForm(t *testing.T, c *choices) (f form) {
 var written = []string{"root", "root/", "./root", "root//", "root/.", "root/x/..", "../%s/root", "link", "link/", "./link/."}
 
 // Whatever links, hidden files, empty folders and slashes there are, the classes are the same and have the same images.
-func checkForm(t *testing.T, c *choices) {
+func checkForm(t *testing.T, c *choices.Choices) {
 	f := newForm(t, c)
 	want := load(t, f.plain)
 	above := filepath.Dir(f.root)
 	require.NoError(t, os.Symlink("root", filepath.Join(above, "link")))
 	t.Chdir(above)
-	way := written[c.of(len(written))]
+	way := written[c.Of(len(written))]
 	if slices.Contains([]string{"root/x/.."}, way) {
 		require.NoError(t, os.MkdirAll(filepath.Join(f.root, "x"), 0o755))
 	}
@@ -161,7 +152,7 @@ func TestFolderForms(t *testing.T) {
 		for k := range bytes {
 			bytes[k] = byte(r.Uint32())
 		}
-		if !t.Run(fmt.Sprint(i), func(t *testing.T) { checkForm(t, &choices{bytes}) }) {
+		if !t.Run(fmt.Sprint(i), func(t *testing.T) { checkForm(t, &choices.Choices{Left: bytes}) }) {
 			return
 		}
 	}
@@ -170,7 +161,7 @@ func TestFolderForms(t *testing.T) {
 func FuzzFolderForms(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("split folders, links and hidden files"))
-	f.Fuzz(func(t *testing.T, data []byte) { checkForm(t, &choices{data[:min(len(data), 1000)]}) })
+	f.Fuzz(func(t *testing.T, data []byte) { checkForm(t, &choices.Choices{Left: data[:min(len(data), 1000)]}) })
 }
 
 func TestDuplicates(t *testing.T) {

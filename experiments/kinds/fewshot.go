@@ -276,7 +276,7 @@ func load(ctx context.Context, data *registry.Images, from runner.Source) (datas
 		}
 		channels, height, width := set.Shape()
 		if got := (registry.Shape{Channels: channels, Height: height, Width: width}); got != data.Shape() {
-			return dataset.Parts{}, fmt.Errorf("the plan of the data set says that its images have %s, and Load returned images of %s: make registry.Images.Options those of the images", data.Shape(), got)
+			return dataset.Parts{}, fmt.Errorf("the plan of the data set declares images of %s, but Load returned images of %s; set registry.Images.Options to their shape", data.Shape(), got)
 		}
 	}
 	return loaded.Parts, err

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"iter"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/engram-go/engram/dataset/sequence"
@@ -138,14 +139,7 @@ func (w *sequences) Course(schedule func(int64) nn.Schedule) runner.Course {
 
 // Batches implements [runner.Work].
 func (w *sequences) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
-	return func(yield func(runner.Batch) bool) {
-		for step := uint64(first); ctx.Err() == nil; step++ {
-			b := w.task.Batch(stream.New(w.seed, "train", step), w.file.Train.Batch)
-			if !yield(runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return w.loss(p, b, on) })) {
-				return
-			}
-		}
-	}
+	return generated(ctx, w.seed, first, func(r *rand.Rand) *sequence.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.loss)
 }
 
 func inputs(b *sequence.Batch, on tensor.Device) *tensor.Tensor {
@@ -174,7 +168,7 @@ func (w *sequences) Validate(ctx context.Context, on tensor.Device) ([]float64, 
 	sizes := slices.Collect(w.task.Sizes())
 	each := (w.file.Validation.Sequences + len(sizes) - 1) / len(sizes)
 	for i, size := range sizes {
-		bits, err := measure.Evaluate(ctx, w.drawn(validationStream(i), size, each), each, nil, func(b *sequence.Batch) ([]float64, error) {
+		bits, err := measure.Evaluate(ctx, drawn(w.task.Sized, validationStream(i), size, each), each, nil, func(b *sequence.Batch) ([]float64, error) {
 			a, err := w.answer(b, on, nil)
 			if err != nil {
 				return nil, err
@@ -201,7 +195,7 @@ func (w *sequences) Optimum() (bits float64, ok bool) {
 	}
 	var costs []float64
 	for i, size := range slices.Collect(w.task.Sizes()) {
-		for b := range w.drawn(validationStream(i), size, w.file.Validation.Sequences) {
+		for b := range drawn(w.task.Sized, validationStream(i), size, w.file.Validation.Sequences) {
 			for _, c := range b.CostOfProbabilities(task.Optimal(b)) {
 				costs = append(costs, c.Bits)
 			}
@@ -215,18 +209,6 @@ func validationStream(size int) string { return fmt.Sprintf("validation/%d", siz
 
 // testStream names the stream that a test's sequences come from.
 func testStream(size sequence.Size) string { return "test/" + size.String() }
-
-// drawn gives n sequences of a size for evaluation, some at a time. The sizes of a task and of its tests have been checked.
-func (w *sequences) drawn(name string, size sequence.Size, n int) iter.Seq[*sequence.Batch] {
-	return func(yield func(*sequence.Batch) bool) {
-		for first := 0; first < n; first += evaluationSequences {
-			b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(first)), min(n-first, evaluationSequences), size)
-			if err != nil || !yield(b) {
-				return
-			}
-		}
-	}
-}
 
 // answered are sequences with the network's outputs before the sigmoid, [time, sequences, outputs].
 type answered struct {
@@ -258,7 +240,7 @@ func (w *sequences) Tests(context.Context, runner.Source) ([]measure.Test, error
 func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 	p.Testing(w.task.Name()+", "+t.String(), t.Sequences)
 	hash := fnv.New64a()
-	each, err := measure.Evaluate(ctx, w.drawn(testStream(t.size()), t.size(), t.Sequences), t.Sequences, p, func(b *sequence.Batch) ([][]sequence.Value, error) {
+	each, err := measure.Evaluate(ctx, drawn(w.task.Sized, testStream(t.size()), t.size(), t.Sequences), t.Sequences, p, func(b *sequence.Batch) ([][]sequence.Value, error) {
 		a, err := w.answer(b, on, nil)
 		if err == nil {
 			err = binary.Write(hash, binary.LittleEndian, append(b.Inputs, b.Targets...))

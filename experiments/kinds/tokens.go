@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"math/rand/v2"
 
 	"github.com/engram-go/engram/dataset/token"
 	"github.com/engram-go/engram/encoder"
@@ -134,14 +135,7 @@ func (w *tokens) Course(schedule func(int64) nn.Schedule) runner.Course {
 
 // Batches implements [runner.Work].
 func (w *tokens) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
-	return func(yield func(runner.Batch) bool) {
-		for step := uint64(first); ctx.Err() == nil; step++ {
-			b := w.task.Batch(stream.New(w.seed, "train", step), w.file.Train.Batch)
-			if !yield(runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return w.loss(p, b, on) })) {
-				return
-			}
-		}
-	}
+	return generated(ctx, w.seed, first, func(r *rand.Rand) *token.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.loss)
 }
 
 // scores returns the network's scores at the scored positions, [n, classes], and the classes there.
@@ -169,15 +163,7 @@ func shares(scores []token.Score) []float64 {
 
 // evaluate runs the network on n sequences of a size. sum, which may be nil, receives them.
 func (w *tokens) evaluate(ctx context.Context, name string, size token.Size, n int, on tensor.Device, p measure.Progress, sum func(*token.Batch) error) ([]token.Score, error) {
-	batches := func(yield func(*token.Batch) bool) {
-		for first := 0; first < n; first += evaluationSequences {
-			b, err := w.task.Sized(stream.New(evaluationSeed, name, uint64(first)), min(n-first, evaluationSequences), size)
-			if err != nil || !yield(b) {
-				return
-			}
-		}
-	}
-	return measure.Evaluate(ctx, batches, n, p, func(b *token.Batch) ([]token.Score, error) {
+	return measure.Evaluate(ctx, drawn(w.task.Sized, name, size, n), n, p, func(b *token.Batch) ([]token.Score, error) {
 		scores, _ := w.scores(&nn.Pass{Norm: nn.RunningStats}, b, on)
 		if err := measure.Finite(scores, "check the model file"); err != nil {
 			return nil, err

@@ -145,7 +145,7 @@ func Associative[C any, M memory.Associative](p *Parts, defaults C, make func(c 
 			}
 			out.Metric, out.Section, out.Scale = &m, &compare.Metric, compare.Scale
 			if m.OfSupport && !out.Scored {
-				return out, compare.Metric.Errorf("%s is fitted on a support set, and a memory that cannot score its slots (memory.Matcher) fits no metric; use another metric", compare.Metric.Kind())
+				return out, compare.Metric.Errorf("%s is fitted on the support set, which only a memory that scores its slots (memory.Matcher) can do; use another metric", compare.Metric.Kind())
 			}
 		}
 		if _, ok := any(c).(Bounded); ok {

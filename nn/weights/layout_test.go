@@ -10,24 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/internal/choices"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/nn/weights"
 	"github.com/engram-go/engram/tensor"
 )
 
-// choices makes decisions of the bytes of a fuzzer; without any left it takes the first of what there is to choose from.
-type choices struct{ left []byte }
-
-func (c *choices) of(n int) int {
-	if len(c.left) == 0 {
-		return 0
-	}
-	v := int(c.left[0]) % n
-	c.left = c.left[1:]
-	return v
-}
-
-func pick[T any](c *choices, from ...T) T { return from[c.of(len(from))] }
+func pick[T any](c *choices.Choices, from ...T) T { return from[c.Of(len(from))] }
 
 // place is where a layer of a network stands: its block, and what it is there.
 type place struct {
@@ -55,9 +44,9 @@ func (p place) kind() (kind string, index int) {
 
 // newLayout chooses names for layers as authors of networks do. Authors who count do so along the network; some count
 // backwards, or by words or letters, which says nothing about the order.
-func newLayout(c *choices, places []place) func(place) string {
+func newLayout(c *choices.Choices, places []place) func(place) string {
 	prefix := pick(c, "", "encoder.", "module.net.", "features.", "backbone2.", "a.b.c.")
-	first, by := c.of(3), pick(c, 1, 2, 3, 9)
+	first, by := c.Of(3), pick(c, 1, 2, 3, 9)
 	number := pick(c,
 		func(i int) string { return fmt.Sprint(first + i*by) },
 		func(i int) string { return fmt.Sprintf("%02d", first+i*by) },
@@ -69,7 +58,7 @@ func newLayout(c *choices, places []place) func(place) string {
 	words := pick(c, map[string]string{"conv": "conv", "norm": "bn"}, map[string]string{"conv": "C", "norm": "BN"}, map[string]string{"conv": "0", "norm": "1"},
 		map[string]string{"conv": "3", "norm": "2"}, map[string]string{"conv": "convolution", "norm": "batch_norm"})
 	short := pick(c, "downsample", "shortcut", "res", "")
-	inner := c.of(2) // from which number the layers of a block are counted
+	inner := c.Of(2) // from which number the layers of a block are counted
 	part := func(p place) string {
 		kind, index := p.kind()
 		switch {
@@ -109,7 +98,7 @@ func newLayout(c *choices, places []place) func(place) string {
 }
 
 // leaves are what frameworks call the tensors of a layer.
-func leaves(c *choices) map[string]string {
+func leaves(c *choices.Choices) map[string]string {
 	return pick(c,
 		map[string]string{"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var"},
 		map[string]string{"weight": "weight", "bias": "bias", "running_mean": "running_mean", "running_var": "running_var"},
@@ -134,7 +123,7 @@ func layoutNets(t testing.TB) map[string]*nn.Params {
 
 // importLayout imports a network in a layout of names, and in an order of tensors, that c chooses. It fails where a parameter
 // gets another tensor than its own, and tells whether the file was imported, or refused.
-func importLayout(t testing.TB, ps *nn.Params, c *choices) bool {
+func importLayout(t testing.TB, ps *nn.Params, c *choices.Choices) bool {
 	t.Helper()
 	var places []place
 	layerOf := func(name string) string { return name[:strings.LastIndexByte(name, '.')] }
@@ -156,11 +145,11 @@ func importLayout(t testing.TB, ps *nn.Params, c *choices) bool {
 		slots = append(slots, s)
 	}
 	for i := len(slots) - 1; i > 0; i-- {
-		j := c.of(i + 1)
+		j := c.Of(i + 1)
 		slots[i], slots[j] = slots[j], slots[i]
 	}
 	data := stateDict(slots)
-	if c.of(4) == 1 {
+	if c.Of(4) == 1 {
 		data = safetensorsOf(slots)
 	}
 	f, err := weights.Parse(data)
@@ -207,7 +196,7 @@ func TestLayouts(t *testing.T) {
 			for i := range data {
 				data[i] = byte(r.Uint32())
 			}
-			if importLayout(t, ps, &choices{data}) {
+			if importLayout(t, ps, &choices.Choices{Left: data}) {
 				imported++
 			}
 			if t.Failed() {
@@ -227,6 +216,6 @@ func FuzzLayouts(f *testing.F) {
 	f.Add(false, []byte("101")) // names of ours, counted otherwise
 	f.Add(true, []byte("numbers, words and letters; one list or one per kind"))
 	f.Fuzz(func(t *testing.T, residual bool, data []byte) {
-		importLayout(t, nets[map[bool]string{false: "Conv-4", true: "ResNet-12"}[residual]], &choices{data[:min(len(data), 500)]})
+		importLayout(t, nets[map[bool]string{false: "Conv-4", true: "ResNet-12"}[residual]], &choices.Choices{Left: data[:min(len(data), 500)]})
 	})
 }

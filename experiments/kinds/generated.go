@@ -1,0 +1,39 @@
+package kinds
+
+import (
+	"context"
+	"iter"
+	"math/rand/v2"
+
+	"github.com/engram-go/engram/experiments/runner"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/stream"
+	"github.com/engram-go/engram/tensor"
+)
+
+// generated gives the training batches of a task that generates them: that of each step from first on, without end.
+func generated[B any](
+	ctx context.Context, seed uint64, first int64, draw func(r *rand.Rand) B, loss func(p *nn.Pass, b B, on tensor.Device) (*tensor.Tensor, float64),
+) iter.Seq[runner.Batch] {
+	return func(yield func(runner.Batch) bool) {
+		for step := uint64(first); ctx.Err() == nil; step++ {
+			b := draw(stream.New(seed, "train", step))
+			if !yield(runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return loss(p, b, on) })) {
+				return
+			}
+		}
+	}
+}
+
+// drawn gives n sequences of a size for evaluation, in batches of at most evaluationSequences. The sizes of a task and of its tests
+// have been checked.
+func drawn[B, S any](sized func(r *rand.Rand, n int, size S) (B, error), name string, size S, n int) iter.Seq[B] {
+	return func(yield func(B) bool) {
+		for first := 0; first < n; first += evaluationSequences {
+			b, err := sized(stream.New(evaluationSeed, name, uint64(first)), min(n-first, evaluationSequences), size)
+			if err != nil || !yield(b) {
+				return
+			}
+		}
+	}
+}
