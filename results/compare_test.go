@@ -120,9 +120,9 @@ func TestPairedDifferencesOnOmniglot(t *testing.T) {
 	// The best first, other episodes and runs without scores left out.
 	_, got, _ := strings.Cut(markdown(text), "| less the one above | seeds |\n")
 	assert.Contains(t, got, `
-| 5-way 1-shot, inductive | [a](a) |  | 84.00 ± 28.94 |  |  | 1 (single) |
-| 5-way 1-shot, inductive | [d](d) |  | 81.00 ± 26.18 | -3.00 ± 3.18 | -3.00 ± 3.18 | 1 (single) |
-| 5-way 1-shot, inductive | [b](b) |  | 80.00 ± 24.92 | -4.00 ± 5.20 | -1.00 ± 3.18 | 1 (single) |
+| 5-way 1-shot, batch norm inductive | [a](a) |  | 84.00 ± 28.94 |  |  | 1 (single) |
+| 5-way 1-shot, batch norm inductive | [d](d) |  | 81.00 ± 26.18 | -3.00 ± 3.18 | -3.00 ± 3.18 | 1 (single) |
+| 5-way 1-shot, batch norm inductive | [b](b) |  | 80.00 ± 24.92 | -4.00 ± 5.20 | -1.00 ± 3.18 | 1 (single) |
 `)
 	assert.Equal(t, 3, strings.Count(got, "\n| 5"), got)
 

@@ -90,7 +90,7 @@ func (p *page) differences(here []Experiment) []table.Part {
 		for i, e := range g {
 			test := e.figure.Name
 			if norm := e.figure.Protocol.Norm; norm != "" {
-				test += ", " + norm
+				test += ", batch norm " + norm
 			}
 			less := func(j int) table.Text {
 				if i == 0 {

@@ -30,11 +30,7 @@ func (p *page) episodes(all []Experiment, own bool) (*table.Page, error) {
 		if !shown {
 			continue
 		}
-		source := fmt.Sprintf("%s: %s", m.Method, m.source(p))
-		if m.Reruns != "" {
-			source += fmt.Sprintf(" (re-runs: %s)", m.Reruns)
-		}
-		sources = append(sources, source)
+		sources = append(sources, m.sources(p))
 	}
 	some := len(protocols.Rows) > 0
 	if some {

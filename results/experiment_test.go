@@ -220,7 +220,7 @@ pages:
 	assert.Equal(t, "55.5", rows[0]["value"])
 
 	for bad, want := range map[string]string{
-		"pages: [{name: x, form: mystery}]":                               `x: unknown form "mystery"; want one of: few-shot episodes, `,
+		"pages: [{name: x, form: mystery}]":                               `x: unknown form "mystery"; want one of: few-shot benchmark, few-shot episodes, `,
 		"pages: [{form: instances}]":                                      "page 1 has no name",
 		"pages: [{name: x, form: instances}, {name: x, form: instances}]": "two pages are called x",
 		"pages: [{name: x, form: instances, colour: red}]":                "field colour not found",

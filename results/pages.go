@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -258,17 +259,17 @@ func signed(digits int, v float64) string {
 }
 
 // known writes a published figure, nothing where there is none.
-func known(v *float64) string {
-	if v == nil {
+func known(q *quoted) string {
+	if q == nil {
 		return ""
 	}
-	return fmt.Sprintf("%.1f", *v)
+	return fmt.Sprintf("%.1f", q.value)
 }
 
-func join(xs []float64) string {
+func join(all []*quoted) string {
 	var out []string
-	for _, x := range xs {
-		out = append(out, fmt.Sprintf("%.1f", x))
+	for _, q := range all {
+		out = append(out, cmp.Or(known(q), "–"))
 	}
 	return strings.Join(out, ", ")
 }

@@ -104,13 +104,25 @@ func (p Protocol) adaptation() string {
 	return strings.Join(parts, ", ")
 }
 
+// transductive is the mode of batch norm, and the end of what [Protocol] says of an adaptation, in which the queries of an
+// episode influence one another.
+const transductive = "transductive"
+
+// adaptedByQueries reports whether an adaptation, as [Protocol] has it, lets the queries of an episode influence one another.
+func adaptedByQueries(adapted string) bool { return strings.HasSuffix(adapted, ", "+transductive) }
+
 // Distinct returns a name for each figure, unlike any other's of the same metric where the protocols differ: the figure's own
-// name, followed by those keys of the protocol in which figures of that name and metric differ.
+// name, followed by those keys of the protocol in which figures of that name and metric differ. The name of a figure of a
+// transductive head says so in any case.
 func Distinct(figures []Figure) []string {
 	names := make([]string, len(figures))
 	for i, f := range figures {
 		names[i] = f.Name
-		if d := distinction(figures, i, nil); d != "" {
+		d := distinction(figures, i, nil)
+		if adaptedByQueries(f.Protocol.Adapted) && !strings.Contains(d, f.Protocol.Adapted) {
+			d = strings.TrimPrefix(d+", "+transductive, ", ")
+		}
+		if d != "" {
 			names[i] += " (" + d + ")"
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -58,6 +59,12 @@ type published struct {
 	Experiment string
 	Network    string
 	Config     map[string]string // by dotted key
+	Head       string            // how the figure's adaptation begins, where a network is measured with several heads
+
+	Encoder string // that of the published model, as pages show it
+	// Transductive marks a method that lets the queries of an episode influence one another, other than by batch norm.
+	Transductive bool
+	Protocol     string // what else affects the published figures
 
 	Paper     string
 	Trained   string // what the published model was trained on
@@ -71,10 +78,37 @@ type published struct {
 
 // publishedFigure is what is published of one test; what is nil is not published.
 type publishedFigure struct {
-	Published *float64
-	FineTuned *float64 `yaml:"fine_tuned"`
-	OtherNorm *float64 `yaml:"other_norm"` // in the other batch-norm mode
-	Reruns    []float64
+	Published *quoted
+	FineTuned *quoted   `yaml:"fine_tuned"`
+	OtherNorm *quoted   `yaml:"other_norm"` // in the other batch-norm mode
+	Reruns    []*quoted // in the order of who ran the method again; nil for who did not measure it
+}
+
+// quoted is a number as it was published, with its interval if it has one: "55.5 ± 0.7".
+type quoted struct {
+	value    float64
+	interval string // "0.7"; empty where none is published
+	text     string
+}
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (q *quoted) UnmarshalYAML(node *yaml.Node) error {
+	value, interval, _ := strings.Cut(node.Value, " ± ")
+	for _, number := range []string{value, interval} {
+		if _, err := strconv.ParseFloat(number, 64); err != nil && (number != "" || value == "") {
+			return fmt.Errorf("line %d: %q is no published figure: write 55.5, or 55.5 ± 0.7", node.Line, node.Value)
+		}
+	}
+	*q = quoted{fraction(value), interval, node.Value}
+	return nil
+}
+
+// String is the figure as it was published, empty where there is none.
+func (q *quoted) String() string {
+	if q == nil {
+		return ""
+	}
+	return q.text
 }
 
 // publishedCompare is a table of experiments that differ in one thing.
@@ -101,6 +135,30 @@ func (p *published) covers(e Experiment) bool {
 	return true
 }
 
+// queries says that the queries of an episode influence one another, where they do other than by batch norm.
+func (p *published) queries() string {
+	if p.Transductive {
+		return transductive
+	}
+	return ""
+}
+
+// sources names where the method's figures come from, and who ran it again.
+func (p *published) sources(of *page) string {
+	text := p.Method
+	if p.Encoder != "" {
+		text += ", " + p.Encoder
+	}
+	text += ": " + p.source(of)
+	if p.Protocol != "" {
+		text += " (" + p.Protocol + ")"
+	}
+	if p.Reruns != "" {
+		text += fmt.Sprintf(" (re-runs: %s)", p.Reruns)
+	}
+	return text
+}
+
 // source is where the method's figures come from.
 func (p *published) source(of *page) string {
 	if p.Paper == "" {
@@ -122,6 +180,7 @@ type form struct {
 func forms() map[string]form {
 	return map[string]form{
 		"few-shot episodes":  {build: (*page).episodes, partial: true},
+		"few-shot benchmark": {build: (*page).benchmark, partial: true},
 		"instances":          {build: (*page).instances},
 		"sequence tasks":     {build: (*page).sequences, drawings: (*page).sequenceCurves},
 		"question tasks":     {build: (*page).questions},
@@ -219,12 +278,13 @@ func (p *page) measuredHere(all []Experiment) (out []Experiment) {
 // of published.yaml.
 func (all *Publications) Published() *table.Table {
 	t := &table.Table{Name: "published"}
-	t.Columns = table.Labels("page", "method", "experiment", "figure", "metric", "unit", "kind", "value", "protocol", "source")
+	t.Columns = table.Labels("page", "method", "experiment", "figure", "metric", "unit", "kind", "value", "interval", "protocol", "source")
 	for _, page := range all.pages {
 		for _, m := range page.Methods {
 			var protocol []string
 			for _, key := range []struct{ name, value string }{
-				{"trained", m.Trained}, {"rotations", m.Rotations}, {"norm", m.Norm}, {"labels", m.Labels},
+				{"encoder", m.Encoder}, {"queries", m.queries()}, {"trained", m.Trained}, {"rotations", m.Rotations}, {"norm", m.Norm}, {"labels", m.Labels},
+				{"protocol", m.Protocol},
 			} {
 				if key.value != "" {
 					protocol = append(protocol, key.name+": "+key.value)
@@ -238,23 +298,23 @@ func (all *Publications) Published() *table.Table {
 				if name == Failed {
 					metric = Failed
 				}
-				add := func(kind string, value *float64, source string) {
-					if value != nil {
-						t.Add(values(page.Name, m.Method, m.Experiment, name, metric, unit(metric), kind, *value, strings.Join(protocol, "; "), source)...)
+				add := func(kind string, of *quoted, source string) {
+					if of != nil {
+						t.Add(values(page.Name, m.Method, m.Experiment, name, metric, unit(metric), kind, of.value, of.interval, strings.Join(protocol, "; "), source)...)
 					}
 				}
 				add("published", f.Published, m.source(page))
 				add("published, fine-tuned", f.FineTuned, m.source(page))
 				add("published, the other batch-norm mode", f.OtherNorm, m.source(page))
 				for _, v := range f.Reruns {
-					add("re-run", &v, m.Reruns)
+					add("re-run", v, m.Reruns)
 				}
 			}
 		}
 		for _, task := range page.Tasks {
 			for _, m := range task.Models {
 				add := func(figure, value, after string) {
-					t.Add(values(page.Name, m.Model, "", task.Task+", "+figure, Bits, unit(Bits), "published", value, after, page.Source+", "+task.Paper)...)
+					t.Add(values(page.Name, m.Model, "", task.Task+", "+figure, Bits, unit(Bits), "published", value, "", after, page.Source+", "+task.Paper)...)
 				}
 				add("training", m.Bits, "sequences: "+m.Sequences)
 				for _, test := range slices.Sorted(maps.Keys(m.Tests)) {

@@ -27,6 +27,9 @@ type Result struct {
 	Build    Build    `json:"build"`
 	Machine  Machine  `json:"machine"`
 	Config   string   `json:"config"` // the resolved experiment file
+	// TestSeconds is how long the test of each figure took, in the order of Figures; nil in results of older versions. Figures of
+	// one test share its time.
+	TestSeconds []float64 `json:"test_seconds,omitempty"`
 }
 
 // Figure is one measured number with everything that affects it.
@@ -165,7 +168,8 @@ type Protocol struct {
 	// set.
 	FineTune     int     `json:"fine_tune,omitempty" of:"method"`
 	FineTuneRate float64 `json:"fine_tune_rate,omitempty" of:"method"`
-	// Adapted is how a network that was pre-trained as a classifier was adapted to each support set.
+	// Adapted is how a network that was pre-trained as a classifier was adapted to each support set. It ends in ", transductive"
+	// where the queries of an episode influence one another.
 	Adapted string `json:"adapted,omitempty" of:"method"`
 
 	// Of images in a sequence, each with the label of the one before.
@@ -272,6 +276,9 @@ func decode(path string, text []byte) (*Result, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
 		return nil, fmt.Errorf("result: %s is damaged: %w; train again", path, err)
+	}
+	if n := len(r.TestSeconds); n > 0 && n != len(r.Figures) {
+		return nil, fmt.Errorf("result: %s is damaged: test_seconds has %s, and there are %d figures; test the model again", path, count(n, "value"), len(r.Figures))
 	}
 	for _, f := range r.Figures {
 		if f.Confusion == nil {

@@ -62,9 +62,9 @@ func TestBaselineInTheOmniglotTable(t *testing.T) {
 	assert.Contains(t, markdown(text), "| Baseline: nearest class mean |  |  | **95.00** ± 63.53 |")
 	assert.Contains(t, markdown(text), "; trained as a classifier, fp32 |")
 	assert.Contains(t, markdown(text), `
-| 5-way 1-shot, inductive | [baseline-omniglot](a) | linear head from means | 95.00 ± 63.53 |  |  | 1 (single) |
-| 5-way 1-shot, inductive | [baseline-omniglot](a) | nearest class mean | 95.00 ± 63.53 | 0.00 ± 0.00 | 0.00 ± 0.00 | 1 (single) |
-| 5-way 1-shot, inductive | [protonet-omniglot](b) |  | 90.00 ± 127.06 | -5.00 ± 63.53 | -5.00 ± 63.53 | 1 (single) |
+| 5-way 1-shot, batch norm inductive | [baseline-omniglot](a) | linear head from means | 95.00 ± 63.53 |  |  | 1 (single) |
+| 5-way 1-shot, batch norm inductive | [baseline-omniglot](a) | nearest class mean | 95.00 ± 63.53 | 0.00 ± 0.00 | 0.00 ± 0.00 | 1 (single) |
+| 5-way 1-shot, batch norm inductive | [protonet-omniglot](b) |  | 90.00 ± 127.06 | -5.00 ± 63.53 | -5.00 ± 63.53 | 1 (single) |
 `)
 	both := results.Compare(r, r)
 	require.Len(t, both, 2)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -232,7 +233,7 @@ func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*res
 	if err := r.loadModel(); err != nil {
 		return nil, err
 	}
-	figures, err := r.testAll(ctx)
+	figures, seconds, err := r.testAll(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +241,7 @@ func Evaluate(ctx context.Context, dir, name string, c *Config, o Options) (*res
 	if err != nil {
 		return nil, err
 	}
-	result := r.result(figures, *training, text)
+	result := r.result(figures, seconds, *training, text)
 	if name == "" {
 		return result, nil
 	}
@@ -351,7 +352,7 @@ func (r *run) conclude(ctx context.Context, training *results.Training) (_ *resu
 	if err := r.loadModel(); err != nil {
 		return nil, err
 	}
-	figures, err := r.testAll(ctx)
+	figures, seconds, err := r.testAll(ctx)
 	if err != nil {
 		if interrupted := r.interrupted(err); interrupted != err {
 			return nil, interrupted
@@ -362,7 +363,7 @@ func (r *run) conclude(ctx context.Context, training *results.Training) (_ *resu
 	if err != nil {
 		return nil, fmt.Errorf("run folder: %w", err)
 	}
-	result := r.result(figures, *training, config)
+	result := r.result(figures, seconds, *training, config)
 	if err := r.folder.writeResult(result); err != nil {
 		return nil, err
 	}
@@ -372,10 +373,10 @@ func (r *run) conclude(ctx context.Context, training *results.Training) (_ *resu
 	return result, nil
 }
 
-func (r *run) result(figures []results.Figure, training results.Training, config []byte) *results.Result {
+func (r *run) result(figures []results.Figure, seconds []float64, training results.Training, config []byte) *results.Result {
 	return &results.Result{
 		Name: r.config.Name, About: r.config.About, Network: r.config.Network, Seed: r.config.Seed,
-		Figures: figures, Training: training, Build: r.options.Build, Machine: r.machine(), Config: string(config),
+		Figures: figures, Training: training, Build: r.options.Build, Machine: r.machine(), Config: string(config), TestSeconds: seconds,
 	}
 }
 
@@ -438,22 +439,23 @@ func (f Folder) openModel() (*nn.State, error) {
 	return state, nil
 }
 
-// testAll makes every test.
-func (r *run) testAll(ctx context.Context) ([]results.Figure, error) {
-	var figures []results.Figure
+// testAll makes every test. It returns for each figure how long its test took.
+func (r *run) testAll(ctx context.Context) (figures []results.Figure, seconds []float64, err error) {
 	for _, t := range r.tests {
+		began := time.Now()
 		f, err := t.Run(ctx, r.device, r.options.Reporter)
 		if err != nil {
-			return nil, fmt.Errorf("test %s: %w", t.Name, err)
+			return nil, nil, fmt.Errorf("test %s: %w", t.Name, err)
 		}
-		figures = append(figures, f...)
+		took := time.Since(began).Round(time.Millisecond).Seconds()
+		figures, seconds = append(figures, f...), append(seconds, slices.Repeat([]float64{took}, len(f))...)
 	}
 	if r.sources != nil {
 		disown(figures)
 	} else if r.config.From != nil {
 		r.config.From.further(figures)
 	}
-	return figures, nil
+	return figures, seconds, nil
 }
 
 // Interrupted is the error of a run whose context was cancelled. Its progress is saved.
