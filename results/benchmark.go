@@ -162,20 +162,19 @@ func (e Experiment) thousandTasks(tests []string, data string, w way) table.Text
 	return table.Say(strings.Join(out, ", "))
 }
 
-// encoder names the encoder that an experiment's configuration has, with its width.
+// encoder is the kind of an experiment's encoder, with what its configuration says of the size.
 func (e Experiment) encoder() string {
-	kind := e.config["network.encoder.kind"]
-	name, ok := map[string]string{"conv4": "Conv-4", "resnet12": "ResNet-12", "resnet10": "ResNet-10", "resnet18": "ResNet-18", "wideresnet": "WRN"}[kind]
-	if !ok {
-		return kind
+	var sizes []string
+	for _, key := range []string{"form", "filters", "depth", "factor"} {
+		if size := e.config["network.encoder."+key]; size != "" {
+			sizes = append(sizes, size)
+		}
 	}
-	switch kind {
-	case "conv4":
-		name += " (" + e.config["network.encoder.filters"] + ")"
-	case "wideresnet":
-		name += "-" + e.config["network.encoder.depth"] + "-" + e.config["network.encoder.factor"]
+	text := e.config["network.encoder.kind"]
+	if sizes != nil {
+		text += " (" + strings.Join(sizes, ", ") + ")"
 	}
-	return name
+	return text
 }
 
 // kind says whether the queries of an episode influence one another in a way of measuring.
