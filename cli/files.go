@@ -248,11 +248,13 @@ no data: what only the data can tell, such as too few classes for an episode, is
 // notes are what the runs of a file should tell their user, each once.
 func notes(m *experiments.Matrix) (all []string) {
 	for _, r := range m.Runs {
+		own := r.Config.Notes
 		if w, ok := r.Config.Work.(runner.Noting); ok {
-			for _, note := range w.Notes() {
-				if !slices.Contains(all, note) {
-					all = append(all, note)
-				}
+			own = slices.Concat(own, w.Notes())
+		}
+		for _, note := range own {
+			if !slices.Contains(all, note) {
+				all = append(all, note)
 			}
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 // Normalization is what is done to images before an encoder gets them. The zero value leaves them as they are.
 type Normalization struct {
+	// Repeat makes as many equal channels of the only one of a grey image, before the rest; 0 leaves the channels as they are.
+	Repeat   int64
 	Inverted bool // light and dark are exchanged first: x becomes 1 − x
 	// Mean is subtracted from each channel, and each is divided by Std afterwards: one number for all channels, or one per
 	// channel. Nil leaves the values as they are.
@@ -20,12 +22,13 @@ type Normalization struct {
 // normalized is an encoder of normalised images.
 type normalized struct {
 	Encoder
+	repeat    int64
 	inverted  bool
 	mean, std []float32
 }
 
-// Normalize returns an encoder that normalises images [n, channels, height, width] before e gets them; e itself where there is
-// nothing to do. It has the properties of e: see [Maps], [HasDropout], [UsesBatchStatistics] and [Precision].
+// Normalize returns an encoder that normalises images before e gets them, [n, channels, height, width] once the channel of grey
+// ones is repeated; e itself where there is nothing to do. It has the properties of e: see [Maps], [HasDropout], [UsesBatchStatistics] and [Precision].
 func Normalize(e Encoder, c Normalization, channels int64) (Encoder, error) {
 	for _, list := range []struct {
 		name   string
@@ -39,10 +42,10 @@ func Normalize(e Encoder, c Normalization, channels int64) (Encoder, error) {
 	if slices.Contains(c.Std, 0) {
 		return nil, errors.New("encoder: std: nothing can be divided by 0")
 	}
-	if !c.Inverted && len(c.Mean) == 0 && len(c.Std) == 0 {
+	if !c.Inverted && len(c.Mean) == 0 && len(c.Std) == 0 && c.Repeat < 2 {
 		return e, nil
 	}
-	return &normalized{e, c.Inverted, floats(c.Mean), floats(c.Std)}, nil
+	return &normalized{e, c.Repeat, c.Inverted, floats(c.Mean), floats(c.Std)}, nil
 }
 
 func floats(values []float64) []float32 {
@@ -57,6 +60,9 @@ func floats(values []float64) []float32 {
 func (e *normalized) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	channelwise := func(values []float32) *tensor.Tensor {
 		return tensor.New(values, 1, int64(len(values)), 1, 1).To(x.DType()).On(x.Device())
+	}
+	if e.repeat > 1 {
+		x = x.Expand(x.Dim(0), e.repeat, x.Dim(2), x.Dim(3))
 	}
 	if e.inverted {
 		x = x.Neg().AddScalar(1)

@@ -10,6 +10,9 @@ import (
 // ResNetStages is the number of stages of a [ResNet].
 const ResNetStages = 4
 
+// ResNetLargeKernel is the side of the first convolution's kernel of a large [ResNet].
+const ResNetLargeKernel = 7
+
 // ResNetConfig configures [NewResNet].
 type ResNetConfig struct {
 	Channels      int64 // of the images; default 1
@@ -71,7 +74,7 @@ func NewResNet(b *nn.Builder, c ResNetConfig) (*ResNet, error) {
 	}
 	kernel, stride := int64(3), int64(1)
 	if c.Large {
-		kernel, stride = 7, 2
+		kernel, stride = ResNetLargeKernel, 2
 	}
 	e := &ResNet{stem: newConvNorm(b, "conv1", "bn1", c.Channels, c.Filters[0], kernel, stride), pooled: !c.Unpooled, width: c.Filters[ResNetStages-1]}
 	in := c.Filters[0]

@@ -101,11 +101,24 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 			return settle(file, on)
 		},
 		Encode: func() ([]byte, error) { return schema.Encode(file) },
+		Notes:  notes(file),
 	}
 	if s.Tail.From != nil {
 		c.Config.From = &s.Tail.From.From
 	}
 	return c, nil
+}
+
+// notes are what the parts of a file have to say about themselves.
+func notes(file kinds.File) (all []string) {
+	schema.Walk(file, func(path, _ string, s *schema.Section) {
+		if n, ok := s.Resolved().(registry.Noter); ok {
+			for _, note := range n.Notes() {
+				all = append(all, path+": "+note)
+			}
+		}
+	})
+	return all
 }
 
 // without returns an error without its problems at and below a path.

@@ -22,7 +22,8 @@ func (p *Param) Value() *tensor.Tensor { return p.value }
 
 // Params are a network's parameters and buffers, in order of creation.
 type Params struct {
-	all []*Param
+	all   []*Param
+	begin []func() error
 }
 
 // All returns parameters and buffers.
@@ -55,6 +56,17 @@ func (ps *Params) Count() int64 {
 		n += t.Numel()
 	}
 	return n
+}
+
+// Begin gives parameters the initial values that come from elsewhere, such as published weights: it calls the functions that
+// [Builder.Begin] was given. Whoever begins to use a new network calls it; a network whose saved state is loaded needs none of it.
+func (ps *Params) Begin() error {
+	for _, f := range ps.begin {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Free releases all tensors. The network cannot be used afterwards.
@@ -100,11 +112,20 @@ type Builder struct {
 	seed   uint64
 	device tensor.Device
 	names  map[string]bool
+	shapes bool
 }
 
 // NewBuilder starts a network with parameters on a device.
 func NewBuilder(seed uint64, device tensor.Device) *Builder {
 	return &Builder{params: &Params{}, seed: seed, device: device, names: map[string]bool{}}
+}
+
+// NewShapes starts a network whose parameters have their names and shapes and, instead of values, one zero each: to see what a
+// network is made of without computing its initial values or holding them in memory.
+func NewShapes() *Builder {
+	b := NewBuilder(0, tensor.CPU)
+	b.shapes = true
+	return b
 }
 
 // In returns a builder for the part of the same network called name.
@@ -116,6 +137,9 @@ func (b *Builder) In(name string) *Builder {
 
 // Params returns all parameters made so far by any builder of the network.
 func (b *Builder) Params() *Params { return b.params }
+
+// Begin has [Params.Begin] call f, which gives parameters of the network their initial values.
+func (b *Builder) Begin(f func() error) { b.params.begin = append(b.params.begin, f) }
 
 // Device returns the device of the parameters.
 func (b *Builder) Device() tensor.Device { return b.device }
@@ -165,6 +189,9 @@ func (b *Builder) add(name string, init Init, shape []int64) *Param {
 	name = b.named(name)
 	s := tensor.Enter()
 	defer s.Leave()
+	if b.shapes {
+		return b.keep(name, tensor.Zeros(1).Expand(shape...).Own())
+	}
 	value := tensor.Made(func(values []float32) { init(stream.New(b.seed, "init/"+name), shape, values) }, shape...)
 	return b.keep(name, value.On(b.device).Own())
 }

@@ -95,6 +95,9 @@ func firstStep(ctx context.Context, c *experiments.Config, on tensor.Device) (lo
 	if err := tensor.Do(func() error { return c.Work.Build(b) }); err != nil {
 		return 0, nil, err
 	}
+	if err := b.Params().Begin(); err != nil {
+		return 0, nil, err
+	}
 	for batch := range c.Work.Batches(ctx, 0) {
 		err := tensor.Do(func() error {
 			pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(c.Seed, "noise", 0), Carried: c.Clip.Carried}

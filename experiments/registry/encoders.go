@@ -9,6 +9,7 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/nn/weights"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -57,15 +58,17 @@ func (c *normalization) normalizes() bool {
 	return c != nil && (c.Inverted || len(c.Mean)+len(c.Std) > 0)
 }
 
-// normalize gives an encoder normalised images. err is the encoder's and is handed on.
-func (c *normalization) normalize(e encoder.Encoder, in Shape, err error) (encoder.Encoder, error) {
+// normalize gives an encoder for images of a shape normalised images, whose only channel is repeated first where repeat is not 0.
+// err is the encoder's and is handed on.
+func (c *normalization) normalize(e encoder.Encoder, in Shape, repeat int64, err error) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return e, nil
+	n := encoder.Normalization{Repeat: repeat}
+	if c != nil {
+		n.Inverted, n.Mean, n.Std = c.Inverted, c.Mean, c.Std
 	}
-	return encoder.Normalize(e, encoder.Normalization{Inverted: c.Inverted, Mean: c.Mean, Std: c.Std}, int64(in.Channels))
+	return encoder.Normalize(e, n, int64(in.Channels))
 }
 
 type conv4Config struct {
@@ -96,7 +99,7 @@ func (c *conv4Config) plan() (Encoder, error) {
 			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
 			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
 		})
-	}})
+	}}, publishedImages{})
 }
 
 type kochConfig struct {
@@ -114,7 +117,7 @@ func (c *kochConfig) plan() (Encoder, error) {
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Kernels: [4]int64(c.Kernels),
 			Filters: [4]int64(c.Filters), Embedding: c.Embedding, Normalize: c.Normalize, BFloat16: c.Precision == precisionHalf,
 		})
-	}})
+	}}, publishedImages{})
 }
 
 type resnet12Config struct {
@@ -142,12 +145,12 @@ func (c *resnet12Config) plan() (Encoder, error) {
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Form: form, Filters: [4]int64(c.Filters), Mean: c.Mean, Drop: c.Drop, DropBlock: c.Region,
 		})
-	}})
+	}}, publishedImages{})
 }
 
 type resnetConfig struct {
 	Filters  []int64 `yaml:"filters" min:"1" doc:"of the four stages; empty means 64, 128, 256 and 512"`
-	Large    bool    `yaml:"large" doc:"begin with a 7×7 convolution of stride 2, as for images of 224 pixels, instead of 3×3 of stride 1"`
+	Large    bool    `yaml:"large" doc:"begin with a 7×7 convolution of stride 2, as for images of 224 pixels, instead of 3×3 of stride 1; set where weights do"`
 	Unpooled bool    `yaml:"unpooled" doc:"no max pooling after the first convolution, as is usual for images of 32 pixels"`
 	begun    `yaml:",inline"`
 }
@@ -168,12 +171,15 @@ func (c *resnetConfig) plan(blocks [encoder.ResNetStages]int64) (Encoder, error)
 		filters := encoder.ResNetConfig{}.WithDefaults().Filters
 		c.Filters = filters[:]
 	}
+	if shape := c.shapeOf("conv1.weight"); len(shape) == 4 && shape[3] == encoder.ResNetLargeKernel {
+		c.Large = true
+	}
 	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet(b, encoder.ResNetConfig{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Blocks: blocks, Filters: [encoder.ResNetStages]int64(c.Filters), Large: c.Large, Unpooled: c.Unpooled,
 		})
-	}})
+	}}, imageNet(weights.Layout{Skip: []string{"fc.*"}}))
 }
 
 type wrnConfig struct {
@@ -196,7 +202,7 @@ func (c *wrnConfig) plan() (Encoder, error) {
 		return encoder.NewWideResNet(b, encoder.WideResNetConfig{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width), Depth: c.Depth, Factor: c.Factor, Drop: c.Drop,
 		})
-	}})
+	}}, publishedImages{})
 }
 
 type torchscriptConfig struct {
@@ -230,7 +236,7 @@ func (c *torchscriptConfig) plan() (Encoder, error) {
 			Path: c.Path, Input: []int64{int64(in.Channels), int64(in.Height), int64(in.Width)}, Train: c.Train,
 			Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
 		})
-		return c.Input.normalize(e, in, err)
+		return c.Input.normalize(e, in, 0, err)
 	}}, nil
 }
 

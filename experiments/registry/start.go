@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/nn/weights"
+	"github.com/engram-go/engram/tensor"
 )
 
 // modelFile is the file of a run folder that holds the trained parameters.
@@ -42,46 +45,247 @@ func (c *trainedRun) pin() (path string, err error) {
 	return path, nil
 }
 
-// begun is the configuration of an encoder that can begin with the parameters of another run's; that of the encoder embeds it.
-type begun struct {
+// initial are the keys of a part that can begin with trained parameters: those of another run, or published ones. Its
+// configuration embeds them, or [begun], which embeds them.
+type initial struct {
 	trainedRun `yaml:",inline"`
-	Input      *normalization `yaml:"input" doc:"the values of its images"`
+	Weights    string `yaml:"weights" doc:"published weights that it begins with: a safetensors file, a file of torch.save, or a model folder as Hugging Face's libraries write it; see docs/weights.md"`
+
+	skipped []string // tensors of the published weights
+}
+
+// Notes implements [Noter]: what of the published weights is not used.
+func (c *initial) Notes() []string {
+	if len(c.skipped) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d tensors of %s are not used: %s", len(c.skipped), c.Weights, clipped(c.skipped, 6))}
+}
+
+// clipped lists some names, and says how many more there are.
+func clipped(names []string, most int) string {
+	if n := len(names); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// An initializer gives parameters, whose names begin with the given prefix, their initial values.
+type initializer func(ps []*nn.Param, prefix string) error
+
+// initializer checks the keys and pins the checksum of what they name. l is the layout of the published weights of the part's
+// family, and shapes makes the part's parameters with a builder, to check that the weights fit before anything is loaded. The
+// result is nil where the part begins with its own initial values.
+//
+// The files are read when training begins. What has a checksum may be gone, so that a run that has begun can be continued and
+// tested without them.
+func (c *initial) initializer(l weights.Layout, shapes func(b *nn.Builder) error) (initializer, error) {
+	switch {
+	case c.From != "" && c.Weights != "":
+		return nil, schema.At("weights", errors.New("the encoder cannot begin with the parameters of from and with these; leave out one of them"))
+	case c.From != "":
+		if _, err := c.pin(); err != nil && !c.gone(err) {
+			return nil, schema.At("from", err)
+		}
+		return func(ps []*nn.Param, prefix string) error {
+			path, err := c.pin()
+			if err != nil {
+				return err
+			}
+			var own []nn.Named
+			for _, p := range ps {
+				own = append(own, nn.Named{Name: p.Name, Tensor: p.Value()})
+			}
+			return loadUnder(path, prefix, own)
+		}, nil
+	case c.Weights != "":
+		if err := c.check(l, shapes); err != nil && !c.gone(err) {
+			return nil, schema.At("weights", err)
+		}
+		return func(ps []*nn.Param, prefix string) error {
+			f, err := c.open()
+			if err == nil {
+				err = l.Load(f, ps, prefix)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.Weights, err)
+			}
+			return nil
+		}, nil
+	case c.SHA256 != "":
+		return nil, schema.At("sha256", errors.New("is of the parameters of from or weights, and there is neither; leave it out"))
+	}
+	return nil, nil
+}
+
+// gone reports whether an error is about a file that is not there, and that a run was planned with before.
+func (c *initial) gone(err error) bool { return c.SHA256 != "" && errors.Is(err, fs.ErrNotExist) }
+
+// check refuses published weights that do not fit the parameters that shapes makes.
+func (c *initial) check(l weights.Layout, shapes func(b *nn.Builder) error) error {
+	f, err := c.open()
+	if err != nil {
+		return err
+	}
+	b := nn.NewShapes()
+	defer b.Params().Free()
+	if err := tensor.Do(func() error { return shapes(b) }); err != nil {
+		return err
+	}
+	if c.skipped, err = l.Check(f, b.Params().All(), ""); err != nil {
+		return fmt.Errorf("%s: %w", c.Weights, err)
+	}
+	return nil
+}
+
+// open reads the published weights, and checks their checksum or fills that in.
+func (c *initial) open() (*weights.File, error) {
+	file, _, err := weights.Locate(c.Weights)
+	if err != nil {
+		return nil, fmt.Errorf("%w; a relative path begins at the working directory", err)
+	}
+	f, err := weights.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	switch sum := f.Sources[0].SHA256; c.SHA256 {
+	case "":
+		c.SHA256 = sum
+	case sum:
+	default:
+		return nil, fmt.Errorf("%s has the SHA-256 %s and not %s: it holds other weights than the run began with; put those back, or leave out sha256", c.Weights, sum, c.SHA256)
+	}
+	return f, nil
+}
+
+// shapeOf returns the shape of a tensor of the published weights; nil where there are none, or none of the name.
+func (c *initial) shapeOf(name string) []int64 {
+	if c.Weights == "" {
+		return nil
+	}
+	f, err := c.open()
+	if err != nil {
+		return nil // initializer says so
+	}
+	if t := f.Find(name); t != nil {
+		return t.Shape
+	}
+	return nil
+}
+
+// modelConfig reads a JSON file beside the weights into v, where weights names a model folder that has it.
+func (c *initial) modelConfig(name string, v any) (has bool, err error) {
+	if c.Weights == "" {
+		return false, nil
+	}
+	_, folder, err := weights.Locate(c.Weights)
+	if err != nil || folder == "" {
+		return false, nil // where there are no weights, starts says so
+	}
+	path := filepath.Join(folder, name)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, v)
+	}
+	if err != nil {
+		return false, schema.At("weights", fmt.Errorf("%s: %w", path, err))
+	}
+	return true, nil
+}
+
+// Noter is the configuration of a part that has something to say about itself that is no mistake.
+type Noter interface{ Notes() []string }
+
+// begun is the configuration of an image encoder that can begin with trained parameters; that of the encoder embeds it.
+type begun struct {
+	initial `yaml:",inline"`
+	Input   *normalization `yaml:"input" doc:"the values of its images; weights bring their family's, and {mean: [0], std: [1]} is none"`
 }
 
 // Normalizes implements [Normalizer].
 func (c *begun) Normalizes() bool { return c.Input.normalizes() }
 
-// begins makes the planned encoder begin with the parameters of the run, where one is named, and normalises its images.
-func (c *begun) begins(e Encoder) (Encoder, error) {
+// publishedImages is what is known of the published weights of a family of image encoders. The zero value is for an encoder
+// without any: weights are those of a network of the same names, on images of the given channels, as they are.
+type publishedImages struct {
+	weights.Layout
+	Channels  int // of the images; grey ones are repeated. 0 takes those that the data set has.
+	Mean, Std []float64
+}
+
+// imageNet gives a family its usual images: in colour, normalised by the statistics of ImageNet.
+func imageNet(l weights.Layout) publishedImages {
+	return publishedImages{l, 3, []float64{.485, .456, .406}, []float64{.229, .224, .225}}
+}
+
+// begins makes the planned encoder begin with the parameters that are named, and normalises its images.
+func (c *begun) begins(e Encoder, family publishedImages) (Encoder, error) {
+	if err := c.normalizeAs(family); err != nil {
+		return e, err
+	}
 	bare := e.New
-	e.New = func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
-		out, err := bare(b, in)
-		return c.Input.normalize(out, in, err)
-	}
-	if c.From == "" {
-		if c.SHA256 != "" {
-			return e, schema.At("sha256", errors.New("is of the parameters of from, and there is no from; leave it out"))
-		}
-		return e, nil
-	}
-	path, err := c.pin()
+	begin, err := c.initializer(family.Layout, func(b *nn.Builder) error {
+		_, err := bare(b, Shape{Channels: max(family.Channels, 1), Height: usualSide, Width: usualSide})
+		return err
+	})
 	if err != nil {
-		return e, schema.At("from", err)
+		return e, err
 	}
-	make := e.New
 	e.New = func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		repeat := 0
+		if c.Weights != "" && in.Channels == 1 {
+			repeat = family.Channels
+		}
+		in.Channels = max(in.Channels, repeat)
 		before := len(b.Params().All())
-		out, err := make(b, in)
-		if err != nil {
-			return nil, err
+		out, err := bare(b, in)
+		if err == nil && begin != nil {
+			own := b.Params().All()[before:]
+			b.Begin(func() error { return begin(own, encoderParams) })
 		}
-		var own []nn.Named
-		for _, p := range b.Params().All()[before:] {
-			own = append(own, nn.Named{Name: p.Name, Tensor: p.Value()})
-		}
-		return out, loadUnder(path, encoderParams, own)
+		return c.Input.normalize(out, in, int64(repeat), err)
 	}
 	return e, nil
+}
+
+// usualSide is the side of the images that most published encoders were trained on.
+const usualSide = 224
+
+// normalizeAs fills in how published weights want their images, where the file does not say: as a model folder says, or as is
+// usual in the family.
+func (c *begun) normalizeAs(family publishedImages) error {
+	if c.Weights == "" || c.Input != nil && len(c.Input.Mean)+len(c.Input.Std) > 0 {
+		return nil
+	}
+	mean, std := family.Mean, family.Std
+	var processor struct {
+		Mean []float64 `json:"image_mean"`
+		Std  []float64 `json:"image_std"`
+	}
+	var timm struct {
+		Pretrained struct {
+			Mean []float64 `json:"mean"`
+			Std  []float64 `json:"std"`
+		} `json:"pretrained_cfg"`
+	}
+	_, errTimm := c.modelConfig("config.json", &timm)
+	_, errProcessor := c.modelConfig("preprocessor_config.json", &processor)
+	switch {
+	case errTimm != nil || errProcessor != nil:
+		return errors.Join(errTimm, errProcessor)
+	case processor.Mean != nil && processor.Std != nil:
+		mean, std = processor.Mean, processor.Std
+	case timm.Pretrained.Mean != nil && timm.Pretrained.Std != nil:
+		mean, std = timm.Pretrained.Mean, timm.Pretrained.Std
+	}
+	if c.Input == nil {
+		c.Input = &normalization{}
+	}
+	c.Input.Mean, c.Input.Std = mean, std
+	return nil
 }
 
 // encoderParams is the prefix of the names of an encoder's parameters.

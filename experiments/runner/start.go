@@ -77,10 +77,19 @@ func (f Folder) modelSum() (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
-// initialize gives the parameters of a run that starts their initial values, where these come from another run.
+// initialize gives the parameters of a run that starts their initial values, where these come from elsewhere.
 func (r *run) initialize() error {
+	if r.sources != nil {
+		return nil
+	}
+	if err := r.params.Begin(); err != nil {
+		return err
+	}
+	for _, note := range r.config.Notes {
+		r.options.Reporter.Note(note)
+	}
 	f := r.config.From
-	if f == nil || r.sources != nil {
+	if f == nil {
 		return nil
 	}
 	from := Folder(f.Run)

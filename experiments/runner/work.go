@@ -169,6 +169,9 @@ type Config struct {
 	Schedule  func(units int64) nn.Schedule
 	Work      Work
 
+	// Notes are what parts have to say about their configuration that is no mistake, for a run that starts.
+	Notes []string
+
 	// Settle fixes settings that depend on the machine, such as precision: auto, before Encode when a run starts.
 	Settle func(on tensor.Device) error
 	// Encode returns the resolved experiment file: every key with its value.

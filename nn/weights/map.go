@@ -155,20 +155,42 @@ func (m *Map) Pairs(ps *nn.Params) []Pairing {
 // Load copies a file's tensors into a network's parameters and buffers by a map. If any tensor is missing, unknown or
 // of another shape, it changes nothing and returns an error that lists every mismatch.
 func Load(ps *nn.Params, f *File, m *Map) error {
-	var errs []error
+	for _, part := range f.parts() {
+		if !slices.ContainsFunc(ps.All(), func(p *nn.Param) bool { return inPart(p.Name, part) }) {
+			return fmt.Errorf("weights: %s=: the network has no part %s; it has %s", part, part, strings.Join(partsOf(ps), ", "))
+		}
+	}
+	values, errs := f.match(ps.All(), m)
+	if len(errs) > 0 {
+		remedy := "A map says which tensor is which parameter, and which to ignore"
+		if len(m.open) > 0 {
+			remedy += "; engram import EXPERIMENT WEIGHTS --print-map > map.yaml prints one to complete, and --map map.yaml gives it"
+		}
+		return fmt.Errorf("weights: the file does not fit the network:\n%w\n%s", errors.Join(errs...), remedy)
+	}
+	return assign(values)
+}
+
+// assign copies values into parameters.
+func assign(values map[*nn.Param][]float32) error {
+	return tensor.Do(func() error {
+		for p, v := range values {
+			p.Value().Assign(tensor.New(v, p.Value().Shape()...))
+		}
+		return nil
+	})
+}
+
+// match finds the values of parameters by a map, and lists every mismatch.
+func (f *File) match(ps []*nn.Param, m *Map) (values map[*nn.Param][]float32, errs []error) {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	ours := map[string]bool{}
-	for _, p := range ps.All() {
+	for _, p := range ps {
 		ours[p.Name] = true
 	}
 	for name := range m.Names {
 		if !ours[name] {
 			wrong("the map names %s, which the network does not have", name)
-		}
-	}
-	for _, part := range f.parts() {
-		if !slices.ContainsFunc(ps.All(), func(p *nn.Param) bool { return inPart(p.Name, part) }) {
-			return fmt.Errorf("weights: %s=: the network has no part %s; it has %s", part, part, strings.Join(partsOf(ps), ", "))
 		}
 	}
 	used := map[string]string{} // by which parameter
@@ -192,8 +214,8 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 			candidate[name] = true
 		}
 	}
-	values := map[*nn.Param][]float32{}
-	for _, p := range ps.All() {
+	values = map[*nn.Param][]float32{}
+	for _, p := range ps {
 		name, shape := m.theirs(p.Name), p.Value().Shape()
 		t := f.find(name)
 		switch {
@@ -230,19 +252,7 @@ func Load(ps *nn.Params, f *File, m *Map) error {
 			wrong("%s %v is in the file but not in the network", t.Name, t.Shape)
 		}
 	}
-	if len(errs) > 0 {
-		remedy := "A map says which tensor is which parameter, and which to ignore"
-		if len(open) > 0 {
-			remedy += "; engram import EXPERIMENT WEIGHTS --print-map > map.yaml prints one to complete, and --map map.yaml gives it"
-		}
-		return fmt.Errorf("weights: the file does not fit the network:\n%w\n%s", errors.Join(errs...), remedy)
-	}
-	return tensor.Do(func() error {
-		for p, v := range values {
-			p.Value().Assign(tensor.New(v, p.Value().Shape()...))
-		}
-		return nil
-	})
+	return values, errs
 }
 
 // inPart reports whether a parameter is of a part of the network.
