@@ -313,10 +313,24 @@ func GlobalNorm(grads []*tensor.Tensor) float64 {
 	return math.Sqrt(sum)
 }
 
+// DeviceNorm is [GlobalNorm] as a scalar of float64 on the gradients' device: nothing waits for it. There must be a gradient.
+func DeviceNorm(grads []*tensor.Tensor) *tensor.Tensor {
+	return tensor.Stack(0, squaresOf(grads)...).Sum().Sqrt()
+}
+
 // squares returns the sum of squares of each gradient that is not nil. It reads the device once.
 func squares(grads []*tensor.Tensor) []float64 {
 	scope := tensor.Enter()
 	defer scope.Leave()
+	sums := squaresOf(grads)
+	if len(sums) == 0 {
+		return nil
+	}
+	return tensor.Stack(0, sums...).Floats()
+}
+
+// squaresOf returns the sum of squares of each gradient that is not nil, as scalars.
+func squaresOf(grads []*tensor.Tensor) []*tensor.Tensor {
 	var sums []*tensor.Tensor
 	for _, g := range grads {
 		if g != nil {
@@ -324,16 +338,43 @@ func squares(grads []*tensor.Tensor) []float64 {
 			sums = append(sums, g.Detach().To(tensor.Float64).Square().Sum())
 		}
 	}
-	if len(sums) == 0 {
-		return nil
-	}
-	return tensor.Stack(0, sums...).Floats()
+	return sums
 }
 
 // ClipByNorm returns the gradients scaled so that their global norm is at most limit: Pascanu et al. 2013, algorithm
 // 1. Gradients with a non-finite norm are returned unchanged, for the caller to detect.
 func ClipByNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
 	return ClipNorm(grads, GlobalNorm(grads), limit)
+}
+
+// ClipByDeviceNorm is [ClipByNorm] without reading the device. The gradients are multiplied by 1 where the norm is within the limit,
+// and are not finite where the norm is not.
+func ClipByDeviceNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
+	factor := shrink(DeviceNorm(grads), limit)
+	out := make([]*tensor.Tensor, len(grads))
+	for i, g := range grads {
+		if g != nil {
+			out[i] = g.Mul(factor.To(g.DType()))
+		}
+	}
+	return out
+}
+
+// ClipEachByDeviceNorm is [ClipEachByNorm] without reading the device, as [ClipByDeviceNorm] is [ClipByNorm].
+func ClipEachByDeviceNorm(grads []*tensor.Tensor, limit float64) []*tensor.Tensor {
+	out := make([]*tensor.Tensor, len(grads))
+	square := squaresOf(grads)
+	for i, g := range grads {
+		if g != nil {
+			out[i], square = g.Mul(shrink(square[0].Sqrt(), limit).To(g.DType())), square[1:]
+		}
+	}
+	return out
+}
+
+// shrink is the factor that scales a vector with a norm to the limit: min(1, limit/norm), and NaN for a norm that is not finite.
+func shrink(norm *tensor.Tensor, limit float64) *tensor.Tensor {
+	return norm.ClampMin(limit).Reciprocal().MulScalar(limit).Add(norm.Sub(norm))
 }
 
 // ClipNorm is [ClipByNorm] for gradients whose [GlobalNorm] is known.

@@ -122,15 +122,16 @@ func Blocks(ps *nn.Params) [][]*nn.Param {
 	return out
 }
 
-// Classify returns the pre-training loss on images [n, channels, height, width] with labels [n], and the accuracy in [0, 1].
-func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, accuracy float64) {
+// Classify returns the pre-training loss on images [n, channels, height, width] with labels [n], and the
+// log-probabilities [n, classes] of the training classes.
+func (n *Net) Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss, logp *tensor.Tensor) {
 	scores := n.classScores(p, images)
-	logp := scores.LogSoftmax(-1)
+	logp = scores.LogSoftmax(-1)
 	loss = nn.SmoothedNLL(logp, labels, n.Smoothing)
 	if t := n.Teacher; t != nil {
 		loss = loss.MulScalar(1 - t.Weight).Add(t.divergence(n, images, scores).MulScalar(t.Weight))
 	}
-	return loss, logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float()
+	return loss, logp
 }
 
 // classScores returns the scores [n, classes] of the pre-training head.

@@ -13,12 +13,12 @@ import (
 
 // generated gives the training batches of a task that generates them: that of each step from first on, without end.
 func generated[B any](
-	ctx context.Context, seed uint64, first int64, draw func(r *rand.Rand) B, loss func(p *nn.Pass, b B, on tensor.Device) (*tensor.Tensor, float64),
+	ctx context.Context, seed uint64, first int64, draw func(r *rand.Rand) B, loss func(p *nn.Pass, b B, on tensor.Device) (*tensor.Tensor, runner.Score),
 ) iter.Seq[runner.Batch] {
 	return func(yield func(runner.Batch) bool) {
 		for step := uint64(first); ctx.Err() == nil; step++ {
 			b := draw(stream.New(seed, "train", step))
-			if !yield(runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return loss(p, b, on) })) {
+			if !yield(runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) { return loss(p, b, on) })) {
 				return
 			}
 		}

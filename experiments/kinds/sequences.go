@@ -148,7 +148,7 @@ func inputs(b *sequence.Batch, on tensor.Device) *tensor.Tensor {
 
 // loss is the cross-entropy of the scored outputs in nats, summed over a sequence and averaged over the sequences, and the same
 // in bits.
-func (w *sequences) loss(p *nn.Pass, b *sequence.Batch, on tensor.Device) (*tensor.Tensor, float64) {
+func (w *sequences) loss(p *nn.Pass, b *sequence.Batch, on tensor.Device) (*tensor.Tensor, runner.Score) {
 	var scored []int64
 	for i, m := range b.Mask {
 		if m != 0 {
@@ -159,7 +159,7 @@ func (w *sequences) loss(p *nn.Pass, b *sequence.Batch, on tensor.Device) (*tens
 	logits := w.net(p, inputs(b, on), nil).Flatten(0, 1).IndexSelect(0, at)
 	targets := tensor.New(b.Targets, int64(b.Time*b.Sequences), int64(b.OutputWidth)).On(on).IndexSelect(0, at)
 	loss := tensor.BCEWithLogits(logits, targets).MulScalar(1 / float64(b.Sequences))
-	return loss, loss.Float() / math.Ln2
+	return loss, func() float64 { return loss.Float() / math.Ln2 }
 }
 
 // Validate implements [runner.Work].

@@ -70,10 +70,10 @@ type task struct {
 }
 
 // Loss implements [runner.Batch].
-func (b task) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+func (b task) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
 	task := fewshot.NewTask(b.Batch, on)
 	loss, logp := b.net.Loss(p, task)
-	return loss, mean(task.Accuracies(logp))
+	return loss, func() float64 { return mean(task.Accuracies(logp)) }
 }
 
 // adaptedTask is the training data of one step of a network that brings its own gradients.
@@ -83,10 +83,10 @@ type adaptedTask struct {
 }
 
 // Gradients implements [runner.Derived].
-func (b adaptedTask) Gradients(p *nn.Pass, on tensor.Device) ([]*tensor.Tensor, *tensor.Tensor, float64) {
+func (b adaptedTask) Gradients(p *nn.Pass, on tensor.Device) ([]*tensor.Tensor, *tensor.Tensor, runner.Score) {
 	task := fewshot.NewTask(b.Batch, on)
 	grads, loss, logp := b.adapter.Gradients(p, task)
-	return grads, loss, mean(task.Accuracies(logp))
+	return grads, loss, func() float64 { return mean(task.Accuracies(logp)) }
 }
 
 // pairs are pairs of images, drawn one by one.
@@ -99,10 +99,10 @@ func (s *pairs) batches(ctx context.Context, first int64) iter.Seq[runner.Batch]
 	n := s.file.Train.Batch
 	net := s.net.(fewshot.Verifier)
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.PairBatch) runner.Batch {
-		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
 			pairs := fewshot.NewPairs(b, on)
 			loss, logits := net.PairLoss(p, pairs)
-			return loss, mean(pairs.Accuracies(logits))
+			return loss, func() float64 { return mean(pairs.Accuracies(logits)) }
 		})
 	})
 }
@@ -116,10 +116,12 @@ type labelled struct {
 func (s *labelled) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	net := s.net.(registry.Pretrained)
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first), s.file.Train.Batch, s.file.Train.Prefetch), func(b *episode.LabelledBatch) runner.Batch {
-		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
 			n := int64(b.Size)
 			images := fewshot.Images(b.Images, on, n, int64(b.Channels), int64(b.Height), int64(b.Width))
-			return net.Classify(p, images, tensor.New(b.Labels, n).On(on))
+			labels := tensor.New(b.Labels, n).On(on)
+			loss, logp := net.Classify(p, images, labels)
+			return loss, func() float64 { return logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float() }
 		})
 	})
 }

@@ -321,7 +321,7 @@ type questions struct {
 
 // Loss implements [runner.Batch]: the cross-entropy of the answers in nats, summed over the questions as in the released code,
 // whose rates are meant for it.
-func (q questions) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, float64) {
+func (q questions) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, runner.Score) {
 	if q.group.net.Linear() != q.linear {
 		q.group.net.SetLinear(q.linear)
 	}
@@ -331,7 +331,7 @@ func (q questions) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, float64) {
 		labels[i] = e.answer
 	}
 	loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(labels, int64(len(labels))).On(scores.Device())).MulScalar(float64(len(labels)))
-	return loss, mean(errorsOf(q.examples, scores))
+	return loss, func() float64 { return mean(errorsOf(q.examples, scores)) }
 }
 
 func storiesOf(examples []storyExample) []registry.Story {

@@ -165,11 +165,13 @@ func (w *throughTime) Course(schedule func(int64) nn.Schedule) runner.Course {
 func (w *throughTime) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	n := w.file.Train.Batch
 	return runner.Batches(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.SequenceBatch) runner.Batch {
-		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) {
+		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
 			task := fewshot.NewSequence(b, on)
 			loss, logp := w.net.Loss(p, task)
-			all, _ := task.Accuracies(logp)
-			return loss, mean(all)
+			return loss, func() float64 {
+				all, _ := task.Accuracies(logp)
+				return mean(all)
+			}
 		})
 	})
 }

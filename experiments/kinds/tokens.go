@@ -146,10 +146,12 @@ func (w *tokens) scores(p *nn.Pass, b *token.Batch, on tensor.Device) (scores *t
 }
 
 // loss is the mean cross-entropy of the scored positions, and the mean share of right answers.
-func (w *tokens) loss(p *nn.Pass, b *token.Batch, on tensor.Device) (*tensor.Tensor, float64) {
+func (w *tokens) loss(p *nn.Pass, b *token.Batch, on tensor.Device) (*tensor.Tensor, runner.Score) {
 	scores, classes := w.scores(p, b, on)
 	loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(classes, int64(len(classes))).On(on))
-	return loss, mean(shares(b.Scores(tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU)))))
+	return loss, func() float64 {
+		return mean(shares(b.Scores(tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU)))))
+	}
 }
 
 // shares are the shares of scored positions that are right.

@@ -240,8 +240,9 @@ type (
 	// Pretrained is trained as an ordinary classifier of images, and gets a new head for each task.
 	Pretrained interface {
 		Headed
-		// Classify returns the loss on images [n, channels, height, width] with labels [n], and the share of right answers.
-		Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss *tensor.Tensor, right float64)
+		// Classify returns the loss on images [n, channels, height, width] with labels [n], and the log-probabilities
+		// [n, classes].
+		Classify(p *nn.Pass, images, labels *tensor.Tensor) (loss, logp *tensor.Tensor)
 		// Quick returns the network with a head like its own that trains nothing, for validation.
 		Quick() fewshot.Network
 	}

@@ -18,10 +18,12 @@ type trainer struct {
 	opt      nn.Optimizer
 	progress progress
 	metrics  *metrics
+	guard    guard
 	started  time.Time // of this session
 	before   float64   // seconds of earlier sessions
 	saved    progress  // at the last checkpoint
 	rate     float64   // examples per second, smoothed
+	last     Step      // the last step
 }
 
 // train trains until the steps are done or validation or ctx stops it, and leaves the best model in the run folder.
@@ -31,6 +33,8 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 	}
 	t := &trainer{run: r, opt: r.config.Optimizer(r.params)}
 	defer t.opt.Free()
+	t.guard = newGuard(t.device)
+	defer t.guard.free()
 	if resume {
 		if t.progress, err = r.folder.loadCheckpoint(r.params, t.opt, r.options.Reporter.Note); err != nil {
 			return nil, err
@@ -94,9 +98,10 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 			return "", err
 		}
 		t.progress.Step++
+		t.last = s
 		t.pace(float64(t.course.Batch)/time.Since(began).Seconds(), &s)
 		t.options.Reporter.Step(s)
-		if s.Step%int64(c.Report) == 0 || s.Step == 1 {
+		if t.reports(s.Step) {
 			if err := t.metrics.line(map[string]any{
 				"step": s.Step, "loss": s.Loss, t.config.Work.Measure().Name: s.Score, "rate": s.Rate,
 				"examples_per_second": round(s.Examples), "seconds": round(t.seconds()),
@@ -141,48 +146,59 @@ func (t *trainer) step(b Batch) (out Step, err error) {
 		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n)), Carried: t.config.Clip.Carried}
 		var grads []*tensor.Tensor
 		var loss *tensor.Tensor
-		var score float64
+		var score Score
 		if d, ok := b.(Derived); ok {
 			grads, loss, score = d.Gradients(pass, t.device)
 		} else {
 			loss, score = b.Loss(pass, t.device)
 			grads = tensor.Grad(loss, t.params.Tensors()...)
 		}
-		out = Step{Step: n + 1, Loss: loss.Float(), Score: score, Rate: rate}
-		norm := nn.GlobalNorm(grads)
-		if !finite(out.Loss) || !finite(norm) {
-			return t.diverged(out.Loss, norm)
+		out = Step{Step: n + 1, Loss: t.last.Loss, Score: t.last.Score, Rate: rate}
+		if !t.guard.late || t.reports(out.Step) {
+			out.Loss, out.Score = loss.Float(), score()
 		}
-		clip := t.config.Clip
-		if clip.Value > 0 {
-			grads = nn.ClipByValue(grads, clip.Value)
-		}
-		if clip.Each > 0 {
-			grads = nn.ClipEachByNorm(grads, clip.Each)
-		}
-		if clip.Norm > 0 {
-			if clip.Value > 0 || clip.Each > 0 {
-				norm = nn.GlobalNorm(grads)
+		if t.guard.late {
+			t.guard.add(loss, grads)
+			grads = t.config.Clip.limitOnDevice(grads)
+		} else {
+			norm := nn.GlobalNorm(grads)
+			if !finite(out.Loss) || !finite(norm) {
+				return t.diverged(fmt.Sprintf("step %d", out.Step), fmt.Sprintf("loss %g, gradient norm %g", out.Loss, norm))
 			}
-			grads = nn.ClipNorm(grads, norm, clip.Norm)
+			grads = t.config.Clip.limit(grads, norm)
 		}
 		t.opt.Step(grads, rate)
+		if t.guard.late && t.reports(out.Step) {
+			return t.sound(out.Step)
+		}
 		return nil
 	})
 	return out, err
 }
 
+// reports reports whether the numbers of a step are written.
+func (t *trainer) reports(step int64) bool {
+	return step == 1 || step%int64(t.config.Saving.Report) == 0
+}
+
+// sound returns an error if the loss or the gradient of a step up to this one was not finite and the guard is late.
+func (t *trainer) sound(step int64) error {
+	if t.guard.sound() {
+		return nil
+	}
+	return t.diverged(fmt.Sprintf("steps up to %d", step), "a loss or gradient is not finite")
+}
+
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// diverged reports a step whose loss or gradient norm is not finite. The step has changed nothing except running
-// statistics, and the last checkpoint precedes it.
-func (t *trainer) diverged(loss, norm float64) error {
+// diverged reports steps whose loss or gradient norm is not finite. The last checkpoint precedes them. On the CPU the step has
+// changed nothing except running statistics.
+func (t *trainer) diverged(steps, what string) error {
 	good := "no checkpoint had been written"
 	if t.saved.Step > 0 {
 		good = fmt.Sprintf("the last good checkpoint is of step %d, in %s", t.saved.Step, t.folder.path(fileCheckpoint))
 	}
-	return fmt.Errorf("step %d: training diverged (loss %g, gradient norm %g); %s; try a lower optimizer.rate, or train.clip.norm",
-		t.progress.Step+1, loss, norm, good)
+	return fmt.Errorf("%s: training diverged (%s); %s; try a lower optimizer.rate, or train.clip.norm", steps, what, good)
 }
 
 // pace estimates the speed of training and the remaining time.
@@ -202,6 +218,9 @@ func (t *trainer) validate(ctx context.Context) error {
 	every := t.course.Every
 	if every == 0 || step == 0 || step%every != 0 && step != t.course.Steps || t.progress.Validated == step {
 		return nil
+	}
+	if err := t.sound(step); err != nil {
+		return err
 	}
 	var scores []float64
 	err := t.averaged(func() (err error) {
@@ -261,6 +280,9 @@ func (t *trainer) save() error {
 	p := t.progress
 	if p.Step > 0 && p.Step == t.saved.Step && p.Validated == t.saved.Validated {
 		return nil
+	}
+	if err := t.sound(p.Step); err != nil {
+		return err
 	}
 	p.Seconds = t.seconds()
 	if err := t.folder.saveCheckpoint(t.params, t.opt, p, t.config.Keep); err != nil {

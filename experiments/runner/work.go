@@ -75,23 +75,27 @@ type Course struct {
 
 // Batch is the training data of one step.
 type Batch interface {
-	// Loss returns the loss, and the batch's mean score. It is called in a scope.
-	Loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
+	// Loss returns the loss, and the batch's score. It is called in a scope.
+	Loss(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score Score)
 }
+
+// Score computes the mean score of a batch's examples. It is called in the scope of the batch's loss, and only at steps whose
+// numbers are read.
+type Score func() float64
 
 // Derived is a batch that computes its own gradient.
 type Derived interface {
 	Batch
 	// Gradients is called instead of Loss. It returns the gradient of each trained parameter (nil: none), the loss, and the
-	// batch's mean score.
-	Gradients(p *nn.Pass, on tensor.Device) (grads []*tensor.Tensor, loss *tensor.Tensor, score float64)
+	// batch's score.
+	Gradients(p *nn.Pass, on tensor.Device) (grads []*tensor.Tensor, loss *tensor.Tensor, score Score)
 }
 
 // LossFunc is a function as a [Batch].
-type LossFunc func(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score float64)
+type LossFunc func(p *nn.Pass, on tensor.Device) (loss *tensor.Tensor, score Score)
 
 // Loss implements [Batch].
-func (f LossFunc) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return f(p, on) }
+func (f LossFunc) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, Score) { return f(p, on) }
 
 // Batches converts a sampler's batches to the training data of steps.
 func Batches[B any](drawn iter.Seq[B], as func(B) Batch) iter.Seq[Batch] {
@@ -118,14 +122,6 @@ type Saving struct {
 	Report int  `yaml:"report" min:"1" doc:"steps between lines of metrics.jsonl"`
 	Save   int  `yaml:"save" min:"1" doc:"steps between checkpoints"`
 	Keep   int  `yaml:"keep" min:"1" doc:"how many of the last checkpoints are kept; where one is damaged, a run continues from the one before"`
-}
-
-// Clip limits the gradient. Zero means no limit.
-type Clip struct {
-	Value   float64 `yaml:"value" min:"0" doc:"the largest absolute value of an element"`
-	Carried float64 `yaml:"carried" min:"0" doc:"elementwise clip of the gradient that is carried back from one time step to the one before"`
-	Each    float64 `yaml:"each" min:"0" doc:"the largest norm of each parameter's gradient"`
-	Norm    float64 `yaml:"norm" min:"0" doc:"the largest norm of all gradients together"`
 }
 
 // Selection holds the keys of validation that every experiment file has: how the best model is selected on validation
