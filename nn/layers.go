@@ -122,3 +122,22 @@ func (l *BatchNorm) statistics(p *Pass) (mean, variance *tensor.Tensor, batch bo
 	}
 	return p.Value(l.Mean), p.Value(l.Variance), batch
 }
+
+// LayerNorm normalises each vector by its own mean and variance, then scales and shifts it: Ba et al. 2016.
+type LayerNorm struct {
+	Gain, Bias *Param // [width]
+	eps        float64
+}
+
+// NewLayerNorm makes a layer norm over the last dimension, with gain 1 and bias 0. eps is added to the variance.
+func NewLayerNorm(b *Builder, width int64, eps float64) *LayerNorm {
+	return LayerNormOf(b.Param("weight", Constant(1), width), b.Param("bias", Constant(0), width), eps)
+}
+
+// LayerNormOf is a layer norm with parameters of one's own.
+func LayerNormOf(gain, bias *Param, eps float64) *LayerNorm { return &LayerNorm{gain, bias, eps} }
+
+// Forward normalises x [..., width].
+func (l *LayerNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	return tensor.LayerNorm(x, p.Value(l.Gain), p.Value(l.Bias), l.eps)
+}

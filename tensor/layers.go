@@ -58,6 +58,16 @@ func BatchNorm(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum,
 	return result(op, out, x, gain, bias)
 }
 
+// LayerNorm normalises the last dimension of x [..., width] by its mean and biased variance, and applies gain and bias [width]: Ba
+// et al. 2016, section 3.
+func LayerNorm(x, gain, bias *Tensor, eps float64) *Tensor {
+	const op = "LayerNorm"
+	var out libtch.Ctensor
+	width := gain.Shape()
+	libtch.AtgLayerNorm(&out, x.ptr(op), width, len(width), gain.ptr(op), bias.ptr(op), eps, 1)
+	return result(op, out, x, gain, bias)
+}
+
 // LSTM runs a stack of LSTM layers over x [time, batch, in] from the states h and c [layers·directions, batch, size].
 // There are four weights per layer and direction: input-hidden [4·size, in], hidden-hidden [4·size, size] and their
 // biases [4·size], with the gates in PyTorch's order (input, forget, cell, output). It returns the outputs [time,

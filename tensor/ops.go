@@ -164,6 +164,12 @@ func (t *Tensor) LeakyReLU(slope float64) *Tensor {
 	return result(op, out, t)
 }
 
+// GELU returns t·Φ(t) with the standard normal distribution function Φ: Hendrycks and Gimpel 2016, eq. 1, exactly and not by the
+// hyperbolic tangent.
+func (t *Tensor) GELU() *Tensor {
+	return result("GELU", libtch.Ctensor(C.eg_gelu(unsafe.Pointer(t.ptr("GELU")))), t)
+}
+
 // Softplus returns log(1 + e^t).
 func (t *Tensor) Softplus() *Tensor { return unary("Softplus", libtch.AtgSoftplus, t) }
 

@@ -6,7 +6,6 @@ package tokennet
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/engram-go/engram/memory/fastweight"
 	"github.com/engram-go/engram/nn"
@@ -126,25 +125,21 @@ func NewAttention(b *nn.Builder, width, heads int64) *Attention {
 	return &Attention{heads, b.Param("qkv", nn.FanInUniform, 3*width, width), b.Param("out", nn.FanInUniform, width, width)}
 }
 
-// hidden is the score of a position that comes later.
-const hidden = -1e30
-
 // Forward implements [Mixer].
 func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	batch, time, width := x.Dim(0), x.Dim(1), x.Dim(2)
+	time := x.Dim(1)
 	parts := tensor.Linear(x, p.Value(a.qkv), nil).Split(2, 3)
 	for i, part := range parts {
-		parts[i] = part.Reshape(batch, time, a.heads, width/a.heads).Transpose(1, 2)
+		parts[i] = nn.Heads(part, a.heads)
 	}
 	later := make([]float32, time*time)
 	for i := range time {
 		for j := i + 1; j < time; j++ {
-			later[i*time+j] = hidden
+			later[i*time+j] = nn.Hidden
 		}
 	}
 	mask := tensor.New(later, time, time).To(x.DType()).On(x.Device())
-	scores := parts[0].MatMul(parts[1].Transpose(2, 3)).MulScalar(1 / math.Sqrt(float64(width/a.heads))).Add(mask)
-	return tensor.Linear(scores.Softmax(-1).MatMul(parts[2]).Transpose(1, 2).Reshape(batch, time, width), p.Value(a.out), nil)
+	return tensor.Linear(nn.JoinHeads(nn.Attention(parts[0], parts[1], parts[2], mask)), p.Value(a.out), nil)
 }
 
 var (

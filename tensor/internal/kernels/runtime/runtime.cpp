@@ -205,6 +205,10 @@ void *eg_channels_last(void *tensor) {
   return guarded<void *>(nullptr, [&] { return new at::Tensor(T(tensor).contiguous(at::MemoryFormat::ChannelsLast)); });
 }
 
+void *eg_gelu(void *tensor) {
+  return guarded<void *>(nullptr, [&] { return new at::Tensor(at::gelu(T(tensor))); });
+}
+
 int eg_split(void *tensor, int64_t dim, int n, void **parts) {
   return guarded(-1, [&] {
     const at::Tensor &t = T(tensor);
