@@ -9,15 +9,6 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Pooling makes one vector of the vectors of all tokens.
-type Pooling string
-
-// The poolings.
-const (
-	MeanTokens Pooling = "mean" // the mean over tokens
-	FirstToken Pooling = "cls"  // the vector of the first token, [CLS]
-)
-
 // BERTConfig configures [NewBERT]. The zero value is BERT-base, uncased, with the mean over tokens.
 type BERTConfig struct {
 	Size                  // default 768, 12, 12, 3072
@@ -34,27 +25,16 @@ type BERTConfig struct {
 
 // WithDefaults returns the configuration with its zero values replaced by the defaults.
 func (c BERTConfig) WithDefaults() BERTConfig {
-	set := func(v *int64, to int64) {
-		if *v == 0 {
-			*v = to
-		}
-	}
-	set(&c.Width, 768)
-	set(&c.Layers, 12)
-	set(&c.Heads, 12)
-	set(&c.Hidden, 3072)
-	set(&c.Vocabulary, 30522)
-	set(&c.Positions, 512)
-	set(&c.Types, 2)
-	if c.Eps == 0 {
-		c.Eps = 1e-12
-	}
-	if c.Activation == "" {
-		c.Activation = GELU
-	}
-	if c.Pooling == "" {
-		c.Pooling = MeanTokens
-	}
+	or(&c.Width, 768)
+	or(&c.Layers, 12)
+	or(&c.Heads, 12)
+	or(&c.Hidden, 4*c.Width)
+	or(&c.Vocabulary, 30522)
+	or(&c.Positions, 512)
+	or(&c.Types, 2)
+	or(&c.Eps, 1e-12)
+	or(&c.Activation, GELU)
+	or(&c.Pooling, MeanTokens)
 	return c
 }
 
@@ -82,11 +62,8 @@ type bertLayer struct {
 // NewBERT makes the network.
 func NewBERT(b *nn.Builder, c BERTConfig) (*BERT, error) {
 	c = c.WithDefaults()
-	if err := errors.Join(c.Size.check(), c.Activation.check(), c.Training.check()); err != nil {
+	if err := errors.Join(c.Size.check(), c.Activation.check(), c.Pooling.check(), c.Training.check()); err != nil {
 		return nil, err
-	}
-	if c.Pooling != MeanTokens && c.Pooling != FirstToken {
-		return nil, fmt.Errorf("transformer: no pooling %q of tokens; there are %q", c.Pooling, []Pooling{MeanTokens, FirstToken})
 	}
 	if c.Vocabulary < 1 || c.Positions < 1 {
 		return nil, fmt.Errorf("transformer: %d tokens and %d positions: both must be at least 1", c.Vocabulary, c.Positions)
@@ -184,9 +161,6 @@ func (l *bertLayer) forward(p *nn.Pass, x, mask *tensor.Tensor, dropout float64)
 	return l.output.Forward(p, h.Add(nn.Dropout(p, l.mlp.forward(p, h), dropout)))
 }
 
-// smallestLength keeps the gradient of the length of a zero vector finite; PyTorch's normalize has it too.
-const smallestLength = 1e-12
-
 // pool makes embeddings [n, width] of the vectors x [n, time, width].
 func (e *BERT) pool(x, attended *tensor.Tensor) *tensor.Tensor {
 	switch {
@@ -197,10 +171,7 @@ func (e *BERT) pool(x, attended *tensor.Tensor) *tensor.Tensor {
 	default:
 		x = attended.MatMul(x).Squeeze(1).Div(attended.Sum(-1).ClampMin(1e-9))
 	}
-	if e.config.Normalize {
-		x = x.Div(x.Square().SumKeep(-1).ClampMin(smallestLength * smallestLength).Sqrt())
-	}
-	return x
+	return unit(x, e.config.Normalize)
 }
 
 var _ encoder.Encoder = (*BERT)(nil)

@@ -58,12 +58,9 @@ func (a Activation) of(x *tensor.Tensor) *tensor.Tensor {
 	return x.GELU()
 }
 
-// Training says what of a transformer is trained. The zero value trains all of it, without dropout.
+// Training is how a transformer is trained. The zero value trains all its parameters, without dropout.
 type Training struct {
-	// Frozen is the number of its first blocks that stay as they are: the first block are the embeddings, each layer is a further
-	// one. A number above that of the blocks freezes all.
-	Frozen int64
-	// LoRA adds adapters to the layers and freezes everything else.
+	// LoRA adds adapters to the layers and keeps everything else as it is.
 	LoRA LoRA
 	// Dropout is the chance that a value is zeroed in training, after the embeddings and after each sublayer; BERT was
 	// pre-trained with 0.1.
@@ -71,9 +68,6 @@ type Training struct {
 }
 
 func (t Training) check() error {
-	if t.Frozen < 0 {
-		return fmt.Errorf("transformer: %d frozen blocks; want a number of at least 0", t.Frozen)
-	}
 	if t.Dropout < 0 || t.Dropout >= 1 {
 		return fmt.Errorf("transformer: dropout %g; it must be at least 0 and below 1", t.Dropout)
 	}
@@ -93,9 +87,8 @@ func (t Training) blocks(b *nn.Builder) *blocks { return &blocks{Builder: b, tra
 
 // next begins the next block.
 func (b *blocks) next() parts {
-	i := int64(len(b.starts))
 	b.starts = append(b.starts, len(b.Params().All()))
-	return parts{b.Builder, i < b.training.Frozen || b.training.LoRA.Rank > 0, b.training.LoRA}
+	return parts{b.Builder, b.training.LoRA, b.Builder}
 }
 
 // trained returns the trained parameters of the blocks that have any, from input to output.
@@ -119,11 +112,11 @@ func (b *blocks) trained() (out [][]*nn.Param) {
 	return out
 }
 
-// parts makes the parameters of one block, constant ones if it is frozen.
+// parts makes the parameters of one block. Beside adapters all are constant.
 type parts struct {
 	*nn.Builder
-	frozen bool
-	lora   LoRA
+	lora LoRA
+	root *nn.Builder // of the whole network
 }
 
 func (b parts) in(name string) parts {
@@ -131,8 +124,14 @@ func (b parts) in(name string) parts {
 	return b
 }
 
+// whole names parameters as those of the whole network, in the same block.
+func (b parts) whole() parts {
+	b.Builder = b.root
+	return b
+}
+
 func (b parts) param(name string, init nn.Init, shape ...int64) *nn.Param {
-	if b.frozen {
+	if b.lora.Rank > 0 {
 		return b.Buffer(name, init, shape...)
 	}
 	return b.Param(name, init, shape...)
@@ -192,6 +191,41 @@ func (m *mlp) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	h := m.up.forward(p, x)
 	h = replace(h, func() *tensor.Tensor { return m.act.of(h) })
 	return m.down.forward(p, h)
+}
+
+// Pooling makes one vector of the vectors of all tokens.
+type Pooling string
+
+// The poolings.
+const (
+	MeanTokens Pooling = "mean" // the mean over tokens
+	FirstToken Pooling = "cls"  // the vector of the first token
+)
+
+func (m Pooling) check() error {
+	if m == MeanTokens || m == FirstToken {
+		return nil
+	}
+	return fmt.Errorf("transformer: no pooling %q of tokens; there are %q", m, []Pooling{MeanTokens, FirstToken})
+}
+
+// smallestLength keeps the gradient of the length of a zero vector finite; PyTorch's normalize has it too.
+const smallestLength = 1e-12
+
+// unit divides vectors x [n, width] by their lengths, if asked to.
+func unit(x *tensor.Tensor, asked bool) *tensor.Tensor {
+	if !asked {
+		return x
+	}
+	return x.Div(x.Square().SumKeep(-1).ClampMin(smallestLength * smallestLength).Sqrt())
+}
+
+// or sets a zero value to its default.
+func or[V comparable](v *V, to V) {
+	var zero V
+	if *v == zero {
+		*v = to
+	}
 }
 
 // replace returns what f makes of x, and frees x and all that f made beside: in a pass without gradients their memory is free at
