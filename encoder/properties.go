@@ -1,7 +1,5 @@
 package encoder
 
-import "github.com/engram-go/engram/nn"
-
 // HasDropout reports whether an encoder has dropout in training passes: the result of its method HasDropout() bool,
 // or false without one.
 //
@@ -28,12 +26,3 @@ func (e *Koch) UsesBatchStatistics() bool { return e.layers[0].norm != nil }
 
 // UsesBatchStatistics implements [UsesBatchStatistics].
 func (e *Pixels) UsesBatchStatistics() bool { return false }
-
-// Blocks returns the trained parameters of an encoder in blocks, from input to output: the result of the encoder's method Blocks()
-// [][]*nn.Param, or nil without one. Tuning of the last blocks and learning rates that fall from block to block go by them.
-func Blocks(e Encoder) [][]*nn.Param {
-	if b, ok := e.(interface{ Blocks() [][]*nn.Param }); ok {
-		return b.Blocks()
-	}
-	return nil
-}

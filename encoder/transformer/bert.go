@@ -112,7 +112,7 @@ func (e *BERT) Vocabulary() int64 { return e.config.Vocabulary }
 // Positions is the length of the longest row of tokens.
 func (e *BERT) Positions() int64 { return e.config.Positions }
 
-// Blocks implements [encoder.Blocks].
+// Blocks returns the trained parameters in blocks, from input to output: those of the embeddings and of each layer.
 func (e *BERT) Blocks() [][]*nn.Param { return e.blocks }
 
 // HasDropout implements [encoder.HasDropout].

@@ -138,7 +138,7 @@ func (e *ViT) Width() int64 {
 	return e.config.Width
 }
 
-// Blocks implements [encoder.Blocks].
+// Blocks returns the trained parameters in blocks, from input to output: those of the embeddings and of each layer.
 func (e *ViT) Blocks() [][]*nn.Param { return e.blocks }
 
 // HasDropout implements [encoder.HasDropout].

@@ -77,7 +77,7 @@ var rooms = map[string]string{
 	"tensor":               "tensor/...",
 	"nn":                   "tensor/... nn/... stream",
 	"metric":               "tensor nn",
-	"encoder":              "tensor nn stream",
+	"encoder":              "tensor nn nn/weights encoder stream",
 	"memory":               "tensor nn metric memory",
 	"controller":           "tensor nn memory",
 	"stream":               "",

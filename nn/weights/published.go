@@ -23,6 +23,9 @@ type Layout struct {
 	// Skip are names, or patterns of [path.Match], of tensors that the network leaves out, such as those of a classifier. They
 	// apply to the names after Convert. A file may lack them.
 	Skip []string
+	// Fresh are names, or patterns of [path.Match], of parameters that no published weights have, such as those of adapters. They
+	// keep their initial values.
+	Fresh []string
 }
 
 // Check finds the tensor of each parameter, and returns the names of those that the layout skips. The parameters' names have
@@ -54,6 +57,10 @@ func (l Layout) match(f *File, ps []*nn.Param, prefix string) (values map[*nn.Pa
 			skipped = append(skipped, t.Name)
 		}
 		return skip
+	})
+	ps = slices.DeleteFunc(slices.Clone(ps), func(p *nn.Param) bool {
+		own := &Tensor{Name: strings.TrimPrefix(p.Name, prefix)}
+		return slices.ContainsFunc(l.Fresh, func(rule string) bool { return matches(rule, own) })
 	})
 	m := &Map{Names: map[string]string{}}
 	for _, p := range ps {
