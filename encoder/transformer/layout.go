@@ -242,11 +242,7 @@ func (c *BERTConfig) Measure(f *weights.File) error {
 	return nil
 }
 
-// headWidth is the width of a head of every published vision transformer of the kinds here.
-const headWidth = 64
-
-// Measure sets the sizes that can be read from published weights of a file that is not used yet. The number of heads is taken to be
-// the width divided by 64 where it is 0.
+// Measure sets the sizes that can be read from published weights of a file that is not used yet, except the number of heads.
 func (c *ViTConfig) Measure(f *weights.File) error {
 	if err := convertViT(f); err != nil {
 		return err
@@ -266,9 +262,6 @@ func (c *ViTConfig) Measure(f *weights.File) error {
 	c.Grid = int64(math.Round(math.Sqrt(float64(placed))))
 	if c.Unplaced = c.Grid*c.Grid == placed; !c.Unplaced {
 		c.Grid = int64(math.Round(math.Sqrt(float64(placed - 1))))
-	}
-	if c.Heads == 0 {
-		c.Heads = max(c.Width/headWidth, 1)
 	}
 	return nil
 }

@@ -111,7 +111,7 @@ func TestNamesOfDINOv2(t *testing.T) {
 	}
 }
 
-// The number of heads of a published vision transformer is its width divided by 64, and a classifier is left out.
+// A classifier is left out, and a linear map behind CLIP's first norm is not.
 func TestMeasureViT(t *testing.T) {
 	f := &weights.File{Tensors: []*weights.Tensor{
 		weights.NewTensor("cls_token", make([]float32, 128), 1, 1, 128),
@@ -121,10 +121,14 @@ func TestMeasureViT(t *testing.T) {
 	}}
 	var c transformer.ViTConfig
 	require.NoError(t, c.Measure(f))
-	assert.EqualValues(t, 2, c.Heads)
 	assert.EqualValues(t, 2, c.Grid)
 	assert.Zero(t, c.Projection)
 	assert.Contains(t, transformer.ViTLayout(c).Skip, "head.*")
+
+	f.Tensors = append(f.Tensors, weights.NewTensor("norm_pre.weight", make([]float32, 128), 128))
+	require.NoError(t, c.Measure(f))
+	assert.EqualValues(t, 1, c.Projection)
+	assert.NotContains(t, transformer.ViTLayout(c).Skip, "head.*")
 }
 
 // A file of another family is refused by what it lacks.

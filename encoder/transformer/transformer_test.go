@@ -241,8 +241,8 @@ func TestBadInput(t *testing.T) {
 	} {
 		assert.ErrorContains(t, tensor.Do(func() error { f(); return nil }), message)
 	}
-	assert.ErrorContains(t, v.Fits(30, 32), "images of 30×32 pixels cannot be cut into patches of 4×4")
-	assert.NoError(t, v.Fits(8, 32))
+	assert.ErrorContains(t, transformer.Fits(4, 30, 32), "images of 30×32 pixels cannot be cut into patches of 4×4")
+	assert.NoError(t, transformer.Fits(4, 8, 32))
 
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()

@@ -147,17 +147,17 @@ func (e *ViT) HasDropout() bool { return e.config.Training.hasDropout() }
 // UsesBatchStatistics implements [encoder.UsesBatchStatistics].
 func (e *ViT) UsesBatchStatistics() bool { return false }
 
-// Fits refuses images of a size that patches do not fill.
-func (e *ViT) Fits(height, width int64) error {
-	if patch := e.config.Patch; height < patch || width < patch || height%patch != 0 || width%patch != 0 {
-		return fmt.Errorf("transformer: images of %d×%d pixels cannot be cut into patches of %d×%d; give them a size that %d divides", height, width, patch, patch, patch)
+// Fits refuses images of a size that patches of a side do not fill.
+func Fits(patch, height, width int64) error {
+	if height < patch || width < patch || height%patch != 0 || width%patch != 0 {
+		return fmt.Errorf("transformer: images of %d×%d pixels cannot be cut into patches of %d×%d; give them sides that %d divides", height, width, patch, patch, patch)
 	}
 	return nil
 }
 
-// Forward maps images [n, channels, height, width] of any size that [ViT.Fits] to embeddings [n, Width].
+// Forward maps images [n, channels, height, width] of any size that patches fill to embeddings [n, Width].
 func (e *ViT) Forward(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
-	if images.Rank() != 4 || images.Dim(1) != e.config.Channels || e.Fits(images.Dim(2), images.Dim(3)) != nil {
+	if images.Rank() != 4 || images.Dim(1) != e.config.Channels || Fits(e.config.Patch, images.Dim(2), images.Dim(3)) != nil {
 		panic(&tensor.Error{Op: "ViT.Forward", Shapes: [][]int64{images.Shape()}, Msg: fmt.Sprintf("want images [n, %d, height, width] of sides that %d divides", e.config.Channels, e.config.Patch)})
 	}
 	x := tensor.Eval(func() *tensor.Tensor { return e.embed(p, images) })

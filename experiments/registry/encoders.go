@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
@@ -14,7 +15,7 @@ import (
 )
 
 func encoders() []Part[Encoder] {
-	return []Part[Encoder]{
+	return slices.Concat([]Part[Encoder]{
 		{kindConv4, "four convolutional blocks with batch norm", "Vinyals et al. 2016, section 4.1", Config(
 			conv4Config{Filters: 64, Pools: 4, Precision: encoder.FP32}, (*conv4Config).plan)},
 		{"koch", "the convolutional network of the first deep Siamese network", "Koch et al. 2015, section 3.1", Config(
@@ -35,7 +36,7 @@ func encoders() []Part[Encoder] {
 			},
 			Identity: true,
 		})},
-	}
+	}, vits())
 }
 
 // The precisions that a file may ask for beside encoder.FP32; auto is settled when a run starts.

@@ -78,6 +78,7 @@ const (
 	kindPrototype         = "prototype"
 	kindRelation          = "relation"
 	kindRidge             = "ridge"
+	kindViT               = "vit"
 	kindShare             = "share"
 	kindSquaredEuclidean  = "squared-euclidean"
 	kindVerification      = "verification"

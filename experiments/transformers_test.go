@@ -1,0 +1,100 @@
+package experiments_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/engram-go/engram/encoder/transformer"
+	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
+)
+
+// publishedViT writes the weights of a small vision transformer of DINOv2's second form, as timm names them, in a model folder.
+func publishedViT(t *testing.T) (folder string) {
+	t.Helper()
+	testkit.Enter(t)
+	b := nn.NewBuilder(5, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	_, err := transformer.NewViT(b, transformer.ViTConfig{
+		Size: transformer.Size{Width: 8, Layers: 2, Heads: 2, Hidden: 12}, Patch: 4, Grid: 5, Registers: 3, Scaled: true, Unplaced: true,
+	})
+	require.NoError(t, err)
+	b.In("head").Param("weight", nn.FanInUniform, 10, 8)
+	folder = t.TempDir()
+	require.NoError(t, nn.Save(filepath.Join(folder, "model.safetensors"), b.Params().State(), nil))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "config.json"), []byte(`{"num_attention_heads": 2, "hidden_act": "relu", "layer_norm_eps": 0.001}`), 0o644))
+	return folder
+}
+
+// Sizes and settings come from the weights and their folder, and a run that has begun needs neither.
+func TestVisionTransformerFromPublishedWeights(t *testing.T) {
+	folder := publishedViT(t)
+	published := "network={kind: protonet, encoder: {kind: vit, weights: " + folder + "}}"
+	c := config(t, published, "train.steps=0")
+	assert.Equal(t, []string{"network.encoder: 1 tensors of " + folder + " are not used: head.weight"}, c.Notes)
+	text, err := c.Encode()
+	require.NoError(t, err)
+	for _, line := range []string{"width: 8", "layers: 2", "heads: 2", "hidden: 12", "patch: 4", "grid: 5", "registers: 3", "unplaced: true", "layer_scale: true",
+		"activation: relu", "interpolation: bicubic-smooth", "eps: 0.001", "mean: [0.485, 0.456, 0.406]"} {
+		assert.Contains(t, string(text), "    "+line+"\n")
+	}
+	dir := t.TempDir()
+	want, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(folder))
+	again, err := tool.Evaluate(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, want.Figures, again.Figures)
+}
+
+// Adapters alone are trained, and saved with the rest.
+func TestTransformerWithAdapters(t *testing.T) {
+	folder := publishedViT(t)
+	dir := t.TempDir()
+	result := run(t, dir, "network={kind: protonet, encoder: {kind: vit, weights: "+folder+", lora: {rank: 2, on: [query, down]}}}")
+	assert.EqualValues(t, 2*2*((8+8)+(12+8)), result.Training.Parameters)
+	model, err := nn.Open(filepath.Join(dir, "model.safetensors"))
+	require.NoError(t, err)
+	published, err := nn.Open(filepath.Join(folder, "model.safetensors"))
+	require.NoError(t, err)
+	testkit.Enter(t)
+	trained, err := model.Sub("encoder.").Tensors(tensor.CPU)
+	require.NoError(t, err)
+	before, err := published.Tensors(tensor.CPU)
+	require.NoError(t, err)
+	values := map[string][]float64{}
+	for _, b := range before {
+		values[b.Name] = b.Tensor.Floats()
+	}
+	adapters := 0
+	for _, a := range trained {
+		if of, ok := values[a.Name]; ok {
+			assert.Equal(t, of, a.Tensor.Floats(), a.Name)
+			continue
+		}
+		adapters++
+		assert.NotZero(t, a.Tensor.Abs().Sum().Float(), a.Name)
+	}
+	assert.Equal(t, 2*2*2, adapters)
+}
+
+func TestTransformersThatCannotBe(t *testing.T) {
+	folder := publishedViT(t)
+	for of, want := range map[string]string{
+		"kind: vit-s16, weights: " + folder:         "cls_token has the shape [1 1 384] in the network, cls_token [1 1 8] in the file",
+		"kind: vit, width: 10, heads: 3":            "heads: 3 heads do not divide the width 10",
+		"kind: vit, lora: {on: [keys]}":             "lora.on",
+		"kind: vit, weights: " + publishedResNet(t): "holds no vision transformer: there is no cls_token",
+	} {
+		_, err := tool.Parse("x.yaml", []byte(tiny), overrides(t, "network={kind: protonet, encoder: {"+of+"}}")...)
+		assert.ErrorContains(t, err, want, of)
+	}
+	_, err := tool.Run(t.Context(), config(t, "network={kind: protonet, encoder: {kind: vit, patch: 5}}"), experiments.Options{Out: t.TempDir()})
+	assert.ErrorContains(t, err, "images of 16×16 pixels cannot be cut into patches of 5×5; give them sides that 5 divides")
+}
