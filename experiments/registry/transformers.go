@@ -98,19 +98,10 @@ func vits() []Part[Encoder] {
 		own := name == kindViT
 		return Part[Encoder]{name, doc, paper, Config(c, func(c *vitConfig) (Encoder, error) { return c.plan(own) })}
 	}
-	small := vitConfig{Width: 384, Layers: 12, Patch: 16}
-	base := vitConfig{Width: 768, Layers: 12, Patch: 16}
-	of := func(c vitConfig, patch int64) vitConfig {
-		c.Patch = patch
-		return c
-	}
 	return []Part[Encoder]{
-		row(kindViT, "a vision transformer of any size", vitConfig{Width: 192, Layers: 4, Patch: 4}),
-		row("vit-s16", "ViT-S/16: the small vision transformer, with weights of timm, DeiT or DINO", small),
-		row("vit-b16", "ViT-B/16: the base vision transformer, with weights of timm, DeiT, DINO or CLIP", base),
-		row("vit-b32", "ViT-B/32, with weights of timm or CLIP", of(base, 32)),
-		row("vit-s14", "ViT-S/14, with weights of DINOv2", of(small, 14)),
-		row("vit-b14", "ViT-B/14, with weights of DINOv2", of(base, 14)),
+		row(kindViT, "a vision transformer of the size of its weights (timm, DeiT, DINO, DINOv2, CLIP), or of any", vitConfig{Width: 192, Layers: 4, Patch: 4}),
+		row("vit-s16", "ViT-S/16, the small vision transformer", vitConfig{Width: 384, Layers: 12, Patch: 16}),
+		row("vit-b16", "ViT-B/16, the base vision transformer", vitConfig{Width: 768, Layers: 12, Patch: 16}),
 	}
 }
 

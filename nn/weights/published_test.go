@@ -58,6 +58,13 @@ func TestLayout(t *testing.T) {
 	require.NoError(t, l.Load(saved(t, "backbone.a.weight", "fc.weight"), ps.All(), "encoder."))
 	assert.Equal(t, []float64{0, 3, 1, 4, 2, 5}, p.Value().Floats())
 
+	// A fresh parameter keeps its value.
+	l.Fresh = []string{"*.weight"}
+	ps, p = own()
+	require.NoError(t, l.Load(saved(t, "fc.weight"), ps.All(), "encoder."))
+	assert.Equal(t, 7., p.Value().Floats()[0])
+	l.Fresh = nil
+
 	_, err = l.Check(saved(t, "b.weight"), ps.All(), "encoder.")
 	assert.EqualError(t, err, "the weights do not fit the network:\nencoder.a.weight [3 2] takes a.weight, which the file does not have\nb.weight [2 3] is in the file but not in the network")
 	_, err = weights.Layout{}.Check(saved(t, "a.weight"), ps.All(), "encoder.")
