@@ -88,7 +88,7 @@ var rooms = map[string]string{
 	"experiments/tfevents": "",
 	"experiments/measure":  "results tensor dataset episode",
 	"experiments/runner":   "experiments/measure experiments/tfevents nn/... results/... stream tensor",
-	"experiments/registry": "experiments/schema dataset/... encoder fewshot memory/... metric nn controller tensor " + strings.Join(networks, " "),
+	"experiments/registry": "experiments/schema dataset/... encoder/... fewshot memory/... metric nn nn/weights controller tensor " + strings.Join(networks, " "),
 	"experiments/kinds":    "experiments/measure experiments/registry experiments/runner experiments/schema dataset/... episode fewshot encoder memory nn results/... stream tensor",
 	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset fewshot nn/... results stream tensor",
 	"experiments/sweep":    "experiments experiments/runner experiments/kinds nn results",
