@@ -22,8 +22,9 @@ type Augmentation struct {
 	// Flip is the probability that left and right are exchanged.
 	Flip float64
 	// Brightness, Contrast and Saturation bound a factor each, drawn evenly from 1 minus to 1 plus the bound; they are applied in an
-	// order that is drawn, too, as torchvision's ColorJitter does. Saturation needs three channels.
-	Brightness, Contrast, Saturation float64
+	// order that is drawn, too, as torchvision's ColorJitter does. Hue bounds by how much of the colour circle, at most half of it,
+	// colours are turned in either direction. Saturation and Hue need three channels.
+	Brightness, Contrast, Saturation, Hue float64
 	// Erase is the probability that a rectangle of 2 to 33 % of the image is filled with Fill: Zhong et al. 2020.
 	Erase float64
 	// Fill is the value of each channel in an erased rectangle; nil for black.
@@ -35,7 +36,7 @@ func (a Augmentation) On() bool {
 	return a.Pad > 0 || a.Area > 0 || a.Flip > 0 || a.jitters() || a.Erase > 0
 }
 
-func (a Augmentation) jitters() bool { return a.Brightness > 0 || a.Contrast > 0 || a.Saturation > 0 }
+func (a Augmentation) jitters() bool { return a.Brightness > 0 || a.Contrast > 0 || a.Saturation > 0 || a.Hue > 0 }
 
 // Check refuses settings without meaning.
 func (a Augmentation) Check() error {
@@ -43,6 +44,9 @@ func (a Augmentation) Check() error {
 		if !(v >= 0 && v <= 1) {
 			return fmt.Errorf("dataset: augmentation: %s is %g, and must be between 0 and 1", name, v)
 		}
+	}
+	if !(a.Hue >= 0 && a.Hue <= .5) {
+		return fmt.Errorf("dataset: augmentation: hue is %g, and must be between 0 and 0.5", a.Hue)
 	}
 	if a.Pad < 0 || a.Pad > maxPictureSide {
 		return fmt.Errorf("dataset: augmentation: a border of %d pixels: choose one from 0 to %d", a.Pad, maxPictureSide)
@@ -79,8 +83,8 @@ func NewAugmenter(a Augmentation, set Set) (*Augmenter, error) {
 	}
 	g.channels, g.height, g.width = set.Shape()
 	_, g.fromHeight, g.fromWidth = whole.Shape()
-	if a.Saturation > 0 && g.channels != 3 {
-		return nil, fmt.Errorf("dataset: augmentation: saturation is of colours, and the images have %d channels: leave it out", g.channels)
+	if (a.Saturation > 0 || a.Hue > 0) && g.channels != 3 {
+		return nil, fmt.Errorf("dataset: augmentation: saturation and hue are of colours, and the images have %d channels: leave them out", g.channels)
 	}
 	if a.Fill != nil && len(a.Fill) != g.channels {
 		return nil, fmt.Errorf("dataset: augmentation: %d values to fill %d channels with", len(a.Fill), g.channels)
@@ -254,24 +258,31 @@ func (g *Augmenter) scale(dst []byte, top, left, height, width int) {
 	}
 }
 
-// jitter changes brightness, contrast and saturation in an order that it draws.
+// jitter changes brightness, contrast, saturation and hue in an order that it draws. Without a change of hue there are three to
+// draw an order of, so that the numbers drawn are those of versions that had no hue.
 func (g *Augmenter) jitter(dst []byte, r *rand.Rand) {
-	order := [3]int{0, 1, 2}
-	r.Shuffle(3, func(i, j int) { order[i], order[j] = order[j], order[i] })
-	bounds := [3]float64{g.a.Brightness, g.a.Contrast, g.a.Saturation}
-	var factors [3]float64
-	for i, bound := range bounds {
+	n := 3
+	if g.a.Hue > 0 {
+		n = 4
+	}
+	order := [4]int{0, 1, 2, 3}
+	r.Shuffle(n, func(i, j int) { order[i], order[j] = order[j], order[i] })
+	bounds := [4]float64{g.a.Brightness, g.a.Contrast, g.a.Saturation, g.a.Hue}
+	var factors [4]float64
+	for i, bound := range bounds[:n] {
 		factors[i] = 1 + bound*(2*r.Float64()-1)
 	}
-	for _, which := range order {
+	for _, which := range order[:n] {
 		switch {
 		case bounds[which] == 0:
 		case which == 0:
 			g.blend(dst, 0, factors[0])
 		case which == 1:
 			g.blend(dst, math.Floor(g.meanLuma(dst)+.5), factors[1])
-		default:
+		case which == 2:
 			g.saturate(dst, factors[2])
+		default:
+			g.turn(dst, float32(factors[3]-1))
 		}
 	}
 }
@@ -313,6 +324,41 @@ func (g *Augmenter) saturate(dst []byte, factor float64) {
 		red[i] = clip((base + f*int32(a)) >> 10)
 		green[i] = clip((base + f*int32(b)) >> 10)
 		blue[i] = clip((base + f*int32(c)) >> 10)
+	}
+}
+
+// turn turns the hue of each pixel by a share of the colour circle, and keeps the largest and the smallest of its values.
+func (g *Augmenter) turn(dst []byte, by float32) {
+	plane := g.height * g.width
+	red, green, blue := dst[:plane], dst[plane:][:plane], dst[2*plane:][:plane]
+	for i := range red {
+		a, b, c := red[i], green[i], blue[i]
+		low, high := min(a, b, c), max(a, b, c)
+		if low == high {
+			continue
+		}
+		span := float32(high - low)
+		var hue float32 // in sixths of the circle, red at 0, green at 2 and blue at 4
+		switch high {
+		case a:
+			hue = (float32(b) - float32(c)) / span
+		case b:
+			hue = 2 + (float32(c)-float32(a))/span
+		default:
+			hue = 4 + (float32(a)-float32(b))/span
+		}
+		hue += 6 * by
+		value := func(from float32) byte { // the share of a colour whose trapezoid begins at a hue
+			at := hue + from
+			for at < 0 {
+				at += 6
+			}
+			for at >= 6 {
+				at -= 6
+			}
+			return byte(float32(high) - span*max(0, min(at, 4-at, 1)) + .5)
+		}
+		red[i], green[i], blue[i] = value(5), value(3), value(1)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"image"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -172,7 +173,7 @@ func TestAugmentationJitters(t *testing.T) {
 			require.InDelta(t, max(0, min(255, l+f*(float64(before[i])-l))), v, 1.1, "saturation")
 		}
 	}
-	for _, a := range []Augmentation{{Brightness: .4}, {Contrast: .4}, {Saturation: .4}, {Brightness: .4, Contrast: .4, Saturation: .4}} {
+	for _, a := range []Augmentation{{Brightness: .4}, {Contrast: .4}, {Saturation: .4}, {Hue: .4}, {Brightness: .4, Contrast: .4, Saturation: .4, Hue: .1}} {
 		g = augmenter(t, a, set)
 		g.Image(dst, 0, 0, 0, r)
 		assert.NotEqual(t, before, dst)
@@ -180,8 +181,49 @@ func TestAugmentationJitters(t *testing.T) {
 	grey, err := NewImages([]string{"a"}, []int{1}, 1, 16, 16, before[:256])
 	require.NoError(t, err)
 	augmenter(t, Augmentation{Brightness: .4, Contrast: .4}, grey).Image(dst[:256], 0, 0, 0, r)
-	_, err = NewAugmenter(Augmentation{Saturation: .4}, grey)
-	assert.ErrorContains(t, err, "the images have 1 channels")
+	for _, a := range []Augmentation{{Saturation: .4}, {Hue: .1}} {
+		_, err = NewAugmenter(a, grey)
+		assert.ErrorContains(t, err, "the images have 1 channels")
+	}
+	assert.ErrorContains(t, Augmentation{Hue: .6}.Check(), "hue is 0.6, and must be between 0 and 0.5")
+}
+
+func TestAugmentationTurnsHues(t *testing.T) {
+	set := colours(t, 1, 1, 16)
+	before := set.stored(0, 0)
+	copy(before[:3], []byte{255, 0, 7}) // and 0 after that: pure colours
+	g, dst := augmenter(t, Augmentation{Hue: .5}, set), make([]byte, len(before))
+	for _, by := range []float64{-.5, -.2, 0, 1. / 3, .5} {
+		copy(dst, before)
+		g.turn(dst, float32(by))
+		for i := range 256 {
+			var rgb [3]float64
+			for c := range rgb {
+				rgb[c] = float64(before[256*c+i]) / 255
+			}
+			high, low := slices.Max(rgb[:]), slices.Min(rgb[:])
+			if high == low {
+				continue
+			}
+			hue := 0.
+			for c, v := range rgb {
+				if v == high {
+					hue = (2*float64(c) + (rgb[(c+1)%3]-rgb[(c+2)%3])/(high-low)) / 6
+					break
+				}
+			}
+			want := hsv(hue+by, (high-low)/high, high)
+			for c, v := range want {
+				require.InDelta(t, 255*v, dst[256*c+i], .51, "%v turned by %g", rgb, by)
+			}
+		}
+	}
+	for i := range before { // grey
+		before[i] = byte(i % 256)
+	}
+	copy(dst, before)
+	g.turn(dst, .3)
+	assert.Equal(t, before, dst)
 }
 
 func TestAugmentationErases(t *testing.T) {

@@ -25,25 +25,20 @@ const (
 // maxMemberBytes bounds what is unpacked of an archive; the largest file of CIFAR-100 has 155 MB.
 const maxMemberBytes = 512 << 20
 
-// contents are files in memory, or mapped.
-type contents struct {
-	bytes  [][]byte
-	mapped bool
-}
+// contents are files that are mapped.
+type contents struct{ bytes [][]byte }
 
 // Close implements [io.Closer].
 func (c *contents) Close() error {
-	if c.mapped {
-		for _, b := range c.bytes {
-			unmapFile(b)
-		}
+	for _, b := range c.bytes {
+		unmapFile(b)
 	}
 	return nil
 }
 
 // mapFiles maps files.
 func mapFiles(paths []string) (*contents, error) {
-	c := &contents{mapped: true}
+	c := &contents{}
 	for _, path := range paths {
 		b, err := func() ([]byte, error) {
 			f, err := os.Open(path)
@@ -65,8 +60,21 @@ func mapFiles(paths []string) (*contents, error) {
 	return c, nil
 }
 
-// untar reads files of a packed archive.
-func untar(ctx context.Context, path string, names []string) (*contents, error) {
+// mapNext maps the next n bytes of r, by way of a temporary file, so that they need not stay in memory.
+func mapNext(r io.Reader, n int64) (b []byte, err error) {
+	f, err := os.CreateTemp("", "engram-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if _, err := io.CopyN(f, r, n); err != nil {
+		return nil, err
+	}
+	return mapFile(f, n)
+}
+
+// untar maps files of a packed archive.
+func untar(ctx context.Context, path string, names []string) (_ *contents, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -79,7 +87,12 @@ func untar(ctx context.Context, path string, names []string) (*contents, error) 
 	if err != nil {
 		return nil, again(err)
 	}
-	c := &contents{bytes: make([][]byte, len(names))}
+	c := &contents{make([][]byte, len(names))}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
 	left := len(names)
 	for r := tar.NewReader(packed); left > 0; {
 		if err := ctx.Err(); err != nil {
@@ -99,11 +112,13 @@ func untar(ctx context.Context, path string, names []string) (*contents, error) 
 		if h.Size > maxMemberBytes {
 			return nil, fmt.Errorf("%s: %s has %d bytes, and no file of CIFAR-100 more than %d", path, h.Name, h.Size, maxMemberBytes)
 		}
-		b := make([]byte, h.Size)
-		if _, err := io.ReadFull(r, b); err != nil {
+		c.bytes[i], err = mapNext(r, h.Size)
+		if disk := new(os.PathError); errors.As(err, &disk) {
+			return nil, fmt.Errorf("unpacking %s: %w", path, err)
+		}
+		if err != nil {
 			return nil, again(err)
 		}
-		c.bytes[i] = b
 		left--
 	}
 	return c, nil

@@ -2,6 +2,7 @@
 package encoder
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/engram-go/engram/nn"
@@ -48,6 +49,8 @@ type Conv4Config struct {
 	Unpadded      int64 // number of blocks without padding, counted from the first
 	Strided       bool  // convolutions of stride 2 replace pooling, in the blocks that would pool
 	Mean          bool  // an embedding is the mean of the feature maps over their positions
+	NoBias        bool  // convolutions have no bias, which batch norm cancels in training
+	Whole         bool  // incomplete pooling windows at the edge count, so that sizes are rounded up
 	// BFloat16 computes convolutions and the activations between blocks in bfloat16, which is several times as fast on
 	// processors with bfloat16 instructions. Parameters, batch norm and embeddings stay float32, and so does everything in
 	// passes with HigherOrder set.
@@ -77,6 +80,7 @@ func (c Conv4Config) WithDefaults() Conv4Config {
 //   - Relation networks (Sung et al. 2018, section 3.4 and figure 2; padding as in their code): 2 pools, 2 unpadded blocks,
 //     which gives 64 maps of 5×5.
 //   - MAML on Omniglot (Finn et al. 2017, appendix A.1; the mean as in their code): strided, with the mean over positions.
+//   - Pooling in TensorFlow with padding "SAME", and in PyTorch with ceil_mode: whole; the sides are 84, 42, 21, 11 and 6 pixels.
 //   - Reptile (Nichol et al. 2018, their code): strided without the mean; the sides are 28, 14, 7, 4 and 2 pixels.
 type Conv4 struct {
 	blocks                  []*nn.ConvBlock
@@ -96,6 +100,9 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	if c.Strided && c.Unpadded > 0 {
 		return nil, fmt.Errorf("encoder: a strided Conv-4 pads all its blocks, got unpadded %d", c.Unpadded)
 	}
+	if c.Strided && c.Whole {
+		return nil, errors.New("encoder: a strided Conv-4 does not pool, got whole windows")
+	}
 	if least := c.leastSide(); c.Height < least || c.Width < least {
 		return nil, fmt.Errorf("encoder: Conv-4 with pools %d and unpadded %d needs images of at least %d×%d pixels, got %d×%d",
 			c.Pools, c.Unpadded, least, least, c.Height, c.Width)
@@ -103,7 +110,7 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 	e := &Conv4{channels: c.Filters, height: c.Height, width: c.Width, mean: c.Mean, half: c.BFloat16}
 	in := c.Channels
 	for i := range int64(conv4Blocks) {
-		block := nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 1, Unpadded: i < c.Unpadded}
+		block := nn.ConvBlockConfig{In: in, Out: c.Filters, Window: 1, Unpadded: i < c.Unpadded, NoBias: c.NoBias, Whole: c.Whole}
 		if block.Unpadded {
 			e.height, e.width = e.height-2, e.width-2
 		}
@@ -115,12 +122,20 @@ func NewConv4(b *nn.Builder, c Conv4Config) (*Conv4, error) {
 			block.Window = 2
 		}
 		e.blocks = append(e.blocks, nn.NewConvBlock(b.In(fmt.Sprintf("block%d", i+1)), block))
-		in, e.height, e.width = c.Filters, e.height/block.Window, e.width/block.Window
+		in, e.height, e.width = c.Filters, c.pooled(e.height, block.Window), c.pooled(e.width, block.Window)
 	}
 	if c.Mean {
 		e.height, e.width = 1, 1
 	}
 	return e, nil
+}
+
+// pooled is a side of maps after pooling.
+func (c Conv4Config) pooled(side, window int64) int64 {
+	if c.Whole {
+		side += window - 1
+	}
+	return side / window
 }
 
 // leastSide returns the smallest side of an image for which the last feature map has a pixel.
@@ -130,7 +145,11 @@ func (c Conv4Config) leastSide() int64 {
 		return side
 	}
 	for i := int64(conv4Blocks - 1); i >= 0; i-- { // from the last block back
-		if i < c.Pools {
+		switch {
+		case i >= c.Pools:
+		case c.Whole:
+			side = 2*side - 1
+		default:
 			side *= 2
 		}
 		if i < c.Unpadded {

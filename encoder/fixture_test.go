@@ -78,6 +78,45 @@ func TestResNet12IsPyTorchs(t *testing.T) {
 	same(t, f, e, b.Params(), tensor.New(f.Input, f.Shape...))
 }
 
+// Convolutions without bias, and pooling of incomplete windows: the sides are 22, 11, 6, 3 and 2, and 18, 9, 5, 3 and 2.
+func TestConv4IsPyTorchs(t *testing.T) {
+	testkit.Enter(t)
+	f := readFixture(t, "conv4.json")
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	e, err := encoder.NewConv4(b, encoder.Conv4Config{Channels: 3, Height: 22, Width: 18, Filters: 4, NoBias: true, Whole: true})
+	require.NoError(t, err)
+	assert.EqualValues(t, 4*2*2, e.Width())
+	file, err := weights.Open("testdata/conv4.pt")
+	require.NoError(t, err)
+	require.NoError(t, weights.Load(b.Params(), file, &weights.Map{}))
+	same(t, f, e, b.Params(), tensor.New(f.Input, f.Shape...))
+	_, _, fused := e.ConvNet()
+	assert.False(t, fused)
+}
+
+// Pooling of whole windows changes nothing where all windows are complete; a bias changes nothing under batch statistics.
+func TestConv4OptionsWithoutEffect(t *testing.T) {
+	testkit.Enter(t)
+	x := images(2, 2, 3, 32, 32)
+	var want []float64
+	for i, c := range []encoder.Conv4Config{{}, {Whole: true}, {NoBias: true}, {NoBias: true, Whole: true}} {
+		c.Channels, c.Height, c.Width, c.Filters = 3, 32, 32, 4
+		e, _ := conv4(t, c)
+		y := e.Forward(&nn.Pass{}, x).Floats()
+		if i == 0 {
+			want = y
+		}
+		assert.InDeltaSlice(t, want, y, 1e-4)
+	}
+	for side, want := range map[int64]int64{1: 1, 15: 1, 17: 2, 84: 6} {
+		e, _ := conv4(t, encoder.Conv4Config{Height: side, Width: side, Filters: 1, Whole: true})
+		assert.Equal(t, want*want, e.Width())
+	}
+	_, err := encoder.NewConv4(nn.NewBuilder(1, tensor.CPU), encoder.Conv4Config{Height: 32, Width: 32, Strided: true, Whole: true})
+	assert.ErrorContains(t, err, "a strided Conv-4 does not pool")
+}
+
 func TestResNet12(t *testing.T) {
 	testkit.Enter(t)
 	for _, c := range []struct {

@@ -9,6 +9,10 @@ type ConvBlockConfig struct {
 	Stride  int64 // of the convolution; default 1
 	// Unpadded omits the convolution's padding, so that each side loses two pixels.
 	Unpadded bool
+	// NoBias omits the convolution's bias, which batch norm cancels under batch statistics.
+	NoBias bool
+	// Whole pools incomplete windows at the right and lower edge too, so that sizes are rounded up.
+	Whole bool
 }
 
 // ConvBlock is a 3×3 convolution, batch norm, ReLU and max pooling: the block of Conv-4. It is fused, except in
@@ -20,6 +24,7 @@ type ConvBlock struct {
 	window int64
 	stride int64
 	padded bool
+	whole  bool
 }
 
 // NewConvBlock makes a block, initialised as in PyTorch.
@@ -27,7 +32,7 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 	if c.Window == 0 {
 		c.Window = 2
 	}
-	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride}
+	conv := Conv2dConfig{In: c.In, Out: c.Out, Kernel: 3, Padding: 1, Stride: c.Stride, NoBias: c.NoBias}
 	if c.Unpadded {
 		conv.Padding = 0
 	}
@@ -37,11 +42,12 @@ func NewConvBlock(b *Builder, c ConvBlockConfig) *ConvBlock {
 		window: c.Window,
 		stride: max(c.Stride, 1),
 		padded: !c.Unpadded,
+		whole:  c.Whole,
 	}
 }
 
-// Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window]. An unpadded block first
-// takes two from height and width; a stride divides them, rounding up.
+// Forward maps x [batch, in, height, width] to [batch, out, height/window, width/window], rounded down, or up where the block
+// pools incomplete windows. An unpadded block first takes two from height and width; a stride divides them, rounding up.
 func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	if !l.padded || l.stride > 1 {
 		if !p.HigherOrder && x.Rank() == 4 {
@@ -53,22 +59,33 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	if p.HigherOrder {
 		block = tensor.ConvNormReLUPoolPlain
 	}
+	window, rest := l.windows(x)
 	mean, variance, batch := l.Norm.statistics(p)
-	return block(x, p.Value(l.Conv.Weight), p.Value(l.Conv.Bias), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias),
-		mean, variance, batch, batchNormMomentum, batchNormEps, l.window)
+	return rest(block(x, p.Value(l.Conv.Weight), l.Conv.bias(p), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias),
+		mean, variance, batch, batchNormMomentum, batchNormEps, window))
+}
+
+// windows returns by what window the fused operations pool maps of the size of x, and what is left to do: maps with incomplete
+// windows are pooled afterwards.
+func (l *ConvBlock) windows(x *tensor.Tensor) (window int64, rest func(*tensor.Tensor) *tensor.Tensor) {
+	if s := x.Shape(); l.whole && (s[2]%l.window != 0 || s[3]%l.window != 0) {
+		return 1, func(y *tensor.Tensor) *tensor.Tensor { return tensor.MaxPool2dWhole(y, l.window) }
+	}
+	return l.window, func(y *tensor.Tensor) *tensor.Tensor { return y }
 }
 
 // AppendTo appends the block, with batch statistics, to a network, and its weight, gain and bias to the parameters.
-// The convolution's bias is left out because batch norm cancels it. It reports false for unpadded blocks, which such
-// a network cannot hold.
+// The convolution's bias is left out because batch norm cancels it. It reports false for unpadded blocks, and for those that pool
+// incomplete windows, which such a network cannot hold.
 func (l *ConvBlock) AppendTo(net *tensor.ConvNet, params *[]*Param) bool {
 	net.Stride, net.Window, net.Eps = append(net.Stride, l.stride), append(net.Window, l.window), batchNormEps
 	*params = append(*params, l.Conv.Weight, l.Norm.Gain, l.Norm.Bias)
-	return l.padded
+	return l.padded && !l.whole
 }
 
 // AfterConv computes what follows the convolution, for callers that compute its result [batch, out, height, width] in
 // another way.
 func (l *ConvBlock) AfterConv(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	return l.Norm.ReLUPool(p, x, l.window)
+	window, rest := l.windows(x)
+	return rest(l.Norm.ReLUPool(p, x, window))
 }

@@ -31,12 +31,13 @@ type Conv2dConfig struct {
 	Stride          int64
 	Padding         int64
 	Groups          int64
+	NoBias          bool
 }
 
 // Conv2d is a two-dimensional convolution with a square kernel.
 type Conv2d struct {
 	Weight *Param // [out, in/groups, kernel, kernel]
-	Bias   *Param // [out]
+	Bias   *Param // [out]; nil without a bias
 	config Conv2dConfig
 }
 
@@ -45,11 +46,19 @@ type Conv2d struct {
 func NewConv2d(b *Builder, c Conv2dConfig) *Conv2d {
 	c.Stride, c.Groups = max(c.Stride, 1), max(c.Groups, 1)
 	shape := []int64{c.Out, c.In / c.Groups, c.Kernel, c.Kernel}
-	return &Conv2d{
-		Weight: b.Param("weight", FanInUniform, shape...),
-		Bias:   b.Param("bias", Uniform(1/math.Sqrt(float64(fanIn(shape)))), c.Out),
-		config: c,
+	l := &Conv2d{Weight: b.Param("weight", FanInUniform, shape...), config: c}
+	if !c.NoBias {
+		l.Bias = b.Param("bias", Uniform(1/math.Sqrt(float64(fanIn(shape)))), c.Out)
 	}
+	return l
+}
+
+// bias is its value; nil without a bias.
+func (l *Conv2d) bias(p *Pass) *tensor.Tensor {
+	if l.Bias == nil {
+		return nil
+	}
+	return p.Value(l.Bias)
 }
 
 // Forward maps x [batch, in, height, width] to [batch, out, height', width'], in the type of x.

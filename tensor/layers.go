@@ -37,6 +37,14 @@ func MaxPool2d(x *Tensor, window int64) *Tensor {
 	return result("MaxPool2d", out, x)
 }
 
+// MaxPool2dWhole is [MaxPool2d] that keeps incomplete windows at the right and lower edge: PyTorch's ceil_mode.
+func MaxPool2dWhole(x *Tensor, window int64) *Tensor {
+	var out libtch.Ctensor
+	w, p, d := []int64{window, window}, []int64{0, 0}, []int64{1, 1}
+	libtch.AtgMaxPool2d(&out, x.ptr("MaxPool2dWhole"), w, 2, w, 2, p, 2, d, 2, 1)
+	return result("MaxPool2dWhole", out, x)
+}
+
 // MaxPool2dPadded takes the largest value of each window of x [batch, channels, height, width], at steps of stride, with padding
 // around the edges that is never the largest. An incomplete window at the edge is left out. ResNets pool so after the first
 // convolution, by windows of 3 with a stride of 2 and a padding of 1.

@@ -127,6 +127,24 @@ class ResNet12(nn.Module):
         return x.mean([2, 3]) if self.pool else x.flatten(1)
 
 
+class Conv4(nn.Module):
+    """Conv-4 with convolutions without bias and pooling with ceil_mode."""
+
+    def __init__(self, filters):
+        super().__init__()
+        for i in range(4):
+            block = nn.Module()
+            block.conv = nn.Conv2d(filters if i else 3, filters, 3, padding=1, bias=False)
+            block.norm = nn.BatchNorm2d(filters)
+            setattr(self, "block%d" % (i + 1), block)
+
+    def forward(self, x):
+        for i in range(4):
+            block = getattr(self, "block%d" % (i + 1))
+            x = F.max_pool2d(F.relu(block.norm(block.conv(x))), 2, ceil_mode=True)
+        return x.flatten(1)
+
+
 def settle(net, x):
     """Gives the batch norms statistics and gains that are not those of a fresh layer."""
     for m in net.modules():
@@ -246,6 +264,12 @@ def main():
     torch.save(net.state_dict(), os.path.join(here, "resnet12.pt"))
     write("resnet12.json", fixture(net, x))
     faults()
+
+    torch.manual_seed(3)
+    x = torch.rand(3, 3, 22, 18).mul(256).round().div(256)
+    net = settle(Conv4(4), x)
+    torch.save(net.state_dict(), os.path.join(here, "conv4.pt"))
+    write("conv4.json", fixture(net, x))
 
 
 main()

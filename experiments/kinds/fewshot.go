@@ -61,6 +61,7 @@ type augmentConfig struct {
 	Brightness float64 `yaml:"brightness" min:"0" max:"1" doc:"factor of 1 plus or minus this"`
 	Contrast   float64 `yaml:"contrast" min:"0" max:"1" doc:"factor of 1 plus or minus this"`
 	Saturation float64 `yaml:"saturation" min:"0" max:"1" doc:"factor of 1 plus or minus this"`
+	Hue        float64 `yaml:"hue" min:"0" max:"0.5" doc:"colours are turned by up to this share of the colour circle, in either direction"`
 	Erase      float64 `yaml:"erase" min:"0" max:"1" doc:"probability that a rectangle of 2 to 33 % of the image is filled with the mean colour of the normalisation, or black"`
 }
 
@@ -75,7 +76,7 @@ func (c *augmentConfig) Validate() error {
 // of returns the augmentation of a set.
 func (c *augmentConfig) of(set dataset.Set) (dataset.Augmentation, error) {
 	a := dataset.Augmentation{
-		Pad: c.Pad, Area: c.Area, Flip: c.Flip, Brightness: c.Brightness, Contrast: c.Contrast, Saturation: c.Saturation, Erase: c.Erase,
+		Pad: c.Pad, Area: c.Area, Flip: c.Flip, Brightness: c.Brightness, Contrast: c.Contrast, Saturation: c.Saturation, Hue: c.Hue, Erase: c.Erase,
 	}
 	if n := dataset.NormalizationOf(set); n != nil {
 		for _, v := range n.Mean {

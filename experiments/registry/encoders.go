@@ -17,7 +17,7 @@ import (
 func encoders() []Part[Encoder] {
 	return slices.Concat([]Part[Encoder]{
 		{kindConv4, "four convolutional blocks with batch norm", "Vinyals et al. 2016, section 4.1", Config(
-			conv4Config{Filters: 64, Pools: 4, Precision: encoder.FP32}, (*conv4Config).plan)},
+			conv4Config{Filters: 64, Pools: 4, Bias: true, Precision: encoder.FP32}, (*conv4Config).plan)},
 		{"koch", "the convolutional network of the first deep Siamese network", "Koch et al. 2015, section 3.1", Config(
 			kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: encoder.FP32},
 			(*kochConfig).plan)},
@@ -77,6 +77,8 @@ type conv4Config struct {
 	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
 	Unpadded int64 `yaml:"unpadded" min:"0" max:"4" doc:"how many of the blocks have no padding, from the first on"`
 	Strided  bool  `yaml:"strided" doc:"convolutions of stride 2 instead of pooling"`
+	Bias     bool  `yaml:"bias" doc:"convolutions have a bias, which batch norm cancels in training"`
+	Whole    bool  `yaml:"whole" doc:"pool incomplete windows at the edge too, so that sizes are rounded up: ceil_mode in PyTorch, SAME padding in TensorFlow"`
 	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
 
 	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
@@ -97,7 +99,7 @@ func (c *conv4Config) plan() (Encoder, error) {
 	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewConv4(b, encoder.Conv4Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
-			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean,
+			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean, NoBias: !c.Bias, Whole: c.Whole,
 			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
 		})
 	}}, publishedImages{})
