@@ -105,6 +105,8 @@ func File(set Set, class, instance int) string {
 	switch s := set.(type) {
 	case *Folder:
 		return s.Files[s.start[class]+instance]
+	case *prepared:
+		return File(s.set, class, instance)
 	case part:
 		class, instance, _ = s.in(class, instance, 0)
 		return File(s.whole(), class, instance)

@@ -116,15 +116,19 @@ func Find(name, given string) (root string, err error) {
 		}
 	}
 	var b strings.Builder
+	others := ""
 	for _, p := range places {
 		fmt.Fprintf(&b, "\n  %s (%s)", p.Dir, p.From)
+		if others == "" && slices.Contains(PhotographNames(), name) {
+			others = aboutHDF5(p.Dir)
+		}
 	}
 	fetch := fmt.Sprintf("run `engram data fetch %s`, or ", name)
 	if name == NameMiniImageNet { // its images are ImageNet's, which are not to be had without an account
 		fetch = ""
 	}
-	return "", fmt.Errorf("dataset: %s: %w; looked in%s\n%sput %s in one of these, or name their folder with --data or ENGRAM_DATA",
-		name, ErrNotFound, b.String(), fetch, files)
+	return "", fmt.Errorf("dataset: %s: %w; looked in%s\n%sput %s in one of these, or name their folder with --data or ENGRAM_DATA%s",
+		name, ErrNotFound, b.String(), fetch, files, others)
 }
 
 // babiArchive is the name of bAbI's archive.

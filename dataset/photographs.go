@@ -141,7 +141,7 @@ func (p *publication) load(ctx context.Context, root string, o PhotographOptions
 		return nil, err
 	}
 	if l == nil {
-		return nil, fmt.Errorf("dataset: %s holds no layout of %s that is read here: put %s there", root, name, p.needs)
+		return nil, fmt.Errorf("dataset: %s holds no layout of %s that is read here: put %s there%s", root, name, p.needs, aboutHDF5(root))
 	}
 	image := ImageOptions{Height: o.Size, Width: o.Size, Colour: true, Ink: InkLight, Fit: FitCrop}
 	e := &encoded{channels: 3, height: o.Size, width: o.Size}
@@ -231,6 +231,15 @@ func (p *publication) layout(root string) (layout, error) {
 		return l, nil
 	}
 	return nil, nil
+}
+
+// aboutHDF5 says what to do with the HDF5 files of a folder, which torchmeta keeps images in; empty where there are none.
+func aboutHDF5(root string) string {
+	found, _ := filepath.Glob(filepath.Join(root, "*.hdf5")) // fails on a bad pattern only
+	if found == nil {
+		return ""
+	}
+	return fmt.Sprintf("; HDF5 files such as %s are not read: the script in docs/photographs.md writes their images to a folder per class", found[0])
 }
 
 // exists reports whether there is a file, or a folder.

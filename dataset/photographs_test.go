@@ -422,6 +422,13 @@ func TestPhotographsThatAreNotThere(t *testing.T) {
 	assert.ErrorContains(t, err, "cannot be fetched")
 	dir, _ := FetchDir(NameMiniImageNet)
 	assert.ErrorContains(t, err, dir)
+	given := t.TempDir()
+	unpack(t, given, map[string][]byte{"train_data.hdf5": nil})
+	_, found := Find(NameMiniImageNet, given)
+	_, loaded := LoadPhotographs(t.Context(), NameMiniImageNet, given, PhotographOptions{})
+	for _, err := range []error{found, loaded} {
+		assert.ErrorContains(t, err, filepath.Join(given, "train_data.hdf5")+" are not read: the script in docs/photographs.md")
+	}
 	a, _ := FetchDir(NameCIFARFS)
 	b, _ := FetchDir(NameFC100)
 	assert.Equal(t, a, b, "both are made from the same archive")

@@ -41,6 +41,10 @@ func TestPrepareCutsOutTheMiddle(t *testing.T) {
 	same, err := Prepare(set, Preparation{})
 	require.NoError(t, err)
 	assert.Equal(t, Set(set), same)
+	named := &Folder{Images: set, Files: []string{"0", "1", "2", "3", "4", "5"}}
+	p, err := Prepare(named, Preparation{Height: 5, Width: 5})
+	require.NoError(t, err)
+	assert.Equal(t, "4", File(p, 1, 1), "the file of the image that was prepared")
 	for _, p := range []Preparation{{Height: 10, Width: 9}, {Height: 9}, {Height: -1, Width: 3}} {
 		_, err = Prepare(set, p)
 		assert.ErrorContains(t, err, "choose a smaller one")

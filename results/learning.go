@@ -77,11 +77,13 @@ func LearningCurve(runs []Run) (f plot.Curves, ok bool, err error) {
 	return f, false, nil
 }
 
-// task is the size of the episodes in a section of the run's configuration, in brackets; empty if the section gives none.
+// task is the size of the episodes in a section of the run's configuration, in brackets; empty if the section gives none, or if the
+// figures say that the network was not trained on episodes.
 func task(r Run, section string) string {
 	settings, err := r.settings()
 	way := settings[section+".way"]
-	if err != nil || way == "" {
+	apart := section == "train" && slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Protocol.Way > 0 && f.Protocol.TrainWay == 0 })
+	if err != nil || way == "" || apart {
 		return ""
 	}
 	if shot := settings[section+".shot"]; shot != "" {

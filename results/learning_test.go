@@ -67,6 +67,18 @@ func TestLearningCurveNamesDifferentTasks(t *testing.T) {
 	assert.Empty(t, f.Note)
 }
 
+// A network that was trained on labelled images was shown no episodes, whatever its file would say of them.
+func TestLearningCurveOfAClassifier(t *testing.T) {
+	r := learning(t, 1, `{"step":1,"accuracy":0.5}`, `{"step":10,"validation_accuracy":0.6}`)
+	r.Config = "{train: {way: 20, shot: 1}, validation: {way: 5, shot: 5}}"
+	r.Figures = []results.Figure{{Name: "5-way 1-shot", Protocol: results.Protocol{Way: 5, Shot: 1}}}
+	f, ok, err := results.LearningCurve([]results.Run{r})
+	require.NoError(t, err)
+	require.True(t, ok)
+	assert.Equal(t, "training", f.Lines[0].Name)
+	assert.Equal(t, "validation (5-way 5-shot)", f.Lines[2].Name)
+}
+
 func TestLongLearningCurveIsThinned(t *testing.T) {
 	var lines []string
 	for i := range 1000 {

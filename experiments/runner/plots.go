@@ -99,6 +99,9 @@ func (r *run) learningCurve() ([]Plot, error) {
 		return nil, err
 	}
 	of := &results.Result{Name: r.config.Name, Seed: r.config.Seed, Config: string(text)}
+	if done, err := results.Read(r.folder.path(fileResult)); err == nil { // otherwise there is no result yet
+		of.Figures = done.Figures
+	}
 	f, ok, err := results.LearningCurve([]results.Run{results.NewRun(string(r.folder), of, metrics)})
 	if err != nil || !ok {
 		return nil, err
