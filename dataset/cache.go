@@ -2,30 +2,25 @@ package dataset
 
 import (
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/engram-go/engram/dataset/cachefile"
 )
 
 // CacheDir returns the folder for data that Engram can recreate: $ENGRAM_CACHE, or engram in the user's cache folder.
 func CacheDir() (string, error) {
-	if dir := os.Getenv("ENGRAM_CACHE"); dir != "" {
-		return dir, nil
-	}
-	dir, err := os.UserCacheDir()
+	dir, err := cachefile.Dir()
 	if err != nil {
-		return "", fmt.Errorf("dataset: no cache folder: %w; set ENGRAM_CACHE", err)
+		return "", fmt.Errorf("dataset: %w", err)
 	}
-	return filepath.Join(dir, "engram"), nil
+	return dir, nil
 }
 
 // encoded describes images that lie elsewhere, and how they are decoded.
@@ -112,13 +107,13 @@ func (e *encoded) load(ctx context.Context, dir string) (*Images, Storage, error
 	start := time.Now()
 	var s Storage
 	if dir != "" {
-		c := cacheFile{filepath.Join(dir, e.file)}
+		c := cacheFile{cachefile.File{Path: filepath.Join(dir, e.file), Magic: imagesMagic}}
 		images, decoded, err := c.load(ctx, e)
 		if err == nil {
-			s.Cache, s.Decoded, s.Took, s.Bytes = c.path, decoded, time.Since(start), e.bytes()
+			s.Cache, s.Decoded, s.Took, s.Bytes = c.Path, decoded, time.Since(start), e.bytes()
 			return images, s, nil
 		}
-		if s.why = err; !errors.Is(err, errNotKept) {
+		if s.why = err; !errors.Is(err, cachefile.ErrUnavailable) {
 			return nil, s, err
 		}
 	}
@@ -183,21 +178,10 @@ func (e *encoded) each(ctx context.Context, worker func(decode func(int, []byte)
 	return failure
 }
 
-// cacheMagic opens a cache file and names its version: change it when decoding or the layout does.
-const cacheMagic = "engram images 2\n"
+// imagesMagic begins a file of decoded images and names its version: change it when decoding changes.
+const imagesMagic = "engram images 2\n"
 
-// The layout of a cache file: cacheMagic; the length of the header in 4 bytes; the header as JSON; zeros up to a multiple of
-// cacheAlign; the pixels; the CRC-32C of all before the pixels in 4 bytes, and that of the pixels in 4 bytes. Numbers are
-// little-endian.
-const (
-	cacheAlign   = 4096
-	cacheTrailer = 8
-	// maxVerified bounds the pixels whose checksum is compared at every load, which reads them all; of larger
-	// sets the header and the length of the file are checked.
-	maxVerified = 256 << 20
-)
-
-type cacheFile struct{ path string }
+type cacheFile struct{ cachefile.File }
 
 type cacheHeader struct {
 	Key                     string
@@ -207,151 +191,53 @@ type cacheHeader struct {
 	Channels, Height, Width int
 }
 
-// errNotKept marks errors of the cache: without it the next load is slow, and nothing else.
-var errNotKept = errors.New("no cache")
-
-func notKept(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", errNotKept, err)
-}
-
 // load maps the images from the file, and decodes them to it first where that is needed.
 func (c cacheFile) load(ctx context.Context, e *encoded) (images *Images, decoded bool, err error) {
-	if images, err = c.open(e); err == nil {
-		return images, false, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
-		return nil, false, notKept(err)
-	}
-	unlock, err := lockFile(ctx, c.path+".lock")
-	if err != nil {
-		return nil, false, err
-	}
-	defer unlock()
-	if images, err = c.open(e); err == nil { // another process has made it meanwhile
-		return images, false, nil
-	}
-	if err := c.write(ctx, e); err != nil {
-		return nil, false, err
-	}
-	images, err = c.open(e)
-	return images, true, notKept(err)
+	decoded, err = c.Load(ctx, func() (err error) {
+		images, err = c.open(e)
+		return err
+	}, func() error { return c.write(ctx, e) }, nil)
+	return images, decoded, err
 }
 
 // open maps the file.
-func (c cacheFile) open(e *encoded) (images *Images, err error) {
-	f, err := os.Open(c.path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	start := make([]byte, len(cacheMagic)+4)
-	if _, err := f.ReadAt(start, 0); err != nil || string(start[:len(cacheMagic)]) != cacheMagic {
-		return nil, errors.New("not a cache of this version")
-	}
-	n := int64(binary.LittleEndian.Uint32(start[len(cacheMagic):]))
-	head := aligned(int64(len(start)) + n)
-	if head+cacheTrailer > info.Size() {
-		return nil, errors.New("damaged header")
-	}
-	all, err := mapFile(f, info.Size())
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			unmapFile(all)
-		}
-	}()
-	end := int64(len(all)) - cacheTrailer
-	headSum, pixelSum := binary.LittleEndian.Uint32(all[end:]), binary.LittleEndian.Uint32(all[end+4:])
-	pixels := all[head:end:end]
-	if crc32.Checksum(all[:head], castagnoli()) != headSum {
-		return nil, errors.New("damaged header")
-	}
+func (c cacheFile) open(e *encoded) (*Images, error) {
 	var h cacheHeader
-	if err := json.Unmarshal(all[len(start):int64(len(start))+n], &h); err != nil {
+	pixels, err := c.Open(&h, func() error {
+		if h.Key != e.key || h.Channels != e.channels || h.Height != e.height || h.Width != e.width || h.Background != nil && len(h.Background) != len(h.Names) {
+			return errors.New("it is of other images")
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	if h.Key != e.key || h.Channels != e.channels || h.Height != e.height || h.Width != e.width || h.Background != nil && len(h.Background) != len(h.Names) {
-		return nil, errors.New("of other images")
-	}
-	if images, err = NewImages(h.Names, h.Counts, h.Channels, h.Height, h.Width, pixels); err != nil {
+	images, err := NewImages(h.Names, h.Counts, h.Channels, h.Height, h.Width, pixels)
+	if err != nil {
 		return nil, err
-	}
-	if len(pixels) <= maxVerified && crc32.Checksum(pixels, castagnoli()) != pixelSum {
-		return nil, errors.New("damaged")
 	}
 	e.names, e.counts, e.background = h.Names, h.Counts, h.Background
 	return images, nil
 }
 
-func aligned(n int64) int64 { return (n + cacheAlign - 1) / cacheAlign * cacheAlign }
-
-// castagnoli is the table of CRC-32C, which processors have an instruction for.
-func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
-
-// write decodes the images to the file, which is put in place whole or not at all.
-func (c cacheFile) write(ctx context.Context, e *encoded) (err error) {
+// write decodes the images to the file.
+func (c cacheFile) write(ctx context.Context, e *encoded) error {
 	closer, err := e.prepare(ctx)
 	if err != nil {
 		return err
 	}
 	defer closer.Close()
-	header, err := json.Marshal(cacheHeader{e.key, e.names, e.counts, e.background, e.channels, e.height, e.width})
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(c.path), filepath.Base(c.path)+".*.tmp")
-	if err != nil {
-		return notKept(err)
-	}
-	defer func() {
-		if closing := f.Close(); closing != nil {
-			err = errors.Join(err, notKept(closing))
-		}
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	head := binary.LittleEndian.AppendUint32([]byte(cacheMagic), uint32(len(header)))
-	head = append(head, header...)
-	head = append(head, make([]byte, aligned(int64(len(head)))-int64(len(head)))...)
-	if _, err := f.Write(head); err != nil {
-		return notKept(err)
-	}
 	size := e.imageBytes()
-	err = e.each(ctx, func(decode func(int, []byte) error) func(int) error {
-		pixels := make([]byte, size)
-		return func(i int) error {
-			if err := decode(i, pixels); err != nil {
+	return c.Write(cacheHeader{e.key, e.names, e.counts, e.background, e.channels, e.height, e.width}, e.bytes(), func(w *cachefile.Writer) error {
+		return e.each(ctx, func(decode func(int, []byte) error) func(int) error {
+			pixels := make([]byte, size)
+			return func(i int) error {
+				if err := decode(i, pixels); err != nil {
+					return err
+				}
+				_, err := w.WriteAt(pixels, int64(i)*int64(size))
 				return err
 			}
-			_, err := f.WriteAt(pixels, int64(len(head))+int64(i)*int64(size))
-			return notKept(err)
-		}
+		})
 	})
-	if err != nil {
-		return err
-	}
-	end := int64(len(head)) + int64(e.images())*int64(size)
-	sum := crc32.New(castagnoli())
-	if _, err := io.Copy(sum, io.NewSectionReader(f, int64(len(head)), end-int64(len(head)))); err != nil {
-		return notKept(err)
-	}
-	trailer := binary.LittleEndian.AppendUint32(nil, crc32.Checksum(head, castagnoli()))
-	trailer = binary.LittleEndian.AppendUint32(trailer, sum.Sum32())
-	if _, err := f.WriteAt(trailer, end); err != nil {
-		return notKept(err)
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return notKept(err)
-	}
-	return notKept(os.Rename(f.Name(), c.path))
 }

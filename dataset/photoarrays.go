@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/engram-go/engram/dataset/cachefile"
 	"github.com/engram-go/engram/dataset/internal/pickle"
 )
 
@@ -31,7 +32,7 @@ type contents struct{ bytes [][]byte }
 // Close implements [io.Closer].
 func (c *contents) Close() error {
 	for _, b := range c.bytes {
-		unmapFile(b)
+		cachefile.Unmap(b)
 	}
 	return nil
 }
@@ -50,7 +51,7 @@ func mapFiles(paths []string) (*contents, error) {
 			if err != nil {
 				return nil, err
 			}
-			return mapFile(f, info.Size())
+			return cachefile.Map(f, info.Size())
 		}()
 		if err != nil {
 			return nil, errors.Join(err, c.Close())

@@ -62,34 +62,43 @@ func (h *Tune) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
 }
 
 // descend tunes the weights by Adam and returns the logits [tasks, support+query, way], but for terms that all classes share.
+//
+// With l the logits, p their softmax, u = -Conditional·log p + Marginal·log(mean p over the queries) and n and m the numbers of
+// support examples and queries, the gradient of the loss for the logits is CrossEntropy·(p - y)/n on the support set and
+// p·(u - Σ p·u)/m on the queries. Both are computed on all columns at once, weighted by constants that are zero on the others.
 func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 	c, n := h.c, y.Dim(1)
 	queries := all.Dim(1) - n
 	w := means(all.Narrow(1, 0, n), y).Contiguous()
 	m, v := w.ZerosLike(), w.ZerosLike()
-	transposed := all.Transpose(-2, -1)
-	logits := func() *tensor.Tensor { // [tasks, way, support+query]
+	transposed := all.Transpose(-2, -1).Contiguous() // a product of few rows is faster by a matrix that lies in its order
+	logits := func() *tensor.Tensor {                // [tasks, way, support+query]
 		return w.MatMul(transposed).Sub(w.Square().SumKeep(-1).MulScalar(.5)).MulScalar(c.Temperature)
 	}
+	columns := func(support, query float64) *tensor.Tensor { // [1, 1, support+query]
+		of := func(value float64, n int64) *tensor.Tensor {
+			return tensor.Full(c.Temperature*value, all.DType(), all.Device(), 1, 1, n)
+		}
+		return tensor.Cat(2, of(support, n), of(query, queries))
+	}
+	ofSupport, ofQueries := columns(c.CrossEntropy/float64(n), 0), columns(0, 1/float64(queries))
 	labels := y.Transpose(-2, -1)
+	labels = tensor.Cat(2, labels, labels.Narrow(2, 0, 1).ZerosLike().Expand(y.Dim(0), y.Dim(2), queries)).Mul(ofSupport)
 	step := func(count int64) {
 		scope := tensor.Enter()
 		defer scope.Leave()
 		p := logits().Softmax(1)
-		ps, pq := p.Narrow(2, 0, n), p.Narrow(2, n, queries)
-		// The gradient of the loss for the logits.
-		of := ps.Sub(labels).MulScalar(c.CrossEntropy / float64(n))
+		factor := ofSupport
 		if h.Transductive() {
-			up := pq.AddScalar(tiny).Log().MulScalar(-c.Conditional) // of the loss for pq, up to what all classes share
+			up := p.AddScalar(tiny).Log().MulScalar(-c.Conditional)
 			if c.Marginal != 0 {
-				up = up.Add(pq.MeanKeep(2).AddScalar(tiny).Log().MulScalar(c.Marginal))
+				up = up.Add(p.Narrow(2, n, queries).MeanKeep(2).AddScalar(tiny).Log().MulScalar(c.Marginal))
 			}
-			of = tensor.Cat(2, of, pq.Mul(up.Sub(pq.Mul(up).SumKeep(1))).MulScalar(1/float64(queries)))
-		} else {
-			of = tensor.Cat(2, of, pq.ZerosLike())
+			factor = up.Sub(p.Mul(up).SumKeep(1)).Mul(ofQueries).Add(ofSupport)
 		}
-		grad := of.MatMul(all).Sub(w.Mul(of.SumKeep(-1))).MulScalar(c.Temperature)
-		tensor.Adam([]*tensor.Tensor{w}, []*tensor.Tensor{grad.Contiguous()}, []*tensor.Tensor{m}, []*tensor.Tensor{v}, c.Rate, .9, .999, 1e-8, 0, false, count)
+		of := p.Mul(factor).Sub(labels)
+		grad := of.MatMul(all).Sub(w.Mul(of.SumKeep(-1)))
+		tensor.Adam([]*tensor.Tensor{w}, []*tensor.Tensor{grad}, []*tensor.Tensor{m}, []*tensor.Tensor{v}, c.Rate, .9, .999, 1e-8, 0, false, count)
 	}
 	for i := range c.Steps {
 		step(int64(i + 1))
@@ -102,29 +111,30 @@ func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 func (h *Tune) alternate(all, y *tensor.Tensor) *tensor.Tensor {
 	c, n := h.c, y.Dim(1)
 	queries := all.Dim(1) - n
-	k := all.MatMul(all.Transpose(-2, -1))
-	counts := y.SumKeep(1)                                                                               // [tasks, 1, way]
-	a := tensor.Cat(1, y.Div(counts), y.Narrow(1, 0, 1).ZerosLike().Expand(y.Dim(0), queries, y.Dim(2))) // of the weights: [tasks, support+query, way]
+	k := all.MatMul(all.Transpose(-2, -1)) // symmetric
+	y = y.Transpose(-2, -1)                // [tasks, way, support]
+	counts := y.SumKeep(2)                 // [tasks, way, 1]
+	// a has the weights' coefficients: [tasks, way, support+query].
+	a := tensor.Cat(2, y.Div(counts), y.Narrow(2, 0, 1).ZerosLike().Expand(y.Dim(0), y.Dim(1), queries))
 	ofSupport, ofQueries := c.CrossEntropy/(1+c.Conditional), float64(n)/float64(queries)
 	logits := func() *tensor.Tensor {
-		ka := k.MatMul(a)
-		return ka.Sub(a.Mul(ka).SumKeep(1).MulScalar(.5)).MulScalar(c.Temperature)
+		ak := a.MatMul(k)
+		return ak.Sub(a.Mul(ak).SumKeep(2).MulScalar(.5)).MulScalar(c.Temperature)
 	}
 	step := func() {
 		scope := tensor.Enter()
 		defer scope.Leave()
-		p := logits().Softmax(-1)
-		ps, pq := p.Narrow(1, 0, n), p.Narrow(1, n, queries)
-		q := pq.PowScalar(1 + c.Conditional)
-		q = q.Div(q.SumKeep(1).AddScalar(tiny).PowScalar(c.Marginal / (1 + c.Marginal)))
-		q = q.Div(q.SumKeep(-1))
+		logp := logits().LogSoftmax(1)
+		p, logq := logp.Exp(), logp.Narrow(2, n, queries).MulScalar(1+c.Conditional)
+		ps, pq := p.Narrow(2, 0, n), p.Narrow(2, n, queries)
+		q := logq.Sub(logq.Exp().SumKeep(2).AddScalar(tiny).Log().MulScalar(c.Marginal / (1 + c.Marginal))).Softmax(1)
 		support, query := y.Sub(ps).MulScalar(ofSupport), q.Sub(pq).MulScalar(ofQueries)
-		own := ps.SumKeep(1).MulScalar(ofSupport).Add(pq.SumKeep(1).MulScalar(ofQueries))
-		norm := counts.MulScalar(ofSupport).Add(q.SumKeep(1).MulScalar(ofQueries))
-		a = scope.Keep(tensor.Cat(1, support, query).Add(a.Mul(own)).Div(norm))
+		own := ps.SumKeep(2).MulScalar(ofSupport).Add(pq.SumKeep(2).MulScalar(ofQueries))
+		norm := counts.MulScalar(ofSupport).Add(q.SumKeep(2).MulScalar(ofQueries))
+		a = scope.Keep(tensor.Cat(2, support, query).Add(a.Mul(own)).Div(norm))
 	}
 	for range c.Steps {
 		step()
 	}
-	return logits()
+	return logits().Transpose(-2, -1)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"sync"
 
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
@@ -42,21 +43,11 @@ func Evaluate[B, S any](ctx context.Context, batches iter.Seq[B], n int, p Progr
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		err := tensor.Do(func() (err error) {
-			tensor.NoGrad(func() {
-				var scores []S
-				if scores, err = score(b); err == nil {
-					out = append(out, scores...)
-				}
-			})
-			return err
-		})
-		if errors.Is(err, ErrNotFinite) {
-			return nil, fmt.Errorf("example %d: %w", len(out)+1, err)
-		}
+		scores, err := evaluate(b, score)
 		if err != nil {
-			return nil, err
+			return nil, at(len(out), err)
 		}
+		out = append(out, scores...)
 		if p != nil {
 			p.Tested(min(len(out), n))
 		}
@@ -68,6 +59,78 @@ func Evaluate[B, S any](ctx context.Context, batches iter.Seq[B], n int, p Progr
 		return nil, err
 	}
 	return nil, fmt.Errorf("the data ended after %d of %d examples", len(out), n)
+}
+
+// evaluate scores a batch.
+func evaluate[B, S any](b B, score func(B) ([]S, error)) (scores []S, err error) {
+	err = tensor.Do(func() (err error) {
+		tensor.NoGrad(func() { scores, err = score(b) })
+		return err
+	})
+	return scores, err
+}
+
+// at adds the number of the example that is not finite, which comes after the given number of others.
+func at(before int, err error) error {
+	if errors.Is(err, ErrNotFinite) {
+		return fmt.Errorf("example %d: %w", before+1, err)
+	}
+	return err
+}
+
+// EvaluateBeside is [Evaluate] of batches that are scored on several goroutines at the same time, each of whose operations takes
+// one thread: for batches of many small operations, which threads of one operation would spend waiting for one another. The
+// results do not depend on the number of goroutines. Nothing else may compute meanwhile, as it sets the threads of the process.
+func EvaluateBeside[B, S any](ctx context.Context, batches []B, n, workers int, p Progress, score func(B) ([]S, error)) ([]S, error) {
+	var threads int
+	if err := tensor.Do(func() error { threads = tensor.Threads(); return nil }); err != nil {
+		return nil, err
+	}
+	tensor.SetThreads(1)
+	defer tensor.SetThreads(threads)
+	scores, errs := make([][]S, len(batches)), make([]error, len(batches))
+	var mutex sync.Mutex
+	next, done := 0, 0
+	take := func() int { // the next batch, or -1
+		mutex.Lock()
+		defer mutex.Unlock()
+		if next == len(batches) || ctx.Err() != nil {
+			return -1
+		}
+		next++
+		return next - 1
+	}
+	var working sync.WaitGroup
+	for range max(1, min(workers, len(batches))) {
+		working.Go(func() {
+			for i := take(); i >= 0; i = take() {
+				scores[i], errs[i] = evaluate(batches[i], score)
+				mutex.Lock()
+				if done += len(scores[i]); p != nil && errs[i] == nil {
+					p.Tested(min(done, n))
+				}
+				if errs[i] != nil { // batches before this one have all been begun
+					next = len(batches)
+				}
+				mutex.Unlock()
+			}
+		})
+	}
+	working.Wait()
+	out := make([]S, 0, n)
+	for i := range batches {
+		if errs[i] != nil {
+			return nil, at(len(out), errs[i])
+		}
+		out = append(out, scores[i]...)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(out) < n {
+		return nil, fmt.Errorf("the data ended after %d of %d examples", len(out), n)
+	}
+	return out[:n], nil
 }
 
 // Finite refuses outputs of which one is a NaN or an infinity. remedy says what the user can check.

@@ -1,6 +1,6 @@
 //go:build unix
 
-package dataset
+package cachefile
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapFile maps the first n bytes of a file, read-only. The mapping stays until unmapFile is called, also when the file is closed
+// Map maps the first n bytes of a file, read-only. The mapping stays until [Unmap] is called, also when the file is closed
 // or removed; the kernel keeps in memory what is read of it, as far as there is room, once for all processes.
-func mapFile(f *os.File, n int64) ([]byte, error) {
+func Map(f *os.File, n int64) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -24,23 +24,23 @@ func mapFile(f *os.File, n int64) ([]byte, error) {
 	return b, nil
 }
 
-func unmapFile(b []byte) {
+// Unmap ends a mapping.
+func Unmap(b []byte) {
 	if b != nil {
 		_ = unix.Munmap(b) // fails only for what is no mapping
 	}
 }
 
-// lockFile waits until no other process or goroutine holds a lock file, and makes it. A file system without locks does without.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+// lock waits until no other process or goroutine holds a lock file, and makes it. A file system without locks does without.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, notKept(err)
+		return nil, unavailable(err)
 	}
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			// Whoever waits for the file has it open; where it is removed under them, two may decode the same images, and either is
-			// right.
+			// Whoever waits for the file has it open; where it is removed under them, two may make the same file, and either is right.
 			return func() { _ = os.Remove(path); _ = f.Close() }, nil
 		}
 		select {
