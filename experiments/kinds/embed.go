@@ -3,9 +3,9 @@ package kinds
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/experiments/measure"
 	"github.com/engram-go/engram/experiments/registry"
 	"github.com/engram-go/engram/fewshot"
@@ -50,36 +50,160 @@ func (w *fewShot) Part(split string) (dataset.Set, error) {
 
 // Embed implements [Embedder].
 func (w *fewShot) Embed(ctx context.Context, set dataset.Set, on tensor.Device, p measure.Progress) (values []float32, width int, err error) {
-	net, ok := w.net.(registry.ImageEncoder)
-	if !ok {
-		return nil, 0, fmt.Errorf("%s has no encoder that embeds an image by itself", w.file.Network.Kind())
-	}
-	channels, height, wide := set.Shape()
-	size := channels * height * wide
-	type image struct{ class, instance int }
-	var images []image
-	for c := range set.Classes() {
-		for i := range set.Instances(c) {
-			images = append(images, image{c, i})
-		}
-	}
-	together := max(1, EvaluationPixels/(height*wide))
-	rows, err := measure.Evaluate(ctx, slices.Chunk(images, together), len(images), p, func(some []image) ([][]float32, error) {
-		pixels := make([]float32, len(some)*size)
-		for i, m := range some {
-			set.Image(pixels[i*size:(i+1)*size], m.class, m.instance, 0)
-		}
-		x := tensor.New(pixels, int64(len(some)), int64(channels), int64(height), int64(wide)).On(on)
-		out := net.Encode(&nn.Pass{Norm: nn.RunningStats}, fewshot.Normalize(x, dataset.NormalizationOf(set)))
-		if err := measure.Finite(out, remedy); err != nil {
-			return nil, err
-		}
-		all := tensor.Values[float32](out.To(tensor.Float32).On(tensor.CPU).Contiguous())
-		width = len(all) / len(some)
-		return slices.Collect(slices.Chunk(slices.Clone(all), width)), nil
-	})
+	e, err := w.embedding(w.net, set, nn.RunningStats, on)
 	if err != nil {
 		return nil, 0, err
 	}
-	return slices.Concat(rows...), width, nil
+	table, err := e.all(ctx, 1, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	return table.values, table.width, nil
+}
+
+// embedding computes the embeddings of a set's images.
+type embedding struct {
+	work  *fewShot
+	net   registry.ImageEncoder
+	set   dataset.Set
+	norm  nn.Norm
+	on    tensor.Device
+	batch int // images per evaluation of the encoder
+
+	reader *episode.Reader
+	room   episode.Pixels
+}
+
+// embedding embeds the images of a set by the encoder of a network.
+func (w *fewShot) embedding(net any, set dataset.Set, norm nn.Norm, on tensor.Device) (*embedding, error) {
+	of, ok := net.(registry.ImageEncoder)
+	if !ok {
+		return nil, fmt.Errorf("%s has no encoder that embeds an image by itself", w.file.Network.Kind())
+	}
+	_, height, width := set.Shape()
+	return &embedding{
+		work: w, net: of, set: set, norm: norm, on: on, batch: max(1, EvaluationPixels/(height*width)), reader: episode.NewReader(set),
+	}, nil
+}
+
+// each calls take with the embeddings of items, [n, width] row by row, batch after batch.
+func (e *embedding) each(ctx context.Context, items []episode.Item, p measure.Progress, take func(rows []float32, width int) error) error {
+	channels, height, wide := e.set.Shape()
+	for done := 0; done < len(items); {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		some := items[done:min(done+e.batch, len(items))]
+		e.reader.Images(&e.room, some)
+		err := tensor.Do(func() (err error) {
+			tensor.NoGrad(func() {
+				images := fewshot.Images(e.room, e.on, int64(len(some)), int64(channels), int64(height), int64(wide))
+				out := e.net.Encode(&nn.Pass{Norm: e.norm}, images)
+				if err = measure.Finite(out, remedy); err == nil {
+					err = take(tensor.Values[float32](out.To(tensor.Float32).On(tensor.CPU).Contiguous()), int(out.Dim(1)))
+				}
+			})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if done += len(some); p != nil {
+			p.Tested(done)
+		}
+	}
+	return nil
+}
+
+// width is the size of an embedding.
+func (e *embedding) width(ctx context.Context) (width int, err error) {
+	err = e.each(ctx, e.items(1, 1)[:1], nil, func(_ []float32, w int) error { width = w; return nil })
+	return width, err
+}
+
+// items are the images of the set, class by class, instance by instance, rotation by rotation; the first so many of each class, 0
+// for all.
+func (e *embedding) items(quarters, most int) (out []episode.Item) {
+	for class := range e.set.Classes() {
+		n := e.set.Instances(class)
+		if most > 0 {
+			n = min(n, most)
+		}
+		for i := range n {
+			for q := range quarters {
+				out = append(out, episode.Item{Class: class, Instance: i, Quarter: q})
+			}
+		}
+	}
+	return out
+}
+
+// table is the embeddings of all images of a set.
+type table struct {
+	start    []int // the first image of each class
+	quarters int   // rotations of each image
+	width    int
+	values   []float32 // [images, quarters, width]; perhaps mapped, and read-only
+}
+
+// row is the embedding of an image.
+func (t *table) row(i episode.Item) []float32 {
+	at := ((t.start[i.Class]+i.Instance)*t.quarters + i.Quarter) * t.width
+	return t.values[at : at+t.width]
+}
+
+func (e *embedding) newTable(quarters, width int, values []float32) *table {
+	t := &table{quarters: quarters, width: width, values: values}
+	n := 0
+	for class := range e.set.Classes() {
+		t.start = append(t.start, n)
+		n += e.set.Instances(class)
+	}
+	return t
+}
+
+// all returns the embeddings of all images of the set in a number of rotations: from the cache where they are there, else computed,
+// and kept there where that is worth while.
+func (e *embedding) all(ctx context.Context, quarters int, p measure.Progress) (*table, error) {
+	if t, err := e.kept(ctx, quarters, p); t != nil || err != nil {
+		return t, err
+	}
+	return e.compute(ctx, quarters, p)
+}
+
+// allWithin is [embedding.all], but returns nil where the embeddings are not kept and have more than the given number of values.
+func (e *embedding) allWithin(ctx context.Context, quarters, most int, p measure.Progress) (*table, error) {
+	if t, err := e.kept(ctx, quarters, p); t != nil || err != nil {
+		return t, err
+	}
+	width, err := e.width(ctx)
+	if err != nil || imagesOf(e.set, quarters) > most/width {
+		return nil, err
+	}
+	return e.compute(ctx, quarters, p)
+}
+
+// compute returns the embeddings of all images, in memory.
+func (e *embedding) compute(ctx context.Context, quarters int, p measure.Progress) (*table, error) {
+	items := e.items(quarters, 0)
+	var values []float32
+	width := 0
+	announce(p, len(items))
+	err := e.each(ctx, items, p, func(rows []float32, w int) error {
+		if values == nil {
+			width, values = w, make([]float32, 0, w*len(items))
+		}
+		values = append(values, rows...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.newTable(quarters, width, values), nil
+}
+
+func announce(p measure.Progress, images int) {
+	if p != nil {
+		p.Testing("the encoder", images)
+	}
 }

@@ -274,16 +274,16 @@ func (w *fewShot) normOf(t plannedTest) string {
 
 // keptOf returns the embeddings that a test has in common with the others of its classes; nil for a test with data of its own,
 // whose images no other test has.
-func (w *fewShot) keptOf(t plannedTest) *embeddings {
+func (w *fewShot) keptOf(t plannedTest) *keptEmbeddings {
 	if t.own {
 		return nil
 	}
 	key := keptKey{t.Classes, NormOf(t.Norm)}
 	if w.kept == nil {
-		w.kept = map[keptKey]*embeddings{}
+		w.kept = map[keptKey]*keptEmbeddings{}
 	}
 	if w.kept[key] == nil {
-		w.kept[key] = newEmbeddings()
+		w.kept[key] = &keptEmbeddings{some: &embeddings{rows: map[imageKey]int{}}}
 	}
 	return w.kept[key]
 }
@@ -306,9 +306,11 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		if err != nil {
 			return nil, err
 		}
-		p.Testing(fmt.Sprintf("%s %s, %s", w.dataName(t), t, t.Norm), t.Episodes)
 		sum := measure.NewChecksum(set, t.Episodes)
-		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), evaluation{t.FineTune, sum, w.keptOf(t), t.Predictions}, on, p)
+		scores, err := w.evaluate(ctx, net, s, t.Episodes, NormOf(t.Norm), evaluation{
+			name: fmt.Sprintf("%s %s, %s", w.dataName(t), t, t.Norm), trained: true,
+			tune: t.FineTune, sum: sum, kept: w.keptOf(t), list: t.Predictions,
+		}, on, p)
 		if err != nil {
 			return nil, err
 		}

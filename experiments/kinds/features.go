@@ -2,8 +2,7 @@ package kinds
 
 import (
 	"context"
-	"fmt"
-	"iter"
+	"slices"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
@@ -17,18 +16,16 @@ import (
 // more embeds the images of each episode anew.
 const maxFeatures = 1 << 28
 
-// features classify the episodes of a sampler by embeddings of their images, each computed once, when an episode first needs it.
-// The results are those of embedding each episode by itself, up to rounding: convolutions choose their algorithm by the size of
-// a batch.
+// features classify the episodes of a sampler by embeddings of their images.
 type features struct {
-	*embeddings
+	*embedding
 	drawn *episode.Sampler
-	net   fewshot.FeatureNetwork
-	pass  *nn.Pass
-	on    tensor.Device
-	batch int // images per evaluation of the encoder
-
-	pixels episode.Pixels
+	of    fewshot.FeatureNetwork
+	// Embeddings are those of all images of the set, where the episodes draw about as many, or those of the images that episodes
+	// have, each computed when it is first needed. The results are those of embedding each episode by itself, up to rounding:
+	// convolutions choose their algorithm by the size of a batch.
+	all  *table
+	some *embeddings
 }
 
 // embeddings are those of some images of a set by one encoder.
@@ -49,168 +46,176 @@ type keptKey struct {
 	norm    nn.Norm
 }
 
-// newFeatures prepares the embeddings for the first n episodes of a sampler; it adds to kept unless that is nil. It returns nil
-// where embeddings depend on more than the image, or would take too much memory: the network is then evaluated on images.
-func (w *fewShot) newFeatures(net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, kept *embeddings, on tensor.Device) (*features, error) {
+// keptEmbeddings are embeddings that tests have in common.
+type keptEmbeddings struct {
+	all  *table // nil until a test needs them
+	some *embeddings
+}
+
+// newFeatures prepares the embeddings for the first n episodes of a sampler. It returns nil where embeddings depend on more than
+// the image, or would take too much memory: the network is then evaluated on images.
+func (w *fewShot) newFeatures(ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress) (*features, error) {
 	of, ok := fewshot.Features(net)
 	if !ok || w.planned.ByTask || norm == nn.BatchStats && fewshot.UsesBatchStatistics(net) {
 		return nil, nil
 	}
-	if kept == nil {
-		kept = newEmbeddings()
-	}
-	f := &features{embeddings: kept, drawn: s, net: of, pass: &nn.Pass{Norm: norm}, on: on, batch: w.imagesAtOnce()}
-	first := s.Episode(0)
-	if err := f.embed(first.Support[:1]); err != nil {
+	e, err := w.embedding(of, s.Set(), norm, on)
+	if err != nil {
 		return nil, err
 	}
+	f := &features{embedding: e, drawn: s, of: of, some: &embeddings{rows: map[imageKey]int{}}}
+	kept := &keptEmbeddings{some: f.some}
+	if o.kept != nil {
+		kept = o.kept
+		f.some = kept.some
+	}
 	spec := s.Spec()
-	if most := min(imagesOf(s.Set(), spec.Rotation), n*spec.Way*(spec.Shot+spec.Query)); most > maxFeatures/f.width {
+	quarters := 1
+	if spec.Rotation.Drawn() {
+		quarters = 4
+	}
+	images, draws := imagesOf(s.Set(), quarters), n*spec.Way*(spec.Shot+spec.Query)
+	if o.trained && !w.planned.Identity && (draws >= images || w.planned.Frozen) {
+		if kept.all == nil {
+			if kept.all, err = e.allWithin(ctx, quarters, maxFeatures, p); err != nil {
+				return nil, err
+			}
+		}
+		if f.all = kept.all; f.all != nil {
+			return f, nil
+		}
+	}
+	if err := f.embed(ctx, s.Episode(0).Support[:1]); err != nil {
+		return nil, err
+	}
+	if min(images, draws) > maxFeatures/f.some.width {
 		return nil, nil
 	}
 	return f, nil
 }
 
-func newEmbeddings() *embeddings { return &embeddings{rows: map[imageKey]int{}} }
-
-// imagesOf counts the images that a sampler can draw from a set.
-func imagesOf(set dataset.Set, r dataset.Rotation) (n int) {
+// imagesOf counts the images of a set in a number of rotations.
+func imagesOf(set dataset.Set, quarters int) (n int) {
 	for class := range set.Classes() {
 		n += set.Instances(class)
 	}
-	if r.Drawn() {
-		n *= 4
-	}
-	return n
-}
-
-// imagesAtOnce is the number of images per evaluation of an encoder.
-func (w *fewShot) imagesAtOnce() int {
-	return max(1, EvaluationPixels/(w.data.Options.Height*w.data.Options.Width))
+	return n * quarters
 }
 
 // embed computes the embeddings of those of the items that have none.
-func (f *features) embed(items []episode.Item) error {
+func (f *features) embed(ctx context.Context, items []episode.Item) error {
+	if f.all != nil {
+		return nil
+	}
 	var missing []episode.Item
 	for _, i := range items {
-		if _, ok := f.rows[keyOf(i)]; !ok {
-			f.rows[keyOf(i)] = len(f.rows)
+		if _, ok := f.some.rows[keyOf(i)]; !ok {
+			f.some.rows[keyOf(i)] = len(f.some.rows)
 			missing = append(missing, i)
 		}
 	}
-	for len(missing) > 0 {
-		some := missing[:min(f.batch, len(missing))]
-		missing = missing[len(some):]
-		values, width, err := encode(f.drawn, some, &f.pixels, f.net, f.pass, f.on)
-		if err != nil {
-			return err
-		}
-		f.width, f.values = width, append(f.values, values...)
-	}
-	return nil
-}
-
-// encode returns the embeddings of items, one after another, and their width.
-func encode(
-	s *episode.Sampler, items []episode.Item, room *episode.Pixels, net interface {
-		Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
-	}, p *nn.Pass, on tensor.Device,
-) (values []float32, width int, err error) {
-	s.Images(room, items)
-	channels, height, wide := s.Set().Shape()
-	err = tensor.Do(func() error {
-		tensor.NoGrad(func() {
-			out := net.Encode(p, fewshot.Images(*room, on, int64(len(items)), int64(channels), int64(height), int64(wide)))
-			width, values = int(out.Dim(1)), tensor.Values[float32](out.To(tensor.Float32).On(tensor.CPU))
-		})
+	return f.each(ctx, missing, nil, func(rows []float32, width int) error {
+		f.some.width, f.some.values = width, append(f.some.values, rows...)
 		return nil
 	})
-	return values, width, err
+}
+
+// width is that of the embeddings.
+func (f *features) width() int {
+	if f.all != nil {
+		return f.all.width
+	}
+	return f.some.width
+}
+
+// row is the embedding of an image that has one.
+func (f *features) row(i episode.Item) []float32 {
+	if f.all != nil {
+		return f.all.row(i)
+	}
+	row := f.some.rows[keyOf(i)] * f.some.width
+	return f.some.values[row : row+f.some.width]
 }
 
 // atOnce is how many tasks are classified together: enough to keep the cores busy with small products, few enough that their
 // embeddings stay in the processor's caches.
 func (f *features) atOnce() int {
 	spec := f.drawn.Spec()
-	return min(50, max(1, (1<<21)/(spec.Way*(spec.Shot+spec.Query)*f.width)))
+	return min(50, max(1, (1<<20)/(spec.Way*(spec.Shot+spec.Query)*f.width())))
 }
 
 // drawnEpisodes are consecutive episodes of a sampler.
 type drawnEpisodes struct {
 	first    uint64
 	episodes []episode.Episode
+	items    []episode.Item // of all episodes, each one's support set before its queries
 }
 
-// draw gives the first n episodes in batches, without their images.
-func (f *features) draw(ctx context.Context, n int) iter.Seq[drawnEpisodes] {
-	size := f.atOnce()
-	return func(yield func(drawnEpisodes) bool) {
-		for first := 0; first < n && ctx.Err() == nil; first += size {
-			d := drawnEpisodes{first: uint64(first)}
-			for i := first; i < min(first+size, n); i++ {
-				d.episodes = append(d.episodes, f.drawn.Episode(uint64(i)))
-			}
-			if !yield(d) {
-				return
-			}
+// draw returns the first n episodes in batches, without their images, and computes the embeddings that they need.
+func (f *features) draw(ctx context.Context, n int, sum *measure.Checksum) (out []drawnEpisodes, err error) {
+	size, spec := f.atOnce(), f.drawn.Spec()
+	for first := 0; first < n; first += size {
+		d := drawnEpisodes{first: uint64(first)}
+		for i := first; i < min(first+size, n); i++ {
+			e := f.drawn.Episode(uint64(i))
+			d.episodes, d.items = append(d.episodes, e), append(append(d.items, e.Support...), e.Query...)
 		}
+		sum.Add(d.items, spec.Way*(spec.Shot+spec.Query))
+		if err := f.embed(ctx, d.items); err != nil {
+			return nil, err
+		}
+		out = append(out, d)
 	}
+	return out, nil
 }
 
 // task returns episodes as a task that holds embeddings.
-func (f *features) task(d drawnEpisodes) (*fewshot.Task, error) {
-	spec := f.drawn.Spec()
+func (f *features) task(d drawnEpisodes) *fewshot.Task {
+	spec, width := f.drawn.Spec(), f.width()
 	n, support, query := len(d.episodes), spec.Way*spec.Shot, spec.Way*spec.Query
-	for _, e := range d.episodes {
-		if err := f.embed(e.Support); err != nil {
-			return nil, err
-		}
-		if err := f.embed(e.Query); err != nil {
-			return nil, err
-		}
-	}
 	gather := func(each int, of func(e *episode.Episode) []episode.Item) (x, labels *tensor.Tensor) {
 		own := make([]int64, 0, n*each)
 		x = tensor.Made(func(values []float32) {
 			for i := range d.episodes {
 				for _, item := range of(&d.episodes[i]) {
-					row := f.rows[keyOf(item)]
-					copy(values[len(own)*f.width:], f.values[row*f.width:(row+1)*f.width])
+					copy(values[len(own)*width:], f.row(item))
 					own = append(own, int64(item.Label))
 				}
 			}
-		}, int64(n), int64(each), int64(f.width))
+		}, int64(n), int64(each), int64(width))
 		return x.On(f.on), tensor.New(own, int64(n), int64(each)).On(f.on)
 	}
 	t := &fewshot.Task{Way: int64(spec.Way), First: d.first}
 	t.Support, t.SupportLabels = gather(support, func(e *episode.Episode) []episode.Item { return e.Support })
 	t.Query, t.QueryLabels = gather(query, func(e *episode.Episode) []episode.Item { return e.Query })
-	return t, nil
+	return t
 }
 
-// evaluate scores the first n episodes.
+// evaluate scores the first n episodes, on the CPU several batches at a time: their operations are too small for the threads of one.
 func (f *features) evaluate(ctx context.Context, n int, o evaluation, p measure.Progress) ([]episodeScore, error) {
-	spec := f.drawn.Spec()
-	return measure.Evaluate(ctx, f.draw(ctx, n), n, p, func(d drawnEpisodes) ([]episodeScore, error) {
-		var items []episode.Item
-		for _, e := range d.episodes {
-			items = append(append(items, e.Support...), e.Query...)
-		}
-		o.sum.Add(items, spec.Way*(spec.Shot+spec.Query))
-		task, err := f.task(d)
-		if err != nil {
-			return nil, err
-		}
-		logp := f.net.FromFeatures(f.pass, task)
+	batches, err := f.draw(ctx, n, o.sum)
+	if err != nil {
+		return nil, err
+	}
+	if p != nil && o.name != "" {
+		p.Testing(o.name, n)
+	}
+	score := func(d drawnEpisodes) ([]episodeScore, error) {
+		task := f.task(d)
+		logp := f.of.FromFeatures(&nn.Pass{Norm: f.norm}, task)
 		scores, err := score(task, logp)
 		for i := range scores {
 			scores[i].classes = d.episodes[i].Classes
 		}
 		if o.list && err == nil {
-			keepPredictions(scores, items, logp)
+			keepPredictions(scores, d.items, logp)
 		}
 		return scores, err
-	})
+	}
+	if f.on != tensor.CPU {
+		return measure.Evaluate(ctx, slices.Values(batches), n, p, score)
+	}
+	return measure.EvaluateBeside(ctx, batches, n, p, score)
 }
 
 // meanEmbedding returns the mean embedding of the training images: of the first images of each class, 0 for all. It is computed
@@ -220,54 +225,38 @@ func (w *fewShot) meanEmbedding(ctx context.Context, images int, norm nn.Norm, o
 	if m, ok := w.means[key]; ok {
 		return m, nil
 	}
-	net, ok := w.net.(interface {
-		Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
-	})
-	if !ok {
-		return nil, fmt.Errorf("%s has no embeddings of single images", w.file.Network.Kind())
-	}
-	set := w.parts.Train
-	s, err := episode.New(set, episode.Spec{Way: 1, Shot: 1, Rotation: w.data.Rotation}, evaluationSeed, "mean")
+	e, err := w.embedding(w.net, w.parts.Train, norm, on)
 	if err != nil {
 		return nil, err
 	}
-	var all []episode.Item
-	for class := range set.Classes() {
-		n := set.Instances(class)
-		if images > 0 {
-			n = min(n, images)
-		}
-		for i := range n {
-			all = append(all, episode.Item{Class: class, Instance: i})
-		}
-	}
-	if p != nil {
-		p.Testing("mean embedding of the training images", len(all))
-	}
 	var sum []float64
-	var room episode.Pixels
-	for at := 0; at < len(all); {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		some := all[at:min(at+w.imagesAtOnce(), len(all))]
-		values, width, err := encode(s, some, &room, net, &nn.Pass{Norm: norm}, on)
-		if err != nil {
-			return nil, err
-		}
+	add := func(rows []float32, width int) error {
 		if sum == nil {
 			sum = make([]float64, width)
 		}
-		for i, v := range values {
+		for i, v := range rows {
 			sum[i%width] += float64(v)
 		}
-		if at += len(some); p != nil {
-			p.Tested(at)
+		return nil
+	}
+	items := e.items(1, images)
+	if images > 0 {
+		if p != nil {
+			p.Testing("mean embedding of the training images", len(items))
 		}
+		err = e.each(ctx, items, p, add)
+	} else {
+		var t *table
+		if t, err = e.all(ctx, 1, p); err == nil {
+			err = add(t.values, t.width)
+		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	mean := make([]float32, len(sum))
 	for i, v := range sum {
-		mean[i] = float32(v / float64(len(all)))
+		mean[i] = float32(v / float64(len(items)))
 	}
 	if w.means == nil {
 		w.means = map[meanKey][]float32{}

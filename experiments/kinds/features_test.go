@@ -88,8 +88,8 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 			require.NoError(t, err)
 			const n = 23
 			one, two := measure.NewChecksum(w.parts.Test, n), measure.NewChecksum(w.parts.Test, n)
-			kept := newEmbeddings()
-			f, err := w.newFeatures(net, s, n, nn.RunningStats, kept, tensor.CPU)
+			kept := w.keptOf(plan)
+			f, err := w.newFeatures(t.Context(), net, s, n, nn.RunningStats, evaluation{kept: kept}, tensor.CPU, nil)
 			require.NoError(t, err)
 			require.NotNil(t, f)
 			got, err := f.evaluate(t.Context(), n, evaluation{sum: one, list: true}, nil)
@@ -108,13 +108,27 @@ func TestFeaturesAreComputedOnce(t *testing.T) {
 					assert.Equal(t, q.item, got[i].queries[j].item)
 				}
 			}
-			assert.Len(t, kept.rows, 5*8, "every image once")
-			assert.Len(t, kept.values, 5*8*kept.width)
-			again, err := w.newFeatures(encodesNothing{f.net}, s, n, nn.RunningStats, kept, tensor.CPU)
+			assert.Len(t, kept.some.rows, 5*8, "every image once")
+			assert.Len(t, kept.some.values, 5*8*kept.some.width)
+			again, err := w.newFeatures(t.Context(), encodesNothing{f.of}, s, n, nn.RunningStats, evaluation{kept: kept}, tensor.CPU, nil)
 			require.NoError(t, err)
 			same, err := again.evaluate(t.Context(), n, evaluation{list: true}, nil)
 			require.NoError(t, err)
 			assert.Equal(t, got, same)
+
+			// A trained network embeds all images at once, where the episodes draw as many.
+			whole, err := w.newFeatures(t.Context(), net, s, n, nn.RunningStats, evaluation{trained: true}, tensor.CPU, nil)
+			require.NoError(t, err)
+			require.NotNil(t, whole.all)
+			for i, row := range kept.some.rows {
+				item := episode.Item{Class: i.class, Instance: i.instance}
+				assert.InDeltaSlice(t, kept.some.values[row*kept.some.width:(row+1)*kept.some.width], whole.all.row(item), 1e-4)
+			}
+			all, err := whole.evaluate(t.Context(), n, evaluation{list: true}, nil)
+			require.NoError(t, err)
+			for i := range got {
+				assert.InDelta(t, got[i].accuracy, all[i].accuracy, 1e-9)
+			}
 		})
 	}
 	assert.Equal(t, before, tensor.Live())
@@ -131,7 +145,7 @@ func TestFeaturesOfNormalizedImages(t *testing.T) {
 	s, err := episode.New(w.parts.Test, episode.Spec{Way: 3, Shot: 2, Query: 3, Rotation: w.data.Rotation}, evaluationSeed, "test")
 	require.NoError(t, err)
 	require.NotNil(t, s.Batch(0, 1).Support.Norm)
-	f, err := w.newFeatures(net, s, 9, nn.RunningStats, nil, tensor.CPU)
+	f, err := w.newFeatures(t.Context(), net, s, 9, nn.RunningStats, evaluation{}, tensor.CPU, nil)
 	require.NoError(t, err)
 	got, err := f.evaluate(t.Context(), 9, evaluation{}, nil)
 	require.NoError(t, err)
@@ -145,8 +159,7 @@ func TestFeaturesOfNormalizedImages(t *testing.T) {
 	// And so are the embeddings that are written to a file.
 	values, width, err := w.Embed(t.Context(), w.parts.Test, tensor.CPU, nil)
 	require.NoError(t, err)
-	row := f.rows[imageKey{class: 2, instance: 3}]
-	assert.InDeltaSlice(t, f.values[row*width:(row+1)*width], values[(2*8+3)*width:(2*8+4)*width], 1e-4)
+	assert.InDeltaSlice(t, f.row(episode.Item{Class: 2, Instance: 3}), values[(2*8+3)*width:(2*8+4)*width], 1e-4)
 }
 
 // Embeddings that depend on more than the image are not computed once.
@@ -164,7 +177,7 @@ func TestFeaturesThatDependOnTheEpisode(t *testing.T) {
 		require.NoError(t, err)
 		s, err := episode.New(w.parts.Test, episode.Spec{Way: 3, Shot: 2, Query: 3, Rotation: w.data.Rotation}, evaluationSeed, "test")
 		require.NoError(t, err)
-		f, err := w.newFeatures(net, s, 4, why.norm, nil, tensor.CPU)
+		f, err := w.newFeatures(t.Context(), net, s, 4, why.norm, evaluation{}, tensor.CPU, nil)
 		require.NoError(t, err)
 		assert.Nil(t, f, network)
 	}
@@ -211,7 +224,7 @@ func BenchmarkTestOnFeatures(b *testing.B) {
 			require.NoError(b, err)
 			s, err := episode.New(w.parts.Test, episode.Spec{Way: 5, Shot: 5, Query: 15, Rotation: w.data.Rotation}, evaluationSeed, "test")
 			require.NoError(b, err)
-			f, err := w.newFeatures(net, s, n, nn.RunningStats, nil, tensor.CPU)
+			f, err := w.newFeatures(b.Context(), net, s, n, nn.RunningStats, evaluation{}, tensor.CPU, nil)
 			require.NoError(b, err)
 			_, err = f.evaluate(b.Context(), 100, evaluation{}, nil)
 			require.NoError(b, err)

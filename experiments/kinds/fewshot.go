@@ -209,8 +209,9 @@ type fewShot struct {
 	classes    int              // of training, for a classifier
 	net        fewshot.Network
 	params     *nn.Params
-	means      map[meanKey][]float32   // embeddings of the training images, of the trained network
-	kept       map[keptKey]*embeddings // of the test or validation classes, by the trained network
+	means      map[meanKey][]float32       // embeddings of the training images, of the trained network
+	kept       map[keptKey]*keptEmbeddings // of the test or validation classes, by the trained network
+	program    string                      // its checksum
 }
 
 // Measure implements [runner.Work].
@@ -400,10 +401,12 @@ func score(t *fewshot.Task, logp *tensor.Tensor) ([]episodeScore, error) {
 
 // evaluation is what only some evaluations have.
 type evaluation struct {
-	tune fineTune
-	sum  *measure.Checksum // of the episodes; may be nil
-	kept *embeddings       // of the set's images, to use and to add to; may be nil
-	list bool              // keep the probabilities and the instance of each query
+	name    string // for progress; may be empty
+	trained bool   // the network's parameters do not change any more, so that its embeddings may be kept
+	tune    fineTune
+	sum     *measure.Checksum // of the episodes; may be nil
+	kept    *keptEmbeddings   // of the set's images, to use and to add to; may be nil
+	list    bool              // keep the probabilities and the instance of each query
 }
 
 // evaluate scores the first n episodes of a sampler.
@@ -411,7 +414,7 @@ func (w *fewShot) evaluate(
 	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
 ) ([]episodeScore, error) {
 	if o.tune.Steps == 0 {
-		if f, err := w.newFeatures(net, s, n, norm, o.kept, on); f != nil || err != nil {
+		if f, err := w.newFeatures(ctx, net, s, n, norm, o, on, p); f != nil || err != nil {
 			if err != nil {
 				return nil, err
 			}
@@ -426,6 +429,9 @@ func (w *fewShot) evaluateImages(
 	ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress,
 ) ([]episodeScore, error) {
 	tune, sum, spec := o.tune, o.sum, s.Spec()
+	if p != nil && o.name != "" {
+		p.Testing(o.name, n)
+	}
 	size := w.batchSize(spec.Way*(spec.Shot+spec.Query), norm)
 	if tune.Steps > 0 { // tuned parameters are an episode's own
 		size = 1

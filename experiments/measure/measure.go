@@ -20,6 +20,8 @@ type Progress interface {
 	Testing(name string, examples int)
 	// Tested comes while it goes on.
 	Tested(done int)
+	// Note receives a line for the user.
+	Note(line string)
 }
 
 // A Test is a measurement that can be made: all that it needs has been made and checked, before training starts.
@@ -79,9 +81,10 @@ func at(before int, err error) error {
 }
 
 // EvaluateBeside is [Evaluate] of batches that are scored on several goroutines at the same time, each of whose operations takes
-// one thread: for batches of many small operations, which threads of one operation would spend waiting for one another. The
-// results do not depend on the number of goroutines. Nothing else may compute meanwhile, as it sets the threads of the process.
-func EvaluateBeside[B, S any](ctx context.Context, batches []B, n, workers int, p Progress, score func(B) ([]S, error)) ([]S, error) {
+// one thread: for batches of many small operations, in which the threads of one operation would mostly wait for one another. There
+// are as many goroutines as operations had threads, and results do not depend on the number. Nothing else may compute meanwhile,
+// as it sets the threads of the process.
+func EvaluateBeside[B, S any](ctx context.Context, batches []B, n int, p Progress, score func(B) ([]S, error)) ([]S, error) {
 	var threads int
 	if err := tensor.Do(func() error { threads = tensor.Threads(); return nil }); err != nil {
 		return nil, err
@@ -101,7 +104,7 @@ func EvaluateBeside[B, S any](ctx context.Context, batches []B, n, workers int, 
 		return next - 1
 	}
 	var working sync.WaitGroup
-	for range max(1, min(workers, len(batches))) {
+	for range min(threads, len(batches)) {
 		working.Go(func() {
 			for i := take(); i >= 0; i = take() {
 				scores[i], errs[i] = evaluate(batches[i], score)

@@ -68,7 +68,7 @@ type reptileConfig struct {
 func (p *Parts) planAdaptive(s *schema.Section, make func(b *nn.Builder, e encoder.Encoder, in FewShotInput) fewshot.Network) (FewShot, error) {
 	enc, err := p.Encoders.Plan(s)
 	return FewShot{
-		FixedWay: true, ByTask: true, Identity: enc.Identity,
+		FixedWay: true, ByTask: true, Identity: enc.Identity, Frozen: enc.Frozen,
 		NoStream:       "has no memory whose size could be varied; leave it out, or use matchingnet or protonet",
 		NoVerification: noPairs,
 		New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
@@ -141,7 +141,7 @@ func transferred(p *Parts) []Part[FewShot] {
 				headErr = c.fits(&head)
 			}
 			return FewShot{
-				Source: Labelled, Head: &head, Identity: enc.Identity,
+				Source: Labelled, Head: &head, Identity: enc.Identity, Frozen: enc.Frozen && path == "",
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
 				NoVerification: noPairs,
 				New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {

@@ -37,6 +37,8 @@ type Encoder struct {
 	// Identity marks an encoder whose embedding is the image itself: it has no blocks to tune, and a metric that compares images
 	// can be used on it.
 	Identity bool
+	// Frozen marks an encoder that no training changes and that takes embeddings in the place of images ([encoder.Freeze]).
+	Frozen bool
 }
 
 // Metric is a planned metric.
@@ -283,6 +285,8 @@ type FewShot struct {
 	Head *Head
 	// Identity marks a network on an encoder without blocks.
 	Identity bool
+	// Frozen marks a network on an encoder that no training changes and that takes embeddings in the place of images.
+	Frozen bool
 	// Optimizer is the only optimiser that the network goes with, with the reason; empty where it takes any.
 	Optimizer, WhyOptimizer string
 }

@@ -39,7 +39,7 @@ func episodic(p *Parts) []Part[FewShot] {
 				headErr = c.Head.Errorf("it subtracts the mean embedding of the training images, which training changes; use another form")
 			}
 			return FewShot{
-				Head: &planned, Identity: enc.Identity,
+				Head: &planned, Identity: enc.Identity, Frozen: enc.Frozen,
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
 				NoVerification: noPairs,
 				New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {

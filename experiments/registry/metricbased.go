@@ -35,7 +35,7 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 	enc, encErr := p.Encoders.Plan(&c.Encoder)
 	mem, memErr := p.Memories.Plan(&c.Memory)
 	mem.Kind = c.Memory.Kind()
-	out := FewShot{Memory: &mem, Identity: enc.Identity}
+	out := FewShot{Memory: &mem, Identity: enc.Identity, Frozen: enc.Frozen}
 	err := schema.Join(encErr, memErr)
 	if memErr == nil && need != nil {
 		err = schema.Join(err, need(&mem))
