@@ -241,3 +241,16 @@ func (c cacheFile) write(ctx context.Context, e *encoded) error {
 		})
 	})
 }
+
+// ImagesEnding is that of the files of decoded images in the cache folder.
+const ImagesEnding = ".images"
+
+// DescribeCached says in a few words what a file of decoded images holds.
+func DescribeCached(path string) (string, error) {
+	var h cacheHeader
+	if err := (cachefile.File{Path: path, Magic: imagesMagic}).Header(&h); err != nil {
+		return "", err
+	}
+	e := encoded{counts: h.Counts}
+	return fmt.Sprintf("%d images of %d classes, %d×%d with %d channels", e.images(), len(h.Counts), h.Height, h.Width, h.Channels), nil
+}

@@ -94,7 +94,11 @@ func (t *Tool) Features(ctx context.Context, dir string, o FeatureOptions) (*Fea
 			f.Labels, f.Images = append(f.Labels, class), append(f.Images, kinds.ImageName(set, class, i))
 		}
 	}
-	o.Reporter.Testing("the encoder", len(f.Labels))
+	if o.Images != "" { // as the run's own images are
+		if set, err = dataset.Prepare(set, dataset.Preparation{Norm: c.Work.(kinds.Predictor).Normalization()}); err != nil {
+			return nil, fmt.Errorf("%s: %w", dir, err)
+		}
+	}
 	if f.Values, f.Width, err = work.Embed(ctx, set, m.Device, o.Reporter); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}

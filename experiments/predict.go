@@ -51,6 +51,7 @@ type Model struct {
 	dir, network string
 	work         kinds.Predictor
 	model        *runner.Model
+	progress     measure.Progress // receives notes
 }
 
 // Open loads the trained few-shot network of a run folder. It does not need the training data. Close frees it.
@@ -74,10 +75,13 @@ func newModel(dir string, c *Config) (*Model, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: %s does not classify images by labelled examples; use a run of a few-shot network such as protonet", dir, c.Network)
 	}
-	return &Model{dir: dir, network: c.Network, work: work}, nil
+	return &Model{dir: dir, network: c.Network, work: work, progress: Silent{}}, nil
 }
 
 func (m *Model) open(c *Config, o Options) (err error) {
+	if o.Reporter != nil {
+		m.progress = o.Reporter
+	}
 	m.model, err = runner.Open(m.dir, c.Config, o)
 	return err
 }
@@ -227,13 +231,26 @@ func (m *Model) Classify(ctx context.Context, support dataset.Set, queries [][]f
 		together = len(queries)
 	}
 	on := m.Device()
+	net, embedded, wide, err := m.work.Support(ctx, support, kinds.NormOf(norm), on, m.progress)
+	if err != nil {
+		return nil, fmt.Errorf("%s: support: %w", m.dir, err)
+	}
 	chances, err := measure.Evaluate(ctx, slices.Chunk(queries, together), len(queries), nil, func(some [][]float32) ([][]float64, error) {
 		task := &fewshot.Task{
-			Way:     int64(support.Classes()),
-			Support: fewshot.Normalize(tensor.New(images, shape(len(labels))...).On(on), m.work.Normalization()), SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
-			Query: fewshot.Normalize(tensor.New(slices.Concat(some...), shape(len(some))...).On(on), m.work.Normalization()), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
+			Way:           int64(support.Classes()),
+			SupportLabels: tensor.New(labels, 1, int64(len(labels))).On(on),
+			Query:         fewshot.Normalize(tensor.New(slices.Concat(some...), shape(len(some))...).On(on), m.work.Normalization()), QueryLabels: tensor.New(make([]int64, len(some)), 1, int64(len(some))).On(on),
 		}
-		logp := m.Network().LogProbs(&nn.Pass{Norm: kinds.NormOf(norm)}, task)
+		pass := &nn.Pass{Norm: kinds.NormOf(norm)}
+		var logp *tensor.Tensor
+		if net != nil {
+			task.Support = tensor.New(embedded, 1, int64(len(labels)), int64(wide)).On(on)
+			task.Query = net.Encode(pass, task.Query.Flatten(0, 1)).Unsqueeze(0)
+			logp = net.FromFeatures(pass, task)
+		} else {
+			task.Support = fewshot.Normalize(tensor.New(images, shape(len(labels))...).On(on), m.work.Normalization())
+			logp = m.Network().LogProbs(pass, task)
+		}
 		if err := measure.Finite(logp, "check the model file, and the support images for blank ones"); err != nil {
 			return nil, err
 		}

@@ -190,16 +190,23 @@ func (c cachedEmbeddings) load(ctx context.Context, e *embedding, items []episod
 	case err != nil:
 		return nil, err
 	case made:
-		note("embeddings of %d images, %.1f MB, computed in %s and kept in %s", len(items), float64(bytes)/1e6, rounded(time.Since(start)), c.Path)
+		note("embeddings of %d images, %s, computed in %s and kept in %s", len(items), sizeText(bytes), rounded(time.Since(start)), c.Path)
 		for _, file := range c.evict() {
-			note("removed %s: all cached embeddings may take %.1f GB (%s)", file, float64(c.limit)/1e9, EmbeddingsLimit)
+			note("removed %s: all cached embeddings may take %s (%s)", file, sizeText(c.limit), EmbeddingsLimit)
 		}
 	default:
-		note("embeddings of %d images, %.1f MB, mapped from %s", len(items), float64(bytes)/1e6, c.Path)
+		note("embeddings of %d images, %s, mapped from %s", len(items), sizeText(bytes), c.Path)
 		now := time.Now()
 		_ = os.Chtimes(c.Path, now, now) // the least recently used are removed first
 	}
 	return t, nil
+}
+
+func sizeText(bytes int64) string {
+	if bytes < 1e9 {
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
 }
 
 func rounded(d time.Duration) time.Duration {
@@ -217,7 +224,7 @@ func (c cachedEmbeddings) compute(ctx context.Context, e *embedding, items []epi
 	}
 	bytes := 4 * int64(width) * int64(len(items))
 	if bytes > c.limit {
-		return fmt.Errorf("%w: they take %.1f GB, and all cached embeddings may take %.1f GB (%s)", cachefile.ErrUnavailable, float64(bytes)/1e9, float64(c.limit)/1e9, EmbeddingsLimit)
+		return fmt.Errorf("%w: they take %s, and all cached embeddings may take %s (%s)", cachefile.ErrUnavailable, sizeText(bytes), sizeText(c.limit), EmbeddingsLimit)
 	}
 	h := c.header
 	h.Width = width
@@ -307,7 +314,10 @@ func (w *fewShot) encoderSettings() (string, error) {
 		settings = of
 	}
 	if keys, ok := settings.(map[string]any); ok {
-		for _, name := range []string{"from", "weights", "path"} {
+		if _, module := keys["path"]; !module { // a module is more than its parameters
+			delete(keys, "sha256")
+		}
+		for _, name := range []string{"from", "weights", "path", "freeze"} {
 			delete(keys, name)
 		}
 	}
@@ -355,22 +365,36 @@ func checksumOfImages(set dataset.Set) string {
 
 // programChecksum is the SHA-256 of the running program: whatever changes in the code of an encoder changes it.
 func (w *fewShot) programChecksum() (string, error) {
-	if w.program != "" {
-		return w.program, nil
-	}
-	path, err := os.Executable()
-	if err != nil {
+	w.program.Do(func() {
+		var path string
+		if path, w.programErr = os.Executable(); w.programErr != nil {
+			return
+		}
+		var f *os.File
+		if f, w.programErr = os.Open(path); w.programErr != nil {
+			return
+		}
+		defer f.Close()
+		sum := sha256.New()
+		if _, w.programErr = io.Copy(sum, f); w.programErr == nil {
+			w.programSum = hex.EncodeToString(sum.Sum(nil))
+		}
+	})
+	return w.programSum, w.programErr
+}
+
+// DescribeEmbeddings says in a few words what a file of embeddings holds.
+func DescribeEmbeddings(path string) (string, error) {
+	var h embeddingsHeader
+	if err := (cachefile.File{Path: path, Magic: embeddingsMagic}).Header(&h); err != nil {
 		return "", err
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
+	var encoder struct{ Kind string }
+	if yaml.Unmarshal([]byte(h.Encoder), &encoder) != nil || encoder.Kind == "" {
+		encoder.Kind = strings.TrimSpace(h.Encoder) // an encoder without keys is its name
 	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
+	if len(h.Shape) != 3 || len(h.Weights) < 8 {
+		return "", errors.New("it is damaged")
 	}
-	w.program = hex.EncodeToString(sum.Sum(nil))
-	return w.program, nil
+	return fmt.Sprintf("%d embeddings of %d values by %s (weights %.8s) of images of %d×%d", h.Count, h.Width, encoder.Kind, h.Weights, h.Shape[1], h.Shape[2]), nil
 }

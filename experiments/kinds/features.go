@@ -52,11 +52,20 @@ type keptEmbeddings struct {
 	some *embeddings
 }
 
+// features returns a network as one that classifies embeddings, where an embedding depends on its image alone.
+func (w *fewShot) features(net fewshot.Network, norm nn.Norm) (fewshot.FeatureNetwork, bool) {
+	of, ok := fewshot.Features(net)
+	if !ok || w.planned.ByTask || norm == nn.BatchStats && fewshot.UsesBatchStatistics(net) {
+		return nil, false
+	}
+	return of, true
+}
+
 // newFeatures prepares the embeddings for the first n episodes of a sampler. It returns nil where embeddings depend on more than
 // the image, or would take too much memory: the network is then evaluated on images.
 func (w *fewShot) newFeatures(ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress) (*features, error) {
-	of, ok := fewshot.Features(net)
-	if !ok || w.planned.ByTask || norm == nn.BatchStats && fewshot.UsesBatchStatistics(net) {
+	of, ok := w.features(net, norm)
+	if !ok {
 		return nil, nil
 	}
 	e, err := w.embedding(of, s.Set(), norm, on)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/encoder"
@@ -203,6 +204,7 @@ type fewShot struct {
 	tests   []plannedTest // of the file's tests
 
 	cores      int // that tasks may be shared among
+	seed       uint64
 	parts      dataset.Parts
 	source     source
 	validation *episode.Sampler // nil where there is none
@@ -211,7 +213,10 @@ type fewShot struct {
 	params     *nn.Params
 	means      map[meanKey][]float32       // embeddings of the training images, of the trained network
 	kept       map[keptKey]*keptEmbeddings // of the test or validation classes, by the trained network
-	program    string                      // its checksum
+
+	program    sync.Once // computes the checksum of the program
+	programSum string
+	programErr error
 }
 
 // Measure implements [runner.Work].
@@ -230,20 +235,58 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 	for _, note := range w.Notes() {
 		from.Note(note)
 	}
-	if w.source, err = w.newSource(from.Seed); err != nil {
+	w.seed = from.Seed
+	return w.draw(w.parts.Train, w.parts.Val)
+}
+
+// draw makes the samplers of training and validation.
+func (w *fewShot) draw(train, val dataset.Set) (err error) {
+	if w.source, err = w.newSource(train, w.seed); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	v := w.file.Validation
 	if v.Episodes == 0 {
 		return nil
 	}
-	w.validation, err = episode.New(w.parts.Val, episode.Spec{
+	w.validation, err = episode.New(val, episode.Spec{
 		Way: v.Way, Shot: v.Shot, Query: v.Query, Rotation: w.data.Rotation, Within: v.Within,
 	}, evaluationSeed, "validation")
 	if err != nil {
 		return fmt.Errorf("validation: %w", err)
 	}
 	return nil
+}
+
+// Prepare implements [runner.Preparing]: the images that a frozen encoder is trained and validated on are embedded once, unless
+// they are augmented, or rotated by draw, or the network is one that adapts to each task by itself.
+func (w *fewShot) Prepare(ctx context.Context, on tensor.Device, p measure.Progress) error {
+	t := w.file.Train
+	augment, err := t.Augment.of(w.parts.Train)
+	if err != nil || !w.planned.Frozen || w.planned.ByTask || augment.On() || dataset.Distortion(t.Distort).On() || w.data.Rotation.Drawn() {
+		return err
+	}
+	embed := func(set dataset.Set) (dataset.Set, error) {
+		e, err := w.embedding(w.net, set, nn.RunningStats, on)
+		if err != nil {
+			return nil, err
+		}
+		table, err := e.allWithin(ctx, 1, maxFeatures, p)
+		if table == nil || err != nil || registry.Embedding(table.width) == w.data.Shape() {
+			return nil, err
+		}
+		return dataset.Embedded(set, table.width, table.values)
+	}
+	train, err := embed(w.parts.Train)
+	if train == nil || err != nil {
+		return err
+	}
+	val := w.parts.Val
+	if w.validation != nil {
+		if val, err = embed(val); val == nil || err != nil {
+			return err
+		}
+	}
+	return w.draw(train, val)
 }
 
 // Notes implements [runner.Noting]: a memory that no episode of the file fills.

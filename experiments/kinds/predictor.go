@@ -1,8 +1,13 @@
 package kinds
 
 import (
+	"context"
+
 	"github.com/engram-go/engram/dataset"
+	"github.com/engram-go/engram/experiments/measure"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
 )
 
 // Predictor is work whose network classifies images by a few that are labelled.
@@ -17,6 +22,31 @@ type Predictor interface {
 	Norm() string
 	// Ways is the only number of classes that the network can tell apart; 0 where it may be any.
 	Ways() int
+	// Support returns the embeddings of all images of a support set, class by class, [images, width] row by row, with the network
+	// as one that classifies embeddings; nil where embeddings are not kept ([embedding.keeps]), or answers depend on more than
+	// them.
+	Support(ctx context.Context, set dataset.Set, norm nn.Norm, on tensor.Device, p measure.Progress) (net fewshot.FeatureNetwork, values []float32, width int, err error)
+}
+
+// Support implements [Predictor].
+func (w *fewShot) Support(ctx context.Context, set dataset.Set, norm nn.Norm, on tensor.Device, p measure.Progress) (fewshot.FeatureNetwork, []float32, int, error) {
+	net, ok := w.features(w.net, norm)
+	if !ok {
+		return nil, nil, 0, nil
+	}
+	set, err := dataset.Prepare(set, dataset.Preparation{Norm: w.data.Norm})
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	e, err := w.embedding(net, set, norm, on)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	t, err := e.kept(ctx, 1, p)
+	if t == nil || err != nil {
+		return nil, nil, 0, err
+	}
+	return net, t.values, t.width, nil
 }
 
 // Images implements [Predictor].

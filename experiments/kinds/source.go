@@ -19,23 +19,23 @@ type source interface {
 	batches(ctx context.Context, first int64) iter.Seq[runner.Batch]
 }
 
-// newSource makes the source that the network asks for, and says what of the data does not suffice.
-func (w *fewShot) newSource(seed uint64) (source, error) {
+// newSource makes the source of training batches that the network asks for, and says what of the data does not suffice.
+func (w *fewShot) newSource(train dataset.Set, seed uint64) (source, error) {
 	t := w.file.Train
 	distort := dataset.Distortion(t.Distort)
-	augment, err := t.Augment.of(w.parts.Train)
+	augment, err := t.Augment.of(train)
 	if err != nil {
 		return nil, err
 	}
 	switch w.planned.Source {
 	case registry.Pairs:
-		s, err := episode.NewPairs(w.parts.Train, episode.PairSpec{Rotation: w.data.Rotation, Within: t.Within, Distort: distort, Augment: augment}, seed, "train")
+		s, err := episode.NewPairs(train, episode.PairSpec{Rotation: w.data.Rotation, Within: t.Within, Distort: distort, Augment: augment}, seed, "train")
 		return &pairs{w, s}, err
 	case registry.Labelled:
-		s, err := episode.NewLabelled(w.parts.Train, episode.LabelledSpec{Rotation: w.data.Rotation, Distort: distort, Augment: augment}, seed, "train")
+		s, err := episode.NewLabelled(train, episode.LabelledSpec{Rotation: w.data.Rotation, Distort: distort, Augment: augment}, seed, "train")
 		return &labelled{w, s}, err
 	}
-	s, err := episode.New(w.parts.Train, episode.Spec{
+	s, err := episode.New(train, episode.Spec{
 		Way: t.Way, Shot: t.Shot, Query: t.Query, Rotation: w.data.Rotation, Within: t.Within, Distort: distort, Augment: augment,
 	}, seed, "train")
 	return &episodes{w, s}, err

@@ -30,6 +30,14 @@ func (s Shape) String() string {
 // Size is the number of an image's values.
 func (s Shape) Size() int { return s.Channels * s.Height * s.Width }
 
+// Embedding is the shape of embeddings of a width in the place of images; see [encoder.Freeze].
+func Embedding(width int) Shape {
+	shape := encoder.EmbeddingShape(int64(width))
+	return Shape{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2])}
+}
+
+func (s Shape) dims() []int64 { return []int64{int64(s.Channels), int64(s.Height), int64(s.Width)} }
+
 // Encoder is a planned encoder.
 type Encoder struct {
 	// New makes the encoder for images of a shape, its parameters with b. An image that is too small is an error.

@@ -234,13 +234,13 @@ func (c *torchscriptConfig) plan() (Encoder, error) {
 	case c.SHA256 != sum:
 		return Encoder{}, schema.At("path", fmt.Errorf("%s has the SHA-256 %s and not %s: it is another file than the run began with; put that one back, or leave out sha256", c.Path, sum, c.SHA256))
 	}
-	return Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+	untrained := initial{Freeze: !c.Train}
+	return untrained.frozen(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		e, err := encoder.NewTorchScript(b, encoder.TorchScriptConfig{
-			Path: c.Path, Input: []int64{int64(in.Channels), int64(in.Height), int64(in.Width)}, Train: c.Train,
-			Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
+			Path: c.Path, Input: in.dims(), Train: c.Train, Repeat: c.Repeat, Mean: c.Mean, Std: c.Std,
 		})
 		return c.Input.normalize(e, in, 0, err)
-	}}, nil
+	}}), nil
 }
 
 func checksumFile(path string) (string, error) {

@@ -51,7 +51,28 @@ type initial struct {
 	trainedRun `yaml:",inline"`
 	Weights    string `yaml:"weights" doc:"published weights that it begins with: a safetensors file, a file of torch.save, or a model folder as Hugging Face's libraries write it; see docs/weights.md"`
 
+	// Freeze is of an encoder; see [encoder.Freeze].
+	Freeze bool `yaml:"freeze" doc:"training leaves the encoder as it is, batch norm included; where images are not augmented they are embedded once, and a step costs what the rest of the network costs"`
+
 	skipped []string // tensors of the published weights
+}
+
+// frozen makes the planned encoder one that training leaves as it is, where the keys say so.
+func (c *initial) frozen(e Encoder) Encoder {
+	if !c.Freeze {
+		return e
+	}
+	made := e.New
+	e.Frozen = true
+	e.New = func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+		before := len(b.Params().All())
+		out, err := made(b, in)
+		if err != nil {
+			return nil, err
+		}
+		return encoder.Freeze(out, b.Params().All()[before:], in.dims()), nil
+	}
+	return e
 }
 
 // Notes implements [Noter]: what of the published weights is not used.
@@ -248,7 +269,7 @@ func (c *begun) begins(e Encoder, family publishedImages) (Encoder, error) {
 		}
 		return c.Input.normalize(out, in, int64(repeat), err)
 	}
-	return e, nil
+	return c.frozen(e), nil
 }
 
 // usualSide is the side of the images that most published encoders were trained on.

@@ -40,6 +40,11 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 			return nil, err
 		}
 	}
+	if w, ok := r.config.Work.(Preparing); ok && r.course.Steps > 0 {
+		if err := w.Prepare(ctx, r.device, r.options.Reporter); err != nil {
+			return nil, err
+		}
+	}
 	if t.metrics, err = r.folder.openMetrics(t.progress.Step); err != nil {
 		return nil, err
 	}

@@ -57,6 +57,10 @@ type (
 		// way.
 		Share(cores int) bool
 	}
+	// Preparing work does something once the parameters have the values that training begins with, or is resumed with.
+	Preparing interface {
+		Prepare(ctx context.Context, on tensor.Device, p measure.Progress) error
+	}
 	// Observer is notified of a validation before the next step; its state is in the network's buffers.
 	Observer interface{ Validated() }
 	// Noting work has something to say about its configuration that is no mistake.
