@@ -71,8 +71,8 @@ func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 	queries := all.Dim(1) - n
 	w := means(all.Narrow(1, 0, n), y).Contiguous()
 	m, v := w.ZerosLike(), w.ZerosLike()
-	transposed := all.Transpose(-2, -1).Contiguous() // a product of few rows is faster by a matrix that lies in its order
-	logits := func() *tensor.Tensor {                // [tasks, way, support+query]
+	transposed := all.Transpose(-2, -1) // a copy would take the place of other tasks in the caches
+	logits := func() *tensor.Tensor {   // [tasks, way, support+query]
 		return w.MatMul(transposed).Sub(w.Square().SumKeep(-1).MulScalar(.5)).MulScalar(c.Temperature)
 	}
 	columns := func(support, query float64) *tensor.Tensor { // [1, 1, support+query]
