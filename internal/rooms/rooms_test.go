@@ -90,7 +90,7 @@ var rooms = map[string]string{
 	"experiments/runner":   "experiments/measure experiments/tfevents nn/... results/... stream tensor",
 	"experiments/registry": "experiments/schema dataset/... encoder/... fewshot memory/... metric nn nn/weights controller tensor " + strings.Join(networks, " "),
 	"experiments/kinds":    "experiments/measure experiments/registry experiments/runner experiments/schema dataset/... episode fewshot encoder memory nn results/... stream tensor",
-	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset fewshot nn/... results stream tensor",
+	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset/... fewshot nn/... results stream tensor",
 	"experiments/sweep":    "experiments experiments/runner experiments/kinds nn results",
 	"results":              "results/...",
 	"cmd/engram":           "cli experiments/registry tensor/product",
