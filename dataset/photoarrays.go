@@ -71,7 +71,7 @@ func mapNext(r io.Reader, n int64) (b []byte, err error) {
 	if _, err := io.CopyN(f, r, n); err != nil {
 		return nil, err
 	}
-	return mapFile(f, n)
+	return cachefile.Map(f, n)
 }
 
 // untar maps files of a packed archive.
