@@ -20,7 +20,7 @@ func newPredict(tool *experiments.Tool) *cobra.Command {
 	var asJSON, quiet bool
 	cmd := &cobra.Command{
 		Use:   "predict --run RUN --support DIR --query FILE...",
-		Short: "Classify images of your own by a few labelled ones",
+		Short: "Classify images or texts of your own by a few labelled ones",
 		Long: `Predict tells the classes of images with the model of a few-shot run. DIR has a folder for each class, named after it,
 with one or more images of any size and of the usual formats; classes may be new to the network and may differ in size.
 A query is an image or a folder of images. One line per query goes to standard output: its file, its class and the class's
@@ -28,9 +28,14 @@ probability, separated by tabs; --top N gives the N most likely classes, one per
 
 Images are brought to what the network was trained on: its size (padded to a square, see --fit), grey or colour, and its
 ink. Networks that learned Omniglot or strokes see ink as 1 and paper as 0, so images are taken for dark on light and
-inverted; drawings that are light on dark need --ink light.`,
+inverted; drawings that are light on dark need --ink light.
+
+With a run on texts, the support set is a CSV, TSV or JSON lines file with a text and a label, or a folder with a file
+CLASS.txt of one text a line for each class; queries are files with one text a line, or standard input where no query is
+given. A line of the output has the text in the place of the file.`,
 		Example: `  engram predict --run runs/protonet-omniglot/20260101-120000 --support letters --query unknown.png
   engram predict --run runs/mine --support letters --query *.png --top 3
+  echo "where is my card?" | engram predict --run runs/requests --support examples/requests/support
   engram predict --run runs/mine --support letters --query inbox --json | jq -r '.[] | select(.probability < 0.5).file'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Query = append(o.Query, args...) // what a shell makes of --query *.png
@@ -44,8 +49,9 @@ inverted; drawings that are light on dark need --ink light.`,
 				return fmt.Errorf("--%s: %q is none of %s", name, got, strings.Join(valid, ", "))
 			}
 			var missing []error
+			o.Input = cmd.InOrStdin()
 			for _, f := range []struct{ name, got string }{{"run", run}, {"support", o.Support}, {"query", strings.Join(o.Query, "")}} {
-				if f.got == "" {
+				if f.got == "" && !(f.name == "query" && run != "" && tool.ReadsTexts(run)) {
 					missing = append(missing, fmt.Errorf("--%s is needed", f.name))
 				}
 			}
@@ -71,7 +77,7 @@ inverted; drawings that are light on dark need --ink light.`,
 			} else {
 				for _, p := range all {
 					for _, c := range p.Probabilities[:min(top, len(p.Probabilities))] {
-						fmt.Fprintf(&b, "%s\t%s\t%.4f\n", column(p.File), column(c.Class), c.Probability)
+						fmt.Fprintf(&b, "%s\t%s\t%.4f\n", column(p.File+p.Text), column(c.Class), c.Probability)
 					}
 				}
 			}
@@ -83,8 +89,8 @@ inverted; drawings that are light on dark need --ink light.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&run, "run", "", "run folder of a few-shot network")
-	flags.StringVar(&o.Support, "support", "", "folder with a folder of images for each class")
-	flags.StringArrayVar(&o.Query, "query", nil, "image or folder of images to classify; may be repeated, and further arguments are queries too")
+	flags.StringVar(&o.Support, "support", "", "folder with a folder of images for each class; of texts, a file or a folder")
+	flags.StringArrayVar(&o.Query, "query", nil, "image or folder of images, or file of texts, to classify; may be repeated, and further arguments are queries too")
 	flags.StringVar(&ink, "ink", "", "what is ink: dark or light (default: as the run's images)")
 	flags.StringVar(&fit, "fit", "", "how images become square: pad, crop or stretch (default: as the run's images)")
 	flags.StringVar(&o.Norm, "norm", "", "batch norm: inductive or transductive (default: as the run validates)")

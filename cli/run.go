@@ -252,6 +252,9 @@ func printResults(w io.Writer, all []*results.Result) error {
 				unit = "per sequence"
 			}
 			protocol := fmt.Sprintf("split %s, rotations %s, %s, %s per class", p.Split, p.Rotations, p.Norm, countOf(p.Query, "query"))
+			if p.Queries > 0 {
+				protocol = fmt.Sprintf("split %s, %s, %s", p.Split, countOf(p.Way, "class"), p.Norm)
+			}
 			if p.FineTune > 0 {
 				protocol += fmt.Sprintf(", %s of fine-tuning", countOf(p.FineTune, "step"))
 			}
@@ -269,7 +272,7 @@ func printResults(w io.Writer, all []*results.Result) error {
 				protocol = fmt.Sprintf("%s, networks: %s", p.Split, p.TrainNetworks)
 			}
 			fmt.Fprintf(tw, "%s\t%d\t%s %s\t%d\t%s %s\t%s\n",
-				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Pairs, p.Sequences, p.Questions), f.Metric, strings.TrimRight(f.Text()+" "+unit, " "), protocol)
+				r.Name, r.Seed, p.Dataset, f.Name, max(p.Episodes, p.Queries, p.Pairs, p.Sequences, p.Questions), f.Metric, strings.TrimRight(f.Text()+" "+unit, " "), protocol)
 		}
 	}
 	return tw.Flush()

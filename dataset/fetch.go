@@ -49,7 +49,12 @@ func RemoteFiles(name string) ([]RemoteFile, error) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("dataset: miniimagenet cannot be fetched, since its images are ImageNet's, whose terms have to be accepted at https://image-net.org: put %s in %s, or name their folder with --data or ENGRAM_DATA", p.needs, dir)
-	case NameStrokes, NameStories, NameTextures:
+	case NameBanking77, NameCLINC150, NameHWU64:
+		s, _ := intentSetOf(name)
+		return nil, fmt.Errorf("dataset: %s is not fetched: put %s in a folder and name it with --data or ENGRAM_DATA", name, s.needs())
+	case NameFewRel:
+		return nil, fmt.Errorf("dataset: fewrel is not fetched: put the folder data of github.com/thunlp/FewRel in a folder and name it with --data or ENGRAM_DATA")
+	case NameStrokes, NameStories, NameTextures, NameRequests:
 		return nil, fmt.Errorf("dataset: %s is built in: nothing to fetch", name)
 	}
 	return nil, unknown(name)

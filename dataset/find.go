@@ -27,7 +27,7 @@ const cifar100 = "cifar-100"
 
 // Names lists the data sets.
 func Names() []string {
-	return append([]string{NameOmniglot, NameStrokes, NameBabi, NameStories, NameTextures}, PhotographNames()...)
+	return slices.Concat([]string{NameOmniglot, NameStrokes, NameBabi, NameStories, NameTextures, NameRequests}, PhotographNames(), IntentNames(), []string{NameFewRel})
 }
 
 // ErrNotFound is wrapped by Find's error if a data set is not on this machine.
@@ -84,7 +84,7 @@ func Find(name, given string) (root string, err error) {
 	var files string                 // for the error
 	var find func(dir string) string // their path in a folder, or ""
 	switch name {
-	case NameStrokes, NameStories, NameTextures:
+	case NameStrokes, NameStories, NameTextures, NameRequests:
 		return "", fmt.Errorf("dataset: %s is built in and has no folder", name)
 	case NameOmniglot:
 		files = fmt.Sprintf("%s.zip and %s.zip (or the folders unpacked from them)", background, evaluation)
@@ -96,7 +96,17 @@ func Find(name, given string) (root string, err error) {
 		}
 	case NameBabi:
 		files, find = babiArchive+" (or a zip, or the folder unpacked from it)", findBabi
+	case NameFewRel:
+		files, find = "FewRel's data folder (train_wiki.json and val_wiki.json of github.com/thunlp/FewRel)", fewRelRoot
 	default:
+		if s, ok := intentSetOf(name); ok {
+			files = s.needs()
+			find = func(dir string) string {
+				_, root := s.layoutOf(dir)
+				return root
+			}
+			break
+		}
 		p, ok := publicationOf(name)
 		if !ok {
 			return "", unknown(name)
@@ -124,8 +134,8 @@ func Find(name, given string) (root string, err error) {
 		}
 	}
 	fetch := fmt.Sprintf("run `engram data fetch %s`, or ", name)
-	if name == NameMiniImageNet { // its images are ImageNet's, which are not to be had without an account
-		fetch = ""
+	if _, err := RemoteFiles(name); err != nil {
+		fetch = "" // miniImageNet's images are ImageNet's, which are not to be had without an account
 	}
 	return "", fmt.Errorf("dataset: %s: %w; looked in%s\n%sput %s in one of these, or name their folder with --data or ENGRAM_DATA%s",
 		name, ErrNotFound, b.String(), fetch, files, others)
@@ -225,13 +235,22 @@ func Survey(given string) []Status {
 	} else {
 		babi.Missing = []string{babiArchive}
 	}
-	all := []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}, {Name: NameTextures, BuiltIn: true}}
+	all := []Status{s, {Name: NameStrokes, BuiltIn: true}, babi, {Name: NameStories, BuiltIn: true}, {Name: NameTextures, BuiltIn: true}, {Name: NameRequests, BuiltIn: true}}
 	for _, p := range publications() {
 		one := Status{Name: p.name, Places: Places(p.name, given)}
 		if root, err := Find(p.name, given); err == nil {
 			one.Root = root
 		} else if one.Missing = []string{"images"}; p.fine != nil {
 			one.Missing = []string{cifarPython + ".tar.gz"}
+		}
+		all = append(all, one)
+	}
+	for _, name := range append(IntentNames(), NameFewRel) {
+		one := Status{Name: name, Places: Places(name, given)}
+		if root, err := Find(name, given); err == nil {
+			one.Root = root
+		} else if one.Missing = []string{"train_5/seq.in"}; name == NameFewRel {
+			one.Missing = []string{"train_wiki.json"}
 		}
 		all = append(all, one)
 	}

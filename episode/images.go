@@ -12,19 +12,11 @@ func NewReader(set dataset.Set) *Reader {
 }
 
 // Images copies the images of items, one after another, into dst, whose memory is used again where it suffices. Images are as a
-// sampler's batches hold them, with their normalisation, but never distorted or augmented. It may be called from several
-// goroutines with different dst.
-func (l *looks) Images(dst *Pixels, items []Item) {
-	channels, height, width := l.set.Shape()
-	size := channels * height * width
-	dst.resize(len(items)*size, l.bytes != nil)
-	dst.Norm = l.norm
-	for i, item := range items {
-		to := dst.Slice(i*size, (i+1)*size)
-		if l.bytes != nil {
-			l.bytes(to.Bytes, item.Class, item.Instance, item.Quarter)
-		} else {
-			l.set.Image(to.Values, item.Class, item.Instance, item.Quarter)
-		}
-	}
+// sampler's batches hold them, with their normalisation, but never distorted or augmented. It returns their size; the width of texts
+// is that of the longest row. It may be called from several goroutines with different dst.
+func (l *looks) Images(dst *Pixels, items []Item) (channels, height, width int) {
+	channels, height, width = l.size(items)
+	plain := looks{set: l.set, bytes: l.bytes, rows: l.rows, norm: l.norm}
+	plain.fill(dst, items, channels*height*width)
+	return channels, height, width
 }

@@ -66,7 +66,7 @@ func NewLabelled(set dataset.Set, spec LabelledSpec, seed uint64, stream string)
 type LabelledBatch struct {
 	Size                    int
 	Channels, Height, Width int
-	Images                  Pixels  // [size, channels, height, width]
+	Images                  Pixels  // [size, channels, height, width]; see Batch for texts
 	Labels                  []int64 // [size], classes of the set
 }
 
@@ -76,13 +76,24 @@ func (s *Labelled) Fill(b *LabelledBatch, step uint64, n int) {
 	n = max(n, 0)
 	size := s.channels * s.height * s.width
 	b.Size, b.Channels, b.Height, b.Width = n, s.channels, s.height, s.width
-	b.Images.resize(n*size, s.holdsBytes())
+	b.Images.resize(n*size, s.holds())
 	b.Images.Norm, b.Labels = s.norm, resize(b.Labels, n)
 	room := s.room.Get().(*printerRoom)
 	defer s.room.Put(room)
 	r := stream.New(s.seed, s.stream, step)
 	p := s.printer(room)
 	p.rand = r
+	if s.rows != nil {
+		items := make([]Item, n)
+		for i := range items {
+			class := r.IntN(s.set.Classes())
+			items[i] = Item{Class: class, Instance: r.IntN(s.set.Instances(class))}
+			b.Labels[i] = int64(class)
+		}
+		b.Channels, b.Height, b.Width = s.size(items)
+		s.fill(&b.Images, items, b.Width)
+		return
+	}
 	for i := range n {
 		class := r.IntN(s.set.Classes())
 		p.image(b.Images.Slice(i*size, (i+1)*size), class, r.IntN(s.set.Instances(class)), 0)

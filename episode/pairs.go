@@ -90,6 +90,14 @@ type Pair struct {
 // Pair draws the pair with a number.
 func (s *Pairs) Pair(number uint64) Pair { return s.draw(stream.New(s.seed, s.stream, number), number) }
 
+// same is 1 if both images show the same class, else 0.
+func (p Pair) same() float32 {
+	if p.Left.Label == p.Right.Label {
+		return 1
+	}
+	return 0
+}
+
 func (s *Pairs) draw(r *rand.Rand, number uint64) Pair {
 	a := r.IntN(len(s.alphabets))
 	class := s.alphabets[a][r.IntN(len(s.alphabets[a]))]
@@ -115,7 +123,7 @@ type PairBatch struct {
 	First                   uint64 // the number of the first pair
 	Pairs                   int
 	Channels, Height, Width int
-	Left, Right             Pixels    // [pairs, channels, height, width]
+	Left, Right             Pixels    // [pairs, channels, height, width]; see Batch for texts
 	Same                    []float32 // [pairs], 1 if both show the same class, else 0
 }
 
@@ -133,8 +141,12 @@ func (s *Pairs) Fill(b *PairBatch, first uint64, n int) {
 	size := s.channels * s.height * s.width
 	b.First, b.Pairs = first, n
 	b.Channels, b.Height, b.Width = s.channels, s.height, s.width
-	b.Left.resize(n*size, s.holdsBytes())
-	b.Right.resize(n*size, s.holdsBytes())
+	if s.rows != nil {
+		s.fillTexts(b, first, n)
+		return
+	}
+	b.Left.resize(n*size, s.holds())
+	b.Right.resize(n*size, s.holds())
 	b.Left.Norm, b.Right.Norm, b.Same = s.norm, s.norm, resize(b.Same, n)
 	room := s.room.Get().(*printerRoom)
 	defer s.room.Put(room)
@@ -146,11 +158,21 @@ func (s *Pairs) Fill(b *PairBatch, first uint64, n int) {
 		p.rand = r
 		p.image(b.Left.Slice(i*size, (i+1)*size), pair.Left.Class, pair.Left.Instance, 0)
 		p.image(b.Right.Slice(i*size, (i+1)*size), pair.Right.Class, pair.Right.Instance, 0)
-		b.Same[i] = 0
-		if pair.Left.Label == pair.Right.Label {
-			b.Same[i] = 1
-		}
+		b.Same[i] = pair.same()
 	}
+}
+
+// fillTexts is Fill for texts, whose rows all have the length of the longest.
+func (s *Pairs) fillTexts(b *PairBatch, first uint64, n int) {
+	items := make([]Item, 2*n) // the left ones, then the right ones
+	b.Same = resize(b.Same, n)
+	for i := range n {
+		pair := s.Pair(first + uint64(i))
+		items[i], items[n+i], b.Same[i] = pair.Left, pair.Right, pair.same()
+	}
+	b.Channels, b.Height, b.Width = s.size(items)
+	s.fill(&b.Left, items[:n], b.Width)
+	s.fill(&b.Right, items[n:], b.Width)
 }
 
 // Batches returns the batches of n pairs from a number on, without end, like [Sampler.Batches].

@@ -2,6 +2,7 @@ package episode
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -91,6 +92,9 @@ func NewSequences(set dataset.Set, spec SequenceSpec, seed uint64, stream string
 	if !(spec.Shift >= 0) || !(spec.Turn >= 0) || math.IsInf(spec.Shift+spec.Turn, 1) {
 		return nil, fmt.Errorf("episode: shift is %v pixels and turn %v degrees: both must be finite and at least 0", spec.Shift, spec.Turn)
 	}
+	if images.rows != nil {
+		return nil, errors.New("episode: sequences are of images, not of texts: use a few-shot network")
+	}
 	spec.Rotation = images.spec.Rotation
 	s := &SequenceSampler{images: images, spec: spec, names: names}
 	s.scratch.New = func() any { return new(sequenceScratch) }
@@ -156,7 +160,7 @@ func (s *SequenceSampler) Fill(b *SequenceBatch, first uint64, n int) {
 	b.Length, b.Letters = length, s.spec.Letters
 	b.Channels, b.Height, b.Width = s.images.channels, s.images.height, s.images.width
 	size := b.Channels * b.Height * b.Width
-	b.Images.resize(time*n*size, false)
+	b.Images.resize(time*n*size, holdsValues)
 	b.Images.Norm = s.images.norm
 	b.Labels = resize(b.Labels, time*n*length)
 	b.Instances = resize(b.Instances, time*n)

@@ -63,7 +63,16 @@ func (t *Tool) Features(ctx context.Context, dir string, o FeatureOptions) (*Fea
 	}
 	var set dataset.Set
 	var m *runner.Model
-	if o.Images != "" {
+	if p := c.Work.(kinds.Predictor); o.Images != "" && p.Texts() {
+		texts, err := dataset.LoadTexts(ctx, o.Images, dataset.TextOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("texts: %w", err)
+		}
+		if m, err = runner.Open(dir, c.Config, Options{Reporter: o.Reporter}); err != nil {
+			return nil, err
+		}
+		set = dataset.Tokenize(texts, p.Tokenizer().Encode)
+	} else if o.Images != "" {
 		image := c.Work.(kinds.Predictor).Images()
 		if o.Ink != "" {
 			image.Ink = o.Ink

@@ -33,7 +33,7 @@ func (t *Tool) Predictions(ctx context.Context, dir string, test int, o Options)
 	if err := yaml.Unmarshal(text, &file); err != nil {
 		return nil, fmt.Errorf("%s: %w", runner.Folder(dir).ConfigFile(), err)
 	}
-	onEpisodes := func(i int) bool { kind := file.Test[i]["kind"]; return kind == nil || kind == kinds.TestOnEpisodes }
+	onEpisodes := func(i int) bool { kind, _ := file.Test[i]["kind"].(string); return kinds.Predicts(kind) }
 	for i := 0; test < 0 && i < len(file.Test); i++ {
 		if onEpisodes(i) {
 			test = i

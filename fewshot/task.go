@@ -11,7 +11,9 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// A Task is a batch of few-shot tasks of the same shape: labelled support examples, and queries to classify.
+// A Task is a batch of few-shot tasks of the same shape: labelled support examples, and queries to classify. Examples are images,
+// texts, or embeddings of either. Texts are rows of int64 tokens, [tasks, support, tokens] and [tasks, query, tokens], padded with
+// 0 at their ends to one length.
 type Task struct {
 	Way           int64
 	Support       *tensor.Tensor // [tasks, support, channels, height, width]

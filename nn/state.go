@@ -238,6 +238,15 @@ func dtypeOf(saved safetensors.DType) (d tensor.DType, ok bool) {
 	return 0, false
 }
 
+// Bytes returns the data of a tensor, which must not be changed.
+func (s *State) Bytes(name string) ([]byte, error) {
+	view, ok := s.views[name]
+	if !ok {
+		return nil, fmt.Errorf("nn: %s%s is missing from the file", s.prefix, name)
+	}
+	return view.Data(), nil
+}
+
 // Shape returns the shape of a tensor. ok reports whether it exists.
 func (s *State) Shape(name string) (shape []int64, ok bool) {
 	view, ok := s.views[name]

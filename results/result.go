@@ -158,6 +158,7 @@ type Protocol struct {
 	Query     int    `json:"query,omitempty"` // queries per class
 	Episodes  int    `json:"episodes,omitempty"`
 	Within    bool   `json:"within_alphabet,omitempty"` // all classes of an episode are from one alphabet
+	Queries   int    `json:"queries,omitempty"`         // of one task of all training classes, whose examples are the support set
 	Pairs     int    `json:"pairs,omitempty"`           // verified pairs, half of them of one class
 	Norm      string `json:"norm,omitempty"`            // batch-norm mode: inductive or transductive
 	TrainWay  int    `json:"train_way,omitempty" of:"method"`

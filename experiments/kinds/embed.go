@@ -3,6 +3,7 @@ package kinds
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/episode"
@@ -80,21 +81,75 @@ func (w *fewShot) embedding(net any, set dataset.Set, norm nn.Norm, on tensor.De
 	if !ok {
 		return nil, fmt.Errorf("%s has no encoder that embeds an image by itself", w.file.Network.Kind())
 	}
-	_, height, width := set.Shape()
+	size := w.pixels()
+	if !w.data.Text {
+		_, height, width := set.Shape()
+		size = height * width
+	}
 	return &embedding{
-		work: w, net: of, set: set, norm: norm, on: on, batch: max(1, EvaluationPixels/(height*width)), reader: episode.NewReader(set),
+		work: w, net: of, set: set, norm: norm, on: on, batch: max(1, EvaluationPixels/size), reader: episode.NewReader(set),
 	}, nil
 }
 
 // each calls take with the embeddings of items, [n, width] row by row, batch after batch.
 func (e *embedding) each(ctx context.Context, items []episode.Item, p measure.Progress, take func(rows []float32, width int) error) error {
-	channels, height, wide := e.set.Shape()
+	if dataset.Rows(e.set) != nil {
+		return e.eachText(ctx, items, p, take)
+	}
+	return e.inOrder(ctx, items, p, take)
+}
+
+// textWindow is how many texts are sorted by their length together.
+const textWindow = 4096
+
+// eachText is each for texts. They are embedded in the order of their lengths, so that little of a batch is padding.
+func (e *embedding) eachText(ctx context.Context, items []episode.Item, p measure.Progress, take func(rows []float32, width int) error) error {
+	row := dataset.Rows(e.set)
+	done := 0
+	for window := range slices.Chunk(items, textWindow) {
+		order := make([]int, len(window))
+		for i := range order {
+			order[i] = i
+		}
+		length := func(i int) int { return len(row(window[i].Class, window[i].Instance)) }
+		slices.SortStableFunc(order, func(a, b int) int { return length(a) - length(b) })
+		sorted := make([]episode.Item, len(window))
+		for i, from := range order {
+			sorted[i] = window[from]
+		}
+		var values []float32
+		width, at := 0, 0
+		err := e.inOrder(ctx, sorted, nil, func(rows []float32, w int) error {
+			if values == nil {
+				width, values = w, make([]float32, w*len(window))
+			}
+			for ; len(rows) > 0; rows, at = rows[w:], at+1 {
+				copy(values[order[at]*w:], rows[:w])
+			}
+			if p != nil {
+				p.Tested(done + at)
+			}
+			return nil
+		})
+		if err == nil && len(window) > 0 {
+			err = take(values, width)
+		}
+		if err != nil {
+			return err
+		}
+		done += len(window)
+	}
+	return nil
+}
+
+// inOrder embeds items in their order.
+func (e *embedding) inOrder(ctx context.Context, items []episode.Item, p measure.Progress, take func(rows []float32, width int) error) error {
 	for done := 0; done < len(items); {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		some := items[done:min(done+e.batch, len(items))]
-		e.reader.Images(&e.room, some)
+		channels, height, wide := e.reader.Images(&e.room, some)
 		err := tensor.Do(func() (err error) {
 			tensor.NoGrad(func() {
 				images := fewshot.Images(e.room, e.on, int64(len(some)), int64(channels), int64(height), int64(wide))

@@ -79,8 +79,11 @@ const leastKept = 1 << 20
 
 // keeps reports whether the embeddings of the set are worth keeping. Where embeddings are the images themselves they are not.
 func (e *embedding) keeps(quarters int) bool {
+	if e.work.data.Text { // encoders without weights of their own are as quick as the cache
+		return e.work.planned.Encoder.Tokenizer != nil && imagesOf(e.set, quarters)*TextPixels >= leastKept
+	}
 	_, height, width := e.set.Shape()
-	return !e.work.planned.Identity && imagesOf(e.set, quarters)*height*width >= leastKept
+	return !e.work.planned.Encoder.Identity && imagesOf(e.set, quarters)*height*width >= leastKept
 }
 
 // kept returns the embeddings of all images of the set from the cache, and computes them for it where they are not there; nil

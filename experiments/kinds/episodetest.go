@@ -22,7 +22,7 @@ import (
 
 // episodeTest is a test of a few-shot network.
 type episodeTest struct {
-	Kind     string `yaml:"kind" enum:"episodes,lake-runs,verification" doc:"episodes of test classes, Lake's 20 one-shot runs, or same or different of pairs (siamese)"`
+	Kind     string `yaml:"kind" enum:"episodes,full-way,lake-runs,verification" doc:"episodes of test classes, all test examples among all training classes by all training examples, Lake's 20 one-shot runs, or same or different of pairs (siamese)"`
 	Way      int    `yaml:"way" min:"0" doc:"classes of an episode"`
 	Shot     int    `yaml:"shot" min:"0" doc:"support images per class"`
 	Query    int    `yaml:"query" min:"1"`
@@ -52,12 +52,13 @@ func (t *episodeTest) SetDefaults() {
 	*t = episodeTest{Kind: testEpisodes, Query: 15, Episodes: 1000, Pairs: 10_000, Norm: normInductive, Classes: classesOfTest, FineTune: fineTune{Rate: 1e-2}}
 }
 
-// TestOnEpisodes is the kind of a test of which there are predictions.
-const TestOnEpisodes = testEpisodes
+// Predicts reports whether there are predictions of a test of a kind; an empty one is the usual kind.
+func Predicts(kind string) bool { return kind == "" || kind == testEpisodes || kind == testFullWay }
 
 // The kinds of test.
 const (
 	testEpisodes     = "episodes"
+	testFullWay      = "full-way"
 	testLakeRuns     = "lake-runs"
 	testVerification = "verification"
 )
@@ -74,6 +75,8 @@ func (t episodeTest) String() string {
 	switch t.Kind {
 	case testEpisodes:
 		name = fmt.Sprintf("%d-way %d-shot", t.Way, t.Shot)
+	case testFullWay:
+		name = "all classes"
 	case testLakeRuns:
 		return results.LakeRuns
 	}
@@ -81,7 +84,9 @@ func (t episodeTest) String() string {
 		name += " within alphabets"
 	}
 	if t.Classes == classesOfValidation {
-		name += " of validation classes"
+		if name += " of validation classes"; t.Kind == testFullWay {
+			name = "all classes, validation examples"
+		}
 	}
 	return name
 }
@@ -138,15 +143,37 @@ func (f *fewShotFile) planTest(w *fewShot, i int, knownData, knownNet bool) (pla
 	return out, schema.Join(errs...)
 }
 
+func ofWhat(data *registry.Images) string {
+	if data.Text {
+		return "texts"
+	}
+	return "images"
+}
+
 func (f *fewShotFile) checkTestData(w *fewShot, t *plannedTest) error {
+	if t.own && t.data.Text != w.data.Text {
+		return t.Dataset.Errorf("it holds %s, and the network is trained on %s; use another data set", ofWhat(t.data), ofWhat(&w.data))
+	}
+	if t.own {
+		if err := ownTokenizer(t.data); err != nil {
+			return err
+		}
+	}
 	if have, want := t.data.Shape(), w.data.Shape(); t.own && have != want {
 		return t.Dataset.Errorf("its images have %s, and those that the network is trained on %s; make size and colour the same", have, want)
+	}
+	if t.Kind == testFullWay && (t.own || !w.data.FullWay) {
+		return f.Dataset.Errorf("%s: a full-way test asks about the training classes, and %s tests on other classes, or the test has a data set of its own; use episodes, or data with training and test examples of the same classes (shots: 5 or 10; train and test of text)",
+			t.at, f.Dataset.Kind())
 	}
 	if t.Kind != testLakeRuns {
 		return nil
 	}
 	if w.data.TrainsOnLake {
 		return f.Dataset.Errorf("%s: the split %s trains on alphabets of Lake's runs; use %s or %s", t.at, w.data.Split, dataset.SplitKoch, dataset.SplitLake)
+	}
+	if w.data.Text {
+		return f.Dataset.Errorf("%s: Lake's runs are of images, and the network is trained on texts; use another kind of test", t.at)
 	}
 	if s := w.data.Shape(); s.Channels != 1 || s.Height != s.Width {
 		return f.Dataset.Errorf("%s: the images of Lake's runs are square and have one channel, and those trained on have %s", t.at, s)
@@ -161,6 +188,8 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 		errs = append(errs, f.Network.Errorf(out.at+": "+format, args...))
 	}
 	switch {
+	case t.Kind == testFullWay && net.ByTask:
+		refuse("%s has an output for each class of train.way; use another network, or episodes", kind)
 	case t.Kind == testVerification && net.NoVerification != "":
 		refuse("%s %s", kind, net.NoVerification)
 	case net.FixedWay && t.Kind == testEpisodes:
@@ -191,7 +220,7 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 	if t.FineTune.Steps > 0 && (net.Source == registry.Labelled || t.Head.Kind() != "") {
 		refuse("%s is adapted by its head; leave fine_tune out and set head.blocks", kind)
 	}
-	if net.Identity && out.head.Adaptation.Blocks > 0 {
+	if net.Encoder.Identity && out.head.Adaptation.Blocks > 0 {
 		refuse("the encoder is the image itself and has no blocks to tune; use another encoder, or head.blocks: 0")
 	}
 	return schema.Join(errs...)
@@ -235,6 +264,9 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 		if parts, err = load(ctx, t.data, from); err != nil {
 			return measure.Test{}, err
 		}
+		if w.data.Text {
+			parts, _ = tokenized(parts, w.text.Tokenizer)
+		}
 	}
 	set := parts.Test
 	if t.Classes == classesOfValidation {
@@ -243,8 +275,11 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 	if set == nil || set.Classes() == 0 {
 		return measure.Test{}, fmt.Errorf("the split %s has no classes for %s", t.data.Split, t.Classes)
 	}
-	if t.Kind == testVerification {
+	switch t.Kind {
+	case testVerification:
 		return w.verification(t, set)
+	case testFullWay:
+		return w.fullWay(t, parts.Train, set)
 	}
 	return w.episodes(t, set)
 }
@@ -318,8 +353,10 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
-		protocol.Prepared = t.data.Prepared()
-		if t.data.Folder != "" {
+		protocol.Prepared = w.prepared(t)
+		if t.data.Folder != "" && t.data.Text {
+			protocol.Folder = t.data.Folder
+		} else if t.data.Folder != "" {
 			protocol.Folder, protocol.Size, protocol.Channels = t.data.Folder, t.data.Options.Height, t.data.Options.Channels()
 		}
 		if net, ok := w.net.(fewshot.AdaptiveNetwork); ok {
@@ -332,13 +369,18 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, shares, protocol)
 		f.Scores = measure.Percent(shares, t.Way*t.Query, sum.String())
 		if t.Predictions {
-			f.Predictions = "predictions-" + strings.TrimPrefix(t.at, "test.") + ".csv"
+			f.Predictions = predictionsFile(t)
 			f.Confusion, f.Queries = predictions(scores, set)
 			f.PerClass = f.Confusion.PerClass()
 		}
 		err = calibrate(&f, scores)
 		return []results.Figure{f}, err
 	}}, err
+}
+
+// predictionsFile is the file of the run folder that the predictions of a test are written to.
+func predictionsFile(t plannedTest) string {
+	return "predictions-" + strings.TrimPrefix(t.at, "test.") + ".csv"
 }
 
 // calibrate adds to a figure the expected calibration error of its queries.

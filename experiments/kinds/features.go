@@ -84,7 +84,7 @@ func (w *fewShot) newFeatures(ctx context.Context, net fewshot.Network, s *episo
 		quarters = 4
 	}
 	images, draws := imagesOf(s.Set(), quarters), n*spec.Way*(spec.Shot+spec.Query)
-	if o.trained && !w.planned.Identity && (draws >= images || w.planned.Frozen) {
+	if o.trained && !w.planned.Encoder.Identity && (draws >= images || w.planned.Frozen) {
 		if kept.all == nil {
 			if kept.all, err = e.allWithin(ctx, quarters, maxFeatures, p); err != nil {
 				return nil, err

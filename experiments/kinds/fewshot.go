@@ -161,6 +161,9 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 	if netErr == nil {
 		errs = append(errs, f.checkNetwork(&w.planned))
 	}
+	if dataErr == nil && netErr == nil {
+		errs = append(errs, f.checkTexts(w))
+	}
 	return w, schema.Join(errs...)
 }
 
@@ -201,11 +204,13 @@ type fewShot struct {
 	file    *fewShotFile
 	data    registry.Images
 	planned registry.FewShot
-	tests   []plannedTest // of the file's tests
+	tests   []plannedTest      // of the file's tests
+	tokens  registry.Tokenizer // of texts
 
 	cores      int // that tasks may be shared among
 	seed       uint64
 	parts      dataset.Parts
+	text       *registry.Text // nil for images
 	source     source
 	validation *episode.Sampler // nil where there is none
 	classes    int              // of training, for a classifier
@@ -231,6 +236,11 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 	if w.parts, err = load(ctx, &w.data, from); err != nil {
 		return err
 	}
+	if w.data.Text {
+		if w.parts, err = w.tokenize(w.parts, from); err != nil {
+			return err
+		}
+	}
 	w.classes = w.parts.Train.Classes()
 	for _, note := range w.Notes() {
 		from.Note(note)
@@ -239,10 +249,12 @@ func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
 	return w.draw(w.parts.Train, w.parts.Val)
 }
 
-// draw makes the samplers of training and validation.
+// draw makes the samplers of training and validation. Where nothing is trained, the training data need not suffice for an episode.
 func (w *fewShot) draw(train, val dataset.Set) (err error) {
-	if w.source, err = w.newSource(train, w.seed); err != nil {
-		return fmt.Errorf("train: %w", err)
+	if w.file.Train.Steps > 0 {
+		if w.source, err = w.newSource(train, w.seed); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
 	}
 	v := w.file.Validation
 	if v.Episodes == 0 {
@@ -319,6 +331,12 @@ func load(ctx context.Context, data *registry.Images, from runner.Source) (datas
 		if err != nil || set == nil || set.Classes() == 0 {
 			continue
 		}
+		if data.Text != dataset.HoldsTexts(set) {
+			return dataset.Parts{}, fmt.Errorf("the plan of the data set says of its sets that they hold texts: %v, and Load returned others; set registry.Images.Text", data.Text)
+		}
+		if data.Text {
+			continue
+		}
 		channels, height, width := set.Shape()
 		if got := (registry.Shape{Channels: channels, Height: height, Width: width}); got != data.Shape() {
 			return dataset.Parts{}, fmt.Errorf("the plan of the data set declares images of %s, but Load returned images of %s; set registry.Images.Options to their shape", data.Shape(), got)
@@ -330,7 +348,10 @@ func load(ctx context.Context, data *registry.Images, from runner.Source) (datas
 // Build implements [runner.Work].
 func (w *fewShot) Build(b *nn.Builder) (err error) {
 	w.params = b.Params()
-	w.net, err = w.planned.New(b, registry.FewShotInput{Shape: w.data.Shape(), Way: w.file.Train.Way, Classes: w.classes, Workers: w.cores})
+	w.net, err = w.planned.New(b, registry.FewShotInput{Shape: w.shape(), Way: w.file.Train.Way, Classes: w.classes, Workers: w.cores})
+	if err == nil && w.text != nil {
+		w.keepVocabulary(b)
+	}
 	if net, ok := w.net.(registry.Headed); ok && err == nil && net.Blocks() == 0 {
 		for i, t := range w.tests {
 			if t.head != nil && t.head.Adaptation.Blocks > 0 {
@@ -349,8 +370,13 @@ func (w *fewShot) Share(cores int) bool {
 	return w.planned.ByTask
 }
 
-// Resize implements [runner.Resizing]: a classifier's model says of how many classes it is.
+// Resize implements [runner.Resizing]: a classifier's model says of how many classes it is, and a model of texts has its vocabulary.
 func (w *fewShot) Resize(model *nn.State) error {
+	if w.data.Text {
+		if err := w.restoreTokenizer(model); err != nil {
+			return err
+		}
+	}
 	if w.planned.Source != registry.Labelled {
 		return nil
 	}
@@ -369,6 +395,9 @@ func (w *fewShot) Course(schedule func(int64) nn.Schedule) runner.Course {
 
 // Batches implements [runner.Work].
 func (w *fewShot) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
+	if w.source == nil {
+		return func(func(runner.Batch) bool) {}
+	}
 	return w.source.batches(ctx, first)
 }
 
@@ -393,7 +422,7 @@ func (w *fewShot) batchSize(images int, norm nn.Norm) int {
 	if norm == nn.BatchStats && !w.planned.ByTask {
 		return 1
 	}
-	return max(1, w.cores, EvaluationPixels/(images*w.data.Options.Height*w.data.Options.Width))
+	return max(1, w.cores, EvaluationPixels/(images*w.pixels()))
 }
 
 // remedy says what to check where a few-shot network's output is not finite.

@@ -53,14 +53,18 @@ func (w *fewShot) Show(ctx context.Context, on tensor.Device) (plots []runner.Pl
 	if err != nil {
 		return nil, nil, err
 	}
-	plots = append(plots, runner.Plot{Name: "episode", Figure: w.pictures(b, chances)})
+	if w.data.Text {
+		samples = w.shownText(b, chances)
+	} else {
+		plots = append(plots, runner.Plot{Name: "episode", Figure: w.pictures(b, chances)})
+	}
 
 	encoder, ok := net.(registry.ImageEncoder)
 	if !ok || w.planned.ByTask { // whose embeddings differ from task to task
-		return plots, nil, nil
+		return plots, samples, nil
 	}
 	if b, err = w.shownEpisode(test, spreadQuery); err != nil {
-		return plots, nil, err
+		return plots, samples, err
 	}
 	var embedded []float64
 	var width int
@@ -74,13 +78,13 @@ func (w *fewShot) Show(ctx context.Context, on tensor.Device) (plots []runner.Pl
 		return ctx.Err()
 	})
 	if err != nil {
-		return plots, nil, err
+		return plots, samples, err
 	}
 	points, err := w.points(b, embedded, width)
 	if err != nil {
-		return plots, nil, err
+		return plots, samples, err
 	}
-	return append(plots, runner.Plot{Name: "embeddings", Figure: points}), nil, nil
+	return append(plots, runner.Plot{Name: "embeddings", Figure: points}), samples, nil
 }
 
 // shownTest is the test of which an episode is shown: of those on episodes of the test classes of the run's own data, without

@@ -47,8 +47,12 @@ func predictions(scores []episodeScore, set dataset.Set) (*results.Confusion, []
 	return counts, all
 }
 
-// ImageName is the file of an image of a set, or its number in its class, counted from 1, where the set has no image files.
+// ImageName is the file of an image of a set, or a text itself; or the number of an image in its class, counted from 1, where the set
+// has no image files.
 func ImageName(set dataset.Set, class, instance int) string {
+	if text, ok := dataset.Text(set, class, instance); ok {
+		return text
+	}
 	if file := dataset.File(set, class, instance); file != "" {
 		return file
 	}

@@ -8,14 +8,18 @@ import (
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
+	"github.com/engram-go/engram/tokenizer"
 )
 
-// Predictor is work whose network classifies images by a few that are labelled.
+// Predictor is work whose network classifies images or texts by a few that are labelled.
 type Predictor interface {
 	// Images is what an image is brought to for the network.
 	Images() dataset.ImageOptions
 	// Normalization is applied to the values of an image for the network; nil for none.
 	Normalization() *dataset.Normalization
+	// Tokenizer is how texts become what the network is given, once it is built; Texts reports whether it is of texts.
+	Tokenizer() tokenizer.Tokenizer
+	Texts() bool
 	// Learner is the network, once it is built.
 	Learner() fewshot.Network
 	// Norm is the mode of batch norm that the network is validated under.
@@ -54,6 +58,12 @@ func (w *fewShot) Images() dataset.ImageOptions { return w.data.Options }
 
 // Normalization implements [Predictor].
 func (w *fewShot) Normalization() *dataset.Normalization { return w.data.Norm }
+
+// Tokenizer implements [Predictor].
+func (w *fewShot) Tokenizer() tokenizer.Tokenizer { return w.text.Tokenizer }
+
+// Texts implements [Predictor].
+func (w *fewShot) Texts() bool { return w.data.Text }
 
 // Learner implements [Predictor].
 func (w *fewShot) Learner() fewshot.Network { return w.net }

@@ -164,8 +164,8 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 	net := w.net.(registry.ImageEncoder)
 	out := &embeddedStreams{classes: t.Classes, examples: t.Classes * t.Shot, streams: t.Streams, sum: measure.NewChecksum(s.Set(), t.Streams)}
 	var keys, values, queries []*tensor.Tensor
-	embed := func(images episode.Pixels, n int) *tensor.Tensor {
-		channels, height, width := s.Set().Shape()
+	embed := func(b *episode.Batch, images episode.Pixels, n int) *tensor.Tensor {
+		channels, height, width := b.Channels, b.Height, b.Width
 		size := channels * height * width
 		var parts []*tensor.Tensor
 		for at, together := 0, w.batchSize(1, nn.RunningStats); at < n; at += together {
@@ -187,11 +187,11 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 		for j, from := range stream.New(evaluationSeed, "stream/order", uint64(i)).Perm(out.examples) {
 			order[j], arrived[j] = int64(from), b.SupportLabels[from]
 		}
-		support := embed(b.Support, out.examples).IndexSelect(0, tensor.New(order, int64(len(order))).On(on))
+		support := embed(b, b.Support, out.examples).IndexSelect(0, tensor.New(order, int64(len(order))).On(on))
 		labels := tensor.New(arrived, int64(len(arrived))).On(on)
 		keys = append(keys, support)
 		values = append(values, labels.OneHot(int64(t.Classes)).To(support.DType()))
-		queries = append(queries, embed(b.QueryImages, t.Classes*t.Query))
+		queries = append(queries, embed(b, b.QueryImages, t.Classes*t.Query))
 		out.arrived, out.asked = append(out.arrived, arrived), append(out.asked, b.QueryLabels)
 	}
 	out.keys, out.values, out.queries = tensor.Stack(0, keys...), tensor.Stack(0, values...), tensor.Stack(0, queries...)

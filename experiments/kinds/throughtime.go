@@ -95,6 +95,9 @@ func (f *timeFile) Plan() (runner.Work, error) {
 	w.labels, labelErr = f.parts.Labels.Plan(&f.Labels)
 	w.planned, netErr = f.parts.ThroughTime.Plan(&f.Network)
 	errs := []error{dataErr, labelErr, netErr}
+	if dataErr == nil && w.data.Text {
+		errs = append(errs, f.Dataset.Errorf("%s holds texts, and %s is shown images; use a few-shot network such as protonet, or a data set of images", f.Dataset.Kind(), f.Network.Kind()))
+	}
 	if w.labels.OneHot {
 		w.labels.Letters = f.Train.Way
 		for i, t := range f.Test {

@@ -46,7 +46,7 @@ func adaptive(p *Parts) []Part[FewShot] {
 }
 
 type mamlConfig struct {
-	Encoder   schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
+	Encoder   schema.Section `yaml:"encoder" family:"encoder" doc:"an image or a text to an embedding"`
 	Steps     int            `yaml:"steps" min:"1" doc:"inner steps in training"`
 	TestSteps int            `yaml:"test_steps" min:"0" doc:"inner steps in validation and tests; 0 means as many as in training"`
 	Rate      float64        `yaml:"rate" above:"0" doc:"of the inner steps, or the initial value of learned rates"`
@@ -56,7 +56,7 @@ type mamlConfig struct {
 }
 
 type reptileConfig struct {
-	Encoder   schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
+	Encoder   schema.Section `yaml:"encoder" family:"encoder" doc:"an image or a text to an embedding"`
 	Steps     int            `yaml:"steps" min:"1" doc:"inner steps in training"`
 	TestSteps int            `yaml:"test_steps" min:"1" doc:"inner steps in validation and tests"`
 	Batch     int64          `yaml:"batch" min:"1" doc:"images per inner step in training"`
@@ -68,7 +68,7 @@ type reptileConfig struct {
 func (p *Parts) planAdaptive(s *schema.Section, make func(b *nn.Builder, e encoder.Encoder, in FewShotInput) fewshot.Network) (FewShot, error) {
 	enc, err := p.Encoders.Plan(s)
 	return FewShot{
-		FixedWay: true, ByTask: true, Identity: enc.Identity, Frozen: enc.Frozen,
+		FixedWay: true, ByTask: true, Encoder: enc, Frozen: enc.Frozen,
 		NoStream:       "has no memory whose size could be varied; leave it out, or use matchingnet or protonet",
 		NoVerification: noPairs,
 		New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {
@@ -92,7 +92,7 @@ type Adaptation = transfer.Adaptation
 
 // transferConfig is the configuration of a network that is pre-trained as a classifier.
 type transferConfig struct {
-	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
+	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image or a text to an embedding"`
 	Head    schema.Section `yaml:"head" family:"head" doc:"what classifies an episode; a linear or cosine head is also what the encoder is pre-trained with, beside the others a linear layer"`
 
 	Smoothing float64 `yaml:"smoothing" min:"0" below:"1" doc:"of the labels in pre-training: 0.1 spreads a tenth of a label over all classes"`
@@ -141,7 +141,7 @@ func transferred(p *Parts) []Part[FewShot] {
 				headErr = c.fits(&head)
 			}
 			return FewShot{
-				Source: Labelled, Head: &head, Identity: enc.Identity, Frozen: enc.Frozen && path == "",
+				Source: Labelled, Head: &head, Encoder: enc, Frozen: enc.Frozen && path == "",
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
 				NoVerification: noPairs,
 				New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {

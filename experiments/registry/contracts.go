@@ -17,13 +17,30 @@ import (
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/siamese"
 	"github.com/engram-go/engram/tensor"
+	"github.com/engram-go/engram/tokenizer"
 )
 
-// Shape is what a network must know of its images.
-type Shape struct{ Channels, Height, Width int }
+// Shape is what a network must know of its images, or of its texts.
+type Shape struct {
+	Channels, Height, Width int
+	Text                    *Text // nil for images; else the numbers are 0
+}
+
+// Text is what a network must know of its texts. They are rows of tokens, int64 [n, T], where T is that of the longest row of a
+// batch, and 0 fills the ends of shorter ones.
+type Text struct {
+	Tokenizer tokenizer.Tokenizer
+	// Texts is the number of training texts, and Documents of each token the number of those that hold it; nil where a trained
+	// network is opened without its data.
+	Texts     int
+	Documents []int
+}
 
 // String names the shape for messages.
 func (s Shape) String() string {
+	if s.Text != nil {
+		return "texts"
+	}
 	return fmt.Sprintf("%d×%d pixels with %d %s", s.Height, s.Width, s.Channels, map[bool]string{true: "channel", false: "channels"}[s.Channels == 1])
 }
 
@@ -42,6 +59,10 @@ func (s Shape) dims() []int64 { return []int64{int64(s.Channels), int64(s.Height
 type Encoder struct {
 	// New makes the encoder for images of a shape, its parameters with b. An image that is too small is an error.
 	New func(b *nn.Builder, in Shape) (encoder.Encoder, error)
+	// Text marks an encoder of texts: New gets a shape with Text, and the encoder rows of tokens in the place of images.
+	Text bool
+	// Tokenizer is that of an encoder of texts whose weights know its tokens; nil for one that learns from any.
+	Tokenizer tokenizer.Tokenizer
 	// Identity marks an encoder whose embedding is the image itself: it has no blocks to tune, and a metric that compares images
 	// can be used on it.
 	Identity bool
@@ -291,8 +312,8 @@ type FewShot struct {
 	NoVerification string
 	// Head is the head of a [Headed] network; else nil.
 	Head *Head
-	// Identity marks a network on an encoder without blocks.
-	Identity bool
+	// Encoder is what it embeds its images or texts by.
+	Encoder Encoder
 	// Frozen marks a network on an encoder that no training changes and that takes embeddings in the place of images.
 	Frozen bool
 	// Optimizer is the only optimiser that the network goes with, with the reason; empty where it takes any.
@@ -396,7 +417,7 @@ type Answerer interface {
 	Linear() bool
 }
 
-// Images is a planned data set of images. A plan gives Split, Options and Load; the other fields may be zero.
+// Images is a planned data set of images, or of texts. A plan gives Split, Options and Load; the other fields may be zero.
 type Images struct {
 	Split    string           // as results name it
 	Rotation dataset.Rotation // none where it is empty
@@ -407,6 +428,12 @@ type Images struct {
 	// Options are the shape of the images that Load returns, for which the network is built, and what an image from elsewhere is
 	// brought to. Height and Width have no defaults here.
 	Options dataset.ImageOptions
+	// Text marks a data set of texts: Load returns sets for which dataset.HoldsTexts is true, and Options are zero.
+	Text bool
+	// Tokenizer is the section of the file that says how texts become tokens; nil leaves it to the encoder.
+	Tokenizer *schema.Section
+	// FullWay marks a data set whose test examples are of the training classes, for tests that ask about all of these.
+	FullWay bool
 	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it
 	// is set once Load has returned.
 	Norm *dataset.Normalization
@@ -420,7 +447,7 @@ func (p *Parts) PlanImages(s *schema.Section) (Images, error) {
 	if i.Rotation == "" {
 		i.Rotation = dataset.RotateNone
 	}
-	if err == nil && (i.Options.Height < 1 || i.Options.Width < 1) {
+	if err == nil && !i.Text && (i.Options.Height < 1 || i.Options.Width < 1) {
 		err = s.Errorf("the plan of %s gives images of %s; set Height and Width of registry.Images.Options", s.Kind(), i.Shape())
 	}
 	return i, err
@@ -451,9 +478,12 @@ func (i *Images) Prepared() string {
 	return strings.Join(all, ", ")
 }
 
-// Shape is the shape of the images.
+// Shape is the shape of the images; nothing for texts, whose tokens are known once the data is.
 func (i *Images) Shape() Shape {
-	return Shape{i.Options.Channels(), i.Options.Height, i.Options.Width}
+	if i.Text {
+		return Shape{}
+	}
+	return Shape{Channels: i.Options.Channels(), Height: i.Options.Height, Width: i.Options.Width}
 }
 
 // Split is how the classes of a folder are shared out among training, validation and test.

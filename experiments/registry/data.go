@@ -349,7 +349,7 @@ func (c *folderConfig) plan(p *Parts) (Images, error) {
 	norm := c.norm()
 	split, err := p.Splits.Plan(&c.Split)
 	return Images{Split: split.Name, Rotation: c.Rotations, Folder: filepath.Clean(c.Root), Options: c.options(), Norm: norm, Load: func(ctx context.Context, from Place) (Loaded, error) {
-		root, err := findFolder(c.Root, from.Given)
+		root, err := findFolder(dataset.NameImages, c.Root, from.Given)
 		if err != nil {
 			return Loaded{}, err
 		}
@@ -378,11 +378,11 @@ func (c *folderConfig) plan(p *Parts) (Images, error) {
 	}}, err
 }
 
-// findFolder finds a folder of images: as it is named, or below the folders that data sets are looked for in.
-func findFolder(root, given string) (string, error) {
+// findFolder finds the folder or file of a user's own data set: as it is named, or below the folders that data sets are looked for in.
+func findFolder(name, root, given string) (string, error) {
 	tried := []string{root}
 	if !filepath.IsAbs(root) {
-		for _, p := range dataset.Places(dataset.NameImages, given) {
+		for _, p := range dataset.Places(name, given) {
 			tried = append(tried, filepath.Join(p.Dir, root))
 		}
 	}
@@ -395,7 +395,8 @@ func findFolder(root, given string) (string, error) {
 	for _, dir := range tried {
 		text += "\n  " + dir
 	}
-	return "", fmt.Errorf("dataset: images: %w; looked in%s\ngive dataset.root as it is from here, or name the folder that it lies in with --data or ENGRAM_DATA", dataset.ErrNotFound, text)
+	return "", fmt.Errorf("dataset: %s: %w; looked in%s\ngive dataset.%s as it is from here, or name the folder that it lies in with --data or ENGRAM_DATA",
+		name, dataset.ErrNotFound, text, map[bool]string{true: "root", false: "path"}[name == dataset.NameImages])
 }
 
 func splits() []Part[Split] {

@@ -20,7 +20,7 @@ const (
 
 // episodicConfig is the configuration of an encoder that is trained through a head.
 type episodicConfig struct {
-	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
+	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image or a text to an embedding"`
 	Head    schema.Section `yaml:"head" family:"head" doc:"what classifies an episode's queries by its support set, in training and in tests"`
 
 	Smoothing float64 `yaml:"smoothing" min:"0" below:"1" doc:"of the labels in training: 0.1 spreads a tenth of a label over all classes"`
@@ -39,7 +39,7 @@ func episodic(p *Parts) []Part[FewShot] {
 				headErr = c.Head.Errorf("it subtracts the mean embedding of the training images, which training changes; use another form")
 			}
 			return FewShot{
-				Head: &planned, Identity: enc.Identity, Frozen: enc.Frozen,
+				Head: &planned, Encoder: enc, Frozen: enc.Frozen,
 				NoStream:       "has no memory that a stream could be written to; use protonet or matchingnet",
 				NoVerification: noPairs,
 				New: func(b *nn.Builder, in FewShotInput) (fewshot.Network, error) {

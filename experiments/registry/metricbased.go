@@ -14,7 +14,7 @@ import (
 
 // NetConfig is the configuration of a network that is an encoder and a memory; that of a network with further keys embeds it.
 type NetConfig struct {
-	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
+	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image or a text to an embedding"`
 	Memory  schema.Section `yaml:"memory" family:"memory" doc:"what holds the support set"`
 }
 
@@ -35,7 +35,7 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 	enc, encErr := p.Encoders.Plan(&c.Encoder)
 	mem, memErr := p.Memories.Plan(&c.Memory)
 	mem.Kind = c.Memory.Kind()
-	out := FewShot{Memory: &mem, Identity: enc.Identity, Frozen: enc.Frozen}
+	out := FewShot{Memory: &mem, Encoder: enc, Frozen: enc.Frozen}
 	err := schema.Join(encErr, memErr)
 	if memErr == nil && need != nil {
 		err = schema.Join(err, need(&mem))

@@ -41,10 +41,11 @@ type Parts struct {
 	Contexts    Table[Context]     // embeddings that depend on the whole support set
 	Labels      Table[Labels]      // what classes are called when images come one by one
 
-	Images    Table[Images] // data sets of images
-	Splits    Table[Split]  // of a folder's classes
-	Tasks     Table[Task]   // on sequences
-	StoryData Table[StoryData]
+	Images     Table[Images]    // data sets of images and texts
+	Splits     Table[Split]     // of a folder's classes
+	Tokenizers Table[Tokenizer] // texts to tokens
+	Tasks      Table[Task]      // on sequences
+	StoryData  Table[StoryData]
 
 	TokenNets  Table[TokenNet]  // networks on token sequences
 	Mixers     Table[Mixer]     // their layers that mix positions
@@ -80,6 +81,7 @@ const (
 	kindRidge             = "ridge"
 	kindViT               = "vit"
 	kindShare             = "share"
+	kindWords             = "words"
 	kindSquaredEuclidean  = "squared-euclidean"
 	kindVerification      = "verification"
 	kindWeightedManhattan = "weighted-manhattan"
@@ -112,7 +114,8 @@ func (p *Parts) families() []family {
 		{"pair loss", "losses of networks that compare pairs", &p.PairLosses},
 		{"context", "embeddings that depend on the whole support set", &p.Contexts},
 		{"labels", "what classes are called when images come one by one", &p.Labels},
-		{"images", "data sets of images", &p.Images},
+		{"images", "data sets of images and texts", &p.Images},
+		{"tokenizer", "how texts become tokens", &p.Tokenizers},
 		{"split", "how the classes of a folder are split", &p.Splits},
 		{"task", "sequence tasks", &p.Tasks},
 		{"stories", "data sets of stories with questions", &p.StoryData},
@@ -203,6 +206,7 @@ func IsNone(s *schema.Section) bool { return s.Kind() == kindNone }
 func Standard() *Parts {
 	p := &Parts{}
 	p.Encoders.Add(encoders()...)
+	p.Encoders.Add(textEncoders()...)
 	p.Metrics.Add(metrics()...)
 	p.Memories.Add(memories(p)...)
 	p.Recurrent.Add(recurrent()...)
@@ -219,7 +223,9 @@ func Standard() *Parts {
 	p.Contexts.Add(contexts()...)
 	p.Labels.Add(labels()...)
 	p.Images.Add(images(p)...)
+	p.Images.Add(texts(p)...)
 	p.Splits.Add(splits()...)
+	p.Tokenizers.Add(tokenizers()...)
 	p.Tasks.Add(tasks()...)
 	p.StoryData.Add(storyData()...)
 	p.TokenNets.Add(tokenNets(p)...)

@@ -81,6 +81,7 @@ var rooms = map[string]string{
 	"memory":               "tensor nn metric memory",
 	"controller":           "tensor nn memory",
 	"stream":               "",
+	"tokenizer":            "",
 	"dataset":              "dataset/... stream",
 	"episode":              "dataset stream",
 	"fewshot":              "tensor nn metric encoder memory dataset episode stream",
@@ -88,9 +89,9 @@ var rooms = map[string]string{
 	"experiments/tfevents": "",
 	"experiments/measure":  "results tensor dataset episode",
 	"experiments/runner":   "experiments/measure experiments/tfevents nn/... results/... stream tensor",
-	"experiments/registry": "experiments/schema dataset/... encoder/... fewshot memory/... metric nn nn/weights controller tensor " + strings.Join(networks, " "),
-	"experiments/kinds":    "experiments/measure experiments/registry experiments/runner experiments/schema dataset/... episode fewshot encoder memory nn results/... stream tensor",
-	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset/... fewshot nn/... results stream tensor",
+	"experiments/registry": "experiments/schema dataset/... encoder/... fewshot memory/... metric nn nn/weights controller tensor tokenizer " + strings.Join(networks, " "),
+	"experiments/kinds":    "experiments/measure experiments/registry experiments/runner experiments/schema dataset/... episode fewshot encoder memory nn results/... stream tensor tokenizer",
+	"experiments":          "experiments/kinds experiments/measure experiments/registry experiments/runner experiments/schema dataset/... episode fewshot nn/... results stream tensor",
 	"experiments/sweep":    "experiments experiments/runner experiments/kinds nn results",
 	"results":              "results/...",
 	"cmd/engram":           "cli experiments/registry tensor/product",
@@ -126,7 +127,7 @@ func TestRoomsImportWhatTheyMay(t *testing.T) {
 }
 
 // ordinary are kinds whose names other code uses in another sense: as words, for a split, for a kind of test.
-var ordinary = strings.Fields("none delta blocks attention parity step linear mean images stories share lists csv full strings copy constant verification koch")
+var ordinary = strings.Fields("none delta blocks attention parity step linear mean images stories share lists csv full strings copy constant verification koch text words auto")
 
 // Each kind is named once in the code: in its row, or in a constant that its row uses.
 func TestEachKindIsNamedOnce(t *testing.T) {

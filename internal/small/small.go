@@ -3,6 +3,7 @@ package small
 
 import (
 	"fmt"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 
@@ -24,6 +25,7 @@ type sizes struct {
 		Kind      string `yaml:"kind"`
 		Size      int    `yaml:"size"`
 		Normalize string `yaml:"normalize"` // of photographs
+		Tokenizer any    `yaml:"tokenizer"` // of texts
 	} `yaml:"dataset"`
 	Network struct {
 		Encoder struct {
@@ -57,8 +59,12 @@ func (s *sizes) each(key string) (out []string) {
 	return out
 }
 
-// images is the override by invented images of the size of the experiment's, in colour where those are photographs.
+// images is the override by invented images of the size of the experiment's, in colour where those are photographs; of texts by
+// invented ones.
 func (s *sizes) images(counts string) string {
+	if s.Dataset.Tokenizer != nil {
+		return fmt.Sprintf("dataset={kind: requests, %s}", strings.TrimSuffix(counts, ", "))
+	}
 	if s.Dataset.Normalize != "" && s.Dataset.Kind != "images" {
 		return fmt.Sprintf("dataset={kind: textures, %ssize: %d, normalize: %s}", counts, s.Dataset.Size, s.Dataset.Normalize)
 	}
@@ -92,7 +98,7 @@ func Overrides(c *experiments.Config) ([]string, error) {
 	default:
 		sets = append(sets, "train.way=4", "train.shot=1", "train.query=2", "train.batch=1", "train.within_alphabet=false")
 	}
-	sets = append(sets, images, "train.steps=2", "validation.way=4", "validation.shot=1", "validation.query=2", "validation.episodes=2",
+	sets = append(sets, images, fmt.Sprintf("train.steps=%d", min(2, file.Train.Steps)), "validation.way=4", "validation.shot=1", "validation.query=2", "validation.episodes=2",
 		"validation.every=2", "test=[{way: 4, shot: 1, query: 2, episodes: 5}]")
 	if c.Network == "reptile" {
 		sets = append(sets, "network.test_steps=3")
