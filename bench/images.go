@@ -18,6 +18,15 @@ import (
 
 const size, width = 28, 64 // of images and of Conv-4
 
+// shape is that of square images.
+type shape struct{ channels, side int64 }
+
+var (
+	characters = shape{1, size}
+	cifar      = shape{3, 32}
+	imageNet   = shape{3, 84}
+)
+
 // must returns v and panics on an error. Workloads use it for what cannot fail; measure turns a panic into an error.
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -26,21 +35,29 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// task is the same episode as in torch/common.py.
+// task is the same episode of characters as in torch/common.py.
 func task(on tensor.Device, way, shot, query int64) *fewshot.Task {
-	each := shot + query
-	kind := uniform(on, 1, way, 1, size*size).Expand(way, each, size*size).Reshape(way*each, 1, size, size)
-	images := kind.MulScalar(.5).Add(uniform(on, 2, way*each, 1, size, size).MulScalar(.5)).Reshape(1, way, each, 1, size, size)
+	return taskOf(on, characters, way, shot, query)
+}
+
+func taskOf(on tensor.Device, of shape, way, shot, query int64) *fewshot.Task {
+	each, c, side := shot+query, of.channels, of.side
+	kind := uniform(on, 1, way, 1, c*side*side).Expand(way, each, c*side*side).Reshape(way*each, c, side, side)
+	images := kind.MulScalar(.5).Add(uniform(on, 2, way*each, c, side, side).MulScalar(.5)).Reshape(1, way, each, c, side, side)
 	return &fewshot.Task{
 		Way:     way,
-		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, 1, size, size), SupportLabels: tensor.Upload(labels(way, shot), on, 1, way*shot),
-		Query: images.Narrow(2, shot, query).Reshape(1, way*query, 1, size, size), QueryLabels: tensor.Upload(labels(way, query), on, 1, way*query),
+		Support: images.Narrow(2, 0, shot).Reshape(1, way*shot, c, side, side), SupportLabels: tensor.Upload(labels(way, shot), on, 1, way*shot),
+		Query: images.Narrow(2, shot, query).Reshape(1, way*query, c, side, side), QueryLabels: tensor.Upload(labels(way, query), on, 1, way*query),
 	}
 }
 
-// newConv4 makes the encoder with the initial values of torch/common.py.
+// newConv4 makes the encoder of characters with the initial values of torch/common.py.
 func newConv4(b *nn.Builder, c encoder.Conv4Config) encoder.Encoder {
-	c.Height, c.Width, c.Filters = size, size, width
+	return newConv4Of(b, characters, c)
+}
+
+func newConv4Of(b *nn.Builder, of shape, c encoder.Conv4Config) encoder.Encoder {
+	c.Channels, c.Height, c.Width, c.Filters = of.channels, of.side, of.side, width
 	e := must(encoder.NewConv4(b, c))
 	fillBlocks(b.Params().Trained(), 10)
 	return e
@@ -75,10 +92,11 @@ func repeated(step func() float64) func(n int) []float64 {
 
 // prototypes is a training step of a Prototypical network (Snell et al. 2017) as in the runner: Conv-4 under batch statistics,
 // squared Euclidean distances to the class means, Adam. With auto set it computes in bfloat16 where that is faster.
-func prototypes(way, shot, query int64, auto bool) func(on tensor.Device) func(int) []float64 {
+func prototypes(of shape, way, shot, query int64, auto bool) func(on tensor.Device) func(int) []float64 {
 	return func(on tensor.Device) func(int) []float64 {
 		b := nn.NewBuilder(0, on)
-		net, task := protonet.New(newConv4(b, encoder.Conv4Config{BFloat16: auto && bfloat16Pays()}), nil), task(on, way, shot, query)
+		net := protonet.New(newConv4Of(b, of, encoder.Conv4Config{BFloat16: auto && bfloat16Pays()}), nil)
+		task := taskOf(on, of, way, shot, query)
 		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
 			loss, _ := net.Loss(p, task)
 			return loss
@@ -100,6 +118,52 @@ func evaluation(way, shot, query int64) func(on tensor.Device) func(int) []float
 				loss = task.NLL(logp).Float()
 			})
 			return loss
+		})
+	}
+}
+
+// newResNet12 makes the encoder, with 64, 160, 320 and 640 filters and the mean over positions, with the initial values of
+// torch/resnet12.py.
+func newResNet12(b *nn.Builder, of shape) encoder.Encoder {
+	e := must(encoder.NewResNet12(b, encoder.ResNet12Config{Channels: of.channels, Height: of.side, Width: of.side, Mean: true}))
+	for i, p := range b.Params().Trained() {
+		if s := p.Value().Shape(); len(s) == 4 {
+			fill([]*nn.Param{p}, math.Sqrt(6/float64(s[1]*s[2]*s[3])), uint32(10+i))
+		}
+	}
+	return e
+}
+
+// classifier is a training step of a classifier of 64 classes on ResNet-12, whose last layer is linear, with Adam.
+func classifier(of shape, images int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		const classes = 64
+		b := nn.NewBuilder(0, on)
+		e := newResNet12(b, of)
+		last := nn.NewLinear(b.In("last"), e.Width(), classes)
+		fill([]*nn.Param{last.Weight, last.Bias}, 1/math.Sqrt(float64(e.Width())), 90)
+		x := uniform(on, 1, images, of.channels, of.side, of.side)
+		of := make([]int64, images)
+		for i := range of {
+			of[i] = int64(i) % classes
+		}
+		truth := tensor.Upload(of, on, images)
+		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
+			return tensor.NLL(last.Forward(p, e.Forward(p, x)).LogSoftmax(-1), truth)
+		})
+	}
+}
+
+// embedding embeds images by ResNet-12 under running statistics, without gradients.
+func embedding(of shape, images int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
+		e, x := newResNet12(b, of), uniform(on, 1, images, of.channels, of.side, of.side)
+		return repeated(func() (mean float64) {
+			s := tensor.Enter()
+			defer s.Leave()
+			tensor.NoGrad(func() { mean = e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Square().Mean().Float() })
+			return mean
 		})
 	}
 }

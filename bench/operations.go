@@ -1,5 +1,7 @@
 package main
 
+import "math"
+
 // operations counts the additions and multiplications of a network's forward pass: of its first layer, whose input needs no
 // gradient, and of the other layers. Only convolutions and linear maps count.
 type operations struct{ first, others float64 }
@@ -16,11 +18,30 @@ func trained(o operations) float64 { return 2*o.first + 3*o.others }
 
 func evaluated(o operations) float64 { return o.first + o.others }
 
-// sided counts Conv-4 with output maps of these sides.
-func sided(images float64, sides ...float64) operations {
-	o := operations{first: convolution(images, sides[0], 1, width, 3)}
+// sided counts Conv-4 on images of one channel with output maps of these sides.
+func sided(images float64, sides ...float64) operations { return coloured(images, 1, sides...) }
+
+// coloured counts Conv-4 on images of some channels.
+func coloured(images, channels float64, sides ...float64) operations {
+	o := operations{first: convolution(images, sides[0], channels, width, 3)}
 	for _, side := range sides[1:] {
 		o.others += convolution(images, side, width, width, 3)
+	}
+	return o
+}
+
+// resnet12 counts ResNet-12 on colour images of a side. The shortcut of the first block needs no gradient of its input either.
+func resnet12(images, side float64) (o operations) {
+	in := 3.
+	for i, out := range []float64{64, 160, 320, 640} {
+		first := convolution(images, side, in, out, 3) + convolution(images, side, in, out, 1)
+		if i == 0 {
+			o.first = first
+		} else {
+			o.others += first
+		}
+		o.others += 2 * convolution(images, side, out, out, 3)
+		in, side = out, math.Floor(side/2)
 	}
 	return o
 }

@@ -60,10 +60,10 @@ def block(salt, channels, width=64, padding=1, pool=True, kernel=3):
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(), *([nn.MaxPool2d(2)] if pool else []))
 
 
-def episode(way, per_class, size=28):
-    """The images of an episode, [way, per_class, 1, size, size]."""
-    kind = uniform(1, way, 1, size, size).repeat_interleave(per_class, 0)
-    return (0.5 * kind + 0.5 * uniform(2, way * per_class, 1, size, size)).view(way, per_class, 1, size, size)
+def episode(way, per_class, size=28, channels=1):
+    """The images of an episode, [way, per_class, channels, size, size]."""
+    kind = uniform(1, way, channels, size, size).repeat_interleave(per_class, 0)
+    return (0.5 * kind + 0.5 * uniform(2, way * per_class, channels, size, size)).view(way, per_class, channels, size, size)
 
 
 def laid_out(x):
