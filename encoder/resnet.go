@@ -106,6 +106,10 @@ func (e *ResNet) Width() int64 { return e.width }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *ResNet) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	return inParts(p, x, e.stem.conv.Value().Dim(0), partBytes, func(x *tensor.Tensor) *tensor.Tensor { return e.forward(p, x) })
+}
+
+func (e *ResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	x = then(x.ChannelsLast(), func(x *tensor.Tensor) *tensor.Tensor { return e.stem.forward(p, x) })
 	x = then(x, relu)
 	if e.pooled {

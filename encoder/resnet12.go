@@ -135,6 +135,10 @@ func (e *ResNet12) Maps() (channels, height, width int64) { return e.channels, e
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *ResNet12) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	return inParts(p, x, e.blocks[0].convs[0].conv.Value().Dim(0), partBytes, func(x *tensor.Tensor) *tensor.Tensor { return e.forward(p, x) })
+}
+
+func (e *ResNet12) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	x = x.ChannelsLast()
 	for i, b := range e.blocks {
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return b.forward(p, x) })

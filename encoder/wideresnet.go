@@ -100,6 +100,10 @@ func (e *WideResNet) HasDropout() bool { return e.drop > 0 }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *WideResNet) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	return inParts(p, x, e.blocks[0].conv1.Value().Dim(0), partBytes, func(x *tensor.Tensor) *tensor.Tensor { return e.forward(p, x) })
+}
+
+func (e *WideResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	x = then(x.ChannelsLast(), func(x *tensor.Tensor) *tensor.Tensor {
 		return nn.Convolve(p, x, e.first, nil, nn.Conv2dConfig{Padding: 1})
 	})
