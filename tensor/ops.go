@@ -159,9 +159,7 @@ func (t *Tensor) ReLU() *Tensor { return unary("ReLU", libtch.AtgRelu, t) }
 // LeakyReLU returns t where positive and slope · t elsewhere.
 func (t *Tensor) LeakyReLU(slope float64) *Tensor {
 	const op = "LeakyReLU"
-	var out libtch.Ctensor
-	libtch.AtgPrelu(&out, t.ptr(op), Full(slope, t.DType(), t.Device(), 1).ptr(op))
-	return result(op, out, t)
+	return result(op, libtch.Ctensor(C.eg_leaky_relu(unsafe.Pointer(t.ptr(op)), C.double(slope))), t)
 }
 
 // GELU returns t·Φ(t) with the standard normal distribution function Φ: Hendrycks and Gimpel 2016, eq. 1, exactly and not by the

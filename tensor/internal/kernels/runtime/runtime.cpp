@@ -209,6 +209,10 @@ void *eg_gelu(void *tensor) {
   return guarded<void *>(nullptr, [&] { return new at::Tensor(at::gelu(T(tensor))); });
 }
 
+void *eg_leaky_relu(void *tensor, double slope) {
+  return guarded<void *>(nullptr, [&] { return new at::Tensor(at::leaky_relu(T(tensor), slope)); });
+}
+
 int eg_split(void *tensor, int64_t dim, int n, void **parts) {
   return guarded(-1, [&] {
     const at::Tensor &t = T(tensor);
