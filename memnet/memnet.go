@@ -91,7 +91,7 @@ func New(b *nn.Builder, c Config) *Net {
 	if c.Memory == nil {
 		c.Memory = memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}})
 	}
-	n := &Net{config: c, step: 1, linear: b.Buffer("linear", nn.Constant(0), 1)}
+	n := &Net{config: c, step: 1, linear: b.OnCPU().Buffer("linear", nn.Constant(0), 1)}
 	count := c.Hops + 1
 	if c.Tying == LayerWise {
 		n.step, count = 0, 2

@@ -135,6 +135,13 @@ func (b *Builder) In(name string) *Builder {
 	return &inner
 }
 
+// OnCPU returns b for parameters that stay on the CPU, such as a count that every pass reads.
+func (b *Builder) OnCPU() *Builder {
+	inner := *b
+	inner.device = tensor.CPU
+	return &inner
+}
+
 // Params returns all parameters made so far by any builder of the network.
 func (b *Builder) Params() *Params { return b.params }
 

@@ -68,7 +68,7 @@ func New(b *nn.Builder, e encoder.Encoder, c Config) *Net {
 	for _, p := range n.params {
 		n.squares = append(n.squares, inner.In("v").Buffer(p.Name, nn.Constant(0), p.Value().Shape()...))
 	}
-	n.steps = inner.Buffer("steps", nn.Constant(0), 1)
+	n.steps = inner.OnCPU().Buffer("steps", nn.Constant(0), 1)
 	return n
 }
 

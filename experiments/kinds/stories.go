@@ -246,7 +246,7 @@ func (w *stories) Build(b *nn.Builder) error {
 		}
 	}
 	if w.file.Train.LinearStart.Patience > 0 {
-		w.start = b.Buffer("linear_start", nn.Constant(0), int64(len(startState{})))
+		w.start = b.OnCPU().Buffer("linear_start", nn.Constant(0), int64(len(startState{})))
 	}
 	return nil
 }
