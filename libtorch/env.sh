@@ -207,7 +207,7 @@ _engram_env() {
 	case " $GOFLAGS " in *" -trimpath "*) ;; *) GOFLAGS="${GOFLAGS:+$GOFLAGS }-trimpath" ;; esac
 	export GOFLAGS
 	export CGO_ENABLED=1
-	CGO_CFLAGS="-O2 -g -include $(_engram_flag "$_engram_home/gotch.h")"
+	CGO_CFLAGS="-O2 -include $(_engram_flag "$_engram_home/gotch.h")"
 	CGO_CXXFLAGS="$CGO_CFLAGS -w -std=$_engram_std $_engram_abi"
 	if [ "${ENGRAM_GOTCH:-}" = all ]; then
 		CGO_CXXFLAGS="$CGO_CXXFLAGS -DENGRAM_GOTCH_ALL"
@@ -217,7 +217,7 @@ _engram_env() {
 	fi
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_home/include")"
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include")"
-	CGO_LDFLAGS="-O2 -g $(_engram_flag "-L$_engram_home") $(_engram_flag "-L$_engram_lib") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
+	CGO_LDFLAGS="-O2 $(_engram_flag "-L$_engram_home") $(_engram_flag "-L$_engram_lib") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
 	export CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS
 	export ENGRAM_LIBTORCH_HEADERS="$_engram_home/include/engram_torch.h"
 	export ENGRAM_LIBTORCH="LibTorch $_engram_version $_engram_why ($_engram_lib)"

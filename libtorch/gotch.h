@@ -23,6 +23,7 @@ extern struct engram_nothing {
 #else
 #define ENGRAM_GOTCH_WITHOUT_BODIES
 
+#include <cstdint>
 #include <memory>
 #include <sstream>
 #include <stdexcept>

@@ -1,7 +1,6 @@
 // Package bindings has the bodies of the gotch functions that Engram calls; see README.md of the folder above.
 package bindings
 
-// #cgo CXXFLAGS: -O2 -g0
 import "C"
 
 import _ "github.com/engram-go/engram/tensor/internal/kernels"
