@@ -13,6 +13,9 @@ type DNCConfig struct {
 	Control      int64 // width of the controller's output
 	Slots, Width int64
 	Reads        int64
+	// Writes is the number of write heads, default 1. The heads take free slots one after another, and each has its own temporal
+	// links, as in the authors' public code. A memory with several runs step by step and is not fused.
+	Writes int64
 	// Memory selects the initial memory.
 	Memory Initial
 	// Clip limits the emissions of the heads to ±Clip before their non-linearities; default 20, negative for no
@@ -31,22 +34,22 @@ type DNCConfig struct {
 	Sharpened bool
 }
 
-// repaired reports whether the memory has what the fused step has not.
-func (c DNCConfig) repaired() bool { return c.Masked || c.Deallocated || c.Sharpened }
+// extended reports whether the memory has what the fused step has not.
+func (c DNCConfig) extended() bool { return c.Masked || c.Deallocated || c.Sharpened || c.Writes > 1 }
 
 // repairs is how many numbers the repairs need of the interface vector.
 func (c DNCConfig) repairs() (n int64) {
 	if c.Masked {
-		n += (c.Reads + 1) * c.Width
+		n += (c.Reads + c.Writes) * c.Width
 	}
 	if c.Sharpened {
-		n += 2 * c.Reads
+		n += 2 * c.Reads * c.Writes
 	}
 	return n
 }
 
-// DNC is the memory of the Differentiable Neural Computer: Graves et al. 2016, Methods. It has one write head. A step
-// frees, writes and then reads the result. One linear layer emits the interface vector: keys and write vectors are
+// DNC is the memory of the Differentiable Neural Computer: Graves et al. 2016, Methods. A step frees, writes and then reads the
+// result. One linear layer emits the interface vector: keys and write vectors are
 // linear, strengths 1 + softplus, gates and the erase vector sigmoid, read modes softmax. Initially, as in the paper,
 // usage and all weightings are zero; [Initial] selects the memory.
 type DNC struct {
@@ -58,9 +61,10 @@ type DNC struct {
 // NewDNC makes a DNC's memory.
 func NewDNC(b *nn.Builder, c DNCConfig) *DNC {
 	c.Slots, c.Width, c.Reads, c.Clip = cmp.Or(c.Slots, 128), cmp.Or(c.Width, 20), cmp.Or(c.Reads, 1), cmp.Or(c.Clip, 20)
+	c.Writes = cmp.Or(c.Writes, 1)
 	return &DNC{
 		config: c,
-		emit:   nn.NewLinear(b.In("interface"), c.Control, c.Reads*c.Width+3*c.Width+5*c.Reads+3+c.repairs()),
+		emit:   nn.NewLinear(b.In("interface"), c.Control, c.Reads*c.Width+3*c.Writes*c.Width+(3+2*c.Writes)*c.Reads+3*c.Writes+c.repairs()),
 		memory: newInitialMemory(b, c.Memory, c.Slots, c.Width),
 	}
 }
@@ -69,10 +73,10 @@ func NewDNC(b *nn.Builder, c DNCConfig) *DNC {
 type DNCState struct {
 	Memory     *tensor.Tensor // [batch, slots, width]
 	Usage      *tensor.Tensor // [batch, 1, slots]
-	Link       *tensor.Tensor // [batch, slots, slots]
-	Precedence *tensor.Tensor // [batch, 1, slots]
+	Link       *tensor.Tensor // [batch, slots, slots]; with several write heads [batch, writes, slots, slots]
+	Precedence *tensor.Tensor // [batch, writes, slots]
 	Read       *tensor.Tensor // [batch, reads, slots], the read weightings
-	Write      *tensor.Tensor // [batch, 1, slots], the write weighting
+	Write      *tensor.Tensor // [batch, writes, slots], the write weightings
 	mask       *tensor.Tensor // of Link's diagonal
 }
 
@@ -96,19 +100,33 @@ func (m *DNC) ReadWidth() int64 { return m.config.Reads * m.config.Width }
 // Init implements [Recurrent].
 func (m *DNC) Init(p *nn.Pass, batch int64) State {
 	c, like := m.config, p.Value(m.emit.Weight)
-	none := zeros(like, batch, 1, c.Slots)
+	none := zeros(like, batch, c.Writes, c.Slots)
 	return DNCState{
-		Memory: m.memory.expand(p, like, batch), Usage: none, Precedence: none, Write: none,
-		Link: zeros(like, batch, c.Slots, c.Slots), Read: zeros(like, batch, c.Reads, c.Slots),
+		Memory: m.memory.expand(p, like, batch), Usage: zeros(like, batch, 1, c.Slots), Precedence: none, Write: none,
+		Link: zeros(like, m.linkShape(batch)...), Read: zeros(like, batch, c.Reads, c.Slots),
 		mask: offDiagonal(like, c.Slots),
 	}
 }
 
-// Step implements [Recurrent]. It is fused where possible; see [tensor.MemoryStep].
+func (m *DNC) linkShape(batch int64) []int64 {
+	if m.config.Writes > 1 {
+		return []int64{batch, m.config.Writes, m.config.Slots, m.config.Slots}
+	}
+	return []int64{batch, m.config.Slots, m.config.Slots}
+}
+
+// Interface implements [Interfaced].
+func (m *DNC) Interface() *nn.Linear { return m.emit }
+
+// Step implements [Recurrent].
 func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
+	return m.StepInterface(p, m.emit.Forward(p, control), prev)
+}
+
+// StepInterface implements [Interfaced]. It is fused where possible; see [tensor.MemoryStep].
+func (m *DNC) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[DNCState]("DNC.Step", prev)
-	emission := m.emit.Forward(p, control)
-	if fuses(p, emission, s.Memory) && !c.repaired() {
+	if fuses(p, emission, s.Memory) && !c.extended() {
 		read, next := tensor.MemoryStep(m.kernel(), emission, s.all()...)
 		return read, DNCState{
 			Memory: next[0], Usage: next[1], Link: next[2], Precedence: next[3], Read: next[4], Write: next[5], mask: s.mask,
@@ -116,43 +134,72 @@ func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 	}
 	e := parts{from: clip(emission, c.Clip)}
 	readKeys := e.next(c.Reads, c.Width)
-	writeKey := e.next(1, c.Width)
-	add := e.next(1, c.Width)
-	erase := e.next(1, c.Width).Sigmoid()
-	strengths := e.next(c.Reads+1, 1).Softplus().AddScalar(1) // of the read heads and the write head
-	gates := e.next(c.Reads+2, 1).Sigmoid()                   // free gates, allocation gate, write gate
-	modes := e.next(c.Reads, 3).Softmax(-1)
-	var readMasks, writeMask, backward, forward *tensor.Tensor
+	writeKeys := e.next(c.Writes, c.Width)
+	add := e.next(c.Writes, c.Width)
+	erase := e.next(c.Writes, c.Width).Sigmoid()
+	strengths := e.next(c.Reads+c.Writes, 1).Softplus().AddScalar(1) // of the read heads and the write heads
+	gates := e.next(c.Reads+2*c.Writes, 1).Sigmoid()                 // free gates, allocation gates, write gates
+	modes := e.next(c.Reads, 1+2*c.Writes).Softmax(-1)
+	var readMasks, writeMasks, backward, forward *tensor.Tensor
 	if c.Masked {
-		masks := e.next(c.Reads+1, c.Width).Sigmoid().MulScalar(1 - leastMask).AddScalar(leastMask)
-		readMasks, writeMask = masks.Narrow(1, 0, c.Reads), masks.Narrow(1, c.Reads, 1)
+		masks := e.next(c.Reads+c.Writes, c.Width).Sigmoid().MulScalar(1 - leastMask).AddScalar(leastMask)
+		readMasks, writeMasks = masks.Narrow(1, 0, c.Reads), masks.Narrow(1, c.Reads, c.Writes)
 	}
 	if c.Sharpened {
-		powers := e.next(2*c.Reads, 1).Softplus().AddScalar(1)
-		backward, forward = powers.Narrow(1, 0, c.Reads), powers.Narrow(1, c.Reads, c.Reads)
+		powers := e.next(2*c.Reads*c.Writes, 1).Softplus().AddScalar(1)
+		backward, forward = powers.Narrow(1, 0, c.Reads*c.Writes), powers.Narrow(1, c.Reads*c.Writes, c.Reads*c.Writes)
 	}
 
 	after := DNCState{mask: s.mask}
 	retained := Retention(gates.Narrow(1, 0, c.Reads), s.Read)
-	after.Usage = Usage(s.Usage, s.Write, retained)
-	content := MaskedContentWeighting(s.Memory, writeKey, writeMask, strengths.Narrow(1, c.Reads, 1))
-	allocated := Interpolate(gates.Narrow(1, c.Reads, 1), Allocation(after.Usage), content)
-	after.Write = allocated.Mul(gates.Narrow(1, c.Reads+1, 1))
+	written := s.Write
+	if c.Writes > 1 {
+		written = oneMinus(product(oneMinus(written)))
+	}
+	after.Usage = Usage(s.Usage, written, retained)
+	content := MaskedContentWeighting(s.Memory, writeKeys, writeMasks, strengths.Narrow(1, c.Reads, c.Writes))
+	allocate, write := gates.Narrow(1, c.Reads, c.Writes), gates.Narrow(1, c.Reads+c.Writes, c.Writes)
+	after.Write = Interpolate(allocate, m.allocate(after.Usage, allocate.Mul(write)), content).Mul(write)
 	before := s.Memory
 	if c.Deallocated {
 		before = before.Mul(retained.Transpose(1, 2))
 	}
 	after.Memory = EraseAdd(before, after.Write, erase, add)
 
-	after.Link = link(s.Link, s.Precedence, after.Write, s.mask)
-	after.Precedence = Precedence(s.Precedence, after.Write)
 	content = MaskedContentWeighting(after.Memory, readKeys, readMasks, strengths.Narrow(1, 0, c.Reads))
-	to, from := Backward(after.Link, s.Read), Forward(after.Link, s.Read)
-	if c.Sharpened {
-		to, from = SharpenLinks(to, backward), SharpenLinks(from, forward)
+	after.Read = content.Mul(modes.Narrow(2, c.Writes, 1))
+	var links, precedences []*tensor.Tensor
+	for j := range c.Writes {
+		of := func(x *tensor.Tensor) *tensor.Tensor { return x.Narrow(1, j, 1) }
+		held := s.Link
+		if c.Writes > 1 {
+			held = held.Select(1, j)
+		}
+		held = link(held, of(s.Precedence), of(after.Write), s.mask)
+		links, precedences = append(links, held), append(precedences, Precedence(of(s.Precedence), of(after.Write)))
+		to, from := Backward(held, s.Read), Forward(held, s.Read)
+		if c.Sharpened {
+			to, from = SharpenLinks(to, backward.Narrow(1, j*c.Reads, c.Reads)), SharpenLinks(from, forward.Narrow(1, j*c.Reads, c.Reads))
+		}
+		after.Read = after.Read.Add(to.Mul(modes.Narrow(2, j, 1))).Add(from.Mul(modes.Narrow(2, c.Writes+1+j, 1)))
 	}
-	after.Read = ReadModes(modes, to, content, from)
+	if after.Link, after.Precedence = links[0], precedences[0]; c.Writes > 1 {
+		after.Link, after.Precedence = tensor.Stack(1, links...), tensor.Cat(1, precedences...)
+	}
 	return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
+}
+
+// allocate returns the allocation weightings [batch, writes, slots] of the heads, each of what those before it leave: taken are
+// the products of their allocation and write gates, [batch, writes, 1].
+func (m *DNC) allocate(usage, taken *tensor.Tensor) *tensor.Tensor {
+	each := make([]*tensor.Tensor, m.config.Writes)
+	for j := range each {
+		each[j] = Allocation(usage)
+		if j < len(each)-1 {
+			usage = usage.Add(oneMinus(usage).Mul(taken.Narrow(1, int64(j), 1)).Mul(each[j]))
+		}
+	}
+	return tensor.Cat(1, each...)
 }
 
 // all returns the state in the order of [tensor.MemoryStep].
@@ -169,7 +216,10 @@ func (m *DNC) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
 	s := m.Init(p, batch).(DNCState)
 	return &tensor.UnrolledMemory{
 		Kernel: m.kernel(), Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: s.all(),
-	}, !m.config.repaired()
+	}, !m.config.extended()
 }
 
-var _ Unroller = (*DNC)(nil)
+var (
+	_ Unroller   = (*DNC)(nil)
+	_ Interfaced = (*DNC)(nil)
+)

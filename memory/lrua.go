@@ -95,10 +95,17 @@ func (m *LRUA) Init(p *nn.Pass, batch int64) State {
 	}
 }
 
-// Step implements [Recurrent]. It is fused where possible; see [tensor.MemoryStep].
+// Interface implements [Interfaced].
+func (m *LRUA) Interface() *nn.Linear { return m.emit }
+
+// Step implements [Recurrent].
 func (m *LRUA) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
+	return m.StepInterface(p, m.emit.Forward(p, control), prev)
+}
+
+// StepInterface implements [Interfaced]. It is fused where possible; see [tensor.MemoryStep].
+func (m *LRUA) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[LRUAState]("LRUA.Step", prev)
-	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) {
 		read, next := tensor.MemoryStep(m.kernel(), emission, s.Memory, s.Read, s.Usage)
 		return read, LRUAState{Memory: next[0], Read: next[1], Write: next[2], Usage: next[3]}
@@ -149,4 +156,7 @@ func (m *LRUA) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
 	}, m.config.Heads <= m.config.Slots
 }
 
-var _ Unroller = (*LRUA)(nil)
+var (
+	_ Unroller   = (*LRUA)(nil)
+	_ Interfaced = (*LRUA)(nil)
+)

@@ -1,8 +1,8 @@
 // Package memory contains memories that a network writes to and reads from. A memory holds parameters and settings
 // only; its content is a [State], a value that Write takes and returns.
 //
-// A memory has one of two interfaces. [NTM], [LRUA], [DNC] and, for baselines, [None] are [Recurrent]: a controller
-// drives them step by step. [KeyValue], [Prototype] and [Bounded], which writes as NTM, LRUA or DNC do, are
+// A memory has one of two interfaces. [NTM], [LRUA], [DNC], [Sparse], [Relational] and, for baselines, [None] are [Recurrent]: a
+// controller drives them step by step. [NUTM] wraps one of them. [KeyValue], [Prototype] and [Bounded], which writes as NTM, LRUA or DNC do, are
 // [Associative]: they store keys with values and answer queries, once or in several [Hops]. Their building blocks,
 // from content addressing to temporal links, are exported functions.
 //
@@ -55,6 +55,16 @@ type Recurrent interface {
 	Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State)
 	// ReadWidth returns heads·width, the size of a read.
 	ReadWidth() int64
+}
+
+// An Interfaced memory is driven through one linear layer of the controller's output, its interface: Step is StepInterface of what
+// the layer emits. [NUTM] mixes several such layers.
+type Interfaced interface {
+	Recurrent
+	// Interface returns the layer, from the controller's output to what drives the memory.
+	Interface() *nn.Linear
+	// StepInterface is Step for what drives the memory, [batch, emission].
+	StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (read *tensor.Tensor, next State)
 }
 
 // An Unroller is a [Recurrent] memory for which [tensor.Unroll] can run a whole sequence in one operation.

@@ -86,10 +86,17 @@ func (m *NTM) Init(p *nn.Pass, batch int64) State {
 	return NTMState{Memory: m.memory.expand(p, start, batch), Weightings: w, reads: m.config.Reads}
 }
 
-// Step implements [Recurrent]. It is fused where possible; see [tensor.MemoryStep].
+// Interface implements [Interfaced].
+func (m *NTM) Interface() *nn.Linear { return m.emit }
+
+// Step implements [Recurrent].
 func (m *NTM) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
+	return m.StepInterface(p, m.emit.Forward(p, control), prev)
+}
+
+// StepInterface implements [Interfaced]. It is fused where possible; see [tensor.MemoryStep].
+func (m *NTM) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[NTMState]("NTM.Step", prev)
-	emission := m.emit.Forward(p, control)
 	if fuses(p, emission, s.Memory) && c.Shift <= c.Slots {
 		read, next := tensor.MemoryStep(m.kernel(), emission, s.Memory, s.Weightings)
 		return read, NTMState{Memory: next[0], Weightings: next[1], reads: c.Reads}
@@ -129,4 +136,7 @@ func (m *NTM) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
 	}, m.config.Shift <= m.config.Slots
 }
 
-var _ Unroller = (*NTM)(nil)
+var (
+	_ Unroller   = (*NTM)(nil)
+	_ Interfaced = (*NTM)(nil)
+)

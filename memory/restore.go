@@ -43,6 +43,9 @@ func Free(s, next State) {
 
 // allTensors returns all tensors of a state, also those that need not be saved.
 func allTensors(s State) []*tensor.Tensor {
+	if h, ok := s.(interface{ held() []*tensor.Tensor }); ok {
+		return h.held()
+	}
 	var out []*tensor.Tensor
 	for _, n := range s.Tensors() {
 		out = append(out, n.Tensor)
@@ -268,13 +271,13 @@ func (m *LRUA) Restore(ts []nn.Named) (_ State, err error) {
 func (m *DNC) Restore(ts []nn.Named) (_ State, err error) {
 	defer tensor.Catch(&err)
 	c := m.config
-	r := restore(fmt.Sprintf("a DNC memory of %d slots of width %d and %d read heads", c.Slots, c.Width, c.Reads), ts)
+	r := restore(fmt.Sprintf("a DNC memory of %d slots of width %d, %d read heads and %d write heads", c.Slots, c.Width, c.Reads, c.Writes), ts)
 	s := DNCState{Memory: r.take("memory", c.Slots, c.Width)}
 	s.Usage = r.take("usage", 1, c.Slots)
-	s.Link = r.take("link", c.Slots, c.Slots)
-	s.Precedence = r.take("precedence", 1, c.Slots)
+	s.Link = r.take("link", m.linkShape(1)[1:]...)
+	s.Precedence = r.take("precedence", c.Writes, c.Slots)
 	s.Read = r.take("read", c.Reads, c.Slots)
-	s.Write = r.take("write", 1, c.Slots)
+	s.Write = r.take("write", c.Writes, c.Slots)
 	if s.Memory != nil {
 		s.mask = offDiagonal(s.Memory, c.Slots)
 	}

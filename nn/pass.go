@@ -34,6 +34,15 @@ type Pass struct {
 	Carried float64
 	// With replaces parameters by other tensors, for methods that adapt a copy of the network. It may be nil.
 	With map[*Param]*tensor.Tensor
+	// Penalties are scalars that parts of the network add to the loss in training: see [Pass.Penalize].
+	Penalties []*tensor.Tensor
+}
+
+// Penalize adds a scalar to what training minimises besides the network's loss. Where no gradient is recorded it has no effect.
+func (p *Pass) Penalize(x *tensor.Tensor) {
+	if p.Training {
+		p.Penalties = append(p.Penalties, x)
+	}
 }
 
 // Value returns the tensor that this pass uses for a parameter: its replacement in With, or the stored one. Outside
@@ -52,7 +61,7 @@ func (p *Pass) Value(param *Param) *tensor.Tensor {
 // Clone returns a copy of the pass with its own, non-nil With.
 func (p *Pass) Clone() *Pass {
 	own := *p
-	own.With = map[*Param]*tensor.Tensor{}
+	own.With, own.Penalties = map[*Param]*tensor.Tensor{}, nil
 	maps.Copy(own.With, p.With)
 	return &own
 }

@@ -4,6 +4,9 @@
 package ntm
 
 import (
+	"cmp"
+	"fmt"
+
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -14,19 +17,29 @@ type Config struct {
 	controller.Config
 	// Outputs is the width of the output.
 	Outputs int64
+	// Hidden is the number of ReLU layers of the width HiddenSize, default 256, between the controller's output and the network's:
+	// Santoro et al. 2018, appendix A.1. The default is none.
+	Hidden, HiddenSize int64
 }
 
 // Net is a Neural Turing Machine. At each step the controller takes the input and the previous read vector; the output is a
 // linear map of the controller's output and the new read vector.
 type Net struct {
 	controller *controller.Controller
+	hidden     []*nn.Linear
 	out        *nn.Linear
 }
 
 // New makes a network.
 func New(b *nn.Builder, c Config) *Net {
 	n := &Net{controller: controller.New(b, c.Config)}
-	n.out = nn.NewLinear(b.In("output"), n.controller.Width(), c.Outputs)
+	width := n.controller.Width()
+	for i := range c.Hidden {
+		size := cmp.Or(c.HiddenSize, 256)
+		n.hidden = append(n.hidden, nn.NewLinear(b.In(fmt.Sprintf("hidden%d", i+1)), width, size))
+		width = size
+	}
+	n.out = nn.NewLinear(b.In("output"), width, c.Outputs)
 	return n
 }
 
@@ -36,5 +49,9 @@ type State = controller.State
 // Forward runs over x [time, batch, inputs] from the initial state and returns the logits of the outputs, [time, batch,
 // outputs]. observe, if not nil, is called with the state after every step, for example to plot it.
 func (n *Net) Forward(p *nn.Pass, x *tensor.Tensor, observe func(step int64, s State)) *tensor.Tensor {
-	return n.out.Forward(p, n.controller.Forward(p, x, observe)) // one linear map for all steps
+	y := n.controller.Forward(p, x, observe)
+	for _, l := range n.hidden {
+		y = l.Forward(p, y).ReLU()
+	}
+	return n.out.Forward(p, y) // one linear map for all steps
 }

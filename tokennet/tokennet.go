@@ -35,6 +35,10 @@ type Config struct {
 	Positions int64
 	// Dropout is the chance that a value of an embedding is zeroed in training.
 	Dropout float64
+	// Decoder computes the answer at every position from the vector of the last position alone, to which the sine and cosine
+	// vector of the position is added, by two layers with a norm before and a GELU after each: the auto-encoder of Poli et al.
+	// 2024, whose last vector must hold the whole sequence.
+	Decoder bool
 }
 
 // Net is a network on token sequences. Each layer of a block takes the normalised sum of what came before and adds to it, with
@@ -44,6 +48,7 @@ type Net struct {
 	tokens    *nn.Param // [tokens, width]
 	positions *nn.Param // [positions, width]
 	blocks    []block
+	decoder   []decoding // nil without Decoder
 	gain      *nn.Param
 	out       *nn.Param // [classes, width]
 }
@@ -54,6 +59,12 @@ type block struct {
 	mlpGain *nn.Param // nil without MLP
 	up      *nn.Param // [2·hidden, width]
 	down    *nn.Param // [width, hidden]
+}
+
+// decoding is a layer of the decoder.
+type decoding struct {
+	gain   *nn.Param
+	linear *nn.Linear
 }
 
 // initialStd is the standard deviation of the initial vectors: Zoology's public code.
@@ -83,6 +94,12 @@ func New(b *nn.Builder, c Config) *Net {
 		}
 		n.blocks = append(n.blocks, k)
 	}
+	for i := 0; c.Decoder && i < 2; i++ {
+		in := b.In(fmt.Sprintf("decoder%d", i+1))
+		n.decoder = append(n.decoder, decoding{in.Param("norm", ones, c.Width), &nn.Linear{
+			Weight: in.Param("weight", nn.Normal(0, initialStd), c.Width, c.Width), Bias: in.Param("bias", nn.Constant(0), c.Width),
+		}})
+	}
 	n.gain = b.Param("norm", ones, c.Width)
 	n.out = b.Param("classes", nn.Normal(0, initialStd), c.Classes, c.Width)
 	return n
@@ -107,8 +124,27 @@ func (n *Net) Forward(p *nn.Pass, inputs, at *tensor.Tensor) *tensor.Tensor {
 			x = x.Add(tensor.Linear(halves[0].Mul(halves[0].Sigmoid()).Mul(halves[1]), p.Value(k.down), nil))
 		}
 	}
+	if n.decoder != nil {
+		x = x.Narrow(1, time-1, 1).Add(sinusoids(time, n.config.Width, x)) // [batch, time, width]
+	}
 	x = x.Reshape(batch*time, n.config.Width).IndexSelect(0, at)
+	for _, l := range n.decoder {
+		x = fastweight.GELU(l.linear.Forward(p, fastweight.RMSNorm(x, p.Value(l.gain))))
+	}
 	return tensor.Linear(fastweight.RMSNorm(x, p.Value(n.gain)), p.Value(n.out), nil)
+}
+
+// sinusoids returns vectors of positions [1, time, width], of the type and on the device of like: sines of falling frequency in
+// the first half of the width, cosines in the second, as the public code of Poli et al. 2024 has them.
+func sinusoids(time, width int64, like *tensor.Tensor) *tensor.Tensor {
+	out, half := make([]float32, time*width), width/2
+	for t := range time {
+		for i := range half {
+			angle := float64(t) * math.Pow(10_000, -float64(i)/float64(max(half-1, 1)))
+			out[t*width+i], out[t*width+half+i] = float32(math.Sin(angle)), float32(math.Cos(angle))
+		}
+	}
+	return tensor.New(out, 1, time, width).To(like.DType()).On(like.Device())
 }
 
 // Attention is causal softmax attention with several heads: Vaswani et al. 2017, section 3.2.

@@ -1,9 +1,12 @@
 package sequence
 
 import (
+	"cmp"
 	"io"
 	"iter"
 	"math/rand/v2"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // CopyOptions configures [NewCopy]. The zero value is the paper's: vectors of 8 bits, lengths from 1 to 20.
@@ -21,12 +24,12 @@ type Copy struct{ options CopyOptions }
 
 // NewCopy returns the task, or an error that names the setting out of range.
 func NewCopy(o CopyOptions) (*Copy, error) {
-	o.Bits, o.MinLength, o.MaxLength = orElse(o.Bits, 8), orElse(o.MinLength, 1), orElse(o.MaxLength, 20)
+	o.Bits, o.MinLength, o.MaxLength = cmp.Or(o.Bits, 8), cmp.Or(o.MinLength, 1), cmp.Or(o.MaxLength, 20)
 	t := &Copy{o}
-	if err := check(t.Name(),
-		bound{"Bits", o.Bits, 1, maxBits},
-		bound{"MaxLength", o.MaxLength, 1, maxLength},
-		bound{"MinLength", o.MinLength, 1, o.MaxLength}); err != nil {
+	if err := room.Check(t.Name(),
+		setting.In("Bits", o.Bits, 1, maxBits),
+		setting.In("MaxLength", o.MaxLength, 1, maxLength),
+		setting.In("MinLength", o.MinLength, 1, o.MaxLength)); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -60,14 +63,14 @@ func (t *Copy) Sizes() iter.Seq[Size] {
 
 // Batch implements Task.
 func (t *Copy) Batch(r *rand.Rand, n int) *Batch {
-	return must(t.Sized(r, n, Size{Length: between(r, t.options.MinLength, t.options.MaxLength)}))
+	return setting.Must(t.Sized(r, n, Size{Length: between(r, t.options.MinLength, t.options.MaxLength)}))
 }
 
 // Sized implements Task; a size is a Length.
 func (t *Copy) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	length := size.Length
-	if err := check(t.Name(), bound{"Length", length, 1, maxLength}, bound{"Repeats", size.Repeats, 0, 0},
-		bound{"Items", size.Items, 0, 0}, bound{"Top", size.Top, 0, 0}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Length", length, 1, maxLength), setting.None("Repeats", size.Repeats),
+		setting.None("Items", size.Items), setting.None("Top", size.Top)); err != nil {
 		return nil, err
 	}
 	b, err := newBatch(t, 2*length+1, n, size)

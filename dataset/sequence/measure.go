@@ -8,6 +8,7 @@ const (
 	MetricWrongAligned = "wrong bits aligned" // wrong bits after undoing the shift
 	MetricOptimalBits  = "optimal bits"       // cost of the optimal estimator for the same sequences
 	MetricExcessBits   = "excess bits"        // bits above that, per sequence
+	MetricAccuracy     = "accuracy"           // steps whose class is right, of a task with classes
 )
 
 // Value is the score of one sequence under a metric.
@@ -22,6 +23,15 @@ func Measure(b *Batch, logits []float32) [][]Value {
 	out := make([][]Value, b.Sequences)
 	for i, c := range b.CostOfLogits(logits) {
 		out[i] = []Value{{MetricBits, c.Bits}, {MetricWrongBits, 100 * float64(c.Wrong) / float64(c.Scored)}}
+	}
+	return out
+}
+
+// Measure implements [Task]: the bits, and the share of right answers.
+func (t *NthFarthest) Measure(b *Batch, logits []float32) [][]Value {
+	out := make([][]Value, b.Sequences)
+	for i, c := range b.CostOfLogits(logits) {
+		out[i] = []Value{{MetricBits, c.Bits}, {MetricAccuracy, 100 * float64(c.Scored-c.Wrong) / float64(c.Scored)}}
 	}
 	return out
 }

@@ -1,11 +1,14 @@
 package sequence
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
 	"math"
 	"math/rand/v2"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // NGramsOptions configures [NewNGrams]. The zero value is the paper's: 6-grams, 200 bits.
@@ -25,11 +28,11 @@ type NGrams struct{ options NGramsOptions }
 
 // NewNGrams returns the task, or an error that names the setting out of range.
 func NewNGrams(o NGramsOptions) (*NGrams, error) {
-	o.N, o.Length = orElse(o.N, 6), orElse(o.Length, 200)
+	o.N, o.Length = cmp.Or(o.N, 6), cmp.Or(o.Length, 200)
 	t := &NGrams{o}
-	if err := check(t.Name(),
-		bound{"N", o.N, 1, 16},
-		bound{"Length", o.Length, 1, maxLength}); err != nil {
+	if err := room.Check(t.Name(),
+		setting.In("N", o.N, 1, 16),
+		setting.In("Length", o.Length, 1, maxLength)); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -56,7 +59,7 @@ func (t *NGrams) Sizes() iter.Seq[Size] {
 
 // Batch implements Task.
 func (t *NGrams) Batch(r *rand.Rand, n int) *Batch {
-	return must(t.Sized(r, n, Size{Length: t.options.Length}))
+	return setting.Must(t.Sized(r, n, Size{Length: t.options.Length}))
 }
 
 // Sized implements Task; a size is a Length.
@@ -67,8 +70,8 @@ func (t *NGrams) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 
 // draw also returns the table's probability of a 1 for each bit, [time, sequences].
 func (t *NGrams) draw(r *rand.Rand, n int, size Size) (*Batch, []float64, error) {
-	if err := check(t.Name(), bound{"Length", size.Length, 1, maxLength}, bound{"Repeats", size.Repeats, 0, 0},
-		bound{"Items", size.Items, 0, 0}, bound{"Top", size.Top, 0, 0}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Length", size.Length, 1, maxLength), setting.None("Repeats", size.Repeats),
+		setting.None("Items", size.Items), setting.None("Top", size.Top)); err != nil {
 		return nil, nil, err
 	}
 	b, err := newBatch(t, size.Length, n, size)

@@ -61,8 +61,12 @@ func (p *printer) printf(format string, args ...any) {
 func (p *printer) heading(size string) {
 	p.printf("%s, %s\n", p.task.Name(), size)
 	if p.predictions != nil {
-		c := p.b.cost(p.i, p.predictions, probabilityBits, 0.5)
-		p.printf("cost %.2f bits, %d of %d bits wrong\n", c.Bits, c.Wrong, c.Scored)
+		c := p.b.CostOfProbabilities(p.predictions)[p.i]
+		of := "bits"
+		if p.b.Exclusive {
+			of = "answers"
+		}
+		p.printf("cost %.2f bits, %d of %d %s wrong\n", c.Bits, c.Wrong, c.Scored, of)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // PrioritySortOptions configures [NewPrioritySort]. The zero value is the paper's: 20 vectors of 8 bits, of which the
@@ -31,12 +33,12 @@ type PrioritySort struct{ options PrioritySortOptions }
 
 // NewPrioritySort returns the task, or an error that names the setting out of range.
 func NewPrioritySort(o PrioritySortOptions) (*PrioritySort, error) {
-	o.Bits, o.Length, o.Top = orElse(o.Bits, 8), orElse(o.Length, 20), orElse(o.Top, 16)
+	o.Bits, o.Length, o.Top = cmp.Or(o.Bits, 8), cmp.Or(o.Length, 20), cmp.Or(o.Top, 16)
 	t := &PrioritySort{o}
-	if err := check(t.Name(),
-		bound{"Bits", o.Bits, 1, maxBits},
-		bound{"Length", o.Length, 1, maxLength},
-		bound{"Top", o.Top, 1, o.Length}); err != nil {
+	if err := room.Check(t.Name(),
+		setting.In("Bits", o.Bits, 1, maxBits),
+		setting.In("Length", o.Length, 1, maxLength),
+		setting.In("Top", o.Top, 1, o.Length)); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -74,13 +76,15 @@ func (t *PrioritySort) Sizes() iter.Seq[Size] {
 func (t *PrioritySort) size() Size { return Size{Length: t.options.Length, Top: t.options.Top} }
 
 // Batch implements Task.
-func (t *PrioritySort) Batch(r *rand.Rand, n int) *Batch { return must(t.Sized(r, n, t.size())) }
+func (t *PrioritySort) Batch(r *rand.Rand, n int) *Batch {
+	return setting.Must(t.Sized(r, n, t.size()))
+}
 
 // Sized implements Task; a size is a Length and a Top.
 func (t *PrioritySort) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	length, bits := size.Length, t.options.Bits
-	if err := check(t.Name(), bound{"Length", length, 1, maxLength}, bound{"Repeats", size.Repeats, 0, 0},
-		bound{"Items", size.Items, 0, 0}, bound{"Top", size.Top, 1, length}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Length", length, 1, maxLength), setting.None("Repeats", size.Repeats),
+		setting.None("Items", size.Items), setting.In("Top", size.Top, 1, length)); err != nil {
 		return nil, err
 	}
 	answer := length // the step of the first target

@@ -1,9 +1,12 @@
 package sequence
 
 import (
+	"cmp"
 	"io"
 	"iter"
 	"math/rand/v2"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // RecallOptions configures [NewRecall]. The zero value is the paper's: items of three vectors of 6 bits, 2 to 6
@@ -29,14 +32,14 @@ type Recall struct{ options RecallOptions }
 
 // NewRecall returns the task, or an error that names the setting out of range.
 func NewRecall(o RecallOptions) (*Recall, error) {
-	o.Bits, o.Vectors = orElse(o.Bits, 6), orElse(o.Vectors, 3)
-	o.MinItems, o.MaxItems = orElse(o.MinItems, 2), orElse(o.MaxItems, 6)
+	o.Bits, o.Vectors = cmp.Or(o.Bits, 6), cmp.Or(o.Vectors, 3)
+	o.MinItems, o.MaxItems = cmp.Or(o.MinItems, 2), cmp.Or(o.MaxItems, 6)
 	t := &Recall{o}
-	if err := check(t.Name(),
-		bound{"Bits", o.Bits, 1, maxBits},
-		bound{"Vectors", o.Vectors, 1, maxLength},
-		bound{"MaxItems", o.MaxItems, 2, maxLength},
-		bound{"MinItems", o.MinItems, 2, o.MaxItems}); err != nil {
+	if err := room.Check(t.Name(),
+		setting.In("Bits", o.Bits, 1, maxBits),
+		setting.In("Vectors", o.Vectors, 1, maxLength),
+		setting.In("MaxItems", o.MaxItems, 2, maxLength),
+		setting.In("MinItems", o.MinItems, 2, o.MaxItems)); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -70,14 +73,14 @@ func (t *Recall) Sizes() iter.Seq[Size] {
 
 // Batch implements Task.
 func (t *Recall) Batch(r *rand.Rand, n int) *Batch {
-	return must(t.Sized(r, n, Size{Items: between(r, t.options.MinItems, t.options.MaxItems)}))
+	return setting.Must(t.Sized(r, n, Size{Items: between(r, t.options.MinItems, t.options.MaxItems)}))
 }
 
 // Sized implements Task; a size is a number of Items.
 func (t *Recall) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	items, vectors, bits := size.Items, t.options.Vectors, t.options.Bits
-	if err := check(t.Name(), bound{"Length", size.Length, 0, 0}, bound{"Repeats", size.Repeats, 0, 0},
-		bound{"Items", items, 2, maxLength}, bound{"Top", size.Top, 0, 0}); err != nil {
+	if err := room.Check(t.Name(), setting.None("Length", size.Length), setting.None("Repeats", size.Repeats),
+		setting.In("Items", items, 2, maxLength), setting.None("Top", size.Top)); err != nil {
 		return nil, err
 	}
 	query := items * (vectors + 1) // the step of the first query delimiter

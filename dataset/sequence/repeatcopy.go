@@ -1,11 +1,14 @@
 package sequence
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
 	"math"
 	"math/rand/v2"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // RepeatCopyOptions configures [NewRepeatCopy]. The zero value is the paper's: vectors of 8 bits, lengths from 1 to
@@ -36,16 +39,16 @@ type RepeatCopy struct {
 
 // NewRepeatCopy returns the task, or an error that names the setting out of range.
 func NewRepeatCopy(o RepeatCopyOptions) (*RepeatCopy, error) {
-	o.Bits, o.MinLength, o.MaxLength = orElse(o.Bits, 8), orElse(o.MinLength, 1), orElse(o.MaxLength, 10)
-	o.MinRepeats, o.MaxRepeats = orElse(o.MinRepeats, 1), orElse(o.MaxRepeats, 10)
+	o.Bits, o.MinLength, o.MaxLength = cmp.Or(o.Bits, 8), cmp.Or(o.MinLength, 1), cmp.Or(o.MaxLength, 10)
+	o.MinRepeats, o.MaxRepeats = cmp.Or(o.MinRepeats, 1), cmp.Or(o.MaxRepeats, 10)
 	numbers := float64(o.MaxRepeats - o.MinRepeats + 1)
 	t := &RepeatCopy{o, float64(o.MinRepeats+o.MaxRepeats) / 2, math.Sqrt((numbers*numbers - 1) / 12)}
-	if err := check(t.Name(),
-		bound{"Bits", o.Bits, 1, maxBits},
-		bound{"MaxLength", o.MaxLength, 1, maxLength},
-		bound{"MinLength", o.MinLength, 1, o.MaxLength},
-		bound{"MaxRepeats", o.MaxRepeats, 1, maxLength},
-		bound{"MinRepeats", o.MinRepeats, 1, o.MaxRepeats}); err != nil {
+	if err := room.Check(t.Name(),
+		setting.In("Bits", o.Bits, 1, maxBits),
+		setting.In("MaxLength", o.MaxLength, 1, maxLength),
+		setting.In("MinLength", o.MinLength, 1, o.MaxLength),
+		setting.In("MaxRepeats", o.MaxRepeats, 1, maxLength),
+		setting.In("MinRepeats", o.MinRepeats, 1, o.MaxRepeats)); err != nil {
 		return nil, err
 	}
 	if !o.Delimiter && (o.MinRepeats+o.MaxRepeats)%2 == 0 {
@@ -98,14 +101,14 @@ func (t *RepeatCopy) Sizes() iter.Seq[Size] {
 func (t *RepeatCopy) Batch(r *rand.Rand, n int) *Batch {
 	o := t.options
 	length := between(r, o.MinLength, o.MaxLength)
-	return must(t.Sized(r, n, Size{Length: length, Repeats: between(r, o.MinRepeats, o.MaxRepeats)}))
+	return setting.Must(t.Sized(r, n, Size{Length: length, Repeats: between(r, o.MinRepeats, o.MaxRepeats)}))
 }
 
 // Sized implements Task; a size is a Length and Repeats.
 func (t *RepeatCopy) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 	length, repeats, bits := size.Length, size.Repeats, t.options.Bits
-	if err := check(t.Name(), bound{"Length", length, 1, maxLength}, bound{"Repeats", repeats, 1, maxLength},
-		bound{"Items", size.Items, 0, 0}, bound{"Top", size.Top, 0, 0}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Length", length, 1, maxLength), setting.In("Repeats", repeats, 1, maxLength),
+		setting.None("Items", size.Items), setting.None("Top", size.Top)); err != nil {
 		return nil, err
 	}
 	end := length + length*repeats + 1 // the step of the end marker

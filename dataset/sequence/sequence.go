@@ -1,6 +1,6 @@
 // Package sequence generates the data of the five tasks of Graves, Wayne & Danihelka (2014), "Neural Turing
 // Machines": copy (§4.1), repeat copy (§4.2), associative recall (§4.3), dynamic N-grams (§4.4) and priority sort
-// (§4.5).
+// (§4.5); and of N-th farthest, of Santoro et al. (2018), "Relational recurrent neural networks" (§5.1).
 //
 // A task draws its sequences from a given generator, computes their cost in bits as the paper does, and prints one
 // for people to read. It holds only its settings, so several goroutines may use it at once. The zero value of every
@@ -18,9 +18,11 @@ import (
 	"iter"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
-// Task is one of the five tasks.
+// Task is a task on sequences of vectors.
 type Task interface {
 	// Name returns the paper's name of the task, in lower case.
 	Name() string
@@ -50,7 +52,7 @@ type Task interface {
 type Size struct {
 	Length  int // vectors to copy, repeat or sort; bits of an N-gram sequence
 	Repeats int // of repeat copy
-	Items   int // of associative recall
+	Items   int // of associative recall; vectors of N-th farthest
 	Top     int // of priority sort: vectors asked for
 }
 
@@ -75,7 +77,10 @@ type Batch struct {
 	Inputs                  []float32 // [time, sequences, inputs]
 	Targets                 []float32 // [time, sequences, outputs]; 0 where not scored
 	Mask                    []float32 // [time, sequences]: 1 where the output is scored, 0 elsewhere
-	Sizes                   []Size    // [sequences]
+	// Exclusive says that a scored target is one-hot, a class: probabilities are then the softmax of the outputs and not their
+	// sigmoids, and a step counts as one answer.
+	Exclusive bool
+	Sizes     []Size // [sequences]
 }
 
 // Input returns the input vector of sequence i at step t, a view.
@@ -121,6 +126,9 @@ func (b *Batch) score(t int) {
 	}
 }
 
+// room begins the messages of this package.
+const room setting.Room = "sequence"
+
 // Limits of settings and sizes, far beyond use; the product of any two fits an int.
 const (
 	maxBits   = 1 << 10
@@ -148,42 +156,6 @@ func newBatch(t Task, time, n int, size Size) (*Batch, error) {
 		b.Sizes[i] = size
 	}
 	return b, nil
-}
-
-// must unwraps batches of sizes drawn by the task: only the caller's number of sequences can be wrong.
-func must(b *Batch, err error) *Batch {
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
-
-// bound is the range of a setting; high 0 means that the task does not have the setting.
-type bound struct {
-	field            string
-	value, low, high int
-}
-
-// check returns an error that names the first field out of its range.
-func check(task string, bounds ...bound) error {
-	for _, b := range bounds {
-		switch {
-		case b.value >= b.low && b.value <= b.high:
-		case b.high == 0:
-			return fmt.Errorf("sequence: %s: %s is %d: this task has none, set it to 0", task, b.field, b.value)
-		default:
-			return fmt.Errorf("sequence: %s: %s is %d: choose from %d to %d", task, b.field, b.value, b.low, b.high)
-		}
-	}
-	return nil
-}
-
-// orElse returns a setting, or the paper's if it is 0.
-func orElse(value, paper int) int {
-	if value == 0 {
-		return paper
-	}
-	return value
 }
 
 // between draws an integer from low to high, inclusive.

@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // RecallOptions configure [NewRecall].
@@ -33,7 +35,7 @@ func NewRecall(o RecallOptions) (*Recall, error) {
 		o.Sizes = []Size{{Length: 64, Pairs: 4}}
 	}
 	t := &Recall{o}
-	if err := check(t.Name(), bound{"Vocabulary", o.Vocabulary, 4, 1 << 24}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Vocabulary", o.Vocabulary, 4, maxVocabulary)); err != nil {
 		return nil, err
 	}
 	for _, s := range o.Sizes {
@@ -45,8 +47,8 @@ func NewRecall(o RecallOptions) (*Recall, error) {
 }
 
 func (t *Recall) check(s Size) error {
-	if err := check(t.Name(), bound{"Copied", s.Copied, 0, 0}, bound{"Length", s.Length, 4, maxLength},
-		bound{"Pairs", s.Pairs, 1, min(s.Length/4, t.options.Vocabulary/2-1)}); err != nil {
+	if err := room.Check(t.Name(), setting.None("Copied", s.Copied), setting.In("Length", s.Length, 4, maxLength),
+		setting.In("Pairs", s.Pairs, 1, min(s.Length/4, t.options.Vocabulary/2-1))); err != nil {
 		return err
 	}
 	if s.Length%2 != 0 {
@@ -69,7 +71,7 @@ func (t *Recall) Sizes() []Size { return t.options.Sizes }
 
 // Batch implements [Task].
 func (t *Recall) Batch(r *rand.Rand, n int) *Batch {
-	return must(t.Sized(r, n, t.options.Sizes[r.IntN(len(t.options.Sizes))]))
+	return setting.Must(t.Sized(r, n, t.options.Sizes[r.IntN(len(t.options.Sizes))]))
 }
 
 // Sized implements [Task].

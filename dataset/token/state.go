@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // lengths are sizes of a range of lengths.
@@ -32,7 +34,7 @@ func NewParity(o ParityOptions) (*Parity, error) {
 		o.MaxLength = 40
 	}
 	t := &Parity{o}
-	return t, check(t.Name(), bound{"MaxLength", o.MaxLength, 2, maxLength}, bound{"MinLength", o.MinLength, 2, o.MaxLength})
+	return t, room.Check(t.Name(), setting.In("MaxLength", o.MaxLength, 2, maxLength), setting.In("MinLength", o.MinLength, 2, o.MaxLength))
 }
 
 // Name implements [Task].
@@ -49,12 +51,12 @@ func (t *Parity) Sizes() []Size { return lengths(t.options.MinLength, t.options.
 
 // Batch implements [Task].
 func (t *Parity) Batch(r *rand.Rand, n int) *Batch {
-	return must(t.Sized(r, n, Size{Length: t.options.MinLength + r.IntN(t.options.MaxLength-t.options.MinLength+1)}))
+	return setting.Must(t.Sized(r, n, Size{Length: t.options.MinLength + r.IntN(t.options.MaxLength-t.options.MinLength+1)}))
 }
 
 // Sized implements [Task].
 func (t *Parity) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
-	if err := check(t.Name(), bound{"Pairs", size.Pairs, 0, 0}, bound{"Copied", size.Copied, 0, 0}, bound{"Length", size.Length, 2, maxLength}); err != nil {
+	if err := room.Check(t.Name(), setting.None("Pairs", size.Pairs), setting.None("Copied", size.Copied), setting.In("Length", size.Length, 2, maxLength)); err != nil {
 		return nil, err
 	}
 	b, err := newBatch(t, n, size.Length, size)
@@ -100,7 +102,7 @@ func NewWords(o WordsOptions) (*Words, error) {
 		o.Length = 128
 	}
 	t := &Words{options: o}
-	if err := check(t.Name(), bound{"Elements", o.Elements, 2, 6}, bound{"Length", o.Length, 2, maxLength}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Elements", o.Elements, 2, 6), setting.In("Length", o.Length, 2, maxLength)); err != nil {
 		return nil, err
 	}
 	t.perms = permutations(o.Elements)
@@ -149,11 +151,11 @@ func (t *Words) Classes() int { return len(t.perms) }
 func (t *Words) Sizes() []Size { return []Size{{Length: t.options.Length}} }
 
 // Batch implements [Task].
-func (t *Words) Batch(r *rand.Rand, n int) *Batch { return must(t.Sized(r, n, t.Sizes()[0])) }
+func (t *Words) Batch(r *rand.Rand, n int) *Batch { return setting.Must(t.Sized(r, n, t.Sizes()[0])) }
 
 // Sized implements [Task].
 func (t *Words) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
-	if err := check(t.Name(), bound{"Pairs", size.Pairs, 0, 0}, bound{"Copied", size.Copied, 0, 0}, bound{"Length", size.Length, 2, maxLength}); err != nil {
+	if err := room.Check(t.Name(), setting.None("Pairs", size.Pairs), setting.None("Copied", size.Copied), setting.In("Length", size.Length, 2, maxLength)); err != nil {
 		return nil, err
 	}
 	b, err := newBatch(t, n, size.Length, size)
@@ -187,9 +189,9 @@ type CopyOptions struct {
 	Length, Copied int // of a training sequence; default 256 and 16: Poli et al. 2024, MAD
 }
 
-// Copy is selective copying: Poli et al. 2024 (MAD), after Gu and Dao 2023. Copied tokens stand at random places among blanks;
-// after a marker come as many blanks as there were tokens, at which the answers are the tokens in their order. Tokens are 0 to
-// V-3, the blank V-2 and the marker V-1. The length counts all of this.
+// Copy is selective copying: Poli et al. 2024 (MAD), after Gu and Dao 2023. Copied tokens stand among blanks, of which each
+// comes before a token drawn at random, as in the public code; after a marker come as many blanks as there were tokens, at which
+// the answers are the tokens in their order. Tokens are 0 to V-3, the blank V-2 and the marker V-1. The length counts all of this.
 type Copy struct{ options CopyOptions }
 
 // NewCopy returns the task; an error names the setting that is out of range.
@@ -204,15 +206,18 @@ func NewCopy(o CopyOptions) (*Copy, error) {
 		o.Copied = 16
 	}
 	t := &Copy{o}
-	if err := check(t.Name(), bound{"Vocabulary", o.Vocabulary, 3, 1 << 24}); err != nil {
+	if err := room.Check(t.Name(), setting.In("Vocabulary", o.Vocabulary, 3, maxVocabulary)); err != nil {
 		return nil, err
 	}
 	return t, t.check(t.Sizes()[0])
 }
 
 func (t *Copy) check(s Size) error {
-	return check(t.Name(), bound{"Pairs", s.Pairs, 0, 0}, bound{"Length", s.Length, 3, maxLength}, bound{"Copied", s.Copied, 1, (s.Length - 1) / 2})
+	return room.Check(t.Name(), setting.None("Pairs", s.Pairs), setting.In("Length", s.Length, 3, maxLength), setting.In("Copied", s.Copied, 1, (s.Length-1)/2))
 }
+
+// MacroAveraged implements [MacroAveraged].
+func (t *Copy) MacroAveraged() {}
 
 // Name implements [Task].
 func (t *Copy) Name() string { return "selective copying" }
@@ -229,7 +234,7 @@ func (t *Copy) Sizes() []Size {
 }
 
 // Batch implements [Task].
-func (t *Copy) Batch(r *rand.Rand, n int) *Batch { return must(t.Sized(r, n, t.Sizes()[0])) }
+func (t *Copy) Batch(r *rand.Rand, n int) *Batch { return setting.Must(t.Sized(r, n, t.Sizes()[0])) }
 
 // Sized implements [Task].
 func (t *Copy) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
@@ -248,11 +253,16 @@ func (t *Copy) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
 			inputs[j] = blank
 		}
 		inputs[shown] = marker
-		places := distinct(r, shown, size.Copied)
-		slices.Sort(places)
-		for j, at := range places {
+		before := make([]int, size.Copied) // blanks before each token
+		for range shown - size.Copied {
+			before[r.IntN(size.Copied)]++
+		}
+		at := 0
+		for j, blanks := range before {
 			v := r.Int64N(blank)
+			at += blanks
 			inputs[at], targets[shown+1+j] = v, v
+			at++
 		}
 	}
 	return b, nil

@@ -1,6 +1,7 @@
 // Package token makes the data of tasks on sequences of tokens, on which memories of today are compared: multi-query
 // associative recall (Arora et al. 2023, Zoology), parity and word problems of permutation groups (Grazzi et al. 2025; Siems
-// et al. 2025), and selective copying (Poli et al. 2024, MAD). A network reads a sequence and names a class at marked positions.
+// et al. 2025), and the six tasks of MAD (Poli et al. 2024): in-context recall, noisy and fuzzy recall, selective copying,
+// memorisation and compression. A network reads a sequence and names a class at marked positions.
 //
 // A task draws its sequences from a generator that the caller gives it and holds nothing but its settings.
 package token
@@ -9,6 +10,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+
+	"github.com/engram-go/engram/dataset/internal/setting"
 )
 
 // Task is a task on token sequences.
@@ -19,12 +22,25 @@ type Task interface {
 	Tokens() int
 	// Classes is the number of classes of the answers.
 	Classes() int
-	// Batch draws a size as in training and n sequences of that size.
+	// Batch draws a size as in training and n sequences of that size. A task may score more positions in training than in tests.
 	Batch(r *rand.Rand, n int) *Batch
-	// Sized draws n sequences of a size, sequence by sequence: the first sequences of a larger batch are those of a smaller one.
+	// Sized draws n test sequences of a size, one by one: the first sequences of a larger batch are those of a smaller one.
 	Sized(r *rand.Rand, n int, size Size) (*Batch, error)
 	// Sizes are the sizes of training; all are equally likely.
 	Sizes() []Size
+}
+
+// A Compressor is a task that asks for the whole sequence from the vector of its last position: a network must reconstruct it
+// from that alone, since at each position it has just read the answer.
+type Compressor interface {
+	Task
+	Compresses()
+}
+
+// A MacroAveraged task is reported by the mean of the accuracies of the classes, as the public code of MAD reports its tasks.
+type MacroAveraged interface {
+	Task
+	MacroAveraged()
 }
 
 // Size is how large a sequence is. A task reads the fields that it has; the others must be 0.
@@ -108,37 +124,29 @@ func newBatch(t Task, n, time int, size Size) (*Batch, error) {
 	return b, nil
 }
 
+// Join joins batches of one size to one, in their order. It panics where there is none or their sizes differ.
+func Join(bs []*Batch) *Batch {
+	out := *bs[0]
+	out.Inputs, out.Targets, out.Sequences = nil, nil, 0
+	for _, b := range bs {
+		if b.Time != out.Time {
+			panic(fmt.Sprintf("token: sequences of %d and %d tokens in one batch", out.Time, b.Time))
+		}
+		out.Inputs, out.Targets, out.Sequences = append(out.Inputs, b.Inputs...), append(out.Targets, b.Targets...), out.Sequences+b.Sequences
+	}
+	return &out
+}
+
 // row returns the inputs and targets of a sequence.
 func (b *Batch) row(i int) (inputs, targets []int64) {
 	return b.Inputs[i*b.Time:][:b.Time], b.Targets[i*b.Time:][:b.Time]
 }
 
-// must is for sizes drawn by the task itself.
-func must(b *Batch, err error) *Batch {
-	if err != nil {
-		panic(err)
-	}
-	return b
-}
+// room begins the messages of this package.
+const room setting.Room = "token"
 
-// bound is the range that a setting must keep to; a high of 0 means that the task has no such setting.
-type bound struct {
-	field            string
-	value, low, high int
-}
-
-func check(task string, bounds ...bound) error {
-	for _, b := range bounds {
-		switch {
-		case b.value >= b.low && b.value <= b.high:
-		case b.high == 0:
-			return fmt.Errorf("token: %s: %s is %d: this task has none, leave it 0", task, b.field, b.value)
-		default:
-			return fmt.Errorf("token: %s: %s is %d: choose from %d to %d", task, b.field, b.value, b.low, b.high)
-		}
-	}
-	return nil
-}
-
-// maxLength bounds the length of a sequence.
-const maxLength = 1 << 20
+// Bounds of settings, far beyond use.
+const (
+	maxLength     = 1 << 20 // of a sequence
+	maxVocabulary = 1 << 24
+)

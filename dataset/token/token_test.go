@@ -31,6 +31,16 @@ func tasks(t *testing.T) map[string]token.Task {
 	out["S5"] = made(s5, err)
 	copied, err := token.NewCopy(token.CopyOptions{Length: 40, Copied: 6})
 	out["copy"] = made(copied, err)
+	context, err := token.NewContextRecall(token.ContextRecallOptions{Length: 40})
+	out["in-context"] = made(context, err)
+	noisy, err := token.NewContextRecall(token.ContextRecallOptions{Length: 60, Noise: .4})
+	out["noisy"] = made(noisy, err)
+	fuzzy, err := token.NewFuzzyRecall(token.FuzzyRecallOptions{Length: 60})
+	out["fuzzy"] = made(fuzzy, err)
+	memorization, err := token.NewMemorization(token.MemorizationOptions{Length: 12})
+	out["memorization"] = made(memorization, err)
+	compression, err := token.NewCompression(token.CompressionOptions{Length: 12})
+	out["compression"] = made(compression, err)
 	return out
 }
 
@@ -195,10 +205,171 @@ func TestMistakes(t *testing.T) {
 			_, err := token.NewRecall(token.RecallOptions{Sizes: []token.Size{{Length: 33, Pairs: 2}}})
 			return err
 		},
-		"MinLength is 9":                    func() error { _, err := token.NewParity(token.ParityOptions{MinLength: 9, MaxLength: 8}); return err },
-		"Elements is 7":                     func() error { _, err := token.NewWords(token.WordsOptions{Elements: 7}); return err },
+		"MinLength is 9": func() error { _, err := token.NewParity(token.ParityOptions{MinLength: 9, MaxLength: 8}); return err },
+		"Elements is 7":  func() error { _, err := token.NewWords(token.WordsOptions{Elements: 7}); return err },
+		"Noise is 1": func() error {
+			_, err := token.NewContextRecall(token.ContextRecallOptions{Noise: 1})
+			return err
+		},
+		"NoiseWords is 4: this task has none": func() error {
+			_, err := token.NewContextRecall(token.ContextRecallOptions{NoiseWords: 4})
+			return err
+		},
+		"NoiseWords is 31: choose from 1 to 30": func() error {
+			_, err := token.NewContextRecall(token.ContextRecallOptions{NoiseWords: 31, Noise: .2})
+			return err
+		},
+		"Length is 9: choose an even length": func() error {
+			_, err := token.NewMemorization(token.MemorizationOptions{Length: 9})
+			return err
+		},
+		"KeySize is 8: choose from 1 to 7":  func() error { _, err := token.NewFuzzyRecall(token.FuzzyRecallOptions{KeySize: 8}); return err },
+		"Length is 18: choose from 19":      func() error { _, err := token.NewFuzzyRecall(token.FuzzyRecallOptions{Length: 18}); return err },
+		"Vocabulary is 1: choose from 2":    func() error { _, err := token.NewCompression(token.CompressionOptions{Vocabulary: 1}); return err },
 		"Copied is 20: choose from 1 to 15": func() error { _, err := token.NewCopy(token.CopyOptions{Length: 32, Copied: 20}); return err },
 	} {
 		assert.ErrorContains(t, f(), want)
 	}
+}
+
+// In-context recall: a test scores exactly the values of keys that were there, and training every next token.
+func TestContextRecall(t *testing.T) {
+	for name, keys := range map[string]int64{"in-context": 8, "noisy": 8} {
+		task := tasks(t)[name]
+		size := task.Sizes()[0]
+		b, err := task.Sized(rng(5), 60, size)
+		require.NoError(t, err)
+		noise, pairs := 0, 0
+		for i := range b.Sequences {
+			in, want := b.Inputs[i*b.Time:][:b.Time], b.Targets[i*b.Time:][:b.Time]
+			held := map[int64]int64{}
+			for j := 0; j < b.Time; j += 2 {
+				if in[j] >= 16 {
+					noise++
+					assert.EqualValues(t, token.Unscored, want[j])
+					continue
+				}
+				pairs++
+				assert.Less(t, in[j], keys)
+				value, known := held[in[j]]
+				switch {
+				case j == b.Time-1:
+					require.True(t, known, "the last key was there")
+					assert.Equal(t, value, want[j])
+				case known:
+					assert.Equal(t, value, in[j+1])
+					assert.Equal(t, value, want[j])
+				default:
+					assert.EqualValues(t, token.Unscored, want[j])
+					held[in[j]] = in[j+1]
+					assert.True(t, in[j+1] >= keys && in[j+1] < 16)
+				}
+				if j < b.Time-1 {
+					assert.EqualValues(t, token.Unscored, want[j+1])
+				}
+			}
+		}
+		if name == "noisy" {
+			assert.InDelta(t, .4, float64(noise)/float64(noise+pairs), .04)
+		} else {
+			assert.Zero(t, noise)
+		}
+		b = task.Batch(rng(5), 3)
+		for i := range b.Sequences {
+			assert.Equal(t, b.Inputs[i*b.Time+1:][:b.Time-1], b.Targets[i*b.Time:][:b.Time-1])
+			assert.NotEqualValues(t, token.Unscored, b.Targets[(i+1)*b.Time-1])
+		}
+	}
+}
+
+// Fuzzy recall: padding only at the beginning; keys of a test have three tokens, and the values of known keys are scored.
+func TestFuzzyRecall(t *testing.T) {
+	task := tasks(t)["fuzzy"]
+	b, err := task.Sized(rng(2), 100, task.Sizes()[0])
+	require.NoError(t, err)
+	sizes := map[int]bool{}
+	for i := range b.Sequences {
+		in, want := b.Inputs[i*b.Time:][:b.Time], b.Targets[i*b.Time:][:b.Time]
+		at := 0
+		for in[at] == 15 {
+			at++
+		}
+		held := map[[3]int64][]int64{}
+		for at < b.Time {
+			require.LessOrEqual(t, at+3, b.Time)
+			k := [3]int64(in[at:])
+			assert.True(t, max(k[0], k[1], k[2]) < 7 && k[0] != k[1] && k[1] != k[2] && k[0] != k[2], "%v", k)
+			assert.Equal(t, []int64{token.Unscored, token.Unscored}, want[at:at+2])
+			at += 3
+			var value []int64
+			if known, ok := held[k]; ok {
+				assert.Equal(t, known, want[at-1:][:len(known)], "the value of a known key is scored")
+				at += min(len(known), b.Time-at)
+				continue
+			}
+			for at < b.Time && in[at] >= 7 {
+				value = append(value, in[at])
+				assert.EqualValues(t, token.Unscored, want[at-1])
+				at++
+			}
+			held[k], sizes[len(value)] = value, true
+		}
+	}
+	assert.Equal(t, map[int]bool{1: true, 2: true, 3: true}, sizes)
+}
+
+// Memorization: the same map in every sequence and for every seed of sequences; another one for another seed of the map.
+func TestMemorization(t *testing.T) {
+	held := map[int64]int64{}
+	for seed := range uint64(40) {
+		b := tasks(t)["memorization"].Batch(rng(seed), 8)
+		for i := 0; i < len(b.Inputs); i += 2 {
+			key, value := b.Inputs[i], b.Targets[i+1]
+			assert.EqualValues(t, 255, b.Inputs[i+1])
+			assert.EqualValues(t, token.Unscored, b.Targets[i])
+			if known, ok := held[key]; ok {
+				require.Equal(t, known, value)
+			}
+			held[key] = value
+		}
+	}
+	assert.Len(t, held, 127)
+	values := map[int64]bool{}
+	for key, value := range held {
+		values[value] = true
+		assert.True(t, key < 127 && value >= 127 && value < 255)
+	}
+	assert.Len(t, values, 127)
+	other, err := token.NewMemorization(token.MemorizationOptions{Seed: 1})
+	require.NoError(t, err)
+	b := other.Batch(rng(1), 1)
+	same := 0
+	for i := 0; i < len(b.Inputs); i += 2 {
+		if held[b.Inputs[i]] == b.Targets[i+1] {
+			same++
+		}
+	}
+	assert.Less(t, same, 5)
+}
+
+func TestCompression(t *testing.T) {
+	task := tasks(t)["compression"]
+	_, ok := task.(token.Compressor)
+	assert.True(t, ok)
+	b := task.Batch(rng(1), 9)
+	assert.Equal(t, b.Inputs, b.Targets)
+	for i := range b.Sequences {
+		assert.NotContains(t, b.Inputs[i*12:][:11], int64(15))
+		assert.EqualValues(t, 15, b.Inputs[i*12+11])
+	}
+}
+
+func TestJoin(t *testing.T) {
+	task := tasks(t)["copy"]
+	a, b := task.Batch(rng(1), 2), task.Batch(rng(2), 1)
+	joined := token.Join([]*token.Batch{a, b})
+	assert.Equal(t, slices.Concat(a.Inputs, b.Inputs), joined.Inputs)
+	assert.Equal(t, slices.Concat(a.Targets, b.Targets), joined.Targets)
+	assert.Equal(t, 3, joined.Sequences)
+	assert.Panics(t, func() { token.Join([]*token.Batch{a, tasks(t)["S3"].Batch(rng(1), 1)}) })
 }

@@ -92,8 +92,12 @@ func (w *sequences) panels(s sample, panels []plot.Panel) plot.Panels {
 	if slices.Contains(s.Mask, 0) {
 		note += "; pale blue is not scored"
 	}
+	of := "bits"
+	if s.Exclusive {
+		of = "answers"
+	}
 	return plot.Panels{
-		Title: fmt.Sprintf("%s, %s: %.2f bits, %d of %d bits wrong", w.file.Name, s.Sizes[0], c.Bits, c.Wrong, c.Scored),
+		Title: fmt.Sprintf("%s, %s: %.2f bits, %d of %d %s wrong", w.file.Name, s.Sizes[0], c.Bits, c.Wrong, c.Scored, of),
 		X:     "step", Note: note, Panels: panels,
 	}
 }

@@ -158,7 +158,13 @@ func (w *sequences) loss(p *nn.Pass, b *sequence.Batch, on tensor.Device) (*tens
 	at := tensor.New(scored, int64(len(scored))).On(on)
 	logits := w.net(p, inputs(b, on), nil).Flatten(0, 1).IndexSelect(0, at)
 	targets := tensor.New(b.Targets, int64(b.Time*b.Sequences), int64(b.OutputWidth)).On(on).IndexSelect(0, at)
-	loss := tensor.BCEWithLogits(logits, targets).MulScalar(1 / float64(b.Sequences))
+	var loss *tensor.Tensor
+	if b.Exclusive {
+		loss = logits.LogSoftmax(-1).Mul(targets).Sum().Neg()
+	} else {
+		loss = tensor.BCEWithLogits(logits, targets)
+	}
+	loss = loss.MulScalar(1 / float64(b.Sequences))
 	return loss, func() float64 { return loss.Float() / math.Ln2 }
 }
 
@@ -267,9 +273,23 @@ func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, 
 	return figures, nil
 }
 
-// probabilities are the outputs after the sigmoid.
+// probabilities are the outputs after the sigmoid, or the softmax over classes.
 func (b answered) probabilities() []float32 {
 	out := make([]float32, len(b.logits))
+	if b.Exclusive {
+		for first := 0; first < len(out); first += b.OutputWidth {
+			step, of := out[first:first+b.OutputWidth], b.logits[first:first+b.OutputWidth]
+			most, sum := slices.Max(of), float32(0)
+			for k, v := range of {
+				step[k] = float32(math.Exp(float64(v - most)))
+				sum += step[k]
+			}
+			for k := range step {
+				step[k] /= sum
+			}
+		}
+		return out
+	}
 	for i, v := range b.logits {
 		out[i] = float32(1 / (1 + math.Exp(-float64(v))))
 	}

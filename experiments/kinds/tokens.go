@@ -1,13 +1,18 @@
 package kinds
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"iter"
+	"math"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 
 	"github.com/engram-go/engram/dataset/token"
 	"github.com/engram-go/engram/encoder"
@@ -17,6 +22,7 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
+	"github.com/engram-go/engram/results/plot"
 	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
 )
@@ -27,11 +33,16 @@ type tokensFile struct {
 	Dataset    schema.Section `yaml:"dataset" required:"true" family:"token task" doc:"the task"`
 	Network    schema.Section `yaml:"network" required:"true" family:"token network" doc:"what is trained"`
 	Tail       `yaml:",inline"`
-	Train      sequenceTrain      `yaml:"train"`
+	Train      tokenTrain         `yaml:"train"`
 	Validation sequenceValidation `yaml:"validation"`
 	Test       []tokenTest        `yaml:"test" required:"true" minlen:"1" doc:"what the best model is measured on, once, at the end"`
 
 	parts *registry.Parts
+}
+
+type tokenTrain struct {
+	Examples    int `yaml:"examples" min:"0" doc:"train on so many sequences, in another order in each epoch; 0 draws new ones at every step"`
+	runner.Loop `yaml:",inline"`
 }
 
 // tokenTest is a size of sequences, trained on or longer; keys that the task does not use are left out.
@@ -52,10 +63,13 @@ func (t tokenTest) size() token.Size {
 // String names the test as tables do.
 func (t tokenTest) String() string { return t.size().String() }
 
+// stream names the stream that the test's sequences come from.
+func (t tokenTest) stream() string { return "test/" + t.String() }
+
 func newTokens(p *registry.Parts) File {
 	return &tokensFile{
 		Head: newHead(), Tail: newTail(),
-		Train: sequenceTrain{runner.Loop{
+		Train: tokenTrain{Loop: runner.Loop{
 			Batch: 64, Steps: 5_000, Saving: runner.Saving{Report: 100, Save: 1000, Keep: 2}, Prefetch: 1,
 		}},
 		Validation: sequenceValidation{200, runner.Selection{Every: 500}},
@@ -82,6 +96,17 @@ func (f *tokensFile) Plan() (runner.Work, error) {
 	w.planned, netErr = f.parts.TokenNets.Plan(&f.Network)
 	errs := []error{taskErr, netErr}
 	if taskErr == nil {
+		_, compresses := w.task.(token.Compressor)
+		switch {
+		case netErr != nil:
+		case compresses && !w.planned.Decodes:
+			errs = append(errs, f.Network.Errorf("%s asks for a sequence from the vector of its last position, and this network has just read each answer; use decoder: true", w.task.Name()))
+		case !compresses && w.planned.Decodes:
+			errs = append(errs, f.Network.Errorf("decoder: is for the task compression; leave it out"))
+		}
+		if len(w.task.Sizes()) > 1 && f.Train.Examples > 0 {
+			errs = append(errs, schema.At("train.examples", fmt.Errorf("the training sequences of %s have several sizes; give the task one size, or leave examples out", w.task.Name())))
+		}
 		for i, t := range f.Test {
 			if _, err := w.task.Sized(stream.New(0, "check"), 1, t.size()); err != nil {
 				errs = append(errs, f.Dataset.Errorf("test.%d: %w", i, err))
@@ -135,6 +160,11 @@ func (w *tokens) Course(schedule func(int64) nn.Schedule) runner.Course {
 
 // Batches implements [runner.Work].
 func (w *tokens) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
+	if w.file.Train.Examples > 0 {
+		return runner.Batches(w.repeated(ctx, first), func(b *token.Batch) runner.Batch {
+			return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return w.loss(p, b, on) })
+		})
+	}
 	return generated(ctx, w.seed, first, func(r *rand.Rand) *token.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.loss)
 }
 
@@ -154,6 +184,29 @@ func (w *tokens) loss(p *nn.Pass, b *token.Batch, on tensor.Device) (*tensor.Ten
 	}
 }
 
+// repeated gives the batches of a fixed number of sequences from step first on, epoch by epoch, each time in another order. The
+// sequences are drawn again whenever they are needed: each from a stream of its own. A batch may reach into the next epoch.
+func (w *tokens) repeated(ctx context.Context, first int64) iter.Seq[*token.Batch] {
+	return func(yield func(*token.Batch) bool) {
+		n := uint64(w.file.Train.Examples)
+		var order []int
+		of := ^uint64(0) // the epoch that order is of
+		for at := uint64(first) * uint64(w.file.Train.Batch); ctx.Err() == nil; {
+			parts := make([]*token.Batch, w.file.Train.Batch)
+			for i := range parts {
+				if epoch := at / n; epoch != of {
+					order, of = stream.New(w.seed, "train order", epoch).Perm(int(n)), epoch
+				}
+				parts[i] = w.task.Batch(stream.New(w.seed, "train example", uint64(order[at%n])), 1)
+				at++
+			}
+			if !yield(token.Join(parts)) {
+				return
+			}
+		}
+	}
+}
+
 // shares are the shares of scored positions that are right.
 func shares(scores []token.Score) []float64 {
 	out := make([]float64, len(scores))
@@ -163,19 +216,22 @@ func shares(scores []token.Score) []float64 {
 	return out
 }
 
-// evaluate runs the network on n sequences of a size. sum, which may be nil, receives them.
-func (w *tokens) evaluate(ctx context.Context, name string, size token.Size, n int, on tensor.Device, p measure.Progress, sum func(*token.Batch) error) ([]token.Score, error) {
+// evaluate runs the network on n sequences of a size. seen, which may be nil, receives them with the answers at the scored positions.
+func (w *tokens) evaluate(
+	ctx context.Context, name string, size token.Size, n int, on tensor.Device, p measure.Progress, seen func(b *token.Batch, answers []int64) error,
+) ([]token.Score, error) {
 	return measure.Evaluate(ctx, drawn(w.task.Sized, name, size, n), n, p, func(b *token.Batch) ([]token.Score, error) {
 		scores, _ := w.scores(&nn.Pass{Norm: nn.RunningStats}, b, on)
 		if err := measure.Finite(scores, "check the model file"); err != nil {
 			return nil, err
 		}
-		if sum != nil {
-			if err := sum(b); err != nil {
+		answers := tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU))
+		if seen != nil {
+			if err := seen(b, answers); err != nil {
 				return nil, err
 			}
 		}
-		return b.Scores(tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU))), nil
+		return b.Scores(answers), nil
 	})
 }
 
@@ -194,8 +250,45 @@ func (w *tokens) Validate(ctx context.Context, on tensor.Device) ([]float64, err
 	return out, nil
 }
 
-// wholeSequences is the metric of sequences of which every scored position is right.
-const wholeSequences = "whole sequences"
+// Metrics of token sequences besides the accuracy, which is the mean over sequences of the share of right answers.
+const (
+	wholeSequences = "whole sequences" // every scored position is right
+	macroAccuracy  = "macro accuracy"  // the mean over classes, of a [token.MacroAveraged] task
+)
+
+// classCounts counts the answers of each class over a test.
+type classCounts struct{ right, asked, taken map[int64]int }
+
+func newClassCounts() classCounts {
+	return classCounts{map[int64]int{}, map[int64]int{}, map[int64]int{}}
+}
+
+func (c classCounts) add(b *token.Batch, answers []int64) {
+	_, classes := b.Scored()
+	for i, class := range classes {
+		c.asked[class]++
+		c.taken[answers[i]]++
+		if answers[i] == class {
+			c.right[class]++
+		}
+	}
+}
+
+// accuracy is the mean over the classes that were asked for or answered of the share of right answers, which is 0 for a class
+// that was never asked for: torchmetrics' macro average.
+func (c classCounts) accuracy() float64 {
+	var sum float64
+	for class, n := range c.asked {
+		sum += float64(c.right[class]) / float64(n)
+	}
+	n := len(c.asked)
+	for class := range c.taken {
+		if c.asked[class] == 0 {
+			n++
+		}
+	}
+	return sum / float64(n)
+}
 
 // Tests implements [runner.Work].
 func (w *tokens) Tests(context.Context, runner.Source) ([]measure.Test, error) {
@@ -211,8 +304,9 @@ func (w *tokens) Tests(context.Context, runner.Source) ([]measure.Test, error) {
 // test measures the sequences of one size: the share of right answers, and that of sequences without a mistake.
 func (w *tokens) test(ctx context.Context, t tokenTest, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 	p.Testing(w.task.Name()+", "+t.String(), t.Sequences)
-	hash := fnv.New64a()
-	scores, err := w.evaluate(ctx, "test/"+t.String(), t.size(), t.Sequences, on, p, func(b *token.Batch) error {
+	hash, counts := fnv.New64a(), newClassCounts()
+	scores, err := w.evaluate(ctx, t.stream(), t.size(), t.Sequences, on, p, func(b *token.Batch, answers []int64) error {
+		counts.add(b, answers)
 		return binary.Write(hash, binary.LittleEndian, append(b.Inputs, b.Targets...))
 	})
 	if err != nil {
@@ -231,10 +325,81 @@ func (w *tokens) test(ctx context.Context, t tokenTest, on tensor.Device, p meas
 	right.Scores = measure.Percent(shares(scores), 100_000, checksum)
 	all := trained.Figure(t.String(), wholeSequences, a.Factor, whole, protocol)
 	all.Scores = measure.Percent(whole, 1, checksum)
-	return []results.Figure{right, all}, nil
+	figures := []results.Figure{right, all}
+	if _, ok := w.task.(token.MacroAveraged); ok {
+		f := trained.Value(t.String(), macroAccuracy, a.Factor*counts.accuracy(), 0, protocol)
+		f.Single = true
+		figures = append(figures, f)
+	}
+	return figures, nil
 }
 
-// Show implements [runner.Work].
-func (w *tokens) Show(context.Context, tensor.Device) ([]runner.Plot, []byte, error) {
-	return nil, nil, nil
+// shownSequences is how many sequences of a test a plot shows.
+const shownSequences = 20
+
+// Show implements [runner.Work]: the first sequence of each test as text, and which answers of the first sequences are right.
+func (w *tokens) Show(ctx context.Context, on tensor.Device) (plots []runner.Plot, samples []byte, err error) {
+	var text bytes.Buffer
+	for _, t := range w.file.Test {
+		var panel plot.Panel
+		n := min(shownSequences, t.Sequences)
+		scores, err := w.evaluate(ctx, t.stream(), t.size(), n, on, nil, func(b *token.Batch, answers []int64) error {
+			at, classes := b.Scored()
+			panel.Cells = grid(min(n, b.Sequences), b.Time, func(int, int) float64 { return math.NaN() })
+			for i, p := range at {
+				if row := int(p) / b.Time; row < n {
+					panel.Cells[row][int(p)%b.Time] = map[bool]float64{true: 0, false: 1}[answers[i] == classes[i]]
+				}
+			}
+			return w.print(&text, t, b, answers)
+		})
+		if err != nil {
+			return plots, text.Bytes(), fmt.Errorf("sample of %s: %w", t, err)
+		}
+		for i := range n {
+			panel.Rows = append(panel.Rows, strconv.Itoa(i+1))
+		}
+		panel.Name = "sequence"
+		plots = append(plots, runner.Plot{Name: "answers-" + strings.NewReplacer(", ", "-", " ", "-").Replace(t.String()), Figure: plot.Panels{
+			Title: fmt.Sprintf("%s, %s: %.1f %% right", w.file.Name, t, 100*mean(shares(scores))), X: "position",
+			Note: "white is right, black is wrong; pale blue is not scored", Panels: []plot.Panel{panel},
+		}})
+	}
+	return plots, text.Bytes(), nil
+}
+
+// lineTokens is the number of positions on a line of a sample.
+const lineTokens = 20
+
+// print writes the first sequence of a batch: tokens, targets and answers, position by position.
+func (w *tokens) print(out io.Writer, t tokenTest, b *token.Batch, answers []int64) error {
+	width := len(strconv.Itoa(max(w.task.Tokens(), w.task.Classes()) - 1))
+	answered := map[int]int64{}
+	at, _ := b.Scored()
+	for i, p := range at {
+		if int(p) < b.Time {
+			answered[int(p)] = answers[i]
+		}
+	}
+	score := b.Scores(answers)[0]
+	lines := []string{fmt.Sprintf("%s, %s\n%d of %d answers right\n", w.task.Name(), t, score.Right, score.Scored)}
+	row := func(name string, from int, cell func(i int) (int64, bool)) {
+		line := fmt.Sprintf("  %-8s", name)
+		for i := from; i < min(from+lineTokens, b.Time); i++ {
+			if v, ok := cell(i); ok {
+				line += fmt.Sprintf(" %*d", width, v)
+			} else {
+				line += fmt.Sprintf(" %*s", width, ".")
+			}
+		}
+		lines = append(lines, line+"\n")
+	}
+	for from := 0; from < b.Time; from += lineTokens {
+		lines = append(lines, fmt.Sprintf("positions %d to %d\n", from, min(from+lineTokens, b.Time)-1))
+		row("token", from, func(i int) (int64, bool) { return b.Inputs[i], true })
+		row("target", from, func(i int) (int64, bool) { return b.Targets[i], b.Targets[i] != token.Unscored })
+		row("answer", from, func(i int) (int64, bool) { v, ok := answered[i]; return v, ok })
+	}
+	_, err := io.WriteString(out, strings.Join(lines, "")+"\n")
+	return err
 }

@@ -468,7 +468,7 @@ func below(root, path string) string {
 	return filepath.Join(root, path)
 }
 
-// tasks are those of the NTM paper; the defaults are the paper's settings.
+// tasks are those of the NTM paper, and N-th farthest; the defaults are the papers' settings.
 func tasks() []Part[Task] {
 	return []Part[Task]{
 		{"copy", "repeat a sequence of random vectors", "Graves et al. 2014, section 4.1", Config(copyConfig{8, 1, 20},
@@ -485,6 +485,10 @@ func tasks() []Part[Task] {
 			func(c *prioritySortConfig) (Task, error) {
 				return task(sequence.NewPrioritySort(sequence.PrioritySortOptions(*c)))
 			})},
+		{"nth-farthest", "which of the vectors is the n-th farthest from one of them", "Santoro et al. 2018, section 5.1", Config(farthestConfig{8, 16},
+			func(c *farthestConfig) (Task, error) {
+				return task(sequence.NewNthFarthest(sequence.NthFarthestOptions(*c)))
+			})},
 	}
 }
 
@@ -494,6 +498,11 @@ func task[T Task](t T, err error) (Task, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+type farthestConfig struct {
+	Vectors int `yaml:"vectors" min:"2" doc:"of a sequence, and labels"`
+	Width   int `yaml:"width" min:"1" doc:"of a vector"`
 }
 
 type copyConfig struct {

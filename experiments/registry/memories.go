@@ -6,6 +6,7 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/tensor"
 )
 
 func memories(p *Parts) []Part[Memory] {
@@ -104,14 +105,20 @@ type controllerConfig struct {
 	Layers int64 `yaml:"layers" min:"1"`
 }
 
-func recurrent() []Part[Recurrent] {
+func recurrent(p *Parts) []Part[Recurrent] {
 	return append([]Part[Recurrent]{
 		{kindNTM, "the memory of the Neural Turing Machine", "Graves et al. 2014, section 3", Config(
 			ntmMemoryConfig{128, 20, 1, 1, 1, "constant"}, (*ntmMemoryConfig).plan)},
 		{kindLRUA, "least recently used access", "Santoro et al. 2016, section 3.2", Config(
 			lruaMemoryConfig{Slots: 128, Width: 40, Heads: 4, Decay: .95, Start: "constant"}, (*lruaMemoryConfig).plan)},
 		{kindDNC, "the memory of the Differentiable Neural Computer", "Graves et al. 2016, methods", Config(
-			dncMemoryConfig{Slots: 128, Width: 20, Reads: 1, Start: "constant"}, (*dncMemoryConfig).plan)},
+			dncMemoryConfig{Slots: 128, Width: 20, Reads: 1, Writes: 1, Start: "constant"}, (*dncMemoryConfig).plan)},
+		{"relational", "a memory whose slots attend to one another at each step, the relational memory core", "Santoro et al. 2018", Config(
+			relationalMemoryConfig{Slots: 8, Heads: 8, Width: 32, Blocks: 1, Layers: 2, Gates: "unit"}, (*relationalMemoryConfig).plan)},
+		{"sparse", "a memory of many slots, of which a step reads and writes a few", "Rae et al. 2016", Config(
+			sparseMemoryConfig{Slots: 128, Width: 32, Heads: 4, Reads: 4, Search: "exact"}, (*sparseMemoryConfig).plan)},
+		{"nutm", "another memory under several stored interfaces", "Le, Tran and Venkatesh 2020", Config(
+			nutmConfig{Memory: schema.NewSection(kindLRUA, nil), Programs: 2, Key: 16}, func(c *nutmConfig) (Recurrent, error) { return c.plan(p) })},
 		{kindNone, "no memory, for the baseline", "", Plain[Recurrent](func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })},
 	}, fastRecurrent()...)
 }
@@ -167,10 +174,11 @@ func (c *lruaMemoryConfig) plan() (Recurrent, error) {
 }
 
 type dncMemoryConfig struct {
-	Slots int64  `yaml:"slots" min:"1"`
-	Width int64  `yaml:"width" min:"1" doc:"of a slot"`
-	Reads int64  `yaml:"reads" min:"1" doc:"read heads"`
-	Start string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
+	Slots  int64  `yaml:"slots" min:"1"`
+	Width  int64  `yaml:"width" min:"1" doc:"of a slot"`
+	Reads  int64  `yaml:"reads" min:"1" doc:"read heads"`
+	Writes int64  `yaml:"writes" min:"1" doc:"write heads"`
+	Start  string `yaml:"start" enum:"constant,learned,random" doc:"the memory before the first step"`
 
 	Masked      bool `yaml:"masked" doc:"compare keys and slots under a mask that a head emits: Csordás and Schmidhuber 2019"`
 	Deallocated bool `yaml:"deallocated" doc:"erase the slots that are freed: the same"`
@@ -180,8 +188,75 @@ type dncMemoryConfig struct {
 func (c *dncMemoryConfig) plan() (Recurrent, error) {
 	return func(b *nn.Builder, control int64) memory.Recurrent {
 		return memory.NewDNC(b, memory.DNCConfig{
-			Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Memory: start(c.Start),
+			Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Writes: c.Writes, Memory: start(c.Start),
 			Masked: c.Masked, Deallocated: c.Deallocated, Sharpened: c.Sharpened,
+		})
+	}, nil
+}
+
+type relationalMemoryConfig struct {
+	Slots  int64  `yaml:"slots" min:"1"`
+	Heads  int64  `yaml:"heads" min:"1" doc:"of the attention"`
+	Width  int64  `yaml:"width" min:"1" doc:"of a head; a slot is as wide as its heads together"`
+	Blocks int64  `yaml:"blocks" min:"1" doc:"of attention and layers at each step"`
+	Layers int64  `yaml:"layers" min:"1" doc:"after the attention of a block"`
+	Gates  string `yaml:"gates" enum:"unit,slot,none" doc:"between the old memory and the new one: one per number, one per slot, or none"`
+}
+
+func (c *relationalMemoryConfig) plan() (Recurrent, error) {
+	gates := map[string]memory.RelationalGates{"unit": memory.UnitGates, "slot": memory.SlotGates, "none": memory.NoGates}[c.Gates]
+	return func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewRelational(b, memory.RelationalConfig{
+			Control: control, Slots: c.Slots, Heads: c.Heads, Width: c.Width, Blocks: c.Blocks, Layers: c.Layers, Gates: gates,
+		})
+	}, nil
+}
+
+type nutmConfig struct {
+	Memory   schema.Section `yaml:"memory" family:"recurrent memory" doc:"what the programs drive"`
+	Programs int64          `yaml:"programs" min:"1" doc:"interfaces that are stored; 1 is the memory itself"`
+	Key      int64          `yaml:"key" min:"1" doc:"the width of a program's key"`
+	Penalty  float64        `yaml:"penalty" min:"0" doc:"weight of the cosines between the keys of programs, which is added to the loss"`
+}
+
+func (c *nutmConfig) plan(p *Parts) (Recurrent, error) {
+	held, err := p.Recurrent.Plan(&c.Memory)
+	if err != nil {
+		return nil, err
+	}
+	b := nn.NewBuilder(0, tensor.CPU)
+	defer b.Params().Free()
+	if _, ok := held(b, 1).(memory.Interfaced); !ok {
+		return nil, c.Memory.Errorf("nutm stores interfaces of a memory that is driven through one linear layer, and %s has none; use another memory", c.Memory.Kind())
+	}
+	return func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewNUTM(b, memory.NUTMConfig{
+			Control: control, Programs: c.Programs, Key: c.Key, Penalty: c.Penalty,
+			Memory: func(b *nn.Builder, control int64) memory.Interfaced { return held(b, control).(memory.Interfaced) },
+		})
+	}, nil
+}
+
+type sparseMemoryConfig struct {
+	Slots  int64  `yaml:"slots" min:"1"`
+	Width  int64  `yaml:"width" min:"1" doc:"of a slot"`
+	Heads  int64  `yaml:"heads" min:"1" doc:"each reads and writes"`
+	Reads  int64  `yaml:"reads" min:"1" doc:"slots that a head reads"`
+	Search string `yaml:"search" enum:"exact,hashed" doc:"compare a query with every slot that was written, or with those of a few buckets of locality-sensitive hashing"`
+}
+
+// Validate implements [schema.Validator].
+func (c *sparseMemoryConfig) Validate() error {
+	if c.Slots < max(c.Heads, c.Reads) {
+		return schema.At("slots", fmt.Errorf("%d heads that read %d slots each need at least %d, and there are %d", c.Heads, c.Reads, max(c.Heads, c.Reads), c.Slots))
+	}
+	return nil
+}
+
+func (c *sparseMemoryConfig) plan() (Recurrent, error) {
+	return func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewSparse(b, memory.SparseConfig{
+			Control: control, Slots: c.Slots, Width: c.Width, Heads: c.Heads, Reads: c.Reads, Hashed: c.Search == "hashed",
 		})
 	}, nil
 }

@@ -24,14 +24,29 @@ func (p *Parts) planDriven(c *Driven) (controller.Config, error) {
 	return controller.Config{Feedforward: control.Feedforward, Size: control.Size, Layers: control.Layers, Memory: mem}, schema.Join(err, memErr)
 }
 
+// ntmConfig is the configuration of a controller with a memory on sequences.
+type ntmConfig struct {
+	Driven `yaml:",inline"`
+	Hidden struct {
+		Layers int64 `yaml:"layers" min:"0" doc:"ReLU layers between the controller's output and the network's"`
+		Size   int64 `yaml:"size" min:"1" doc:"of a layer"`
+	} `yaml:"hidden"`
+}
+
+func ntmDefaults() (c ntmConfig) {
+	c.Driven = Driven{schema.NewSection(kindLSTM, nil), schema.NewSection(kindNTM, nil)}
+	c.Hidden.Size = 256
+	return c
+}
+
 func sequential(p *Parts) []Part[Sequential] {
 	return []Part[Sequential]{{kindNTM, "a controller with a memory, from the Neural Turing Machine on", "Graves et al. 2014",
-		Config(Driven{schema.NewSection(kindLSTM, nil), schema.NewSection(kindNTM, nil)}, func(c *Driven) (Sequential, error) {
-			control, err := p.planDriven(c)
+		Config(ntmDefaults(), func(c *ntmConfig) (Sequential, error) {
+			control, err := p.planDriven(&c.Driven)
 			return Sequential{New: func(b *nn.Builder, inputs, outputs int64) SequenceNetwork {
 				own := control
 				own.Inputs = inputs
-				net := ntm.New(b, ntm.Config{Config: own, Outputs: outputs})
+				net := ntm.New(b, ntm.Config{Config: own, Outputs: outputs, Hidden: c.Hidden.Layers, HiddenSize: c.Hidden.Size})
 				return func(p *nn.Pass, x *tensor.Tensor, seen func(memory.State)) *tensor.Tensor {
 					if seen == nil {
 						return net.Forward(p, x, nil)

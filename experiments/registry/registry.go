@@ -209,7 +209,7 @@ func Standard() *Parts {
 	p.Encoders.Add(textEncoders()...)
 	p.Metrics.Add(metrics()...)
 	p.Memories.Add(memories(p)...)
-	p.Recurrent.Add(recurrent()...)
+	p.Recurrent.Add(recurrent(p)...)
 	p.Controllers.Add(controllers()...)
 	p.FewShot.Add(metricBased(p)...)
 	p.FewShot.Add(adaptive(p)...)

@@ -19,6 +19,8 @@ type TokenNet struct {
 	New func(b *nn.Builder, tokens, classes int64) TokenNetwork
 	// Positions is the length of the longest sequence that it takes; 0 where it takes any.
 	Positions int64
+	// Decodes is set where all answers follow from the vector of the last position, for a [token.Compressor].
+	Decodes bool
 }
 
 // TokenNetwork returns the scores [n, classes] before the softmax for inputs [sequences, time] (int64) at the positions that at
@@ -39,6 +41,7 @@ type tokenNetConfig struct {
 	MLP       int64          `yaml:"mlp" min:"0" doc:"follow each mixer by a SwiGLU of so many times the width; 0 for none"`
 	Positions int64          `yaml:"positions" min:"0" doc:"learn a vector for each of so many positions; 0 for none, which attention needs to know the order"`
 	Dropout   float64        `yaml:"dropout" min:"0" below:"1" doc:"of embeddings, in training"`
+	Decoder   bool           `yaml:"decoder" doc:"answer at every position from the vector of the last one alone, by sine and cosine positions and two layers: for the task compression"`
 }
 
 func tokenNets(p *Parts) []Part[TokenNet] {
@@ -48,10 +51,10 @@ func tokenNets(p *Parts) []Part[TokenNet] {
 			if err == nil && mixer.Divides > 0 && c.Width%mixer.Divides != 0 {
 				err = c.Mixer.Errorf("%d heads do not divide the width %d", mixer.Divides, c.Width)
 			}
-			return TokenNet{Positions: c.Positions, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {
+			return TokenNet{Positions: c.Positions, Decodes: c.Decoder, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {
 				return tokennet.New(b, tokennet.Config{
 					Tokens: tokens, Classes: classes, Width: c.Width, Layers: c.Layers, Mixer: mixer.New, MLP: c.MLP,
-					Positions: c.Positions, Dropout: c.Dropout,
+					Positions: c.Positions, Dropout: c.Dropout, Decoder: c.Decoder,
 				}).Forward
 			}}, err
 		})}}
@@ -146,6 +149,18 @@ func tokenTasks() []Part[TokenTask] {
 		{"selective-copy", "copy the tokens that stand among blanks", "Poli et al. 2024", Config(selectiveConfig{16, 256, 16}, func(c *selectiveConfig) (TokenTask, error) {
 			return tokenTask(token.NewCopy(token.CopyOptions(*c)))
 		})},
+		{"context-recall", "in-context recall, also noisy", "Poli et al. 2024", Config(contextRecallConfig{}, func(c *contextRecallConfig) (TokenTask, error) {
+			return tokenTask(token.NewContextRecall(token.ContextRecallOptions(*c)))
+		})},
+		{"fuzzy-recall", "in-context recall of keys and values of several tokens", "Poli et al. 2024", Config(fuzzyRecallConfig{16, 128, 3, 3}, func(c *fuzzyRecallConfig) (TokenTask, error) {
+			return tokenTask(token.NewFuzzyRecall(token.FuzzyRecallOptions(*c)))
+		})},
+		{"memorization", "one map from keys to values, to be learned by heart", "Poli et al. 2024", Config(memorizationConfig{256, 32, 12345}, func(c *memorizationConfig) (TokenTask, error) {
+			return tokenTask(token.NewMemorization(token.MemorizationOptions(*c)))
+		})},
+		{"compression", "a sequence from the vector of its last position", "Poli et al. 2024", Config(compressionConfig{16, 32}, func(c *compressionConfig) (TokenTask, error) {
+			return tokenTask(token.NewCompression(token.CompressionOptions(*c)))
+		})},
 	}
 }
 
@@ -185,4 +200,29 @@ type selectiveConfig struct {
 	Vocabulary int `yaml:"vocabulary" min:"3" doc:"tokens, with the blank and the marker"`
 	Length     int `yaml:"length" min:"3" doc:"of a training sequence"`
 	Copied     int `yaml:"copied" min:"1" doc:"tokens to copy"`
+}
+
+type contextRecallConfig struct {
+	Vocabulary int     `yaml:"vocabulary" min:"0" doc:"tokens, those of the noise too; 0 for 16, and with noise 32"`
+	Length     int     `yaml:"length" min:"0" doc:"of a sequence with the token after its last position; 0 for 128"`
+	Noise      float64 `yaml:"noise" min:"0" below:"1" doc:"the share of pairs that are replaced by noise; 0.2 in noisy recall"`
+	NoiseWords int     `yaml:"noise_words" min:"0" doc:"the last tokens, which are noise; 0 for 16 with noise"`
+}
+
+type fuzzyRecallConfig struct {
+	Vocabulary int `yaml:"vocabulary" min:"3" doc:"tokens, with the padding"`
+	Length     int `yaml:"length" min:"7" doc:"of a sequence"`
+	KeySize    int `yaml:"key_size" min:"1" doc:"the most tokens of a key"`
+	ValueSize  int `yaml:"value_size" min:"1" doc:"the most tokens of a value"`
+}
+
+type memorizationConfig struct {
+	Vocabulary int    `yaml:"vocabulary" min:"4" doc:"tokens, with the one that asks"`
+	Length     int    `yaml:"length" min:"2" doc:"of a sequence"`
+	Seed       uint64 `yaml:"seed" doc:"of the map"`
+}
+
+type compressionConfig struct {
+	Vocabulary int `yaml:"vocabulary" min:"2" doc:"tokens, with the one that ends a sequence"`
+	Length     int `yaml:"length" min:"2" doc:"of a sequence"`
 }

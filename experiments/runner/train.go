@@ -156,7 +156,11 @@ func (t *trainer) step(b Batch) (out Step, err error) {
 			grads, loss, score = d.Gradients(pass, t.device)
 		} else {
 			loss, score = b.Loss(pass, t.device)
-			grads = tensor.Grad(loss, t.params.Tensors()...)
+			whole := loss
+			for _, penalty := range pass.Penalties {
+				whole = whole.Add(penalty)
+			}
+			grads = tensor.Grad(whole, t.params.Tensors()...)
 		}
 		out = Step{Step: n + 1, Loss: t.last.Loss, Score: t.last.Score, Rate: rate}
 		if !t.guard.late || t.reports(out.Step) {

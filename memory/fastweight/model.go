@@ -39,7 +39,7 @@ func (m model) forward(weights []*tensor.Tensor, x *tensor.Tensor) passed {
 	h := x
 	for l := range m.Depth {
 		if l > 0 {
-			h = gelu(h)
+			h = GELU(h)
 		}
 		p.inputs = append(p.inputs, h)
 		h = h.MatMul(weights[l*m.perLayer()])
@@ -119,11 +119,12 @@ func geluTanh(x *tensor.Tensor) *tensor.Tensor {
 	return x.Add(x.Mul(x.Square()).MulScalar(geluCubic)).MulScalar(geluScale).Tanh()
 }
 
-func gelu(x *tensor.Tensor) *tensor.Tensor {
+// GELU is the tanh form of the Gaussian error linear unit, elementwise: Hendrycks and Gimpel 2016, section 2.
+func GELU(x *tensor.Tensor) *tensor.Tensor {
 	return x.Mul(geluTanh(x).AddScalar(1)).MulScalar(.5)
 }
 
-// geluSlope is the derivative of gelu.
+// geluSlope is the derivative of [GELU].
 func geluSlope(x *tensor.Tensor) *tensor.Tensor {
 	t := geluTanh(x)
 	inner := x.Square().MulScalar(3 * geluCubic).AddScalar(1).MulScalar(geluScale)

@@ -56,24 +56,31 @@ func (m *Recurrent) Init(p *nn.Pass, batch int64) memory.State {
 	return m.weights(p, p.Value(m.emit.Weight), batch, m.Key, m.Value)
 }
 
+// Interface implements [memory.Interfaced].
+func (m *Recurrent) Interface() *nn.Linear { return m.emit }
+
 // Step implements [memory.Recurrent].
 func (m *Recurrent) Step(p *nn.Pass, control *tensor.Tensor, prev memory.State) (read *tensor.Tensor, next memory.State) {
+	return m.StepInterface(p, m.emit.Forward(p, control), prev)
+}
+
+// StepInterface implements [memory.Interfaced].
+func (m *Recurrent) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev memory.State) (read *tensor.Tensor, next memory.State) {
 	s := stateOf("Recurrent.Step", prev)
-	read, s = m.Run(m.shared(p), s, m.tokens(p, control.Unsqueeze(1)))
+	read, s = m.Run(m.shared(p), s, m.tokens(p, emission.Unsqueeze(1)))
 	return m.reading(read).Flatten(1, 3), s
 }
 
 // Sequence runs over control [batch, time, control] from a state and returns what is read, [batch, time, heads·value], and the
 // state after the last step: for layers whose input does not depend on what was read.
 func (m *Recurrent) Sequence(p *nn.Pass, control *tensor.Tensor, prev memory.State) (read *tensor.Tensor, next memory.State) {
-	read, s := m.Run(m.shared(p), stateOf("Recurrent.Sequence", prev), m.tokens(p, control))
+	read, s := m.Run(m.shared(p), stateOf("Recurrent.Sequence", prev), m.tokens(p, m.emit.Forward(p, control)))
 	return m.reading(read).Transpose(1, 2).Flatten(2, 3), s
 }
 
-// tokens returns what control [batch, time, control] writes and asks.
-func (m *Recurrent) tokens(p *nn.Pass, control *tensor.Tensor) Tokens {
-	from := m.emit.Forward(p, control)
-	batch, time := control.Dim(0), control.Dim(1)
+// tokens returns what an emission [batch, time, emission] writes and asks.
+func (m *Recurrent) tokens(p *nn.Pass, from *tensor.Tensor) Tokens {
+	batch, time := from.Dim(0), from.Dim(1)
 	var offset int64
 	next := func(e emission) *tensor.Tensor { // [batch, heads, time·rows, width]
 		n := m.Heads * e.rows * e.width
@@ -107,6 +114,6 @@ func (m *Recurrent) Restore(ts []nn.Named) (memory.State, error) {
 }
 
 var (
-	_ memory.Recurrent = (*Recurrent)(nil)
-	_ memory.Restorer  = (*Recurrent)(nil)
+	_ memory.Interfaced = (*Recurrent)(nil)
+	_ memory.Restorer   = (*Recurrent)(nil)
 )
