@@ -105,7 +105,8 @@ type controllerConfig struct {
 	Layers int64 `yaml:"layers" min:"1"`
 }
 
-func recurrent(p *Parts) []Part[Recurrent] {
+// interfaced are the memories that are driven through one linear layer ([memory.Interfaced]), whose interfaces nutm can store.
+func interfaced() []Part[Recurrent] {
 	return append([]Part[Recurrent]{
 		{kindNTM, "the memory of the Neural Turing Machine", "Graves et al. 2014, section 3", Config(
 			ntmMemoryConfig{128, 20, 1, 1, 1, "constant"}, (*ntmMemoryConfig).plan)},
@@ -113,14 +114,19 @@ func recurrent(p *Parts) []Part[Recurrent] {
 			lruaMemoryConfig{Slots: 128, Width: 40, Heads: 4, Decay: .95, Start: "constant"}, (*lruaMemoryConfig).plan)},
 		{kindDNC, "the memory of the Differentiable Neural Computer", "Graves et al. 2016, methods", Config(
 			dncMemoryConfig{Slots: 128, Width: 20, Reads: 1, Writes: 1, Start: "constant"}, (*dncMemoryConfig).plan)},
-		{"relational", "a memory whose slots attend to one another at each step, the relational memory core", "Santoro et al. 2018", Config(
-			relationalMemoryConfig{Slots: 8, Heads: 8, Width: 32, Blocks: 1, Layers: 2, Gates: "unit"}, (*relationalMemoryConfig).plan)},
 		{"sparse", "a memory of many slots, of which a step reads and writes a few", "Rae et al. 2016", Config(
 			sparseMemoryConfig{Slots: 128, Width: 32, Heads: 4, Reads: 4, Search: "exact"}, (*sparseMemoryConfig).plan)},
+	}, fastRecurrent()...)
+}
+
+func recurrent(p *Parts) []Part[Recurrent] {
+	return append(interfaced(), []Part[Recurrent]{
+		{"relational", "a memory whose slots attend to one another at each step, the relational memory core", "Santoro et al. 2018", Config(
+			relationalMemoryConfig{Slots: 8, Heads: 8, Width: 32, Blocks: 1, Layers: 2, Gates: "unit"}, (*relationalMemoryConfig).plan)},
 		{"nutm", "another memory under several stored interfaces", "Le, Tran and Venkatesh 2020", Config(
 			nutmConfig{Memory: schema.NewSection(kindLRUA, nil), Programs: 2, Key: 16}, func(c *nutmConfig) (Recurrent, error) { return c.plan(p) })},
 		{kindNone, "no memory, for the baseline", "", Plain[Recurrent](func(*nn.Builder, int64) memory.Recurrent { return memory.None{} })},
-	}, fastRecurrent()...)
+	}...)
 }
 
 // start is the memory before the first step, by the name that files give it.
@@ -213,14 +219,14 @@ func (c *relationalMemoryConfig) plan() (Recurrent, error) {
 }
 
 type nutmConfig struct {
-	Memory   schema.Section `yaml:"memory" family:"recurrent memory" doc:"what the programs drive"`
+	Memory   schema.Section `yaml:"memory" family:"interfaced memory" doc:"what the programs drive"`
 	Programs int64          `yaml:"programs" min:"1" doc:"interfaces that are stored; 1 is the memory itself"`
 	Key      int64          `yaml:"key" min:"1" doc:"the width of a program's key"`
 	Penalty  float64        `yaml:"penalty" min:"0" doc:"weight of the cosines between the keys of programs, which is added to the loss"`
 }
 
 func (c *nutmConfig) plan(p *Parts) (Recurrent, error) {
-	held, err := p.Recurrent.Plan(&c.Memory)
+	held, err := p.Interfaced.Plan(&c.Memory)
 	if err != nil {
 		return nil, err
 	}

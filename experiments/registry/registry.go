@@ -30,6 +30,7 @@ type Parts struct {
 	Metrics     Table[Metric]
 	Memories    Table[Memory]     // written with keys and values
 	Recurrent   Table[Recurrent]  // driven step by step by a controller
+	Interfaced  Table[Recurrent]  // those that are driven through one linear layer, for nutm
 	Controllers Table[Controller] // of recurrent memories
 
 	FewShot     Table[FewShot]     // networks that learn from episodes, pairs or labelled images
@@ -107,6 +108,7 @@ func (p *Parts) families() []family {
 		{"story network", "networks that answer questions about stories", &p.Stories},
 		{"memory", "memories that are written with keys and values and answer queries", &p.Memories},
 		{"recurrent memory", "memories that a controller drives step by step", &p.Recurrent},
+		{"interfaced memory", "memories that a controller drives through one linear layer", &p.Interfaced},
 		{"controller", "what drives a recurrent memory", &p.Controllers},
 		{"metric", "how a memory compares queries with keys", &p.Metrics},
 		{"encoder", "an input to an embedding", &p.Encoders},
@@ -173,6 +175,8 @@ func uses() map[string]string {
 	return map[string]string{
 		"memory":           "is written with keys and values",
 		"recurrent memory": "is driven step by step by a controller",
+
+		"interfaced memory": "is driven through one linear layer",
 	}
 }
 
@@ -210,6 +214,7 @@ func Standard() *Parts {
 	p.Metrics.Add(metrics()...)
 	p.Memories.Add(memories(p)...)
 	p.Recurrent.Add(recurrent(p)...)
+	p.Interfaced.Add(interfaced()...)
 	p.Controllers.Add(controllers()...)
 	p.FewShot.Add(metricBased(p)...)
 	p.FewShot.Add(adaptive(p)...)

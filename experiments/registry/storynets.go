@@ -8,6 +8,7 @@ import (
 	"github.com/engram-go/engram/dataset"
 	"github.com/engram-go/engram/dataset/babi"
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/entnet"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/memnet"
 	"github.com/engram-go/engram/nn"
@@ -27,33 +28,49 @@ type memnetConfig struct {
 }
 
 func stories(p *Parts) []Part[Stories] {
-	return []Part[Stories]{{"memnet", "the end-to-end Memory Network", "Sukhbaatar et al. 2015", Config(
-		memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true, Memory: storyMemory()},
-		func(c *memnetConfig) (Stories, error) {
-			mem, err := p.planStoryMemory(&c.Memory)
-			out := Stories{New: func(b *nn.Builder, in StoriesInput) (Answerer, error) {
-				holds, err := mem.New(b.In("memory"), Vectors(c.Width))
-				if err != nil {
-					return nil, err
+	return []Part[Stories]{
+		{"memnet", "the end-to-end Memory Network", "Sukhbaatar et al. 2015", Config(
+			memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true, Memory: storyMemory()},
+			func(c *memnetConfig) (Stories, error) {
+				mem, err := p.planStoryMemory(&c.Memory)
+				out := Stories{New: func(b *nn.Builder, in StoriesInput) (Answerer, error) {
+					holds, err := mem.New(b.In("memory"), Vectors(c.Width))
+					if err != nil {
+						return nil, err
+					}
+					longest := in.Words
+					if c.Time {
+						longest++ // the released code counts the time as a word
+					}
+					return memnet.New(b, memnet.Config{
+						Words: int64(in.Vocabulary), Width: c.Width, Hops: c.Hops, Slots: min(c.Slots, max(in.Sentences, 1)),
+						Encoding: map[string]encoder.WordEncoding{
+							"bag": encoder.BagOfWords, "position": encoder.PositionEncoding, "released": encoder.ReleasedPositionEncoding,
+						}[c.Encoding],
+						Longest: longest, Tying: map[string]memnet.Tying{"adjacent": memnet.Adjacent, "layer-wise": memnet.LayerWise}[c.Tying],
+						Timeless: !c.Time, Noise: c.Noise, ReLU: c.ReLU, Memory: holds,
+					}), nil
+				}}
+				if !mem.Linear {
+					out.NoLinearStart = fmt.Sprintf("the memory %s reads by no softmax over sentences that could be left out", mem.Kind)
 				}
-				longest := in.Words
-				if c.Time {
-					longest++ // the released code counts the time as a word
-				}
-				return memnet.New(b, memnet.Config{
-					Words: int64(in.Vocabulary), Width: c.Width, Hops: c.Hops, Slots: min(c.Slots, max(in.Sentences, 1)),
-					Encoding: map[string]encoder.WordEncoding{
-						"bag": encoder.BagOfWords, "position": encoder.PositionEncoding, "released": encoder.ReleasedPositionEncoding,
-					}[c.Encoding],
-					Longest: longest, Tying: map[string]memnet.Tying{"adjacent": memnet.Adjacent, "layer-wise": memnet.LayerWise}[c.Tying],
-					Timeless: !c.Time, Noise: c.Noise, ReLU: c.ReLU, Memory: holds,
-				}), nil
-			}}
-			if !mem.Linear {
-				out.NoLinearStart = fmt.Sprintf("the memory %s reads by no softmax over sentences that could be left out", mem.Kind)
-			}
-			return out, err
-		})}}
+				return out, err
+			})},
+		{"entnet", "the Recurrent Entity Network, which reads sentences into slots with keys", "Henaff et al. 2017", Config(
+			entnetConfig{Width: 100, Slots: 20, Sentences: 70}, func(c *entnetConfig) (Stories, error) {
+				return Stories{NoLinearStart: "an Entity Network reads by no softmax over sentences that could be left out", New: func(b *nn.Builder, in StoriesInput) (Answerer, error) {
+					return entnet.New(b, entnet.Config{
+						Words: int64(in.Vocabulary), Longest: in.Words, Width: c.Width, Slots: c.Slots, Sentences: c.Sentences,
+					}), nil
+				}}, nil
+			})},
+	}
+}
+
+type entnetConfig struct {
+	Width     int64 `yaml:"width" min:"1" doc:"of a word vector and of a slot"`
+	Slots     int64 `yaml:"slots" min:"1"`
+	Sentences int   `yaml:"sentences" min:"1" doc:"the last sentences of a story, which are read; the paper reads 150 for task 3"`
 }
 
 // storyMemory is the paper's: section 2.1.

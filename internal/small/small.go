@@ -15,6 +15,7 @@ const (
 	networkSequences = "ntm"
 	networkTokens    = "blocks"
 	networkStories   = "memnet"
+	networkEntities  = "entnet"
 	networkTime      = "mann"
 	networkTransfer  = "transfer"
 )
@@ -83,6 +84,8 @@ func Overrides(c *experiments.Config) ([]string, error) {
 	switch network := c.Network; {
 	case network == networkStories:
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
+	case network == networkEntities:
+		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2"), nil
 	case network == networkSequences:
 		if file.Network.Controller.Layers > 1 { // the baselines, of many units
 			sets = append(sets, "network.controller.size=32")
@@ -127,6 +130,8 @@ func Short(c *experiments.Config, steps int) ([]string, error) {
 	switch images := file.images(""); c.Network {
 	case networkStories:
 		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
+	case networkEntities:
+		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2"), nil
 	case networkSequences, networkTokens:
 		return append(append(sets, train, "validation.sequences=0"), file.each("sequences=2")...), nil
 	case networkTime:
