@@ -103,7 +103,7 @@ func TestTokensOfAFixedSet(t *testing.T) {
 	samples, err := os.ReadFile(filepath.Join(dir, "samples.txt"))
 	require.NoError(t, err)
 	assert.Contains(t, string(samples), "memorization, length 8\n")
-	assert.Contains(t, string(samples), "  target    . ")
+	assert.Contains(t, string(samples), "  target   . ")
 	plots, err := filepath.Glob(filepath.Join(dir, "plots", "answers-length-8.*"))
 	require.NoError(t, err)
 	assert.NotEmpty(t, plots)

@@ -162,7 +162,7 @@ func (w *tokens) Course(schedule func(int64) nn.Schedule) runner.Course {
 func (w *tokens) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	if w.file.Train.Examples > 0 {
 		return runner.Batches(w.repeated(ctx, first), func(b *token.Batch) runner.Batch {
-			return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, float64) { return w.loss(p, b, on) })
+			return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) { return w.loss(p, b, on) })
 		})
 	}
 	return generated(ctx, w.seed, first, func(r *rand.Rand) *token.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.loss)

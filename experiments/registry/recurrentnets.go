@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"errors"
+
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/experiments/schema"
@@ -9,6 +11,7 @@ import (
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/ntm"
+	"github.com/engram-go/engram/rarenet"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -63,31 +66,57 @@ type mannConfig struct {
 }
 
 func throughTime(p *Parts) []Part[ThroughTime] {
-	return []Part[ThroughTime]{{"mann", "the Memory-Augmented Neural Network", "Santoro et al. 2016",
-		Config(mannConfig{None(), Driven{schema.NewSection(kindLSTM, nil).WithDefaults(struct {
-			Size int64 `yaml:"size"`
-		}{200}), schema.NewSection(kindLRUA, nil)}}, func(c *mannConfig) (ThroughTime, error) {
-			var enc Encoder
-			var encErr error
-			if !IsNone(&c.Encoder) {
-				enc, encErr = p.Encoders.Plan(&c.Encoder)
-			}
-			control, err := p.planDriven(&c.Driven)
-			return ThroughTime{New: func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error) {
-				var e encoder.Encoder
-				inputs := int64(in.Size())
-				if enc.New != nil {
-					var err error
-					if e, err = enc.New(b.In("encoder"), in.Shape); err != nil {
+	return []Part[ThroughTime]{
+		{"mann", "the Memory-Augmented Neural Network", "Santoro et al. 2016",
+			Config(mannConfig{None(), Driven{schema.NewSection(kindLSTM, nil).WithDefaults(struct {
+				Size int64 `yaml:"size"`
+			}{200}), schema.NewSection(kindLRUA, nil)}}, func(c *mannConfig) (ThroughTime, error) {
+				var enc Encoder
+				var encErr error
+				if !IsNone(&c.Encoder) {
+					enc, encErr = p.Encoders.Plan(&c.Encoder)
+				}
+				control, err := p.planDriven(&c.Driven)
+				return ThroughTime{New: func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error) {
+					var e encoder.Encoder
+					inputs := int64(in.Size())
+					if enc.New != nil {
+						var err error
+						if e, err = enc.New(b.In("encoder"), in.Shape); err != nil {
+							return nil, err
+						}
+						inputs = e.Width()
+					}
+					return mann.New(b, mann.Config{
+						Inputs: inputs, Encoder: e, Length: int64(in.Length), Letters: int64(in.Letters), Controller: control,
+					}), nil
+				}}, schema.Join(encErr, err)
+			})},
+		{"rarenet", "an encoder with the memory for rare events, which answers by the nearest key", "Kaiser et al. 2017", Config(
+			rarenetConfig{Encoder: schema.NewSection(kindConv4, nil), Width: 128, Slots: 8192, Margin: .1, Dropout: 0}, func(c *rarenetConfig) (ThroughTime, error) {
+				enc, err := p.Encoders.Plan(&c.Encoder)
+				return ThroughTime{New: func(b *nn.Builder, in ThroughTimeInput) (fewshot.SequenceNetwork, error) {
+					if in.Length > 1 {
+						return nil, errors.New("network: rarenet names a class by one letter; use labels: one-hot")
+					}
+					e, err := enc.New(b.In("encoder"), in.Shape)
+					if err != nil {
 						return nil, err
 					}
-					inputs = e.Width()
-				}
-				return mann.New(b, mann.Config{
-					Inputs: inputs, Encoder: e, Length: int64(in.Length), Letters: int64(in.Letters), Controller: control,
-				}), nil
-			}}, schema.Join(encErr, err)
-		})}}
+					return rarenet.New(b, rarenet.Config{
+						Encoder: e, Letters: int64(in.Letters), Width: c.Width, Slots: c.Slots, Margin: c.Margin, Dropout: c.Dropout,
+					}), nil
+				}}, err
+			})},
+	}
+}
+
+type rarenetConfig struct {
+	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image to an embedding"`
+	Width   int64          `yaml:"width" min:"1" doc:"of a key"`
+	Slots   int64          `yaml:"slots" min:"1" doc:"the most keys; no more than images are shown"`
+	Margin  float64        `yaml:"margin" above:"0" doc:"by which the nearest key of the label should be nearer than that of another"`
+	Dropout float64        `yaml:"dropout" min:"0" below:"1" doc:"of embeddings, in training"`
 }
 
 type stringsConfig struct {

@@ -70,7 +70,7 @@ func imports(t *testing.T, files []*ast.File) (folders []string) {
 }
 
 // networks are the folders of networks, which must not import one another.
-var networks = strings.Fields("ntm mann memnet entnet tokennet siamese matchingnet protonet relationnet maml reptile transfer head")
+var networks = strings.Fields("ntm mann rarenet memnet entnet tokennet siamese matchingnet protonet relationnet maml reptile transfer head")
 
 // rooms lists the allowed imports of each folder; a name with /... means the folder and all below it.
 var rooms = map[string]string{

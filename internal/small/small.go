@@ -17,6 +17,7 @@ const (
 	networkStories   = "memnet"
 	networkEntities  = "entnet"
 	networkTime      = "mann"
+	networkRare      = "rarenet"
 	networkTransfer  = "transfer"
 )
 
@@ -93,7 +94,7 @@ func Overrides(c *experiments.Config) ([]string, error) {
 		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), file.each("sequences=2")...), nil
 	case network == networkTokens:
 		return append(append(sets, "train.steps=2", "train.batch=2", "validation.sequences=2", "validation.every=2"), file.each("sequences=2")...), nil
-	case network == networkTime:
+	case network == networkTime, network == networkRare:
 		return append(sets, images, "train.way=5", "train.steps=2", "train.batch=2", "train.samples=3", "validation.episodes=2", "validation.every=2",
 			"test=[{way: 5, episodes: 3}]"), nil
 	case network == networkTransfer:
@@ -134,7 +135,7 @@ func Short(c *experiments.Config, steps int) ([]string, error) {
 		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2"), nil
 	case networkSequences, networkTokens:
 		return append(append(sets, train, "validation.sequences=0"), file.each("sequences=2")...), nil
-	case networkTime:
+	case networkTime, networkRare:
 		return append(sets, images, train, "validation.episodes=0", fmt.Sprintf("test=[{way: %d, episodes: 2}]", file.Train.Way)), nil
 	default:
 		sets = append(sets, images, train, "validation.episodes=0", fmt.Sprintf("test=[{way: %d, shot: 1, episodes: 2}]", max(file.Train.Way, 2)))
