@@ -102,7 +102,7 @@ func TestTokensOfAFixedSet(t *testing.T) {
 	assert.True(t, want.Figures[2].Value >= 0 && want.Figures[2].Value <= 100)
 	samples, err := os.ReadFile(filepath.Join(dir, "samples.txt"))
 	require.NoError(t, err)
-	assert.Contains(t, string(samples), "memorization, length 8\n")
+	assert.Contains(t, string(samples), "memorization of a map, length 8\n")
 	assert.Contains(t, string(samples), "  target   . ")
 	plots, err := filepath.Glob(filepath.Join(dir, "plots", "answers-length-8.*"))
 	require.NoError(t, err)

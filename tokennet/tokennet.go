@@ -6,6 +6,7 @@ package tokennet
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/engram-go/engram/memory/fastweight"
 	"github.com/engram-go/engram/nn"

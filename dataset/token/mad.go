@@ -308,7 +308,7 @@ func (t *Memorization) check(s Size) error {
 func (t *Memorization) MacroAveraged() {}
 
 // Name implements [Task].
-func (t *Memorization) Name() string { return "memorization" }
+func (t *Memorization) Name() string { return "memorization of a map" }
 
 // Tokens implements [Task].
 func (t *Memorization) Tokens() int { return t.options.Vocabulary }
@@ -366,7 +366,7 @@ func (t *Compression) Compresses() {}
 func (t *Compression) MacroAveraged() {}
 
 // Name implements [Task].
-func (t *Compression) Name() string { return "compression" }
+func (t *Compression) Name() string { return "compression of a sequence" }
 
 // Tokens implements [Task].
 func (t *Compression) Tokens() int { return t.options.Vocabulary }
