@@ -199,7 +199,7 @@ func (n *Net) FromFeatures(p *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
 			logp = t.Recall(p, memory.NewPrototype(memory.PrototypeConfig{Metric: n.Adapt.measure(), Scale: n.Adapt.scale()}), t.Support, t.Query)
 			return
 		}
-		logp = n.adapt(p, t, nil)
+		logp = tensor.Eval(func() *tensor.Tensor { return n.adapt(p, n.Adapt.reduce(t), nil) })
 	})
 	return logp
 }
@@ -244,7 +244,11 @@ func (n *Net) adapt(p *nn.Pass, t *fewshot.Task, e encoder.Encoder) *tensor.Tens
 	for i := range uint64(tasks) {
 		heads, orders = append(heads, stream.New(0, "transfer/head", t.First+i)), append(orders, stream.New(0, "transfer/order", t.First+i))
 	}
-	net := &adapted{encoder: e, head: newHead(b, a.Head, a.Scale, heads, t.Way, n.Encoder.Width()), queries: t.Query, entropy: a.Entropy}
+	width := n.Encoder.Width()
+	if e == nil {
+		width = t.Support.Dim(2)
+	}
+	net := &adapted{encoder: e, head: newHead(b, a.Head, a.Scale, heads, t.Way, width), queries: t.Query, entropy: a.Entropy}
 	if a.Start == AtMeans {
 		net.head.startAtMeans(net.embed(p, t.Support), t.SupportLabels.OneHot(t.Way))
 	}
