@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,6 +20,7 @@ import (
 	"github.com/engram-go/engram/nn/gradcheck"
 	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
+	_ "github.com/engram-go/engram/tensor/product"
 )
 
 // features is a float64 task whose images are flattened: the embeddings of an encoder that does nothing.
@@ -390,49 +394,98 @@ func TestSimpleShotNeedsItsMean(t *testing.T) {
 	assert.Panics(t, func() { NewSimpleShot(L2N, centre, 1) })
 }
 
-// One thousand 5-way 5-shot tasks with 15 queries per class, 640-wide, in batches of 50: the time of a test on cached features
-// without gathering them.
-func BenchmarkHeads(b *testing.B) {
-	const batch, width, way, shot, queries = 50, 640, 5, 5, 75
-	s := tensor.Enter()
-	defer s.Leave()
-	r := rand.New(rand.NewPCG(1, 0))
-	task := &fewshot.Task{Way: way}
-	fill := func(n int64) *tensor.Tensor {
-		return tensor.Made(func(v []float32) {
+// usual are the heads as experiment files have them.
+var usual = []struct {
+	name string
+	head Head
+}{
+	{"mean", NewMean(nil, metric.SquaredEuclidean{}, 1)},
+	{"cosine mean", NewMean(nil, metric.Cosine{}, 10)},
+	{"l2n", NewSimpleShot(L2N, nil, 10)},
+	{"ridge", NewRidge(nil, RidgeConfig{Lambda: 50, Bias: true, Scale: 10})},
+	{"svm", NewSVM(nil, SVMConfig{C: .1, Iterations: 15, Scale: 1})},
+	{"logistic", NewLogistic(LogisticConfig{C: 1, Normalize: true, Iterations: 1000})},
+	{"bd-cspn", NewBDCSPN(Rectification{10}, 10)},
+	{"laplacian", NewLaplacian(LaplacianConfig{Rectification: Rectification{10}, Rectify: true, Normalize: true, Neighbours: 2, Lambda: .7, Steps: 20})},
+	{"soft-k-means", NewSoftKMeans(1, 1, false)},
+	{"tim-adm-150", NewTune(TuneConfig{CrossEntropy: .1, Marginal: 1, Conditional: .1, Temperature: 15, Normalize: true, Steps: 150, Alternating: true})},
+	{"tim-1000", NewTune(TuneConfig{CrossEntropy: .1, Marginal: 1, Conditional: .1, Temperature: 15, Normalize: true, Steps: 1000, Rate: 1e-4})},
+}
+
+// usualTask are 5-way 5-shot tasks with 15 queries per class and 640-wide embeddings as after a ReLU, some of whose classes overlap.
+func usualTask(seed uint64, tasks int64) *fewshot.Task {
+	const width, way, shot, queries = 640, 5, 5, 75
+	r := rand.New(rand.NewPCG(seed, 0))
+	centres := make([]float64, tasks*way*width)
+	for i := range centres {
+		centres[i] = .25 * r.NormFloat64()
+	}
+	fill := func(n int64) (x, y *tensor.Tensor) {
+		labels := make([]int64, tasks*n)
+		x = tensor.Made(func(v []float32) {
 			for i := range v {
-				v[i] = float32(max(0, r.NormFloat64()))
+				row := int64(i) / width
+				labels[row] = row % way
+				v[i] = float32(max(0, centres[(row/n*way+row%way)*width+int64(i)%width]+r.NormFloat64()))
 			}
-		}, batch, n, width)
+		}, tasks, n, width)
+		return x, tensor.New(labels, tasks, n)
 	}
-	labels := make([]int64, batch*way*shot)
-	for i := range labels {
-		labels[i] = int64(i) % way
+	t := &fewshot.Task{Way: way}
+	t.Support, t.SupportLabels = fill(way * shot)
+	t.Query, t.QueryLabels = fill(queries)
+	return t
+}
+
+// Single precision gives the probabilities of double precision to 1e-4, and the same accuracy to 0.1 points, on tasks of the usual
+// size with the usual settings: double precision is held against plain loops on small tasks.
+func TestHeadsInSinglePrecision(t *testing.T) {
+	threads := tensor.Threads()
+	tensor.SetThreads(1) // of many small operations, threads would spend the time waiting for one another
+	t.Cleanup(func() { tensor.SetThreads(threads) })
+	testkit.Enter(t)
+	task := usualTask(1, 8)
+	double := *task
+	double.Support, double.Query = task.Support.To(tensor.Float64), task.Query.To(tensor.Float64)
+	for _, h := range usual {
+		got, want := h.head.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task), h.head.LogProbs(&nn.Pass{Norm: nn.RunningStats}, &double)
+		assert.InDeltaSlice(t, want.Exp().Flatten(0, -1).Floats(), got.To(tensor.Float64).Exp().Flatten(0, -1).Floats(), 1e-4, h.name)
+		accuracy := func(logp *tensor.Tensor) float64 {
+			return logp.Argmax(-1).Eq(task.QueryLabels).To(tensor.Float64).Mean().Float()
+		}
+		assert.InDelta(t, accuracy(want), accuracy(got), 1e-3, h.name)
+		assert.Greater(t, accuracy(want), .6, h.name)
+		assert.Less(t, accuracy(want), .99, h.name)
 	}
-	task.Support, task.SupportLabels, task.Query = fill(way*shot), tensor.New(labels, batch, way*shot), fill(queries)
-	for _, h := range []struct {
-		name string
-		head Head
-	}{
-		{"mean", NewMean(nil, metric.SquaredEuclidean{}, 1)},
-		{"l2n", NewSimpleShot(L2N, nil, 10)},
-		{"ridge", NewRidge(nil, RidgeConfig{Lambda: 50, Bias: true, Scale: 10})},
-		{"svm", NewSVM(nil, SVMConfig{C: .1, Iterations: 15, Scale: 1})},
-		{"logistic", NewLogistic(LogisticConfig{C: 1, Normalize: true, Iterations: 1000})},
-		{"bd-cspn", NewBDCSPN(Rectification{10}, 10)},
-		{"laplacian", NewLaplacian(LaplacianConfig{Rectification: Rectification{10}, Rectify: true, Normalize: true, Neighbours: 2, Lambda: .7, Steps: 20})},
-		{"soft-k-means", NewSoftKMeans(1, 1, false)},
-		{"tim-50", NewTune(TuneConfig{CrossEntropy: 1, Marginal: 1, Conditional: .5, Temperature: 10, Normalize: true, Steps: 50, Rate: 1e-3})},
-		{"tim-1000", NewTune(TuneConfig{CrossEntropy: .1, Marginal: 1, Conditional: .1, Temperature: 15, Normalize: true, Steps: 1000, Rate: 1e-4})},
-		{"tim-adm-150", NewTune(TuneConfig{CrossEntropy: .1, Marginal: 1, Conditional: .1, Temperature: 15, Normalize: true, Steps: 150, Alternating: true})},
-	} {
-		b.Run(fmt.Sprintf("%s/tasks=1000", h.name), func(b *testing.B) {
+}
+
+// One thousand tasks of the usual size, as a test classifies them on embeddings that are there already: in batches of 16, of which
+// there are as many at the same time as there are processors, with one thread per operation. Matrix products are those of
+// package product, as in the command line.
+func BenchmarkHeads(b *testing.B) {
+	const tasks, batch = 1000, 16
+	workers := runtime.GOMAXPROCS(0)
+	tensor.SetThreads(1)
+	b.Cleanup(func() { tensor.SetThreads(workers) })
+	for _, h := range usual {
+		b.Run(fmt.Sprintf("%s/tasks=%d", h.name, tasks), func(b *testing.B) {
 			for b.Loop() {
-				for range 1000 / batch {
-					inner := tensor.Enter()
-					tensor.NoGrad(func() { h.head.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task) })
-					inner.Leave()
+				var left atomic.Int64
+				left.Store(tasks / batch)
+				var working sync.WaitGroup
+				for w := range workers {
+					working.Go(func() {
+						s := tensor.Enter()
+						defer s.Leave()
+						task := usualTask(uint64(w), batch)
+						for left.Add(-1) >= 0 {
+							inner := tensor.Enter()
+							tensor.NoGrad(func() { h.head.LogProbs(&nn.Pass{Norm: nn.RunningStats}, task) })
+							inner.Leave()
+						}
+					})
 				}
+				working.Wait()
 			}
 		})
 	}
