@@ -36,7 +36,9 @@ func (a Augmentation) On() bool {
 	return a.Pad > 0 || a.Area > 0 || a.Flip > 0 || a.jitters() || a.Erase > 0
 }
 
-func (a Augmentation) jitters() bool { return a.Brightness > 0 || a.Contrast > 0 || a.Saturation > 0 || a.Hue > 0 }
+func (a Augmentation) jitters() bool {
+	return a.Brightness > 0 || a.Contrast > 0 || a.Saturation > 0 || a.Hue > 0
+}
 
 // Check refuses settings without meaning.
 func (a Augmentation) Check() error {

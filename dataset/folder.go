@@ -208,6 +208,9 @@ func openImage(file string) (image.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dataset: %w", err)
 	}
+	if len(b) == 0 {
+		return nil, fmt.Errorf("dataset: %s is empty: fetch it again or remove it", file)
+	}
 	// Check the header first: the decoder allocates the size that it claims.
 	c, _, err := image.DecodeConfig(bytes.NewReader(b))
 	if err == nil && (c.Width < 1 || c.Height < 1 || c.Width > maxPictureSide || c.Height > maxPictureSide || c.Width*c.Height > maxPicturePixels) {

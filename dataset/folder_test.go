@@ -193,7 +193,7 @@ func TestFolderErrors(t *testing.T) {
 		{map[string][]byte{"a/1.png": good, "a/2.png": good[:len(good)-20]}, "2.png is truncated or damaged: "},
 		{map[string][]byte{"a/1.png": []byte("text")}, "1.png is not a PNG, JPEG, WebP, GIF, BMP or TIFF image, despite its name"},
 		{map[string][]byte{"a/1.gif": []byte("GIF89a")}, "1.gif is truncated or damaged"},
-		{map[string][]byte{"a/1.jpg": nil}, "1.jpg is not a PNG, JPEG"},
+		{map[string][]byte{"a/1.jpg": nil}, "1.jpg is empty"},
 		{map[string][]byte{"a/1.png": huge}, "1.png is truncated or damaged"},
 	} {
 		root := t.TempDir()

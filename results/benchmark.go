@@ -35,15 +35,21 @@ func (p *page) benchmark(all []Experiment, own bool) (*table.Page, error) {
 		// Figures stand beside the published ones where both are transductive or both are not.
 		kind := m.kind()
 		at := slices.IndexFunc(ours, func(r benchmarkRow) bool { return r.way.kind() == kind })
+		named := "" // the encoder that the method's name for it stands for
 		switch {
 		case at >= 0:
+			named = ours[at].experiment.encoder()
 			t.Add(p.benchmarkCells(m, &ours[at])...)
 			ours = slices.Delete(ours, at, at+1)
 		case published:
 			t.Add(p.benchmarkCells(m, nil)...)
 		}
 		for i := range ours {
-			t.Add(p.benchmarkCells(nil, &ours[i])...)
+			cells := p.benchmarkCells(nil, &ours[i])
+			if ours[i].experiment.encoder() == named {
+				cells[2] = table.Say(m.Encoder)
+			}
+			t.Add(cells...)
 		}
 	}
 	protocols := &table.Table{Columns: protocolColumns()}
