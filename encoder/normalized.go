@@ -85,6 +85,9 @@ func (e *normalized) HasDropout() bool { return HasDropout(e.Encoder) }
 // UsesBatchStatistics implements [UsesBatchStatistics].
 func (e *normalized) UsesBatchStatistics() bool { return UsesBatchStatistics(e.Encoder) }
 
+// Blocks implements [Blocker].
+func (e *normalized) Blocks() [][]*nn.Param { return Blocks(e.Encoder) }
+
 // Precision implements [Precision].
 func (e *normalized) Precision() string { return Precision(e.Encoder) }
 

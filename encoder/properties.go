@@ -1,5 +1,7 @@
 package encoder
 
+import "github.com/engram-go/engram/nn"
+
 // HasDropout reports whether an encoder has dropout in training passes: the result of its method HasDropout() bool,
 // or false without one.
 //
@@ -16,6 +18,44 @@ func HasDropout(e Encoder) bool {
 func UsesBatchStatistics(e Encoder) bool {
 	s, ok := e.(interface{ UsesBatchStatistics() bool })
 	return !ok || s.UsesBatchStatistics()
+}
+
+// A Blocker is an encoder that says which of its trained parameters are tuned together. Those of another encoder are told apart by
+// their names; see package transfer.
+type Blocker interface {
+	// Blocks returns the trained parameters in blocks, from input to output.
+	Blocks() [][]*nn.Param
+}
+
+// Blocks returns the blocks of an encoder that is a [Blocker], and nil for another one.
+func Blocks(e Encoder) [][]*nn.Param {
+	if b, ok := e.(Blocker); ok {
+		return b.Blocks()
+	}
+	return nil
+}
+
+// blocks collects the trained parameters of an encoder as it is made.
+type blocks struct {
+	params *nn.Params
+	seen   int
+	all    [][]*nn.Param
+}
+
+// newBlocks begins to collect the parameters that are made from now on.
+func newBlocks(b *nn.Builder) *blocks {
+	return &blocks{params: b.Params(), seen: len(b.Params().All())}
+}
+
+// end ends a block: it has the parameters that were made since the last one.
+func (c *blocks) end() {
+	var block []*nn.Param
+	for _, p := range c.params.All()[c.seen:] {
+		if !p.Buffer {
+			block = append(block, p)
+		}
+	}
+	c.seen, c.all = len(c.params.All()), append(c.all, block)
 }
 
 // HasDropout implements [HasDropout].

@@ -1,6 +1,8 @@
 package encoder
 
 import (
+	"slices"
+
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -45,6 +47,7 @@ type convNorm struct {
 	conv   *nn.Param
 	norm   *nn.BatchNorm
 	config nn.Conv2dConfig
+	same   bool // padding as in TensorFlow; see samePadding
 }
 
 // newConvNorm makes a convolution and a norm under two names, with the padding that keeps the size at stride 1.
@@ -52,8 +55,15 @@ func newConvNorm(b *nn.Builder, conv, norm string, in, out, kernel, stride int64
 	return convNorm{
 		conv:   newConv(b.In(conv), in, out, kernel),
 		norm:   nn.NewBatchNorm(b.In(norm), out),
-		config: nn.Conv2dConfig{Stride: stride, Padding: kernel / 2},
+		config: nn.Conv2dConfig{Kernel: kernel, Stride: stride, Padding: kernel / 2},
 	}
+}
+
+// newDepthwise is [newConvNorm] for a convolution of each channel by itself.
+func newDepthwise(b *nn.Builder, conv, norm string, channels, kernel, stride int64) convNorm {
+	l := newConvNorm(b, conv, norm, 1, channels, kernel, stride)
+	l.config.Groups = channels
+	return l
 }
 
 // newConv makes the weight of a convolution, initialised as in He et al. 2015.
@@ -63,11 +73,64 @@ func newConv(b *nn.Builder, in, out, kernel int64) *nn.Param {
 
 // forward normalises the convolution of x, which it does not free.
 func (l convNorm) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	if l.same {
+		padded, config := samePadding(x, l.config)
+		y := nn.Convolve(p, padded, l.conv, nil, config)
+		if padded != x {
+			padded.Free()
+		}
+		return then(y, func(x *tensor.Tensor) *tensor.Tensor { return l.norm.Forward(p, x) })
+	}
 	return then(nn.Convolve(p, x, l.conv, nil, l.config), func(x *tensor.Tensor) *tensor.Tensor { return l.norm.Forward(p, x) })
+}
+
+// samePadding pads images as TensorFlow does under the name SAME: an output has as many pixels as steps of the stride begin in the
+// input, and where the padding is odd the right and the bottom get the pixel more. It returns x itself where all edges get the same,
+// with the convolution that adds what they have in common.
+func samePadding(x *tensor.Tensor, c nn.Conv2dConfig) (*tensor.Tensor, nn.Conv2dConfig) {
+	total := func(size int64) int64 {
+		return max(0, (size+c.Stride-1)/c.Stride*c.Stride-c.Stride+c.Kernel-size)
+	}
+	high, wide := total(x.Dim(2)), total(x.Dim(3))
+	c.Padding = min(high, wide) / 2
+	rows := zeros(x, 2, high/2-c.Padding, high-high/2-c.Padding)
+	out := zeros(rows, 3, wide/2-c.Padding, wide-wide/2-c.Padding)
+	if rows != x && rows != out {
+		rows.Free()
+	}
+	return out, c
+}
+
+// zeros puts rows of zeros before and after images, along a dimension.
+func zeros(x *tensor.Tensor, dim int, before, after int64) *tensor.Tensor {
+	parts := []*tensor.Tensor{x}
+	edge := func(n int64) *tensor.Tensor {
+		shape := slices.Clone(x.Shape())
+		shape[dim] = n
+		return tensor.Full(0, x.DType(), x.Device(), shape...).ChannelsLast()
+	}
+	if before > 0 {
+		parts = slices.Insert(parts, 0, edge(before))
+	}
+	if after > 0 {
+		parts = append(parts, edge(after))
+	}
+	if len(parts) == 1 {
+		return x
+	}
+	return tensor.Cat(dim, parts...)
 }
 
 // relu is [tensor.Tensor.ReLU] as a function.
 func relu(x *tensor.Tensor) *tensor.Tensor { return x.ReLU() }
+
+// relu6 is min(max(x, 0), 6).
+func relu6(x *tensor.Tensor) *tensor.Tensor {
+	return then(x.ReLU(), func(x *tensor.Tensor) *tensor.Tensor { return x.ClampMax(6) })
+}
+
+// silu is x times its sigmoid: Hendrycks and Gimpel 2016.
+func silu(x *tensor.Tensor) *tensor.Tensor { return then(x.Sigmoid(), x.Mul) }
 
 // plus returns x + y and frees both.
 func plus(x, y *tensor.Tensor) *tensor.Tensor {

@@ -17,10 +17,14 @@ const ResNetLargeKernel = 7
 type ResNetConfig struct {
 	Channels      int64 // of the images; default 1
 	Height, Width int64 // of the images
-	// Blocks is the number of basic blocks of each stage: 1, 1, 1, 1 for ResNet-10 and 2, 2, 2, 2, the default, for ResNet-18.
+	// Blocks is the number of blocks of each stage: 1, 1, 1, 1 for ResNet-10, 2, 2, 2, 2, the default, for ResNet-18, and 3, 4,
+	// 6, 3 for ResNet-34 and ResNet-50.
 	Blocks [ResNetStages]int64
 	// Filters is the number of filters of each stage; default 64, 128, 256 and 512.
 	Filters [ResNetStages]int64
+	// Bottleneck makes blocks of three convolutions, 1×1, 3×3 and 1×1, of which the last has four times as many filters as the
+	// others, as in ResNet-50: He et al. 2016, section 4.1. The 3×3 convolution has the stride, as in torchvision.
+	Bottleneck bool
 	// Large begins with a 7×7 convolution of stride 2, as He et al. do for images of 224 pixels and Chen et al. 2019 do for
 	// any. Otherwise the first convolution is 3×3 of stride 1, as in the code of SimpleShot, LaplacianShot and TIM.
 	Large bool
@@ -42,24 +46,28 @@ func (c ResNetConfig) WithDefaults() ResNetConfig {
 	return c
 }
 
-// ResNet is the residual network of basic blocks: He et al. 2016, section 4.1, with the mean over positions as the embedding. A
-// convolution, batch norm, ReLU and 3×3 max pooling of stride 2 with padding come before four stages of blocks, of which all but
-// the first begin with stride 2. A block has two 3×3 convolutions without bias, each followed by batch norm, and a shortcut, which
-// is a 1×1 convolution with batch norm where sizes differ.
+// ResNet is the residual network of He et al. 2016, section 4.1, with the mean over positions as the embedding. A convolution,
+// batch norm, ReLU and 3×3 max pooling of stride 2 with padding come before four stages of blocks, of which all but the first
+// begin with stride 2. A basic block has two 3×3 convolutions without bias, each followed by batch norm, and a shortcut, which is
+// a 1×1 convolution with batch norm where sizes differ.
 //
-// Parameters have the names of torchvision's, so that its weights load without a map. Convolutions are initialised as in He et al.
-// 2015, by the number of inputs.
+// Parameters have the names of torchvision's and timm's, so that their weights load without a map. Convolutions are initialised as
+// in He et al. 2015, by the number of inputs. The blocks that are tuned together are the first convolution and the four stages.
 type ResNet struct {
 	stem   convNorm
 	pooled bool
-	stages [ResNetStages][]basicBlock
+	stages [ResNetStages][]residualBlock
 	width  int64
+	blocks [][]*nn.Param
 }
 
-type basicBlock struct {
-	first, second convNorm
-	short         *convNorm // nil for the identity
+type residualBlock struct {
+	convs []convNorm
+	short *convNorm // nil for the identity
 }
+
+// bottleneckFactor is by how much a bottleneck's last convolution is wider than its others.
+const bottleneckFactor = 4
 
 // NewResNet makes the network. A stage without blocks or filters is an error.
 func NewResNet(b *nn.Builder, c ResNetConfig) (*ResNet, error) {
@@ -76,33 +84,56 @@ func NewResNet(b *nn.Builder, c ResNetConfig) (*ResNet, error) {
 	if c.Large {
 		kernel, stride = ResNetLargeKernel, 2
 	}
-	e := &ResNet{stem: newConvNorm(b, "conv1", "bn1", c.Channels, c.Filters[0], kernel, stride), pooled: !c.Unpooled, width: c.Filters[ResNetStages-1]}
+	made := newBlocks(b)
+	e := &ResNet{stem: newConvNorm(b, "conv1", "bn1", c.Channels, c.Filters[0], kernel, stride), pooled: !c.Unpooled}
+	made.end()
 	in := c.Filters[0]
-	for i, out := range c.Filters {
+	for i, filters := range c.Filters {
 		stage := b.In(fmt.Sprintf("layer%d", i+1))
 		for j := range c.Blocks[i] {
 			stride := int64(1)
 			if i > 0 && j == 0 {
 				stride = 2
 			}
-			inner := stage.In(fmt.Sprint(j))
-			block := basicBlock{
-				first:  newConvNorm(inner, "conv1", "bn1", in, out, 3, stride),
-				second: newConvNorm(inner, "conv2", "bn2", out, out, 3, 1),
-			}
-			if stride > 1 || in != out {
-				short := newConvNorm(inner.In("downsample"), "0", "1", in, out, 1, stride)
-				block.short = &short
-			}
+			block := newResidualBlock(stage.In(fmt.Sprint(j)), in, filters, stride, c.Bottleneck)
 			e.stages[i] = append(e.stages[i], block)
-			in = out
+			in = block.width()
 		}
+		made.end()
 	}
+	e.width, e.blocks = in, made.all
 	return e, nil
 }
 
+// newResidualBlock makes a basic block or a bottleneck, whose convolutions are followed by norms of the same number.
+func newResidualBlock(b *nn.Builder, in, filters, stride int64, bottleneck bool) (block residualBlock) {
+	add := func(in, out, kernel, stride int64) {
+		n := len(block.convs) + 1
+		block.convs = append(block.convs, newConvNorm(b, fmt.Sprintf("conv%d", n), fmt.Sprintf("bn%d", n), in, out, kernel, stride))
+	}
+	if bottleneck {
+		add(in, filters, 1, 1)
+		add(filters, filters, 3, stride)
+		add(filters, bottleneckFactor*filters, 1, 1)
+	} else {
+		add(in, filters, 3, stride)
+		add(filters, filters, 3, 1)
+	}
+	if out := block.width(); stride > 1 || in != out {
+		short := newConvNorm(b.In("downsample"), "0", "1", in, out, 1, stride)
+		block.short = &short
+	}
+	return block
+}
+
+// width is the number of channels of a block's maps.
+func (b *residualBlock) width() int64 { return b.convs[len(b.convs)-1].conv.Value().Dim(0) }
+
 // Width implements [Encoder].
 func (e *ResNet) Width() int64 { return e.width }
+
+// Blocks implements [Blocker].
+func (e *ResNet) Blocks() [][]*nn.Param { return e.blocks }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *ResNet) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
@@ -123,9 +154,11 @@ func (e *ResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return then(x, globalMean)
 }
 
-func (b *basicBlock) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	y := then(b.first.forward(p, x), relu)
-	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.second.forward(p, y) })
+func (b *residualBlock) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	y := b.convs[0].forward(p, x)
+	for _, c := range b.convs[1:] {
+		y = then(then(y, relu), func(y *tensor.Tensor) *tensor.Tensor { return c.forward(p, y) })
+	}
 	if b.short != nil {
 		y = plus(y, b.short.forward(p, x))
 	} else {
@@ -134,4 +167,7 @@ func (b *basicBlock) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return then(y, relu)
 }
 
-var _ Encoder = (*ResNet)(nil)
+var (
+	_ Encoder = (*ResNet)(nil)
+	_ Blocker = (*ResNet)(nil)
+)

@@ -62,7 +62,7 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	window, rest := l.windows(x)
 	mean, variance, batch := l.Norm.statistics(p)
 	return rest(block(x, p.Value(l.Conv.Weight), l.Conv.bias(p), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias),
-		mean, variance, batch, batchNormMomentum, batchNormEps, window))
+		mean, variance, batch, l.Norm.momentum(), l.Norm.eps(), window))
 }
 
 // windows returns by what window the fused operations pool maps of the size of x, and what is left to do: maps with incomplete
@@ -78,7 +78,7 @@ func (l *ConvBlock) windows(x *tensor.Tensor) (window int64, rest func(*tensor.T
 // The convolution's bias is left out because batch norm cancels it. It reports false for unpadded blocks, and for those that pool
 // incomplete windows, which such a network cannot hold.
 func (l *ConvBlock) AppendTo(net *tensor.ConvNet, params *[]*Param) bool {
-	net.Stride, net.Window, net.Eps = append(net.Stride, l.stride), append(net.Window, l.window), batchNormEps
+	net.Stride, net.Window, net.Eps = append(net.Stride, l.stride), append(net.Window, l.window), l.Norm.eps()
 	*params = append(*params, l.Conv.Weight, l.Norm.Gain, l.Norm.Bias)
 	return l.padded && !l.whole
 }

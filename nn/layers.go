@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"math"
 
 	"github.com/engram-go/engram/tensor"
@@ -88,9 +89,12 @@ func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *t
 type BatchNorm struct {
 	Gain, Bias     *Param // [channels]
 	Mean, Variance *Param // [channels], running
+	// Eps is added to the variance, and Momentum is the share of the batch's statistics in the running ones; 0 stands for
+	// PyTorch's 1e-5 and 0.1.
+	Eps, Momentum float64
 }
 
-// PyTorch's settings, which published few-shot results use.
+// PyTorch's settings, which published few-shot results use where [BatchNorm] has no others.
 const (
 	batchNormMomentum = 0.1
 	batchNormEps      = 1e-5
@@ -109,8 +113,12 @@ func NewBatchNorm(b *Builder, channels int64) *BatchNorm {
 // Forward normalises x [batch, channels, ...].
 func (l *BatchNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	mean, variance, batch := l.statistics(p)
-	return tensor.BatchNorm(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps)
+	return tensor.BatchNorm(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, l.momentum(), l.eps())
 }
+
+func (l *BatchNorm) eps() float64 { return cmp.Or(l.Eps, batchNormEps) }
+
+func (l *BatchNorm) momentum() float64 { return cmp.Or(l.Momentum, batchNormMomentum) }
 
 // ReLUPool normalises x [batch, channels, height, width] and applies ReLU and max pooling with a window of 2, or 1
 // for none. It is fused, except in passes with [Pass.HigherOrder].
@@ -120,7 +128,7 @@ func (l *BatchNorm) ReLUPool(p *Pass, x *tensor.Tensor, window int64) *tensor.Te
 		f = tensor.NormReLUPoolPlain
 	}
 	mean, variance, batch := l.statistics(p)
-	return f(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, batchNormMomentum, batchNormEps, window)
+	return f(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, l.momentum(), l.eps(), window)
 }
 
 // statistics returns the running statistics to use or update, and whether to use the batch's.

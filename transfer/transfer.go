@@ -78,7 +78,7 @@ type Net struct {
 // New makes a network on an encoder of the same builder, with a pre-training head for a number of classes. The head has the
 // kind and scale of a; for [Mean] and [CosineMean] it is a linear and a cosine head.
 func New(b *nn.Builder, e encoder.Encoder, classes int64, a Adaptation) *Net {
-	n := &Net{Encoder: e, Adapt: a, blocks: Blocks(b.Params())}
+	n := &Net{Encoder: e, Adapt: a, blocks: Blocks(e, b.Params())}
 	n.head = newHead(b.In("head"), a.Head, a.Scale, nil, classes, e.Width())
 	return n
 }
@@ -105,9 +105,13 @@ func On(e encoder.Encoder, blocks [][]*nn.Param, a Adaptation) *Net {
 // Blocks returns the number of encoder blocks that can be tuned.
 func (n *Net) Blocks() int { return len(n.blocks) }
 
-// Blocks groups the trained parameters of an encoder into blocks, from input to output. Consecutive parameters are one block
-// if their names, without the dotted prefix that all of them share, have the same part before the first dot.
-func Blocks(ps *nn.Params) [][]*nn.Param {
+// Blocks groups the trained parameters of an encoder into blocks, from input to output: as it says where it is an
+// [encoder.Blocker]. Of others, consecutive parameters are one block if their names, without the dotted prefix that all of them
+// share, have the same part before the first dot.
+func Blocks(e encoder.Encoder, ps *nn.Params) [][]*nn.Param {
+	if own := encoder.Blocks(e); own != nil {
+		return own
+	}
 	var out [][]*nn.Param
 	last := ""
 	trained := ps.Trained()

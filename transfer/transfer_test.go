@@ -329,7 +329,7 @@ func TestBlocksByName(t *testing.T) {
 		}
 		b.Buffer("encoder.running", nn.Constant(0), 1)
 		var got []int
-		for _, block := range Blocks(b.Params()) {
+		for _, block := range Blocks(nil, b.Params()) {
 			got = append(got, len(block))
 		}
 		assert.Equal(t, c.want, got, c.names)

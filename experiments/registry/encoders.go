@@ -24,11 +24,25 @@ func encoders() []Part[Encoder] {
 		{"resnet12", "four residual blocks of three convolutions", "Oreshkin et al. 2018; Lee et al. 2019", Config(
 			resnet12Config{Form: string(encoder.LeeForm)}, (*resnet12Config).plan)},
 		{"resnet10", "the residual network of four basic blocks", "He et al. 2016; Chen et al. 2019", Config(
-			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan([encoder.ResNetStages]int64{1, 1, 1, 1}) })},
+			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan(false, 1, 1, 1, 1) })},
 		{"resnet18", "the residual network of eight basic blocks", "He et al. 2016", Config(
-			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan([encoder.ResNetStages]int64{2, 2, 2, 2}) })},
+			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan(false, 2, 2, 2, 2) })},
+		{"resnet34", "the residual network of sixteen basic blocks", "He et al. 2016", Config(
+			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan(false, 3, 4, 6, 3) })},
+		{"resnet50", "the residual network of sixteen bottlenecks", "He et al. 2016", Config(
+			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan(true, 3, 4, 6, 3) })},
 		{"wrn", "a wide residual network, WRN-28-10 as it is", "Zagoruyko and Komodakis 2016", Config(
 			wrnConfig{Depth: 28, Factor: 10}, (*wrnConfig).plan)},
+		{"mobilenet-v2", "the network of inverted residual blocks for telephones", "Sandler et al. 2018", Config(
+			plainConfig{}, func(c *plainConfig) (Encoder, error) {
+				return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
+					return encoder.NewMobileNetV2(b, int64(in.Channels)), nil
+				}}, imageNet(weights.Layout{Skip: []string{"classifier.*"}}))
+			})},
+		{"efficientnet-lite0", "EfficientNet-B0 without squeeze and excitation", "Tan and Le 2019", Config(
+			efficientNetConfig{Form: string(encoder.TensorFlowForm)}, (*efficientNetConfig).plan)},
+		{"yolo", "the backbone of the detectors YOLOv5 and YOLOv8, sizes n and s", "Wang et al. 2020", Config(
+			yoloConfig{Form: string(encoder.YOLOv8), Filters: 16, Layers: []int64{encoder.YOLOLayers - 1}}, (*yoloConfig).plan)},
 		{"torchscript", "a TorchScript module from a file", "", Config(torchscriptConfig{Repeat: 1}, (*torchscriptConfig).plan)},
 		{"pixels", "the image itself", "", Plain(Encoder{
 			New: func(_ *nn.Builder, in Shape) (encoder.Encoder, error) {
@@ -169,20 +183,23 @@ func fourFilters(filters []int64, of string) error {
 	return nil
 }
 
-func (c *resnetConfig) plan(blocks [encoder.ResNetStages]int64) (Encoder, error) {
+func (c *resnetConfig) plan(bottleneck bool, blocks ...int64) (Encoder, error) {
 	if c.Filters == nil {
 		filters := encoder.ResNetConfig{}.WithDefaults().Filters
 		c.Filters = filters[:]
 	}
-	if shape := c.shapeOf("conv1.weight"); len(shape) == 4 && shape[3] == encoder.ResNetLargeKernel {
-		c.Large = true
+	for _, first := range []string{"conv1.weight", hfResNet + "embedder.embedder.convolution.weight"} {
+		if shape := c.shapeOf(first); len(shape) == 4 && shape[3] == encoder.ResNetLargeKernel {
+			c.Large = true
+		}
 	}
 	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet(b, encoder.ResNetConfig{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
-			Blocks: blocks, Filters: [encoder.ResNetStages]int64(c.Filters), Large: c.Large, Unpooled: c.Unpooled,
+			Blocks: [encoder.ResNetStages]int64(blocks), Filters: [encoder.ResNetStages]int64(c.Filters), Bottleneck: bottleneck,
+			Large: c.Large, Unpooled: c.Unpooled,
 		})
-	}}, imageNet(weights.Layout{Skip: []string{"fc.*"}}))
+	}}, imageNet(weights.Layout{Convert: convertResNet, Skip: []string{"fc.*", "classifier.*"}}))
 }
 
 type wrnConfig struct {

@@ -47,7 +47,7 @@ func episodic(p *Parts) []Part[FewShot] {
 					if err != nil {
 						return nil, err
 					}
-					blocks := transfer.Blocks(b.Params())
+					blocks := transfer.Blocks(e, b.Params())
 					net := &head.Net{Encoder: e, Head: planned.New(HeadInput{Builder: b.In("head"), Width: e.Width()}), Smoothing: c.Smoothing}
 					return headed{net, blocks}, nil
 				},
