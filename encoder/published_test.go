@@ -79,15 +79,15 @@ type publishedCase struct {
 
 const publishedTolerance = 1e-4 // relative, in float32
 
-func (want published) is(t *testing.T, y *tensor.Tensor) {
+func (want published) is(t *testing.T, y *tensor.Tensor, tolerance float64) {
 	t.Helper()
 	y = y.Detach()
-	assert.InEpsilon(t, want.Norm, math.Sqrt(y.Square().Sum().Float()), publishedTolerance)
+	assert.InEpsilon(t, want.Norm, math.Sqrt(y.Square().Sum().Float()), tolerance)
 	values, width := y.Floats(), int(y.Dim(1))
 	for i, row := range want.Some {
 		scale := max(slices.Max(row), -slices.Min(row))
 		for j, v := range row {
-			assert.InDelta(t, v, values[i*width+j*(width/32)], publishedTolerance*scale, "row %d, number %d", i, j*(width/32))
+			assert.InDelta(t, v, values[i*width+j*(width/32)], tolerance*scale, "row %d, number %d", i, j*(width/32))
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestPublishedEncoders(t *testing.T) {
 func (c publishedCase) is(t *testing.T, e encoder.Encoder, ps *nn.Params, x *tensor.Tensor) {
 	t.Helper()
 	frozen := e.Forward(&nn.Pass{Norm: nn.RunningStats}, x)
-	c.Eval.is(t, frozen)
+	c.Eval.is(t, frozen, publishedTolerance)
 	assert.Equal(t, e.Width(), frozen.Dim(1))
 	trained := ps.Trained()
 	slices.SortFunc(trained, func(a, b *nn.Param) int { return cmp.Compare(a.Name, b.Name) })
@@ -161,18 +161,21 @@ func (c publishedCase) is(t *testing.T, e encoder.Encoder, ps *nn.Params, x *ten
 		pass  nn.Pass
 		want  published
 		norms []float64
+		// Relative errors of embeddings and of the norms of gradients. Under batch statistics of a dozen positions, rounding grows from
+		// layer to layer, and a ReLU may be open for one and shut for the other.
+		embedding, gradient float64
 	}{
-		{nn.Pass{Norm: nn.RunningStats}, c.Eval, c.Frozen},
-		{nn.Pass{Training: true}, c.Train, c.Trained},
+		{nn.Pass{Norm: nn.RunningStats}, c.Eval, c.Frozen, publishedTolerance, 1e-3},
+		{nn.Pass{Training: true}, c.Train, c.Trained, 5 * publishedTolerance, 5e-2},
 	} {
 		require.Len(t, mode.norms, len(trained))
 		var y *tensor.Tensor
 		tensor.WithGrad(func() { y = e.Forward(&mode.pass, x) })
-		mode.want.is(t, y)
+		mode.want.is(t, y, mode.embedding)
 		for i, g := range tensor.Grad(y.Square().Sum(), values...) {
 			require.NotNil(t, g, trained[i].Name)
 			// Batch norm makes some gradients 0 but for rounding.
-			assert.InDelta(t, mode.norms[i], math.Sqrt(g.Square().Sum().Float()), 1e-3*mode.norms[i]+1e-5*slices.Max(mode.norms), trained[i].Name)
+			assert.InDelta(t, mode.norms[i], math.Sqrt(g.Square().Sum().Float()), mode.gradient*mode.norms[i]+1e-5*slices.Max(mode.norms), trained[i].Name)
 		}
 	}
 	got := map[string]float64{}
