@@ -1,13 +1,15 @@
 package results
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/engram-go/engram/results/table"
 )
 
-// scenario is one row of a page of transfer scenarios: what an experiment transfers, and how alike data and tasks are.
-type scenario struct{ Experiment, Title, Data, Tasks string }
+// scenario is one row of a page of transfer scenarios: what an experiment transfers, and how alike data and tasks are. Trained is what
+// published weights were trained on, of which a run knows nothing.
+type scenario struct{ Experiment, Title, Data, Tasks, Trained string }
 
 // scenarios is the page of what transfer learning carries over. It is nil where no run is of a scenario.
 func (p *page) scenarios(all []Experiment, own bool) (*table.Page, error) {
@@ -16,7 +18,8 @@ func (p *page) scenarios(all []Experiment, own bool) (*table.Page, error) {
 		Experiment
 	}
 	var rows []row
-	var tests, ways []string // in the order in which they come
+	var tests []string            // with their data sets, in the order in which they come
+	ways := map[string][]string{} // of each test
 	for _, s := range p.Scenarios {
 		for _, e := range all {
 			if e.Name != s.Experiment {
@@ -24,7 +27,8 @@ func (p *page) scenarios(all []Experiment, own bool) (*table.Page, error) {
 			}
 			rows = append(rows, row{s, e})
 			for _, f := range e.Runs[0].Figures {
-				tests, ways = with(tests, f.Name), with(ways, f.Protocol.Adapted)
+				tests = with(tests, on(f))
+				ways[on(f)] = with(ways[on(f)], f.Protocol.Adapted)
 			}
 		}
 	}
@@ -35,11 +39,14 @@ func (p *page) scenarios(all []Experiment, own bool) (*table.Page, error) {
 	out.Add(table.Say(overSeeds))
 	for _, test := range tests {
 		t := &table.Table{Name: fileName(p.Name, test), Columns: slices.Concat(table.Proses("from → to", "data", "tasks"), table.Labels("training classes"),
-			table.Numbers(ways...), table.Numbers("seeds"), table.Labels("training"))}
+			table.Numbers(ways[test]...), table.Numbers("seeds"), table.Labels("training"))}
 		for _, r := range rows {
+			if !slices.ContainsFunc(r.Runs[0].Figures, func(f Figure) bool { return on(f) == test }) {
+				continue
+			}
 			find := func(how string) (Estimate, *Figure) {
 				return r.over(func(r *Result) *Figure {
-					i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Name == test && f.Protocol.Adapted == how })
+					i := slices.IndexFunc(r.Figures, func(f Figure) bool { return on(f) == test && f.Protocol.Adapted == how })
 					if i < 0 {
 						return nil
 					}
@@ -47,13 +54,13 @@ func (p *page) scenarios(all []Experiment, own bool) (*table.Page, error) {
 				})
 			}
 			var best Estimate
-			for _, how := range ways {
+			for _, how := range ways[test] {
 				if e, f := find(how); f != nil && e.Mean > best.Mean {
 					best = e
 				}
 			}
-			cells := []table.Text{table.Say(r.Title), table.Say(r.Data), table.Say(r.Tasks), table.Say(r.trainingClasses())}
-			for _, how := range ways {
+			cells := []table.Text{table.Say(r.Title), table.Say(r.Data), table.Say(r.Tasks), table.Say(cmp.Or(r.Trained, r.trainingClasses()))}
+			for _, how := range ways[test] {
 				e, f := find(how)
 				if f == nil {
 					cells = append(cells, nil)
@@ -80,6 +87,9 @@ func (p *page) scenarios(all []Experiment, own bool) (*table.Page, error) {
 	out.Add(protocols)
 	return out, nil
 }
+
+// on names a test with its data set.
+func on(f Figure) string { return f.Name + " of " + f.Protocol.Dataset }
 
 // trainingClasses says what an experiment was trained on.
 func (e Experiment) trainingClasses() string {
