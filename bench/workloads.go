@@ -45,6 +45,7 @@ var (
 	threeForms = []string{"plain", "best", "grouped"}
 	halfForms  = []string{"autocast", "autocast-best"}
 	kochForms  = []string{"plain", "best", "fourier"} // fourier computes the largest layer by Fourier transforms
+	textForms  = []string{"plain", "best", "fused"}   // fused is PyTorch's own transformer layer
 )
 
 // bfloat16Pays measures once, so that a row and its label agree.
@@ -108,6 +109,10 @@ var workloads = []workload{
 		args: []string{"20", "5", "15"}, steps: 300, forms: []string{"best"}, plain: 20, best: 1, setup: sampling(20, 5, 15)},
 	{name: "evaluation", what: "an evaluation of a Prototypical network on Conv-4, 20-way 5-shot, 15 queries per class, inductive", torch: "conv4.py",
 		args: []string{"20", "5", "15", "evaluate"}, steps: 5, forms: twoForms, operations: evaluated(conv4(400)), setup: evaluation(20, 5, 15)},
+	{name: "minilm", what: "MiniLM embeds 64 sentences of 32 tokens", torch: "minilm.py", steps: 2, forms: textForms, plain: 2, best: 1.3,
+		operations: evaluated(embeddingOperations()), setup: embedding(false)},
+	{name: "minilm-train", what: "the same, a training step of all parameters", torch: "minilm.py", args: []string{"train"}, steps: 1, forms: textForms,
+		plain: 2, best: 1.5, operations: trained(embeddingOperations()), drift: .05, setup: embedding(true)},
 }
 
 func add8(on tensor.Device) func(int) []float64 {
