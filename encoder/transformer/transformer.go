@@ -60,7 +60,10 @@ func (a Activation) of(x *tensor.Tensor) *tensor.Tensor {
 
 // Training is how a transformer is trained. The zero value trains all its parameters, without dropout.
 type Training struct {
-	// LoRA adds adapters to the layers and keeps everything else as it is.
+	// Frozen is the number of blocks, from the input on, that stay as they are: the embeddings are the first block, each layer is a
+	// further one. A number above that of the blocks freezes all.
+	Frozen int64
+	// LoRA adds adapters to the layers that are not frozen, and keeps everything else as it is.
 	LoRA LoRA
 	// Dropout is the chance that a value is zeroed in training, after the embeddings and after each sublayer; BERT was
 	// pre-trained with 0.1.
@@ -68,6 +71,9 @@ type Training struct {
 }
 
 func (t Training) check() error {
+	if t.Frozen < 0 {
+		return fmt.Errorf("transformer: %d frozen blocks: there cannot be fewer than none", t.Frozen)
+	}
 	if t.Dropout < 0 || t.Dropout >= 1 {
 		return fmt.Errorf("transformer: dropout %g; it must be at least 0 and below 1", t.Dropout)
 	}
@@ -87,8 +93,14 @@ func (t Training) blocks(b *nn.Builder) *blocks { return &blocks{Builder: b, tra
 
 // next begins the next block.
 func (b *blocks) next() parts {
+	frozen := int64(len(b.starts)) < b.training.Frozen
 	b.starts = append(b.starts, len(b.Params().All()))
-	return parts{b.Builder, b.training.LoRA, b.Builder}
+	lora := b.training.LoRA
+	p := parts{Builder: b.Builder, constant: frozen || lora.Rank > 0, root: b.Builder}
+	if !frozen {
+		p.lora = lora
+	}
+	return p
 }
 
 // trained returns the trained parameters of the blocks that have any, from input to output.
@@ -112,11 +124,12 @@ func (b *blocks) trained() (out [][]*nn.Param) {
 	return out
 }
 
-// parts makes the parameters of one block. Beside adapters all are constant.
+// parts makes the parameters of one block.
 type parts struct {
 	*nn.Builder
-	lora LoRA
-	root *nn.Builder // of the whole network
+	constant bool // the parameters are not trained; adapters are
+	lora     LoRA
+	root     *nn.Builder // of the whole network
 }
 
 func (b parts) in(name string) parts {
@@ -131,7 +144,7 @@ func (b parts) whole() parts {
 }
 
 func (b parts) param(name string, init nn.Init, shape ...int64) *nn.Param {
-	if b.lora.Rank > 0 {
+	if b.constant {
 		return b.Buffer(name, init, shape...)
 	}
 	return b.Param(name, init, shape...)

@@ -189,6 +189,15 @@ func TestBlocks(t *testing.T) {
 	require.Len(t, v.Blocks(), 3)
 	assert.Equal(t, ps.Trained(), slices.Concat(v.Blocks()...))
 
+	// The first blocks can be frozen, and adapters are in the others.
+	last, ps := tinyBERT(t, transformer.Training{Frozen: 2})
+	require.Len(t, last.Blocks(), 1)
+	assert.Equal(t, "encoder.layer.1.attention.self.query.weight", ps.Trained()[0].Name)
+	_, ps = tinyBERT(t, transformer.Training{Frozen: 2, LoRA: transformer.LoRA{Rank: 1}})
+	assert.Len(t, ps.Trained(), 4)
+	_, ps = tinyBERT(t, transformer.Training{Frozen: 9})
+	assert.Empty(t, ps.Trained())
+
 	adapted, ps := tinyBERT(t, adapters)
 	require.Len(t, adapted.Blocks(), 2) // no adapters in the embeddings
 	assert.Equal(t, ps.Trained(), slices.Concat(adapted.Blocks()...))

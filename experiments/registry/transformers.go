@@ -29,11 +29,16 @@ func (c *loraConfig) SetDefaults() {
 // trainedTransformer are the keys about the training of a transformer.
 type trainedTransformer struct {
 	Drop float64     `yaml:"drop" min:"0" below:"1" doc:"the probability that a value is dropped after the embeddings and after each sublayer in training; BERT was pre-trained with 0.1"`
+	Tune *int64      `yaml:"tune" min:"0" doc:"how many of its last layers are trained, or get adapters; the others stay as they are. Left out or null: all, and the embeddings too"`
 	LoRA *loraConfig `yaml:"lora" doc:"low-rank adapters: only they are trained, and the weights stay as they are (Hu et al. 2022)"`
 }
 
-func (c *trainedTransformer) training() transformer.Training {
+// training is of a transformer of so many layers.
+func (c *trainedTransformer) training(layers int64) transformer.Training {
 	out := transformer.Training{Dropout: c.Drop}
+	if c.Tune != nil {
+		out.Frozen = 1 + max(layers-*c.Tune, 0)
+	}
 	if c.LoRA != nil {
 		out.LoRA = transformer.LoRA{Rank: c.LoRA.Rank, Alpha: c.LoRA.Alpha, Dropout: c.LoRA.Drop}
 		for _, on := range c.LoRA.On {
@@ -160,7 +165,7 @@ func (c *vitConfig) plan(own bool) (Encoder, error) {
 		Size:  transformer.Size{Width: c.Width, Layers: c.Layers, Heads: c.Heads, Hidden: c.Hidden},
 		Patch: c.Patch, Grid: c.Grid, Registers: c.Registers, Unplaced: c.Unplaced, Scaled: c.Scaled, Early: c.Early, Projection: c.Project,
 		Interpolation: transformer.Interpolation(c.Interpolation), Activation: transformer.Activation(c.Activation), Eps: c.Eps,
-		Pooling: transformer.Pooling(c.Pool), Normalize: c.Unit, Training: c.training(),
+		Pooling: transformer.Pooling(c.Pool), Normalize: c.Unit, Training: c.training(c.Layers),
 	}
 	if c.Width%c.Heads != 0 {
 		return Encoder{}, schema.At("heads", fmt.Errorf("%d heads do not divide the width %d", c.Heads, c.Width))
