@@ -98,3 +98,64 @@ func TestTransformersThatCannotBe(t *testing.T) {
 	_, err := tool.Run(t.Context(), config(t, "network={kind: protonet, encoder: {kind: vit, patch: 5}}"), experiments.Options{Out: t.TempDir()})
 	assert.ErrorContains(t, err, "images of 16×16 pixels cannot be cut into patches of 5×5; give them sides that 5 divides")
 }
+
+// publishedBERT writes the weights of a small DistilBERT with cls pooling, and its tokenizer, in a model folder of
+// sentence-transformers.
+func publishedBERT(t *testing.T) (folder string) {
+	t.Helper()
+	testkit.Enter(t)
+	vocabulary := "[PAD]\n[UNK]\n[CLS]\n[SEP]\n"
+	for c := 'a'; c <= 'z'; c++ {
+		vocabulary += string(c) + "\n##" + string(c) + "\n"
+	}
+	b := nn.NewBuilder(5, tensor.CPU)
+	t.Cleanup(b.Params().Free)
+	_, err := transformer.NewBERT(b.In("bert"), transformer.BERTConfig{
+		Size: transformer.Size{Width: 8, Layers: 2, Heads: 2, Hidden: 12}, Vocabulary: 4 + 2*26, Positions: 40, Types: -1,
+	})
+	require.NoError(t, err)
+	b.In("classifier").Param("weight", nn.FanInUniform, 3, 8)
+	folder = t.TempDir()
+	require.NoError(t, nn.Save(filepath.Join(folder, "model.safetensors"), b.Params().State(), nil))
+	require.NoError(t, os.Mkdir(filepath.Join(folder, "1_Pooling"), 0o755))
+	for name, text := range map[string]string{
+		"vocab.txt": vocabulary, "tokenizer_config.json": `{"model_max_length": 30}`, "config.json": `{"n_heads": 2, "activation": "relu"}`,
+		"1_Pooling/config.json": `{"pooling_mode_cls_token": true}`, "modules.json": `[{"type": "sentence_transformers.models.Normalize"}]`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644))
+	}
+	return folder
+}
+
+// Sizes, pooling and tokens come from the model folder; it works frozen, and with its last layer tuned.
+func TestBERTFromPublishedWeights(t *testing.T) {
+	folder := publishedBERT(t)
+	texts := "dataset={kind: requests, train: 40, val: 10, test: 10, instances: 12}"
+	published := "network={kind: protonet, encoder: {kind: bert, weights: " + folder + ", freeze: true}}"
+	c := config(t, published, texts, "train.steps=0")
+	assert.Equal(t, []string{"network.encoder: 1 tensors of " + folder + " are not used: classifier.weight"}, c.Notes)
+	text, err := c.Encode()
+	require.NoError(t, err)
+	for _, line := range []string{"width: 8", "layers: 2", "heads: 2", "hidden: 12", "vocabulary: 56", "positions: 40", "segments: 0", "pool: cls", "unit: true", "activation: relu"} {
+		assert.Contains(t, string(text), "    "+line+"\n")
+	}
+	assert.Regexp(t, `tokenizer: "?[0-9a-f]{64}`, string(text))
+	dir := t.TempDir()
+	want, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
+	require.NoError(t, err)
+	again, err := tool.Evaluate(t.Context(), dir, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, want.Figures, again.Figures)
+
+	result := run(t, t.TempDir(), texts, "network={kind: protonet, encoder: {kind: bert, tune: 1, weights: "+folder+"}}")
+	assert.EqualValues(t, 4*(8*8+8)+(8*12+12)+(12*8+8)+4*8, result.Training.Parameters)
+
+	for of, message := range map[string]string{
+		"kind: bert, heads: 3":                           "heads: 3 heads do not divide the width 128",
+		"kind: bert, weights: " + publishedViT(t):        "holds no BERT: there is no embeddings.word_embeddings.weight",
+		"kind: bert, tokenizer: abc, weights: " + folder: "and not abc: it is another one than the run began with",
+	} {
+		_, err := tool.Parse("x.yaml", []byte(tiny), overrides(t, texts, "network={kind: protonet, encoder: {"+of+"}}")...)
+		assert.ErrorContains(t, err, message, of)
+	}
+}

@@ -124,7 +124,7 @@ type wordNetConfig struct {
 const weightsTFIDF = "tf-idf"
 
 func textEncoders() []Part[Encoder] {
-	return []Part[Encoder]{
+	return append([]Part[Encoder]{
 		{"bag-of-words", "the counts of a text's words, weighed; nothing is trained", "Spärck Jones 1972", Config(bagConfig{weightsTFIDF},
 			func(c *bagConfig) (Encoder, error) {
 				return Encoder{Text: true, New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
@@ -141,7 +141,7 @@ func textEncoders() []Part[Encoder] {
 					})
 				}}, nil
 			})},
-	}
+	}, berts()...)
 }
 
 // tokenized are the keys that all data sets of texts have.

@@ -54,6 +54,7 @@ type transformerFile struct {
 	Heads      int64   `json:"num_attention_heads"`
 	Activation string  `json:"hidden_act"`
 	Eps        float64 `json:"layer_norm_eps"`
+	Padding    int64   `json:"pad_token_id"`
 
 	Vision *transformerFile `json:"vision_config"` // of CLIP
 
