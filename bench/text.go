@@ -14,9 +14,9 @@ const (
 
 var miniLM = transformer.Size{Width: 384, Layers: 6, Heads: 12, Hidden: 1536}
 
-// embedding embeds sentences by MiniLM: the mean over tokens, of length one. The result is a weighted sum of all embeddings, which
+// sentenceEmbedding embeds sentences by MiniLM: the mean over tokens, of length one. The result is a weighted sum of all embeddings, which
 // is the loss in training.
-func embedding(training bool) func(on tensor.Device) func(int) []float64 {
+func sentenceEmbedding(training bool) func(on tensor.Device) func(int) []float64 {
 	return func(on tensor.Device) func(int) []float64 {
 		b := nn.NewBuilder(0, on)
 		e := must(transformer.NewBERT(b, transformer.BERTConfig{Size: miniLM, Normalize: true}))

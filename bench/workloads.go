@@ -110,9 +110,9 @@ var workloads = []workload{
 	{name: "evaluation", what: "an evaluation of a Prototypical network on Conv-4, 20-way 5-shot, 15 queries per class, inductive", torch: "conv4.py",
 		args: []string{"20", "5", "15", "evaluate"}, steps: 5, forms: twoForms, operations: evaluated(conv4(400)), setup: evaluation(20, 5, 15)},
 	{name: "minilm", what: "MiniLM embeds 64 sentences of 32 tokens", torch: "minilm.py", steps: 2, forms: textForms, plain: 2, best: 1.3,
-		operations: evaluated(embeddingOperations()), setup: embedding(false)},
+		operations: evaluated(embeddingOperations()), setup: sentenceEmbedding(false)},
 	{name: "minilm-train", what: "the same, a training step of all parameters", torch: "minilm.py", args: []string{"train"}, steps: 1, forms: textForms,
-		plain: 2, best: 1.5, operations: trained(embeddingOperations()), drift: .05, setup: embedding(true)},
+		plain: 2, best: 1.5, operations: trained(embeddingOperations()), drift: .05, setup: sentenceEmbedding(true)},
 }
 
 func add8(on tensor.Device) func(int) []float64 {

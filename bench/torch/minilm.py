@@ -1,4 +1,4 @@
-"""MiniLM embeds 64 sentences of 32 tokens: embedding in text.go. The argument train asks for training steps.
+"""MiniLM embeds 64 sentences of 32 tokens: sentenceEmbedding in text.go. The argument train asks for training steps.
 
 The plain form computes as Hugging Face's BertModel does. best has one linear map for queries, keys and values, and no mask; fused
 is torch.nn.TransformerEncoder, which computes a layer in one operation where nothing is trained.
