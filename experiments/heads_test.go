@@ -3,6 +3,7 @@ package experiments_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -139,6 +140,9 @@ func TestHeadMistakes(t *testing.T) {
 		return "name: x\nnetwork: " + network + "\ndataset: {kind: strokes, size: 16}\ntest: [" + test + "]\n"
 	}
 	plain := "{way: 5, shot: 1}"
+	twice := func(input string) string {
+		return strings.Replace(file("{kind: protonet, encoder: {kind: conv4, input: "+input+"}}", plain), "{kind: strokes, size: 16}", "{kind: textures, normalize: train}", 1)
+	}
 	for text, want := range map[string]string{
 		file("{kind: transfer, head: feat}", plain):                                                     "x.yaml:2: network.head: feat has parameters of its own",
 		file("{kind: transfer, head: {kind: simpleshot, form: cl2n}}", plain):                           "give it as the head of a test",
@@ -159,8 +163,12 @@ func TestHeadMistakes(t *testing.T) {
 		file("protonet", plain) + "schedule: {kind: multi-step, at: [5], factors: [1, 2]}\n":            "schedule.factors: there are 2 for 1 steps",
 		file("protonet", plain) + "average: {kind: swa}\n":                                              `average: missing key "from"`,
 		file("protonet", plain) + "optimizer: {kind: sgd, decay_on: norms}\n":                           "optimizer.decay_on",
+		twice("{mean: [0.5]}"):    "x.yaml:2: network.encoder: it normalises images that dataset.normalize has normalised already",
+		twice("{inverted: true}"): "input: {mean: [0], std: [1]} where it is trained on the data set's normalisation",
 	} {
 		_, err := tool.Parse("x.yaml", []byte(text))
 		assert.ErrorContains(t, err, want, text)
 	}
+	_, err := tool.Parse("x.yaml", []byte(twice("{mean: [0], std: [1]}")))
+	assert.NoError(t, err)
 }

@@ -79,11 +79,12 @@ func TestRunFromWhatCannotBe(t *testing.T) {
 	run(t, from)
 	empty := t.TempDir()
 	for sets, want := range map[string]string{
-		"from=" + empty:                                                        "from.run: " + empty + " is not a run folder: it holds no config.yaml; give a run folder, as it is called from here",
-		"from={run: " + from + ", sha256: ab}|":                                "from: the model of " + from + " has the SHA-256 ",
-		"from=" + from + "|network.encoder.filters=6":                          "from: " + from + " is of another network: ",
-		"from={run: " + from + ", parts: [memory]}|":                           `from.parts: the network has no part "memory"; it has encoder`,
-		"from={run: " + from + ", parts: [encoder]}|network.encoder.filters=6": "from: the encoder of " + from + " is another: ",
+		"from=" + empty:                                                                   "from.run: " + empty + " is not a run folder: it holds no config.yaml; give a run folder, as it is called from here",
+		"from={run: " + from + ", sha256: ab}|":                                           "from: the model of " + from + " has the SHA-256 ",
+		"from=" + from + "|network.encoder.filters=6":                                     "from: " + from + " is of another network: ",
+		"from={run: " + from + ", parts: [memory]}|":                                      `from.parts: the network has no part "memory"; it has encoder`,
+		"from={run: " + from + ", parts: [encoder]}|network.encoder.filters=6":            "from: the encoder of " + from + " is another: ",
+		"from=" + from + "|network.encoder={kind: conv4, filters: 4, from: " + from + "}": "the encoder has a key from, and the key from of the file takes over the encoder of " + from + ": leave out from and sha256 of the encoder, or name other parts in from.parts",
 		"from=[a]": "from=[a]: want a mapping of keys to values, got a list",
 	} {
 		before, after, runs := strings.Cut(sets, "|")

@@ -25,7 +25,7 @@ func (a Adaptation) reduce(t *fewshot.Task) *fewshot.Task {
 	squares := support.Square().SumKeep(2)
 	least := squares.MeanKeep(1).MulScalar(spanned).AddScalar(1e-30)
 	lower := support.MatMul(transposed).Add(unit.Mul(least)).Cholesky()
-	rows := lower.Mul(squares.Div(squares.Add(least)).Sqrt()) // with the norms of the embeddings: zero stays zero
+	rows := lower.Mul(squares.Div(squares.Add(least)).Sqrt())                             // with the norms of the embeddings: zero stays zero
 	inside := lower.SolveLower(support.MatMul(query.Transpose(-2, -1))).Transpose(-2, -1) // [tasks, query, support]
 	outside := query.Square().SumKeep(-1).Sub(inside.Square().SumKeep(-1)).ClampMin(0).Sqrt()
 	out := *t

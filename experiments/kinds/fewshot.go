@@ -159,7 +159,7 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 		w.tests, errs = append(w.tests, planned), append(errs, err)
 	}
 	if netErr == nil {
-		errs = append(errs, f.checkNetwork(&w.planned))
+		errs = append(errs, f.checkNetwork(&w.planned), f.checkEncoder(dataErr == nil && w.data.Norm != nil))
 	}
 	if dataErr == nil && netErr == nil {
 		errs = append(errs, f.checkTexts(w))
@@ -187,6 +187,21 @@ func (f *fewShotFile) checkNetwork(net *registry.FewShot) error {
 	if net.Optimizer != "" && f.Optimizer.Kind() != net.Optimizer {
 		errs = append(errs, f.Network.Errorf("optimizer: %s", net.WhyOptimizer))
 	}
+	return schema.Join(errs...)
+}
+
+// checkEncoder refuses an encoder that begins with two sets of parameters, and one whose images are normalised twice.
+func (f *fewShotFile) checkEncoder(normalized bool) error {
+	var errs []error
+	schema.Walk(f, func(_, _ string, s *schema.Section) {
+		if e, ok := s.Resolved().(registry.Normalizer); ok && normalized && e.Normalizes() {
+			errs = append(errs, s.Errorf("it normalises images that dataset.normalize has normalised already: leave dataset.normalize out for weights that were trained elsewhere, or give the encoder input: {mean: [0], std: [1]} where it is trained on the data set's normalisation"))
+		}
+		from := f.Tail.From
+		if e, ok := s.Resolved().(registry.Beginner); ok && from != nil && e.BeginsWith() != "" && (len(from.Parts) == 0 || slices.Contains(from.Parts, "encoder")) {
+			errs = append(errs, s.Errorf("the encoder has a key %s, and the key from of the file takes over the encoder of %s: leave out %[1]s and sha256 of the encoder, or name other parts in from.parts", e.BeginsWith(), from.Run))
+		}
+	})
 	return schema.Join(errs...)
 }
 

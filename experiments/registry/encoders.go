@@ -70,7 +70,7 @@ type normalization struct {
 type Normalizer interface{ Normalizes() bool }
 
 func (c *normalization) normalizes() bool {
-	return c != nil && (c.Inverted || len(c.Mean)+len(c.Std) > 0)
+	return c != nil && (c.Inverted || slices.ContainsFunc(c.Mean, func(v float64) bool { return v != 0 }) || slices.ContainsFunc(c.Std, func(v float64) bool { return v != 1 }))
 }
 
 // normalize gives an encoder for images of a shape normalised images, whose only channel is repeated first where repeat is not 0.

@@ -57,6 +57,23 @@ type initial struct {
 	skipped []string // tensors of the published weights
 }
 
+// BeginsWith implements [Beginner].
+func (c *initial) BeginsWith() (key string) {
+	switch {
+	case c.Weights != "":
+		return "weights"
+	case c.From != "":
+		return "from"
+	}
+	return ""
+}
+
+// Beginner is the configuration of an encoder that may begin with trained parameters.
+type Beginner interface {
+	// BeginsWith is the key that names them; empty where the encoder has its own initial values.
+	BeginsWith() (key string)
+}
+
 // frozen makes the planned encoder one that training leaves as it is, where the keys say so.
 func (c *initial) frozen(e Encoder) Encoder {
 	if !c.Freeze {
