@@ -111,7 +111,7 @@ var badInputs = []badInput{
 	{name: "unknown key", args: "validate DIR/x.yaml", files: with("optimzer: adam")},
 	{name: "unknown network", args: "validate DIR/x.yaml", files: with("network: protonett")},
 	{name: "unknown data set", args: "validate DIR/x.yaml", files: with("dataset: omniglott")},
-	{name: "unknown encoder", args: "validate DIR/x.yaml", files: with("network: {kind: protonet, encoder: resnet50}")},
+	{name: "unknown encoder", args: "validate DIR/x.yaml", files: with("network: {kind: protonet, encoder: resnet13}")},
 	{name: "unknown memory", args: "validate DIR/x.yaml", files: with("network: {kind: matchingnet, memory: ram}")},
 	{name: "unknown metric", args: "validate DIR/x.yaml", files: with("network: {kind: matchingnet, memory: {kind: keyvalue, metric: hamming}}")},
 	{name: "unknown optimizer", args: "validate DIR/x.yaml", files: with("optimizer: lion")},
