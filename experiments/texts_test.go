@@ -54,3 +54,58 @@ func TestTextsOfEveryNetwork(t *testing.T) {
 		})
 	}
 }
+
+// A full-way test tells all training classes apart by all training texts. The texts of these classes share no word, so that a bag of
+// words makes no mistake but for the text that has none of them.
+func TestFullWay(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+		return path
+	}
+	data := "dataset={kind: text, train: " + write("train.csv", "text,label\nred green,colour\nblue,colour\none two,number\nthree,number\nfour,number\n") +
+		", test: " + write("test.csv", "text,label\nblue red,colour\none,number\nfour three,number\nnine,colour\n") +
+		", val: " + write("val.csv", "text,label\ngreen,colour\ntwo,number\n") + "}"
+	bag := "network={kind: transfer, encoder: bag-of-words, head: mean}"
+	out := filepath.Join(dir, "run")
+	r := run(t, out, data, bag, "train.steps=0", "validation.episodes=0", "test=[{kind: full-way, predictions: true}, {kind: full-way, classes: validation, head: logistic}]")
+	f := r.Figures[0]
+	assert.GreaterOrEqual(t, f.Value, 75.)
+	assert.Equal(t, 4, f.Protocol.Queries)
+	assert.Equal(t, 2, f.Protocol.Way)
+	assert.Zero(t, f.Protocol.Shot, "classes differ in size")
+	assert.EqualValues(t, 100, r.Figures[1].Value)
+	text, err := os.ReadFile(filepath.Join(out, f.Predictions))
+	require.NoError(t, err)
+	assert.Contains(t, string(text), "four three")
+
+	again, err := tool.Predictions(t.Context(), out, 0, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, f.Value, again.Value)
+
+	write("test.csv", "text,label\nx,animal\ny,animal\n")
+	_, err = tool.Run(t.Context(), config(t, data, bag, "train.steps=0", "validation.episodes=0", "test=[{kind: full-way}]"), experiments.Options{Out: filepath.Join(dir, "other")})
+	assert.ErrorContains(t, err, "its class animal is none of the 2 training classes")
+}
+
+// What does not fit together is refused before anything is loaded.
+func TestTextsAndImagesAreToldApart(t *testing.T) {
+	for _, c := range []struct {
+		message string
+		sets    []string
+	}{
+		{"requests holds texts, and the encoder reads images", []string{"dataset=requests"}},
+		{"strokes holds images, and the encoder reads texts", []string{"network.encoder=bag-of-words"}},
+		{"a full-way test asks about the training classes", []string{"dataset=requests", "network.encoder=bag-of-words", "test=[{kind: full-way}]"}},
+		{"distort and augment change images", []string{"dataset=requests", "network.encoder=word-vectors", "train.augment.flip=0.5"}},
+		{"requests holds texts, and mann is shown images", []string{"dataset=requests", "network=mann", "train={steps: 1}", "validation={episodes: 0}", "test=[{way: 5}]"}},
+		{"it holds images, and the network is trained on texts", []string{"dataset=requests", "network.encoder=word-vectors", "test.0.dataset=strokes"}},
+		{"become the tokens that the network was trained on", []string{"dataset=requests", "network.encoder=word-vectors", "test.0.dataset={kind: requests, tokenizer: hashed}"}},
+		{"there are fixed files of 5 and 10 texts per class, and none of 7", []string{"dataset={kind: banking77, shots: 7}", "network.encoder=word-vectors"}},
+		{"neither tokenizer.json nor vocab.txt", []string{"dataset={kind: requests, tokenizer: {kind: wordpiece, path: testdata}}", "network.encoder=word-vectors"}},
+	} {
+		_, err := tool.Parse("tiny.yaml", []byte(tiny), overrides(t, c.sets...)...)
+		assert.ErrorContains(t, err, c.message)
+	}
+}
