@@ -123,6 +123,10 @@ func layer(defaults layerConfig, of func(width int64) fastweight.Config) Maker[M
 			return out, schema.At("rate", fmt.Errorf("this memory has a fixed rate; leave it out"))
 		case config.Residual && c.Value > 0 && c.Value != c.Key:
 			return out, schema.At("value", fmt.Errorf("keys and values of this memory have the same width; leave it out"))
+		case config.Window > 1 && c.Writes > 1:
+			return out, schema.At("writes", fmt.Errorf("this memory writes once per token; leave it out"))
+		case config.Window > 1 && c.MiniBatch > 1:
+			return out, noWindow(of, c.MiniBatch)
 		case c.MiniBatch > 1 && config.DecayFirst:
 			return out, schema.At("mini_batch", fmt.Errorf("this memory takes gradients after its decay, so not at the start of a mini-batch; leave it out"))
 		}

@@ -6,7 +6,7 @@ import (
 
 // chunks reports whether the rule has a chunked form for the tokens.
 func (r Rule) chunks(t Tokens) bool {
-	return r.Depth == 1 && !r.Biased && !r.Residual && r.MiniBatch == 1 && t.Momentum == nil &&
+	return r.Depth == 1 && !r.Biased && !r.Residual && r.MiniBatch == 1 && r.Window == 1 && r.Orthogonal == 0 && t.Momentum == nil &&
 		(r.Loss == Dot || r.Loss == Squared && (t.Decay == nil || r.DecayFirst))
 }
 

@@ -97,6 +97,8 @@ func (c Config) check() {
 		msg = "a gate per channel needs a matrix without bias"
 	case c.DecayFirst && c.MiniBatch > 1:
 		msg = "DecayFirst and MiniBatch exclude each other"
+	case c.Window > 1 && (c.MiniBatch > 1 || c.Writes > 1):
+		msg = "Window excludes MiniBatch and several Writes"
 	case c.Positions && (c.MiniBatch < 2 || c.Momentum || c.Gate != NoGate):
 		msg = "Positions needs a MiniBatch and neither Momentum nor Gate"
 	case c.Residual && c.Key != c.Value:
@@ -164,6 +166,21 @@ func Titans(width int64) Config {
 		Rule: Rule{Loss: Squared, LossScale: 2, Depth: 2, Residual: true}, Key: width, Value: width,
 		UnitKeys: true, MaxRate: .01, Gate: PerHead, Momentum: true,
 	}
+}
+
+// Omega is [Titans] with the losses of the last 8 tokens at each write, and Atlas makes its changes nearly orthogonal: Behrouz et
+// al. 2025 (2505.23735), sections 3 and 5. The weights of the losses in the window are one, and keys have no polynomial features.
+func Omega(width int64) Config {
+	c := Titans(width)
+	c.Window = 8
+	return c
+}
+
+// Atlas is described at [Omega].
+func Atlas(width int64) Config {
+	c := Omega(width)
+	c.Orthogonal = 5
+	return c
 }
 
 // Yaad is the MIRAS memory with the Huber loss, and Moneta that with a p-norm, p = 3: Behrouz et al. 2025 (2504.13173), section

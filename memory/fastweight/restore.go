@@ -75,6 +75,19 @@ func (l learner) restore(ts []nn.Named, key, value int64) (_ memory.State, err e
 			fault("%s is %d, want 0 to %d", positionName, s.position, l.MiniBatch-1)
 		}
 	}
+	if keys, values := left["seen0"], left["seen1"]; l.Window > 1 && keys != nil && values != nil { // not before the first write
+		n := int64(anySize)
+		if keys.Rank() == 4 {
+			n = min(keys.Dim(2), l.Window-1)
+		}
+		for i, t := range []*tensor.Tensor{keys, values} {
+			if want := []int64{batch, l.Heads, n, []int64{key, value}[i]}; !fits(t.Shape(), want) {
+				fault("seen%d has the shape %v, want %v, where -1 is any size", i, t.Shape(), want)
+			}
+			delete(left, fmt.Sprintf("seen%d", i))
+		}
+		s.Seen = []*tensor.Tensor{keys, values}
+	}
 	for name := range left {
 		fault("%s is not a tensor of this memory's state", name)
 	}

@@ -57,6 +57,12 @@ type Rule struct {
 	// Writes is the number of pairs that are written per token, before the token's one read: Siems et al. 2025. The decay
 	// applies once, before the first. Default 1.
 	Writes int64
+	// Window takes the gradient of the sum of the losses of the last Window tokens, each at the weights of the moment: the Omega rule
+	// of Behrouz et al. 2025 (2505.23735, ATLAS), eq. 9, with weights of one. Default 1. It excludes MiniBatch and Writes.
+	Window int64
+	// Orthogonal makes the change of the weights nearly orthogonal by so many steps of Newton and Schulz before the rate multiplies
+	// it, as the optimiser Muon does and ATLAS with 5: the momentum then gathers gradients without rates. Default 0, none.
+	Orthogonal int
 	// Chunk is the length of a chunk in the chunked form; default 32, or 16 with a decay per channel.
 	Chunk int64
 }
@@ -71,7 +77,7 @@ func (r Rule) withDefaults() Rule {
 	if r.LossScale == 0 {
 		r.LossScale = 1
 	}
-	r.Depth, r.MiniBatch, r.Writes = max(r.Depth, 1), max(r.MiniBatch, 1), max(r.Writes, 1)
+	r.Depth, r.MiniBatch, r.Writes, r.Window = max(r.Depth, 1), max(r.MiniBatch, 1), max(r.Writes, 1), max(r.Window, 1)
 	return r
 }
 
@@ -100,7 +106,7 @@ type Shared struct {
 
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
 // time, value], nil without queries, and the state after the last. It takes the chunked form where there is one (a matrix
-// without bias, the losses Dot and Squared, no momentum, no mini-batch, and a decay only before the gradient) and steps
+// without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient) and steps
 // otherwise; see [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
@@ -137,6 +143,9 @@ func (r Rule) check(t Tokens) {
 		if d.Dim(3) != 1 && (r.Depth > 1 || r.Biased) {
 			wrong("a decay per channel needs a matrix without bias")
 		}
+	}
+	if r.Window > 1 && (r.MiniBatch > 1 || r.Writes > 1) {
+		wrong("a window goes with one write per token, whose gradients are taken at the weights of the moment")
 	}
 	if r.DecayFirst && r.MiniBatch > 1 {
 		wrong("gradients of a mini-batch are taken at its start, not after a decay")
@@ -192,14 +201,34 @@ func (r Rule) step(m model, s State, t Tokens) State {
 	case r.DecayFirst:
 		from = kept
 	}
-	gradients := m.gradients(from, t.Key, t.Value)
-	change := apply(gradients, func(_ int, g *tensor.Tensor) *tensor.Tensor {
+	next := s
+	key, value := t.Key, t.Value
+	if r.Window > 1 {
+		if s.Seen != nil {
+			key, value = tensor.Cat(2, s.Seen[0], key), tensor.Cat(2, s.Seen[1], value)
+		}
+		last := min(r.Window-1, key.Dim(2))
+		next.Seen = apply([]*tensor.Tensor{key, value}, func(_ int, x *tensor.Tensor) *tensor.Tensor { return x.Narrow(2, x.Dim(2)-last, last) })
+	}
+	gradients := m.gradients(from, key, value)
+	rated := func(_ int, g *tensor.Tensor) *tensor.Tensor {
 		if t.Rate != nil {
 			g = g.Mul(t.Rate)
 		}
-		return g.Neg()
-	})
-	next := s
+		return g
+	}
+	if r.Orthogonal > 0 {
+		change := apply(gradients, func(_ int, g *tensor.Tensor) *tensor.Tensor { return g.Neg() })
+		if t.Momentum != nil {
+			if s.Sum != nil {
+				change = apply(change, func(i int, c *tensor.Tensor) *tensor.Tensor { return c.Add(s.Sum[i].Mul(t.Momentum)) })
+			}
+			next.Sum = change
+		}
+		next.Weights = add(kept, apply(apply(change, func(_ int, c *tensor.Tensor) *tensor.Tensor { return r.orthogonal(c) }), rated))
+		return next
+	}
+	change := apply(gradients, func(i int, g *tensor.Tensor) *tensor.Tensor { return rated(i, g).Neg() })
 	switch {
 	case m.Positions != nil:
 		next.Sum = add(s.Sum, change)
@@ -215,6 +244,26 @@ func (r Rule) step(m model, s State, t Tokens) State {
 	}
 	next.position = (position + 1) % r.MiniBatch
 	return next
+}
+
+// newtonSchulz are the coefficients of the iteration X ← aX + (bA + cA²)X, A = XXᵀ, of the optimiser Muon: Jordan et al. 2024.
+var newtonSchulz = [3]float64{3.4445, -4.7750, 2.0315}
+
+// orthogonal brings the singular values of a matrix [..., in, out] near to one.
+func (r Rule) orthogonal(x *tensor.Tensor) *tensor.Tensor {
+	x = x.Mul(x.Square().SumKeep(-2, -1).AddScalar(smooth).PowScalar(-.5))
+	wide := x.Dim(-2) > x.Dim(-1) // the product of the smaller side
+	if wide {
+		x = x.Transpose(-2, -1)
+	}
+	for range r.Orthogonal {
+		a := x.MatMul(x.Transpose(-2, -1))
+		x = x.MulScalar(newtonSchulz[0]).Add(a.MulScalar(newtonSchulz[1]).Add(a.MatMul(a).MulScalar(newtonSchulz[2])).MatMul(x))
+	}
+	if wide {
+		x = x.Transpose(-2, -1)
+	}
+	return x
 }
 
 func apply(xs []*tensor.Tensor, f func(i int, x *tensor.Tensor) *tensor.Tensor) []*tensor.Tensor {

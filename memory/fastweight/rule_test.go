@@ -122,15 +122,63 @@ func (s *sequence) loss(w [][][]float64, b [][]float64, k, v []float64) (loss fl
 }
 
 // slope is the derivative of the loss by a weight, by central differences: nothing of the package's closed form is in it.
-func (s *sequence) slope(w [][][]float64, b [][]float64, k, v []float64, at *float64) float64 {
+func (s *sequence) slope(w [][][]float64, b [][]float64, i int, at *float64) (slope float64) {
 	const h = 1e-5
 	was := *at
-	*at = was + h
-	up := s.loss(w, b, k, v)
-	*at = was - h
-	down := s.loss(w, b, k, v)
+	for j := max(0, i-max(int(s.rule.Window), 1)+1); j <= i; j++ {
+		*at = was + h
+		up := s.loss(w, b, s.k[j], s.v[j])
+		*at = was - h
+		slope += (up - s.loss(w, b, s.k[j], s.v[j])) / (2 * h)
+	}
 	*at = was
-	return (up - down) / (2 * h)
+	return slope
+}
+
+// plainOrthogonal is the iteration of Newton and Schulz by loops: x(a + b·xᵀx + c·(xᵀx)²) is the same for either side.
+func plainOrthogonal(x [][]float64, steps int) [][]float64 {
+	x = clone(x)
+	var squared float64
+	for _, row := range x {
+		for _, v := range row {
+			squared += v * v
+		}
+	}
+	for _, row := range x {
+		for j := range row {
+			row[j] /= math.Sqrt(squared + 1e-6)
+		}
+	}
+	product := func(a, b [][]float64) [][]float64 {
+		out := make([][]float64, len(a))
+		for i := range out {
+			out[i] = make([]float64, len(b[0]))
+			for j := range out[i] {
+				for k := range b {
+					out[i][j] += a[i][k] * b[k][j]
+				}
+			}
+		}
+		return out
+	}
+	for range steps {
+		transposed := make([][]float64, len(x[0]))
+		for j := range transposed {
+			for i := range x {
+				transposed[j] = append(transposed[j], x[i][j])
+			}
+		}
+		a := product(transposed, x)
+		aa := product(a, a)
+		for i := range a {
+			for j := range a {
+				a[i][j] = -4.7750*a[i][j] + 2.0315*aa[i][j]
+			}
+			a[i][i] += 3.4445
+		}
+		x = product(x, a)
+	}
+	return x
 }
 
 // run is the naive loop over all tokens.
@@ -193,15 +241,19 @@ func (s *sequence) run() (reads [][]float64) {
 		} else if s.positions != nil {
 			momentum = 1
 		}
+		inner := rate
+		if s.rule.Orthogonal > 0 {
+			inner = 1
+		}
 		for l, w := range fromW {
 			for row := range w {
 				for j := range w[row] {
-					s.sumW[l][row][j] = momentum*s.sumW[l][row][j] - rate*s.slope(fromW, fromB, s.k[i], s.v[i], &w[row][j])
+					s.sumW[l][row][j] = momentum*s.sumW[l][row][j] - inner*s.slope(fromW, fromB, i, &w[row][j])
 				}
 			}
 			if s.rule.Biased {
 				for j := range fromB[l] {
-					s.sumB[l][j] = momentum*s.sumB[l][j] - rate*s.slope(fromW, fromB, s.k[i], s.v[i], &fromB[l][j])
+					s.sumB[l][j] = momentum*s.sumB[l][j] - inner*s.slope(fromW, fromB, i, &fromB[l][j])
 				}
 			}
 		}
@@ -209,9 +261,18 @@ func (s *sequence) run() (reads [][]float64) {
 			decayed()
 		}
 		for l, w := range s.weights {
+			change := s.sumW[l]
+			if s.rule.Orthogonal > 0 {
+				change = plainOrthogonal(change, int(s.rule.Orthogonal))
+				for _, row := range change {
+					for j := range row {
+						row[j] *= rate
+					}
+				}
+			}
 			for row := range w {
 				for j := range w[row] {
-					if w[row][j] += s.sumW[l][row][j]; s.positions != nil {
+					if w[row][j] += change[row][j]; s.positions != nil {
 						w[row][j] = s.startW[l][row][j] + s.positions[position]*s.sumW[l][row][j]
 					}
 				}
@@ -268,6 +329,10 @@ func settings() []setting {
 		{"yaad", deep(fastweight.Rule{Loss: fastweight.Huber, Threshold: 1}), true, false, 1, false, false},
 		{"moneta", deep(fastweight.Rule{Loss: fastweight.PNorm, P: 3}), true, false, 1, false, false},
 		{"three layers", fastweight.Rule{Loss: fastweight.Squared, Depth: 3, Biased: true}, true, false, 1, false, false},
+		{"omega", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Window: 3}), true, true, 1, false, false},
+		{"window of a matrix", fastweight.Rule{Loss: fastweight.Squared, Window: 2, DecayFirst: true}, true, false, 1, false, false},
+		{"atlas", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Window: 3, Orthogonal: 5}), true, true, 1, false, false},
+		{"orthogonal delta", fastweight.Rule{Loss: fastweight.Squared, Orthogonal: 2}, true, false, 0, false, false},
 	}
 }
 
@@ -419,12 +484,13 @@ func TestRuleIsTheNaiveLoop(t *testing.T) {
 					n.positions = shared.Positions.Floats()
 				}
 				want := n.run()
+				tolerance := 1e-6 * float64(max(s.rule.Window, 1)*max(s.rule.Window, 1)) // of as many differences
 				for i, got := range grid(read, b, h) {
-					assert.InDeltaSlice(t, want[i], got, 1e-6, "batch %d, head %d, token %d", b, h, i)
+					assert.InDeltaSlice(t, want[i], got, tolerance, "batch %d, head %d, token %d", b, h, i)
 				}
 				for l := range n.weights {
 					for i, got := range grid(next.Weights[l*per], b, h) {
-						assert.InDeltaSlice(t, n.weights[l][i], got, 1e-6, "weights %d, row %d", l, i)
+						assert.InDeltaSlice(t, n.weights[l][i], got, tolerance, "weights %d, row %d", l, i)
 					}
 				}
 			}

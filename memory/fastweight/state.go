@@ -17,7 +17,9 @@ type State struct {
 	// zero.
 	Sum []*tensor.Tensor
 	// Start are the weights before the mini-batch; nil without mini-batches.
-	Start    []*tensor.Tensor
+	Start []*tensor.Tensor
+	// Seen are the keys and the values of the last tokens of a window, [batch, heads, n, ...]; nil without one.
+	Seen     []*tensor.Tensor
 	position int64 // in the mini-batch
 }
 
@@ -43,7 +45,7 @@ type part struct {
 }
 
 func (s State) parts() []part {
-	return []part{{"weights", s.Weights}, {"sum", s.Sum}, {"start", s.Start}}
+	return []part{{"weights", s.Weights}, {"sum", s.Sum}, {"start", s.Start}, {"seen", s.Seen}}
 }
 
 // Map implements [memory.Mapper].
@@ -54,7 +56,7 @@ func (s State) Map(f func(*tensor.Tensor) *tensor.Tensor) memory.State {
 		}
 		return apply(xs, func(_ int, x *tensor.Tensor) *tensor.Tensor { return f(x) })
 	}
-	s.Weights, s.Sum, s.Start = each(s.Weights), each(s.Sum), each(s.Start)
+	s.Weights, s.Sum, s.Start, s.Seen = each(s.Weights), each(s.Sum), each(s.Start), each(s.Seen)
 	return s
 }
 
