@@ -49,7 +49,7 @@ func TestTableOfOwnRuns(t *testing.T) {
 	require.NoError(t, os.WriteFile(own, []byte("pages: [{name: mine, form: few-shot}]\n"), 0o644))
 	code, _, stderr = engram(t.Context(), []string{"table", filepath.Join(dir, "runs"), "--pages", own})
 	assert.Equal(t, exitFailure, code)
-	assert.Contains(t, stderr, `mine: unknown form "few-shot"; want one of: few-shot episodes, `)
+	assert.Contains(t, stderr, `mine: unknown form "few-shot"; want one of: few-shot benchmark, few-shot episodes, `)
 
 	for _, args := range [][]string{{"table", "--pages", own}, {"report", "--pages", own}, {"table", "-o", file}, {"table", dir, "--dir", dir}} {
 		code, _, _ = engram(t.Context(), args)

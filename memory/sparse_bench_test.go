@@ -3,11 +3,10 @@ package memory_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -76,27 +75,6 @@ func BenchmarkSparseStep(b *testing.B) {
 	}
 }
 
-// peak returns the largest resident memory in MB since the last reset.
-func peak(b *testing.B, reset bool) float64 {
-	if reset {
-		if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
-			b.Skip(err)
-		}
-	}
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		b.Skip(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
-			return kb / 1024
-		}
-	}
-	b.Skip("no VmHWM")
-	return 0
-}
-
 // The memory for back-propagation through 100 steps, batch 1, 65,536 slots, beside the dense NTM's: go test ./memory -run X -bench
 // Backpropagation -benchtime 1x.
 func BenchmarkBackpropagation(b *testing.B) {
@@ -117,9 +95,10 @@ func BenchmarkBackpropagation(b *testing.B) {
 				if name == "sparse" { // its rows for the search are there before the first step
 					s.Tensors()
 				}
-				before := peak(b, true)
+				testkit.ResetPeak(b)
+				before := testkit.Memory(b, "VmHWM")
 				sequence(m, builder.Params(), s, 1, 100)
-				b.ReportMetric(peak(b, false)-before, "MB")
+				b.ReportMetric(float64(testkit.Memory(b, "VmHWM")-before)/1024, "MB")
 			}
 		})
 	}
