@@ -339,8 +339,8 @@ void atg_batch_norm(tensor *out__, tensor input, tensor weight, tensor bias, ten
                           training != 0, momentum, eps, cudnn_enabled != 0);
   });
 }
-void atg_layer_norm(tensor *out__, tensor input, int64_t *normalized_shape_data, int normalized_shape_len, tensor weight,
-                    tensor bias, double eps, int cudnn_enable) {
+void atg_layer_norm(tensor *out__, tensor input, int64_t *normalized_shape_data, int normalized_shape_len,
+                    tensor weight, tensor bias, double eps, int cudnn_enable) {
   results(out__, [&] {
     return at::layer_norm(*input, Sizes(normalized_shape_data, normalized_shape_len), optional(weight), optional(bias),
                           eps, bool(cudnn_enable));

@@ -43,7 +43,7 @@ int eg_copy_to(void *tensor, void *data, int64_t bytes);
 void *eg_upload(const void *data, const int64_t *shape, int rank, int dtype, int device);
 void *eg_empty(const int64_t *shape, int rank, int dtype, int device);
 void *eg_channels_last(void *tensor);
-void *eg_gelu(void *tensor); // gotch's function leaks a string at every call
+void *eg_gelu(void *tensor);                     // gotch's function leaks a string at every call
 void *eg_leaky_relu(void *tensor, double slope); // gotch's function has no slope
 // Views of n equal parts along a dimension.
 int eg_split(void *tensor, int64_t dim, int n, void **parts);
