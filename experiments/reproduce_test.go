@@ -33,10 +33,11 @@ type records struct {
 
 const recordsFile = "testdata/recorded.json"
 
-// platform identifies what determines rounding: the processor with its features, and LibTorch.
+// platform identifies what determines rounding: the processor with its features, LibTorch, and the processor that OpenBLAS is told
+// to compute for.
 func platform() string {
-	return fmt.Sprintf("%s, %s, avx2 %t, avx512 %t, bf16 %t, amx %t, LibTorch %s", tensor.Processor(), runtime.GOARCH, cpu.X86.HasAVX2,
-		cpu.X86.HasAVX512F, cpu.X86.HasAVX512BF16, cpu.X86.HasAMXBF16, tensor.Version())
+	return fmt.Sprintf("%s, %s, avx2 %t, avx512 %t, bf16 %t, amx %t, LibTorch %s, OPENBLAS_CORETYPE=%s", tensor.Processor(), runtime.GOARCH,
+		cpu.X86.HasAVX2, cpu.X86.HasAVX512F, cpu.X86.HasAVX512BF16, cpu.X86.HasAMXBF16, tensor.Version(), os.Getenv("OPENBLAS_CORETYPE"))
 }
 
 // Tolerances on other platforms: of a loss, relative, and of a figure in its unit.

@@ -140,7 +140,7 @@ func TestNGramsAreHeldAgainstTheOptimum(t *testing.T) {
 }
 
 func TestOutputsAsProbabilities(t *testing.T) {
-	a := answered{logits: []float32{-3, 0, 2}}
+	a := answered{Batch: &sequence.Batch{}, logits: []float32{-3, 0, 2}}
 	assert.InDeltaSlice(t, []float64{.0474259, .5, .8807971}, []float64{
 		float64(a.probabilities()[0]), float64(a.probabilities()[1]), float64(a.probabilities()[2]),
 	}, 1e-6)
