@@ -31,7 +31,8 @@ type sizes struct {
 	} `yaml:"dataset"`
 	Network struct {
 		Encoder struct {
-			Kind string `yaml:"kind"`
+			Kind      string `yaml:"kind"`
+			Precision string `yaml:"precision"`
 		} `yaml:"encoder"`
 		Controller struct {
 			Layers int `yaml:"layers"`
@@ -81,6 +82,9 @@ func Overrides(c *experiments.Config) ([]string, error) {
 		return nil, err
 	}
 	sets := []string{"threads=1", "train.report=1"}
+	if file.Network.Encoder.Precision == "auto" { // which depends on a measurement
+		sets = append(sets, "network.encoder.precision=fp32")
+	}
 	images := file.images("train: 12, val: 8, test: 8, instances: 12, ")
 	switch network := c.Network; {
 	case network == networkStories:

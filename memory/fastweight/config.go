@@ -168,18 +168,10 @@ func Titans(width int64) Config {
 	}
 }
 
-// Omega is [Titans] with the losses of the last 8 tokens at each write, and Atlas makes its changes nearly orthogonal: Behrouz et
-// al. 2025 (2505.23735), sections 3 and 5. The weights of the losses in the window are one, and keys have no polynomial features.
+// Omega is [Titans] with the losses of the last 8 tokens at each write: Behrouz et al. 2025 (2505.23735), section 3. The weights of the losses in the window are one, and keys have no polynomial features.
 func Omega(width int64) Config {
 	c := Titans(width)
 	c.Window = 8
-	return c
-}
-
-// Atlas is described at [Omega].
-func Atlas(width int64) Config {
-	c := Omega(width)
-	c.Orthogonal = 5
 	return c
 }
 

@@ -28,7 +28,7 @@ func named() map[string]fastweight.Config {
 		"linear attention": fastweight.LinearAttention(), "delta": fastweight.Delta(), "gated delta": fastweight.GatedDelta(),
 		"KDA": fastweight.KDA(), "negative": negative, "delta product": fastweight.DeltaProduct(2),
 		"ttt-linear": small(fastweight.TTTLinear(4)), "ttt-mlp": small(fastweight.TTTMLP(4)), "titans": fastweight.Titans(4),
-		"omega": fastweight.Omega(4), "atlas": fastweight.Atlas(4), "yaad": fastweight.Yaad(4), "moneta": fastweight.Moneta(4),
+		"omega": fastweight.Omega(4), "yaad": fastweight.Yaad(4), "moneta": fastweight.Moneta(4),
 	}
 	for name, c := range out {
 		c.Key, c.Heads = 4, 2

@@ -61,7 +61,7 @@ type Rule struct {
 	// of Behrouz et al. 2025 (2505.23735, ATLAS), eq. 9, with weights of one. Default 1. It excludes MiniBatch and Writes.
 	Window int64
 	// Orthogonal makes the change of the weights nearly orthogonal by so many steps of Newton and Schulz before the rate multiplies
-	// it, as the optimiser Muon does and ATLAS with 5: the momentum then gathers gradients without rates. Default 0, none.
+	// it, as the optimiser Muon does: the momentum then gathers gradients without rates. Default 0, none.
 	Orthogonal int
 	// Chunk is the length of a chunk in the chunked form; default 32, or 16 with a decay per channel.
 	Chunk int64

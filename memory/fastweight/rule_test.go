@@ -331,7 +331,6 @@ func settings() []setting {
 		{"three layers", fastweight.Rule{Loss: fastweight.Squared, Depth: 3, Biased: true}, true, false, 1, false, false},
 		{"omega", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Window: 3}), true, true, 1, false, false},
 		{"window of a matrix", fastweight.Rule{Loss: fastweight.Squared, Window: 2, DecayFirst: true}, true, false, 1, false, false},
-		{"atlas", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Window: 3, Orthogonal: 5}), true, true, 1, false, false},
 		{"orthogonal delta", fastweight.Rule{Loss: fastweight.Squared, Orthogonal: 2}, true, false, 0, false, false},
 	}
 }
