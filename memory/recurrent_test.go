@@ -279,26 +279,33 @@ func TestStepIsThePlainLoop(t *testing.T) {
 	})
 }
 
-// Gradients of all reads and of the last state through five steps in double precision, with respect to all parameters
-// and the controller's outputs, equal finite differences.
+// checkUnrolled holds the gradients of all reads and of the last state, through five steps in double precision and with respect to
+// all parameters and the controller's outputs, against finite differences. of selects the tensors of the state.
+func checkUnrolled(t *testing.T, m memory.Recurrent, b *nn.Builder, of func(s memory.State) []*tensor.Tensor) {
+	t.Helper()
+	const batch, steps = 2, 5
+	r := rand.New(rand.NewPCG(2, 2))
+	_, values, params := double(b)
+	xs := append(values, floats(r.NormFloat64, steps, batch, control))
+	checkGradient(t, xs, nil, func(xs []*tensor.Tensor) []*tensor.Tensor {
+		p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+		for i, param := range params {
+			p.With[param] = xs[i]
+		}
+		s := m.Init(p, batch)
+		var out []*tensor.Tensor
+		for step := range int64(steps) {
+			var read *tensor.Tensor
+			read, s = m.Step(p, xs[len(params)].Select(0, step), s)
+			out = append(out, read)
+		}
+		return append(out, of(s)...)
+	})
+}
+
 func TestGradientOfUnrolledSteps(t *testing.T) {
 	eachRecurrent(t, func(t *testing.T, d recurrentCase, m memory.Recurrent, b *nn.Builder) {
-		const batch, steps = 2, 5
-		r := rand.New(rand.NewPCG(2, 2))
-		_, values, params := double(b)
-		xs := append(values, floats(r.NormFloat64, steps, batch, control))
-		checkGradient(t, xs, nil, func(xs []*tensor.Tensor) []*tensor.Tensor {
-			p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
-			for i, param := range params {
-				p.With[param] = xs[i]
-			}
-			s := m.Init(p, batch)
-			var out []*tensor.Tensor
-			for step := range int64(steps) {
-				var read *tensor.Tensor
-				read, s = m.Step(p, xs[len(params)].Select(0, step), s)
-				out = append(out, read)
-			}
+		checkUnrolled(t, m, b, func(s memory.State) (out []*tensor.Tensor) {
 			for _, n := range s.Tensors() {
 				if n.Name != "usage" || d.name[0] == 'D' { // LRUA's usage has no gradient
 					out = append(out, n.Tensor)

@@ -25,27 +25,10 @@ func eachStepped(t *testing.T, f func(t *testing.T, m memory.Recurrent, b *nn.Bu
 	}
 }
 
-// Gradients of all reads and of the last memory through five steps in double precision equal finite differences.
+// The state's first tensor is the memory.
 func TestSteppedGradient(t *testing.T) {
 	eachStepped(t, func(t *testing.T, m memory.Recurrent, b *nn.Builder) {
-		const batch, steps = 2, 5
-		r := rand.New(rand.NewPCG(2, 2))
-		_, values, params := double(b)
-		xs := append(values, floats(r.NormFloat64, steps, batch, control))
-		checkGradient(t, xs, nil, func(xs []*tensor.Tensor) []*tensor.Tensor {
-			p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
-			for i, param := range params {
-				p.With[param] = xs[i]
-			}
-			s := m.Init(p, batch)
-			var out []*tensor.Tensor
-			for step := range int64(steps) {
-				var read *tensor.Tensor
-				read, s = m.Step(p, xs[len(params)].Select(0, step), s)
-				out = append(out, read)
-			}
-			return append(out, s.Tensors()[0].Tensor)
-		})
+		checkUnrolled(t, m, b, func(s memory.State) []*tensor.Tensor { return []*tensor.Tensor{s.Tensors()[0].Tensor} })
 	})
 }
 
