@@ -210,10 +210,11 @@ func (j *JSONSchema) ofKinds(kinds []keys, def string) JSON {
 				union[key] = append(union[key], of)
 			}
 		}
-		rule := JSON{"if": JSON{"type": "object", "required": []string{"kind"}, "properties": JSON{"kind": JSON{"const": k.Name}}}, "then": withKind(k.of)}
+		then := j.Definitions.Refer(withKind(k.of), k.Name+"-keys")
+		rule := JSON{"if": JSON{"type": "object", "required": []string{"kind"}, "properties": JSON{"kind": JSON{"const": k.Name}}}, "then": then}
 		rules = append(rules, rule)
 		if k.Name == def && !j.Partial {
-			rules = append(rules, JSON{"if": JSON{"type": "object", "not": JSON{"required": []string{"kind"}}}, "then": withKind(k.of)})
+			rules = append(rules, JSON{"if": JSON{"type": "object", "not": JSON{"required": []string{"kind"}}}, "then": then})
 		}
 	}
 	out := JSON{"type": []string{"object", "string", "null"}, "properties": JSON{"kind": JSON{"enum": all}}}
