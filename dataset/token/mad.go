@@ -384,7 +384,7 @@ func (t *Compression) Batch(r *rand.Rand, n int) *Batch {
 
 // Sized implements [Task].
 func (t *Compression) Sized(r *rand.Rand, n int, size Size) (*Batch, error) {
-	if err := room.Check(t.Name(), setting.None("Pairs", size.Pairs), setting.None("Copied", size.Copied), setting.In("Length", size.Length, 2, maxLength)); err != nil {
+	if err := checkLength(t, size); err != nil {
 		return nil, err
 	}
 	b, err := newBatch(t, n, size.Length, size)

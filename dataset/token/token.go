@@ -112,6 +112,11 @@ func (b *Batch) Scores(answers []int64) []Score {
 // maxValues bounds the tokens of a batch.
 const maxValues = 1 << 28
 
+// checkLength is the check of a size that has a length alone.
+func checkLength(t Task, size Size) error {
+	return room.Check(t.Name(), setting.None("Pairs", size.Pairs), setting.None("Copied", size.Copied), setting.In("Length", size.Length, 2, maxLength))
+}
+
 // newBatch makes a batch in which nothing is scored.
 func newBatch(t Task, n, time int, size Size) (*Batch, error) {
 	if n < 1 || n > maxValues/time {
