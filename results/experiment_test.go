@@ -274,13 +274,15 @@ func TestOwnPages(t *testing.T) {
 		assert.NotContains(t, all, absent)
 	}
 
-	// A calibration error has a column where there is one.
+	// A calibration error has a column in the overview where every experiment has one.
 	ece := 2.25
-	runs[0].Figures[0].CalibrationError = &ece
+	for _, r := range runs {
+		r.Figures[0].CalibrationError = &ece
+	}
 	pages, err = results.OwnPages(runs)
 	require.NoError(t, err)
 	assert.Contains(t, markdown(pages[0]), "| calibration error, % |")
-	assert.Contains(t, markdown(pages[0]), "(s 0.71) % | 2.25 | 5-way")
+	assert.Contains(t, markdown(pages[0]), "(s 0.71) % | 2.25 ± 0.00 (s 0.00) | 5-way")
 
 	// So have classes, all seeds together.
 	for i := range 2 {

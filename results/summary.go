@@ -22,7 +22,8 @@ func Overview(runs []Run) (*table.Table, error) {
 func summary(all []Experiment) *table.Page {
 	t := &table.Table{Name: "experiments", Columns: slices.Concat(table.Labels("experiment"), table.Numbers("figure"), table.Proses("test", "data"),
 		table.Numbers("seeds", "validation"), table.Labels("training"))}
-	calibrated := slices.ContainsFunc(all, func(e Experiment) bool { f := e.Runs[0].Headline(); return f != nil && f.CalibrationError != nil })
+	// Where rows would stay empty, the column's width is not worth it; pages of figures have it.
+	calibrated := !slices.ContainsFunc(all, func(e Experiment) bool { f := e.Runs[0].Headline(); return f == nil || f.CalibrationError == nil })
 	if calibrated {
 		t.Columns = slices.Insert(t.Columns, 2, table.Numbers("calibration error, %")...)
 	}
