@@ -56,6 +56,25 @@ func TestLeakyReLU(t *testing.T) {
 			y := x.LeakyReLU(.25)
 			assert.Equal(t, []float64{-.5, 0, 3}, y.Floats())
 			assert.Equal(t, []float64{.25, .25, 1}, tensor.Grad(y.Sum(), x)[0].Floats())
+			// The gradient has a gradient: that of (Σ w·y)² by x is 2·(Σ w·y)·w·y', and by x again 2·(w·y')².
+			w := tensor.New([]float32{1, 2, -1}, 3).To(d)
+			sum := x.LeakyReLU(.25).Mul(w).Sum()
+			first := tensor.GradWith([]*tensor.Tensor{sum.Mul(sum)}, []*tensor.Tensor{x}, tensor.GradOptions{Create: true})[0]
+			assert.Equal(t, []float64{-1.75, -3.5, 7}, first.Floats())
+			assert.Equal(t, []float64{-.125, -.25, .5}, tensor.Grad(first.Sum(), x)[0].Floats())
 		}
+	})
+}
+
+// The gradient of a leaky ReLU needs its result alone, so that a record keeps no map of 64 MB of its input.
+func TestLeakyReLUKeepsItsResultAlone(t *testing.T) {
+	balanced(t, func() {
+		x := tensor.Full(1, tensor.Float32, tensor.CPU, 16<<20).RequireGrad()
+		before := residentMB(t)
+		y := x.MulScalar(2)
+		z := y.LeakyReLU(.5)
+		y.Free()
+		assert.InDelta(t, 64, residentMB(t)-before, 16)
+		assert.Equal(t, 2.0, tensor.Grad(z.Sum(), x)[0].Mean().Float())
 	})
 }

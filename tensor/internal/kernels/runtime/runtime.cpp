@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <malloc.h>
 #include <mutex>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/version.h>
@@ -42,6 +43,22 @@ struct Slot {
 thread_local Slot slot;
 
 std::atomic<int> threads{0};
+
+// LeakyReLU keeps its result for the gradient, as LibTorch's ReLU does, where LibTorch's leaky ReLU keeps its input: the next
+// convolution needs the result anyhow, so that the input's memory is free after the forward pass. The slope is above 0.
+struct LeakyReLU : torch::autograd::Function<LeakyReLU> {
+  static at::Tensor forward(torch::autograd::AutogradContext *ctx, const at::Tensor &x, double slope) {
+    const at::Tensor y = at::leaky_relu(x, slope);
+    ctx->save_for_backward({y});
+    ctx->saved_data["slope"] = slope;
+    return y;
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext *ctx,
+                                                 torch::autograd::variable_list grads) {
+    const at::Tensor y = ctx->get_saved_variables()[0];
+    return {at::leaky_relu_backward(grads[0], y, ctx->saved_data["slope"].toDouble(), /*self_is_result=*/true), {}};
+  }
+};
 
 } // namespace
 
@@ -210,7 +227,10 @@ void *eg_gelu(void *tensor) {
 }
 
 void *eg_leaky_relu(void *tensor, double slope) {
-  return guarded<void *>(nullptr, [&] { return new at::Tensor(at::leaky_relu(T(tensor), slope)); });
+  return guarded<void *>(nullptr, [&] {
+    const at::Tensor &x = T(tensor);
+    return new at::Tensor(slope > 0 ? LeakyReLU::apply(x, slope) : at::leaky_relu(x, slope));
+  });
 }
 
 int eg_split(void *tensor, int64_t dim, int n, void **parts) {
