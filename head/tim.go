@@ -49,9 +49,12 @@ func (h *Tune) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
 			}
 			y := oneHot(t)
 			var logits *tensor.Tensor
-			if h.c.Alternating {
+			switch {
+			case h.c.Alternating:
 				logits = h.alternate(all, y)
-			} else {
+			case tensor.FusesSteps(all):
+				logits = h.logits(tensor.TuneWeights(h.begin(all, y), all, t.SupportLabels, h.c.tuning()), all).Transpose(-2, -1)
+			default:
 				logits = h.descend(all, y)
 			}
 			n := y.Dim(1)
@@ -61,7 +64,22 @@ func (h *Tune) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
 	return logp
 }
 
-// descend tunes the weights by Adam and returns the logits [tasks, support+query, way], but for terms that all classes share.
+func (c TuneConfig) tuning() tensor.Tuning {
+	return tensor.Tuning{Temperature: c.Temperature, CrossEntropy: c.CrossEntropy, Marginal: c.Marginal, Conditional: c.Conditional, Steps: c.Steps, Rate: c.Rate}
+}
+
+// begin returns the class means, the weights [tasks, way, width] that tuning begins with.
+func (h *Tune) begin(all, y *tensor.Tensor) *tensor.Tensor {
+	return means(all.Narrow(1, 0, y.Dim(1)), y).Contiguous()
+}
+
+// logits returns the logits [tasks, way, support+query] of weights, but for terms that all classes share.
+func (h *Tune) logits(w, all *tensor.Tensor) *tensor.Tensor {
+	transposed := all.Transpose(-2, -1) // a copy would take the place of other tasks in the caches
+	return w.MatMul(transposed).Sub(w.Square().SumKeep(-1).MulScalar(.5)).MulScalar(h.c.Temperature)
+}
+
+// descend is the reference implementation of [tensor.TuneWeights]: it tunes the weights by Adam and returns the logits [tasks, support+query, way], but for terms that all classes share.
 //
 // With l the logits, p their softmax, u = -Conditional·log p + Marginal·log(mean p over the queries) and n and m the numbers of
 // support examples and queries, the gradient of the loss for the logits is CrossEntropy·(p - y)/n on the support set and
@@ -69,12 +87,8 @@ func (h *Tune) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
 func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 	c, n := h.c, y.Dim(1)
 	queries := all.Dim(1) - n
-	w := means(all.Narrow(1, 0, n), y).Contiguous()
+	w := h.begin(all, y)
 	m, v := w.ZerosLike(), w.ZerosLike()
-	transposed := all.Transpose(-2, -1) // a copy would take the place of other tasks in the caches
-	logits := func() *tensor.Tensor {   // [tasks, way, support+query]
-		return w.MatMul(transposed).Sub(w.Square().SumKeep(-1).MulScalar(.5)).MulScalar(c.Temperature)
-	}
 	columns := func(support, query float64) *tensor.Tensor { // [1, 1, support+query]
 		of := func(value float64, n int64) *tensor.Tensor {
 			return tensor.Full(c.Temperature*value, all.DType(), all.Device(), 1, 1, n)
@@ -87,7 +101,7 @@ func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 	step := func(count int64) {
 		scope := tensor.Enter()
 		defer scope.Leave()
-		p := logits().Softmax(1)
+		p := h.logits(w, all).Softmax(1)
 		factor := ofSupport
 		if h.Transductive() {
 			up := p.AddScalar(tiny).Log().MulScalar(-c.Conditional)
@@ -103,7 +117,7 @@ func (h *Tune) descend(all, y *tensor.Tensor) *tensor.Tensor {
 	for i := range c.Steps {
 		step(int64(i + 1))
 	}
-	return logits().Transpose(-2, -1)
+	return h.logits(w, all).Transpose(-2, -1)
 }
 
 // alternate is descend by alternating directions. The weights are combinations of the embeddings, so that a step needs their

@@ -49,6 +49,7 @@
 //   - [ConvNormReLUPool], [NormReLUPool] and [Conv2dOnce], with [ConvNormReLUPoolPlain] and [NormReLUPoolPlain]: the block of
 //     Conv-4 and other encoders of few-shot networks;
 //   - [ConvNet], [MetaGradient], [AdamSteps], [Rates]: MAML and Reptile on Conv-4;
+//   - [TuneWeights], [Tuning]: TIM and transductive fine-tuning of class weights;
 //   - [MemoryStep], [Unroll], [MemoryKernel], [Unrolled], [UnrolledMemory], [FusesSteps]: the NTM and MANN with their memories;
 //   - [Attend]: the hops of a Memory Network.
 package tensor
