@@ -44,6 +44,8 @@ type page struct {
 	Scenarios   []scenario         // what was learned where
 	Comparisons []publishedCompare // tables of experiments that differ in one thing
 	Verified    string             // what is published on pairs
+	Rows        []memoryRow        // memories
+	Columns     []memoryColumn     // what they are compared by
 }
 
 // publishedTable is one table of figures by instance.
@@ -186,6 +188,7 @@ func forms() map[string]form {
 		"question tasks":     {build: (*page).questions},
 		"one-shot runs":      {build: (*page).oneShotRuns, partial: true},
 		"transfer scenarios": {build: (*page).scenarios},
+		"memory table":       {build: (*page).memories, drawings: (*page).statePlot, partial: true},
 		"memory sizes":       {build: (*page).memorySizes, drawings: (*page).memoryPlot},
 	}
 }

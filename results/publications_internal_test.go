@@ -60,6 +60,13 @@ func TestPublishedPagesNameWhatThereIs(t *testing.T) {
 				named(r.Experiment)
 			}
 		}
+		for _, c := range p.Columns {
+			for _, part := range c.Parts {
+				for _, e := range part.Experiments {
+					named(e)
+				}
+			}
+		}
 		for _, task := range p.Tasks {
 			for _, m := range task.Models {
 				set(m.Config)

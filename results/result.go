@@ -41,6 +41,8 @@ type Figure struct {
 	Interval float64 `json:"interval"`
 	// Single is set where the value is of a single episode or sequence, so that there is no interval and Interval is 0.
 	Single bool `json:"single,omitempty"`
+	// State is how many numbers the memory carries of one example, at the end of it; 0 where that was not measured.
+	State int64 `json:"state,omitempty"`
 	// Headline marks the figure that the run is judged by. At most one figure of a result has it; see [Result.Headline].
 	Headline bool     `json:"headline,omitempty"`
 	Protocol Protocol `json:"protocol"`

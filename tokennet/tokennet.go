@@ -19,6 +19,12 @@ type Mixer interface {
 	Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor
 }
 
+// Stateful is the capability of a [Mixer] that can say how much it carries from token to token.
+type Stateful interface {
+	// State returns how many numbers it carries of one sequence after time tokens.
+	State(time int64) int64
+}
+
 // Config configures [New].
 type Config struct {
 	// Tokens and Classes are the numbers of input tokens and of classes of the answers.
@@ -135,6 +141,18 @@ func (n *Net) Forward(p *nn.Pass, inputs, at *tensor.Tensor) *tensor.Tensor {
 	return tensor.Linear(fastweight.RMSNorm(x, p.Value(n.gain)), p.Value(n.out), nil)
 }
 
+// State returns how many numbers the mixers of all blocks carry of one sequence after time tokens; 0 where one cannot say.
+func (n *Net) State(time int64) (sum int64) {
+	for _, k := range n.blocks {
+		s, ok := k.mix.(Stateful)
+		if !ok {
+			return 0
+		}
+		sum += s.State(time)
+	}
+	return sum
+}
+
 // sinusoids returns vectors of positions [1, time, width], of the type and on the device of like: sines of falling frequency in
 // the first half of the width, cosines in the second, as the public code of Poli et al. 2024 has them.
 func sinusoids(time, width int64, like *tensor.Tensor) *tensor.Tensor {
@@ -179,7 +197,12 @@ func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.Linear(nn.JoinHeads(nn.Attention(parts[0], parts[1], parts[2], mask)), p.Value(a.out), nil)
 }
 
+// State implements [Stateful]: the keys and values of all tokens.
+func (a *Attention) State(time int64) int64 { return time * 2 * a.out.Value().Dim(1) }
+
 var (
-	_ Mixer = (*Attention)(nil)
-	_ Mixer = (*fastweight.Layer)(nil)
+	_ Mixer    = (*Attention)(nil)
+	_ Mixer    = (*fastweight.Layer)(nil)
+	_ Stateful = (*Attention)(nil)
+	_ Stateful = (*fastweight.Layer)(nil)
 )

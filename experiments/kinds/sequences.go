@@ -258,6 +258,10 @@ func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, 
 	}
 	checksum := fmt.Sprintf("%016x", hash.Sum64())
 	trained := measure.Trained{On: w.file.Dataset.Kind(), Precision: encoder.FP32}
+	carried, err := w.carried(t.size(), on)
+	if err != nil {
+		return nil, err
+	}
 	var figures []results.Figure
 	for i, m := range each[0] {
 		values := make([]float64, len(each))
@@ -267,10 +271,33 @@ func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, 
 		f := trained.Figure(t.String(), m.Metric, 1, values, results.Protocol{
 			Dataset: w.file.Dataset.Kind(), Split: "fresh sequences", Sequences: t.Sequences,
 		})
-		f.Scores = results.NewScores(values, 1000, checksum)
+		f.Scores, f.State = results.NewScores(values, 1000, checksum), carried
 		figures = append(figures, f)
 	}
 	return figures, nil
+}
+
+// carried is how many numbers the memory carries of a sequence of a size, at its end.
+func (w *sequences) carried(size sequence.Size, on tensor.Device) (n int64, err error) {
+	b, err := w.task.Sized(stream.New(evaluationSeed, testStream(size)), 1, size)
+	if err != nil {
+		return 0, err
+	}
+	err = tensor.Do(func() error {
+		tensor.NoGrad(func() {
+			w.net(&nn.Pass{Norm: nn.RunningStats}, inputs(b, on), func(s memory.State) { n = numbers(s) })
+		})
+		return nil
+	})
+	return n, err
+}
+
+// numbers is how many numbers a memory's state holds.
+func numbers(s memory.State) (n int64) {
+	for _, t := range s.Tensors() {
+		n += t.Tensor.Numel()
+	}
+	return n
 }
 
 // probabilities are the outputs after the sigmoid, or the softmax over classes.

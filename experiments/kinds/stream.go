@@ -110,11 +110,12 @@ func (w *fewShot) makeStream(t *streamTest) (measure.Test, error) {
 				}
 				for i, m := range memories {
 					var shares [][]float64
-					if shares, err = s.run(ctx, m.plan, t.Asked); err != nil {
+					var held int64
+					if shares, held, err = s.run(ctx, m.plan, t.Asked); err != nil {
 						err = fmt.Errorf("memory %s: %w", m, err)
 						return
 					}
-					figures = append(figures, w.streamFigures(t, m, shares, s.sum.String())...)
+					figures = append(figures, w.streamFigures(t, m, shares, held, s.sum.String())...)
 					p.Tested(i + 1)
 				}
 			})
@@ -128,8 +129,8 @@ func (w *fewShot) makeStream(t *streamTest) (measure.Test, error) {
 const whilePassing = "accuracy while passing"
 
 // streamFigures are the shares of right answers with a memory: at the end of the stream, and the mean over all times that it was
-// asked.
-func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float64, checksum string) []results.Figure {
+// asked. held is how many numbers the memory holds at the end.
+func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float64, held int64, checksum string) []results.Figure {
 	end, means := shares[len(shares)-1], make([]float64, t.Streams)
 	for i := range means {
 		for _, s := range shares {
@@ -142,6 +143,7 @@ func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float6
 	}
 	a := measure.Accuracy
 	atEnd := w.trained().Figure(m.String(), a.Name, a.Factor, end, protocol)
+	atEnd.State = held
 	atEnd.Scores = measure.Percent(end, t.Classes*t.Query, checksum)
 	during := w.trained().Figure(m.String(), whilePassing, a.Factor, means, protocol)
 	during.Scores = measure.Percent(means, 100_000, checksum)
@@ -199,37 +201,37 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 }
 
 // run writes the streams to a memory, example by example, and returns the share of right answers of each stream at each of the
-// times that it is asked, [asked][streams].
-func (s *embeddedStreams) run(ctx context.Context, planned registry.Memory, asked int) ([][]float64, error) {
+// times that it is asked, [asked][streams], and how many numbers the memory holds of a stream at its end.
+func (s *embeddedStreams) run(ctx context.Context, planned registry.Memory, asked int) (shares [][]float64, held int64, err error) {
 	b := nn.NewBuilder(0, s.keys.Device())
 	defer b.Params().Free()
 	m, err := planned.New(b, registry.Vectors(s.keys.Dim(2)))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if n := b.Params().Count(); n > 0 {
-		return nil, fmt.Errorf("it has %d parameters that nothing has trained; leave it out of stream.memories", n)
+		return nil, 0, fmt.Errorf("it has %d parameters that nothing has trained; leave it out of stream.memories", n)
 	}
 	p := &nn.Pass{Norm: nn.RunningStats}
 	state := m.Init(int64(s.streams))
-	var shares [][]float64
 	for i := range s.examples {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		state = s.write(p, m, state, int64(i))
 		if done := i + 1; done*asked/s.examples > i*asked/s.examples {
 			share, err := s.ask(p, m, state, done)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			shares = append(shares, share)
 		}
 	}
+	held = numbers(state)
 	for _, t := range state.Tensors() {
 		t.Tensor.Free()
 	}
-	return shares, nil
+	return shares, held / int64(s.streams), nil
 }
 
 // write writes the next example of each stream and frees the state before it: a scope for the whole stream would keep them

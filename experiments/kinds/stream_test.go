@@ -51,10 +51,11 @@ func TestStreamGoesThroughMemories(t *testing.T) {
 		before := tensor.Live()
 		planned, err := parts.Like(c.kind, &like, c.slots)
 		require.NoError(t, err)
-		got, err := s.run(t.Context(), planned, 3)
+		got, held, err := s.run(t.Context(), planned, 3)
 		require.NoError(t, err)
 		assert.Equal(t, before, tensor.Live(), "%s, %d slots: states left behind", c.kind, c.slots)
 		require.Len(t, got, 3)
+		assert.Positive(t, held)
 		for i, want := range c.want {
 			assert.InDeltaSlice(t, want, got[i], 1e-12, "%s, %d slots, asked for the %dth time", c.kind, c.slots, i+1)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/engram-go/engram/experiments/runner"
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/fewshot"
+	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
@@ -235,6 +236,13 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 				return nil, err
 			}
 			figures := w.figures(t, episodes, sum.String())
+			carried, err := w.carried(s, on)
+			if err != nil {
+				return nil, err
+			}
+			for i := range figures {
+				figures[i].State = carried
+			}
 			if i == 0 && len(figures) > 0 { // the network is judged by what it knows at the end
 				figures[len(figures)-1].Headline = true
 			}
@@ -242,6 +250,21 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 		}})
 	}
 	return out, nil
+}
+
+// carried is how many numbers the memory carries of an episode, at its end; 0 where it cannot be seen.
+func (w *throughTime) carried(s *episode.SequenceSampler, on tensor.Device) (n int64, err error) {
+	net, ok := w.net.(registry.Watched)
+	if !ok {
+		return 0, nil
+	}
+	err = tensor.Do(func() error {
+		tensor.NoGrad(func() {
+			net.Watch(&nn.Pass{Norm: nn.RunningStats}, fewshot.NewSequence(s.Batch(0, 1), on), func(state memory.State) { n = numbers(state) })
+		})
+		return nil
+	})
+	return n, err
 }
 
 // figures are the accuracies on the instances that are reported.

@@ -45,7 +45,8 @@ type tokenTrain struct {
 	runner.Loop `yaml:",inline"`
 }
 
-// tokenTest is a size of sequences, trained on or longer; keys that the task does not use are left out.
+// tokenTest is a size of sequences, trained on or longer; keys that the task does not use are left out. One without any is of the
+// size of training, where that is one.
 type tokenTest struct {
 	Length    int `yaml:"length" min:"0" doc:"of a sequence"`
 	Pairs     int `yaml:"pairs" min:"0" doc:"of associative recall"`
@@ -108,6 +109,10 @@ func (f *tokensFile) Plan() (runner.Work, error) {
 			errs = append(errs, schema.At("train.examples", fmt.Errorf("the training sequences of %s have several sizes; give the task one size, or leave examples out", w.task.Name())))
 		}
 		for i, t := range f.Test {
+			if sizes := w.task.Sizes(); len(sizes) == 1 && t.size() == (token.Size{}) {
+				t.Length, t.Pairs, t.Copied = sizes[0].Length, sizes[0].Pairs, sizes[0].Copied
+				f.Test[i] = t
+			}
 			if _, err := w.task.Sized(stream.New(0, "check"), 1, t.size()); err != nil {
 				errs = append(errs, f.Dataset.Errorf("test.%d: %w", i, err))
 			}
@@ -172,7 +177,7 @@ func (w *tokens) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch
 func (w *tokens) scores(p *nn.Pass, b *token.Batch, on tensor.Device) (scores *tensor.Tensor, classes []int64) {
 	at, classes := b.Scored()
 	inputs := tensor.New(b.Inputs, int64(b.Sequences), int64(b.Time)).On(on)
-	return w.net(p, inputs, tensor.New(at, int64(len(at))).On(on)), classes
+	return w.net.Forward(p, inputs, tensor.New(at, int64(len(at))).On(on)), classes
 }
 
 // loss is the mean cross-entropy of the scored positions, and the mean share of right answers.
@@ -323,6 +328,7 @@ func (w *tokens) test(ctx context.Context, t tokenTest, on tensor.Device, p meas
 	protocol := results.Protocol{Dataset: w.file.Dataset.Kind(), Split: "fresh sequences", Sequences: t.Sequences}
 	right := trained.Figure(t.String(), a.Name, a.Factor, shares(scores), protocol)
 	right.Scores = measure.Percent(shares(scores), 100_000, checksum)
+	right.State = w.net.State(int64(max(t.Length, 1)))
 	all := trained.Figure(t.String(), wholeSequences, a.Factor, whole, protocol)
 	all.Scores = measure.Percent(whole, 1, checksum)
 	figures := []results.Figure{right, all}

@@ -23,9 +23,14 @@ type TokenNet struct {
 	Decodes bool
 }
 
-// TokenNetwork returns the scores [n, classes] before the softmax for inputs [sequences, time] (int64) at the positions that at
-// lists, as indices into the flattened inputs.
-type TokenNetwork func(p *nn.Pass, inputs, at *tensor.Tensor) *tensor.Tensor
+// TokenNetwork is a network on token sequences.
+type TokenNetwork interface {
+	// Forward returns the scores [n, classes] before the softmax for inputs [sequences, time] (int64) at the positions that at
+	// lists, as indices into the flattened inputs.
+	Forward(p *nn.Pass, inputs, at *tensor.Tensor) *tensor.Tensor
+	// State returns how many numbers the memories carry of a sequence of time tokens, at its end; 0 where that is not known.
+	State(time int64) int64
+}
 
 // Mixer is a planned layer that mixes the positions of a sequence.
 type Mixer struct {
@@ -55,7 +60,7 @@ func tokenNets(p *Parts) []Part[TokenNet] {
 				return tokennet.New(b, tokennet.Config{
 					Tokens: tokens, Classes: classes, Width: c.Width, Layers: c.Layers, Mixer: mixer.New, MLP: c.MLP,
 					Positions: c.Positions, Dropout: c.Dropout, Decoder: c.Decoder,
-				}).Forward
+				})
 			}}, err
 		})}}
 }

@@ -112,6 +112,27 @@ func (l *Layer) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.Linear(read, p.Value(l.out), nil)
 }
 
+// State returns how many numbers the memory carries of one sequence after time tokens, without the last inputs of the
+// convolution.
+func (l *Layer) State(time int64) int64 {
+	c := l.Config
+	n := c.Key * l.columns(c.Value)
+	if l.start != nil {
+		n = 0
+		for _, w := range l.start {
+			n += w.Value().Numel() / c.Heads
+		}
+	}
+	copies := int64(1)
+	if c.Momentum || c.Positions {
+		copies++
+	}
+	if c.MiniBatch > 1 {
+		copies++
+	}
+	return c.Heads * (copies*n + min(time, c.Window-1)*(c.Key+c.Value))
+}
+
 // RMSNorm divides x by the root of its mean square over the last dimension and multiplies it by a gain: Zhang and Sennrich 2019.
 func RMSNorm(x, gain *tensor.Tensor) *tensor.Tensor {
 	return x.Mul(x.Square().MeanKeep(-1).AddScalar(rmsEps).PowScalar(-.5)).Mul(gain)

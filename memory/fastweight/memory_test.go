@@ -393,3 +393,21 @@ func TestAnEncoderOnAMemoryLearns(t *testing.T) {
 		assert.Less(t, last, .9*math.Log(way), "chance")
 	})
 }
+
+// A layer says how many numbers its memory carries: those of the state of a memory with the same rule.
+func TestLayersKnowTheirState(t *testing.T) {
+	eachNamed(t, func(t *testing.T, c fastweight.Config) {
+		b, m := driven(t, c)
+		const time = 9
+		x := testkit.Normal(rand.New(rand.NewPCG(1, 1)), 1, time, control).To(tensor.Float32)
+		_, s := m.Sequence(&nn.Pass{}, x, m.Init(&nn.Pass{}, 1))
+		var want int64
+		for _, n := range s.Tensors() {
+			if n.Name != "position" {
+				want += n.Tensor.Numel()
+			}
+		}
+		l := fastweight.NewLayer(b.In("layer"), fastweight.LayerConfig{Config: c, Width: 8})
+		assert.Equal(t, want, l.State(time))
+	})
+}
