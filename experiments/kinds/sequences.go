@@ -292,10 +292,12 @@ func (w *sequences) carried(size sequence.Size, on tensor.Device) (n int64, err 
 	return n, err
 }
 
-// numbers is how many numbers a memory's state holds.
+// numbers is how many floating-point numbers a memory's state holds.
 func numbers(s memory.State) (n int64) {
 	for _, t := range s.Tensors() {
-		n += t.Tensor.Numel()
+		if d := t.Tensor.DType(); d == tensor.Float32 || d == tensor.Float64 {
+			n += t.Tensor.Numel()
+		}
 	}
 	return n
 }
