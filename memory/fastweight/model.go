@@ -48,6 +48,13 @@ func (m model) forward(weights []*tensor.Tensor, x *tensor.Tensor) passed {
 		}
 		p.sums = append(p.sums, h)
 	}
+	out := m.norm(x, h)
+	p.y, p.hat, p.scale = out.y, out.hat, out.scale
+	return p
+}
+
+// norm returns the output of a model for x whose layers give h: that, or x plus its layer norm.
+func (m model) norm(x, h *tensor.Tensor) (p passed) {
 	p.y = h
 	if m.Residual {
 		centred := h.Sub(h.MeanKeep(-1))
@@ -62,6 +69,19 @@ func (m model) forward(weights []*tensor.Tensor, x *tensor.Tensor) passed {
 // differentiated again. Where x and v hold several tokens the gradients are summed over them.
 func (m model) gradients(weights []*tensor.Tensor, x, v *tensor.Tensor) []*tensor.Tensor {
 	out := make([]*tensor.Tensor, len(weights))
+	inputs, slopes := m.backward(weights, x, v)
+	for l, d := range slopes {
+		at := l * m.perLayer()
+		out[at] = inputs[l].Transpose(-2, -1).MatMul(d)
+		if m.Biased {
+			out[at+1] = d.SumKeep(2)
+		}
+	}
+	return out
+}
+
+// backward returns the inputs of the layers for keys x, and the gradients of the loss by their outputs, one row for each token.
+func (m model) backward(weights []*tensor.Tensor, x, v *tensor.Tensor) (inputs, slopes []*tensor.Tensor) {
 	var p passed
 	if m.Loss == Dot && m.Depth == 1 && !m.Residual {
 		p.inputs = []*tensor.Tensor{x} // the gradient does not depend on the output
@@ -74,17 +94,14 @@ func (m model) gradients(weights []*tensor.Tensor, x, v *tensor.Tensor) []*tenso
 		r := d.Mul(m.Gain)
 		d = r.Sub(r.MeanKeep(-1)).Sub(p.hat.Mul(r.Mul(p.hat).MeanKeep(-1))).Mul(p.scale)
 	}
+	slopes = make([]*tensor.Tensor, m.Depth)
 	for l := m.Depth - 1; l >= 0; l-- {
-		at := l * m.perLayer()
-		out[at] = p.inputs[l].Transpose(-2, -1).MatMul(d)
-		if m.Biased {
-			out[at+1] = d.SumKeep(2)
-		}
+		slopes[l] = d
 		if l > 0 {
-			d = d.MatMul(weights[at].Transpose(-2, -1)).Mul(geluSlope(p.sums[l-1]))
+			d = d.MatMul(weights[l*m.perLayer()].Transpose(-2, -1)).Mul(geluSlope(p.sums[l-1]))
 		}
 	}
-	return out
+	return p.inputs, slopes
 }
 
 // outer returns the gradient of the loss by the output y.

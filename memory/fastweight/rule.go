@@ -106,13 +106,17 @@ type Shared struct {
 
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
 // time, value], nil without queries, and the state after the last. It takes the chunked form where there is one (a matrix
-// without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient) and steps
-// otherwise; see [Rule.Steps].
+// without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient), goes from
+// mini-batch to mini-batch where the rule has them (with one write per token and no decay per channel), and steps otherwise; see
+// [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)
 	if r.chunks(t) && t.Key.Dim(2) > 1 {
 		return r.chunked(s, t)
+	}
+	if r.batches(t) && t.Key.Dim(2) > 1 {
+		return r.batched(shared, s, t)
 	}
 	return r.Steps(shared, s, t)
 }
