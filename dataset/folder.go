@@ -59,6 +59,8 @@ type ImageOptions struct {
 	// Resize is the side in pixels that an image is brought to before its middle, Height×Width, is cut out: the usual protocol for
 	// test photographs. 0 brings it to Height×Width at once.
 	Resize int
+	// Filter brings the image to its size; default FilterBilinear.
+	Filter Filter
 }
 
 func (o ImageOptions) filled() (ImageOptions, error) {
@@ -73,6 +75,10 @@ func (o ImageOptions) filled() (ImageOptions, error) {
 	}
 	if o.Fit == "" {
 		o.Fit = FitPad
+	}
+	var err error
+	if o.Filter, err = o.Filter.check(); err != nil {
+		return o, err
 	}
 	switch {
 	case o.Height < 1 || o.Width < 1 || o.Height > maxPictureSide || o.Width > maxPictureSide:
@@ -150,7 +156,7 @@ func decodeImage(dst []byte, file string, o ImageOptions) error {
 		out = image.NewRGBA(image.Rect(0, 0, o.Width, o.Height))
 		draw.Draw(out, out.Bounds(), paper, image.Point{}, draw.Src)
 		from, into := o.place(flat.Bounds())
-		draw.BiLinear.Scale(out, into, flat, from, draw.Src, nil)
+		o.Filter.scaler().Scale(out, into, flat, from, draw.Src, nil)
 	}
 	plane := o.Height * o.Width
 	for c := range o.Channels() {

@@ -17,11 +17,13 @@ import (
 	"golang.org/x/image/draw"
 )
 
-// The parts of Omniglot, and the side of its images in pixels.
+// OmniglotSide is the side of Omniglot's images in pixels, as they are published.
+const OmniglotSide = 105
+
+// The parts of Omniglot.
 const (
-	background   = "images_background"
-	evaluation   = "images_evaluation"
-	omniglotSide = 105
+	background = "images_background"
+	evaluation = "images_evaluation"
 )
 
 // OmniglotOptions configures [LoadOmniglot]. The zero value works.
@@ -29,6 +31,8 @@ type OmniglotOptions struct {
 	// Size is the side of the images in pixels, at most 105; default 28, which nearly every paper uses. MANN uses 20
 	// and Koch's Siamese network 105.
 	Size int
+	// Filter scales the images down; default FilterBilinear.
+	Filter Filter
 	// CacheDir is the folder of decoded images; default CacheDir(). If it is not writable, there is no cache.
 	CacheDir string
 	// NoCache always decodes and writes no cache.
@@ -45,8 +49,7 @@ type Omniglot struct {
 }
 
 // LoadOmniglot reads images_background and images_evaluation, zipped or unpacked, in the folder root. Images are
-// scaled down with a triangle filter as wide as the reduction (what Pillow and torchvision call bilinear with
-// antialiasing), then inverted so that ink is 1.
+// scaled down, then inverted so that ink is 1.
 //
 // Decoding takes seconds, so the result is cached in a file for the sources' paths, sizes and times. A damaged cache
 // is rewritten. The error names the file at fault, and wraps ctx's error when ctx ends first.
@@ -54,8 +57,12 @@ func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglo
 	if o.Size == 0 {
 		o.Size = 28
 	}
-	if o.Size < 1 || o.Size > omniglotSide {
-		return nil, fmt.Errorf("dataset: Omniglot at %d pixels: choose a size from 1 to %d", o.Size, omniglotSide)
+	if o.Size < 1 || o.Size > OmniglotSide {
+		return nil, fmt.Errorf("dataset: Omniglot at %d pixels: choose a size from 1 to %d", o.Size, OmniglotSide)
+	}
+	filter, err := o.Filter.check()
+	if err != nil {
+		return nil, err
 	}
 	var sources []source
 	for _, part := range []string{background, evaluation} {
@@ -80,11 +87,15 @@ func LoadOmniglot(ctx context.Context, root string, o OmniglotOptions) (*Omniglo
 	if err != nil {
 		return nil, fmt.Errorf("dataset: looking at %s: %w", root, err)
 	}
+	how := fmt.Sprint(o.Size)
+	if filter != FilterBilinear { // whose files have had this name before there were others
+		how += "-" + string(filter)
+	}
 	e := &encoded{
-		// One file per root and size: new sources under the same path take the place of the old.
-		file: fmt.Sprintf("omniglot-%d-%.8x.images", o.Size, sha256.Sum256([]byte(full))),
+		// One file per root, size and filter: new sources under the same path take the place of the old.
+		file: fmt.Sprintf("omniglot-%s-%.8x.images", how, sha256.Sum256([]byte(full))),
 		key:  fmt.Sprintf("%x", id.Sum(nil)), channels: 1, height: o.Size, width: o.Size,
-		list: func(ctx context.Context, e *encoded) (closer, error) { return listOmniglot(ctx, sources, e) },
+		list: func(ctx context.Context, e *encoded) (closer, error) { return listOmniglot(ctx, sources, filter, e) },
 	}
 	images, storage, err := e.load(ctx, dir)
 	if err != nil {
@@ -134,7 +145,7 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 }
 
 // listOmniglot lists the characters of the sources and their images.
-func listOmniglot(ctx context.Context, sources []source, e *encoded) (closer, error) {
+func listOmniglot(ctx context.Context, sources []source, filter Filter, e *encoded) (closer, error) {
 	type class struct {
 		character
 		background bool
@@ -161,7 +172,7 @@ func listOmniglot(ctx context.Context, sources []source, e *encoded) (closer, er
 		files = append(files, c.files...)
 	}
 	size := e.height
-	scaler := draw.BiLinear.NewScaler(size, size, omniglotSide, omniglotSide)
+	scaler := filter.drawings(size)
 	e.decoder = func() func(int, []byte) error {
 		scratch := image.NewRGBA(image.Rect(0, 0, size, size))
 		return func(i int, dst []byte) error {
@@ -197,8 +208,8 @@ func (f imageFile) decode(dst []byte, scaler draw.Scaler, scratch *image.RGBA) e
 	if err != nil {
 		return fmt.Errorf("%s is not a valid PNG image: %w; fetch it again", f.at, noEOF(err))
 	}
-	if c.Width != omniglotSide || c.Height != omniglotSide {
-		return fmt.Errorf("%s is %dx%d pixels, the images of Omniglot are %dx%d; fetch it again", f.at, c.Width, c.Height, omniglotSide, omniglotSide)
+	if c.Width != OmniglotSide || c.Height != OmniglotSide {
+		return fmt.Errorf("%s is %dx%d pixels, the images of Omniglot are %dx%d; fetch it again", f.at, c.Width, c.Height, OmniglotSide, OmniglotSide)
 	}
 	img, err := png.Decode(bytes.NewReader(b))
 	if err != nil {
@@ -210,7 +221,7 @@ func (f imageFile) decode(dst []byte, scaler draw.Scaler, scratch *image.RGBA) e
 		draw.Draw(gray, gray.Bounds(), image.NewUniform(color.White), image.Point{}, draw.Src)
 		draw.Draw(gray, gray.Bounds(), img, img.Bounds().Min, draw.Over)
 	}
-	if side := scratch.Bounds().Dx(); side == omniglotSide {
+	if side := scratch.Bounds().Dx(); side == OmniglotSide {
 		for y := range side {
 			for x, v := range gray.Pix[y*gray.Stride : y*gray.Stride+side] {
 				dst[y*side+x] = 255 - v
@@ -223,6 +234,14 @@ func (f imageFile) decode(dst []byte, scaler draw.Scaler, scratch *image.RGBA) e
 		dst[i] = 255 - scratch.Pix[4*i]
 	}
 	return nil
+}
+
+// drawings returns what scales Omniglot's images to a side. It is safe for concurrent use.
+func (f Filter) drawings(size int) draw.Scaler {
+	if f == FilterBilinear {
+		return draw.BiLinear.NewScaler(size, size, OmniglotSide, OmniglotSide) // which computes the weights once
+	}
+	return f.scaler()
 }
 
 // noEOF rewords io.EOF.

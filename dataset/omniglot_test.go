@@ -42,7 +42,7 @@ func drawing(width, height int, ink func(x, y int) bool) []byte {
 
 // square is a drawing of Omniglot's size with ink in [at, at+side) on both axes.
 func square(at, side int) []byte {
-	return drawing(omniglotSide, omniglotSide, func(x, y int) bool { return x >= at && x < at+side && y >= at && y < at+side })
+	return drawing(OmniglotSide, OmniglotSide, func(x, y int) bool { return x >= at && x < at+side && y >= at && y < at+side })
 }
 
 func zipOf(t testing.TB, files map[string][]byte) []byte {

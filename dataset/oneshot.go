@@ -42,18 +42,22 @@ type OneShotRun struct {
 
 // LoadOneShotRuns reads Lake's 20 runs from all_runs.zip in a root folder, or from the folder all_runs in it: 400
 // trials, of which published errors are percentages. Images are size pixels wide and high, at most 105, scaled down
-// as by LoadOmniglot.
-func LoadOneShotRuns(root string, size int) (runs []OneShotRun, err error) {
-	if size < 1 || size > omniglotSide {
-		return nil, fmt.Errorf("dataset: Lake's one-shot runs at %d pixels: choose a size from 1 to %d", size, omniglotSide)
+// as by LoadOmniglot with the same filter.
+func LoadOneShotRuns(root string, size int, filter Filter) (runs []OneShotRun, err error) {
+	if size < 1 || size > OmniglotSide {
+		return nil, fmt.Errorf("dataset: Lake's one-shot runs at %d pixels: choose a size from 1 to %d", size, OmniglotSide)
+	}
+	if filter, err = filter.check(); err != nil {
+		return nil, err
 	}
 	files, closer, where, err := openOneShot(root)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
+	scaled := oneShotScaler{size, filter.drawings(size)}
 	for n := range oneShotRuns {
-		run, err := readOneShot(files, fmt.Sprintf("run%02d", n+1), where, size)
+		run, err := readOneShot(files, fmt.Sprintf("run%02d", n+1), where, scaled)
 		if err != nil {
 			return nil, fmt.Errorf("dataset: reading %s: %w; fetch it again", where, err)
 		}
@@ -78,13 +82,13 @@ func openOneShot(root string) (fs.FS, io.Closer, string, error) {
 
 // readOneShot reads one run. Its list of answers has one line "runNN/test/itemII.png runNN/training/classCC.png" per
 // item.
-func readOneShot(files fs.FS, name, where string, size int) (OneShotRun, error) {
+func readOneShot(files fs.FS, name, where string, scaled oneShotScaler) (OneShotRun, error) {
 	var run OneShotRun
 	var err error
-	if run.Training, err = oneShotImages(files, name+"/training/class%02d.png", where, size); err != nil {
+	if run.Training, err = oneShotImages(files, name+"/training/class%02d.png", where, scaled); err != nil {
 		return run, err
 	}
-	if run.Test, err = oneShotImages(files, name+"/test/item%02d.png", where, size); err != nil {
+	if run.Test, err = oneShotImages(files, name+"/test/item%02d.png", where, scaled); err != nil {
 		return run, err
 	}
 	list := name + "/class_labels.txt"
@@ -99,16 +103,22 @@ func readOneShot(files fs.FS, name, where string, size int) (OneShotRun, error) 
 	return run, nil
 }
 
-func oneShotImages(files fs.FS, pattern, where string, size int) ([][]float32, error) {
+// oneShotScaler brings images to a side.
+type oneShotScaler struct {
+	size   int
+	scaler draw.Scaler
+}
+
+func oneShotImages(files fs.FS, pattern, where string, scaled oneShotScaler) ([][]float32, error) {
 	var images [][]float32
+	size := scaled.size
 	bytes, scratch := make([]byte, size*size), image.NewRGBA(image.Rect(0, 0, size, size))
-	scaler := draw.BiLinear.NewScaler(size, size, omniglotSide, omniglotSide)
 	for i := range oneShotWay {
 		name := fmt.Sprintf(pattern, i+1)
 		file := imageFile{name: path.Base(name), at: where + ": " + name, read: func() ([]byte, error) {
 			return readBoundedFile(files, name, maxImageBytes)
 		}}
-		if err := file.decode(bytes, scaler, scratch); err != nil {
+		if err := file.decode(bytes, scaled.scaler, scratch); err != nil {
 			return nil, err
 		}
 		pixels := make([]float32, len(bytes))

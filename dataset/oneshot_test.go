@@ -22,7 +22,7 @@ func TestModifiedHausdorffMakes155ErrorsOnLakesRuns(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, oneShotFile)); err != nil {
 		t.Skip("no data of Lake's one-shot runs")
 	}
-	runs, err := LoadOneShotRuns(root, omniglotSide)
+	runs, err := LoadOneShotRuns(root, OmniglotSide, FilterBilinear)
 	require.NoError(t, err)
 	require.Len(t, runs, 20)
 	errs := make([]int, len(runs))
@@ -73,7 +73,7 @@ func ink(image []float32) []dot {
 	var mean dot
 	for i, v := range image {
 		if v > .5 {
-			p := dot{float64(i % omniglotSide), float64(i / omniglotSide)}
+			p := dot{float64(i % OmniglotSide), float64(i / OmniglotSide)}
 			ps = append(ps, p)
 			mean.x, mean.y = mean.x+p.x, mean.y+p.y
 		}
@@ -106,7 +106,7 @@ func directed(a, b []dot, best float64) float64 {
 func TestOneShotRunsMatchTheirAlphabets(t *testing.T) {
 	root := shared(t)
 	const size = 28
-	runs, err := LoadOneShotRuns(root, size)
+	runs, err := LoadOneShotRuns(root, size, FilterBilinear)
 	require.NoError(t, err)
 	set, err := LoadOmniglot(t.Context(), root, OmniglotOptions{Size: size})
 	require.NoError(t, err)
@@ -134,23 +134,23 @@ func TestOneShotRunsMatchTheirAlphabets(t *testing.T) {
 		assert.Equal(t, 2, times[a], a)
 	}
 
-	_, err = LoadOneShotRuns(root, 106)
+	_, err = LoadOneShotRuns(root, 106, FilterBilinear)
 	assert.ErrorContains(t, err, "from 1 to 105")
 }
 
 func TestDamagedOneShotRuns(t *testing.T) {
-	_, err := LoadOneShotRuns(t.TempDir(), omniglotSide)
+	_, err := LoadOneShotRuns(t.TempDir(), OmniglotSide, FilterBilinear)
 	assert.ErrorIs(t, err, ErrNotFound)
 	assert.ErrorContains(t, err, "all_runs.zip")
 
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, oneShotFile), []byte("PK"), 0o644))
-	_, err = LoadOneShotRuns(dir, omniglotSide)
+	_, err = LoadOneShotRuns(dir, OmniglotSide, FilterBilinear)
 	assert.ErrorContains(t, err, "fetch it again")
 
 	dir = t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "all_runs", "run01", "training"), 0o755))
-	_, err = LoadOneShotRuns(dir, omniglotSide)
+	_, err = LoadOneShotRuns(dir, OmniglotSide, FilterBilinear)
 	assert.True(t, errors.Is(err, fs.ErrNotExist), "%v", err)
 	assert.ErrorContains(t, err, "run01/training/class01.png")
 }

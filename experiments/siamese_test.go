@@ -144,7 +144,7 @@ func TestLakesRuns(t *testing.T) {
 	assert.InDelta(t, 61.25, f.Value, 1e-9)
 	assert.Equal(t, results.Protocol{
 		Dataset: "omniglot", Split: "koch", TrainedOn: "omniglot", Precision: "fp32", Rotations: "none", Way: 20, Shot: 1, Query: 1,
-		Episodes: 20, Within: true, Norm: "inductive",
+		Episodes: 20, Within: true, Norm: "inductive", Resize: "not at all",
 	}, f.Protocol)
 
 	strokes := parse(t, tinyPairs, "dataset.size=20", "train.steps=2", "test=[{kind: lake-runs}, {kind: lake-runs, norm: transductive}]")
@@ -156,7 +156,27 @@ func TestLakesRuns(t *testing.T) {
 			wrong += e
 		}
 		assert.InDelta(t, 100-float64(wrong)/4, f.Value, 1e-9)
+		assert.Equal(t, "bilinear", f.Protocol.Resize)
 	}
+
+	// A network that is trained on images of one filter is tested on the same, and reads images with it.
+	var errors [][]int
+	for _, resize := range []string{"bilinear", "nearest"} {
+		set := "dataset={kind: omniglot, split: koch, rotations: none, size: 20, resize: " + resize + "}"
+		run := parse(t, tinyPairs, set, "train.steps=0", "validation.episodes=0", "test=[{kind: lake-runs}, {way: 5, shot: 1, episodes: 4}]")
+		out := t.TempDir()
+		r, err = tool.Run(t.Context(), run, experiments.Options{Out: out})
+		require.NoError(t, err)
+		for _, f := range r.Figures {
+			assert.Equal(t, resize, f.Protocol.Resize, f.Name)
+		}
+		errors = append(errors, r.Figures[0].Errors)
+		model, err := tool.Open(out)
+		require.NoError(t, err)
+		assert.EqualValues(t, resize, model.Images().Filter)
+		model.Close()
+	}
+	assert.NotEqual(t, errors[0], errors[1], "the runs are resized as the training images are")
 
 	heads := parse(t, tinyTransfer, "dataset.size=20", "train.steps=2", "validation.episodes=0", "test=[{kind: lake-runs, head: mean}, {kind: lake-runs, head: {kind: mean, metric: cosine}}]")
 	r, err = tool.Run(t.Context(), heads, experiments.Options{Out: t.TempDir()})

@@ -120,6 +120,9 @@ func (r Run) settings() (map[string]string, error) {
 	for _, key := range machineKeys {
 		delete(tree, key)
 	}
+	for _, u := range unstated() {
+		u.state(tree)
+	}
 	out := map[string]string{}
 	flatten(out, "", tree)
 	return out, nil

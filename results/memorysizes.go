@@ -131,8 +131,8 @@ func (p *page) streamParts(to *table.Page, e Experiment, plotted bool) {
 	}
 	for _, r := range e.Runs {
 		to.Add(r.seedLink().Andf(
-			": split %s, rotations: %s (%d test classes), batch norm %s; trained %d-way %d-shot, %s, %.0f min; commit %.12s; %s.",
-			of.Split, of.Rotations, of.Classes, of.Norm, of.TrainWay, of.TrainShot, count(r.Training.Steps, "step"), r.Training.Seconds/60, commit(r.Build), machine(r.Machine)))
+			": split %s, rotations: %s (%d test classes), batch norm %s; trained %d-way %d-shot, %s, %.0f min%s; commit %.12s; %s.",
+			of.Split, of.Rotations, of.Classes, of.Norm, of.TrainWay, of.TrainShot, count(r.Training.Steps, "step"), r.Training.Seconds/60, r.resized(), commit(r.Build), machine(r.Machine)))
 	}
 }
 

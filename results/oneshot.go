@@ -90,7 +90,7 @@ func verification(all []Experiment) *table.Table {
 				continue
 			}
 			over, _ := e.over(func(r *Result) *Figure { return exactly(f, r) })
-			t.Add(e.link(), table.Sayf("%s, %s, split %s, batch norm %s, %s", p.Dataset, fmt.Sprintf("%d test classes", p.Classes), p.Split, p.Norm, p.Precision),
+			t.Add(e.link(), table.Sayf("%s, %s, split %s, batch norm %s, %s%s", p.Dataset, fmt.Sprintf("%d test classes", p.Classes), p.Split, p.Norm, p.Precision, e.Runs[0].resized()),
 				table.Sayf("%d", p.Pairs), measured(1, over, f, table.Bold), e.seedCount(), e.trainedFor())
 		}
 	}

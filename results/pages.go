@@ -235,7 +235,37 @@ func protocolColumns() []table.Column {
 
 // provenance is a row that says under which protocol a run was measured, by which code and where.
 func (r Run) provenance(protocol string) []table.Text {
+	protocol += r.resized()
 	return []table.Text{r.seedLink(), table.Say(protocol), table.Sayf("%.12s", commit(r.Build)), table.Say(machine(r.Machine))}
+}
+
+// resized says how the drawings of a run's figures were brought to their size, after a comma; nothing where no figure says so.
+func (r *Result) resized() string {
+	var ways []string
+	for _, f := range r.Figures {
+		if how := f.Protocol.Resize; how != "" {
+			ways = with(ways, how)
+		}
+	}
+	for i, how := range ways {
+		ways[i] = "resized by " + how
+		switch how {
+		case "bilinear":
+			ways[i] = "resized bilinearly"
+		case "area":
+			ways[i] = "resized by area means"
+		case "nearest":
+			ways[i] = "resized by nearest neighbour"
+		case "lanczos":
+			ways[i] = "resized by a Lanczos filter"
+		case NotResized:
+			ways[i] = "not resized"
+		}
+	}
+	if ways == nil {
+		return ""
+	}
+	return ", " + strings.Join(ways, " or ")
 }
 
 // ours is a figure of one run with its interval.

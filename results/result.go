@@ -148,6 +148,9 @@ type Protocol struct {
 	Channels int    `json:"channels,omitempty"`
 	Distort  string `json:"distort,omitempty"`  // distortion of test images
 	Prepared string `json:"prepared,omitempty"` // how test photographs are cropped and normalised
+	// Resize is how Omniglot's drawings were brought to their size: bilinear, area, nearest, lanczos, or not at all. Results of older
+	// versions do not name it; it is filled in when they are read.
+	Resize string `json:"resize,omitempty"`
 
 	TrainedOn string `json:"trained_on" of:"method"`
 	Precision string `json:"precision" of:"method"`
@@ -291,5 +294,6 @@ func decode(path string, text []byte) (*Result, error) {
 			return nil, fmt.Errorf("result: %s is damaged: %s: %w; test the model again", path, f.Name, err)
 		}
 	}
+	r.stateResizing()
 	return &r, nil
 }

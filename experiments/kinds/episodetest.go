@@ -353,7 +353,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
-		protocol.Prepared = w.prepared(t)
+		protocol.Prepared, protocol.Resize = w.prepared(t), resized(t.data)
 		if t.data.Folder != "" && t.data.Text {
 			protocol.Folder = t.data.Folder
 		} else if t.data.Folder != "" {
@@ -420,6 +420,7 @@ func (w *fewShot) verification(t plannedTest, set dataset.Set) (measure.Test, er
 		}
 		return []results.Figure{w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, results.Protocol{
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(rotation), Classes: set.Classes(), Pairs: t.Pairs, Within: t.Within, Norm: w.normOf(t),
+			Resize: resized(t.data),
 		})}, nil
 	}}, err
 }
@@ -434,7 +435,7 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		return measure.Test{}, err
 	}
 	side := w.data.Options.Height
-	runs, err := dataset.LoadOneShotRuns(root, side)
+	runs, err := dataset.LoadOneShotRuns(root, side, w.data.Options.Filter)
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 		net, how, err := w.measured(ctx, t, on, p)
 		if err != nil {
@@ -458,6 +459,7 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, shares, results.Protocol{
 			Dataset: dataset.NameOmniglot, Split: w.data.Split, Rotations: string(dataset.RotateNone),
 			Way: len(runs[0].Training), Shot: 1, Query: 1, Episodes: len(runs), Within: true, Norm: w.normOf(t), Adapted: how,
+			Resize: resizedDrawings(w.data.Options),
 		})
 		f.Scores = measure.Percent(shares, len(runs[0].Test), results.LakeRuns)
 		for i, a := range shares {

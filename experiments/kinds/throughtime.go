@@ -280,7 +280,7 @@ func (w *throughTime) figures(t timeTest, episodes []namedEpisode, checksum stri
 		}
 		f := trained.Figure(fmt.Sprintf("%s, instance %d", t, k), measure.Accuracy.Name, measure.Accuracy.Factor, shares, results.Protocol{
 			Dataset: w.file.Dataset.Kind(), Split: w.data.Split, Rotations: string(w.data.Rotation), Classes: w.parts.Test.Classes(),
-			Way: t.Way, Episodes: t.Episodes, Instance: k, Samples: t.Samples, Labels: w.file.Labels.Kind(), Shift: t.Shift, Turn: t.Turn,
+			Way: t.Way, Episodes: t.Episodes, Instance: k, Samples: t.Samples, Labels: w.file.Labels.Kind(), Shift: t.Shift, Turn: t.Turn, Resize: resized(&w.data),
 		})
 		f.Scores = measure.Percent(shares, t.Way, checksum)
 		figures = append(figures, f)

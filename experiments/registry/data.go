@@ -19,7 +19,7 @@ func images(p *Parts) []Part[Images] {
 		{dataset.NameStrokes, "invented characters, as many as you like", "", Config(
 			strokesConfig{Train: 1028, Val: 172, Test: 423, Instances: 20, Size: 28, Rotations: dataset.RotateNone}, (*strokesConfig).plan)},
 		{dataset.NameOmniglot, "1,623 characters of 50 alphabets, each drawn by 20 people", "Lake et al. 2015", Config(
-			omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Drawers: "all", Size: 28}, (*omniglotConfig).plan)},
+			omniglotConfig{Split: dataset.SplitVinyals, Rotations: dataset.RotateClasses, Drawers: "all", Size: 28, Resize: dataset.FilterBilinear}, (*omniglotConfig).plan)},
 		{dataset.NameImages, "a folder of your own images", "", Config(
 			folderConfig{Size: 28, inputConfig: inputConfig{Normalize: normalizeNone}, Ink: dataset.InkDark, Fit: dataset.FitPad, Split: schema.NewSection(kindFolders, nil), Rotations: dataset.RotateNone},
 			func(c *folderConfig) (Images, error) { return c.plan(p) })},
@@ -292,6 +292,7 @@ type omniglotConfig struct {
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
 	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
 	Size      int              `yaml:"size" min:"8" max:"105" doc:"side of an image in pixels"`
+	Resize    dataset.Filter   `yaml:"resize" enum:"bilinear,area,nearest,lanczos" doc:"how the images of 105 pixels are brought to size: bilinear with antialiasing, the mean of the covered area, the nearest pixel (as Pillow does with 1-bit images, and so the code of Prototypical networks, MAML, Reptile and Relation networks), or Pillow's LANCZOS of grey images"`
 }
 
 func (c *omniglotConfig) plan() (Images, error) {
@@ -299,15 +300,17 @@ func (c *omniglotConfig) plan() (Images, error) {
 	if c.Drawers == "split" {
 		name += ", drawers split"
 	}
+	options := drawings(c.Size)
+	options.Filter = c.Resize
 	return Images{
-		Split: name, Rotation: c.Rotations, Options: drawings(c.Size),
+		Split: name, Rotation: c.Rotations, Options: options,
 		TrainsOnLake: c.Split == dataset.SplitVinyals || c.Split == dataset.SplitRandom,
 		Load: func(ctx context.Context, from Place) (Loaded, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, from.Given)
 			if err != nil {
 				return Loaded{}, err
 			}
-			set, err := dataset.LoadOmniglot(ctx, root, dataset.OmniglotOptions{Size: c.Size})
+			set, err := dataset.LoadOmniglot(ctx, root, dataset.OmniglotOptions{Size: c.Size, Filter: c.Resize})
 			if err != nil {
 				return Loaded{}, err
 			}
