@@ -38,6 +38,9 @@ func Experiments(runs []Run) ([]Experiment, error) {
 		if err != nil {
 			return nil, err
 		}
+		if edition := r.edition(); edition != "" { // questions of another edition of the data are another test
+			config[editionKey] = edition
+		}
 		i := slices.IndexFunc(out, func(e Experiment) bool { return e.Name == r.Name && maps.Equal(e.config, config) })
 		if i < 0 {
 			i, out = len(out), append(out, Experiment{Name: r.Name, Label: r.Name, config: config})
@@ -67,6 +70,17 @@ func Experiments(runs []Run) ([]Experiment, error) {
 		}
 	}
 	return out, nil
+}
+
+// editionKey is the setting of an experiment that names the edition of its data, which the file does not.
+const editionKey = "edition"
+
+// edition is that of the data of the run's first figure, empty where data have none.
+func (r *Result) edition() string {
+	if len(r.Figures) == 0 {
+		return ""
+	}
+	return r.Figures[0].Protocol.Edition
 }
 
 // distinctSettings lists for each experiment the settings in which the experiments differ. Where the kind of a section differs, the

@@ -66,6 +66,7 @@ type published struct {
 	Encoder string // that of the published model, as pages show it
 	// Transductive marks a method that lets the queries of an episode influence one another, other than by batch norm.
 	Transductive bool
+	Edition      string // of the data, where it matters; see [Protocol]
 	Protocol     string // what else affects the published figures
 
 	Paper     string
@@ -287,7 +288,7 @@ func (all *Publications) Published() *table.Table {
 			var protocol []string
 			for _, key := range []struct{ name, value string }{
 				{"encoder", m.Encoder}, {"queries", m.queries()}, {"trained", m.Trained}, {"rotations", m.Rotations}, {"norm", m.Norm}, {"labels", m.Labels},
-				{"protocol", m.Protocol},
+				{"edition", m.Edition}, {"protocol", m.Protocol},
 			} {
 				if key.value != "" {
 					protocol = append(protocol, key.name+": "+key.value)

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,6 +47,7 @@ func questionParts(e Experiment, published published) []table.Part {
 			chosen, least = r, f
 		}
 	}
+	edition := editionOf(chosen.edition())
 	t := &table.Table{Name: fileName(e.Label), Columns: slices.Concat(table.Labels("task"),
 		table.Numbers("paper", "re-runs", "chosen", "all seeds", "seeds", "attention"))}
 	for i := range chosen.Figures {
@@ -58,8 +60,12 @@ func questionParts(e Experiment, published published) []table.Part {
 			attention = fmt.Sprintf("%.0f", s.Value)
 		}
 		value := ours(digits, f)
+		shown := ""
 		if f.Name == AllTasks {
 			label = "mean"
+			if missing := edition.without(); missing != "" {
+				shown = "mean " + missing
+			}
 		}
 		if f.Metric == Failed {
 			label, value = "failed", table.Text{{Text: fmt.Sprintf("%.0f", f.Value), Style: table.Bold}}
@@ -71,7 +77,7 @@ func questionParts(e Experiment, published published) []table.Part {
 			}
 		}
 		was := published.Figures[label]
-		t.Add(table.Say(label), table.Say(known(was.Published)), table.Say(join(was.Reruns)), value, spread, seedCount(n), table.Say(attention))
+		t.Add(table.Say(cmp.Or(shown, label)), table.Say(known(was.Published)), table.Say(join(was.Reruns)), value, spread, seedCount(n), table.Say(attention))
 	}
 
 	of := chosen.Figures[0].Protocol
@@ -80,6 +86,12 @@ func questionParts(e Experiment, published published) []table.Part {
 		networks = "One network per task."
 	}
 	data := fmt.Sprintf("Data: %s of %s. %s", strings.TrimSuffix(of.Split, ", test"), of.Edition, networks)
+	if missing := edition.without(); missing != "" {
+		data += fmt.Sprintf(" Trained and tested %s, whose training file is missing; means are over the others.", missing)
+	}
+	if published.Edition != "" && !edition.is(published.Edition) {
+		data += fmt.Sprintf(" The published figures are on %s, another edition.", published.Edition)
+	}
 	if published.Paper != "" {
 		data += fmt.Sprintf(" Paper: %s.", published.Paper)
 	}
@@ -104,4 +116,23 @@ func questionParts(e Experiment, published published) []table.Part {
 			table.Sayf("%.12s, %s", commit(r.Build), machine(r.Machine)))
 	}
 	return []table.Part{table.Heading(e.Label), table.Sayf("%s. ", chosen.About).With(command(e.Name, " --seed N")), t, table.Say(data), seeds}
+}
+
+// editionOf is the edition of data as a protocol names it: "tasks_1-20_v1-2 without task 3, sha256 ab".
+type editionOf string
+
+// is reports whether data are of an edition, whole or in part.
+func (e editionOf) is(name string) bool {
+	own, _, _ := strings.Cut(string(e), ", sha256 ")
+	own, _, _ = strings.Cut(own, " without ")
+	return own == name
+}
+
+// without says which tasks the data lack, "without task 3"; nothing for a whole edition.
+func (e editionOf) without() string {
+	own, _, _ := strings.Cut(string(e), ", sha256 ")
+	if _, tasks, ok := strings.Cut(own, " without "); ok {
+		return "without " + tasks
+	}
+	return ""
 }

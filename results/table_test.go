@@ -347,13 +347,27 @@ func TestBabiTableTakesTheSeedWithTheLowestTrainingError(t *testing.T) {
 		"| task 2 | 11.4 | 13.1, 16.6 | **20.0** ± 0.5 | 15.0 ± 63.5 (s 7.1) | 2 |  |",
 		"| mean | 12.4 | 12.4, 12.9 | **12.0** ± 0.5 | 9.0 ± 38.1 (s 4.2) | 2 |  |",
 		"| failed | 11.0 | 10.0, 11.0 | **1** | 1.0 ± 0.0 (s 0.0) | 2 |  |",
-		"Data: en of tasks_1-20, sha256 ab. One network for all tasks. Paper: Sukhbaatar et al. 2015, table 1. Re-runs:",
+		"Data: en of tasks_1-20, sha256 ab. One network for all tasks. The published figures are on tasks_1-20_v1-2, another edition. Paper: Sukhbaatar et al. 2015, table 1. Re-runs:",
 		"| [1](p1) | 3.00 | 6.0 | 1 | 1000 parameters, 90 epochs, 2 min |",
 		"| [2](p2), chosen | 2.00 | 12.0 | 1 |",
 	} {
 		assert.Contains(t, markdown(text), want)
 	}
 	assert.NotContains(t, markdown(text), "98.765")
+	assert.Contains(t, markdown(text), "The published figures are on tasks_1-20_v1-2, another edition.")
+
+	// Seeds on another edition are another experiment, and one that lacks a task says so.
+	part := seed(2, 2, 4, 20, 12)
+	for i := range part.Figures {
+		part.Figures[i].Protocol.Edition = "tasks_1-20_v1-2 without task 3, sha256 cd"
+	}
+	text, err = results.Page("babi", []results.Run{seed(1, 3, 2, 10, 6), part})
+	require.NoError(t, err)
+	assert.Contains(t, markdown(text), "## babi-joint-1k (edition=tasks_1-20, sha256 ab)")
+	assert.Contains(t, markdown(text), "## babi-joint-1k (edition=tasks_1-20_v1-2 without task 3, sha256 cd)")
+	assert.Contains(t, markdown(text), "| mean without task 3 | 12.4 | 12.4, 12.9 | **12.0** ± 0.5 |  | 1 (single) |")
+	assert.Contains(t, markdown(text), "Trained and tested without task 3, whose training file is missing; means are over the others. Paper:")
+	assert.Equal(t, 1, strings.Count(markdown(text), "another edition."))
 }
 
 func TestFigureOfAnotherDataSetIsLeftOut(t *testing.T) {

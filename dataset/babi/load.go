@@ -26,6 +26,8 @@ type Data struct {
 	// Edition identifies data of the same layout: the name of the folder or archive and the start of the SHA-256 of
 	// the files read. The authors' edition is tasks_1-20_v1-2.
 	Edition string
+	// Without lists the tasks that were left out because their training file is missing; see [Load].
+	Without []int
 }
 
 // Of returns the questions of the given tasks.
@@ -42,8 +44,12 @@ const (
 // Load reads the given tasks, or all, from the released layout: the files qaN_*_train.txt and qaN_*_test.txt in the
 // folder en, en-10k or another. The source is a folder that contains it, at any depth, or a zip or tar.gz of one.
 // Symbolic links in a folder are followed.
+//
+// Where all tasks are read, a task with a test file and no training file is left out, as task 3 of copies of the release that lack
+// its largest file. Data.Without and the edition say so. Of tasks that are asked for, and of any other missing file, it is an error.
 func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, error) {
-	if len(tasks) == 0 {
+	all := len(tasks) == 0
+	if all {
 		for t := range Tasks {
 			tasks = append(tasks, t+1)
 		}
@@ -57,6 +63,19 @@ func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, erro
 		return nil, fmt.Errorf("babi: reading %s: %w", source, err)
 	}
 	data, sum := &Data{}, sha256.New()
+	if all {
+		tasks = slices.DeleteFunc(tasks, func(task int) bool {
+			_, train := found[fileKey{task, "train"}]
+			_, test := found[fileKey{task, "test"}]
+			if test && !train {
+				data.Without = append(data.Without, task)
+			}
+			return test && !train
+		})
+		if len(tasks) == 0 {
+			return nil, fmt.Errorf("babi: %s holds no training file in %s", source, folder)
+		}
+	}
 	root := filepath.Base(source)
 	if full, err := filepath.Abs(source); err == nil { // also for "."
 		root = filepath.Base(full)
@@ -86,8 +105,21 @@ func Load(ctx context.Context, source, folder string, tasks ...int) (*Data, erro
 			}
 		}
 	}
+	for _, task := range data.Without {
+		root += fmt.Sprintf(" without task %d", task)
+	}
 	data.Edition = fmt.Sprintf("%s, sha256 %.8x", root, sum.Sum(nil))
 	return data, nil
+}
+
+// Lacks says in one sentence what was left out, or nothing.
+func (d *Data) Lacks() string {
+	if len(d.Without) == 0 {
+		return ""
+	}
+	tasks := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(d.Without)), ", "), "[]")
+	return fmt.Sprintf("the training file of task %s is missing: %d of %d tasks are trained and tested, and means are over these; "+
+		"put the file of the release there for all", tasks, Tasks-len(d.Without), Tasks)
 }
 
 // fileKey identifies a file of the layout.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -156,6 +157,38 @@ func TestLoadErrors(t *testing.T) {
 			require.ErrorContains(t, err, "it is truncated or not a "+name+" archive", "%d of %d bytes", cut, len(whole))
 		}
 	}
+}
+
+// A copy that lacks one training file is read without that task, which is said; a task that is asked for must be there.
+func TestATaskWithoutTrainingFileIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "tasks_1-20_v1-2", babi.Folder10k)
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	for task := range babi.Tasks {
+		for _, part := range []string{"train", "test"} {
+			if task+1 == 3 && part == "train" {
+				continue
+			}
+			text := "1 Mary went to the hall.\n2 Where is Mary?\thall\t1\n"
+			require.NoError(t, os.WriteFile(filepath.Join(folder, fmt.Sprintf("qa%d_x_%s.txt", task+1, part)), []byte(text), 0o644))
+		}
+	}
+	data, err := babi.Load(t.Context(), dir, babi.Folder10k)
+	require.NoError(t, err)
+	assert.Equal(t, []int{3}, data.Without)
+	assert.Len(t, data.Train, 19)
+	assert.Empty(t, babi.Of(data.Test, 3), "its test questions are left out too")
+	assert.Regexp(t, `^tasks_1-20_v1-2 without task 3, sha256 [0-9a-f]{16}$`, data.Edition)
+	assert.Contains(t, data.Lacks(), "the training file of task 3 is missing: 19 of 20 tasks")
+	_, err = babi.Load(t.Context(), dir, babi.Folder10k, 3)
+	assert.EqualError(t, err, "babi: "+dir+" holds no en-10k/qa3_*_train.txt")
+	whole, err := babi.Load(t.Context(), dir, babi.Folder10k, 1, 2)
+	require.NoError(t, err)
+	assert.Empty(t, whole.Lacks())
+
+	require.NoError(t, os.Remove(filepath.Join(folder, "qa3_x_test.txt")))
+	_, err = babi.Load(t.Context(), dir, babi.Folder10k)
+	assert.EqualError(t, err, "babi: "+dir+" holds no en-10k/qa3_*_train.txt", "any other gap is damage")
 }
 
 // The data of the official generator, if they are on this machine.

@@ -150,6 +150,9 @@ func (w *stories) Load(ctx context.Context, from runner.Source) error {
 		return err
 	}
 	w.edition = data.Edition
+	if lacks := data.Lacks(); lacks != "" {
+		from.Note(w.data.Split + ": " + lacks)
+	}
 	if unseen := babi.NewUnseen(data.Train, data.Test).String(); unseen != "" {
 		from.Note(unseen)
 	}
