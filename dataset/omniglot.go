@@ -138,6 +138,8 @@ func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 		return latinSplit(o.Background(), o.Evaluation(), seed)
 	case SplitKoch:
 		return kochSplit(o.Background(), o.Evaluation())
+	case SplitSmall1, SplitSmall2:
+		return smallSplit(name, o.Background(), o.Evaluation())
 	case SplitRandom:
 		return randomSplit(o.names, seed)
 	}

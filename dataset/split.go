@@ -39,11 +39,15 @@ const (
 	// SplitLatin trains on the 26 letters of Latin only, from the background set. Validation and test are those of
 	// SplitLake, without Latin. It tests training on a small, narrow set.
 	SplitLatin = "latin"
+	// SplitSmall1 and SplitSmall2 train on the alphabets of the author's background small 1, 136 characters, or background small 2,
+	// 156 characters: five each, as Lake et al. 2015 and 2019 report. Validation and test are those of SplitKoch.
+	SplitSmall1 = "small1"
+	SplitSmall2 = "small2"
 )
 
 // SplitNames lists the splits of Omniglot.
 func SplitNames() []string {
-	return []string{SplitVinyals, SplitLake, SplitKoch, SplitRandom, SplitLatin}
+	return []string{SplitVinyals, SplitLake, SplitKoch, SplitRandom, SplitLatin, SplitSmall1, SplitSmall2}
 }
 
 // Split is three disjoint lists of class names, without rotations.
@@ -231,6 +235,35 @@ func latinSplit(background, evaluation []string, seed uint64) (Split, error) {
 		return Split{}, fmt.Errorf("dataset: the split %q trains on the alphabet Latin, and images_background has none: fetch the whole of Omniglot", SplitLatin)
 	}
 	return train, nil
+}
+
+// smallAlphabets are the alphabets of the author's small background sets.
+func smallAlphabets(split string) []string {
+	if split == SplitSmall1 {
+		return []string{"Balinese", "Early_Aramaic", "Greek", "Korean", "Latin"}
+	}
+	return []string{"Greek", "Japanese_(katakana)", "Latin", "Sanskrit", "Tagalog"}
+}
+
+// smallSplit trains on five alphabets; the rest is SplitKoch.
+func smallSplit(name string, background, evaluation []string) (Split, error) {
+	s, err := kochSplit(background, evaluation)
+	if err != nil {
+		return Split{}, err
+	}
+	s.Name, s.Train = name, nil
+	for _, a := range smallAlphabets(name) {
+		before := len(s.Train)
+		for _, c := range background {
+			if alphabet(c) == a {
+				s.Train = append(s.Train, c)
+			}
+		}
+		if len(s.Train) == before {
+			return Split{}, fmt.Errorf("dataset: the split %q trains on five alphabets, and images_background has no %s: fetch the whole of Omniglot", name, a)
+		}
+	}
+	return s, nil
 }
 
 // kochSplit splits the evaluation set by the alphabets of Lake's runs.

@@ -193,6 +193,42 @@ func TestLatinSplit(t *testing.T) {
 	assert.ErrorContains(t, err, "images_background has none")
 }
 
+// The small splits train on the five alphabets of the author's small sets; validation and test are those of the split koch.
+func TestSmallSplits(t *testing.T) {
+	var background, evaluation []string
+	for _, a := range strings.Fields("Balinese Bengali Early_Aramaic Greek Japanese_(katakana) Korean Latin Sanskrit Tagalog") {
+		background = append(background, a+"/character01", a+"/character02")
+	}
+	for _, a := range append(OneShotAlphabets(), "Angelic") {
+		evaluation = append(evaluation, a+"/character01")
+	}
+	koch, err := kochSplit(background, evaluation)
+	require.NoError(t, err)
+	for name, alphabets := range map[string]string{
+		SplitSmall1: "Balinese Early_Aramaic Greek Korean Latin", SplitSmall2: "Greek Japanese_(katakana) Latin Sanskrit Tagalog",
+	} {
+		s, err := smallSplit(name, background, evaluation)
+		require.NoError(t, err)
+		var want []string
+		for _, a := range strings.Fields(alphabets) {
+			want = append(want, a+"/character01", a+"/character02")
+		}
+		assert.Equal(t, Split{name, want, koch.Val, koch.Test}, s)
+		_, err = smallSplit(name, background[:12], evaluation)
+		assert.ErrorContains(t, err, "images_background has no ")
+	}
+	if testing.Short() {
+		return
+	}
+	set, err := LoadOmniglot(t.Context(), shared(t), OmniglotOptions{Size: 28})
+	require.NoError(t, err)
+	for name, characters := range map[string]int{SplitSmall1: 136, SplitSmall2: 156} {
+		s, err := set.Split(name, 0)
+		require.NoError(t, err)
+		assert.Len(t, s.Train, characters, name)
+	}
+}
+
 func TestAlphabets(t *testing.T) {
 	counts := []int{1, 1, 1, 1}
 	set, err := NewImages([]string{"B/1", "A/1", "B/2", "plain"}, counts, 1, 1, 1, make([]byte, 4))

@@ -287,7 +287,7 @@ func (c *strokesConfig) plan() (Images, error) {
 }
 
 type omniglotConfig struct {
-	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200,latin"`
+	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200,latin,small1,small2"`
 	SplitSeed uint64           `yaml:"split_seed" doc:"of the splits that are shuffled"`
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
 	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
