@@ -102,6 +102,7 @@ type memory struct {
 
 type cuda struct {
 	Devices int    `json:"devices"`
+	Graphs  bool   `json:"graphs"`        // the build has CUDA graphs
 	Why     string `json:"why,omitempty"` // there is none
 }
 
@@ -386,7 +387,7 @@ func readMemory(meminfo, limit string) memory {
 }
 
 func readCUDA() cuda {
-	c := cuda{Devices: tensor.CUDADevices()}
+	c := cuda{Devices: tensor.CUDADevices(), Graphs: tensor.GraphsBuilt()}
 	if c.Devices > 0 {
 		return c
 	}
@@ -444,7 +445,11 @@ func (r *report) print(w io.Writer) error {
 	row("", strings.Join(r.CPU.Features, ", "), lacks)
 	row("Memory", gib(r.Memory.Total, ""), gib(r.Memory.Available, "available"), gib(r.Memory.Limit, "at most for this container"))
 	if r.CUDA.Devices > 0 {
-		row("CUDA", count(r.CUDA.Devices, "device")+"; device: cuda uses it")
+		graphs := "; this build has no CUDA graphs (cuda_graphs), see docs/libtorch.md"
+		if r.CUDA.Graphs {
+			graphs = "; cuda_graphs: true captures training steps"
+		}
+		row("CUDA", count(r.CUDA.Devices, "device")+"; device: cuda uses it"+graphs)
 	} else {
 		row("CUDA", "none: "+r.CUDA.Why)
 	}

@@ -95,6 +95,7 @@ func (t *Tool) resolve(doc *schema.Document) (*Config, error) {
 	c.Config = &runner.Config{
 		Name: s.Name, About: s.About, Seed: s.Seed, Network: s.Network.Kind(), Device: s.Device, Threads: s.Threads,
 		CUDA:   tensor.CUDAMath{TF32: s.TF32, Deterministic: s.Deterministic},
+		Graphs: s.CUDAGraphs,
 		Saving: *s.Saving, Patience: s.Patience, Optimizer: newOptimizer, Rate: optimizer.Rate, Schedule: schedule, Work: work,
 		Settle: func(on tensor.Device) error {
 			s.Tail.Device = on.String()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/engram-go/engram/experiments"
 	"github.com/engram-go/engram/internal/small"
+	"github.com/engram-go/engram/results"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -56,7 +57,12 @@ func outcome(t *testing.T, file string, sets []string) recorded {
 	dir := filepath.Join(t.TempDir(), "run")
 	r, err := tool.Run(t.Context(), c, experiments.Options{Out: dir})
 	require.NoError(t, err)
-	var out recorded
+	return outcomeOf(t, dir, r)
+}
+
+// outcomeOf returns the outcome of a finished run.
+func outcomeOf(t *testing.T, dir string, r *results.Result) (out recorded) {
+	t.Helper()
 	for _, f := range r.Figures {
 		out.Figures = append(out.Figures, f.Value)
 	}

@@ -10,7 +10,8 @@
 #	3. the distribution's package
 #	4. the torch of python3
 #
-# $ENGRAM_CUDA=0 builds for the CPU against a LibTorch with CUDA; $ENGRAM_GOTCH=all builds all of gotch, for a module of
+# Where LibTorch is one for CUDA and CUDA's headers are there ($CUDA_HOME, /usr/local/cuda, or pip's beside torch), the build has
+# CUDA graphs. $ENGRAM_CUDA=0 builds for the CPU against a LibTorch with CUDA; $ENGRAM_GOTCH=all builds all of gotch, for a module of
 # your own that calls more of it. Sourcing the file twice does no harm. It returns non-zero, with one message, where there
 # is no LibTorch. It sets ENGRAM_LIBTORCH to what it found, as one line for people.
 # shellcheck shell=sh
@@ -96,6 +97,22 @@ _engram_find() {
 	esac
 	_engram_include=$_engram_root/include
 	_engram_lib=$_engram_root/lib
+}
+
+# Sets _engram_headers to the include flags of CUDA's headers, for CUDA graphs; empty where they are not there. pip puts what
+# they include into a package of its own.
+_engram_cuda_headers() {
+	_engram_headers=''
+	_engram_packages=${_engram_root%/*}/nvidia
+	for _engram_name in "${CUDA_HOME:-}/include" /usr/local/cuda/include "$_engram_packages/cuda_runtime/include" "$_engram_packages/cu13/include"; do
+		[ -f "$_engram_name/cuda_runtime_api.h" ] || continue
+		for _engram_crt in "$_engram_name" "$_engram_packages/cuda_nvcc/include"; do
+			if [ -f "$_engram_crt/crt/host_defines.h" ]; then
+				_engram_headers="$(_engram_flag "-I$_engram_name") $(_engram_flag "-I$_engram_crt")"
+				return 0
+			fi
+		done
+	done
 }
 
 # The LibTorch headers that gotch includes; see gotch.h.
@@ -186,6 +203,10 @@ _engram_env() {
 	if [ "${ENGRAM_CUDA:-1}" != 0 ] && [ -e "$_engram_lib/libtorch_cuda.so" ]; then
 		_engram_cuda='-Wl,--no-as-needed -ltorch_cuda -Wl,--as-needed'
 	fi
+	_engram_headers=''
+	if [ -n "$_engram_cuda" ] && [ -f "$_engram_include/ATen/cuda/CUDAGraph.h" ]; then
+		_engram_cuda_headers
+	fi
 
 	# Go keys its build cache by the flags and does not look into what they name. So all that they name lies in a folder
 	# whose name tells its content and the LibTorch that it is for, down to the libraries' sizes: where one of these changes,
@@ -209,6 +230,9 @@ _engram_env() {
 	export CGO_ENABLED=1
 	CGO_CFLAGS="-O2 -include $(_engram_flag "$_engram_home/gotch.h")"
 	CGO_CXXFLAGS="$CGO_CFLAGS -w -std=$_engram_std $_engram_abi"
+	if [ -n "$_engram_headers" ]; then
+		CGO_CXXFLAGS="$CGO_CXXFLAGS -DENGRAM_CUDA_GRAPHS"
+	fi
 	if [ "${ENGRAM_GOTCH:-}" = all ]; then
 		CGO_CXXFLAGS="$CGO_CXXFLAGS -DENGRAM_GOTCH_ALL"
 		if [ "$_engram_std" != c++17 ]; then
@@ -216,7 +240,7 @@ _engram_env() {
 		fi
 	fi
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_home/include")"
-	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include")"
+	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include") $_engram_headers"
 	CGO_LDFLAGS="-O2 $(_engram_flag "-L$_engram_home") $(_engram_flag "-L$_engram_lib") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
 	export CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS
 	export ENGRAM_LIBTORCH_HEADERS="$_engram_home/include/engram_torch.h"
@@ -225,7 +249,7 @@ _engram_env() {
 
 _engram_status=0
 _engram_env || _engram_status=$?
-unset -f _engram_env _engram_flag _engram_usable _engram_python _engram_environment _engram_system _engram_find _engram_shadow _engram_fill
+unset -f _engram_env _engram_flag _engram_usable _engram_python _engram_environment _engram_system _engram_find _engram_shadow _engram_fill _engram_cuda_headers
 unset _engram_here _engram_root _engram_include _engram_lib _engram_home _engram_cuda _engram_name _engram_why _engram_version \
-	_engram_std _engram_abi _engram_omp
+	_engram_std _engram_abi _engram_omp _engram_headers _engram_packages _engram_crt
 eval "unset _engram_status; (exit $_engram_status)"

@@ -1,6 +1,10 @@
 package nn
 
-import "github.com/engram-go/engram/tensor"
+import (
+	"math/rand/v2"
+
+	"github.com/engram-go/engram/tensor"
+)
 
 // Dropout zeroes each value with the given probability in training passes, drawing from p.Rand, and divides the
 // others by 1 - probability (inverted dropout): Srivastava et al. 2014. Other passes return x.
@@ -8,11 +12,12 @@ func Dropout(p *Pass, x *tensor.Tensor, probability float64) *tensor.Tensor {
 	if !p.Training || probability == 0 {
 		return x
 	}
-	mask := make([]bool, x.Numel())
-	for i := range mask {
-		mask[i] = p.Rand.Float64() >= probability
-	}
-	kept := tensor.New(mask, x.Shape()...).On(x.Device()).To(tensor.Float32).MulScalar(1 / (1 - probability))
+	mask := Drawn(p, x.Device(), func(r *rand.Rand, mask []bool) {
+		for i := range mask {
+			mask[i] = r.Float64() >= probability
+		}
+	}, x.Shape()...)
+	kept := mask.To(tensor.Float32).MulScalar(1 / (1 - probability))
 	return x.Mul(kept.To(x.DType()))
 }
 
@@ -28,27 +33,32 @@ func DropBlock(p *Pass, x *tensor.Tensor, chance float64, size int64) *tensor.Te
 	side := min(int(size), height, width)
 	rows, columns := height-side+1, width-side+1 // where a region can begin
 	gamma := chance * float64(height*width) / float64(side*side*rows*columns)
-	mask := make([]float32, n*channels*height*width)
-	kept := len(mask)
-	for i := range mask {
-		mask[i] = 1
-	}
-	for m := range n * channels {
-		of := mask[m*height*width:][:height*width]
-		for at := range rows * columns {
-			if p.Rand.Float64() >= gamma {
-				continue
-			}
-			for y := at / columns; y < at/columns+side; y++ {
-				for x := at % columns; x < at%columns+side; x++ {
-					if of[y*width+x] != 0 {
-						of[y*width+x] = 0
-						kept--
+	weights := Drawn(p, x.Device(), func(r *rand.Rand, weights []float32) {
+		kept := len(weights)
+		for i := range weights {
+			weights[i] = 1
+		}
+		for m := range n * channels {
+			of := weights[m*height*width:][:height*width]
+			for at := range rows * columns {
+				if r.Float64() >= gamma {
+					continue
+				}
+				for y := at / columns; y < at/columns+side; y++ {
+					for x := at % columns; x < at%columns+side; x++ {
+						if of[y*width+x] != 0 {
+							of[y*width+x] = 0
+							kept--
+						}
 					}
 				}
 			}
 		}
-	}
-	scale := float64(len(mask)) / float64(max(kept, 1))
-	return x.Mul(tensor.New(mask, x.Shape()...).To(x.DType()).On(x.Device())).MulScalar(scale)
+		scale := float32(float64(len(weights)) / float64(max(kept, 1)))
+		for i := range weights {
+			weights[i] *= scale
+		}
+	}, x.Shape()...)
+	// The product with float32 is rounded once where x is bfloat16.
+	return x.Mul(weights).To(x.DType())
 }

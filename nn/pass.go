@@ -25,7 +25,7 @@ type Pass struct {
 	Training bool
 	// Norm selects the statistics of batch norm. Training passes use BatchStats.
 	Norm Norm
-	// Rand draws noise. It may be nil if the network has none.
+	// Rand draws noise, through [Drawn]. It may be nil if the network has none.
 	Rand *rand.Rand
 	// HigherOrder means that gradients will be differentiated again, which fused operations do not support.
 	HigherOrder bool
@@ -36,6 +36,8 @@ type Pass struct {
 	With map[*Param]*tensor.Tensor
 	// Penalties are scalars that parts of the network add to the loss in training: see [Pass.Penalize].
 	Penalties []*tensor.Tensor
+
+	noise *Noise // of a step that is repeated
 }
 
 // Penalize adds a scalar to what training minimises besides the network's loss. Where no gradient is recorded it has no effect.

@@ -26,7 +26,7 @@ type Experiment struct {
 var machineKeys = []string{"seed", "threads", "device", "about"}
 
 // cudaKeys are keys that say something of runs on a CUDA device only. Configurations of older versions lack them.
-var cudaKeys = []string{"tf32", "deterministic"}
+var cudaKeys = []string{"tf32", "deterministic", "cuda_graphs"}
 
 // Experiments groups runs by name and configuration. A configuration counts without its seed and without what describes the
 // machine. Of several runs with one seed, which are repetitions and no new sample, the last one is kept. The experiments are in

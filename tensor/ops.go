@@ -83,6 +83,7 @@ func (t *Tensor) MatMul(b *Tensor) *Tensor { return binary("MatMul", libtch.AtgM
 // Cholesky returns the lower triangular L with LLᵀ = t for symmetric positive-definite t [..., n, n]. It panics if t
 // is not positive-definite.
 func (t *Tensor) Cholesky() *Tensor {
+	tracing().reads("Cholesky") // on CUDA, whether it succeeded
 	var out libtch.Ctensor
 	libtch.AtgLinalgCholesky(&out, t.ptr("Cholesky"), 0)
 	return result("Cholesky", out, t)
@@ -285,9 +286,22 @@ func (t *Tensor) To(d DType) *Tensor {
 
 // On returns t on a device, or t itself if it is there.
 func (t *Tensor) On(d Device) *Tensor {
-	var out libtch.Ctensor
-	libtch.AtgTo(&out, t.ptr("On"), int32(d))
-	return result("On", out, t)
+	const op = "On"
+	move := func() *Tensor {
+		var out libtch.Ctensor
+		libtch.AtgTo(&out, t.ptr(op), int32(d))
+		return result(op, out, t)
+	}
+	traced := tracing()
+	if traced == nil || t.Device() == d {
+		return move()
+	}
+	if d == CPU {
+		traced.reads(op)
+		return move()
+	}
+	traced.copiesFrom(op, t.bytes())
+	return traced.crosses(op, move)
 }
 
 // Clone returns a copy of t through which gradients flow.

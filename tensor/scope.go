@@ -36,6 +36,7 @@ type slot struct {
 	innermost atomic.Pointer[Scope] // the innermost open scope of the thread
 	gradAsked atomic.Bool           // whether the innermost of WithGrad and NoGrad is WithGrad
 	spare     []*Tensor             // the list of a left scope, for reuse
+	trace     *trace                // watches copies for a [Graph]; usually nil
 }
 
 var slots [maxSlots]slot
@@ -123,6 +124,11 @@ func Innermost() *Scope {
 // open until the scope is left. On a nil s it is [Enter].
 func (s *Scope) Beside() *Scope {
 	beside, _ := enter(context.Background(), s == nil)
+	if s != nil && traces.Load() != 0 && s.slot != beside.slot {
+		if t := s.slot.trace; t != nil {
+			t.elsewhere.Store(true)
+		}
+	}
 	return beside
 }
 

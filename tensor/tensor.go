@@ -149,7 +149,8 @@ func New[E Element](data []E, shape ...int64) *Tensor {
 		panic(&Error{Op: "New", Msg: fmt.Sprintf("%d values do not fill the shape %v", len(data), shape)})
 	}
 	t := Empty(dtypeOf[E](), CPU, shape...)
-	t.Set(data8(data))
+	tracing().copiesFrom("New", data8(data))
+	t.set("New", data8(data))
 	return t
 }
 
@@ -163,9 +164,12 @@ func Upload[E Element](data []E, on Device, shape ...int64) *Tensor {
 	if int64(len(data)) != count(shape) {
 		panic(&Error{Op: op, Msg: fmt.Sprintf("%d values do not fill the shape %v", len(data), shape)})
 	}
-	raw := data8(data)
-	p := C.eg_upload(unsafe.Pointer(&raw[0]), (*C.int64_t)(unsafe.Pointer(&ints(shape)[0])), C.int(len(shape)), C.int(dtypeOf[E]()), C.int(on))
-	return result(op, libtch.Ctensor(p))
+	raw, traced := data8(data), tracing()
+	traced.copiesFrom(op, raw)
+	return traced.crosses(op, func() *Tensor {
+		p := C.eg_upload(unsafe.Pointer(&raw[0]), (*C.int64_t)(unsafe.Pointer(&ints(shape)[0])), C.int(len(shape)), C.int(dtypeOf[E]()), C.int(on))
+		return result(op, libtch.Ctensor(p))
+	})
 }
 
 // Made makes a tensor that f fills. f gets the tensor's own memory, initially zero, so that the values are not
@@ -176,6 +180,7 @@ func Made[E Element](f func(values []E), shape ...int64) *Tensor {
 		values := unsafe.Slice((*E)(libtch.AtDataPtr(t.ptr("Made"))), n)
 		clear(values)
 		f(values)
+		tracing().copiesFrom("Made", data8(values))
 	}
 	return t
 }
@@ -193,6 +198,7 @@ func OfBytes(data []byte, on Device, shape ...int64) *Tensor {
 	}
 	t := Empty(Float32, CPU, shape...)
 	if len(data) > 0 {
+		tracing().copiesFrom(op, data)
 		C.eg_of_bytes((*C.float)(libtch.AtDataPtr(t.ptr(op))), (*C.uint8_t)(unsafe.Pointer(&data[0])), C.int64_t(len(data)))
 	}
 	return t
@@ -211,17 +217,30 @@ func data8[E Element](data []E) []byte {
 
 // Set overwrites t with the bytes of a contiguous tensor, without recording a gradient.
 func (t *Tensor) Set(data []byte) {
+	const op = "Set"
+	if traced := tracing(); traced != nil {
+		traced.refuse(op, "copies data to a tensor that outlives it")
+	}
+	t.set(op, data)
+}
+
+func (t *Tensor) set(op string, data []byte) {
 	var p unsafe.Pointer
 	if len(data) > 0 {
 		p = unsafe.Pointer(&data[0])
 	}
-	if C.eg_copy_from(unsafe.Pointer(t.ptr("Set")), p, C.int64_t(len(data))) != 0 {
-		fail("Set", t)
+	if C.eg_copy_from(unsafe.Pointer(t.ptr(op)), p, C.int64_t(len(data))) != 0 {
+		fail(op, t)
 	}
 }
 
 // Bytes returns a copy of t as the bytes of a contiguous tensor.
 func (t *Tensor) Bytes() []byte {
+	tracing().reads("Bytes")
+	return t.bytes()
+}
+
+func (t *Tensor) bytes() []byte {
 	data := make([]byte, t.Numel()*int64(t.DType().Size()))
 	t.read(data)
 	return data
@@ -242,6 +261,7 @@ func Values[E Element](t *Tensor) []E {
 	if got, want := t.DType(), dtypeOf[E](); got != want {
 		failWith("Values", fmt.Sprintf("it holds %v, not %v", got, want), t)
 	}
+	tracing().reads("Values")
 	out := make([]E, t.Numel())
 	t.read(data8(out))
 	return out

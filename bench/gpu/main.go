@@ -33,6 +33,7 @@ type Report struct {
 	Device  string          `json:"device"`
 	Bound   float64         `json:"bound"` // of the differences in float32
 	Parity  []Parity        `json:"parity"`
+	Graphs  []Graphed       `json:"graphs"`
 	Runs    []Run           `json:"runs"`
 	Bench   json.RawMessage `json:"bench,omitempty"`
 	Errors  []string        `json:"errors,omitempty"` // of the bench
@@ -56,6 +57,7 @@ const longest = 30 * time.Second
 // The share of the time budget after which no further check of a section begins.
 const (
 	parityShare = .35
+	graphsShare = .45
 	runsShare   = .75
 )
 
@@ -133,6 +135,22 @@ func run(ctx context.Context, o options) (failed int, err error) {
 			failed++
 		}
 		fmt.Println(p)
+		if err := save(); err != nil {
+			return failed, err
+		}
+	}
+	for _, name := range graphed {
+		if spent() > graphsShare || ctx.Err() != nil {
+			r.LeftOut = append(r.LeftOut, "graphs of "+name)
+			continue
+		}
+		g := graphs(ctx, tool, filepath.Join(o.folder, name+".yaml"), o)
+		g.Name = name
+		r.Graphs = append(r.Graphs, g)
+		if !g.OK() {
+			failed++
+		}
+		fmt.Println(g)
 		if err := save(); err != nil {
 			return failed, err
 		}

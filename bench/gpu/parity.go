@@ -101,14 +101,7 @@ func firstStep(ctx context.Context, c *experiments.Config, on tensor.Device) (lo
 	for batch := range c.Work.Batches(ctx, 0) {
 		err := tensor.Do(func() error {
 			pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(c.Seed, "noise", 0), Carried: c.Clip.Carried}
-			var of []*tensor.Tensor
-			var value *tensor.Tensor
-			if derived, ok := batch.(runner.Derived); ok {
-				of, value, _ = derived.Gradients(pass, on)
-			} else {
-				value, _ = batch.Loss(pass, on)
-				of = tensor.Grad(value, b.Params().Tensors()...)
-			}
+			of, value, _ := runner.Gradients(batch, pass, b.Params(), on)
 			loss = value.Float()
 			for _, g := range of {
 				var values []float64

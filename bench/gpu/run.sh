@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds Engram against the LibTorch that it finds (libtorch/env.sh: $LIBTORCH, or the PyTorch of python3) and checks a CUDA
-# device against the CPU: the first training step of every experiment, 50 steps of each, and the rows of bench.
+# device against the CPU: the first training step of every experiment, steps from CUDA graphs against steps without, 50 steps of each
+# experiment, and the rows of bench.
 #
 #	bench/gpu/run.sh [--device cuda|cuda:N|cpu] [--json FILE] [--budget 9m]
 #

@@ -6,19 +6,16 @@ import (
 	"math/rand/v2"
 
 	"github.com/engram-go/engram/experiments/runner"
-	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/stream"
-	"github.com/engram-go/engram/tensor"
 )
 
 // generated gives the training batches of a task that generates them: that of each step from first on, without end.
 func generated[B any](
-	ctx context.Context, seed uint64, first int64, draw func(r *rand.Rand) B, loss func(p *nn.Pass, b B, on tensor.Device) (*tensor.Tensor, runner.Score),
+	ctx context.Context, seed uint64, first int64, draw func(r *rand.Rand) B, batch func(b B) runner.Batch,
 ) iter.Seq[runner.Batch] {
 	return func(yield func(runner.Batch) bool) {
 		for step := uint64(first); ctx.Err() == nil; step++ {
-			b := draw(stream.New(seed, "train", step))
-			if !yield(runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) { return loss(p, b, on) })) {
+			if !yield(batch(draw(stream.New(seed, "train", step)))) {
 				return
 			}
 		}

@@ -115,6 +115,7 @@ type Tail struct {
 	Device        string `yaml:"device" doc:"cpu, cuda, cuda:N, or auto, which is the CPU"`
 	TF32          bool   `yaml:"tf32" doc:"on CUDA, products and convolutions in TensorFloat-32"`
 	Deterministic bool   `yaml:"deterministic" doc:"on CUDA, only algorithms that give the same bits each time; some are slower"`
+	CUDAGraphs    bool   `yaml:"cuda_graphs" doc:"on CUDA, training steps are captured as CUDA graphs and replayed; not yet tested on a GPU. On the CPU it only tests the same steps, and is slower"`
 	Slurm         *Slurm `yaml:"slurm" doc:"what engram sweep --on slurm asks for; no part of a run"`
 	Threads       int    `yaml:"threads" min:"0" doc:"for one operation, or for as many tasks with methods that adapt to each task; 0 means all cores"`
 }

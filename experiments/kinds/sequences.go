@@ -139,33 +139,37 @@ func (w *sequences) Course(schedule func(int64) nn.Schedule) runner.Course {
 
 // Batches implements [runner.Work].
 func (w *sequences) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
-	return generated(ctx, w.seed, first, func(r *rand.Rand) *sequence.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.loss)
+	return generated(ctx, w.seed, first, func(r *rand.Rand) *sequence.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.batch)
 }
 
 func inputs(b *sequence.Batch, on tensor.Device) *tensor.Tensor {
 	return tensor.New(b.Inputs, int64(b.Time), int64(b.Sequences), int64(b.InputWidth)).On(on)
 }
 
-// loss is the cross-entropy of the scored outputs in nats, summed over a sequence and averaged over the sequences, and the same
+// batch computes the cross-entropy of the scored outputs in nats, summed over a sequence and averaged over the sequences, and the same
 // in bits.
-func (w *sequences) loss(p *nn.Pass, b *sequence.Batch, on tensor.Device) (*tensor.Tensor, runner.Score) {
-	var scored []int64
-	for i, m := range b.Mask {
-		if m != 0 {
-			scored = append(scored, int64(i))
+func (w *sequences) batch(b *sequence.Batch) runner.Batch {
+	return onTensors(func(on tensor.Device) (string, []*tensor.Tensor) {
+		var scored []int64
+		for i, m := range b.Mask {
+			if m != 0 {
+				scored = append(scored, int64(i))
+			}
 		}
-	}
-	at := tensor.New(scored, int64(len(scored))).On(on)
-	logits := w.net(p, inputs(b, on), nil).Flatten(0, 1).IndexSelect(0, at)
-	targets := tensor.New(b.Targets, int64(b.Time*b.Sequences), int64(b.OutputWidth)).On(on).IndexSelect(0, at)
-	var loss *tensor.Tensor
-	if b.Exclusive {
-		loss = logits.LogSoftmax(-1).Mul(targets).Sum().Neg()
-	} else {
-		loss = tensor.BCEWithLogits(logits, targets)
-	}
-	loss = loss.MulScalar(1 / float64(b.Sequences))
-	return loss, func() float64 { return loss.Float() / math.Ln2 }
+		at := tensor.New(scored, int64(len(scored))).On(on)
+		targets := tensor.New(b.Targets, int64(b.Time*b.Sequences), int64(b.OutputWidth)).On(on)
+		return fmt.Sprintf("exclusive: %v", b.Exclusive), []*tensor.Tensor{inputs(b, on), at, targets.IndexSelect(0, at)}
+	}, func(p *nn.Pass, in []*tensor.Tensor) (*tensor.Tensor, runner.Score) {
+		logits, targets := w.net(p, in[0], nil).Flatten(0, 1).IndexSelect(0, in[1]), in[2]
+		var loss *tensor.Tensor
+		if b.Exclusive {
+			loss = logits.LogSoftmax(-1).Mul(targets).Sum().Neg()
+		} else {
+			loss = tensor.BCEWithLogits(logits, targets)
+		}
+		loss = loss.MulScalar(1 / float64(b.Sequences))
+		return loss, func() float64 { return loss.Float() / math.Ln2 }
+	})
 }
 
 // Validate implements [runner.Work].

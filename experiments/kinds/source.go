@@ -2,6 +2,7 @@ package kinds
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"github.com/engram-go/engram/dataset"
@@ -63,6 +64,25 @@ func (s *episodes) batches(ctx context.Context, first int64) iter.Seq[runner.Bat
 	})
 }
 
+// onTensors is a batch that is a function of tensors: of those that make copies to a device, or of others of their shapes. key
+// tells functions apart.
+func onTensors(
+	make func(on tensor.Device) (key string, in []*tensor.Tensor), loss func(p *nn.Pass, in []*tensor.Tensor) (*tensor.Tensor, runner.Score),
+) runner.Batch {
+	return runner.FixedFunc{
+		LossFunc: func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
+			_, in := make(on)
+			return loss(p, in)
+		},
+		Of: func(on tensor.Device) (string, []*tensor.Tensor, func([]*tensor.Tensor) runner.Batch) {
+			key, in := make(on)
+			return key, in, func(in []*tensor.Tensor) runner.Batch {
+				return runner.LossFunc(func(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, runner.Score) { return loss(p, in) })
+			}
+		},
+	}
+}
+
 // task is the training data of one step.
 type task struct {
 	*episode.Batch
@@ -71,9 +91,35 @@ type task struct {
 
 // Loss implements [runner.Batch].
 func (b task) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
-	task := fewshot.NewTask(b.Batch, on)
-	loss, logp := b.net.Loss(p, task)
-	return loss, func() float64 { return mean(task.Accuracies(logp)) }
+	return boundTask{fewshot.NewTask(b.Batch, on), b.net}.Loss(p, on)
+}
+
+// Fixed implements [runner.Fixed].
+func (b task) Fixed(on tensor.Device) (string, []*tensor.Tensor, func([]*tensor.Tensor) runner.Batch) {
+	key, in := b.tensors(on)
+	return key, in, func(in []*tensor.Tensor) runner.Batch { return b.bound(in) }
+}
+
+func (b task) tensors(on tensor.Device) (key string, in []*tensor.Tensor) {
+	t := fewshot.NewTask(b.Batch, on)
+	return fmt.Sprintf("%d-way", t.Way), []*tensor.Tensor{t.Support, t.SupportLabels, t.Query, t.QueryLabels}
+}
+
+// bound is a task of the same shape on given tensors. Networks use a task's index in tests alone.
+func (b task) bound(in []*tensor.Tensor) boundTask {
+	return boundTask{&fewshot.Task{Way: int64(b.Way), Support: in[0], SupportLabels: in[1], Query: in[2], QueryLabels: in[3]}, b.net}
+}
+
+// boundTask is a task whose tensors are there.
+type boundTask struct {
+	*fewshot.Task
+	net fewshot.Network
+}
+
+// Loss implements [runner.Batch].
+func (b boundTask) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, runner.Score) {
+	loss, logp := b.net.Loss(p, b.Task)
+	return loss, func() float64 { return mean(b.Accuracies(logp)) }
 }
 
 // adaptedTask is the training data of one step of a network that brings its own gradients.
@@ -84,9 +130,25 @@ type adaptedTask struct {
 
 // Gradients implements [runner.Derived].
 func (b adaptedTask) Gradients(p *nn.Pass, on tensor.Device) ([]*tensor.Tensor, *tensor.Tensor, runner.Score) {
-	task := fewshot.NewTask(b.Batch, on)
-	grads, loss, logp := b.adapter.Gradients(p, task)
-	return grads, loss, func() float64 { return mean(task.Accuracies(logp)) }
+	return boundAdaptedTask{boundTask{fewshot.NewTask(b.Batch, on), b.net}, b.adapter}.Gradients(p, on)
+}
+
+// Fixed implements [runner.Fixed].
+func (b adaptedTask) Fixed(on tensor.Device) (string, []*tensor.Tensor, func([]*tensor.Tensor) runner.Batch) {
+	key, in := b.tensors(on)
+	return key, in, func(in []*tensor.Tensor) runner.Batch { return boundAdaptedTask{b.bound(in), b.adapter} }
+}
+
+// boundAdaptedTask is an adaptedTask whose tensors are there.
+type boundAdaptedTask struct {
+	boundTask
+	adapter fewshot.AdaptiveNetwork
+}
+
+// Gradients implements [runner.Derived].
+func (b boundAdaptedTask) Gradients(p *nn.Pass, _ tensor.Device) ([]*tensor.Tensor, *tensor.Tensor, runner.Score) {
+	grads, loss, logp := b.adapter.Gradients(p, b.Task)
+	return grads, loss, func() float64 { return mean(b.Accuracies(logp)) }
 }
 
 // pairs are pairs of images, drawn one by one.
@@ -99,8 +161,11 @@ func (s *pairs) batches(ctx context.Context, first int64) iter.Seq[runner.Batch]
 	n := s.file.Train.Batch
 	net := s.net.(fewshot.Verifier)
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first)*uint64(n), n, s.file.Train.Prefetch), func(b *episode.PairBatch) runner.Batch {
-		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
+		return onTensors(func(on tensor.Device) (string, []*tensor.Tensor) {
 			pairs := fewshot.NewPairs(b, on)
+			return "", []*tensor.Tensor{pairs.Left, pairs.Right, pairs.Same}
+		}, func(p *nn.Pass, in []*tensor.Tensor) (*tensor.Tensor, runner.Score) {
+			pairs := &fewshot.Pairs{Left: in[0], Right: in[1], Same: in[2]}
 			loss, logits := net.PairLoss(p, pairs)
 			return loss, func() float64 { return mean(pairs.Accuracies(logits)) }
 		})
@@ -116,12 +181,13 @@ type labelled struct {
 func (s *labelled) batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	net := s.net.(registry.Pretrained)
 	return runner.Batches(s.drawn.Batches(ctx, uint64(first), s.file.Train.Batch, s.file.Train.Prefetch), func(b *episode.LabelledBatch) runner.Batch {
-		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
+		return onTensors(func(on tensor.Device) (string, []*tensor.Tensor) {
 			n := int64(b.Size)
 			images := fewshot.Images(b.Images, on, n, int64(b.Channels), int64(b.Height), int64(b.Width))
-			labels := tensor.New(b.Labels, n).On(on)
-			loss, logp := net.Classify(p, images, labels)
-			return loss, func() float64 { return logp.Argmax(-1).Eq(labels).To(tensor.Float64).Mean().Float() }
+			return "", []*tensor.Tensor{images, tensor.New(b.Labels, n).On(on)}
+		}, func(p *nn.Pass, in []*tensor.Tensor) (*tensor.Tensor, runner.Score) {
+			loss, logp := net.Classify(p, in[0], in[1])
+			return loss, func() float64 { return logp.Argmax(-1).Eq(in[1]).To(tensor.Float64).Mean().Float() }
 		})
 	})
 }

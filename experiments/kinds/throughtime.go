@@ -169,8 +169,11 @@ func (w *throughTime) Course(schedule func(int64) nn.Schedule) runner.Course {
 func (w *throughTime) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	n := w.file.Train.Batch
 	return runner.Batches(w.training.Batches(ctx, uint64(first)*uint64(n), n, w.file.Train.Prefetch), func(b *episode.SequenceBatch) runner.Batch {
-		return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
+		return onTensors(func(on tensor.Device) (string, []*tensor.Tensor) {
 			task := fewshot.NewSequence(b, on)
+			return "", []*tensor.Tensor{task.Images, task.Labels}
+		}, func(p *nn.Pass, in []*tensor.Tensor) (*tensor.Tensor, runner.Score) {
+			task := &fewshot.Sequence{Images: in[0], Labels: in[1], Instances: b.Instances}
 			loss, logp := w.net.Loss(p, task)
 			return loss, func() float64 {
 				all, _ := task.Accuracies(logp)

@@ -166,11 +166,9 @@ func (w *tokens) Course(schedule func(int64) nn.Schedule) runner.Course {
 // Batches implements [runner.Work].
 func (w *tokens) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	if w.file.Train.Examples > 0 {
-		return runner.Batches(w.repeated(ctx, first), func(b *token.Batch) runner.Batch {
-			return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) { return w.loss(p, b, on) })
-		})
+		return runner.Batches(w.repeated(ctx, first), w.batch)
 	}
-	return generated(ctx, w.seed, first, func(r *rand.Rand) *token.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.loss)
+	return generated(ctx, w.seed, first, func(r *rand.Rand) *token.Batch { return w.task.Batch(r, w.file.Train.Batch) }, w.batch)
 }
 
 // scores returns the network's scores at the scored positions, [n, classes], and the classes there.
@@ -180,13 +178,15 @@ func (w *tokens) scores(p *nn.Pass, b *token.Batch, on tensor.Device) (scores *t
 	return w.net.Forward(p, inputs, tensor.New(at, int64(len(at))).On(on)), classes
 }
 
-// loss is the mean cross-entropy of the scored positions, and the mean share of right answers.
-func (w *tokens) loss(p *nn.Pass, b *token.Batch, on tensor.Device) (*tensor.Tensor, runner.Score) {
-	scores, classes := w.scores(p, b, on)
-	loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(classes, int64(len(classes))).On(on))
-	return loss, func() float64 {
-		return mean(shares(b.Scores(tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU)))))
-	}
+// batch computes the mean cross-entropy of the scored positions, and the mean share of right answers.
+func (w *tokens) batch(b *token.Batch) runner.Batch {
+	return runner.LossFunc(func(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
+		scores, classes := w.scores(p, b, on)
+		loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(classes, int64(len(classes))).On(on))
+		return loss, func() float64 {
+			return mean(shares(b.Scores(tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU)))))
+		}
+	})
 }
 
 // repeated gives the batches of a fixed number of sequences from step first on, epoch by epoch, each time in another order. The

@@ -293,6 +293,9 @@ func assemble(c *Config, o Options, load func() error) (*run, error) {
 		return nil, err
 	}
 	if r.device != tensor.CPU {
+		if c.Graphs && !tensor.GraphsBuilt() {
+			return nil, errors.New("cuda_graphs: this build has no CUDA graphs: CUDA's headers were not found when it was built; docs/libtorch.md says where they are looked for; leave the key out to train without")
+		}
 		if err := tensor.SetCUDAMath(c.CUDA); err != nil {
 			return nil, err
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
-	"github.com/engram-go/engram/stream"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -19,6 +18,7 @@ type trainer struct {
 	progress progress
 	metrics  *metrics
 	guard    guard
+	graphs   *graphs   // nil where the configuration asks for none
 	started  time.Time // of this session
 	before   float64   // seconds of earlier sessions
 	saved    progress  // at the last checkpoint
@@ -35,6 +35,12 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 	defer t.opt.Free()
 	t.guard = newGuard(t.device)
 	defer t.guard.free()
+	if r.config.Graphs {
+		if t.graphs, err = newGraphs(t.device); err != nil {
+			return nil, err
+		}
+		defer t.graphs.free()
+	}
 	if resume {
 		if t.progress, err = r.folder.loadCheckpoint(r.params, t.opt, r.options.Reporter.Note); err != nil {
 			return nil, err
@@ -102,6 +108,9 @@ func (t *trainer) loop(ctx context.Context) (ended string, err error) {
 		if err != nil {
 			return "", err
 		}
+		if note := t.graphs.note(); note != "" {
+			t.options.Reporter.Note(note)
+		}
 		t.progress.Step++
 		t.last = s
 		t.pace(float64(t.course.Batch)/time.Since(began).Seconds(), &s)
@@ -148,20 +157,7 @@ func (t *trainer) step(b Batch) (out Step, err error) {
 	n := t.progress.Step
 	rate := t.config.Rate * t.course.Schedule(n)
 	err = tensor.Do(func() error {
-		pass := &nn.Pass{Training: true, Norm: nn.BatchStats, Rand: stream.New(t.config.Seed, "noise", uint64(n)), Carried: t.config.Clip.Carried}
-		var grads []*tensor.Tensor
-		var loss *tensor.Tensor
-		var score Score
-		if d, ok := b.(Derived); ok {
-			grads, loss, score = d.Gradients(pass, t.device)
-		} else {
-			loss, score = b.Loss(pass, t.device)
-			whole := loss
-			for _, penalty := range pass.Penalties {
-				whole = whole.Add(penalty)
-			}
-			grads = tensor.Grad(whole, t.params.Tensors()...)
-		}
+		grads, loss, score := t.gradients(b, n)
 		out = Step{Step: n + 1, Loss: t.last.Loss, Score: t.last.Score, Rate: rate}
 		if !t.guard.late || t.reports(out.Step) {
 			out.Loss, out.Score = loss.Float(), score()

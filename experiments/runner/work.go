@@ -158,6 +158,7 @@ type Config struct {
 	Device      string // as tensor.ParseDevice reads it
 	Threads     int    // 0 for all cores
 	CUDA        tensor.CUDAMath
+	Graphs      bool // training steps are captured as CUDA graphs
 
 	// From is where the initial values come from; nil stands for the network's own.
 	From *From
