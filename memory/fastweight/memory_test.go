@@ -385,12 +385,14 @@ func TestAnEncoderOnAMemoryLearns(t *testing.T) {
 			if step >= steps-10 {
 				last += loss.Float() / 10
 			}
-			opt.Step(tensor.Grad(loss, b.Params().Tensors()...), .02)
+			grads := tensor.Grad(loss, b.Params().Tensors()...)
+			grads = nn.ClipByNorm(grads, 1)
+			opt.Step(grads, .02)
 			scope.Leave()
 		}
 		t.Logf("loss from %.3f to %.3f", first, last)
 		assert.Less(t, last, .8*first)
-		assert.Less(t, last, .9*math.Log(way), "chance")
+		assert.Less(t, last, .6*math.Log(way), "chance")
 	})
 }
 
