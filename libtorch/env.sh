@@ -190,8 +190,9 @@ _engram_env() {
 	esac
 
 	# Wheels up to 2.6 have the C++ ABI from before C++11; the constructor of its error class tells.
+	# grep -q would end before nm, which is a failure under pipefail.
 	_engram_abi=''
-	if nm -D "$_engram_lib/libc10.so" 2>/dev/null | grep -q '_ZN3c105ErrorC1ENS_14SourceLocationESs$'; then
+	if nm -D "$_engram_lib/libc10.so" 2>/dev/null | grep '_ZN3c105ErrorC1ENS_14SourceLocationESs$' >/dev/null; then
 		_engram_abi='-D_GLIBCXX_USE_CXX11_ABI=0'
 	fi
 
