@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race test-in check-headers fuzz tables paper bench gpu-bundle fmt lint clean
+.PHONY: help setup setup-python setup-paper setup-browser setup-lint build run test race test-in check-headers fuzz tables reproduce paper bench gpu-bundle fmt lint clean
 
 env := . libtorch/env.sh;
 
@@ -64,6 +64,11 @@ fuzz: setup ## fuzz every parser, each for FUZZTIME (30s)
 
 tables: build ## generate the result tables from the committed results
 	@bin/engram table
+
+BUDGET ?=
+
+reproduce: build ## list every published figure with its status; BUDGET=2h runs what fits
+	@$(env) bin/engram reproduce $(if $(BUDGET),--budget $(BUDGET))
 
 # LaTeX tells what is wrong in its log alone.
 paper: setup-paper ## build paper/engram.pdf from the committed tables and drawings

@@ -83,6 +83,7 @@ func newRoot(tool *experiments.Tool, name string, in io.Reader, out, err io.Writ
 		newFeatures(tool),
 		newPlot(tool),
 		newTable(),
+		newReproduce(tool),
 		newReport(),
 		newData(),
 		newDoctor(),

@@ -225,7 +225,11 @@ func Readme(readme []byte, runs []Run) ([]byte, error) {
 			tables = append(tables, p.methodTable(experiments, false).Markdown())
 		}
 	}
-	return []byte(before + readmeBegin + "\n" + strings.Join(tables, "\n") + "\n" + overSeeds + "\n\n" + readmeEnd + after), nil
+	claims, err := all.Claims(runs, nil)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(before + readmeBegin + "\n" + strings.Join(tables, "\n") + "\n" + overSeeds + "\n\n" + countMeasured(claims) + "\n\n" + readmeEnd + after), nil
 }
 
 // protocolColumns are those of tables that say how figures were measured; see provenance.

@@ -177,17 +177,19 @@ type form struct {
 	drawings func(p *page, all []Experiment) ([]Document, error)
 	// partial is set where an experiment on the page can have figures that the page does not show.
 	partial bool
+	// claims are the published figures that are compared with ours; nil for none.
+	claims func(p *page) []claim
 }
 
 // forms are the layouts by the names that published.yaml has for them.
 func forms() map[string]form {
 	return map[string]form{
-		"few-shot episodes":  {build: (*page).episodes, partial: true},
-		"few-shot benchmark": {build: (*page).benchmark, partial: true},
-		"instances":          {build: (*page).instances},
-		"sequence tasks":     {build: (*page).sequences, drawings: (*page).sequenceCurves},
-		"question tasks":     {build: (*page).questions},
-		"one-shot runs":      {build: (*page).oneShotRuns, partial: true},
+		"few-shot episodes":  {build: (*page).episodes, partial: true, claims: (*page).episodeClaims},
+		"few-shot benchmark": {build: (*page).benchmark, partial: true, claims: (*page).episodeClaims},
+		"instances":          {build: (*page).instances, claims: (*page).instanceClaims},
+		"sequence tasks":     {build: (*page).sequences, drawings: (*page).sequenceCurves, claims: (*page).sequenceClaims},
+		"question tasks":     {build: (*page).questions, claims: (*page).questionClaims},
+		"one-shot runs":      {build: (*page).oneShotRuns, partial: true, claims: (*page).oneShotClaims},
 		"transfer scenarios": {build: (*page).scenarios},
 		"memory table":       {build: (*page).memories, drawings: (*page).statePlot, partial: true},
 		"memory sizes":       {build: (*page).memorySizes, drawings: (*page).memoryPlot},

@@ -38,8 +38,8 @@ func (r *Result) value(name, metric string) *Figure {
 	return &r.Figures[i]
 }
 
-// questionParts are the tables of one experiment.
-func questionParts(e Experiment, published published) []table.Part {
+// chosenRun is the seed with the lowest error on its training questions.
+func chosenRun(e Experiment) Run {
 	chosen := e.Runs[0]
 	least := chosen.value(OnTraining, Error)
 	for _, r := range e.Runs[1:] {
@@ -47,6 +47,12 @@ func questionParts(e Experiment, published published) []table.Part {
 			chosen, least = r, f
 		}
 	}
+	return chosen
+}
+
+// questionParts are the tables of one experiment.
+func questionParts(e Experiment, published published) []table.Part {
+	chosen := chosenRun(e)
 	edition := editionOf(chosen.edition())
 	t := &table.Table{Name: fileName(e.Label), Columns: slices.Concat(table.Labels("task"),
 		table.Numbers("paper", "re-runs", "chosen", "all seeds", "seeds", "attention"))}
