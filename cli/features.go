@@ -19,8 +19,8 @@ func newFeatures(tool *experiments.Tool) *cobra.Command {
 	var quiet bool
 	cmd := &cobra.Command{
 		Use:   "features RUN --out FILE",
-		Short: "Write the embeddings of a data set's images by a run's encoder",
-		Long: `Features embeds images by the encoder of a run's few-shot network and writes one row per image: the test classes of the run's
+		Short: "Write the embeddings of a data set's images or texts by a run's encoder",
+		Long: `Features embeds images or texts by the encoder of a run's few-shot network and writes one row for each: the test classes of the run's
 data, another split of it, or with --images a folder that has a folder of images for each class.
 
 The ending of FILE says the format: .npy is a NumPy matrix of float32 [images, width]; .safetensors has the tensors embeddings and
@@ -66,8 +66,12 @@ class where the data set has no image files.`,
 			if err != nil {
 				return err
 			}
+			what := "image"
+			if f.Texts {
+				what = "text"
+			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s of %s, %d values each: %s\n",
-				countOf(len(f.Labels), "image"), countOf(len(f.Classes), "class"), f.Width, strings.Join(files, ", "))
+				countOf(len(f.Labels), what), countOf(len(f.Classes), "class"), f.Width, strings.Join(files, ", "))
 			return err
 		},
 	}

@@ -97,7 +97,7 @@ func Find(name, given string) (root string, err error) {
 	case NameBabi:
 		files, find = babiArchive+" (or a zip, or the folder unpacked from it)", findBabi
 	case NameFewRel:
-		files, find = "FewRel's data folder (train_wiki.json and val_wiki.json of github.com/thunlp/FewRel)", fewRelRoot
+		files, find = "FewRel's data folder (train_wiki.json, val_wiki.json and others of github.com/thunlp/FewRel)", fewRelRoot
 	default:
 		if s, ok := intentSetOf(name); ok {
 			files = s.needs()

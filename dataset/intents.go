@@ -272,11 +272,13 @@ func FewRelFiles() (names []string) {
 	return names
 }
 
-// fewRelRoot finds train_wiki.json in a folder; "" where there is none.
+// fewRelRoot finds one of FewRel's public files in a folder; "" where there is none.
 func fewRelRoot(dir string) string {
 	for _, sub := range []string{"", "data"} {
-		if isFile(filepath.Join(dir, sub, "train_wiki.json")) {
-			return filepath.Join(dir, sub)
+		for _, f := range fewRelFiles() {
+			if isFile(filepath.Join(dir, sub, f.name+".json")) {
+				return filepath.Join(dir, sub)
+			}
 		}
 	}
 	return ""
@@ -301,6 +303,9 @@ func LoadFewRel(ctx context.Context, root, name string) (*Texts, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dataset: fewrel: %w", err)
+	}
+	if len(text) == 0 {
+		return nil, fmt.Errorf("dataset: fewrel: %s is empty: put the file of github.com/thunlp/FewRel there", path)
 	}
 	t, err := ParseFewRel([]byte(text))
 	if err != nil {

@@ -314,6 +314,13 @@ func TestLoadFewRelChecksCounts(t *testing.T) {
 	assert.ErrorContains(t, err, "has 2 relations, and 64 are published")
 	_, err = LoadFewRel(t.Context(), root, "val_wiki")
 	assert.ErrorContains(t, err, "thunlp/FewRel")
+	write(t, dir, map[string]string{"data/val_nyt.json": ""})
+	_, err = LoadFewRel(t.Context(), root, "val_nyt")
+	assert.ErrorContains(t, err, "val_nyt.json is empty")
+	only := t.TempDir()
+	write(t, only, map[string]string{"val_pubmed.json": fewRelExample})
+	_, err = Find(NameFewRel, only)
+	assert.NoError(t, err, "without the training file")
 	_, err = LoadFewRel(t.Context(), root, "test_wiki")
 	assert.ErrorContains(t, err, "there are train_wiki, val_wiki")
 }

@@ -40,6 +40,8 @@ type Features struct {
 	Images []string  // the file of each image, or its number in its class where the data set has no image files
 	// Classes are the names of the classes.
 	Classes []string
+	// Texts is set where texts were embedded.
+	Texts bool
 }
 
 // Features embeds the images of a data set by the encoder of a run's network, in evaluation mode.
@@ -53,7 +55,7 @@ func (t *Tool) Features(ctx context.Context, dir string, o FeatureOptions) (*Fea
 	}
 	work, ok := c.Work.(kinds.Embedder)
 	if !ok {
-		return nil, fmt.Errorf("%s: %s embeds no images; use a run of a few-shot network such as protonet", dir, c.Network)
+		return nil, fmt.Errorf("%s: %s embeds neither images nor texts; use a run of a few-shot network such as protonet", dir, c.Network)
 	}
 	if err := work.Embeds(); err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -96,7 +98,7 @@ func (t *Tool) Features(ctx context.Context, dir string, o FeatureOptions) (*Fea
 			return nil, err
 		}
 	}
-	f := &Features{}
+	f := &Features{Texts: c.Work.(kinds.Predictor).Texts()}
 	for class := range set.Classes() {
 		f.Classes = append(f.Classes, set.Class(class))
 		for i := range set.Instances(class) {

@@ -104,7 +104,7 @@ func TestFeaturesOfTheRunsOwnData(t *testing.T) {
 		assert.Equal(t, "1", f.Images[0], "drawn characters are numbered")
 	}
 	_, err := tool.Features(t.Context(), "../models/quickstart-memnet", experiments.FeatureOptions{Split: "test"})
-	assert.ErrorContains(t, err, "memnet embeds no images")
+	assert.ErrorContains(t, err, "memnet embeds neither images nor texts")
 	_, err = tool.Features(t.Context(), filepath.Join("..", "results", "runs", "maml-omniglot", "seed-1"), experiments.FeatureOptions{Split: "test"})
 	assert.ErrorContains(t, err, "maml adapts its encoder to each task")
 	_, err = tool.Predictions(t.Context(), "../models/quickstart-memnet", -1, experiments.Options{})

@@ -100,6 +100,8 @@ func TestTextsAndImagesAreToldApart(t *testing.T) {
 		{"a full-way test asks about the training classes", []string{"dataset=requests", "network.encoder=bag-of-words", "test=[{kind: full-way}]"}},
 		{"distort and augment change images", []string{"dataset=requests", "network.encoder=word-vectors", "train.augment.flip=0.5"}},
 		{"requests holds texts, and mann is shown images", []string{"dataset=requests", "network=mann", "train={steps: 1}", "validation={episodes: 0}", "test=[{way: 5}]"}},
+		{"ntm learns from sequences, and requests holds texts", []string{"network=ntm", "dataset=requests"}},
+		{"val_wiki is what is trained on", []string{"network.encoder=word-vectors", "dataset={kind: fewrel, train: val_wiki}"}},
 		{"it holds images, and the network is trained on texts", []string{"dataset=requests", "network.encoder=word-vectors", "test.0.dataset=strokes"}},
 		{"become the tokens that the network was trained on", []string{"dataset=requests", "network.encoder=word-vectors", "test.0.dataset={kind: requests, tokenizer: hashed}"}},
 		{"there are fixed files of 5 and 10 texts per class, and none of 7", []string{"dataset={kind: banking77, shots: 7}", "network.encoder=word-vectors"}},

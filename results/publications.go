@@ -37,6 +37,8 @@ type page struct {
 	Readme  bool   // the README has its first table
 
 	Tests       []string           // names of figures: the columns
+	Datasets    []string           // of full-way tests: the columns, each
+	Shots       []int              // with so many examples of a class
 	Instances   []int              // of a class: the columns
 	Tables      []publishedTable   // of figures by instance
 	Methods     []published        // published methods: the rows
@@ -186,6 +188,7 @@ func forms() map[string]form {
 	return map[string]form{
 		"few-shot episodes":  {build: (*page).episodes, partial: true, claims: (*page).episodeClaims},
 		"few-shot benchmark": {build: (*page).benchmark, partial: true, claims: (*page).episodeClaims},
+		"full-way tests":     {build: (*page).fullWay, partial: true},
 		"instances":          {build: (*page).instances, claims: (*page).instanceClaims},
 		"sequence tasks":     {build: (*page).sequences, drawings: (*page).sequenceCurves, claims: (*page).sequenceClaims},
 		"question tasks":     {build: (*page).questions, claims: (*page).questionClaims},

@@ -75,11 +75,14 @@ type embedding struct {
 	room   episode.Pixels
 }
 
+// things are what is embedded: images or texts.
+func (e *embedding) things() string { return ofWhat(&e.work.data) }
+
 // embedding embeds the images of a set by the encoder of a network.
 func (w *fewShot) embedding(net any, set dataset.Set, norm nn.Norm, on tensor.Device) (*embedding, error) {
 	of, ok := net.(registry.ImageEncoder)
 	if !ok {
-		return nil, fmt.Errorf("%s has no encoder that embeds an image by itself", w.file.Network.Kind())
+		return nil, fmt.Errorf("%s has no encoder that embeds %s one by one", w.file.Network.Kind(), ofWhat(&w.data))
 	}
 	size := w.pixels()
 	if !w.data.Text {

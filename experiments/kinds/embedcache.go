@@ -188,17 +188,17 @@ func (c cachedEmbeddings) load(ctx context.Context, e *embedding, items []episod
 	})
 	switch {
 	case errors.Is(err, cachefile.ErrUnavailable) && ctx.Err() == nil:
-		note("the embeddings of %d images are not kept: %v", len(items), err)
+		note("the embeddings of %d %s are not kept: %v", len(items), e.things(), err)
 		return nil, nil
 	case err != nil:
 		return nil, err
 	case made:
-		note("embeddings of %d images, %s, computed in %s and kept in %s", len(items), sizeText(bytes), rounded(time.Since(start)), c.Path)
+		note("embeddings of %d %s, %s, computed in %s and kept in %s", len(items), e.things(), sizeText(bytes), rounded(time.Since(start)), c.Path)
 		for _, file := range c.evict() {
 			note("removed %s: all cached embeddings may take %s (%s)", file, sizeText(c.limit), EmbeddingsLimit)
 		}
 	default:
-		note("embeddings of %d images, %s, mapped from %s", len(items), sizeText(bytes), c.Path)
+		note("embeddings of %d %s, %s, mapped from %s", len(items), e.things(), sizeText(bytes), c.Path)
 		now := time.Now()
 		_ = os.Chtimes(c.Path, now, now) // the least recently used are removed first
 	}
@@ -398,6 +398,9 @@ func DescribeEmbeddings(path string) (string, error) {
 	}
 	if len(h.Shape) != 3 || len(h.Weights) < 8 {
 		return "", errors.New("it is damaged")
+	}
+	if h.Shape[1] == 1 && h.Shape[0] == 1 { // rows of tokens
+		return fmt.Sprintf("%d embeddings of %d values by %s (weights %.8s) of texts of up to %d tokens", h.Count, h.Width, encoder.Kind, h.Weights, h.Shape[2]), nil
 	}
 	return fmt.Sprintf("%d embeddings of %d values by %s (weights %.8s) of images of %d×%d", h.Count, h.Width, encoder.Kind, h.Weights, h.Shape[1], h.Shape[2]), nil
 }

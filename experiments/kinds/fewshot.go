@@ -242,7 +242,7 @@ type fewShot struct {
 // Measure implements [runner.Work].
 func (w *fewShot) Measure() measure.Measure {
 	m := measure.Accuracy
-	m.Of = map[registry.Source]string{registry.Episodes: "episodes", registry.Pairs: "pairs", registry.Labelled: "images"}[w.planned.Source]
+	m.Of = map[registry.Source]string{registry.Episodes: "episodes", registry.Pairs: "pairs", registry.Labelled: ofWhat(&w.data)}[w.planned.Source]
 	return m
 }
 

@@ -91,8 +91,12 @@ func (k Kind) Mismatch(p *registry.Parts, network, data *schema.Section) error {
 	}
 	for _, other := range All() {
 		if slices.Contains(schema.KindNames(p, other.Data), data.Kind()) {
+			holds := other.Holds
+			if p.HoldsTexts(data.Kind()) {
+				holds = "texts"
+			}
 			return network.Errorf("%s learns from %s, and %s holds %s; use one of %s, or another network",
-				network.Kind(), k.Learns, data.Kind(), other.Holds, strings.Join(own, ", "))
+				network.Kind(), k.Learns, data.Kind(), holds, strings.Join(own, ", "))
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/engram-go/engram/dataset"
@@ -191,7 +192,12 @@ func texts(p *Parts) []Part[Images] {
 			intentConfig{tokenized: newTokenized(), Split: share(0)}, func(c *intentConfig) (Images, error) { return c.plan(p, of.name) })})
 	}
 	return append(rows, Part[Images]{dataset.NameFewRel, "sentences of 80 relations between two entities", "Han et al. 2018", Config(
-		fewRelConfig{tokenized: newTokenized(), Validation: 14, Test: "val_wiki"}, (*fewRelConfig).plan)})
+		fewRelConfig{tokenized: newTokenized(), Train: fewRelTrain, Validation: 14, Test: "val_wiki"}, (*fewRelConfig).plan)})
+}
+
+// HoldsTexts reports whether a data set of Engram's holds texts.
+func (p *Parts) HoldsTexts(kind string) bool {
+	return slices.ContainsFunc(texts(p), func(of Part[Images]) bool { return of.Name == kind })
 }
 
 type requestsConfig struct {
@@ -362,23 +368,39 @@ func (c *intentConfig) plan(p *Parts, name string) (Images, error) {
 	return out, err
 }
 
+// fewRelTrain is the file of the training relations.
+const fewRelTrain = "train_wiki"
+
 type fewRelConfig struct {
-	Validation int    `yaml:"validation" min:"0" max:"60" doc:"of the 64 training relations that are held out for validation, shuffled"`
+	Train      string `yaml:"train" enum:"train_wiki,val_wiki,val_nyt,val_pubmed,val_semeval" doc:"the public file that is trained on; another than train_wiki where that is not at hand, or for an encoder that is trained already"`
+	Validation int    `yaml:"validation" min:"0" max:"60" doc:"of the training relations, 64 of train_wiki, that are held out for validation, shuffled"`
 	Seed       uint64 `yaml:"seed" doc:"of the shuffle"`
 	Test       string `yaml:"test" enum:"val_wiki,val_nyt,val_pubmed,val_semeval" doc:"the public file that is tested on; the official test set is hidden"`
 
 	tokenized `yaml:",inline"`
 }
 
+// Validate implements [schema.Validator].
+func (c *fewRelConfig) Validate() error {
+	if c.Train == c.Test {
+		return schema.At("test", fmt.Errorf("%s is what is trained on: test on another file, whose relations are new", c.Test))
+	}
+	return nil
+}
+
 func (c *fewRelConfig) plan() (Images, error) {
+	split := c.Test
+	if c.Train != fewRelTrain {
+		split += ", trained on relations of " + c.Train
+	}
 	return Images{
-		Split: c.Test, Text: true, Tokenizer: &c.Tokenizer,
+		Split: split, Text: true, Tokenizer: &c.Tokenizer,
 		Load: func(ctx context.Context, from Place) (Loaded, error) {
 			root, err := dataset.Find(dataset.NameFewRel, from.Given)
 			if err != nil {
 				return Loaded{}, err
 			}
-			train, err := dataset.LoadFewRel(ctx, root, "train_wiki")
+			train, err := dataset.LoadFewRel(ctx, root, c.Train)
 			if err != nil {
 				return Loaded{}, err
 			}
@@ -388,6 +410,22 @@ func (c *fewRelConfig) plan() (Images, error) {
 			}
 			if err := c.pin(dataset.NameFewRel, train, test); err != nil {
 				return Loaded{}, err
+			}
+			if c.Validation >= train.Classes() {
+				return Loaded{}, fmt.Errorf("dataset.validation: %d relations are held out, and %s has %d in all; hold out fewer", c.Validation, c.Train, train.Classes())
+			}
+			known := map[string]bool{}
+			for r := range train.Classes() {
+				known[train.Class(r)] = true
+			}
+			both := 0
+			for r := range test.Classes() {
+				if known[test.Class(r)] {
+					both++
+				}
+			}
+			if both > 0 {
+				from.Note(fmt.Sprintf("fewrel: %d of the %d relations of %s are in %s too, where their sentences are others: a network that is trained has seen these relations", both, test.Classes(), c.Test, c.Train))
 			}
 			share := float64(c.Validation) / float64(train.Classes())
 			split, err := dataset.ShareSplit(train, 1-share, share, c.Seed)
