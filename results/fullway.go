@@ -12,7 +12,7 @@ import (
 // fullWay is the page of tests of all classes at once, on several data sets: every published method and every way in which ours were
 // measured has a row, and every data set a column for each number of examples of a class. It is nil without a run.
 func (p *page) fullWay(all []Experiment, own bool) (*table.Page, error) {
-	t := &table.Table{Name: p.Name, Columns: slices.Concat(table.Proses("method"), table.Labels("encoder"), table.Numbers("parameters"))}
+	t := &table.Table{Name: p.Name, Columns: slices.Concat(table.Proses("method"), table.Labels("encoder"))}
 	for _, data := range p.Datasets {
 		for _, shot := range p.Shots {
 			t.Columns = append(t.Columns, table.Numbers(fmt.Sprintf("%s %d-shot", data, shot))...)
@@ -32,7 +32,7 @@ func (p *page) fullWay(all []Experiment, own bool) (*table.Page, error) {
 			continue
 		}
 		sources = append(sources, m.sources(p))
-		cells := []table.Text{table.Say(m.Method), table.Say(m.Encoder), nil}
+		cells := []table.Text{table.Say(m.Method), table.Say(m.Encoder)}
 		for _, name := range p.fullWayNames() {
 			cells = append(cells, table.Say(m.Figures[name].Published.String()))
 		}
@@ -87,10 +87,10 @@ func (p *page) asks(e Experiment, m *published) bool {
 	})
 }
 
-// fullWayCells is the row of what was measured of a method, nil where nothing was. A cell leads to the result that it is of.
+// fullWayCells is the row of what was measured of a method, nil where nothing was.
 func (p *page) fullWayCells(m *published, all []Experiment) []table.Text {
-	cells := []table.Text{table.Say(m.Method), nil, nil}
-	var parameters, seeds []string
+	cells := []table.Text{table.Say(m.Method), nil}
+	var seeds []string
 	some := false
 	for _, data := range p.Datasets {
 		for _, shot := range p.Shots {
@@ -105,7 +105,6 @@ func (p *page) fullWayCells(m *published, all []Experiment) []table.Text {
 				}
 				some = true
 				cell = measured(2, over, f, table.Bold)
-				parameters = append(parameters, fmt.Sprint(e.Runs[0].Training.Parameters))
 				seeds = with(seeds, fmt.Sprint(len(e.Runs)))
 				cells[1] = table.Say(cmp.Or(m.Encoder, e.encoder()))
 			}
@@ -115,19 +114,6 @@ func (p *page) fullWayCells(m *published, all []Experiment) []table.Text {
 	if !some {
 		return nil
 	}
-	low, high := parameters[0], parameters[0]
-	for _, n := range parameters {
-		if number(n) < number(low) {
-			low = n
-		}
-		if number(n) > number(high) {
-			high = n
-		}
-	}
-	if low != high {
-		low += " to " + high
-	}
-	cells[2] = table.Say(low)
 	return append(cells, table.Say(strings.Join(seeds, ", ")))
 }
 
