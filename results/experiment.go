@@ -83,8 +83,8 @@ func (r *Result) edition() string {
 	return r.Figures[0].Protocol.Edition
 }
 
-// distinctSettings lists for each experiment the settings in which the experiments differ. Where the kind of a section differs, the
-// rest of the section is left out, unless it is needed to distinguish the experiments.
+// distinctSettings lists for each experiment the settings in which the experiments differ. Checksums, and where the kind of a section
+// differs the rest of the section, are left out, unless they are needed to distinguish the experiments.
 func distinctSettings(all []Experiment) []string {
 	keys := map[string]bool{}
 	for _, e := range all {
@@ -95,6 +95,9 @@ func distinctSettings(all []Experiment) []string {
 	maps.DeleteFunc(keys, func(_ string, differs bool) bool { return !differs })
 	list := slices.Sorted(maps.Keys(keys))
 	short := slices.DeleteFunc(slices.Clone(list), func(key string) bool {
+		if strings.HasSuffix(key, ".checksum") {
+			return true
+		}
 		for i, r := range key {
 			if kind := key[:i] + ".kind"; r == '.' && kind != key && keys[kind] {
 				return true

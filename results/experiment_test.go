@@ -52,6 +52,16 @@ func TestExperimentsAreRunsThatDifferInTheSeed(t *testing.T) {
 	assert.Equal(t, "x (memory.kind=a, memory.scale=2)", all[1].Label)
 	assert.Equal(t, "x (memory.kind=b, memory.scale=not set)", all[2].Label)
 
+	// So is a checksum.
+	all, err = results.Experiments([]results.Run{
+		seeded("x", 1, 1, "{dataset: {shots: 5, checksum: ab}}"), seeded("x", 1, 1, "{dataset: {shots: 10, checksum: cd}}"),
+	})
+	require.NoError(t, err)
+	assert.Equal(t, "x (dataset.shots=5)", all[0].Label)
+	all, err = results.Experiments([]results.Run{seeded("x", 1, 1, "{dataset: {checksum: ab}}"), seeded("x", 1, 1, "{dataset: {checksum: cd}}")})
+	require.NoError(t, err)
+	assert.Equal(t, "x (dataset.checksum=ab)", all[0].Label)
+
 	_, err = results.Experiments([]results.Run{seeded("x", 1, 1, "[")})
 	assert.ErrorContains(t, err, "runs/x/seed-1/result.json: its config is not valid YAML")
 }

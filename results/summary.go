@@ -20,7 +20,7 @@ func Overview(runs []Run) (*table.Table, error) {
 
 // summary is the page with one row for each experiment: the mean over seeds of its headline figure.
 func summary(all []Experiment) *table.Page {
-	t := &table.Table{Name: "experiments", Columns: slices.Concat(table.Labels("experiment"), table.Numbers("figure"), table.Proses("test", "data"),
+	t := &table.Table{Name: "experiments", Columns: slices.Concat(table.Proses("experiment"), table.Numbers("figure"), table.Proses("test", "data"),
 		table.Numbers("seeds", "validation"), table.Labels("training"))}
 	// Where rows would stay empty, the column's width is not worth it; pages of figures have it.
 	calibrated := !slices.ContainsFunc(all, func(e Experiment) bool { f := e.Runs[0].Headline(); return f == nil || f.CalibrationError == nil })
