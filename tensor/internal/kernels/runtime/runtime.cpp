@@ -44,8 +44,9 @@ thread_local Slot slot;
 
 std::atomic<int> threads{0};
 
-// LeakyReLU keeps its result for the gradient, as LibTorch's ReLU does, where LibTorch's leaky ReLU keeps its input: the next
-// convolution needs the result anyhow, so that the input's memory is free after the forward pass. The slope is above 0.
+// LeakyReLU keeps its result for the gradient, as LibTorch's ReLU does, where LibTorch's leaky ReLU keeps its input:
+// the next convolution needs the result anyhow, so that the input's memory is free after the forward pass. The slope is
+// above 0.
 struct LeakyReLU : torch::autograd::Function<LeakyReLU> {
   static at::Tensor forward(torch::autograd::AutogradContext *ctx, const at::Tensor &x, double slope) {
     const at::Tensor y = at::leaky_relu(x, slope);
