@@ -146,7 +146,7 @@ func (c *claim) judge(committed, could []Experiment) Claim {
 			continue
 		}
 		worse := c.published - over.Mean
-		if lessIsBetter(c.Metric) {
+		if lowerIsBetter(c.Metric) {
 			worse = -worse
 		}
 		if best != nil && worse >= gap {
@@ -172,9 +172,6 @@ func (c *claim) judge(committed, could []Experiment) Claim {
 	out.CoreMinutes, out.CostOf = best.coreMinutes(), ""
 	return out
 }
-
-// lessIsBetter reports whether a metric counts what went wrong.
-func lessIsBetter(metric string) bool { return metric == Error || metric == Bits || metric == Failed }
 
 // differs reports whether a file and an experiment that was run differ in a key that both have. Keys that came later, and what a
 // run fills in or decides, do not count.

@@ -147,7 +147,7 @@ template <class F> EG_INLINE void loss_gradient(const Tune<F> &z, F *p, F *up, F
     p[z.labels[i] * z.all + i] -= of_support;
 }
 
-// Runs run.template operator()<R>(first class) for all classes, several at a time.
+// Runs CALL(R) for the R classes from k on, until all classes are done: several at a time, then one by one.
 #define EG_CLASSES(CALL)                                                                                               \
   {                                                                                                                    \
     int64_t k = 0;                                                                                                     \
