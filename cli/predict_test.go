@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -83,4 +84,43 @@ func TestPredict(t *testing.T) {
 		assert.Contains(t, stderr, c.want, c.args)
 		assert.Empty(t, out)
 	}
+}
+
+// Texts come from files and from standard input; a line of the output begins with the text.
+func TestPredictTexts(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	file := filepath.Join(t.TempDir(), "texts.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("name: texts\nnetwork: {kind: transfer, encoder: bag-of-words, head: {kind: mean, metric: cosine}}\n"+
+		"dataset: requests\ntrain: {steps: 0}\nvalidation: {episodes: 0}\ntest: [{way: 5, shot: 1, episodes: 2}]\n"), 0o644))
+	code, _, stderr := engram(t.Context(), []string{"run", file, "--out", dir, "-q"})
+	require.Equal(t, exitOK, code, stderr)
+	predict := func(input string, args ...string) (code int, out, stderr string) {
+		var o, e bytes.Buffer
+		root := newRoot(experiments.Standard(), "engram", strings.NewReader(input), &o, &e)
+		code = execute(t.Context(), root, append([]string{"predict", "--run", dir, "--support", "../examples/requests/support"}, args...))
+		return code, o.String(), e.String()
+	}
+	code, out, stderr := predict("cancel that flight\n\nsend the\tinvoice\n")
+	require.Equal(t, exitOK, code, stderr)
+	lines := strings.Split(out, "\n")
+	require.Len(t, lines, 3)
+	assert.Regexp(t, `^cancel that flight\tcancel-flight\t[01]\.\d{4}$`, lines[0])
+	assert.Regexp(t, `^"send the\\tinvoice"\tsend-invoice\t[01]\.\d{4}$`, lines[1])
+
+	code, out, stderr = predict("", "--query", "../examples/requests/query.txt", "--top", "3")
+	require.Equal(t, exitOK, code, stderr)
+	assert.Equal(t, 3*3, strings.Count(out, "\n"))
+
+	code, out, stderr = predict("remind me\n", "--query", "-", "--json")
+	require.Equal(t, exitOK, code, stderr)
+	var all []experiments.Prediction
+	require.NoError(t, json.Unmarshal([]byte(out), &all))
+	require.Len(t, all, 1)
+	assert.Equal(t, "remind me", all[0].Text)
+	assert.Equal(t, "remind-appointment", all[0].Class)
+
+	code, out, stderr = predict("")
+	assert.Equal(t, exitFailure, code)
+	assert.Contains(t, stderr, "no text to classify is given")
+	assert.Empty(t, out)
 }

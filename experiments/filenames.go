@@ -19,11 +19,12 @@ func (p Prediction) MarshalJSON() ([]byte, error) {
 		all[i] = class{fileName(c.Class), c.Probability}
 	}
 	return json.Marshal(struct {
-		File          fileName `json:"file"`
+		File          fileName `json:"file,omitempty"`
+		Text          string   `json:"text,omitempty"`
 		Class         fileName `json:"class"`
 		Probability   float64  `json:"probability"`
 		Probabilities []class  `json:"probabilities"`
-	}{fileName(p.File), fileName(p.Class), p.Probability, all})
+	}{fileName(p.File), p.Text, fileName(p.Class), p.Probability, all})
 }
 
 // fileName is a text of any bytes.

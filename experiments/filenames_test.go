@@ -19,7 +19,6 @@ func TestPredictionsOfFilesWithAnyName(t *testing.T) {
 		"a\xe4b\xfcc.png":   `"a\udce4b\udcfcc.png"`,
 		"\uFFFDa\uFFFD\xff": "\"\uFFFDa\uFFFD\\udcff\"",
 		"x\uFFFD":           "\"x\uFFFD\"",
-		"":                  `""`,
 	} {
 		p := experiments.Prediction{File: file, Class: "b\xfe", Probability: .5, Probabilities: []experiments.ClassProbability{{Class: "b\xfe", Probability: .5}}}
 		text, err := json.Marshal(p)
@@ -27,4 +26,7 @@ func TestPredictionsOfFilesWithAnyName(t *testing.T) {
 		assert.Equal(t, `{"file":`+want+`,"class":"b\udcfe","probability":0.5,"probabilities":[{"class":"b\udcfe","probability":0.5}]}`, string(text))
 		assert.True(t, json.Valid(text))
 	}
+	text, err := json.Marshal(experiments.Prediction{Text: "ä \"x\"", Class: "a"})
+	require.NoError(t, err)
+	assert.Equal(t, `{"text":"ä \"x\"","class":"a","probability":0,"probabilities":[]}`, string(text))
 }

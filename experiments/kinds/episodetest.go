@@ -353,7 +353,7 @@ func (w *fewShot) episodes(t plannedTest, set dataset.Set) (measure.Test, error)
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(t.data.Rotation), Classes: set.Classes(),
 			Way: t.Way, Shot: t.Shot, Query: t.Query, Episodes: t.Episodes, Within: t.Within, Norm: w.normOf(t), Adapted: how,
 		}
-		protocol.Prepared, protocol.Resize = w.prepared(t), resized(t.data)
+		protocol.Prepared, protocol.Resize = w.prepared(t.data), resized(t.data)
 		if t.data.Folder != "" && t.data.Text {
 			protocol.Folder = t.data.Folder
 		} else if t.data.Folder != "" {
@@ -420,7 +420,7 @@ func (w *fewShot) verification(t plannedTest, set dataset.Set) (measure.Test, er
 		}
 		return []results.Figure{w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, results.Protocol{
 			Dataset: w.dataName(t), Split: t.data.Split, Rotations: string(rotation), Classes: set.Classes(), Pairs: t.Pairs, Within: t.Within, Norm: w.normOf(t),
-			Resize: resized(t.data),
+			Prepared: w.prepared(t.data), Resize: resized(t.data),
 		})}, nil
 	}}, err
 }

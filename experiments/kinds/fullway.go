@@ -69,7 +69,7 @@ func (w *fewShot) fullWay(t plannedTest, train, asked dataset.Set) (measure.Test
 			shot = len(support) / train.Classes()
 		}
 		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, results.Protocol{
-			Dataset: w.dataName(t), Split: t.data.Split, Folder: t.data.Folder, Rotations: string(t.data.Rotation), Prepared: w.prepared(t), Resize: resized(t.data),
+			Dataset: w.dataName(t), Split: t.data.Split, Folder: t.data.Folder, Rotations: string(t.data.Rotation), Prepared: w.prepared(t.data), Resize: resized(t.data),
 			Classes: train.Classes(), Way: train.Classes(), Shot: shot, Queries: len(queries), Norm: w.normOf(t), Adapted: how,
 		})
 		sum := measure.NewChecksum(asked, 1)

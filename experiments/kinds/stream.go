@@ -139,7 +139,7 @@ func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float6
 	}
 	protocol := results.Protocol{
 		Dataset: w.file.Dataset.Kind(), Split: w.data.Split, Rotations: string(w.data.Rotation), Classes: w.parts.Test.Classes(),
-		Way: t.Classes, Shot: t.Shot, Query: t.Query, Episodes: t.Streams, Norm: normInductive, Memory: m.kind, Slots: m.slots, Asked: t.Asked, Resize: resized(&w.data),
+		Way: t.Classes, Shot: t.Shot, Query: t.Query, Episodes: t.Streams, Norm: normInductive, Memory: m.kind, Slots: m.slots, Asked: t.Asked, Resize: resized(&w.data), Prepared: w.prepared(&w.data),
 	}
 	a := measure.Accuracy
 	atEnd := w.trained().Figure(m.String(), a.Name, a.Factor, end, protocol)

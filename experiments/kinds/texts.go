@@ -191,9 +191,9 @@ func ownTokenizer(data *registry.Images) error {
 }
 
 // prepared says how the images or texts of a test are prepared, as results name it.
-func (w *fewShot) prepared(t plannedTest) string {
+func (w *fewShot) prepared(data *registry.Images) string {
 	if w.text != nil {
 		return w.text.Tokenizer.Describe()
 	}
-	return t.data.Prepared()
+	return data.Prepared()
 }
