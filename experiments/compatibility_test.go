@@ -36,7 +36,7 @@ threads: 1
 name: tiny
 network: {kind: NETWORK, controller: {kind: lstm, size: 16}, memory: MEMORY}
 dataset: {kind: strokes, train: 20, val: 8, test: 9, instances: 4, size: 16}
-train: {way: 2, samples: 4, batch: 16, steps: 100, report: 1}
+train: {way: 2, samples: 4, batch: 8, steps: 100, report: 1}
 optimizer: {kind: adam, rate: 1e-2}
 validation: {episodes: 0}
 test: [{way: 2, samples: 2, episodes: 2}]
@@ -55,8 +55,8 @@ threads: 1
 	onStories = `
 name: tiny
 network: {kind: NETWORK, memory: MEMORY}
-dataset: {kind: stories, train: 100, test: 10}
-train: {epochs: 6, report: 1}
+dataset: {kind: stories, train: 50, test: 10}
+train: {batch: 16, epochs: 3, report: 1}
 validation: {share: 0}
 threads: 1
 `
@@ -117,7 +117,10 @@ func TestCompatibility(t *testing.T) {
 		c, err := tool.Parse("x.yaml", []byte(text))
 		if err == nil {
 			b.WriteString(" learns |")
-			t.Run(network+" on "+with, func(t *testing.T) { learnsTiny(t, c) })
+			t.Run(network+" on "+with, func(t *testing.T) {
+				t.Parallel() // each run computes on one thread
+				learnsTiny(t, c)
+			})
 			return ""
 		}
 		var mistakes *schema.Error

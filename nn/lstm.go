@@ -88,7 +88,17 @@ func NewLSTM(b *Builder, c LSTMConfig) *LSTM {
 		}
 		in = c.Size * l.directions()
 	}
+	tensor.FlattenLSTM(l.weights((*Param).Value), c.Layers, c.Bidirectional)
 	return l
+}
+
+// weights returns the weights of all cells in the order of [tensor.LSTM].
+func (l *LSTM) weights(value func(*Param) *tensor.Tensor) []*tensor.Tensor {
+	var out []*tensor.Tensor
+	for _, c := range l.cells {
+		out = append(out, value(c.InputWeight), value(c.HiddenWeight), value(c.InputBias), value(c.HiddenBias))
+	}
+	return out
 }
 
 func (l *LSTM) directions() int64 {
@@ -109,10 +119,6 @@ func (l *LSTM) Init(batch int64) LSTMState {
 // Forward runs over x [time, batch, in] and returns the last layer's outputs [time, batch, directions·size] and the
 // last state.
 func (l *LSTM) Forward(p *Pass, x *tensor.Tensor, prev LSTMState) (*tensor.Tensor, LSTMState) {
-	var weights []*tensor.Tensor
-	for _, c := range l.cells {
-		weights = append(weights, p.Value(c.InputWeight), p.Value(c.HiddenWeight), p.Value(c.InputBias), p.Value(c.HiddenBias))
-	}
-	y, h, c := tensor.LSTM(x, prev.Hidden, prev.Cell, weights, l.config.Layers, l.config.Bidirectional)
+	y, h, c := tensor.LSTM(x, prev.Hidden, prev.Cell, l.weights(p.Value), l.config.Layers, l.config.Bidirectional)
 	return y, LSTMState{Hidden: h, Cell: c}
 }

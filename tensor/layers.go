@@ -97,6 +97,16 @@ func LSTM(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) 
 	return result(op, out[0], x, h, c), result(op, out[1]), result(op, out[2])
 }
 
+// FlattenLSTM moves the weights of [LSTM] into one block of memory, where cuDNN wants them: it would copy them there at every call.
+// It does nothing on devices without cuDNN. The weights keep their values; call it before anything else shares their memory.
+func FlattenLSTM(weights []*Tensor, layers int64, bidirectional bool) {
+	const op = "FlattenLSTM"
+	ws := pointers(op, weights)
+	if C.eg_flatten_lstm(&ws[0], C.int(len(ws)), C.int64_t(layers), C.bool(bidirectional)) != 0 {
+		fail(op, weights...)
+	}
+}
+
 // lstmFits returns a description of the mismatch of the operands of [LSTM], or "".
 func lstmFits(x, h, c *Tensor, weights []*Tensor, layers int64, bidirectional bool) string {
 	directions := 1 + int64(truth(bidirectional))

@@ -244,6 +244,21 @@ int eg_split(void *tensor, int64_t dim, int n, void **parts) {
   });
 }
 
+int eg_flatten_lstm(void **weights, int n, int64_t layers, bool bidirectional) {
+  return guarded(-1, [&] {
+    std::vector<at::Tensor> all;
+    for (int i = 0; i < n; i++)
+      all.push_back(T(weights[i]));
+    if (!at::cudnn_is_acceptable(all[0]))
+      return 0;
+    const at::NoGradGuard no_grad;
+    constexpr int64_t per_layer = 4, lstm = 2 /* cuDNN's CUDNN_LSTM */, projection = 0;
+    at::_cudnn_rnn_flatten_weight(all, per_layer, all[0].size(1), lstm, all[1].size(1), projection, layers,
+                                  /*batch_first=*/false, bidirectional);
+    return 0;
+  });
+}
+
 int eg_assign(void *to, void *from) {
   return guarded(-1, [&] {
     at::NoGradGuard guard;

@@ -48,6 +48,8 @@ void *eg_leaky_relu(void *tensor, double slope); // gotch's function has no slop
 // Views of n equal parts along a dimension.
 int eg_split(void *tensor, int64_t dim, int n, void **parts);
 int eg_assign(void *to, void *from);
+// moves the weights of an LSTM into one block of memory, on devices where it runs by cuDNN
+int eg_flatten_lstm(void **weights, int n, int64_t layers, bool bidirectional);
 
 #ifdef __cplusplus
 }
