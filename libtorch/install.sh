@@ -46,13 +46,21 @@ check_go() {
 	said=$(cd "$here/.." && go version 2>&1) ||
 		die "Go $version is older than wanted ($wanted) and cannot fetch that: $said"
 }
-# Called when the package lists are fresh.
-check_go_package() {
-	local candidate
+# Called when the package lists are fresh, and Go is to be installed. Where the release's Go is too old, takes one from another
+# release in APT's sources, such as Debian's backports.
+install_newer_go() {
+	local candidate version suite
 	candidate=$(apt-cache policy golang-go | sed -n 's/^ *Candidate: *\([0-9]*:\)\{0,1\}//p')
-	if too_old "$candidate"; then
-		die "Go is not on the PATH, and this distribution's golang-go ($candidate) is too old: $wanted; install it from go.dev/dl and add its bin folder to PATH, or install golang-go from the distribution's backports"
-	fi
+	too_old "$candidate" || return 0
+	# A line per version: package | version | address suite/component architecture Packages
+	while IFS='| ' read -r _ version _ suite _; do
+		if [ -n "$suite" ] && ! too_old "${version#*:}"; then
+			say "installing golang-go ${version#*:} of ${suite%%/*}: this release's $candidate is too old"
+			apt install -y --no-install-recommends -t "${suite%%/*}" golang-go || die "apt-get install failed; see above"
+			return 0
+		fi
+	done < <(apt-cache madison golang-go)
+	die "Go is not on the PATH, and this distribution's golang-go ($candidate) is too old: $wanted; add the distribution's backports to APT's sources and run this again, or install Go from go.dev/dl and add its bin folder to PATH"
 }
 
 # shellcheck source=/dev/null
@@ -214,7 +222,7 @@ install() {
 	for package in "${packages[@]}"; do
 		apt-cache show --no-all-versions "$package" >/dev/null 2>&1 || by_hand "this distribution has no package $package"
 	done
-	case " ${packages[*]} " in *' golang-go '*) check_go_package ;; esac
+	case " ${packages[*]} " in *' golang-go '*) install_newer_go ;; esac
 	say "installing ${packages[*]} (a minute or two)"
 	if ! apt install -y --no-install-recommends "${packages[@]}" 2>"$scratch"; then
 		# Old lists name files that the archive no longer has.
