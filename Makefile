@@ -81,7 +81,7 @@ paper: setup-paper ## build paper/engram.pdf from the committed tables and drawi
 	@echo paper/engram.pdf
 
 bench: setup-python build ## compare speed with PyTorch, and generate results/speed.md
-	@$(env) go build -buildvcs=auto -o bin/bench ./bench; bin/bench -json results/speed.json
+	@$(env) go build -buildvcs=auto -o bin/bench ./bench; bin/bench -json results
 	@bin/engram table >/dev/null; echo results/speed.md
 
 gpu-bundle: setup ## pack the check of a CUDA device for a machine without a network: bench/gpu

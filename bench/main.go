@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -39,7 +40,7 @@ func main() {
 	flag.IntVar(&o.threads, "threads", 2, "threads per operation")
 	flag.StringVar(&o.only, "only", "", "comma-separated names of the workloads to run (default: all)")
 	flag.StringVar(&o.scripts, "scripts", "bench/torch", "folder of the PyTorch scripts")
-	flag.StringVar(&o.out, "json", "", "file to write the figures to")
+	flag.StringVar(&o.out, "json", "", "file to write the figures to, or a folder for speed-VERSION.json, named after LibTorch's version")
 	flag.BoolVar(&o.keep, "keep-memory", true, "tell glibc to keep freed memory, as training does")
 	flag.BoolVar(&o.check, "check", false, "only check that the results of both sides agree, in every form; measure nothing")
 	flag.StringVar(&o.alone, "alone", "", "measure the memory of a workload, or the ceilings of the machine, in this process and print it as JSON; used by bench itself")
@@ -109,7 +110,11 @@ func run(o options) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, os.WriteFile(o.out, append(data, '\n'), 0o644))
+	out := o.out
+	if info, err := os.Stat(out); err == nil && info.IsDir() {
+		out = filepath.Join(out, s.Name())
+	}
+	return errors.Join(failed, os.WriteFile(out, append(data, '\n'), 0o644))
 }
 
 // each calls f for every workload and returns the results of those that succeed. A workload that fails, for example because

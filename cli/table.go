@@ -27,7 +27,7 @@ written.
 
 Without a RUN it generates the files of the project from every result.json below results/runs: the pages and drawings of results,
 results/csv/figures.csv with every figure and results/csv/published.csv with the published ones, the tables of the paper, the page of
-results/speed.json if there is one, and the result table of README.md. A run becomes part of them when its folder is below
+results/speed-*.json, and the result table of README.md. A run becomes part of them when its folder is below
 results/runs, as after: engram run FILE --out results/runs/NAME/seed-1`,
 		Example: `  engram table runs/mine
   engram table runs/mine runs/other --out tables.md
@@ -135,11 +135,11 @@ func projectTables(w io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
-	speed, err := results.ReadSpeed(os.DirFS(filepath.Join(dir, "results")))
+	speeds, err := results.ReadSpeeds(os.DirFS(filepath.Join(dir, "results")))
 	if err != nil {
 		return err
 	}
-	documents, err := results.Documents(runs, speed)
+	documents, err := results.Documents(runs, speeds)
 	if err != nil {
 		return err
 	}

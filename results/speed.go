@@ -2,16 +2,17 @@ package results
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/engram-go/engram/results/table"
 )
 
-// Speed is what `make bench` measured, Engram and PyTorch side by side on one machine: speed.json of the results folder.
+// Speed is what `make bench` measured, Engram and PyTorch side by side on one machine and one LibTorch: a file speed-*.json of the
+// results folder.
 type Speed struct {
 	Build
 	PyTorch  string     `json:"pytorch"`
@@ -61,43 +62,127 @@ type Opponent struct {
 	TimesHigh float64 `json:"times_high"`
 }
 
-// ReadSpeed reads speed.json of a results folder. It is nil if there is none.
-func ReadSpeed(dir fs.FS) (*Speed, error) {
-	data, err := fs.ReadFile(dir, "speed.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var s Speed
-	if err == nil {
-		err = json.Unmarshal(data, &s)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("results: speed.json: %w; generate it again with: make bench", err)
-	}
-	return &s, nil
+// Name returns the name of the file of s in the results folder, such as speed-2.6.json: one for each LibTorch.
+func (s *Speed) Name() string {
+	major, minor, _ := strings.Cut(s.LibTorch, ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	return fmt.Sprintf("speed-%s.%s.json", major, minor)
 }
 
-// Page returns results/speed.md.
-func (s *Speed) Page() *table.Page {
+// ReadSpeeds reads the files speed-*.json of a results folder, ordered by LibTorch's version.
+func ReadSpeeds(dir fs.FS) ([]*Speed, error) {
+	names, err := fs.Glob(dir, "speed-*.json")
+	if err != nil {
+		return nil, err
+	}
+	var all []*Speed
+	for _, name := range names {
+		data, err := fs.ReadFile(dir, name)
+		var s Speed
+		if err == nil {
+			err = json.Unmarshal(data, &s)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("results: %s: %w; generate it again with: make bench", name, err)
+		}
+		all = append(all, &s)
+	}
+	slices.SortFunc(all, func(a, b *Speed) int { return slices.Compare(version(a.LibTorch), version(b.LibTorch)) })
+	return all, nil
+}
+
+// version returns the numbers of a version such as 2.6.0.
+func version(text string) (numbers []int) {
+	for part := range strings.SplitSeq(text, ".") {
+		n, _ := strconv.Atoi(part)
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// SpeedPage returns results/speed.md.
+func SpeedPage(all []*Speed) *table.Page {
 	page := &table.Page{Name: "speed", Title: "Speed beside PyTorch"}
-	page.Add(table.Sayf(`Engram and PyTorch run each workload on the same LibTorch with %s, from the same initial values; their results
-agree. They alternate for %s. A time is that of one step, the median over rounds. The speedup is PyTorch's time
+	page.Add(table.Say(`Engram and PyTorch run each workload on the same LibTorch, from the same initial values; their results
+agree. They alternate for several rounds. A time is that of one step, the median over rounds. The speedup is PyTorch's time
 divided by Engram's in the same round: the median over rounds, with the minimum and maximum in brackets. Plain is eager PyTorch as
 it is commonly run. Best is the fastest of several forms of PyTorch (all heads, sequences and pairs at once, channels last) and
 process settings (glibc keeps freed memory, OpenBLAS uses one thread). Peak memory is measured in a separate process for each, after
-two rounds. `, count(s.Threads, "thread"), count(s.Rounds, "round")).With(
-		table.Linked("The workloads", "../bench/README.md")).And(" are described there; `make bench` measures again."))
+two rounds. The share of the bound is relative to the ceiling of the machine in the row's precision, by the operations in the
+definition of a step's convolutions and linear maps, where these dominate the step. Algorithms with fewer operations can exceed it.
+`).With(table.Linked("The workloads", "../bench/README.md")).And(" are described there; `make bench` measures again."))
+	if len(all) > 1 {
+		page.Add(compared(all))
+	}
+	for i, s := range all {
+		s.section(page, i == 0)
+	}
 
+	how := &table.Table{Columns: slices.Concat(table.Labels("workload"), table.Proses("what"))}
+	said := map[string]bool{}
+	for _, s := range all {
+		for _, r := range s.Rows {
+			if !said[r.Name] {
+				said[r.Name] = true
+				how.Add(table.Say(r.Name), table.Say(r.What))
+			}
+		}
+	}
+	page.Add(table.Heading("Workloads"), how)
+	return page
+}
+
+// compared returns the speedups with all LibTorches side by side.
+func compared(all []*Speed) *table.Table {
+	t := &table.Table{Name: "speed-libtorch", Columns: table.Labels("workload")}
+	var names []string
+	for _, s := range all {
+		t.Columns = slices.Concat(t.Columns, table.Numbers("LibTorch "+s.LibTorch+": over plain", "over best"), table.Labels("floors met"))
+		for _, r := range s.Rows {
+			if !slices.Contains(names, r.Name) {
+				names = append(names, r.Name)
+			}
+		}
+	}
+	for _, name := range names {
+		row := []table.Text{table.Say(name)}
+		for _, s := range all {
+			i := slices.IndexFunc(s.Rows, func(r SpeedRow) bool { return r.Name == name })
+			if i < 0 {
+				row = append(row, nil, nil, nil)
+				continue
+			}
+			r := s.Rows[i]
+			for _, o := range []*Opponent{r.Plain, r.Best} {
+				cell := table.Text(nil)
+				if o != nil {
+					cell = table.Sayf("%.2f", o.Times)
+				}
+				row = append(row, cell)
+			}
+			row = append(row, table.Say(r.held()))
+		}
+		t.Add(row...)
+	}
+	t.Notes = append(t.Notes, table.Say("The machines and the rest of each measurement are below."))
+	return t
+}
+
+// section adds what was measured with one LibTorch. The first one's table is that of the paper.
+func (s *Speed) section(page *table.Page, first bool) {
 	of := s.Ceilings
-	ceilings := fmt.Sprintf("Ceilings of the machine in the same run: %.0f GFLOP/s in float32, ", of.FP32)
+	ceilings := fmt.Sprintf("Measured with %s in %s. Ceilings of the machine in the same run: %.0f GFLOP/s in float32, ",
+		count(s.Threads, "thread"), count(s.Rounds, "round"), of.FP32)
 	if of.BF16 > 0 {
 		ceilings += fmt.Sprintf("%.0f in bfloat16, ", of.BF16)
 	}
-	page.Add(table.Sayf("%s%.0f GB/s for a copy, read plus written.\nThe share of the bound is relative to the ceiling in the row's precision, by the operations in the definition of a step's\n"+
-		"convolutions and linear maps, where these dominate the step. Algorithms with fewer operations can exceed it.", ceilings, of.Copy))
+	page.Add(table.Heading("LibTorch "+s.LibTorch), table.Sayf("%s%.0f GB/s for a copy, read plus written.", ceilings, of.Copy))
 
-	t := &table.Table{Name: "speed", Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "speedup",
-		"best, ms", "speedup over best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("floors met"))}
+	t := &table.Table{Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "speedup",
+		"best, ms", "speedup over best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("floors met"), table.Proses("best form"))}
+	if first {
+		t.Name = "speed"
+	}
 	for _, r := range s.Rows {
 		share, ceiling := table.Text(nil), of.FP32
 		if r.BF16 {
@@ -121,26 +206,21 @@ two rounds. `, count(s.Threads, "thread"), count(s.Rounds, "round")).With(
 			}
 		}
 		row = append(append(row, megabytes(r.Engram.Peak)), peaks...)
-		t.Add(append(row, share, joined(floors), table.Say(r.held()))...)
+		form := table.Text(nil)
+		if r.Best != nil {
+			form = table.Say(r.Best.Form)
+		}
+		t.Add(append(row, share, joined(floors), table.Say(r.held()), form)...)
 	}
 	t.Notes = append(t.Notes, table.Say("Floors: the required speedups over plain and best PyTorch. Peak memory must not exceed either's."))
 	page.Add(t)
 
-	how := &table.Table{Columns: slices.Concat(table.Labels("workload"), table.Proses("what", "the best PyTorch"))}
-	for _, r := range s.Rows {
-		best := table.Text(nil)
-		if r.Best != nil {
-			best = table.Say(r.Best.Form)
-		}
-		how.Add(table.Say(r.Name), table.Say(r.What), best)
-	}
 	state := ""
 	if s.Modified {
 		state = ", modified"
 	}
-	page.Add(how, table.Sayf("Commit %.12s%s; %s, %s, %s; load before: %.1f; Engram on LibTorch %s (%s); PyTorch %s.",
+	page.Add(table.Sayf("Commit %.12s%s; %s, %s, %s; load before: %.1f; Engram on LibTorch %s (%s); PyTorch %s.",
 		commit(s.Build), state, s.CPU, count(s.Cores, "core"), count(s.Threads, "thread"), s.Load, s.LibTorch, s.Go, s.PyTorch))
-	return page
 }
 
 // held says whether a workload meets its floors, and which it does not.

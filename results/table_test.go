@@ -22,7 +22,7 @@ func TestTablesAreUpToDate(t *testing.T) {
 	runs, err := results.ReadRuns(os.DirFS("."))
 	require.NoError(t, err)
 	require.NotEmpty(t, runs)
-	speed, err := results.ReadSpeed(os.DirFS("."))
+	speed, err := results.ReadSpeeds(os.DirFS("."))
 	require.NoError(t, err)
 	documents, err := results.Documents(runs, speed)
 	require.NoError(t, err)
