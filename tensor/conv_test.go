@@ -18,6 +18,8 @@ type convolution struct{ images, in, height, width, out, kernel, padding int64 }
 var tiled = []convolution{
 	{8, 64, 14, 14, 64, 3, 1}, {3, 64, 12, 11, 80, 3, 1}, {40, 64, 13, 11, 64, 3, 0}, {20, 112, 6, 5, 48, 3, 2},
 	{16, 128, 21, 21, 128, 4, 0}, {8, 64, 24, 31, 96, 5, 2}, {4, 32, 30, 30, 48, 7, 0}, {5, 64, 21, 18, 64, 7, 3}, {2, 16, 40, 44, 32, 10, 0},
+	// images so large that threads share the rows of one
+	{2, 64, 45, 43, 64, 3, 1}, {1, 64, 60, 61, 64, 5, 2},
 }
 
 // run runs a convolution forward and backward: the result, and the gradients of x, w and b.

@@ -273,15 +273,30 @@ class Tiles {
   template <class F> void over(int64_t from, int64_t to, const F &f) const {
     at::parallel_for(from, to, 1, [&](int64_t a, int64_t b) { f(a, b); });
   }
-  // Calls f for every tile of the images [first, last) with the image, the tile's place and its row.
-  template <class F> void each(int64_t first, int64_t last, const Transform &of, const F &f) const {
-    over(first, last, [&](int64_t from, int64_t to) {
-      Room room(of);
-      for (int64_t i = from; i < to; i++)
-        for (int64_t a = 0; a < p.down_tiles; a++)
-          for (int64_t b = 0; b < p.across_tiles; b++)
-            f(i, a * p.out, b * p.out, (i - first) * p.tiles() + a * p.across_tiles + b, room);
-    });
+  // Calls f for every tile of the images [first, last) with the image, the tile's place and its row. Threads share the
+  // images, or the rows of tiles of a single one. Where f adds to tiles that overlap, these are first the even rows,
+  // then the odd ones, so that no two threads add to the same pixels.
+  template <class F> void each(int64_t first, int64_t last, const Transform &of, bool overlapping, const F &f) const {
+    const auto row = [&](int64_t i, int64_t a, Room &room) {
+      for (int64_t b = 0; b < p.across_tiles; b++)
+        f(i, a * p.out, b * p.out, (i - first) * p.tiles() + a * p.across_tiles + b, room);
+    };
+    const int64_t step = overlapping ? 2 : 1;
+    if (last - first > 1 || (overlapping && p.tile > step * p.out)) {
+      over(first, last, [&](int64_t from, int64_t to) {
+        Room room(of);
+        for (int64_t i = from; i < to; i++)
+          for (int64_t a = 0; a < p.down_tiles; a++)
+            row(i, a, room);
+      });
+      return;
+    }
+    for (int64_t begin = 0; begin < step; begin++)
+      over(0, (p.down_tiles - begin + step - 1) / step, [&](int64_t from, int64_t to) {
+        Room room(of);
+        for (int64_t n = from; n < to; n++)
+          row(first, begin + n * step, room);
+      });
   }
   template <class F> Plane<F> input(F *x, int64_t i) const {
     return {x + i * s.height * s.width * s.in, s.height, s.width, s.in};
@@ -297,7 +312,7 @@ class Tiles {
   }
 
   void analyse_input(const float *x, int64_t first, int64_t last, int64_t rows, float *to) const {
-    each(first, last, t.input, [&](int64_t i, int64_t y, int64_t xx, int64_t row, Room &room) {
+    each(first, last, t.input, false, [&](int64_t i, int64_t y, int64_t xx, int64_t row, Room &room) {
       analyse(t.input, input(x, i), y - s.padding, xx - s.padding, room, to + row * in, apart(rows, in));
     });
   }
@@ -344,15 +359,15 @@ public:
           engram::multiply(engram::AsIs, {pa + f * apart(rows, in), rows, in, in}, engram::AsIs,
                            {pk + f * apart(in, out), in, out, out}, {pc + f * apart(rows, out), rows, out, out}, false);
       });
-      over(first, last, [&](int64_t from, int64_t to) {
-        const int64_t pixels = s.out_height() * s.out_width();
-        for (float *at = y + from * pixels * s.out, *end = y + to * pixels * s.out; at < end; at += s.out)
+      const int64_t pixels = s.out_height() * s.out_width();
+      over(first * pixels, last * pixels, [&](int64_t from, int64_t to) {
+        for (float *at = y + from * s.out, *end = y + to * s.out; at < end; at += s.out)
           if (bias)
             std::copy_n(bias, s.out, at);
           else
             std::fill_n(at, s.out, 0.f);
       });
-      each(first, last, t.output, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
+      each(first, last, t.output, false, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
         synthesise(t.output, pc + row * out, apart(rows, out), room, output(y, i), yy, xx);
       });
     }
@@ -369,7 +384,7 @@ public:
     for (int64_t first = 0; first < s.images; first += block) {
       const int64_t last = std::min(first + block, s.images), rows = (last - first) * p.tiles();
       analyse_input(x, first, last, rows, pa);
-      each(first, last, t.output, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
+      each(first, last, t.output, false, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
         analyse(t.output, output(dy, i), yy, xx, room, pc + row * out, apart(rows, out));
       });
       over(0, p.frequencies, [&](int64_t from, int64_t to) {
@@ -384,9 +399,10 @@ public:
       });
       if (!dx)
         continue;
-      const int64_t image = s.height * s.width * s.in;
-      over(first, last, [&](int64_t from, int64_t to) { std::fill(dx + from * image, dx + to * image, 0.f); });
-      each(first, last, t.input, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
+      const int64_t row = s.width * s.in;
+      over(first * s.height, last * s.height,
+           [&](int64_t from, int64_t to) { std::fill(dx + from * row, dx + to * row, 0.f); });
+      each(first, last, t.input, true, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
         synthesise(t.input, pa + row * in, apart(rows, in), room, input(dx, i), yy - s.padding, xx - s.padding);
       });
     }
