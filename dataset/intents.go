@@ -27,16 +27,17 @@ type intentSet struct {
 	classes      int
 	train        int // of the folders with fixed shots
 	valid, test  int
-	distinct     int // of valid
-	original     int // of the original training data; 0 where it is not read
+	distinct     int    // of valid
+	outside      [2]int // of no class, in valid and test; 0 where there are none
+	original     int    // of the original training data; 0 where it is not read
 }
 
 // intentSets has the counts of github.com/jianguoz/Few-Shot-Intent-Detection, and of PolyAI's and CLINC's own files.
 func intentSets() []intentSet {
 	return []intentSet{
-		{NameBanking77, "BANKING77", 77, 8622, 1540, 3080, 1381, 10_003},
-		{NameCLINC150, "CLINC150", 150, 15_000, 3000, 4500, 3000, 15_000},
-		{NameHWU64, "HWU64", 64, 8954, 1076, 1076, 1006, 0},
+		{NameBanking77, "BANKING77", 77, 8622, 1540, 3080, 1381, [2]int{}, 10_003},
+		{NameCLINC150, "CLINC150", 150, 15_000, 3000, 4500, 3000, [2]int{100, 1000}, 15_000},
+		{NameHWU64, "HWU64", 64, 8954, 1076, 1076, 1006, [2]int{}, 0},
 	}
 }
 
@@ -54,8 +55,13 @@ type Intents struct {
 	Train, Train5, Train10 *Texts
 	Valid                  *Texts // without its repeated lines
 	Test                   *Texts
-	Notes                  []string // what the user should know of the files
+	// Utterances of none of the classes, beside Valid and Test; nil where there are none.
+	OutsideValid, OutsideTest *Texts
+	Notes                     []string // what the user should know of the files
 }
+
+// outsideFolder has utterances of no class, beside the folders of those of classes.
+const outsideFolder = "oos"
 
 // The forms that a set's files come in.
 const (
@@ -167,6 +173,22 @@ func (s intentSet) readFolders(ctx context.Context, dir string) (*Intents, error
 			return nil, err
 		}
 		*p.into = t
+	}
+	if s.outside[0] > 0 && isFile(filepath.Join(dir, outsideFolder, "test", seqFile)) {
+		for i, p := range []struct {
+			folder string
+			into   **Texts
+		}{{"valid", &out.OutsideValid}, {"test", &out.OutsideTest}} {
+			folder := filepath.Join(outsideFolder, p.folder)
+			t, err := LoadTexts(ctx, filepath.Join(dir, folder), TextOptions{})
+			if err != nil {
+				return nil, err
+			}
+			if t.Classes() != 1 || t.Len() != s.outside[i] {
+				return nil, fmt.Errorf("%s has %d utterances of %d labels, and %d of one are published: fetch the files again", folder, t.Len(), t.Classes(), s.outside[i])
+			}
+			*p.into = t
+		}
 	}
 	for _, shots := range []*Texts{out.Train5, out.Train10} {
 		for c := range shots.Classes() {

@@ -108,6 +108,23 @@ func (t *Texts) Distinct() (distinct *Texts, dropped int) {
 	return out, dropped
 }
 
+// Without returns the texts of all classes but one, and those of that class; the latter are nil where there is no such class, and
+// the former where there is no other.
+func (t *Texts) Without(class string) (rest, of *Texts) {
+	rest = &Texts{}
+	for i, name := range t.names {
+		if name == class {
+			of = &Texts{[]string{name}, t.texts[i : i+1]}
+		} else {
+			rest.names, rest.texts = append(rest.names, name), append(rest.texts, t.texts[i])
+		}
+	}
+	if len(rest.names) == 0 {
+		rest = nil
+	}
+	return rest, of
+}
+
 // textKey is the same for texts that differ in case and white space alone.
 func textKey(text string) string { return strings.Join(strings.Fields(strings.ToLower(text)), " ") }
 
@@ -197,6 +214,24 @@ func Tokenize(set Set, encode func(text string) (tokens []int32, cut bool)) *Tok
 		}
 	}
 	return t
+}
+
+// JoinTokens returns one set with the classes of several, one after another, also where they have the same names.
+func JoinTokens(sets ...*Tokens) *Tokens {
+	texts, out := &Texts{}, &Tokens{longest: 1}
+	for _, s := range sets {
+		for c := range s.rows {
+			class := make([]string, len(s.rows[c]))
+			for i := range class {
+				class[i], _ = Text(s.set, c, i)
+			}
+			texts.names, texts.texts = append(texts.names, s.Class(c)), append(texts.texts, class)
+		}
+		out.rows = append(out.rows, s.rows...)
+		out.longest, out.cut = max(out.longest, s.longest), out.cut+s.cut
+	}
+	out.set = texts
+	return out
 }
 
 // Classes implements Set.

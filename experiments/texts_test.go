@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/engram-go/engram/experiments"
+	"github.com/engram-go/engram/results"
 )
 
 const (
@@ -87,6 +88,67 @@ func TestFullWay(t *testing.T) {
 	write("test.csv", "text,label\nx,animal\ny,animal\n")
 	_, err = tool.Run(t.Context(), config(t, data, bag, "train.steps=0", "validation.episodes=0", "test=[{kind: full-way}]"), experiments.Options{Out: filepath.Join(dir, "other")})
 	assert.ErrorContains(t, err, "its class animal is none of the 2 training classes")
+}
+
+// Texts of none of the classes are rejected by a threshold that validation texts of either kind choose. The words of the classes are
+// their own, so that a bag of words is sure of their texts, and as unsure as can be of others.
+func TestOutOfScope(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte("text,label\n"+text), 0o644))
+		return path
+	}
+	train := write("train.csv", "red green,colour\nblue,colour\none two,number\nthree,number\nnorth south,place\neast,place\n")
+	val, test := "red,colour\ntwo,number\neast,place\n", "blue green,colour\none,number\nthree,number\nsouth,place\n"
+	plain := "train: " + train + ", val: " + write("val.csv", val) + ", test: " + write("test.csv", test)
+	outside := "train: " + train + ", val: " + write("val-oos.csv", val+"who,oos\nwhat is it,oos\n") +
+		", test: " + write("test-oos.csv", test+"north,oos\nwhere,oos\nwhen,oos\n") + ", out_of_scope: oos"
+	of := func(data string, more ...string) []string {
+		return append([]string{"dataset={kind: text, " + data + "}", "network={kind: transfer, encoder: bag-of-words, head: {kind: mean, metric: cosine}}", "train.steps=0",
+			"validation.episodes=0", "test=[{kind: full-way}, {kind: full-way, classes: validation}]"}, more...)
+	}
+	want := run(t, t.TempDir(), of(plain)...)
+	out := t.TempDir()
+	r := run(t, out, of(outside, "test.0.predictions=true")...)
+	require.Len(t, r.Figures, 5)
+	assert.Equal(t, want.Figures[0].Value, r.Figures[0].Value, "accuracy without rejection is as before")
+	assert.Equal(t, want.Figures[0].Protocol, r.Figures[0].Protocol)
+	assert.Equal(t, want.Figures[0].Scores, r.Figures[0].Scores, "the same test")
+	assert.Equal(t, want.Figures[1].Value, r.Figures[4].Value, "validation texts alone are not rejected")
+	for i, c := range []struct {
+		metric string
+		value  float64
+	}{{results.InScopeAccepted, 100}, {results.OutOfScopeFound, 200. / 3}} {
+		f := r.Figures[1+i]
+		assert.Equal(t, c.metric, f.Metric)
+		assert.InDelta(t, c.value, f.Value, 1e-9)
+		assert.Equal(t, 3, f.Protocol.Unknown)
+		assert.Equal(t, 4, f.Protocol.Queries)
+		assert.InDelta(t, .5, f.Threshold, .5)
+	}
+	assert.Equal(t, results.OutOfScopeAUROC, r.Figures[3].Metric)
+	assert.Greater(t, r.Figures[3].Value, 90.)
+	text, err := os.ReadFile(filepath.Join(out, r.Figures[0].Predictions))
+	require.NoError(t, err)
+	assert.NotContains(t, string(text), "where")
+	again, err := tool.Evaluate(t.Context(), out, experiments.Options{})
+	require.NoError(t, err)
+	assert.Equal(t, r.Figures[1:4], again.Figures[1:4])
+
+	for message, sets := range map[string][]string{
+		"name files in train, val and test":               of("train: " + train + ", test: x, out_of_scope: oos"),
+		"dataset.out_of_scope: is of tests":               {"dataset={kind: clinc150, out_of_scope: true}", "network.encoder=bag-of-words"},
+		"takes each for one of the classes":               of(outside, "network.head=tim"),
+		`unknown key "out_of_scope" for kind "banking77"`: {"dataset={kind: banking77, out_of_scope: true}", "network.encoder=bag-of-words"},
+	} {
+		_, err := tool.Parse("tiny.yaml", []byte(tiny), overrides(t, sets...)...)
+		assert.ErrorContains(t, err, message)
+	}
+	for label, message := range map[string]string{"colour": "nothing is trained to be rejected", "none": "val-oos.csv needs texts of the classes, and two or more of none"} {
+		_, err := tool.Run(t.Context(), config(t, of(strings.Replace(outside, "out_of_scope: oos", "out_of_scope: "+label, 1))...), experiments.Options{Out: t.TempDir()})
+		assert.ErrorContains(t, err, message)
+	}
 }
 
 // What does not fit together is refused before anything is loaded.

@@ -73,7 +73,7 @@ func (m *published) fullWayFigure(r *Result, data string, shot int) *Figure {
 	for i := range r.Figures {
 		f := &r.Figures[i]
 		of := f.Protocol
-		if of.Dataset == data && of.Shot == shot && of.Queries > 0 && of.TrainedOn == data && strings.HasPrefix(of.Adapted, m.Head) {
+		if f.Metric == Accuracy && of.Dataset == data && of.Shot == shot && of.Queries > 0 && of.TrainedOn == data && strings.HasPrefix(of.Adapted, m.Head) {
 			return f
 		}
 	}

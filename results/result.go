@@ -48,6 +48,9 @@ type Figure struct {
 	Protocol Protocol `json:"protocol"`
 	Errors   []int    `json:"errors,omitempty"` // in each of Lake's 20 one-shot runs, of 20 trials
 
+	// Threshold is the probability below which a query was rejected as one of no class; 0 where none was.
+	Threshold float64 `json:"threshold,omitempty"`
+
 	// CalibrationError is the expected calibration error in percent; see the function of the same name. Nil where the test gave
 	// no probabilities.
 	CalibrationError *float64        `json:"calibration_error,omitempty"`
@@ -164,6 +167,7 @@ type Protocol struct {
 	Episodes  int    `json:"episodes,omitempty"`
 	Within    bool   `json:"within_alphabet,omitempty"` // all classes of an episode are from one alphabet
 	Queries   int    `json:"queries,omitempty"`         // of one task of all training classes, whose examples are the support set
+	Unknown   int    `json:"unknown,omitempty"`         // queries beside these that are of no class
 	Pairs     int    `json:"pairs,omitempty"`           // verified pairs, half of them of one class
 	Norm      string `json:"norm,omitempty"`            // batch-norm mode: inductive or transductive
 	TrainWay  int    `json:"train_way,omitempty" of:"method"`

@@ -217,6 +217,9 @@ func (f *fewShotFile) checkTestNetwork(net *registry.FewShot, t *episodeTest, ou
 			errs = append(errs, t.Head.Errorf("it subtracts the mean embedding of the training images, which are in no episode to normalise them by; use norm: inductive"))
 		}
 	}
+	if out.head.Transductive && t.Kind == testFullWay && out.data.Outside {
+		refuse("its head classifies all queries together and takes each for one of the classes, and dataset.out_of_scope asks about texts of none; use a head that classifies queries one by one")
+	}
 	if t.FineTune.Steps > 0 && (net.Source == registry.Labelled || t.Head.Kind() != "") {
 		refuse("%s is adapted by its head; leave fine_tune out and set head.blocks", kind)
 	}
@@ -261,7 +264,7 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 	parts := w.parts
 	if t.own {
 		var err error
-		if parts, err = load(ctx, t.data, from); err != nil {
+		if parts, _, err = load(ctx, t.data, from); err != nil {
 			return measure.Test{}, err
 		}
 		if w.data.Text {
@@ -279,7 +282,7 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 	case testVerification:
 		return w.verification(t, set)
 	case testFullWay:
-		return w.fullWay(t, parts.Train, set)
+		return w.fullWay(t, set)
 	}
 	return w.episodes(t, set)
 }

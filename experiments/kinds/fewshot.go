@@ -225,6 +225,7 @@ type fewShot struct {
 	cores      int // that tasks may be shared among
 	seed       uint64
 	parts      dataset.Parts
+	outside    dataset.Parts  // examples of none of the classes, for validation and test
 	text       *registry.Text // nil for images
 	source     source
 	validation *episode.Sampler // nil where there is none
@@ -248,13 +249,15 @@ func (w *fewShot) Measure() measure.Measure {
 
 // Load implements [runner.Work].
 func (w *fewShot) Load(ctx context.Context, from runner.Source) (err error) {
-	if w.parts, err = load(ctx, &w.data, from); err != nil {
+	var outside dataset.Parts
+	if w.parts, outside, err = load(ctx, &w.data, from); err != nil {
 		return err
 	}
 	if w.data.Text {
 		if w.parts, err = w.tokenize(w.parts, from); err != nil {
 			return err
 		}
+		w.outside, _ = tokenized(outside, w.text.Tokenizer)
 	}
 	w.classes = w.parts.Train.Classes()
 	for _, note := range w.Notes() {
@@ -336,28 +339,28 @@ func (w *fewShot) largestSupport() int64 {
 	return int64(most)
 }
 
-// load reads a data set, and takes its name of the split.
-func load(ctx context.Context, data *registry.Images, from runner.Source) (dataset.Parts, error) {
+// load reads a data set, with the examples of none of its classes where it has them, and takes its name of the split.
+func load(ctx context.Context, data *registry.Images, from runner.Source) (parts, outside dataset.Parts, err error) {
 	loaded, err := data.Load(ctx, registry.Place{Given: from.Given, Note: from.Note})
 	if loaded.Split != "" {
 		data.Split = loaded.Split
 	}
-	for _, set := range []dataset.Set{loaded.Train, loaded.Val, loaded.Test} {
+	for _, set := range []dataset.Set{loaded.Train, loaded.Val, loaded.Test, loaded.Outside.Val, loaded.Outside.Test} {
 		if err != nil || set == nil || set.Classes() == 0 {
 			continue
 		}
 		if data.Text != dataset.HoldsTexts(set) {
-			return dataset.Parts{}, fmt.Errorf("the plan of the data set says of its sets that they hold texts: %v, and Load returned others; set registry.Images.Text", data.Text)
+			return parts, outside, fmt.Errorf("the plan of the data set says of its sets that they hold texts: %v, and Load returned others; set registry.Images.Text", data.Text)
 		}
 		if data.Text {
 			continue
 		}
 		channels, height, width := set.Shape()
 		if got := (registry.Shape{Channels: channels, Height: height, Width: width}); got != data.Shape() {
-			return dataset.Parts{}, fmt.Errorf("the plan of the data set declares images of %s, but Load returned images of %s; set registry.Images.Options to their shape", data.Shape(), got)
+			return parts, outside, fmt.Errorf("the plan of the data set declares images of %s, but Load returned images of %s; set registry.Images.Options to their shape", data.Shape(), got)
 		}
 	}
-	return loaded.Parts, err
+	return loaded.Parts, loaded.Outside, err
 }
 
 // Build implements [runner.Work].

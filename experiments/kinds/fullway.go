@@ -19,8 +19,10 @@ import (
 const maxFullWay = 1 << 27
 
 // fullWay measures the accuracy on one task of all training classes: all training examples are its support set, and the examples of
-// the test classes, or of the validation classes, are its queries. Classes without a query are told apart all the same.
-func (w *fewShot) fullWay(t plannedTest, train, asked dataset.Set) (measure.Test, error) {
+// the test classes, or of the validation classes, are its queries. Classes without a query are told apart all the same. Where there
+// are examples of none of the classes, it also measures how well these are rejected.
+func (w *fewShot) fullWay(t plannedTest, asked dataset.Set) (measure.Test, error) {
+	train := w.parts.Train
 	labels := map[string]int{}
 	var support, queries []episode.Item
 	shots := map[int]bool{}
@@ -31,17 +33,45 @@ func (w *fewShot) fullWay(t plannedTest, train, asked dataset.Set) (measure.Test
 			support = append(support, episode.Item{Class: c, Instance: i, Label: c})
 		}
 	}
-	for c := range asked.Classes() {
-		label, ok := labels[asked.Class(c)]
-		if !ok {
-			return measure.Test{}, fmt.Errorf("its class %s is none of the %d training classes; a full-way test asks about these", asked.Class(c), train.Classes())
+	ask := func(set dataset.Set, first int, known bool) error { // the classes of set begin with first among those asked about
+		for c := range set.Classes() {
+			label, ok := labels[set.Class(c)]
+			if known && !ok {
+				return fmt.Errorf("its class %s is none of the %d training classes; a full-way test asks about these", set.Class(c), train.Classes())
+			}
+			for i := range set.Instances(c) {
+				queries = append(queries, episode.Item{Class: first + c, Instance: i, Label: label})
+			}
 		}
-		for i := range asked.Instances(c) {
-			queries = append(queries, episode.Item{Class: c, Instance: i, Label: label})
-		}
+		return nil
 	}
-	if len(queries) < 2 {
+	if err := ask(asked, 0, true); err != nil {
+		return measure.Test{}, err
+	}
+	n := len(queries)
+	if n < 2 {
 		return measure.Test{}, errors.New("there are no queries")
+	}
+	own := asked
+	var others rejection
+	if w.data.Outside && t.Classes == classesOfTest {
+		all := []*dataset.Tokens{asked.(*dataset.Tokens)}
+		for _, p := range []struct {
+			set   dataset.Set
+			known bool
+			count *int
+		}{{w.outside.Test, false, &others.unknown}, {w.parts.Val, true, &others.chosen}, {w.outside.Val, false, &others.chosenUnknown}} {
+			before, first := len(queries), 0
+			for _, set := range all {
+				first += set.Classes()
+			}
+			if err := ask(p.set, first, p.known); err != nil {
+				return measure.Test{}, fmt.Errorf("validation, for the threshold of rejection: %w", err)
+			}
+			*p.count = len(queries) - before
+			all = append(all, p.set.(*dataset.Tokens))
+		}
+		asked = dataset.JoinTokens(all...)
 	}
 	return measure.Test{Name: t.String(), Run: func(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 		net, how, err := w.measured(ctx, t, on, p)
@@ -63,25 +93,31 @@ func (w *fewShot) fullWay(t plannedTest, train, asked dataset.Set) (measure.Test
 		if err != nil {
 			return nil, err
 		}
+		all, scores := scores, scores[:n]
 		right := accuracies(scores)
 		shot := 0
 		if len(shots) == 1 {
 			shot = len(support) / train.Classes()
 		}
-		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, results.Protocol{
+		protocol := results.Protocol{
 			Dataset: w.dataName(t), Split: t.data.Split, Folder: t.data.Folder, Rotations: string(t.data.Rotation), Prepared: w.prepared(t.data), Resize: resized(t.data),
-			Classes: train.Classes(), Way: train.Classes(), Shot: shot, Queries: len(queries), Norm: w.normOf(t), Adapted: how,
-		})
-		sum := measure.NewChecksum(asked, 1)
-		sum.Add(queries, len(queries))
+			Classes: train.Classes(), Way: train.Classes(), Shot: shot, Queries: n, Norm: w.normOf(t), Adapted: how,
+		}
+		f := w.trained().Figure(t.String(), measure.Accuracy.Name, measure.Accuracy.Factor, right, protocol)
+		sum := measure.NewChecksum(own, 1)
+		sum.Add(queries[:n], n)
 		f.Scores = measure.Percent(right, 1, sum.String())
 		if t.Predictions {
 			f.Predictions = predictionsFile(t)
 			f.Confusion, f.Queries = fullWayPredictions(scores, train, asked)
 			f.PerClass = f.Confusion.PerClass()
 		}
-		err = calibrate(&f, scores)
-		return []results.Figure{f}, err
+		if err = calibrate(&f, scores); err != nil || others.unknown == 0 {
+			return []results.Figure{f}, err
+		}
+		protocol.Unknown = others.unknown
+		rejected, err := others.figures(w.trained(), t.String(), protocol, all)
+		return append([]results.Figure{f}, rejected...), err
 	}}, nil
 }
 

@@ -141,7 +141,7 @@ func (w *throughTime) sampler(set dataset.Set, way, samples int, shift, turn flo
 
 // Load implements [runner.Work].
 func (w *throughTime) Load(ctx context.Context, from runner.Source) (err error) {
-	if w.parts, err = load(ctx, &w.data, from); err != nil {
+	if w.parts, _, err = load(ctx, &w.data, from); err != nil {
 		return err
 	}
 	t := w.file.Train

@@ -434,6 +434,8 @@ type Images struct {
 	Tokenizer *schema.Section
 	// FullWay marks a data set whose test examples are of the training classes, for tests that ask about all of these.
 	FullWay bool
+	// Outside marks a data set that also has texts of no class, [Loaded.Outside], which full-way tests ask about too.
+	Outside bool
 	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it
 	// is set once Load has returned.
 	Norm *dataset.Normalization
@@ -463,6 +465,8 @@ type Place struct {
 type Loaded struct {
 	dataset.Parts
 	Split string // as results name it, where only the data tells; else empty
+	// Outside are validation and test texts that are of none of the classes, where [Images.Outside] is set; there is no training part.
+	Outside dataset.Parts
 }
 
 // Prepared says how images are prepared for a test, as results name it: "resized to 96, centre 84, normalised"; empty for images

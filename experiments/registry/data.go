@@ -215,7 +215,7 @@ func (c *featuresConfig) plan(p *Parts) (Images, error) {
 					return Loaded{}, err
 				}
 				parts, err := made.Parts(sets[0], dataset.RotateNone)
-				return Loaded{parts, name}, err
+				return Loaded{Parts: parts, Split: name}, err
 			}
 			var loaded Loaded
 			for i, into := range []*dataset.Set{&loaded.Train, &loaded.Val, &loaded.Test} {
@@ -377,7 +377,7 @@ func (c *folderConfig) plan(p *Parts) (Images, error) {
 			return Loaded{}, err
 		}
 		parts, err := c.prepare(set, made, c.Rotations, c.Size, norm)
-		return Loaded{parts, name}, err
+		return Loaded{Parts: parts, Split: name}, err
 	}}, err
 }
 

@@ -185,12 +185,14 @@ func texts(p *Parts) []Part[Images] {
 	}
 	for _, of := range []struct{ name, doc, paper string }{
 		{dataset.NameBanking77, "13,083 questions to a bank, of 77 intents", "Casanueva et al. 2020"},
-		{dataset.NameCLINC150, "22,500 requests to an assistant, of 150 intents", "Larson et al. 2019"},
 		{dataset.NameHWU64, "11,106 requests to a home robot, of 64 intents", "Liu et al. 2019"},
 	} {
 		rows = append(rows, Part[Images]{of.name, of.doc, of.paper, Config(
-			intentConfig{tokenized: newTokenized(), Split: share(0)}, func(c *intentConfig) (Images, error) { return c.plan(p, of.name) })})
+			intentConfig{tokenized: newTokenized(), Split: share(0)}, func(c *intentConfig) (Images, error) { return c.plan(p, of.name, false) })})
 	}
+	rows = append(rows, Part[Images]{dataset.NameCLINC150, "22,500 requests to an assistant, of 150 intents", "Larson et al. 2019", Config(
+		clincConfig{intentConfig: intentConfig{tokenized: newTokenized(), Split: share(0)}},
+		func(c *clincConfig) (Images, error) { return c.plan(p, dataset.NameCLINC150, c.OutOfScope) })})
 	return append(rows, Part[Images]{dataset.NameFewRel, "sentences of 80 relations between two entities", "Han et al. 2018", Config(
 		fewRelConfig{tokenized: newTokenized(), Train: fewRelTrain, Validation: 14, Test: "val_wiki"}, (*fewRelConfig).plan)})
 }
@@ -244,6 +246,8 @@ type textConfig struct {
 	Label string         `yaml:"label" doc:"column or key of the class; empty for the first there is of label, category, intent, class and target"`
 	Split schema.Section `yaml:"split" family:"split" doc:"of the classes of path"`
 
+	OutOfScope string `yaml:"out_of_scope" doc:"the label of the texts of val and test that are of none of the classes; full-way tests then measure how well these are rejected"`
+
 	tokenized `yaml:",inline"`
 }
 
@@ -256,6 +260,9 @@ func (c *textConfig) Validate() error {
 	if c.Path != "" && parts != "" {
 		return schema.At("path", errors.New("path and train, val or test exclude each other: the classes are either split or lie in separate files"))
 	}
+	if c.OutOfScope != "" && (c.Train == "" || c.Val == "" || c.Test == "") {
+		return schema.At("out_of_scope", errors.New("name files in train, val and test: the threshold is chosen on texts of val that are of none of the classes, and then such texts of test are asked about"))
+	}
 	if c.Path == "" && c.Train == "" {
 		return schema.At("train", errors.New("name the training texts, whose words the vocabulary is made of"))
 	}
@@ -266,7 +273,7 @@ func (c *textConfig) plan(p *Parts) (Images, error) {
 	split, err := p.Splits.Plan(&c.Split)
 	out := Images{
 		Split: split.Name, Text: true, Tokenizer: &c.Tokenizer, FullWay: c.Train != "" && c.Test != "",
-		Folder: filepath.Clean(cmp.Or(c.Path, c.Train)),
+		Folder: filepath.Clean(cmp.Or(c.Path, c.Train)), Outside: c.OutOfScope != "",
 	}
 	if c.Path == "" {
 		out.Split = "by files"
@@ -294,16 +301,38 @@ func (c *textConfig) plan(p *Parts) (Images, error) {
 			return Loaded{}, err
 		}
 		if c.Path == "" {
-			return Loaded{Parts: dataset.Parts{Train: setOf(sets[1]), Val: setOf(sets[2]), Test: setOf(sets[3])}}, nil
+			outside, err := c.outside(sets[1:])
+			return Loaded{Parts: dataset.Parts{Train: setOf(sets[1]), Val: setOf(sets[2]), Test: setOf(sets[3])}, Outside: outside}, err
 		}
 		made, name, err := split.Of(sets[0], root)
 		if err != nil {
 			return Loaded{}, err
 		}
 		parts, err := made.Parts(sets[0], "")
-		return Loaded{parts, name}, err
+		return Loaded{Parts: parts, Split: name}, err
 	}
 	return out, err
+}
+
+// outside takes the texts of none of the classes out of the parts.
+func (c *textConfig) outside(parts []*dataset.Texts) (outside dataset.Parts, err error) {
+	if c.OutOfScope == "" {
+		return outside, nil
+	}
+	if _, of := parts[0].Without(c.OutOfScope); of != nil {
+		return outside, fmt.Errorf("dataset.out_of_scope: %s has texts of %s, and nothing is trained to be rejected; take them out", c.Train, c.OutOfScope)
+	}
+	for i, p := range []struct {
+		file string
+		into *dataset.Set
+	}{{c.Val, &outside.Val}, {c.Test, &outside.Test}} {
+		rest, of := parts[i+1].Without(c.OutOfScope)
+		if rest == nil || of == nil || of.Len() < 2 {
+			return outside, fmt.Errorf("dataset.out_of_scope: %s needs texts of the classes, and two or more of %s", p.file, c.OutOfScope)
+		}
+		parts[i+1], *p.into = rest, of
+	}
+	return outside, nil
 }
 
 // setOf is a set of texts as a set; one without classes for none.
@@ -329,9 +358,25 @@ func (c *intentConfig) Validate() error {
 	return nil
 }
 
-func (c *intentConfig) plan(p *Parts, name string) (Images, error) {
+type clincConfig struct {
+	OutOfScope bool `yaml:"out_of_scope" doc:"with shots: read the texts of none of the classes too (folder oos); full-way tests then measure how well these are rejected"`
+
+	intentConfig `yaml:",inline"`
+}
+
+// Validate implements [schema.Validator].
+func (c *clincConfig) Validate() error {
+	err := c.intentConfig.Validate()
+	if c.OutOfScope && c.Shots == 0 {
+		err = errors.Join(err, schema.At("out_of_scope", errors.New("is of tests that tell all classes apart; set shots: 5 or 10, or leave it out")))
+	}
+	return err
+}
+
+// plan plans the set of a name, with the texts of none of its classes where they are wanted.
+func (c *intentConfig) plan(p *Parts, name string, outside bool) (Images, error) {
 	split, err := p.Splits.Plan(&c.Split)
-	out := Images{Split: split.Name, Text: true, Tokenizer: &c.Tokenizer}
+	out := Images{Split: split.Name, Text: true, Tokenizer: &c.Tokenizer, Outside: outside}
 	if c.Shots > 0 {
 		out.Split, out.FullWay = fmt.Sprintf("fixed %d-shot file", c.Shots), true
 	}
@@ -352,7 +397,15 @@ func (c *intentConfig) plan(p *Parts, name string) (Images, error) {
 			if err != nil {
 				return Loaded{}, err
 			}
-			return Loaded{Parts: dataset.Parts{Train: shots, Val: set.Valid, Test: set.Test}}, c.pin(name, shots, set.Valid, set.Test)
+			loaded, pinned := Loaded{Parts: dataset.Parts{Train: shots, Val: set.Valid, Test: set.Test}}, []*dataset.Texts{shots, set.Valid, set.Test}
+			if outside {
+				if set.OutsideTest == nil {
+					return Loaded{}, fmt.Errorf("dataset.out_of_scope: %s has no folder oos; fetch the files of github.com/jianguoz/Few-Shot-Intent-Detection again", root)
+				}
+				loaded.Outside = dataset.Parts{Val: set.OutsideValid, Test: set.OutsideTest}
+				pinned = append(pinned, set.OutsideValid, set.OutsideTest)
+			}
+			return loaded, c.pin(name, pinned...)
 		}
 		all := set.All()
 		if err := c.pin(name, all); err != nil {
@@ -363,7 +416,7 @@ func (c *intentConfig) plan(p *Parts, name string) (Images, error) {
 			return Loaded{}, err
 		}
 		parts, err := made.Parts(all, "")
-		return Loaded{parts, named}, err
+		return Loaded{Parts: parts, Split: named}, err
 	}
 	return out, err
 }
