@@ -126,12 +126,15 @@ func (o *Omniglot) part(background bool) []string {
 	return names
 }
 
-// Split returns a split by its name. The seed shuffles SplitLake, SplitLatin and SplitRandom; SplitVinyals is a list
-// in splits/vinyals below the root.
+// Split returns a split by its name. The seed shuffles SplitLake, SplitLatin and SplitRandom; SplitVinyals and
+// SplitTrainVal are lists in splits/vinyals below the root.
 func (o *Omniglot) Split(name string, seed uint64) (Split, error) {
 	switch name {
 	case SplitVinyals:
 		return ReadVinyals(filepath.Join(o.root, "splits", "vinyals"))
+	case SplitTrainVal:
+		s, err := ReadVinyals(filepath.Join(o.root, "splits", "vinyals"))
+		return s.trainVal(), err
 	case SplitLake:
 		return lakeSplit(o.Background(), o.Evaluation(), seed)
 	case SplitLatin:

@@ -361,7 +361,7 @@ func TestOmniglotSplitNamesWhatIsMissing(t *testing.T) {
 	_, err = set.Split(SplitRandom, 0)
 	assert.ErrorContains(t, err, "there are 4")
 	_, err = set.Split("mine", 0)
-	assert.ErrorContains(t, err, "vinyals, lake, koch, random-1200")
+	assert.ErrorContains(t, err, "vinyals, vinyals-trainval, lake, koch, random-1200")
 }
 
 func FuzzZip(f *testing.F) {
@@ -441,6 +441,11 @@ func TestRealOmniglot(t *testing.T) {
 	both, err := ParseSplit(f)
 	require.NoError(t, err)
 	assert.ElementsMatch(t, both, slices.Concat(vinyals.Train, vinyals.Val))
+	trainVal, err := set.Split(SplitTrainVal, 0)
+	require.NoError(t, err)
+	assert.ElementsMatch(t, both, trainVal.Train)
+	assert.Empty(t, trainVal.Val)
+	assert.Equal(t, vinyals.Test, trainVal.Test)
 	p, err := vinyals.Parts(set, RotateClasses)
 	require.NoError(t, err)
 	assert.Equal(t, [3]int{4112, 688, 1692}, [3]int{p.Train.Classes(), p.Val.Classes(), p.Test.Classes()})

@@ -97,6 +97,17 @@ func TestPartsByRotation(t *testing.T) {
 	assert.ErrorContains(t, err, "a in train and in test")
 }
 
+// Validation classes become training classes, of which the test has none.
+func TestTrainVal(t *testing.T) {
+	got := Split{SplitVinyals, []string{"a", "b"}, []string{"c"}, []string{"d"}}.trainVal()
+	assert.Equal(t, Split{SplitTrainVal, []string{"a", "b", "c"}, nil, []string{"d"}}, got)
+	set, err := NewStrokes(1, StrokesOptions{Train: 2, Val: 1, Test: 1, Instances: 2})
+	require.NoError(t, err)
+	p, err := set.Split().trainVal().Parts(set, RotateClasses)
+	require.NoError(t, err)
+	assert.Equal(t, [3]int{12, 0, 4}, [3]int{p.Train.Classes(), p.Val.Classes(), p.Test.Classes()})
+}
+
 func TestReadVinyalsRefuses(t *testing.T) {
 	dir := t.TempDir()
 	_, err := ReadVinyals(dir)

@@ -28,6 +28,18 @@ pages:
     metric: error
     methods:
       - {method: M, experiment: m, edition: release, figures: {mean: {published: 10}, failed: {published: 3}}}
+  - name: classes
+    form: instances
+    dataset: omniglot
+    metric: accuracy
+    instances: [1, 2]
+    methods:
+      - {method: S, labels: strings, way: 15, config: {network.kind: mann}, figures: {1st: {published: 0.1}, 2nd: {published: 60}}}
+  - name: runs
+    form: one-shot runs
+    metric: error
+    methods:
+      - {method: K, network: siamese, figures: {"Lake's runs": {published: 8}, verification: {published: 93}}}
   - name: sequences
     form: sequence tasks
     tasks:
@@ -37,6 +49,12 @@ pages:
         models:
           - {model: N, config: {network.kind: ntm}, bits: near 0}
           - {model: L, config: {network.kind: lstm}, bits: 0.5 to 1}
+      - task: ngrams
+        title: N-grams
+        solved: 3
+        optimum: 133
+        models:
+          - {model: N, config: {network.kind: ntm}, bits: "133.5"}
 `
 
 func claimsOf(t *testing.T, runs []results.Run, files ...results.ExperimentFile) map[string]results.Claim {
@@ -123,4 +141,65 @@ func TestClaimsOfErrorsAndBits(t *testing.T) {
 	got = claimsOf(t, []results.Run{sequence("ntm", .9), sequence("lstm", 1.1)})
 	assert.Equal(t, results.Reached, got["N, Copy, training"].Status, "near 0 is below the bound")
 	assert.Equal(t, results.Below, got["L, Copy, training"].Status)
+
+	// What is above the optimal estimator's cost on the same sequences counts, where that is known.
+	ngrams := seeded("g", 1, 0, "{dataset: {kind: ngrams}, network: {kind: ntm}}")
+	ngrams.Training.Validation, ngrams.Training.Optimum = 135.25, 134.75
+	c = claimsOf(t, []results.Run{ngrams})["N, N-grams, training, above the optimum"]
+	assert.Equal(t, results.Reached, c.Status)
+	assert.Equal(t, "0.5", c.Published)
+	assert.InDelta(t, .5, *c.Ours, 1e-9)
+	ngrams.Training.Optimum = 0
+	assert.Nil(t, claimsOf(t, []results.Run{ngrams})["N, N-grams, training, above the optimum"].Ours)
+}
+
+// Figures of a number of classes are those of experiments that were trained on as many, and the first instance of a class under a
+// string, which is a guess, is no claim.
+func TestClaimsByInstance(t *testing.T) {
+	run := func(name, trainWay string) results.Run {
+		r := seeded(name, 1, 0, "{dataset: {kind: omniglot}, network: {kind: mann}, labels: {kind: strings}, train: {way: "+trainWay+"}, test: [{way: 15}]}")
+		p := results.Protocol{Dataset: "omniglot", TrainedOn: "omniglot", Labels: "strings", Way: 15}
+		r.Figures = nil
+		for i := 1; i <= 2; i++ {
+			p.Instance = i
+			r.Figures = append(r.Figures, results.Figure{Name: "x", Metric: results.Accuracy, Value: 70, Interval: 1, Protocol: p})
+		}
+		return r
+	}
+	const second = "S, strings labels, 15 classes, 2nd instance"
+	assert.Equal(t, results.NoExperiment, claimsOf(t, []results.Run{run("five", "5")})[second].Status)
+	got := claimsOf(t, []results.Run{run("five", "5"), run("fifteen", "15")})
+	assert.Equal(t, results.Reached, got[second].Status)
+	assert.Equal(t, "fifteen", got[second].Experiment)
+	assert.NotContains(t, got, "S, strings labels, 15 classes, 1st instance")
+}
+
+// Pairs that are verified are a claim beside Lake's runs, whose error ours is the complement of.
+func TestClaimsOnPairs(t *testing.T) {
+	r := seeded("k", 1, 0, "{network: {kind: siamese}, train: {steps: 10}, test: [{kind: lake-runs}, {kind: verification}]}")
+	r.Network = "siamese"
+	r.Figures = []results.Figure{
+		{Name: results.LakeRuns, Metric: results.Accuracy, Value: 91, Interval: .5, Protocol: results.Protocol{Dataset: "omniglot"}},
+		{Name: results.Verification, Metric: results.Accuracy, Value: 92.7, Interval: .5, Protocol: results.Protocol{Dataset: "omniglot", Pairs: 10_000}},
+	}
+	got := claimsOf(t, []results.Run{r})
+	assert.Equal(t, results.Below, got["K, Lake's runs"].Status, "9 against 8 % errors")
+	assert.Equal(t, results.Reached, got["K, verification"].Status)
+	assert.Equal(t, results.Accuracy, got["K, verification"].Metric)
+}
+
+// A cost is estimated from a run of the same network by the number of training examples, also where its own file has changed.
+func TestCostsOfClaims(t *testing.T) {
+	const config = "{dataset: {kind: omniglot}, train: {steps: 100, way: 5, shot: 1, query: 1, batch: 4}}"
+	run := seeded("a", 1, 90, config) // 1,200 seconds
+	for config, want := range map[string]string{
+		config: "20",
+		"{dataset: {kind: omniglot}, train: {steps: 200, way: 5, shot: 1, query: 1, batch: 4}}":  "≈ 40 (a)",
+		"{dataset: {kind: omniglot}, train: {steps: 100, way: 10, shot: 1, query: 2, batch: 4}}": "≈ 60 (a)",
+		"{dataset: {kind: omniglot}, train: {steps: 100, way: 5, shot: 1, query: 1, batch: 8}}":  "≈ 40 (a)",
+		"{dataset: {kind: strokes}, train: {steps: 100, way: 5, shot: 1, query: 1, batch: 4}}":   "unknown",
+	} {
+		c := claimsOf(t, []results.Run{run}, results.ExperimentFile{Path: "a.yaml", Name: "a", Network: "protonet", Config: config})["A, 5-way 1-shot"]
+		assert.Equal(t, want, c.Cost(), config)
+	}
 }

@@ -20,9 +20,10 @@ const (
 
 // Names of figures that are not of one test task.
 const (
-	LakeRuns   = "Lake's runs"        // Lake's 20 one-shot runs together
-	AllTasks   = "all tasks"          // the mean over tasks of questions
-	OnTraining = "training questions" // on the training set
+	LakeRuns     = "Lake's runs"        // Lake's 20 one-shot runs together
+	Verification = "verification"       // pairs told to be of one class or of two
+	AllTasks     = "all tasks"          // the mean over tasks of questions
+	OnTraining   = "training questions" // on the training set
 )
 
 // unit returns the unit of a metric: "bits" per sequence, "tasks", or "%".

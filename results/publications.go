@@ -304,8 +304,11 @@ func (all *Publications) Published() *table.Table {
 			}
 			for _, name := range slices.Sorted(maps.Keys(m.Figures)) {
 				f, metric := m.Figures[name], page.Metric
-				if name == Failed {
+				switch name {
+				case Failed:
 					metric = Failed
+				case Verification:
+					metric = Accuracy
 				}
 				add := func(kind string, of *quoted, source string) {
 					if of != nil {

@@ -72,10 +72,12 @@ func sample() *results.Result {
 }
 
 func TestOmniglotTable(t *testing.T) {
-	text, err := results.Page("omniglot", []results.Run{{Path: "runs/x/result.json", Result: sample()}})
+	r := sample()
+	r.Name = "protonet-omniglot-trainval"
+	text, err := results.Page("omniglot", []results.Run{{Path: "runs/x/result.json", Result: r}})
 	require.NoError(t, err)
 	assert.Contains(t, markdown(text), "| Prototypical network | 98.8 | 98.2, 98.4 | **98.77** ± 0.12 | | | | 1 (single) | 9000 steps, 20 min |")
-	assert.Contains(t, markdown(text), "[protonet-omniglot, seed 3](runs/x/result.json) | split vinyals, between alphabets, rotations: classes (1692 test classes), batch norm inductive, 15 queries per class, 1000 episodes; trained 60-way 1-shot, fp32 | aaaaaaaaaaaa |")
+	assert.Contains(t, markdown(text), "[protonet-omniglot-trainval, seed 3](runs/x/result.json) | split vinyals, between alphabets, rotations: classes (1692 test classes), batch norm inductive, 15 queries per class, 1000 episodes; trained 60-way 1-shot, fp32 | aaaaaaaaaaaa |")
 	assert.NotContains(t, markdown(text), "†")
 }
 
@@ -104,7 +106,7 @@ func TestEveryWayOfMeasuringHasItsRow(t *testing.T) {
 	runs := []results.Run{{Path: "p", Result: r}}
 	text, err := results.Page("omniglot", runs)
 	require.NoError(t, err)
-	assert.Contains(t, markdown(text), `| Relation network | 99.6 |  | **91.00** ± 0.12 | | | | 1 (single) | 9000 steps, 20 min |
+	assert.Contains(t, markdown(text), `| Relation network | 99.6 ± 0.2 |  | **91.00** ± 0.12 | | | | 1 (single) | 9000 steps, 20 min |
 | Relation network, inductive, rotations: classes |  |  | **90.00** ± 0.12 † | | | | 1 (single) | 9000 steps, 20 min |
 | Relation network, 7 steps of fine-tuning |  |  | **92.00** ± 0.12 | | | | 1 (single) | 9000 steps, 20 min |
 `)
@@ -134,14 +136,14 @@ func TestBothBatchNormModesStandBesideTheirPublishedFigures(t *testing.T) {
 	r := sample()
 	r.Name, r.Network = "reptile-omniglot", "reptile"
 	f := &r.Figures[0]
-	f.Value, f.Protocol.Norm, f.Protocol.InnerSteps = 97, "transductive", 50
+	f.Value, f.Protocol.Norm, f.Protocol.Rotations, f.Protocol.InnerSteps = 97, "transductive", "train-classes", 50
 	alone := *f
 	alone.Value, alone.Protocol.Norm = 95, "inductive"
 	r.Figures = append(r.Figures, alone)
 	text, err := results.Page("omniglot", []results.Run{{Path: "p", Result: r}})
 	require.NoError(t, err)
-	assert.Contains(t, markdown(text), "| Reptile | 97.7 |  | **97.00** ± 0.12 |")
-	assert.Contains(t, markdown(text), "| Reptile, inductive | 95.4 |  | **95.00** ± 0.12 |")
+	assert.Contains(t, markdown(text), "| Reptile | 97.68 ± 0.04 |  | **97.00** ± 0.12 |")
+	assert.Contains(t, markdown(text), "| Reptile, inductive | 95.39 ± 0.09 |  | **95.00** ± 0.12 |")
 	assert.NotContains(t, markdown(text), "†")
 	assert.Contains(t, markdown(text), "batch norm transductive, 15 queries per class, 1000 episodes, 50 inner steps; rotations")
 }

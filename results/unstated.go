@@ -2,6 +2,7 @@ package results
 
 import (
 	_ "embed"
+	"sync"
 
 	"gopkg.in/yaml.v3"
 )
@@ -18,12 +19,13 @@ type unstatedResizing struct {
 	Side            int // of images that were not resized
 }
 
-func unstated() (all []unstatedResizing) {
+// unstated is the content of unstated.yaml, which is parsed once and never changed.
+var unstated = sync.OnceValue(func() (all []unstatedResizing) {
 	if err := yaml.Unmarshal(unstatedText, &all); err != nil {
 		panic("results: unstated.yaml: " + err.Error())
 	}
 	return all
-}
+})
 
 // state adds the way of resizing to the sections of a configuration that lack it, and reports whether there were any and the side
 // of the images of one of them.

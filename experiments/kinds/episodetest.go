@@ -60,7 +60,7 @@ const (
 	testEpisodes     = "episodes"
 	testFullWay      = "full-way"
 	testLakeRuns     = "lake-runs"
-	testVerification = "verification"
+	testVerification = results.Verification
 )
 
 // The classes that a test may be made on.

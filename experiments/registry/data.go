@@ -287,7 +287,7 @@ func (c *strokesConfig) plan() (Images, error) {
 }
 
 type omniglotConfig struct {
-	Split     string           `yaml:"split" enum:"vinyals,lake,koch,random-1200,latin,small1,small2"`
+	Split     string           `yaml:"split" enum:"vinyals,vinyals-trainval,lake,koch,random-1200,latin,small1,small2"`
 	SplitSeed uint64           `yaml:"split_seed" doc:"of the splits that are shuffled"`
 	Rotations dataset.Rotation `yaml:"rotations" enum:"none,classes,train-classes,episode,per-class"`
 	Drawers   string           `yaml:"drawers" enum:"all,split" doc:"split: 12 of them to train, 4 others to validate and 4 others to test on, as Koch et al. 2015"`
@@ -304,7 +304,7 @@ func (c *omniglotConfig) plan() (Images, error) {
 	options.Filter = c.Resize
 	return Images{
 		Split: name, Rotation: c.Rotations, Options: options,
-		TrainsOnLake: c.Split == dataset.SplitVinyals || c.Split == dataset.SplitRandom,
+		TrainsOnLake: c.Split == dataset.SplitVinyals || c.Split == dataset.SplitTrainVal || c.Split == dataset.SplitRandom,
 		Load: func(ctx context.Context, from Place) (Loaded, error) {
 			root, err := dataset.Find(dataset.NameOmniglot, from.Given)
 			if err != nil {

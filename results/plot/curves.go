@@ -81,10 +81,11 @@ func (f Curves) draw(c draw.Canvas) error {
 		return errEmpty
 	}
 	p.X.Min = min(p.X.Min, 0)
+	logarithmic := positive && p.Y.Max > 100*p.Y.Min // before the range is widened, to zero or below
 	spread(&p.X)
 	spread(&p.Y)
 	p.X.Tick.Marker, p.Y.Tick.Marker = gonum.TickerFunc(ticks), gonum.TickerFunc(ticks)
-	if positive && p.Y.Max > 100*p.Y.Min {
+	if logarithmic {
 		p.Y.Scale, p.Y.Tick.Marker = gonum.LogScale{}, gonum.TickerFunc(logTicks)
 	}
 

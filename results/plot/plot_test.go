@@ -121,6 +121,8 @@ func TestOddCurves(t *testing.T) {
 		{X: []float64{1}, Y: []float64{2}},
 		{X: []float64{0}, Y: []float64{0}},
 		{X: []float64{1, 2, 3}, Y: []float64{5, 5, 5}},
+		{X: []float64{1, 2}, Y: []float64{1, 1}}, // whose range, once widened, begins at zero
+		{X: []float64{1, 2}, Y: []float64{.05, .05}},
 		{X: []float64{1, 2, 3}, Y: []float64{20, math.Nextafter(20, 21), 20}}, // equal up to rounding: no room for ticks
 		{X: []float64{1, 2, 3}, Y: []float64{5, nan, inf}},
 		{X: []float64{1, 2}, Y: []float64{1e-300, 1e300}},
