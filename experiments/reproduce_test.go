@@ -115,8 +115,10 @@ func TestEveryExperimentIsRepeatable(t *testing.T) {
 				assert.Equal(t, record, first)
 				return
 			}
-			if strings.HasSuffix(name, "-bf16") {
-				t.Skip("what bfloat16 products are summed in differs between processors, by more than the bounds may be")
+			config, err := c.Encode()
+			require.NoError(t, err)
+			if strings.Contains(string(config), "precision: bf16") && len(record.Losses) > 1 {
+				t.Skip("what bfloat16 products are summed in differs between processors, after a step by more than the bounds may be")
 			}
 			near(t, "loss", record.Losses, first.Losses, func(v float64) float64 { return lossBound * math.Abs(v) })
 			near(t, "figure", record.Figures, first.Figures, func(float64) float64 { return figureBound })

@@ -75,7 +75,7 @@ type embedding struct {
 	room   episode.Pixels
 }
 
-// things are what is embedded: images or texts.
+// things names what is embedded: images or texts.
 func (e *embedding) things() string { return ofWhat(&e.work.data) }
 
 // embedding embeds the images of a set by the encoder of a network.
@@ -94,7 +94,7 @@ func (w *fewShot) embedding(net any, set dataset.Set, norm nn.Norm, on tensor.De
 	}, nil
 }
 
-// each calls take with the embeddings of items, [n, width] row by row, batch after batch.
+// each embeds the items in batches and passes the embeddings of each batch, [n, width] row by row, to take.
 func (e *embedding) each(ctx context.Context, items []episode.Item, p measure.Progress, take func(rows []float32, width int) error) error {
 	if dataset.Rows(e.set) != nil {
 		return e.eachText(ctx, items, p, take)
@@ -102,10 +102,10 @@ func (e *embedding) each(ctx context.Context, items []episode.Item, p measure.Pr
 	return e.inOrder(ctx, items, p, take)
 }
 
-// textWindow is how many texts are sorted by their length together.
+// textWindow is the number of texts that are sorted by length at a time.
 const textWindow = 4096
 
-// eachText is each for texts. They are embedded in the order of their lengths, so that little of a batch is padding.
+// eachText does the same for texts. It embeds them in the order of their lengths, so that batches contain little padding.
 func (e *embedding) eachText(ctx context.Context, items []episode.Item, p measure.Progress, take func(rows []float32, width int) error) error {
 	row := dataset.Rows(e.set)
 	done := 0
@@ -179,8 +179,8 @@ func (e *embedding) width(ctx context.Context) (width int, err error) {
 	return width, err
 }
 
-// items are the images of the set, class by class, instance by instance, rotation by rotation; the first so many of each class, 0
-// for all.
+// items lists the images of the set: class by class, instance by instance, rotation by rotation. It lists the given number of
+// instances of each class, or all if that is 0.
 func (e *embedding) items(quarters, most int) (out []episode.Item) {
 	for class := range e.set.Classes() {
 		n := e.set.Instances(class)
@@ -220,8 +220,8 @@ func (e *embedding) newTable(quarters, width int, values []float32) *table {
 	return t
 }
 
-// all returns the embeddings of all images of the set in a number of rotations: from the cache where they are there, else computed,
-// and kept there where that is worth while.
+// all returns the embeddings of all images of the set in a number of rotations. It reads them from the cache, or computes them and
+// caches them if that is worthwhile.
 func (e *embedding) all(ctx context.Context, quarters int, p measure.Progress) (*table, error) {
 	if t, err := e.kept(ctx, quarters, p); t != nil || err != nil {
 		return t, err
@@ -229,7 +229,7 @@ func (e *embedding) all(ctx context.Context, quarters int, p measure.Progress) (
 	return e.compute(ctx, quarters, p)
 }
 
-// allWithin is [embedding.all], but returns nil where the embeddings are not kept and have more than the given number of values.
+// allWithin is [embedding.all], but returns nil for embeddings that are not cached and have more than the given number of values.
 func (e *embedding) allWithin(ctx context.Context, quarters, most int, p measure.Progress) (*table, error) {
 	if t, err := e.kept(ctx, quarters, p); t != nil || err != nil {
 		return t, err

@@ -44,7 +44,7 @@ const EmbeddingsLimit = "ENGRAM_EMBEDDINGS_LIMIT"
 // usualEmbeddingsLimit is the most bytes of all cached embeddings where the variable is not set.
 const usualEmbeddingsLimit = 20e9
 
-// embeddingsHeader says what the embeddings of a file are. Embeddings are used where all of it is equal.
+// embeddingsHeader describes the embeddings in a file. They are used only if all fields are equal.
 type embeddingsHeader struct {
 	Weights   string // SHA-256 of the encoder's parameters, with their names
 	Encoder   string // its settings
@@ -59,7 +59,8 @@ type embeddingsHeader struct {
 	Width     int    // of an embedding
 }
 
-// key is the name of the file. The width follows from the rest, and is not known until an image has been embedded.
+// key is the name of the file. It leaves out the width, which follows from the other fields and is unknown until an image has been
+// embedded.
 func (h embeddingsHeader) key() string {
 	h.Width = 0
 	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", h))
@@ -73,11 +74,11 @@ type cachedEmbeddings struct {
 	limit  int64
 }
 
-// leastKept is the number of pixels from which on the embeddings of a set are kept: 21 images of 224 pixels, 1,024 of 32. The
-// embeddings of fewer are computed about as fast as they are looked up.
+// leastKept is the smallest number of pixels in a set whose embeddings are cached: 21 images of 224×224, or 1,024 of 32×32. For
+// smaller sets computing takes about as long as looking up.
 const leastKept = 1 << 20
 
-// keeps reports whether the embeddings of the set are worth keeping. Where embeddings are the images themselves they are not.
+// keeps reports whether the embeddings of the set are worth caching. They are not if the embeddings are the images themselves.
 func (e *embedding) keeps(quarters int) bool {
 	if e.work.data.Text { // encoders without weights of their own are as quick as the cache
 		return e.work.planned.Encoder.Tokenizer != nil && imagesOf(e.set, quarters)*TextPixels >= leastKept
@@ -86,8 +87,8 @@ func (e *embedding) keeps(quarters int) bool {
 	return !e.work.planned.Encoder.Identity && imagesOf(e.set, quarters)*height*width >= leastKept
 }
 
-// kept returns the embeddings of all images of the set from the cache, and computes them for it where they are not there; nil
-// where they are not kept.
+// kept returns the embeddings of all images of the set from the cache, computing and storing them first if necessary. It returns nil
+// if they are not cached.
 func (e *embedding) kept(ctx context.Context, quarters int, p measure.Progress) (*table, error) {
 	if !e.keeps(quarters) {
 		return nil, nil
@@ -155,7 +156,7 @@ func embeddingsLimit() (int64, error) {
 	return int64(v * unit), nil
 }
 
-// load maps the embeddings, and computes them first where they are not there. It returns nil where they cannot be kept.
+// load maps the file of embeddings into memory, computing it first if it does not exist. It returns nil if it cannot be stored.
 func (c cachedEmbeddings) load(ctx context.Context, e *embedding, items []episode.Item, p measure.Progress) (t *table, err error) {
 	note := func(format string, args ...any) {
 		if p != nil {
@@ -242,8 +243,8 @@ func (c cachedEmbeddings) compute(ctx context.Context, e *embedding, items []epi
 	})
 }
 
-// evict removes the files that were used least recently until all take no more than the limit, and what killed writers have left.
-// It returns the files of embeddings that it removed. Who has one mapped keeps it.
+// evict removes the least recently used files until the rest are within the limit, and the temporary files of writers that were
+// killed. It returns the files of embeddings that it removed. A process that has one of them mapped can go on using it.
 func (c cachedEmbeddings) evict() (removed []string) {
 	files, _ := os.ReadDir(filepath.Dir(c.Path))
 	type file struct {
@@ -299,8 +300,8 @@ func (w *fewShot) encoderChecksum() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// encoderSettings are the keys of the network's encoder as YAML, or all of the network's where it has no key of this name, but for
-// those that name files: what they hold is compared.
+// encoderSettings returns the settings of the network's encoder as YAML, or those of the whole network if it has no key encoder. Keys
+// that name files are left out, because the contents of the files are compared.
 func (w *fewShot) encoderSettings() (string, error) {
 	text, err := schema.Encode(struct {
 		Network schema.Section `yaml:"network" family:"few-shot network"`
@@ -366,7 +367,7 @@ func checksumOfImages(set dataset.Set) string {
 	return hex.EncodeToString(all.Sum(nil))
 }
 
-// programChecksum is the SHA-256 of the running program: whatever changes in the code of an encoder changes it.
+// programChecksum is the SHA-256 of the running program. It changes with any change of an encoder's code.
 func (w *fewShot) programChecksum() (string, error) {
 	w.program.Do(func() {
 		var path string
@@ -386,7 +387,7 @@ func (w *fewShot) programChecksum() (string, error) {
 	return w.programSum, w.programErr
 }
 
-// DescribeEmbeddings says in a few words what a file of embeddings holds.
+// DescribeEmbeddings describes a file of embeddings in a few words.
 func DescribeEmbeddings(path string) (string, error) {
 	var h embeddingsHeader
 	if err := (cachefile.File{Path: path, Magic: embeddingsMagic}).Header(&h); err != nil {

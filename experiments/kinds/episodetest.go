@@ -114,7 +114,7 @@ func (t episodeTest) Validate() error {
 	return errors.Join(errs...)
 }
 
-// plannedTest is what of a test has been planned.
+// plannedTest is a test with what has been planned for it.
 type plannedTest struct {
 	episodeTest
 	at   string // "test.0"
@@ -287,7 +287,7 @@ func (w *fewShot) makeTest(ctx context.Context, t plannedTest, from runner.Sourc
 	return w.episodes(t, set)
 }
 
-// measured gives the network that a test measures, and how it was adapted where that differs from test to test.
+// measured returns the network that a test measures, and how it is adapted to an episode if that differs from test to test.
 func (w *fewShot) measured(ctx context.Context, t plannedTest, on tensor.Device, p measure.Progress) (net fewshot.Network, how string, err error) {
 	headed, ok := w.net.(registry.Headed)
 	if !ok || t.head == w.planned.Head && w.planned.Source != registry.Labelled {
@@ -302,7 +302,7 @@ func (w *fewShot) measured(ctx context.Context, t plannedTest, on tensor.Device,
 	return headed.With(*t.head, mean), t.head.Doc, nil
 }
 
-// normOf is the mode of batch norm that a test's figure names: transductive only where an episode's own statistics are used.
+// normOf is the batch-norm mode in a test's protocol. It is transductive only if statistics of the episode are used.
 func (w *fewShot) normOf(t plannedTest) string {
 	if net, ok := w.net.(registry.Normed); ok && !net.UsesBatchStatistics() {
 		return normInductive
@@ -310,8 +310,8 @@ func (w *fewShot) normOf(t plannedTest) string {
 	return t.Norm
 }
 
-// keptOf returns the embeddings that a test has in common with the others of its classes; nil for a test with data of its own,
-// whose images no other test has.
+// keptOf returns the embeddings that a test shares with the other tests on the same classes. It is nil for a test with its own data
+// set, whose images no other test uses.
 func (w *fewShot) keptOf(t plannedTest) *keptEmbeddings {
 	if t.own {
 		return nil
@@ -404,7 +404,7 @@ func calibrate(f *results.Figure, scores []episodeScore) error {
 
 // verification measures how many pairs of a set's images are told right.
 func (w *fewShot) verification(t plannedTest, set dataset.Set) (measure.Test, error) {
-	// Rotations that an episode has in common are left out of pairs, which have none.
+	// A rotation that is drawn for an episode does not exist for pairs, so pairs are not rotated.
 	rotation := t.data.Rotation
 	if rotation.Drawn() {
 		rotation = dataset.RotateNone
@@ -473,7 +473,7 @@ func (w *fewShot) lakeRuns(t plannedTest, from runner.Source) (measure.Test, err
 	}}, err
 }
 
-// lakeTask is some of Lake's runs as few-shot tasks.
+// lakeTask converts some of Lake's runs to few-shot tasks.
 func lakeTask(runs []dataset.OneShotRun, side int64, on tensor.Device) *fewshot.Task {
 	var support, query []float32
 	var supportLabels, queryLabels []int64

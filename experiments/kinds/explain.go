@@ -33,7 +33,7 @@ type Sentence struct {
 	Weights  []float64 `json:"weights"`  // at each hop; none where the memory holds only later sentences
 }
 
-// said tells the question and what the network made of it.
+// said writes the question and the network's answer.
 func (x Explanation) said() string {
 	text := fmt.Sprintf("%s? %s (%.0f %%)", x.Question, x.Said, 100*x.Chance)
 	if x.Said == x.Answer {
@@ -42,7 +42,7 @@ func (x Explanation) said() string {
 	return text + ", but the answer is " + x.Answer
 }
 
-// mark stands before a sentence's other columns.
+// mark is the first column of a sentence.
 func (s Sentence) mark() string {
 	if s.Supports {
 		return "*"
@@ -79,7 +79,7 @@ func (x Explanation) Print(w io.Writer) error {
 	return err
 }
 
-// AttentionFigure draws the weights of the sentences at each hop, a story below the other.
+// AttentionFigure draws the weights of the sentences at each hop, one story below another.
 func AttentionFigure(all []Explanation) plot.Figure {
 	f := plot.Panels{Title: "Attention", X: "hop", Note: "* sentences that the answer follows from"}
 	for _, x := range all {

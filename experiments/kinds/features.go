@@ -12,11 +12,11 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// maxFeatures bounds the values that a test's embeddings may hold in memory together: 1 GiB of float32. A test that would need
-// more embeds the images of each episode anew.
+// maxFeatures is the largest number of values that the embeddings of a test may have in memory: 1 GiB of float32. A test that needs
+// more embeds the images of each episode separately.
 const maxFeatures = 1 << 28
 
-// features classify the episodes of a sampler by embeddings of their images.
+// features classifies the episodes of a sampler by embeddings that are computed once per image.
 type features struct {
 	*embedding
 	drawn *episode.Sampler
@@ -35,24 +35,24 @@ type embeddings struct {
 	values []float32        // [rows, width]
 }
 
-// imageKey tells the images of a set apart.
+// imageKey identifies an image of a set.
 type imageKey struct{ class, instance, quarter int }
 
 func keyOf(i episode.Item) imageKey { return imageKey{i.Class, i.Instance, i.Quarter} }
 
-// keptKey tells the embeddings apart that a run's tests have in common.
+// keptKey identifies embeddings that several tests of a run share.
 type keptKey struct {
 	classes string
 	norm    nn.Norm
 }
 
-// keptEmbeddings are embeddings that tests have in common.
+// keptEmbeddings are embeddings that several tests share.
 type keptEmbeddings struct {
 	all  *table // nil until a test needs them
 	some *embeddings
 }
 
-// features returns a network as one that classifies embeddings, where an embedding depends on its image alone.
+// features returns the network as one that classifies embeddings, if each embedding depends on its image alone.
 func (w *fewShot) features(net fewshot.Network, norm nn.Norm) (fewshot.FeatureNetwork, bool) {
 	of, ok := fewshot.Features(net)
 	if !ok || w.planned.ByTask || norm == nn.BatchStats && fewshot.UsesBatchStatistics(net) {
@@ -61,8 +61,8 @@ func (w *fewShot) features(net fewshot.Network, norm nn.Norm) (fewshot.FeatureNe
 	return of, true
 }
 
-// newFeatures prepares the embeddings for the first n episodes of a sampler. It returns nil where embeddings depend on more than
-// the image, or would take too much memory: the network is then evaluated on images.
+// newFeatures prepares the embeddings for the first n episodes of a sampler. It returns nil if embeddings depend on more than the
+// image, or need too much memory; the network is then evaluated on images.
 func (w *fewShot) newFeatures(ctx context.Context, net fewshot.Network, s *episode.Sampler, n int, norm nn.Norm, o evaluation, on tensor.Device, p measure.Progress) (*features, error) {
 	of, ok := w.features(net, norm)
 	if !ok {
@@ -111,7 +111,7 @@ func imagesOf(set dataset.Set, quarters int) (n int) {
 	return n * quarters
 }
 
-// embed computes the embeddings of those of the items that have none.
+// embed computes the embeddings of the items that do not have one yet.
 func (f *features) embed(ctx context.Context, items []episode.Item) error {
 	if f.all != nil {
 		return nil
@@ -146,8 +146,8 @@ func (f *features) row(i episode.Item) []float32 {
 	return f.some.values[row : row+f.some.width]
 }
 
-// atOnce is how many tasks are classified together: enough to keep the cores busy with small products, few enough that their
-// embeddings stay in the processor's caches.
+// atOnce is the number of tasks that are classified together: large enough to keep the cores busy with small products, small enough
+// for their embeddings to stay in the processor's caches.
 func (f *features) atOnce() int {
 	spec := f.drawn.Spec()
 	return min(50, max(1, (1<<20)/(spec.Way*(spec.Shot+spec.Query)*f.width())))
@@ -200,7 +200,8 @@ func (f *features) task(d drawnEpisodes) *fewshot.Task {
 	return t
 }
 
-// evaluate scores the first n episodes, on the CPU several batches at a time: their operations are too small for the threads of one.
+// evaluate scores the first n episodes. On the CPU it evaluates several batches concurrently, because the operations of one batch are
+// too small for several threads.
 func (f *features) evaluate(ctx context.Context, n int, o evaluation, p measure.Progress) ([]episodeScore, error) {
 	batches, err := f.draw(ctx, n, o.sum)
 	if err != nil {
@@ -227,8 +228,8 @@ func (f *features) evaluate(ctx context.Context, n int, o evaluation, p measure.
 	return measure.EvaluateBeside(ctx, batches, n, p, score)
 }
 
-// meanEmbedding returns the mean embedding of the training images: of the first images of each class, 0 for all. It is computed
-// once for each number of images and mode of batch norm.
+// meanEmbedding returns the mean embedding of the given number of training images of each class, or of all if that is 0. It is
+// computed once for each number of images and batch-norm mode.
 func (w *fewShot) meanEmbedding(ctx context.Context, images int, norm nn.Norm, on tensor.Device, p measure.Progress) ([]float32, error) {
 	key := meanKey{images, norm}
 	if m, ok := w.means[key]; ok {

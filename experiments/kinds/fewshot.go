@@ -167,7 +167,7 @@ func (f *fewShotFile) Plan() (runner.Work, error) {
 	return w, schema.Join(errs...)
 }
 
-// checkNetwork says what of the file does not go with the network.
+// checkNetwork reports settings of the file that the network does not allow.
 func (f *fewShotFile) checkNetwork(net *registry.FewShot) error {
 	var errs []error
 	kind := f.Network.Kind()
@@ -205,7 +205,7 @@ func (f *fewShotFile) checkEncoder(normalized bool) error {
 	return schema.Join(errs...)
 }
 
-// sameWay refuses episodes of another way than those of training, for a network with an output per class.
+// sameWay refuses episodes whose way differs from that of training, for a network with one output per class.
 func (f *fewShotFile) sameWay(where string, way int) error {
 	if way == f.Train.Way {
 		return nil

@@ -18,9 +18,9 @@ import (
 // maxFullWay bounds the values that the comparison of queries with the support set may take at once.
 const maxFullWay = 1 << 27
 
-// fullWay measures the accuracy on one task of all training classes: all training examples are its support set, and the examples of
-// the test classes, or of the validation classes, are its queries. Classes without a query are told apart all the same. Where there
-// are examples of none of the classes, it also measures how well these are rejected.
+// fullWay measures the accuracy on one task of all training classes. All training examples are the support set; the examples of the
+// test classes, or of the validation classes, are the queries. Classes without a query are possible answers too. If there are examples
+// of none of the classes, it also measures how well these are rejected.
 func (w *fewShot) fullWay(t plannedTest, asked dataset.Set) (measure.Test, error) {
 	train := w.parts.Train
 	labels := map[string]int{}
@@ -158,8 +158,8 @@ func (f *fullTask) prepare(ctx context.Context, p measure.Progress) error {
 	return nil
 }
 
-// together is the number of queries that are classified at once: few enough for what compares each of them with all of the support
-// set.
+// together is the number of queries that are classified at once. It is limited by the memory for comparing each of them with the whole
+// support set.
 func (f *fullTask) together() int {
 	if f.of == nil {
 		return f.w.batchSize(len(f.support), f.norm)
@@ -198,7 +198,7 @@ func (f *fullTask) task(some []episode.Item) *fewshot.Task {
 	return t
 }
 
-// score returns the score of each query as that of an episode of its own.
+// score returns the score of each query as if it were an episode.
 func (f *fullTask) score(some []episode.Item, list bool) ([]episodeScore, error) {
 	task, pass := f.task(some), &nn.Pass{Norm: f.norm}
 	var logp *tensor.Tensor
@@ -230,7 +230,7 @@ func (f *fullTask) score(some []episode.Item, list bool) ([]episodeScore, error)
 	return out, nil
 }
 
-// fullWayPredictions lists what was made of each query, and counts what the classes were predicted as.
+// fullWayPredictions lists the prediction for each query, and counts how often each class was predicted for each class.
 func fullWayPredictions(scores []episodeScore, train, asked dataset.Set) (*results.Confusion, []results.QueryPrediction) {
 	counts := &results.Confusion{}
 	var all []results.QueryPrediction

@@ -9,7 +9,7 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// generated gives the training batches of a task that generates them: that of each step from first on, without end.
+// generated returns the training batches of a task that generates its data, from step first on, without end.
 func generated[B any](
 	ctx context.Context, seed uint64, first int64, draw func(r *rand.Rand) B, batch func(b B) runner.Batch,
 ) iter.Seq[runner.Batch] {

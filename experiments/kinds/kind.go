@@ -33,8 +33,8 @@ type Kind struct {
 type File interface {
 	// Sections gives the parts that every file has.
 	Sections() Sections
-	// Plan checks what no single key can tell, and returns the work. It is called where the file could not be read without
-	// mistakes, too, so that all are reported together.
+	// Plan checks how keys fit together, and returns the work. It is also called for a file with mistakes, so that all mistakes are
+	// reported together.
 	Plan() (runner.Work, error)
 }
 
@@ -83,7 +83,7 @@ func Of(p *registry.Parts, network, data string) Kind {
 	return all[0]
 }
 
-// Mismatch says that a network and a data set, both known, do not go together; nil where they do, or where one is unknown.
+// Mismatch is the error that a known network and a known data set do not fit together. It is nil if they fit or if one is unknown.
 func (k Kind) Mismatch(p *registry.Parts, network, data *schema.Section) error {
 	own := schema.KindNames(p, k.Data)
 	if slices.Contains(own, data.Kind()) || !slices.Contains(schema.KindNames(p, k.Networks), network.Kind()) {
@@ -132,7 +132,7 @@ type From struct {
 // Validate implements [schema.Validator]: it pins the model.
 func (f *From) Validate() error { return schema.At("run", f.Pin()) }
 
-// Slurm is what a job of a run asks Slurm for. What is left out is not asked for.
+// Slurm is what a job requests from Slurm. Keys that are left out are not requested.
 type Slurm struct {
 	Partition string   `yaml:"partition" doc:"as sbatch reads it"`
 	Time      string   `yaml:"time" doc:"the time limit of a job, as sbatch reads it: minutes, or D-HH:MM:SS in quotes; a run may take several jobs"`
@@ -149,7 +149,7 @@ func newTail() Tail {
 	return Tail{Optimizer: schema.NewSection(registry.Adam, nil), Schedule: schema.NewSection("constant", nil), Average: registry.None(), Device: "auto", Deterministic: true}
 }
 
-// Validate implements [schema.Validator]: a name is a folder below runs, or several with slashes between them.
+// Validate implements [schema.Validator]: a name must be a valid path of folders, separated by slashes, below runs.
 func (h *Head) Validate() error {
 	if strings.ContainsFunc(h.Name, unicode.IsControl) {
 		return schema.At("name", fmt.Errorf("%q has a line break or another control character, and a folder is named after it", h.Name))
@@ -172,7 +172,7 @@ func (t *Tail) Validate() error {
 	return nil
 }
 
-// needBatch refuses a batch of no examples, where none is usual.
+// needBatch refuses an empty batch for files without a default.
 func needBatch(n int) error {
 	if n == 0 {
 		return schema.At("train.batch", errors.New("must be at least 1, got 0"))
@@ -180,7 +180,7 @@ func needBatch(n int) error {
 	return nil
 }
 
-// noCarried refuses a clip for networks on sequences in a file of other networks.
+// noCarried refuses clip.carried, which only networks on sequences have.
 func noCarried(c runner.Clip) error {
 	if c.Carried > 0 {
 		return schema.At("train.clip.carried", errors.New("is for networks that run over a sequence; leave it out"))
@@ -213,6 +213,6 @@ func duplicates[T fmt.Stringer](tests []T) error {
 	return errors.Join(errs...)
 }
 
-// evaluationSeed draws validation and test examples. It is not the run's seed, so that every method and every seed is measured
-// on the same examples and two runs can be compared pair by pair.
+// evaluationSeed draws validation and test examples. It does not depend on the run's seed: every method and every seed is measured
+// on the same examples, so that two runs can be compared example by example.
 const evaluationSeed = 0

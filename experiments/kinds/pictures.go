@@ -20,15 +20,15 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// The most that a shown episode has: as many classes as have a colour, and as many images per class as a line has room for.
+// The size of a shown episode is limited by the number of colours for classes and by the images that fit on a line.
 const (
 	shownWay, shownShot, shownQuery = 7, 5, 5
 	// spreadQuery is how many queries per class are shown as points.
 	spreadQuery = 15
 )
 
-// Show implements [runner.Work]: an episode of test classes with the network's answers, and the embeddings of another in the
-// plane. Nothing is shown of runs that are tested on no such episodes.
+// Show implements [runner.Work]. It draws an episode of test classes with the network's answers, and the embeddings of another
+// episode in two dimensions. It draws nothing for a run without a test on such episodes.
 func (w *fewShot) Show(ctx context.Context, on tensor.Device) (plots []runner.Plot, samples []byte, err error) {
 	test := w.shownTest()
 	if test < 0 || w.parts.Test == nil {
@@ -87,8 +87,8 @@ func (w *fewShot) Show(ctx context.Context, on tensor.Device) (plots []runner.Pl
 	return append(plots, runner.Plot{Name: "embeddings", Figure: points}), samples, nil
 }
 
-// shownTest is the test of which an episode is shown: of those on episodes of the test classes of the run's own data, without
-// fine-tuning, the one with the fewest classes; -1 where there is none.
+// shownTest is the index of the test from which an episode is shown: the one with the fewest classes among the tests on episodes of the
+// run's own test classes without fine-tuning. It is -1 if there is none.
 func (w *fewShot) shownTest() int {
 	best := -1
 	for i, t := range w.file.Test {
@@ -99,7 +99,7 @@ func (w *fewShot) shownTest() int {
 	return best
 }
 
-// shownEpisode draws an episode as a test does, with few enough images to be looked at.
+// shownEpisode draws an episode as a test does, but with few images.
 func (w *fewShot) shownEpisode(test, query int) (*episode.Batch, error) {
 	t := w.file.Test[test]
 	way := min(t.Way, shownWay)
@@ -151,7 +151,7 @@ func (w *fewShot) pictures(b *episode.Batch, chances []float64) plot.Pictures {
 	return f
 }
 
-// picture is an image as the network sees it; dark ink is shown dark.
+// picture returns an image as the network sees it. Dark ink is shown dark.
 func (w *fewShot) picture(pixels []float32) image.Image {
 	height, width := w.data.Options.Height, w.data.Options.Width
 	out := image.NewNRGBA(image.Rect(0, 0, width, height))
@@ -199,8 +199,8 @@ func (w *fewShot) points(b *episode.Batch, embedded []float64, width int) (plot.
 	return f, nil
 }
 
-// principal returns points along the two directions in which they differ most, and how much of their variance lies along
-// each. Of either direction the sign is that in which its largest part is positive.
+// principal projects points on their first two principal components, and returns the share of the variance of each. The sign of a
+// component is chosen so that its largest element is positive.
 func principal(values []float64, width int) (plane [][2]float64, share [2]float64, err error) {
 	n := len(values) / width
 	x := mat.NewDense(n, width, values)

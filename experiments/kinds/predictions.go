@@ -24,7 +24,7 @@ func keepPredictions(scores []episodeScore, drawn []episode.Item, logp *tensor.T
 	}
 }
 
-// predictions lists what was made of each query of a set's classes, and counts what the classes were predicted as.
+// predictions lists the prediction for each query, and counts how often each class was predicted for each class.
 func predictions(scores []episodeScore, set dataset.Set) (*results.Confusion, []results.QueryPrediction) {
 	counts := &results.Confusion{}
 	var all []results.QueryPrediction
@@ -47,8 +47,8 @@ func predictions(scores []episodeScore, set dataset.Set) (*results.Confusion, []
 	return counts, all
 }
 
-// ImageName is the file of an image of a set, or a text itself; or the number of an image in its class, counted from 1, where the set
-// has no image files.
+// ImageName is the file name of an image of a set, or a text itself. For a set without image files it is the number of the image in its
+// class, counted from 1.
 func ImageName(set dataset.Set, class, instance int) string {
 	if text, ok := dataset.Text(set, class, instance); ok {
 		return text

@@ -13,22 +13,22 @@ import (
 
 // Predictor is work whose network classifies images or texts by a few that are labelled.
 type Predictor interface {
-	// Images is what an image is brought to for the network.
+	// Images says how an image is prepared for the network.
 	Images() dataset.ImageOptions
 	// Normalization is applied to the values of an image for the network; nil for none.
 	Normalization() *dataset.Normalization
-	// Tokenizer is how texts become what the network is given, once it is built; Texts reports whether it is of texts.
+	// Tokenizer converts texts to the network's input, once the network is built. Texts reports whether the network takes texts.
 	Tokenizer() tokenizer.Tokenizer
 	Texts() bool
 	// Learner is the network, once it is built.
 	Learner() fewshot.Network
 	// Norm is the mode of batch norm that the network is validated under.
 	Norm() string
-	// Ways is the only number of classes that the network can tell apart; 0 where it may be any.
+	// Ways is the number of classes that the network is built for; 0 if it takes any number.
 	Ways() int
-	// Support returns the embeddings of all images of a support set, class by class, [images, width] row by row, with the network
-	// as one that classifies embeddings; nil where embeddings are not kept ([embedding.keeps]), or answers depend on more than
-	// them.
+	// Support returns the embeddings of all images of a support set, class by class, [images, width] row by row, and the network as
+	// one that classifies embeddings. It returns nil if the embeddings are not cached ([embedding.keeps]), or if answers depend on
+	// more than the embeddings.
 	Support(ctx context.Context, set dataset.Set, norm nn.Norm, on tensor.Device, p measure.Progress) (net fewshot.FeatureNetwork, values []float32, width int, err error)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/engram-go/engram/results"
 )
 
-// resized says how a set's drawings of Omniglot were brought to their size, as results name it; empty for other images.
+// resized names, for results, how a set's Omniglot images were resized. It is empty for other images.
 func resized(i *registry.Images) string {
 	if i.Options.Filter == "" {
 		return ""
@@ -16,7 +16,7 @@ func resized(i *registry.Images) string {
 	return resizedDrawings(i.Options)
 }
 
-// resizedDrawings says how Omniglot's drawings are brought to a size, as results name it.
+// resizedDrawings names, for results, how Omniglot images are resized with these options.
 func resizedDrawings(o dataset.ImageOptions) string {
 	if o.Height == dataset.OmniglotSide {
 		return results.NotResized

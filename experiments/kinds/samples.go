@@ -23,7 +23,7 @@ type sample struct {
 	read, write heads
 }
 
-// heads are the weightings of some heads over time, [head][slot][step]; none for a memory that has none.
+// heads are the weightings of some heads over time, [head][slot][step]. It is empty for a memory without heads.
 type heads [][][]float64
 
 // add takes the weightings of a step, [1, heads, slots]; nil adds nothing.
@@ -102,7 +102,7 @@ func (w *sequences) panels(s sample, panels []plot.Panel) plot.Panels {
 	}
 }
 
-// answerPanels show input, target and output, and how far these are apart.
+// answerPanels show the input, the target, the output and the difference between the last two.
 func (w *sequences) answerPanels(s sample) []plot.Panel {
 	inputs, outputs := w.task.Channels()
 	answer := s.probabilities()
@@ -148,8 +148,8 @@ func (s sample) scored(value func(at int) float64) [][]float64 {
 // inUse is the weight from which on a slot counts as read or written.
 const inUse = .1
 
-// slots returns the shortest run of slots, which may wrap around, that holds all that were ever read or written; all of them
-// where no weighting is ever sharp.
+// slots returns the shortest range of slots, possibly wrapping around, that contains all slots that were read or written. It returns
+// all slots if no weighting is ever sharp.
 func (s sample) slots() (first, n int) {
 	var used []int
 	all := len(s.read[0])
@@ -161,7 +161,7 @@ func (s sample) slots() (first, n int) {
 	if len(used) == 0 {
 		return 0, all
 	}
-	// All but the longest gap from one to the next; the gap that wraps around comes first.
+	// The range is all slots but the longest gap between used ones. The gap that wraps around is considered first.
 	last := used[len(used)-1] - all
 	longest := 0
 	for _, slot := range used {
@@ -176,13 +176,13 @@ func (s sample) slots() (first, n int) {
 // manyHeads is the number of heads from which on they are shown as one.
 const manyHeads = 5
 
-// estimable is a task of which an optimal estimator is known.
+// estimable is a task with a known optimal estimator.
 type estimable interface {
 	// Optimal gives the probability of a one at each step, [time, sequences, outputs].
 	Optimal(b *sequence.Batch) []float32
 }
 
-// panels show the weightings of each head, or of many the largest; n slots from the first one on.
+// panels show the weightings of each head, or for many heads their maximum, for n slots from the first one.
 func (h heads) panels(name string, first, n int) (out []plot.Panel) {
 	if len(h) == 0 {
 		return nil

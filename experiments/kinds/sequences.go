@@ -115,7 +115,7 @@ type sequences struct {
 // evaluationSequences is how many sequences one evaluation of the network takes.
 const evaluationSequences = 50
 
-// Measure implements [runner.Work]: what the NTM paper measures in, the cross-entropy of a sequence's scored outputs.
+// Measure implements [runner.Work]: the cross-entropy of a sequence's scored outputs in bits, as in the NTM paper.
 func (w *sequences) Measure() measure.Measure {
 	return measure.Measure{Name: results.Bits, Of: "sequences", Unit: "bits", Factor: 1, Less: true, Axis: "cost per sequence (bits)"}
 }
@@ -197,7 +197,7 @@ func (w *sequences) Validate(ctx context.Context, on tensor.Device) ([]float64, 
 	return scores, nil
 }
 
-// Optimum implements [runner.Bounded]: what the optimal estimator pays for the validation sequences, of a task that has one.
+// Optimum implements [runner.Bounded]: the cost of the optimal estimator on the validation sequences, for a task that has one.
 func (w *sequences) Optimum() (bits float64, ok bool) {
 	task, ok := w.task.(estimable)
 	if !ok || w.file.Validation.Sequences == 0 {
@@ -281,7 +281,7 @@ func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, 
 	return figures, nil
 }
 
-// carried is how many numbers the memory carries of a sequence of a size, at its end.
+// carried is the number of values in the memory's state at the end of a sequence of a size.
 func (w *sequences) carried(size sequence.Size, on tensor.Device) (n int64, err error) {
 	b, err := w.task.Sized(stream.New(evaluationSeed, testStream(size)), 1, size)
 	if err != nil {
@@ -296,7 +296,7 @@ func (w *sequences) carried(size sequence.Size, on tensor.Device) (n int64, err 
 	return n, err
 }
 
-// numbers is how many floating-point numbers a memory's state holds.
+// numbers is the number of floating-point values in a memory's state.
 func numbers(s memory.State) (n int64) {
 	for _, t := range s.Tensors() {
 		if d := t.Tensor.DType(); d == tensor.Float32 || d == tensor.Float64 {

@@ -20,7 +20,7 @@ type source interface {
 	batches(ctx context.Context, first int64) iter.Seq[runner.Batch]
 }
 
-// newSource makes the source of training batches that the network asks for, and says what of the data does not suffice.
+// newSource makes the source of training batches that the network needs. The error says which requirement the data do not meet.
 func (w *fewShot) newSource(train dataset.Set, seed uint64) (source, error) {
 	t := w.file.Train
 	distort := dataset.Distortion(t.Distort)
@@ -64,8 +64,8 @@ func (s *episodes) batches(ctx context.Context, first int64) iter.Seq[runner.Bat
 	})
 }
 
-// onTensors is a batch that is a function of tensors: of those that make copies to a device, or of others of their shapes. key
-// tells functions apart.
+// onTensors is a batch as a function of tensors: those that make copies to a device, or others of the same shapes. key identifies the
+// function.
 func onTensors(
 	make func(on tensor.Device) (key string, in []*tensor.Tensor), loss func(p *nn.Pass, in []*tensor.Tensor) (*tensor.Tensor, runner.Score),
 ) runner.Batch {
@@ -105,12 +105,12 @@ func (b task) tensors(on tensor.Device) (key string, in []*tensor.Tensor) {
 	return fmt.Sprintf("%d-way", t.Way), []*tensor.Tensor{t.Support, t.SupportLabels, t.Query, t.QueryLabels}
 }
 
-// bound is a task of the same shape on given tensors. Networks use a task's index in tests alone.
+// bound is a task of the same shape on given tensors. Its index does not matter, because networks use it only in tests.
 func (b task) bound(in []*tensor.Tensor) boundTask {
 	return boundTask{&fewshot.Task{Way: int64(b.Way), Support: in[0], SupportLabels: in[1], Query: in[2], QueryLabels: in[3]}, b.net}
 }
 
-// boundTask is a task whose tensors are there.
+// boundTask is a task whose tensors have been made.
 type boundTask struct {
 	*fewshot.Task
 	net fewshot.Network
@@ -122,7 +122,7 @@ func (b boundTask) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, runner.Sco
 	return loss, func() float64 { return mean(b.Accuracies(logp)) }
 }
 
-// adaptedTask is the training data of one step of a network that brings its own gradients.
+// adaptedTask is the training data of one step of a network that computes its own gradients.
 type adaptedTask struct {
 	task
 	adapter fewshot.AdaptiveNetwork
@@ -139,7 +139,7 @@ func (b adaptedTask) Fixed(on tensor.Device) (string, []*tensor.Tensor, func([]*
 	return key, in, func(in []*tensor.Tensor) runner.Batch { return boundAdaptedTask{b.bound(in), b.adapter} }
 }
 
-// boundAdaptedTask is an adaptedTask whose tensors are there.
+// boundAdaptedTask is an adaptedTask whose tensors have been made.
 type boundAdaptedTask struct {
 	boundTask
 	adapter fewshot.AdaptiveNetwork

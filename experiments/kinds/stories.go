@@ -267,8 +267,8 @@ func (w *stories) steps() (n int64) {
 	return n
 }
 
-// Course implements [runner.Work]: the file counts epochs, and its schedule begins after the linear start, whose length is known
-// when it ends.
+// Course implements [runner.Work]. The file counts epochs. The schedule begins after the linear start, whose length is not known
+// before it ends.
 func (w *stories) Course(schedule func(int64) nn.Schedule) runner.Course {
 	t, perEpoch := w.file.Train, w.steps()
 	c := runner.Course{Steps: int64(t.Epochs) * perEpoch, Batch: t.Batch, Schedule: func(step int64) float64 {
@@ -284,8 +284,8 @@ func (w *stories) Course(schedule func(int64) nn.Schedule) runner.Course {
 	return c
 }
 
-// Batches implements [runner.Work]: it goes through the training questions epoch by epoch, group after group, each time in
-// another order.
+// Batches implements [runner.Work]. Each epoch goes through the training questions of one group after another, in a new order each
+// time.
 func (w *stories) Batches(ctx context.Context, first int64) iter.Seq[runner.Batch] {
 	return func(yield func(runner.Batch) bool) {
 		perEpoch := w.steps()
@@ -322,8 +322,8 @@ type questions struct {
 	examples []storyExample
 }
 
-// Loss implements [runner.Batch]: the cross-entropy of the answers in nats, summed over the questions as in the released code,
-// whose rates are meant for it.
+// Loss implements [runner.Batch]: the cross-entropy of the answers in nats. It is summed over the questions, as in the released code,
+// whose learning rates depend on it.
 func (q questions) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, runner.Score) {
 	if q.group.net.Linear() != q.linear {
 		q.group.net.SetLinear(q.linear)
@@ -356,8 +356,8 @@ func errorsOf(examples []storyExample, scores *tensor.Tensor) []float64 {
 	return out
 }
 
-// startState is the progress of a linear start that validation ends: validations, the lowest loss, validations since it, and the
-// epoch after which it ended, 0 before. It lies in a buffer, so that a checkpoint holds it.
+// startState is the progress of a linear start that validation ends: the number of validations, the lowest loss, the number of
+// validations since then, and the epoch after which the start ended, or 0. It is kept in a buffer, so that checkpoints contain it.
 type startState [4]float32
 
 func (w *stories) startState() (s startState) {
@@ -365,7 +365,7 @@ func (w *stories) startState() (s startState) {
 	return s
 }
 
-// linearEpochs is how many epochs of training are linear, as far as is known.
+// linearEpochs is the number of epochs of the linear start, as far as it is known.
 func (w *stories) linearEpochs() int64 {
 	if w.start != nil {
 		if ended := w.startState()[3]; ended > 0 {
@@ -413,7 +413,7 @@ func (w *stories) Validated() {
 	w.start.Value().Set(bytes)
 }
 
-// answer is what a network says to a question.
+// answer is a network's answer to a question.
 type answer struct {
 	example   storyExample
 	wrong     float64     // 0 or 1
@@ -424,7 +424,7 @@ type answer struct {
 	empty     []float64   // of each hop, to the empty slots together
 }
 
-// answers has the group's network answer questions, in their order.
+// answers returns the answers of the group's network to questions, in their order.
 func (g *storyGroup) answers(ctx context.Context, examples []storyExample, p measure.Progress) ([]answer, error) {
 	return measure.Evaluate(ctx, slices.Chunk(examples, evaluationQuestions), len(examples), p, g.answer)
 }
@@ -454,7 +454,7 @@ func (g *storyGroup) answer(examples []storyExample) ([]answer, error) {
 	return out, nil
 }
 
-// found is 1 where the sentence with the largest weight of all hops is one that the answer follows from, and 0 elsewhere.
+// found is 1 if the sentence with the largest weight over all hops supports the answer, and otherwise 0.
 func (a answer) found() float64 {
 	strongest, weight := -1, math.Inf(-1)
 	for _, hop := range a.attention {

@@ -44,7 +44,7 @@ func (t *streamTest) Validate() error {
 	return errors.Join(append(errs, repeated("memories", t.Memories), repeated("slots", t.Slots))...)
 }
 
-// repeated reports what a list names twice.
+// repeated returns a value that a list contains twice.
 func repeated[T comparable](field string, list []T) error {
 	seen := map[T]bool{}
 	for i, v := range list {
@@ -70,7 +70,7 @@ func (m streamMemory) String() string {
 	return fmt.Sprintf("%s, %d slots", m.kind, m.slots)
 }
 
-// streamMemories plans the memories of all sizes, to compare as the network's own does.
+// streamMemories plans the memories of all sizes, with the metric and scale of the network's own.
 func (w *fewShot) streamMemories(t *streamTest) ([]streamMemory, error) {
 	p := w.file.parts
 	var out []streamMemory
@@ -128,8 +128,8 @@ func (w *fewShot) makeStream(t *streamTest) (measure.Test, error) {
 // whilePassing is the metric of the answers during a stream.
 const whilePassing = "accuracy while passing"
 
-// streamFigures are the shares of right answers with a memory: at the end of the stream, and the mean over all times that it was
-// asked. held is how many numbers the memory holds at the end.
+// streamFigures are the shares of right answers with a memory: at the end of the stream, and the mean over all times at which it was
+// asked. held is the number of values that the memory holds at the end.
 func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float64, held int64, checksum string) []results.Figure {
 	end, means := shares[len(shares)-1], make([]float64, t.Streams)
 	for i := range means {
@@ -150,7 +150,7 @@ func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float6
 	return []results.Figure{atEnd, during}
 }
 
-// embeddedStreams are a number of streams at once, embedded.
+// embeddedStreams are several streams with their embeddings.
 type embeddedStreams struct {
 	keys, values      *tensor.Tensor // [streams, examples, width] and [streams, examples, classes], in the order of arrival
 	queries           *tensor.Tensor // [streams, queries, width]
@@ -234,8 +234,8 @@ func (s *embeddedStreams) run(ctx context.Context, planned registry.Memory, aske
 	return shares, held / int64(s.streams), nil
 }
 
-// write writes the next example of each stream and frees the state before it: a scope for the whole stream would keep them
-// all.
+// write writes the next example of each stream and frees the previous state. A single scope for the whole stream would keep all
+// states.
 func (s *embeddedStreams) write(p *nn.Pass, m memory.Associative, state memory.State, at int64) memory.State {
 	scope := tensor.Enter()
 	defer scope.Leave()
@@ -253,7 +253,7 @@ func (s *embeddedStreams) write(p *nn.Pass, m memory.Associative, state memory.S
 	return next
 }
 
-// ask returns the share of right answers of each stream, about the classes of its first done examples.
+// ask returns the share of right answers of each stream on the classes among its first done examples.
 func (s *embeddedStreams) ask(p *nn.Pass, m memory.Associative, state memory.State, done int) ([]float64, error) {
 	scope := tensor.Enter()
 	defer scope.Leave()

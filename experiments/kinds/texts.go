@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tokenizer"
 )
 
-// TextPixels is what a text counts as of [EvaluationPixels]: some 75 texts are evaluated at once.
+// TextPixels is what a text counts in [EvaluationPixels], so that about 75 texts are evaluated at once.
 const TextPixels = 64 * 64
 
 // checkTexts plans the tokenizer of a data set of texts, and refuses texts for encoders of images, images for encoders of texts, and
@@ -70,7 +70,7 @@ func (w *fewShot) tokenize(parts dataset.Parts, from runner.Source) (dataset.Par
 	return parts, nil
 }
 
-// tokenized returns the parts as tokens, and each part that has classes.
+// tokenized returns the parts as tokens. Parts without classes stay as they are.
 func tokenized(parts dataset.Parts, t tokenizer.Tokenizer) (dataset.Parts, []*dataset.Tokens) {
 	var all []*dataset.Tokens
 	for _, set := range []*dataset.Set{&parts.Train, &parts.Val, &parts.Test} {
@@ -95,8 +95,8 @@ func textsOf(set dataset.Set) func(yield func(text string) bool) {
 	}
 }
 
-// vocabularyName is how the name of the buffer begins that a vocabulary is kept in. The name ends with the beginning of the
-// vocabulary's checksum, so that a model never gets the values of one with other words.
+// vocabularyName is the prefix of the name of the buffer that holds a vocabulary. The name ends with the first digits of the
+// vocabulary's checksum, so that a model cannot load the values of a model with another vocabulary.
 const vocabularyName = "vocabulary-"
 
 // keepVocabulary keeps the vocabulary that was made from training texts with the encoder's parameters.
@@ -140,7 +140,7 @@ func (w *fewShot) shape() registry.Shape {
 	return s
 }
 
-// pixels is what an image or a text counts as of [EvaluationPixels].
+// pixels is what an image or a text counts in [EvaluationPixels].
 func (w *fewShot) pixels() int {
 	if w.data.Text {
 		return TextPixels

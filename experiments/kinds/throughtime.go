@@ -220,7 +220,7 @@ func (w *throughTime) Validate(ctx context.Context, on tensor.Device) ([]float64
 	return all, err
 }
 
-// reported are the instances that the paper's tables have.
+// reported are the instances in the paper's tables.
 var reported = [...]int{1, 2, 3, 4, 5, 10}
 
 // Tests implements [runner.Work].
@@ -255,7 +255,7 @@ func (w *throughTime) Tests(context.Context, runner.Source) ([]measure.Test, err
 	return out, nil
 }
 
-// carried is how many numbers the memory carries of an episode, at its end; 0 where it cannot be seen.
+// carried is the number of values in the memory's state at the end of an episode; 0 if the state cannot be seen.
 func (w *throughTime) carried(s *episode.SequenceSampler, on tensor.Device) (n int64, err error) {
 	net, ok := w.net.(registry.Watched)
 	if !ok {

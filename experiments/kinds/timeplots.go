@@ -16,7 +16,7 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// shownEpisodes is over how many test episodes the accuracy by instance is drawn.
+// shownEpisodes is the number of test episodes in the plot of the accuracy by instance.
 const shownEpisodes = 200
 
 // Show implements [runner.Work]: the accuracy by instance over episodes of the first test, and what the memory does during one of

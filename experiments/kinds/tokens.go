@@ -45,8 +45,8 @@ type tokenTrain struct {
 	runner.Loop `yaml:",inline"`
 }
 
-// tokenTest is a size of sequences, trained on or longer; keys that the task does not use are left out. One without any is of the
-// size of training, where that is one.
+// tokenTest is a size of sequences, trained on or longer. Keys that the task does not use are left out. Without keys it is the size of
+// training, if there is only one.
 type tokenTest struct {
 	Length    int `yaml:"length" min:"0" doc:"of a sequence"`
 	Pairs     int `yaml:"pairs" min:"0" doc:"of associative recall"`

@@ -11,8 +11,8 @@ import (
 	"github.com/engram-go/engram/episode"
 )
 
-// A Checksum is one of which images episodes show, and of the first image of each. Equal episodes of equal images have equal
-// checksums on every machine. A nil Checksum adds nothing.
+// A Checksum identifies test episodes: it covers which images they contain, and the pixels of the first image of each. Equal episodes
+// of equal images have equal checksums on every machine. A nil Checksum adds nothing.
 type Checksum struct {
 	set   dataset.Set
 	left  int // episodes that are still counted

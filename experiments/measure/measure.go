@@ -14,17 +14,17 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// Progress receives how far a test has come.
+// Progress receives the progress of a test.
 type Progress interface {
-	// Testing comes before a test, or a part of one, with its number of examples.
+	// Testing is called before a test, or before a part of one, with its number of examples.
 	Testing(name string, examples int)
-	// Tested comes while it goes on.
+	// Tested is called during the test with the number of examples that are done.
 	Tested(done int)
 	// Note receives a line for the user.
 	Note(line string)
 }
 
-// A Test is a measurement that can be made: all that it needs has been made and checked, before training starts.
+// A Test is a measurement. Everything that it needs has been made and checked before training starts.
 type Test struct {
 	Name string // for messages
 	Run  func(ctx context.Context, on tensor.Device, p Progress) ([]results.Figure, error)
@@ -72,7 +72,7 @@ func evaluate[B, S any](b B, score func(B) ([]S, error)) (scores []S, err error)
 	return scores, err
 }
 
-// at adds the number of the example that is not finite, which comes after the given number of others.
+// at adds to an error the number of the example that is not finite, counted from the given number of examples before the batch.
 func at(before int, err error) error {
 	if errors.Is(err, ErrNotFinite) {
 		return fmt.Errorf("example %d: %w", before+1, err)
@@ -80,10 +80,10 @@ func at(before int, err error) error {
 	return err
 }
 
-// EvaluateBeside is [Evaluate] of batches that are scored on several goroutines at the same time, each of whose operations takes
-// one thread: for batches of many small operations, in which the threads of one operation would mostly wait for one another. There
-// are as many goroutines as operations had threads, and results do not depend on the number. Nothing else may compute meanwhile,
-// as it sets the threads of the process.
+// EvaluateBeside is [Evaluate] with batches that are scored concurrently, with one thread per operation. It is for batches of many small
+// operations, in which several threads per operation would mostly wait for one another. It uses as many goroutines as operations had
+// threads; results do not depend on that number. It sets the number of threads of the process, so nothing else may compute at the
+// same time.
 func EvaluateBeside[B, S any](ctx context.Context, batches []B, n int, p Progress, score func(B) ([]S, error)) ([]S, error) {
 	var threads int
 	if err := tensor.Do(func() error { threads = tensor.Threads(); return nil }); err != nil {
@@ -144,16 +144,16 @@ func Finite(outputs *tensor.Tensor, remedy string) error {
 	return nil
 }
 
-// A Measure is what examples are scored in.
+// A Measure is the quantity that examples are scored by.
 type Measure struct {
 	Name string // "accuracy"
 	Of   string // what has a score: "episodes"
 	Unit string // "%"
 	// Factor converts a score to the unit.
 	Factor float64
-	// Less is set where less is better.
+	// Less is set if a smaller score is better.
 	Less bool
-	// Axis is the label of an axis, with the unit; empty stands for the name and the unit.
+	// Axis is the label of an axis, with the unit; if it is empty, the label is the name and the unit.
 	Axis string
 }
 
@@ -176,15 +176,15 @@ func (m Measure) Better(a, b float64) bool {
 	return a > b
 }
 
-// Trained is what the protocols of a run's figures say of its training.
+// Trained is what the protocols of a run's figures say about its training.
 type Trained struct {
 	On        string // the data set
 	Way, Shot int    // of training episodes; 0 where the network was not trained on any
 	Precision string
 }
 
-// Figure returns the mean of scores with its interval, converted by a factor, under a protocol of the test to which what is
-// known of the training is added.
+// Figure returns the mean of scores with its interval, converted by a factor. It completes the protocol of the test with the facts of
+// the training.
 func (t Trained) Figure(name, metric string, factor float64, scores []float64, p results.Protocol) results.Figure {
 	mean, half := results.MeanInterval(scores)
 	f := t.Value(name, metric, factor*mean, factor*half, p)
@@ -192,7 +192,7 @@ func (t Trained) Figure(name, metric string, factor float64, scores []float64, p
 	return f
 }
 
-// Value is [Trained.Figure] for a value that is there already, with half of its interval.
+// Value is [Trained.Figure] for a value that has been computed already, with half of its interval.
 func (t Trained) Value(name, metric string, value, half float64, p results.Protocol) results.Figure {
 	p.TrainedOn, p.TrainWay, p.TrainShot, p.Precision = t.On, t.Way, t.Shot, t.Precision
 	return results.Figure{Name: name, Metric: metric, Value: value, Interval: half, Protocol: p}

@@ -162,7 +162,7 @@ func transferred(p *Parts) []Part[FewShot] {
 		})}}
 }
 
-// fits refuses a head that a classifier's encoder cannot have.
+// fits refuses a head that does not work with a classifier's encoder.
 func (c *transferConfig) fits(h *Head) error {
 	switch {
 	case h.Learned:

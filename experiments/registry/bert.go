@@ -37,7 +37,7 @@ func berts() []Part[Encoder] {
 		bertConfig{Width: 128, Layers: 2, Heads: 4, Hidden: 512, Positions: 128, Segments: 2, Pool: auto, Activation: auto, Eps: 1e-12}, (*bertConfig).plan)}}
 }
 
-// folder takes what the model folder says beside the sizes.
+// folder reads the settings of the model folder other than the sizes.
 func (c *bertConfig) folder() error {
 	var file transformerFile
 	if _, err := c.modelConfig("config.json", &file); err != nil {
@@ -85,7 +85,7 @@ func (c *bertConfig) folder() error {
 	return nil
 }
 
-// measure sets what published weights say of themselves, and returns the tokenizer of the model folder, nil without one.
+// measure sets the sizes by the published weights, and returns the tokenizer of the model folder, or nil if it has none.
 func (c *bertConfig) measure() (tokenizer.Tokenizer, error) {
 	if c.Weights == "" {
 		return nil, nil
@@ -119,7 +119,7 @@ func (c *bertConfig) measure() (tokenizer.Tokenizer, error) {
 	return t, nil
 }
 
-// bertHeads is the number of heads of BERT-base, MiniLM and DistilBERT, which no file of weights tells.
+// bertHeads is the number of heads of BERT-base, MiniLM and DistilBERT, which files of weights do not contain.
 const bertHeads = 12
 
 func (c *bertConfig) plan() (Encoder, error) {

@@ -20,18 +20,18 @@ import (
 	"github.com/engram-go/engram/tokenizer"
 )
 
-// Shape is what a network must know of its images, or of its texts.
+// Shape is what a network needs to know about its images or texts.
 type Shape struct {
 	Channels, Height, Width int
 	Text                    *Text // nil for images; else the numbers are 0
 }
 
-// Text is what a network must know of its texts. They are rows of tokens, int64 [n, T], where T is that of the longest row of a
-// batch, and 0 fills the ends of shorter ones.
+// Text is what a network needs to know about its texts. They are rows of tokens, int64 [n, T], where T is the length of the longest row
+// in a batch; shorter rows end with zeros.
 type Text struct {
 	Tokenizer tokenizer.Tokenizer
-	// Texts is the number of training texts, and Documents of each token the number of those that hold it; nil where a trained
-	// network is opened without its data.
+	// Texts is the number of training texts, and Documents the number of them that contain each token; nil if a trained network is
+	// opened without its data.
 	Texts     int
 	Documents []int
 }
@@ -47,7 +47,7 @@ func (s Shape) String() string {
 // Size is the number of an image's values.
 func (s Shape) Size() int { return s.Channels * s.Height * s.Width }
 
-// Embedding is the shape of embeddings of a width in the place of images; see [encoder.Freeze].
+// Embedding is the shape of embeddings of a width that replace images; see [encoder.Freeze].
 func Embedding(width int) Shape {
 	shape := encoder.EmbeddingShape(int64(width))
 	return Shape{Channels: int(shape[0]), Height: int(shape[1]), Width: int(shape[2])}
@@ -59,20 +59,20 @@ func (s Shape) dims() []int64 { return []int64{int64(s.Channels), int64(s.Height
 type Encoder struct {
 	// New makes the encoder for images of a shape, its parameters with b. An image that is too small is an error.
 	New func(b *nn.Builder, in Shape) (encoder.Encoder, error)
-	// Text marks an encoder of texts: New gets a shape with Text, and the encoder rows of tokens in the place of images.
+	// Text marks an encoder of texts: New gets a shape with Text, and the encoder gets rows of tokens instead of images.
 	Text bool
-	// Tokenizer is that of an encoder of texts whose weights know its tokens; nil for one that learns from any.
+	// Tokenizer is the tokenizer that the weights of an encoder of texts require; nil for an encoder that learns with any.
 	Tokenizer tokenizer.Tokenizer
 	// Identity marks an encoder whose embedding is the image itself: it has no blocks to tune, and a metric that compares images
 	// can be used on it.
 	Identity bool
-	// Frozen marks an encoder that no training changes and that takes embeddings in the place of images ([encoder.Freeze]).
+	// Frozen marks an encoder that training does not change and that takes embeddings instead of images ([encoder.Freeze]).
 	Frozen bool
 }
 
 // Metric is a planned metric.
 type Metric struct {
-	// New makes the metric for an encoder's embeddings; one that learns nothing leaves both alone, and they may be nil.
+	// New makes the metric for an encoder's embeddings. A metric without parameters uses neither argument, and both may be nil.
 	New func(b *nn.Builder, e encoder.Encoder) metric.Metric
 
 	Learned    bool // it has parameters, which belong to one network
@@ -101,18 +101,18 @@ func (c *Comparison) comparison() *Comparison { return c }
 type Memory struct {
 	// New makes the memory for an encoder's embeddings, its parameters with b.
 	New func(b *nn.Builder, e encoder.Encoder) (memory.Associative, error)
-	// Metric is what it compares by; nil for a memory that compares nothing, such as a matrix of fast weights.
+	// Metric is the metric that it compares keys by; nil for a memory without comparisons, such as a matrix of fast weights.
 	Metric *Metric
-	// Section is where the file names the metric, for messages; nil without one.
+	// Section is the section of the file that names the metric, for messages; nil without a metric.
 	Section *schema.Section
 	Scale   float64
 	// Kind is its name.
 	Kind string
-	// Slots bounds what it holds; 0 where nothing does.
+	// Slots is the largest number of pairs that it holds; 0 for no limit.
 	Slots int64
-	// Scored is set where its slots can be scored one by one ([memory.Matcher]).
+	// Scored is set if it scores its slots one by one ([memory.Matcher]).
 	Scored bool
-	// Sums is set where it keeps the sum of a class's keys, which only some metrics accept ([Metric.OfSums]).
+	// Sums is set if it keeps the sum of a class's keys, which only some metrics accept ([Metric.OfSums]).
 	Sums bool
 	// Compares is set where it can compare two single keys ([siamese.Memory]).
 	Compares bool
@@ -122,7 +122,7 @@ type Memory struct {
 	ByClass bool
 	// Learned is set where it has parameters ([Learner]), which belong to the network that trained them.
 	Learned bool
-	// sized plans it anew with another bound; nil where it has none.
+	// sized plans it again with another number of slots; nil for a memory without a limit.
 	sized func(slots int64) (Memory, error)
 }
 
@@ -134,7 +134,7 @@ type MemoryInput struct {
 	Scale   float64       // multiplies the metric's scores; 1 without a metric
 }
 
-// Vectors is the width of a memory's keys where no encoder makes them. It stands for an encoder that is never run.
+// Vectors is the width of keys that no encoder computes. It takes the place of an encoder and is never run.
 type Vectors int64
 
 // Forward implements encoder.Encoder. It panics.
@@ -227,8 +227,8 @@ type Bounded interface {
 	SetBound(slots int64)
 }
 
-// Learner is the configuration of a memory that may have parameters of its own. Streams, in which a memory takes the place of
-// the network's own without training, refuse such memories.
+// Learner is the configuration of a memory that may have parameters. Streams replace the network's memory without training, and so
+// refuse memories with parameters.
 type Learner interface{ Learns() bool }
 
 // LearnedMemory reports whether the memory of a name has parameters of its own by default.
@@ -259,7 +259,7 @@ type (
 		// Encode maps images [n, channels, height, width] to embeddings [n, width].
 		Encode(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor
 	}
-	// Headed has an encoder that tests may put another head on.
+	// Headed has an encoder that tests can combine with another head.
 	Headed interface {
 		fewshot.Network
 		// With returns the network, with the same parameters, under another head. mean is the mean embedding of the training
@@ -277,9 +277,9 @@ type (
 		// Quick returns the network with a head like its own that trains nothing, for validation.
 		Quick() fewshot.Network
 	}
-	// Normed tells whether batch norm by the episode's own statistics changes its answers. A network without it is taken to.
+	// Normed reports whether the batch-norm mode changes its answers. A network without this method is assumed to depend on it.
 	Normed interface{ UsesBatchStatistics() bool }
-	// Precise tells what it computes in: a value of encoder.Precision.
+	// Precise reports the precision of its computations: a value of encoder.Precision.
 	Precise interface{ Precision() string }
 )
 
@@ -301,22 +301,22 @@ type FewShot struct {
 	Source Source
 	// Memory is the memory of its support set; nil for a network without one.
 	Memory *Memory
-	// NoStream says why streams cannot be tested with other memories than its own; empty where they can.
+	// NoStream says why the network cannot be tested on streams with other memories; empty if it can.
 	NoStream string
-	// FixedWay marks a network with an output per class of train.way: it takes no episodes of another way.
+	// FixedWay marks a network with one output per class of train.way. It takes only episodes of that way.
 	FixedWay bool
-	// ByTask marks a network that adapts to one task at a time: the tasks of a batch share the cores, and fine-tuning has no
-	// meaning for it.
+	// ByTask marks a network that adapts to each task by itself. The tasks of a batch are shared among the cores, and tests cannot
+	// fine-tune it.
 	ByTask bool
 	// NoVerification says why the network cannot be tested on pairs; empty where it can.
 	NoVerification string
 	// Head is the head of a [Headed] network; else nil.
 	Head *Head
-	// Encoder is what it embeds its images or texts by.
+	// Encoder is the encoder of its images or texts.
 	Encoder Encoder
 	// Frozen marks a network on an encoder that no training changes and that takes embeddings in the place of images.
 	Frozen bool
-	// Optimizer is the only optimiser that the network goes with, with the reason; empty where it takes any.
+	// Optimizer is the only optimiser that the network can be trained with, and WhyOptimizer the reason; empty if it takes any.
 	Optimizer, WhyOptimizer string
 }
 
@@ -335,7 +335,7 @@ type Head struct {
 	Adaptation Adaptation
 	// New makes a head of package head; nil for one that is trained on each support set by gradient descent.
 	New func(in HeadInput) head.Head
-	// Doc is how results call it. That of a transductive head says so.
+	// Doc is its name in results, which says so if it is transductive.
 	Doc string
 	// Transductive marks a head that lets the queries of an episode influence one another.
 	Transductive bool
@@ -344,7 +344,7 @@ type Head struct {
 	Images  int
 	// Learned marks a head whose parameters must be trained on episodes, so that it goes with no other encoder than its own.
 	Learned bool
-	// NoTraining completes a sentence that says why an encoder cannot be trained through the head; empty where it can.
+	// NoTraining completes a sentence about why an encoder cannot be trained through the head; empty if it can.
 	NoTraining string
 }
 
@@ -397,7 +397,7 @@ type Stories struct {
 	NoLinearStart string
 }
 
-// StoriesInput is what such a network must know of its training data.
+// StoriesInput is what such a network needs to know about its training data.
 type StoriesInput struct {
 	Vocabulary int // words, the unknown one among them
 	Words      int // of the longest sentence
@@ -412,7 +412,8 @@ type Answerer interface {
 	// Forward returns the words' scores [stories, vocabulary], and for each hop the attention [stories, slots] to the sentences,
 	// nil where the memory has no slot per sentence.
 	Forward(p *nn.Pass, stories []Story) (scores *tensor.Tensor, attention []*tensor.Tensor)
-	// SetLinear leaves out the softmax over the sentences, or puts it back; Linear tells which. It is part of the network's state.
+	// SetLinear switches the softmax over the sentences off or on, and Linear reports whether it is off. This is part of the network's
+	// state.
 	SetLinear(on bool)
 	Linear() bool
 }
@@ -423,10 +424,10 @@ type Images struct {
 	Rotation dataset.Rotation // none where it is empty
 	// Folder is where a user's own images lie; empty for data that its name tells.
 	Folder string
-	// TrainsOnLake is set where alphabets of Lake's one-shot runs are among the training classes; then they are no test.
+	// TrainsOnLake is set if training classes include alphabets of Lake's one-shot runs, which then cannot be a test.
 	TrainsOnLake bool
-	// Options are the shape of the images that Load returns, for which the network is built, and what an image from elsewhere is
-	// brought to. Height and Width have no defaults here.
+	// Options are the shape of the images that Load returns and that the network is built for, and say how other images are prepared
+	// for it. Height and Width have no defaults here.
 	Options dataset.ImageOptions
 	// Text marks a data set of texts: Load returns sets for which dataset.HoldsTexts is true, and Options are zero.
 	Text bool

@@ -58,7 +58,7 @@ const (
 	normalizeGiven = "given"
 )
 
-// check checks what no tag can state, for images of a size and a number of channels.
+// check checks rules that tags cannot express, for images of a size and a number of channels.
 func (c *inputConfig) check(size, channels int) error {
 	if c.Resize > 0 && c.Resize < size {
 		return schema.At("resize", fmt.Errorf("images of %d×%d have no middle of %d×%d: it must be at least size", c.Resize, c.Resize, size, size))
@@ -79,7 +79,7 @@ func (c *inputConfig) check(size, channels int) error {
 // side is the side that images are read at.
 func (c *inputConfig) side(size int) int { return max(size, c.Resize) }
 
-// norm returns the normalisation, to be filled where it is computed from the data; nil for none.
+// norm returns the normalisation, nil for none. Its values are filled in later if they are computed from the data.
 func (c *inputConfig) norm() *dataset.Normalization {
 	if c.Normalize == normalizeNone {
 		return nil
@@ -87,8 +87,8 @@ func (c *inputConfig) norm() *dataset.Normalization {
 	return &dataset.Normalization{Mean: c.Mean, Std: c.Std}
 }
 
-// prepare prepares the parts of a split for a network. Where norm is to be computed it does so from the training classes, and fills
-// it and the configuration.
+// prepare prepares the parts of a split for a network. If norm has no values yet, it computes them from the training classes and fills in
+// both norm and the configuration.
 func (c *inputConfig) prepare(set dataset.Set, split dataset.Split, rotations dataset.Rotation, size int, norm *dataset.Normalization) (dataset.Parts, error) {
 	parts, err := split.Parts(set, rotations)
 	if err != nil {
@@ -258,7 +258,7 @@ func (c *photographConfig) plan(name string) (Images, error) {
 	}, nil
 }
 
-// drawings are dark on light, square and grey, as Omniglot's.
+// drawings are the options of square grey images, dark on light, as Omniglot's.
 func drawings(size int) dataset.ImageOptions {
 	return dataset.ImageOptions{Height: size, Width: size, Ink: dataset.InkDark, Fit: dataset.FitPad}
 }
@@ -381,7 +381,7 @@ func (c *folderConfig) plan(p *Parts) (Images, error) {
 	}}, err
 }
 
-// findFolder finds the folder or file of a user's own data set: as it is named, or below the folders that data sets are looked for in.
+// findFolder finds the folder or file of a user's own data set: at its path, or below the folders that are searched for data sets.
 func findFolder(name, root, given string) (string, error) {
 	tried := []string{root}
 	if !filepath.IsAbs(root) {
@@ -463,7 +463,7 @@ type csvSplitConfig struct {
 	File string `yaml:"file" required:"true" minlen:"1" doc:"CSV with the columns class and split, which is train, val or test; relative to root"`
 }
 
-// below gives a path that begins at a folder, where it is not absolute; "" stays.
+// below joins a folder and a relative path. Absolute paths and "" stay as they are.
 func below(root, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path

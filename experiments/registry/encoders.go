@@ -53,7 +53,7 @@ func encoders() []Part[Encoder] {
 	}, vits())
 }
 
-// The precisions that a file may ask for beside encoder.FP32; auto is settled when a run starts.
+// The precisions that a file may request besides encoder.FP32. auto is decided when a run starts.
 const (
 	precisionHalf = "bf16"
 	precisionAuto = "auto"
@@ -73,8 +73,8 @@ func (c *normalization) normalizes() bool {
 	return c != nil && (c.Inverted || slices.ContainsFunc(c.Mean, func(v float64) bool { return v != 0 }) || slices.ContainsFunc(c.Std, func(v float64) bool { return v != 1 }))
 }
 
-// normalize gives an encoder for images of a shape normalised images, whose only channel is repeated first where repeat is not 0.
-// err is the encoder's and is handed on.
+// normalize wraps an encoder so that it gets normalised images. If repeat is not 0, it first repeats the only channel of an image. err
+// is the error of making the encoder, which it returns.
 func (c *normalization) normalize(e encoder.Encoder, in Shape, repeat int64, err error) (encoder.Encoder, error) {
 	if err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func fastSettings() []fastSetting {
 	}
 }
 
-// noWindow refuses a mini-batch of a memory that takes the gradients of a window.
+// noWindow refuses mini_batch for a memory that uses the gradients of a window.
 func noWindow(of func(width int64) fastweight.Config, batch int64) error {
 	if batch > 1 && of(2).Window > 1 {
 		return schema.At("mini_batch", fmt.Errorf("this memory takes the gradients of a window at the weights of the moment; leave it out"))

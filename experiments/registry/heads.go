@@ -12,7 +12,7 @@ import (
 	"github.com/engram-go/engram/transfer"
 )
 
-// transductive marks heads in results, and completes a sentence about what cannot be trained through.
+// transductive marks heads in results, and completes a sentence about heads that an encoder cannot be trained through.
 const (
 	transductive = "transductive"
 	forTests     = "is for tests on a trained encoder and cannot be trained through; use ridge, svm, mean, simpleshot or feat, or give it as the head of a test"

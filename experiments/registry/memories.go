@@ -71,7 +71,7 @@ type prototypeConfig struct {
 	Merge      string `yaml:"merge" enum:"mean,sum" doc:"of a class's keys; sum goes with a metric that compares sums, such as relation"`
 }
 
-// Sums tells [Associative] what is kept of a class's keys.
+// Sums tells [Associative] that the memory keeps the sum of a class's keys.
 func (c *prototypeConfig) Sums() bool { return c.Merge == mergeSum }
 
 // boundedConfig is that of a memory of few slots.

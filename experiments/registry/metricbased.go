@@ -12,13 +12,13 @@ import (
 	"github.com/engram-go/engram/siamese"
 )
 
-// NetConfig is the configuration of a network that is an encoder and a memory; that of a network with further keys embeds it.
+// NetConfig is the configuration of a network that consists of an encoder and a memory. Networks with further keys embed it.
 type NetConfig struct {
 	Encoder schema.Section `yaml:"encoder" family:"encoder" doc:"an image or a text to an embedding"`
 	Memory  schema.Section `yaml:"memory" family:"memory" doc:"what holds the support set"`
 }
 
-// netDefaults are the kind of a network's memory, and the metric and the scale of whatever memory it has.
+// netDefaults sets the default memory of a network, and the default metric and scale of any memory that it has.
 func netDefaults(memory, metric string, scale float64, merge string) NetConfig {
 	return NetConfig{
 		Encoder: schema.NewSection(kindConv4, nil),
@@ -28,9 +28,8 @@ func netDefaults(memory, metric string, scale float64, merge string) NetConfig {
 	}
 }
 
-// PlanNet plans the encoder and the memory of a network, which make builds the network from. e's parameters are called encoder,
-// the memory's memory. A memory that a network cannot use is to be refused by need, which is handed the planned memory and may
-// be nil.
+// PlanNet plans the encoder and the memory of a network, from which make builds the network. The names of their parameters begin with
+// encoder and memory. need gets the planned memory and returns an error if the network cannot use it; it may be nil.
 func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *nn.Builder, e encoder.Encoder, m memory.Associative) fewshot.Network) (FewShot, error) {
 	enc, encErr := p.Encoders.Plan(&c.Encoder)
 	mem, memErr := p.Memories.Plan(&c.Memory)
@@ -64,7 +63,7 @@ func (p *Parts) PlanNet(c *NetConfig, need func(m *Memory) error, make func(b *n
 // noPairs completes a sentence about a network that cannot be tested on pairs.
 const noPairs = "classifies and compares no pairs; use siamese, or another kind of test"
 
-// fits refuses a memory whose metric does not go with it, or with the encoder.
+// fits refuses a memory whose metric does not work with the memory or with the encoder.
 func fits(e Encoder, m *Memory) error {
 	if m.Metric == nil {
 		return nil
@@ -198,7 +197,7 @@ type PairLoss struct {
 	Loss siamese.Loss
 	// OfDistance marks a loss with a margin on a distance.
 	OfDistance bool
-	// OfTasks marks a loss that needs more of a task than pairs; it sets no threshold either.
+	// OfTasks marks a loss that needs whole tasks and not only pairs. It sets no threshold either.
 	OfTasks bool
 }
 

@@ -29,9 +29,8 @@ type Maker[T any] struct {
 // Config gives the Maker of a part with a configuration: a struct whose fields are the keys that files may set, with the tags
 // that package schema describes. Its defaults are those of the value given here and stand nowhere else.
 //
-// plan is called with a copy of the defaults over which the file's keys have been laid, once the file has been read without a
-// mistake in them. It is called before any data is loaded: whatever can be refused is refused here, with [schema.At] where a
-// key is to blame. It may keep the pointer.
+// plan is called with a copy of the defaults in which the file's keys have been set, after they have been read without a mistake and
+// before any data is loaded. It should refuse whatever can be refused, with [schema.At] to name the key. It may keep the pointer.
 func Config[C, T any](defaults C, plan func(c *C) (T, error)) Maker[T] {
 	return Maker[T]{
 		config: func() any { c := defaults; return &c },
@@ -77,8 +76,8 @@ func (t *Table[T]) find(name string) *Part[T] {
 	return nil
 }
 
-// Plan plans the part that a section of a file names, once the file has been decoded. Where the section could not be read,
-// which has been reported then, the error is [schema.ErrUnread], which schema.Join leaves out.
+// Plan plans the part that a section of a file names, after the file has been decoded. If the section could not be read, which has been
+// reported already, the error is [schema.ErrUnread], which schema.Join leaves out.
 func (t *Table[T]) Plan(s *schema.Section) (T, error) {
 	var none T
 	part := t.find(s.Kind())
@@ -99,7 +98,7 @@ func (t *Table[T]) Default(name string) (T, error) {
 	return part.Make.plan(part.Make.config())
 }
 
-// rows is a table as the catalog has it.
+// rows is a table as the catalog uses it.
 type rows interface {
 	infos() []Info
 	config(kind string) any

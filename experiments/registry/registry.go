@@ -63,7 +63,7 @@ const (
 	kindNone   = "none"
 )
 
-// The names of parts that are another part's default, or stand in several tables. Those of the others stand in their row.
+// The names of parts that are another part's default or are in several tables. Other names are only in their own row.
 const (
 	kindConv4             = "conv4"
 	kindCosine            = "cosine"
@@ -180,7 +180,7 @@ func uses() map[string]string {
 	}
 }
 
-// Explain implements [schema.Explainer]: a memory of another family does not do what is needed.
+// Explain implements [schema.Explainer]: it says what a memory of another family cannot do.
 func (p *Parts) Explain(family, kind string) string {
 	need, ok := uses()[family]
 	if !ok {
@@ -194,13 +194,13 @@ func (p *Parts) Explain(family, kind string) string {
 	return ""
 }
 
-// A Settler is a configuration that leaves something to the machine on which a run starts. Settle fixes it there, before the
-// configuration is written to the run folder, so that a run that is resumed or tested elsewhere does not decide it again.
+// A Settler is a configuration with a setting that depends on the machine on which a run starts. Settle fixes the setting before the
+// configuration is written to the run folder, so that it stays the same when the run is resumed or tested elsewhere.
 type Settler interface {
 	Settle(on tensor.Device) error
 }
 
-// None is the default of a section that need not be given.
+// None is the default of an optional section.
 func None() schema.Section { return schema.NewSection(kindNone, nil) }
 
 // IsNone reports whether a section is of the kind "none".

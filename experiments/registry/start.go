@@ -45,8 +45,8 @@ func (c *trainedRun) pin() (path string, err error) {
 	return path, nil
 }
 
-// initial are the keys of a part that can begin with trained parameters: those of another run, or published ones. Its
-// configuration embeds them, or [begun], which embeds them.
+// initial are the keys of a part that can start from trained parameters: those of another run, or published ones. The part's
+// configuration embeds them directly or through [begun].
 type initial struct {
 	trainedRun `yaml:",inline"`
 	Weights    string `yaml:"weights" doc:"published weights that it begins with: a safetensors file, a file of torch.save, or a model folder as Hugging Face's libraries write it; see docs/weights.md"`
@@ -70,11 +70,11 @@ func (c *initial) BeginsWith() (key string) {
 
 // Beginner is the configuration of an encoder that may begin with trained parameters.
 type Beginner interface {
-	// BeginsWith is the key that names them; empty where the encoder has its own initial values.
+	// BeginsWith is the key that names them; empty if the encoder starts from its own initial values.
 	BeginsWith() (key string)
 }
 
-// frozen makes the planned encoder one that training leaves as it is, where the keys say so.
+// frozen freezes the planned encoder if the keys say so.
 func (c *initial) frozen(e Encoder) Encoder {
 	if !c.Freeze {
 		return e
@@ -92,7 +92,7 @@ func (c *initial) frozen(e Encoder) Encoder {
 	return e
 }
 
-// Notes implements [Noter]: what of the published weights is not used.
+// Notes implements [Noter]: it names the published weights that are not used.
 func (c *initial) Notes() []string {
 	if len(c.skipped) == 0 {
 		return nil
@@ -100,7 +100,7 @@ func (c *initial) Notes() []string {
 	return []string{fmt.Sprintf("%d tensors of %s are not used: %s", len(c.skipped), c.Weights, clipped(c.skipped, 6))}
 }
 
-// clipped lists some names, and says how many more there are.
+// clipped lists the first names and the number of the others.
 func clipped(names []string, most int) string {
 	if n := len(names); n > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
@@ -115,8 +115,8 @@ type initializer func(ps []*nn.Param, prefix string) error
 // family, and shapes makes the part's parameters with a builder, to check that the weights fit before anything is loaded. The
 // result is nil where the part begins with its own initial values.
 //
-// The files are read when training begins. What has a checksum may be gone, so that a run that has begun can be continued and
-// tested without them.
+// The files are read when training begins. Files with a checksum may be missing later, so that a run can be resumed and tested without
+// them.
 func (c *initial) initializer(l weights.Layout, shapes func(b *nn.Builder) error) (initializer, error) {
 	switch {
 	case c.From != "" && c.Weights != "":
@@ -156,7 +156,7 @@ func (c *initial) initializer(l weights.Layout, shapes func(b *nn.Builder) error
 	return nil, nil
 }
 
-// gone reports whether an error is about a file that is not there, and that a run was planned with before.
+// gone reports whether an error is about a missing file that the run had when it started.
 func (c *initial) gone(err error) bool { return c.SHA256 != "" && errors.Is(err, fs.ErrNotExist) }
 
 // check refuses published weights that do not fit the parameters that shapes makes.
@@ -196,7 +196,7 @@ func (c *initial) open() (*weights.File, error) {
 	return f, nil
 }
 
-// shapeOf returns the shape of a tensor of the published weights; nil where there are none, or none of the name.
+// shapeOf returns the shape of a tensor of the published weights; nil without weights or without a tensor of the name.
 func (c *initial) shapeOf(name string) []int64 {
 	if c.Weights == "" {
 		return nil
@@ -211,7 +211,7 @@ func (c *initial) shapeOf(name string) []int64 {
 	return nil
 }
 
-// modelConfig reads a JSON file beside the weights into v, where weights names a model folder that has it.
+// modelConfig reads a JSON file of the model folder into v, if weights names a folder that contains it.
 func (c *initial) modelConfig(name string, v any) (has bool, err error) {
 	if c.Weights == "" {
 		return false, nil
@@ -234,7 +234,7 @@ func (c *initial) modelConfig(name string, v any) (has bool, err error) {
 	return true, nil
 }
 
-// Noter is the configuration of a part that has something to say about itself that is no mistake.
+// Noter is the configuration of a part with notes for the user that are not errors.
 type Noter interface{ Notes() []string }
 
 // begun is the configuration of an image encoder that can begin with trained parameters; that of the encoder embeds it.
@@ -246,8 +246,8 @@ type begun struct {
 // Normalizes implements [Normalizer].
 func (c *begun) Normalizes() bool { return c.Input.normalizes() }
 
-// publishedImages is what is known of the published weights of a family of image encoders. The zero value is for an encoder
-// without any: weights are those of a network of the same names, on images of the given channels, as they are.
+// publishedImages describes the published weights of a family of image encoders. The zero value is for an encoder without any: its
+// weights have the names of the encoder's own parameters, and its images have their own channels and are not normalised.
 type publishedImages struct {
 	weights.Layout
 	Channels  int // of the images; grey ones are repeated. 0 takes those that the data set has.
@@ -259,7 +259,7 @@ func imageNet(l weights.Layout) publishedImages {
 	return publishedImages{l, 3, []float64{.485, .456, .406}, []float64{.229, .224, .225}}
 }
 
-// begins makes the planned encoder begin with the parameters that are named, and normalises its images.
+// begins makes the planned encoder start from the named parameters, and normalises its images.
 func (c *begun) begins(e Encoder, family publishedImages) (Encoder, error) {
 	if err := c.normalizeAs(family); err != nil {
 		return e, err
@@ -292,8 +292,8 @@ func (c *begun) begins(e Encoder, family publishedImages) (Encoder, error) {
 // usualSide is the side of the images that most published encoders were trained on.
 const usualSide = 224
 
-// normalizeAs fills in how published weights want their images, where the file does not say: as a model folder says, or as is
-// usual in the family.
+// normalizeAs sets how images are normalised for published weights, unless the file does: as the model folder says, or as is usual in
+// the family.
 func (c *begun) normalizeAs(family publishedImages) error {
 	if c.Weights == "" || c.Input != nil && len(c.Input.Mean)+len(c.Input.Std) > 0 {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/engram-go/engram/tokenizer"
 )
 
-// AutoTokenizer is the kind of a tokenizer that is left to the encoder.
+// AutoTokenizer is the kind of a tokenizer that the encoder chooses.
 const AutoTokenizer = "auto"
 
 // Tokenizer is a planned tokenizer.
@@ -84,8 +84,8 @@ func tokenizers() []Part[Tokenizer] {
 	}
 }
 
-// PlanTokenizer plans how the texts of a data set become tokens for an encoder. The one place that decides: the encoder's own
-// tokenizer, where it has one; else what the file says.
+// PlanTokenizer plans how the texts of a data set become tokens for an encoder: by the encoder's own tokenizer if it has one, and
+// otherwise by that of the file. No other place decides this.
 func (p *Parts) PlanTokenizer(data *Images, e *Encoder) (Tokenizer, error) {
 	auto := schema.NewSection(AutoTokenizer, nil)
 	s := cmp.Or(data.Tokenizer, &auto)
@@ -101,7 +101,7 @@ func (p *Parts) PlanTokenizer(data *Images, e *Encoder) (Tokenizer, error) {
 	return p.Tokenizers.Plan(s)
 }
 
-// vocabulary is what package encoder knows of the tokens.
+// vocabulary is what package encoder needs to know about the tokens.
 func (t *Text) vocabulary() encoder.Vocabulary {
 	return encoder.Vocabulary{
 		Size: int64(t.Tokenizer.Size()), Unknown: int64(t.Tokenizer.Unknown()), Texts: t.Texts, Documents: t.Documents,
@@ -335,7 +335,7 @@ func (c *textConfig) outside(parts []*dataset.Texts) (outside dataset.Parts, err
 	return outside, nil
 }
 
-// setOf is a set of texts as a set; one without classes for none.
+// setOf returns a set of texts as a set; without texts, one without classes.
 func setOf(t *dataset.Texts) dataset.Set {
 	if t == nil {
 		return &dataset.Texts{}

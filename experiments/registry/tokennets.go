@@ -99,8 +99,8 @@ func mixers() []Part[Mixer] {
 	return out
 }
 
-// layer gives the maker of a memory as a layer. of returns its setting for keys of a width, and nominal is the largest rate that
-// this has, in the unit of the key rate.
+// layer gives the maker of a memory as a layer. of returns its setting for keys of a width, and nominal is the largest rate of that
+// setting, in the unit of the key rate.
 func layer(defaults layerConfig, of func(width int64) fastweight.Config) Maker[Mixer] {
 	nominal := defaults.Rate
 	return Config(defaults, func(c *layerConfig) (Mixer, error) {

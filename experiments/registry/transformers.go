@@ -10,7 +10,7 @@ import (
 	"github.com/engram-go/engram/nn"
 )
 
-// auto leaves a setting to the weights, or to what is usual.
+// auto leaves a setting to the weights, or to the usual value.
 const auto = "auto"
 
 // loraConfig are the adapters of a transformer.
@@ -33,7 +33,7 @@ type trainedTransformer struct {
 	LoRA *loraConfig `yaml:"lora" doc:"low-rank adapters: only they are trained, and the weights stay as they are (Hu et al. 2022)"`
 }
 
-// training is of a transformer of so many layers.
+// training returns the training settings of a transformer with so many layers.
 func (c *trainedTransformer) training(layers int64) transformer.Training {
 	out := transformer.Training{Dropout: c.Drop}
 	if c.Tune != nil {
@@ -48,7 +48,7 @@ func (c *trainedTransformer) training(layers int64) transformer.Training {
 	return out
 }
 
-// transformerFile is what a model folder's config.json says of a transformer beside its sizes.
+// transformerFile is what config.json of a model folder says about a transformer, other than its sizes.
 type transformerFile struct {
 	Type       string  `json:"model_type"`
 	Heads      int64   `json:"num_attention_heads"`
@@ -117,7 +117,7 @@ func clipImages(f publishedImages) publishedImages {
 	return f
 }
 
-// measure sets what published weights say of themselves; own is a network whose sizes weights may set.
+// measure sets the sizes by the published weights; own is a network whose sizes weights may set.
 func (c *vitConfig) measure(own bool) error {
 	if c.Weights == "" {
 		return nil
@@ -193,7 +193,7 @@ func (c *vitConfig) plan(own bool) (Encoder, error) {
 	return e, err
 }
 
-// settle replaces the settings that were left to the weights.
+// settle decides the settings that were left to the weights.
 func (c *vitConfig) settle() {
 	set := func(v *string, to string) {
 		if *v == auto {

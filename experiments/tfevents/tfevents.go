@@ -1,5 +1,5 @@
-// Package tfevents writes scalars as TensorBoard reads them: records of TFRecord's form, each an Event of TensorFlow's
-// event.proto. What is appended depends on nothing but the arguments, so that a file can be made again byte for byte.
+// Package tfevents writes scalars in the format that TensorBoard reads: TFRecord records, each an Event of TensorFlow's event.proto. The
+// output depends only on the arguments, so that a file can be reproduced byte for byte.
 package tfevents
 
 import (
@@ -11,13 +11,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// FileName is what a file of events is called; TensorBoard looks for names with tfevents in them.
+// FileName is the name of a file of events. TensorBoard looks for names that contain tfevents.
 const FileName = "events.out.tfevents.engram"
 
-// version is what the first record of a file says.
+// version is the content of the first record of a file.
 const version = "brain.Event:2"
 
-// Scalar is a number with its name; TensorBoard groups names by what comes before a slash.
+// Scalar is a number with its name. TensorBoard groups names by their part before a slash.
 type Scalar struct {
 	Tag   string
 	Value float32
@@ -32,7 +32,7 @@ const (
 	valueTag, valueSimple = 1, 2
 )
 
-// AppendHeader appends the record that a file begins with.
+// AppendHeader appends the first record of a file.
 func AppendHeader(b []byte, at time.Time) []byte {
 	event := appendTime(nil, at)
 	event = protowire.AppendTag(event, eventFileVersion, protowire.BytesType)
@@ -65,7 +65,7 @@ func appendTime(event []byte, at time.Time) []byte {
 	return protowire.AppendFixed64(event, math.Float64bits(float64(at.UnixMicro())/1e6))
 }
 
-// appendRecord appends a length and the data, each with its checksum behind it.
+// appendRecord appends a length and the data, each followed by its checksum.
 func appendRecord(b, data []byte) []byte {
 	from := len(b)
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
@@ -74,7 +74,7 @@ func appendRecord(b, data []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, checksum(data))
 }
 
-// checksum is CRC-32C, masked as TFRecord does, so that a checksum of data that holds checksums is a good one.
+// checksum is CRC-32C, masked as in TFRecord, so that it also works for data that contain checksums.
 func checksum(data []byte) uint32 {
 	c := crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
 	return (c>>15 | c<<17) + 0xa282ead8
