@@ -33,6 +33,7 @@ pages:
     dataset: omniglot
     metric: accuracy
     instances: [1, 2]
+    tables: [{title: T, labels: strings, way: 15, guessed: 1}]
     methods:
       - {method: S, labels: strings, way: 15, config: {network.kind: mann}, figures: {1st: {published: 0.1}, 2nd: {published: 60}}}
   - name: runs
@@ -153,8 +154,8 @@ func TestClaimsOfErrorsAndBits(t *testing.T) {
 	assert.Nil(t, claimsOf(t, []results.Run{ngrams})["N, N-grams, training, above the optimum"].Ours)
 }
 
-// Figures of a number of classes are those of experiments that were trained on as many, and the first instance of a class under a
-// string, which is a guess, is no claim.
+// Figures of a number of classes are those of experiments that were trained on as many, and an instance that can only be
+// guessed is no claim.
 func TestClaimsByInstance(t *testing.T) {
 	run := func(name, trainWay string) results.Run {
 		r := seeded(name, 1, 0, "{dataset: {kind: omniglot}, network: {kind: mann}, labels: {kind: strings}, train: {way: "+trainWay+"}, test: [{way: 15}]}")

@@ -177,6 +177,7 @@ func TestSeedsOfOneExperimentAreNotCompared(t *testing.T) {
 // Figures of one name that were measured otherwise have names of their own, and rows of their own.
 func TestTestsOfOneNameAreTold(t *testing.T) {
 	r := sample()
+	r.Name = "protonet-omniglot-trainval"
 	other := r.Figures[0]
 	other.Value, other.Protocol.Query = 55, 1
 	r.Figures = append(r.Figures, other)

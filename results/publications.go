@@ -54,6 +54,7 @@ type page struct {
 type publishedTable struct {
 	Title, Labels string
 	Way           int
+	Guessed       int // the number of first instances that a method can only guess, which are no claims
 }
 
 // published is one method with its published figures.
