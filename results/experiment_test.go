@@ -68,7 +68,7 @@ func TestExperimentsAreRunsThatDifferInTheSeed(t *testing.T) {
 
 // Seeds of one experiment are one row of every table: the mean, its interval over seeds, their standard deviation and number.
 func TestSeedsAreOneRow(t *testing.T) {
-	runs := []results.Run{seeded("protonet-omniglot", 1, 98, ""), seeded("protonet-omniglot", 2, 99, ""), seeded("protonet-omniglot", 3, 97, "")}
+	runs := []results.Run{seeded("protonet-omniglot-trainval", 1, 98, ""), seeded("protonet-omniglot-trainval", 2, 99, ""), seeded("protonet-omniglot-trainval", 3, 97, "")}
 	const cell = "**98.00** ± 2.48 (s 1.00)" // 4.30265·1/√3
 	page, err := results.Page("omniglot", runs)
 	require.NoError(t, err)
