@@ -29,7 +29,7 @@ func newReproduce(tool *experiments.Tool) *cobra.Command {
 		Long: `Reproduce lists the published figures of results/published.yaml that an experiment file is for, with what the results below
 results/runs have of them: reached, below or not run. A figure is reached where the published one is not better than ours by more
 than both 95 % intervals together. The cost is the mean time of training of the experiment's own runs times their threads, or
-that of a run of the same network and data by the number of examples (marked with its name), and otherwise unknown.
+that of a similar run of the same network and data by the number of examples (marked with its name), and otherwise unknown.
 
 With --budget it runs experiments one after another until the time is over: first those that were begun, then those that were
 never run, then those below the published figure, with the fewest seeds first, and of these the longest. One that is known not to

@@ -199,9 +199,13 @@ func (e Experiment) coreMinutes() float64 {
 	return sum / float64(len(e.Runs))
 }
 
-// costKeys tell whether two experiments take about the same time for an example.
-var costKeys = []string{"network.kind", "dataset.kind", "network.encoder.kind", "network.encoder.precision", "network.controller.kind",
-	"network.controller.size", "network.memory.kind", "network.inner", "network.order", "train.networks"}
+// sizeKeys must be equal for the cost of one experiment to say anything of another's; costKeys tell whether both take about the same
+// time for an example.
+var (
+	sizeKeys = []string{"network.kind", "dataset.kind", "network.encoder.kind", "train.networks"}
+	costKeys = []string{"network.encoder.precision", "network.controller.kind", "network.controller.size", "network.controller.layers",
+		"network.memory.kind", "network.inner", "network.order"}
+)
 
 // examples is how many examples an experiment trains on, in units that two experiments of one network share; 0 where it does not say.
 func (e Experiment) examples() float64 {
@@ -212,10 +216,20 @@ func (e Experiment) examples() float64 {
 	return n * cmp.Or(fraction(e.config["train.shot"])+fraction(e.config["train.query"]), 1)
 }
 
-// cost estimates what a seed costs: from the experiment's own runs, or from a sibling of the same network and data, by the number of
-// training examples. It is 0 where there is neither.
+// agreeing is how many of some keys have the same value in two experiments.
+func (e Experiment) agreeing(o Experiment, keys []string) (n int) {
+	for _, key := range keys {
+		if o.config[key] == e.config[key] {
+			n++
+		}
+	}
+	return n
+}
+
+// cost estimates what a seed costs: from the experiment's own runs, or from those of the most similar experiment with the same network
+// and data, by the number of training examples. It is 0 where there is neither.
 func (e Experiment) cost(committed []Experiment) (minutes float64, of string) {
-	closest := -1 // by the number of equal keys
+	closest := -1
 	for _, o := range committed {
 		if o.Runs[0].Network != e.Runs[0].Network || o.coreMinutes() == 0 {
 			continue
@@ -223,15 +237,11 @@ func (e Experiment) cost(committed []Experiment) (minutes float64, of string) {
 		if o.Name == e.Name && !e.differs(o) {
 			return o.coreMinutes(), ""
 		}
-		if slices.ContainsFunc(costKeys, func(key string) bool { return o.config[key] != e.config[key] }) {
+		if e.agreeing(o, sizeKeys) < len(sizeKeys) {
 			continue
 		}
-		equal := 0
-		for key, value := range e.config {
-			if o.config[key] == value {
-				equal++
-			}
-		}
+		all := slices.Collect(maps.Keys(e.config))
+		equal := e.agreeing(o, costKeys)*(len(all)+1) + e.agreeing(o, all) // the cost keys decide first
 		if ours, theirs := e.examples(), o.examples(); ours > 0 && theirs > 0 && equal > closest {
 			closest, minutes, of = equal, o.coreMinutes()*ours/theirs, o.Name
 		}

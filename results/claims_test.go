@@ -203,4 +203,9 @@ func TestCostsOfClaims(t *testing.T) {
 		c := claimsOf(t, []results.Run{run}, results.ExperimentFile{Path: "a.yaml", Name: "a", Network: "protonet", Config: config})["A, 5-way 1-shot"]
 		assert.Equal(t, want, c.Cost(), config)
 	}
+	// Where the memory differs it is the best guess; where the encoder differs there is none.
+	for config, want := range map[string]string{"network: {memory: {kind: lrua}}": "≈ 20 (a)", "network: {encoder: {kind: resnet12}}": "unknown"} {
+		file := results.ExperimentFile{Path: "b.yaml", Name: "b", Network: "protonet", Config: "{dataset: {kind: omniglot}, " + config + ", train: {steps: 100, way: 5, shot: 1, query: 1, batch: 4}}"}
+		assert.Equal(t, want, claimsOf(t, []results.Run{run}, file)["B, 5-way 1-shot"].Cost(), config)
+	}
 }
