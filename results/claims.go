@@ -20,6 +20,9 @@ const (
 	NoExperiment = "no experiment" // of a method that no experiment file is for
 )
 
+// fileChanged is the note of a claim that was measured with another configuration than the file's.
+const fileChanged = "the file has changed since"
+
 // Claim is a published figure with what was measured of it. Its status is computed from results.
 //
 // A figure is reached where it is not better than ours by more than both 95 % intervals together. Ours is the mean over seeds with
@@ -170,7 +173,7 @@ func (c *claim) judge(committed, could []Experiment) Claim {
 	if file >= 0 {
 		out.File = could[file].Runs[0].Path
 		if could[file].differs(*best) {
-			out.Note = "the file has changed since"
+			out.Note = fileChanged
 		}
 	}
 	if out.CoreMinutes, out.CostOf = best.coreMinutes(), ""; out.File != "" {
@@ -483,12 +486,16 @@ func countMeasured(all []Claim) string {
 		"lists them one by one, with those not run, the command and the cost of each.", count(n[Reached]+n[Below], "published figure"), n[Reached], n[Below])
 }
 
-// Command runs the experiment once more, with the next seed.
+// Command runs the experiment with its next seed: the first one where the file has changed since the runs.
 func (c Claim) Command() string {
 	if c.File == "" {
 		return ""
 	}
-	return fmt.Sprintf("engram run %s --seed %d", c.File, c.Seeds+1)
+	next := c.Seeds + 1
+	if c.Note == fileChanged {
+		next = 1
+	}
+	return fmt.Sprintf("engram run %s --seed %d", c.File, next)
 }
 
 // CountClaims says how many claims are reached, below and not run: "52 published figures: 30 reached, 12 below, 10 not run".

@@ -105,6 +105,7 @@ func TestClaims(t *testing.T) {
 	assert.Equal(t, results.Reached, got["B, 5-way 1-shot"].Status, "± 12.7")
 	assert.Equal(t, 2, got["B, 5-way 1-shot"].Seeds)
 	assert.Equal(t, "the file has changed since", got["B, 5-way 1-shot"].Note)
+	assert.Equal(t, "engram run experiments/b.yaml --seed 1", got["B, 5-way 1-shot"].Command())
 	other := seeded("a", 1, 99, config)
 	other.Figures[0].Protocol.Norm = "transductive"
 	assert.Equal(t, results.NotRun, claimsOf(t, []results.Run{other}, files...)["A, 5-way 1-shot"].Status)
