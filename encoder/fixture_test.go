@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -201,6 +203,40 @@ func TestTorchScriptIsPyTorchs(t *testing.T) {
 	}
 	assert.Equal(t, noisy(1), noisy(1), "dropout draws from the pass's generator")
 	assert.NotEqual(t, noisy(1), noisy(2))
+}
+
+// A detector's backbone that was exported embeds images as it says: the means over positions of the maps of some of its layers, which
+// are those of the native one with the same tensors.
+func TestExportedDetector(t *testing.T) {
+	testkit.Enter(t)
+	f := readFixture(t, "yolo.json")
+	e, ps := script(t, encoder.TorchScriptConfig{Path: "testdata/yolo.pt", Input: []int64{3, 40, 24}, Train: true})
+	assert.Equal(t, int64(8+16+16), e.Width(), "the means of the layers 4, 6 and 7")
+	pixels := make([]float32, 2*3*40*24)
+	for i := range pixels {
+		pixels[i] = float32(i*37%256) / 256
+	}
+	x := tensor.New(pixels, 2, 3, 40, 24)
+	same(t, f, e, ps, x)
+
+	tensors := map[string]*tensor.Tensor{}
+	for _, p := range ps.All() {
+		tensors[p.Name] = p.Value()
+	}
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	native, err := encoder.NewYOLO(b, encoder.YOLOConfig{Filters: 2, Layers: []int64{4, 6}})
+	require.NoError(t, err)
+	for _, p := range b.Params().All() {
+		layer, err := strconv.Atoi(strings.Split(p.Name, ".")[1])
+		require.NoError(t, err)
+		if layer < 7 { // the exported one goes on with the pooling
+			require.Contains(t, tensors, p.Name)
+			p.Value().Assign(tensors[p.Name])
+		}
+	}
+	pass := &nn.Pass{Norm: nn.RunningStats}
+	assert.InDeltaSlice(t, e.Forward(pass, x).Narrow(1, 0, 24).Contiguous().Floats(), native.Forward(pass, x).Floats(), 1e-5)
 }
 
 // A frozen module's parameters are saved and never change, nor do running statistics. With still replaces them.

@@ -75,6 +75,11 @@ type publishedCase struct {
 	Eval, Train     published
 	Frozen, Trained []float64 // norms of the gradients of the sum of squares, by the names of the parameters
 	Running         map[string]float64
+
+	// Products of these gradients with numbers that depend on the name of the parameter, so that every element counts; nil where the
+	// case has none.
+	FrozenAlong  []float64 `json:"frozen_along"`
+	TrainedAlong []float64 `json:"trained_along"`
 }
 
 const publishedTolerance = 1e-4 // relative, in float32
@@ -141,6 +146,10 @@ func TestPublishedEncoders(t *testing.T) {
 			for _, c := range cases {
 				fill(b.Params())
 				c.is(t, e, b.Params(), colourful(c.Shape...))
+				if c.FrozenAlong != nil {
+					fill(b.Params())
+					c.elements(t, e, b.Params(), colourful(c.Shape...))
+				}
 			}
 		})
 	}
@@ -188,6 +197,56 @@ func (c publishedCase) is(t *testing.T, e encoder.Encoder, ps *nn.Params, x *ten
 	}
 	for leaf, want := range c.Running {
 		assert.InEpsilon(t, want, got[leaf], publishedTolerance, leaf)
+	}
+}
+
+// elements checks every element of the gradients: those in float64 by their products with the numbers of the reference, and those in
+// float32, of whatever operations are chosen for it, against those in float64.
+func (c publishedCase) elements(t *testing.T, e encoder.Encoder, ps *nn.Params, x *tensor.Tensor) {
+	t.Helper()
+	wide := x.To(tensor.Float64)
+	for _, mode := range []struct {
+		pass  nn.Pass
+		want  []float64
+		norms []float64
+		// Relative distance in float32: under batch statistics of a dozen positions, rounding decides of some ReLUs.
+		tolerance float64
+	}{{nn.Pass{Norm: nn.RunningStats}, c.FrozenAlong, c.Frozen, 1e-3}, {nn.Pass{Training: true}, c.TrainedAlong, c.Trained, .1}} {
+		double, leaves := testkit.Double(mode.pass, ps)
+		trained := ps.Trained()
+		at := map[string]int{}
+		var names []string
+		for i, p := range trained {
+			at[p.Name] = i
+			names = append(names, p.Name)
+		}
+		slices.Sort(names)
+		require.Len(t, mode.want, len(names))
+		gradients := func(pass *nn.Pass, x *tensor.Tensor, of []*tensor.Tensor) []*tensor.Tensor {
+			var y *tensor.Tensor
+			tensor.WithGrad(func() { y = e.Forward(pass, x) })
+			return tensor.Grad(y.Square().Sum(), of...)
+		}
+		var values []*tensor.Tensor
+		for _, p := range trained {
+			values = append(values, p.Value())
+		}
+		exact, single := gradients(double, wide, leaves), gradients(&mode.pass, x, values)
+		largest := slices.Max(mode.norms)
+		worst := 0.
+		for k, name := range names {
+			g := exact[at[name]]
+			numbers := uniform("along "+name, g.Numel())
+			product, size := 0., 0.
+			for i, v := range g.Floats() {
+				product += v * float64(numbers[i])
+				size += float64(numbers[i]) * float64(numbers[i])
+			}
+			assert.InDelta(t, mode.want[k], product, 1e-6*mode.norms[k]*math.Sqrt(size)+1e-9*largest, name)
+			apart := math.Sqrt(single[at[name]].To(tensor.Float64).Sub(g).Square().Sum().Float())
+			worst = max(worst, (apart-1e-5*largest)/mode.norms[k])
+		}
+		assert.Less(t, worst, mode.tolerance, "the largest relative distance between the gradients of a parameter in either precision")
 	}
 }
 

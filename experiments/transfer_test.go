@@ -101,6 +101,17 @@ func TestFrozenTorchScript(t *testing.T) {
 	assert.ErrorContains(t, err, "it is another file than the run began with")
 }
 
+// The layers of an exported detector, model.0 to model.7, are blocks that are tuned one by one; more of them than there are tune all.
+func TestBlocksOfAnExportedDetector(t *testing.T) {
+	r, err := tool.Run(t.Context(), parse(t, tinyTransfer, "network.encoder={kind: torchscript, path: ../encoder/testdata/yolo.pt, repeat: 3, train: true}",
+		"dataset={kind: strokes, train: 12, val: 6, test: 6, instances: 6, size: 32}", "train.steps=2",
+		"test=[{way: 3, shot: 2, query: 2, episodes: 4, head: {kind: linear, epochs: 2, blocks: 2}}, {way: 3, shot: 2, query: 2, episodes: 4, head: {kind: linear, epochs: 2, blocks: 20}}]"),
+		experiments.Options{Out: t.TempDir()})
+	require.NoError(t, err)
+	assert.Contains(t, r.Figures[0].Protocol.Adapted, "last 2 blocks")
+	assert.Contains(t, r.Figures[1].Protocol.Adapted, "20 blocks")
+}
+
 func TestTransferMistakes(t *testing.T) {
 	file := func(network, test string) string {
 		return "name: x\nnetwork: " + network + "\ndataset: {kind: strokes, size: 16}\ntest: [" + test + "]\n"

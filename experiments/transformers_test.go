@@ -150,6 +150,19 @@ func TestBERTFromPublishedWeights(t *testing.T) {
 	result := run(t, t.TempDir(), texts, "network={kind: protonet, encoder: {kind: bert, tune: 1, weights: "+folder+"}}")
 	assert.EqualValues(t, 4*(8*8+8)+(8*12+12)+(12*8+8)+4*8, result.Training.Parameters)
 
+	// Each of the last blocks, two layers and the embeddings before them, is tuned at its own rate.
+	tests := ""
+	for _, blocks := range []string{"blocks: 1", "blocks: 2", "blocks: 2, discount: 0.1", "blocks: 3"} {
+		tests += "{way: 3, shot: 2, query: 4, episodes: 6, head: {kind: linear, epochs: 3, encoder_rate: 0.3, " + blocks + "}}, "
+	}
+	tuned := run(t, t.TempDir(), texts, "network={kind: transfer, encoder: {kind: bert, weights: "+folder+"}}", "train={batch: 8, steps: 0}", "validation.episodes=0", "test=["+tests+"]")
+	require.Len(t, tuned.Figures, 4)
+	errors := map[float64]bool{}
+	for _, f := range tuned.Figures {
+		errors[*f.CalibrationError] = true
+	}
+	assert.Len(t, errors, 4, "four ways of tuning give four sets of probabilities")
+
 	for of, message := range map[string]string{
 		"kind: bert, heads: 3":                           "heads: 3 heads do not divide the width 128",
 		"kind: bert, weights: " + publishedViT(t):        "holds no BERT: there is no embeddings.word_embeddings.weight",

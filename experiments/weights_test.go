@@ -45,6 +45,18 @@ type notesOf struct {
 
 func (n *notesOf) Note(line string) { n.notes = append(n.notes, line) }
 
+// A test on classes that ImageNet has says so where an encoder begins with published weights, and only there.
+func TestNoteOfClassesThatPreTrainingHasSeen(t *testing.T) {
+	notes := func(sets ...string) []string { return config(t, sets...).Work.(runner.Noting).Notes() }
+	published := "network={kind: transfer, encoder: {kind: resnet10, filters: [4, 4, 8, 8], weights: " + publishedResNet(t) + "}, head: mean}"
+	got := notes(published, "dataset=cifar-fs", "test=[{way: 5, shot: 1}, {way: 5, shot: 5}, {way: 5, shot: 1, dataset: {kind: miniimagenet, size: 32}}]")
+	require.Len(t, got, 2, "once for each data set")
+	assert.Contains(t, got[0], "ImageNet, which has of cifar-fs classes of the same names as many of its classes, with other images: test classes are not new to them")
+	assert.Contains(t, got[1], "which has of miniimagenet all of its classes, with the same images")
+	assert.Empty(t, notes(published, "dataset={kind: textures, size: 32}"))
+	assert.Empty(t, notes("network={kind: transfer, encoder: resnet10, head: mean}", "dataset=cifar-fs"))
+}
+
 func TestRunFromPublishedWeights(t *testing.T) {
 	path := publishedResNet(t)
 	published := "network={kind: protonet, encoder: {kind: resnet10, filters: [4, 4, 8, 8], weights: " + path + "}}"

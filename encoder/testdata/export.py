@@ -2,7 +2,7 @@
 
     python3 encoder/testdata/export.py
 
-resnet.pt and transformer.pt are modules that torch.jit.script exported; resnet.json, transformer.json and resnet12.json
+resnet.pt, transformer.pt and yolo.pt are modules that torch.jit.script exported; resnet.json, transformer.json, yolo.json and resnet12.json
 hold inputs' seeds and what PyTorch makes of them. resnet12.pt is the state dict of a narrow ResNet-12. The modules in folder
 faults are exported in ways that users export modules by mistake.
 """
@@ -75,6 +75,78 @@ class Transformer(nn.Module):
 
     def forward(self, x):
         return self.norm(self.layers(self.tokens(x) + self.positions)).mean(1)
+
+
+class SiLUConv(nn.Module):
+    """Conv of Ultralytics' detectors, with the names of its state dicts; as the other modules of YOLOv8 below."""
+
+    def __init__(self, inp, out, kernel=1, stride=1):
+        super().__init__()
+        self.conv = nn.Conv2d(inp, out, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(out, eps=1e-3, momentum=0.03)
+
+    def forward(self, x):
+        return F.silu(self.bn(self.conv(x)))
+
+
+class Bottleneck(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.cv1 = SiLUConv(width, width, 3)
+        self.cv2 = SiLUConv(width, width, 3)
+
+    def forward(self, x):
+        return x + self.cv2(self.cv1(x))
+
+
+class C2f(nn.Module):
+    """A cross-stage-partial block."""
+
+    def __init__(self, width, repeats):
+        super().__init__()
+        self.cv1 = SiLUConv(width, width)
+        self.cv2 = SiLUConv((2 + repeats) * (width // 2), width)
+        self.m = nn.ModuleList(Bottleneck(width // 2) for _ in range(repeats))
+
+    def forward(self, x):
+        parts = list(self.cv1(x).chunk(2, 1))
+        for m in self.m:
+            parts.append(m(parts[-1]))
+        return self.cv2(torch.cat(parts, 1))
+
+
+class SPPF(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.cv1 = SiLUConv(width, width // 2)
+        self.cv2 = SiLUConv(2 * width, width)
+
+    def forward(self, x):
+        parts = [self.cv1(x)]
+        for _ in range(3):
+            parts.append(F.max_pool2d(parts[-1], 5, 1, 2))
+        return self.cv2(torch.cat(parts, 1))
+
+
+class Detector(nn.Module):
+    """A backbone as YOLOv8's, narrow and without its layers of stride 32: [n, 3, height, width] to [n, 40], the means over positions
+    of the maps of layers 4 (stride 8), 6 and 7 (stride 16, the pooling)."""
+
+    def __init__(self, filters):
+        super().__init__()
+        layers, width = [SiLUConv(3, filters, 3, 2)], filters
+        for repeats in (1, 2, 2):
+            layers += [SiLUConv(width, 2 * width, 3, 2), C2f(2 * width, repeats)]
+            width *= 2
+        self.model = nn.Sequential(*layers, SPPF(width))
+
+    def forward(self, x):
+        taken = []
+        for i, layer in enumerate(self.model):
+            x = layer(x)
+            if i == 4 or i == 6 or i == 7:
+                taken.append(x.mean([2, 3]))
+        return torch.cat(taken, 1)
 
 
 class Tuple(nn.Module):
@@ -270,6 +342,12 @@ def main():
     net = settle(Conv4(4), x)
     torch.save(net.state_dict(), os.path.join(here, "conv4.pt"))
     write("conv4.json", fixture(net, x))
+
+    torch.manual_seed(4)
+    x = (torch.arange(2 * 3 * 40 * 24) * 37 % 256).div(256).reshape(2, 3, 40, 24)
+    net = settle(Detector(2), x).eval()
+    torch.jit.script(net).save(os.path.join(here, "yolo.pt"))
+    write("yolo.json", {k: v for k, v in fixture(net, x).items() if k != "input"})
 
 
 main()

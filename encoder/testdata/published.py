@@ -157,18 +157,29 @@ def some(y):
     return {"some": [[round(v, 7) for v in row[::step][:32].tolist()] for row in y], "norm": y.norm().item()}
 
 
-def case(net, name, x):
-    params = [p for _, p in sorted((name(k), p) for k, p in net.named_parameters())]
+def along(names, gradients):
+    """The product of each gradient with numbers that depend on the name, which every element of it changes."""
+    return [float("%.9g" % (g.flatten() * torch.from_numpy(uniform("along " + n, g.numel())).double()).sum()) for n, g in zip(names, gradients)]
+
+
+def case(net, name, x, products):
+    names, params = zip(*sorted((name(k), p) for k, p in net.named_parameters()))
     out = {"shape": list(x.shape)}
     net.eval()
     y = net(x)
     out["eval"] = some(y)
-    out["frozen"] = [float("%.7g" % g.norm()) for g in torch.autograd.grad(y.square().sum(), params)]
+    gradients = torch.autograd.grad(y.square().sum(), params)
+    out["frozen"] = [float("%.7g" % g.norm()) for g in gradients]
+    if products:
+        out["frozen_along"] = along(names, gradients)
     net.train()
     before = {k: v.clone() for k, v in net.state_dict().items()}
     y = net(x)
     out["train"] = some(y)
-    out["trained"] = [float("%.7g" % g.norm()) for g in torch.autograd.grad(y.square().sum(), params)]
+    gradients = torch.autograd.grad(y.square().sum(), params)
+    out["trained"] = [float("%.7g" % g.norm()) for g in gradients]
+    if products:
+        out["trained_along"] = along(names, gradients)
     out["running"] = {leaf: sum(v.norm().item() for k, v in net.state_dict().items() if k.endswith(leaf)) for leaf in ("running_mean", "running_var")}
     net.load_state_dict(before)
     return out
@@ -199,7 +210,7 @@ def main():
             if isinstance(m, nn.BatchNorm2d) and kind == "efficientnet-lite0-tensorflow":
                 m.momentum = 0.01  # TensorFlow's, where timm has PyTorch's
         net.double()
-        results[kind] = [case(net, name, images(*s).double()) for s in ((2, 65, 47), (1, 97, 130))]
+        results[kind] = [case(net, name, images(*s).double(), i == 0 and kind != "timm-resnet50") for i, s in enumerate(((2, 65, 47), (1, 97, 130)))]
     with open(os.path.join(here, "published.json"), "w") as f:
         json.dump(results, f, separators=(",", ":"))
         f.write("\n")

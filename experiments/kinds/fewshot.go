@@ -319,14 +319,26 @@ func (w *fewShot) Prepare(ctx context.Context, on tensor.Device, p measure.Progr
 	return w.draw(train, val)
 }
 
-// Notes implements [runner.Noting]: a memory that no episode of the file fills.
-func (w *fewShot) Notes() []string {
-	m, most := w.planned.Memory, w.largestSupport()
-	if m == nil || m.Slots <= most {
-		return nil
+// Notes implements [runner.Noting]: a memory that no episode of the file fills, and tests on classes that pre-training has seen.
+func (w *fewShot) Notes() (notes []string) {
+	if m, most := w.planned.Memory, w.largestSupport(); m != nil && m.Slots > most {
+		notes = append(notes, fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
+			m.Kind, m.Slots, most))
 	}
-	return []string{fmt.Sprintf("network.memory: %s has %d slots, and no episode writes more than %d pairs: it keeps all, as an unbounded memory does",
-		m.Kind, m.Slots, most)}
+	if !w.planned.Encoder.ImageNet {
+		return notes
+	}
+	for _, t := range w.tests {
+		if t.data.InImageNet == "" {
+			continue
+		}
+		note := fmt.Sprintf("network.encoder: such weights are usually trained on ImageNet, which has of %s %s: test classes are not new to them, so say beside a figure what they were trained on",
+			w.dataName(t), t.data.InImageNet)
+		if !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	}
+	return notes
 }
 
 // largestSupport is the most pairs that an episode of the file writes to the memory.

@@ -68,6 +68,8 @@ type Encoder struct {
 	Identity bool
 	// Frozen marks an encoder that training does not change and that takes embeddings instead of images ([encoder.Freeze]).
 	Frozen bool
+	// ImageNet marks an encoder that begins with published weights of a family whose weights are usually trained on ImageNet.
+	ImageNet bool
 }
 
 // Metric is a planned metric.
@@ -437,6 +439,9 @@ type Images struct {
 	FullWay bool
 	// Outside marks a data set that also has texts of no class, [Loaded.Outside], which full-way tests ask about too.
 	Outside bool
+	// InImageNet says what ImageNet has of the test classes, where it has much of them: it completes "ImageNet has". A test of
+	// ImageNet's weights is then none on new classes.
+	InImageNet string
 	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it
 	// is set once Load has returned.
 	Norm *dataset.Normalization

@@ -43,6 +43,14 @@ func images(p *Parts) []Part[Images] {
 	return rows
 }
 
+// inImageNet says what ImageNet has of the test classes of a set of photographs; see [Images.InImageNet].
+func inImageNet(name string) string {
+	if name == dataset.NameMiniImageNet {
+		return "all of its classes, with the same images"
+	}
+	return "classes of the same names as many of its classes, with other images" // CIFAR-100's
+}
+
 // inputConfig says how images are prepared for a network.
 type inputConfig struct {
 	Resize    int       `yaml:"resize" min:"0" max:"1024" doc:"side in pixels that images are scaled to before their middle, of the side size, is cut out; training images that are augmented are cropped from the whole; 0 for none"`
@@ -240,7 +248,7 @@ func (c *photographConfig) Validate() error { return c.check(c.Size, 3) }
 func (c *photographConfig) plan(name string) (Images, error) {
 	norm := c.norm()
 	return Images{
-		Split: name, Rotation: c.Rotations, Norm: norm,
+		Split: name, Rotation: c.Rotations, Norm: norm, InImageNet: inImageNet(name),
 		Options: dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: true, Ink: dataset.InkLight, Fit: dataset.FitCrop, Resize: c.Resize},
 		Load: func(ctx context.Context, from Place) (Loaded, error) {
 			root, err := dataset.Find(name, from.Given)

@@ -252,11 +252,12 @@ type publishedImages struct {
 	weights.Layout
 	Channels  int // of the images; grey ones are repeated. 0 takes those that the data set has.
 	Mean, Std []float64
+	ImageNet  bool // weights are usually trained on ImageNet
 }
 
 // imageNet gives a family its usual images: in colour, normalised by the statistics of ImageNet.
 func imageNet(l weights.Layout) publishedImages {
-	return publishedImages{l, 3, []float64{.485, .456, .406}, []float64{.229, .224, .225}}
+	return publishedImages{l, 3, []float64{.485, .456, .406}, []float64{.229, .224, .225}, true}
 }
 
 // begins makes the planned encoder start from the named parameters, and normalises its images.
@@ -286,6 +287,7 @@ func (c *begun) begins(e Encoder, family publishedImages) (Encoder, error) {
 		}
 		return c.Input.normalize(out, in, int64(repeat), err)
 	}
+	e.ImageNet = family.ImageNet && c.Weights != ""
 	return c.frozen(e), nil
 }
 

@@ -114,6 +114,7 @@ func vits() []Part[Encoder] {
 // clipImages are the statistics of the images that CLIP was trained on: Radford et al. 2021, their code.
 func clipImages(f publishedImages) publishedImages {
 	f.Mean, f.Std = []float64{.48145466, .4578275, .40821073}, []float64{.26862954, .26130258, .27577711}
+	f.ImageNet = false
 	return f
 }
 
