@@ -16,7 +16,7 @@ func TestTheReadmesExamplesAreValid(t *testing.T) {
 	require.NoError(t, err)
 	module, err := filepath.Abs("../encoder/testdata/sequence.pt")
 	require.NoError(t, err)
-	published := publishedResNet(t)
+	published, sentences := publishedResNet(t), publishedBERT(t)
 	dir := t.TempDir()
 	count := 0
 	for i, block := range strings.Split(string(text), "```yaml\n")[1:] {
@@ -25,6 +25,7 @@ func TestTheReadmesExamplesAreValid(t *testing.T) {
 		for _, file := range []string{"resnet50, weights: resnet50-11ad3fa6.pth", "efficientnet-lite0, weights: efficientnet-lite0-57934424.pth"} {
 			block = strings.ReplaceAll(block, file, "resnet10, filters: [4, 4, 8, 8], weights: "+published)
 		}
+		block = strings.ReplaceAll(block, "bert, weights: all-MiniLM-L6-v2", "bert, weights: "+sentences)
 		file := filepath.Join(dir, "mine.yaml")
 		var files []string
 		switch {
