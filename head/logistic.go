@@ -20,9 +20,10 @@ type LogisticConfig struct {
 // Logistic is multinomial logistic regression, the classifier of Tian et al. 2020 (RFS), section 3.2, fitted to convergence. It
 // is not trained through.
 //
-// The weights are combinations of the support embeddings, so that an iteration costs the square of the support set's size
-// whatever the embedding's width. Iterations are accelerated gradient descent preconditioned by the bound ½ZᵀZ + I/C of the
-// Hessian (Böhning 1992).
+// Of a support set that is smaller than the embedding's width, the weights are combinations of its embeddings, so that an iteration
+// costs the square of its size whatever the width. Of a larger one they are fitted as they are, so that time and memory are
+// proportional to its size. Iterations are accelerated gradient descent preconditioned by the bound ½ZᵀZ + I/C of the Hessian
+// (Böhning 1992).
 type Logistic struct{ c LogisticConfig }
 
 // NewLogistic makes the head.
@@ -34,6 +35,11 @@ func (h *Logistic) LogProbs(_ *nn.Pass, t *fewshot.Task) (logp *tensor.Tensor) {
 		z, x := t.Support, t.Query
 		if h.c.Normalize {
 			z, x = unit(z), unit(x)
+		}
+		if z.Dim(1) > z.Dim(2) {
+			w := h.fitWeights(withOnes(z).To(tensor.Float64), oneHot(t).To(tensor.Float64))
+			logp = withOnes(x).MatMul(w.To(x.DType())).LogSoftmax(-1)
+			return
 		}
 		zt := z.Transpose(-2, -1)
 		a, bias := h.fit(z.MatMul(zt).To(tensor.Float64), oneHot(t).To(tensor.Float64))
@@ -79,4 +85,38 @@ func (h *Logistic) fit(k, y *tensor.Tensor) (a, bias *tensor.Tensor) {
 		}
 	}
 	return s.Keep(a), s.Keep(bias)
+}
+
+// fitWeights returns the weights [tasks, width+1, classes], the bias last, for embeddings z [tasks, n, width+1] that end in a one and
+// labels y [tasks, n, classes].
+func (h *Logistic) fitWeights(z, y *tensor.Tensor) *tensor.Tensor {
+	s := tensor.Enter()
+	defer s.Leave()
+	lambda, zt := 1/h.c.C, z.Transpose(-2, -1)
+	k := zt.MatMul(z)
+	width := k.Dim(1) - 1
+	penalty := tensor.Cat(0, tensor.Full(lambda, k.DType(), k.Device(), width, 1), tensor.Full(0, k.DType(), k.Device(), 1, 1))
+	bound := k.MulScalar(.5).Add(eye(k, 1).Mul(penalty))
+	inverse := bound.Cholesky().SolveCholesky(eye(k, 1).Expand(k.Shape()...))
+	largest, _ := k.Narrow(1, 0, width).Narrow(2, 0, width).Abs().Sum(2).Max(1)
+	root := largest.MulScalar(.5/lambda).AddScalar(1).PowScalar(-.5).Reshape(-1, 1, 1)
+	momentum := root.Neg().AddScalar(1).Div(root.AddScalar(1))
+	w := tensor.Full(0, k.DType(), k.Device(), k.Dim(0), width+1, y.Dim(2))
+	w0 := w
+	iterate := func() (done bool) {
+		inner := tensor.Enter()
+		defer inner.Leave()
+		ahead := w.Add(w.Sub(w0).Mul(momentum))
+		g := zt.MatMul(z.MatMul(ahead).Softmax(-1).Sub(y)).Add(ahead.Mul(penalty))
+		most, _ := g.Abs().Flatten(0, -1).Max(0)
+		w0 = w
+		w = inner.Keep(ahead.Sub(inverse.MatMul(g)))
+		return most.Float() < logisticTolerance
+	}
+	for range h.c.Iterations {
+		if iterate() {
+			break
+		}
+	}
+	return s.Keep(w)
 }
