@@ -61,6 +61,9 @@ func New(b *nn.Builder, c Config) *Controller {
 // Width returns the width of a step's output: size+read.
 func (c *Controller) Width() int64 { return c.config.Size + c.memory.ReadWidth() }
 
+// ReadWidth returns the width of the vectors read, the last part of a step's output.
+func (c *Controller) ReadWidth() int64 { return c.memory.ReadWidth() }
+
 // State is the state between two steps. It is a value: a step returns a new one and does not change the old.
 type State struct {
 	Layers []nn.LSTMState // one per layer; empty for a feedforward controller

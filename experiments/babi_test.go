@@ -54,6 +54,70 @@ func TestStoriesTrainResumeAndReport(t *testing.T) {
 	}
 }
 
+// tinyReading is tinyStories for a network that reads word by word: 90 stories of two questions in 6 steps per epoch.
+const tinyReading = `
+name: tiny-reading
+dataset: {kind: stories, train: 100, test: 50}
+network: {kind: ntm, controller: {kind: lstm, size: 12}, memory: {kind: dnc, slots: 8, width: 6}, bypass: 0.1}
+train: {epochs: 2, batch: 16, pauses: 1, longest: 400, clip: {norm: 10, carried: 10}, report: 1, save: 4}
+optimizer: {kind: adam, rate: 0.01}
+validation: {share: 0.1}
+`
+
+// Networks that read word by word, whatever their memory, train, resume and report as the others do, and can be explained.
+func TestStoriesAreReadWordByWord(t *testing.T) {
+	for name, sets := range map[string][]string{
+		"DNC":                    nil,
+		"LSTM, a network a task": {"network.memory=none", "train.networks=task"},
+		"layers":                 {"network={kind: blocks, width: 16}", "train.clip.carried=0"},
+		"attention":              {"network={kind: blocks, width: 16, mixer: attention, positions: 200}", "train.clip.carried=0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := tensor.Live()
+			config := func() *experiments.Config { return parse(t, tinyReading, sets...) }
+			dir := t.TempDir()
+			want, err := tool.Run(t.Context(), config(), experiments.Options{Out: dir})
+			require.NoError(t, err)
+			interrupted(t, config(), want.Training.Steps, 5, want)
+			assert.Equal(t, before, tensor.Live())
+
+			byName := map[string]results.Figure{}
+			for _, f := range want.Figures {
+				byName[f.Name+", "+f.Metric] = f
+			}
+			assert.InDelta(t, (byName["task 1, error"].Value+byName["task 2, error"].Value)/2, byName["all tasks, error"].Value, 1e-9)
+			assert.Equal(t, 50, byName["task 2, error"].Protocol.Questions)
+			x, err := tool.Explain(t.Context(), dir, experiments.ExplainOptions{Task: 1, Count: 1})
+			require.NoError(t, err)
+			require.Len(t, x, 1)
+			assert.NotEmpty(t, x[0].Said)
+			assert.Empty(t, x[0].Sentences[0].Weights)
+			assert.Positive(t, x[0].Chance)
+		})
+	}
+}
+
+func TestKeysOfReadingAreCheckedWithTheNetwork(t *testing.T) {
+	for set, want := range map[string]string{
+		"train.longest=5": "train.longest: no story of joint has at most 5 words; use more",
+		"network={kind: blocks, mixer: attention, positions: 10}": "and the network learns vectors of 10 positions; use more positions, or none",
+	} {
+		_, err := tool.Run(t.Context(), parse(t, tinyReading, "train.clip.carried=0", set), experiments.Options{Out: t.TempDir()})
+		assert.ErrorContains(t, err, want, set)
+	}
+	for _, c := range []struct{ text, set, want string }{
+		{tinyReading, "network={kind: blocks}", "train.clip.carried: is for networks that run over a sequence; leave it out"},
+		{tinyReading, "network={kind: blocks, decoder: true}", "decoder: is for the task compression; leave it out"},
+		{tinyReading, "train.linear_start.epochs=1", "a network that reads word by word has no softmax over sentences that could be left out"},
+		{tinyReading, "dataset=omniglot", "ntm learns from sequences, and omniglot holds images"},
+		{tinyStories, "train.pauses=3", "train.pauses: is for networks that read word by word; leave it out"},
+		{tinyStories, "train.longest=3", "train.longest: is for networks that read word by word; leave it out"},
+	} {
+		_, err := tool.Parse("x.yaml", []byte(c.text), overrides(t, c.set)...)
+		assert.ErrorContains(t, err, c.want, c.set)
+	}
+}
+
 func TestFiguresOfStories(t *testing.T) {
 	for _, networks := range []string{"joint", "task"} {
 		r := runStories(t, t.TempDir(), "train.networks="+networks)

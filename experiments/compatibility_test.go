@@ -86,7 +86,7 @@ func networks(parts *registry.Parts) (names []string, family map[string]string) 
 		}
 	}
 	slices.Sort(names)
-	return names, family
+	return slices.Compact(names), family
 }
 
 // Every network trains a little with every memory and metric, and its loss falls, or the registry states why they do

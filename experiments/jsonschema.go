@@ -21,9 +21,14 @@ func (t *Tool) JSONSchema() ([]byte, error) {
 	var rules, partial []schema.JSON
 	for _, k := range kinds.All() {
 		names := schema.KindNames(t.parts, k.Networks)
-		networks = append(networks, names...)
 		whole, part := t.file(k, defs, false), t.file(k, defs, true)
-		rules = append(rules, schema.JSON{"if": networkIs(names), "then": defs.Refer(whole, "file-"+names[0])})
+		file := defs.Refer(whole, "file-"+names[0])
+		for _, name := range names {
+			if !slices.Contains(networks, name) {
+				networks = append(networks, name)
+			}
+		}
+		rules = append(rules, t.rules(k, file)...)
 		partial = append(partial, defs.Refer(part, "partial-file-"+names[0]))
 	}
 	text, err := json.MarshalIndent(schema.JSON{
@@ -34,13 +39,43 @@ func (t *Tool) JSONSchema() ([]byte, error) {
 		"properties":  schema.FileKeys("name"),
 		"if":          schema.JSON{"anyOf": []schema.JSON{{"required": []string{"base"}}, {"required": []string{"matrix"}}}},
 		"then":        schema.JSON{"anyOf": partial},
-		"else":        schema.JSON{"allOf": append([]schema.JSON{networkIs(networks)}, rules...)},
+		"else":        schema.JSON{"allOf": append([]schema.JSON{kindIs("network", networks)}, rules...)},
 		"$defs":       defs.JSON(),
 	}, "", " ")
 	if err != nil {
 		return nil, fmt.Errorf("JSON Schema: %w", err)
 	}
 	return append(text, '\n'), nil
+}
+
+// rules say which files are of a kind: those with one of its networks and, where other kinds have the network as well, with one of
+// its data sets. The first of these kinds has what is none of theirs, too.
+func (t *Tool) rules(k kinds.Kind, file schema.JSON) (rules []schema.JSON) {
+	var own []string
+	for _, name := range schema.KindNames(t.parts, k.Networks) {
+		with := kinds.With(t.parts, name)
+		if len(with) == 1 {
+			own = append(own, name)
+			continue
+		}
+		if first := with[0].Networks == k.Networks; !first {
+			rules = append(rules, schema.JSON{"if": schema.JSON{"allOf": []schema.JSON{
+				kindIs("network", []string{name}), kindIs("dataset", schema.KindNames(t.parts, k.Data)),
+			}}, "then": file})
+			continue
+		}
+		var others []string
+		for _, other := range with[1:] {
+			others = append(others, schema.KindNames(t.parts, other.Data)...)
+		}
+		rules = append(rules, schema.JSON{"if": schema.JSON{"allOf": []schema.JSON{
+			kindIs("network", []string{name}), {"not": kindIs("dataset", others)},
+		}}, "then": file})
+	}
+	if own != nil {
+		rules = append(rules, schema.JSON{"if": kindIs("network", own), "then": file})
+	}
+	return rules
 }
 
 // file describes the files of a kind. A partial file has a base or a matrix.
@@ -54,10 +89,10 @@ func (t *Tool) file(k kinds.Kind, defs *schema.Definitions, partial bool) schema
 	return of
 }
 
-// networkIs describes a file whose network is one of the given kinds.
-func networkIs(kinds []string) schema.JSON {
+// kindIs describes a file in which the section of a key is one of the given kinds.
+func kindIs(key string, kinds []string) schema.JSON {
 	of := schema.JSON{"enum": slices.Clone(kinds)}
-	return schema.JSON{"required": []string{"network"}, "properties": schema.JSON{"network": schema.JSON{"anyOf": []schema.JSON{
+	return schema.JSON{"required": []string{key}, "properties": schema.JSON{key: schema.JSON{"anyOf": []schema.JSON{
 		of, {"type": "object", "required": []string{"kind"}, "properties": schema.JSON{"kind": of}},
 	}}}}
 }

@@ -23,6 +23,16 @@ type State interface {
 	Tensors() []nn.Named
 }
 
+// Numbers returns how many floating-point numbers a state holds.
+func Numbers(s State) (n int64) {
+	for _, t := range s.Tensors() {
+		if d := t.Tensor.DType(); d == tensor.Float32 || d == tensor.Float64 {
+			n += t.Tensor.Numel()
+		}
+	}
+	return n
+}
+
 // A Mapper is the state of a recurrent memory to whose tensors a function can be applied elementwise.
 type Mapper interface {
 	State

@@ -141,6 +141,9 @@ func normalAnswer(text string) string {
 	return strings.Join(items, ",")
 }
 
+// answerWords are the items of an answer.
+func answerWords(answer string) []string { return strings.Split(answer, ",") }
+
 // Unseen lists what occurs in test questions but not in training questions. A network cannot know these words or give
 // these answers.
 type Unseen struct {
@@ -233,11 +236,21 @@ func NewVocabulary(questions []Question) *Vocabulary {
 	v := &Vocabulary{number: map[string]int{}}
 	for _, q := range questions {
 		for _, sentence := range append(slices.Clip(q.Facts), q.Words, []string{q.Answer}) {
-			for _, w := range sentence {
-				v.number[w] = 0
-			}
+			v.add(sentence)
 		}
 	}
+	v.sort()
+	return v
+}
+
+func (v *Vocabulary) add(words []string) {
+	for _, w := range words {
+		v.number[w] = 0
+	}
+}
+
+// sort numbers the words that were added.
+func (v *Vocabulary) sort() {
 	for w := range v.number {
 		v.words = append(v.words, w)
 	}
@@ -245,7 +258,6 @@ func NewVocabulary(questions []Question) *Vocabulary {
 	for i, w := range v.words {
 		v.number[w] = i
 	}
-	return v
 }
 
 // Len returns the number of words.

@@ -101,11 +101,11 @@ func AttentionFigure(all []Explanation) plot.Figure {
 }
 
 // show implements shower: the first story of each task.
-func (w *stories) Show(ctx context.Context, _ tensor.Device) (plots []runner.Plot, samples []byte, err error) {
+func (w *stories) Show(ctx context.Context, on tensor.Device) (plots []runner.Plot, samples []byte, err error) {
 	var text bytes.Buffer
 	for _, g := range w.groups {
 		for _, task := range tasksOf(asked(g.test)) {
-			all, err := w.Explain(ctx, ExplainOptions{Task: task, Count: 1})
+			all, err := w.explain(ctx, ExplainOptions{Task: task, Count: 1}, on)
 			if err != nil {
 				return plots, text.Bytes(), err
 			}
@@ -141,6 +141,10 @@ type Explainer interface {
 
 // Explain implements [Explainer].
 func (w *stories) Explain(ctx context.Context, o ExplainOptions) ([]Explanation, error) {
+	return w.explain(ctx, o, tensor.CPU)
+}
+
+func (w *stories) explain(ctx context.Context, o ExplainOptions, on tensor.Device) ([]Explanation, error) {
 	var out []Explanation
 	var tasks []int
 	for _, g := range w.groups {
@@ -154,7 +158,7 @@ func (w *stories) Explain(ctx context.Context, o ExplainOptions) ([]Explanation,
 		if left := o.Count - len(out); !o.Wrong && len(last) > left {
 			last = last[:left]
 		}
-		answers, err := g.answers(ctx, last, nil)
+		answers, err := g.answers(ctx, last, on, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +179,11 @@ func (w *stories) Explain(ctx context.Context, o ExplainOptions) ([]Explanation,
 
 func (a answer) explained(v *babi.Vocabulary) Explanation {
 	q := a.example.asked
-	x := Explanation{Task: q.Task, Question: strings.Join(q.Words, " "), Answer: q.Answer, Said: v.Word(int(a.best)), Chance: a.chance, Empty: a.empty}
+	var said []string
+	for _, w := range a.best {
+		said = append(said, v.Word(int(w)))
+	}
+	x := Explanation{Task: q.Task, Question: strings.Join(q.Words, " "), Answer: q.Answer, Said: strings.Join(said, ","), Chance: a.chance, Empty: a.empty}
 	for i, fact := range q.Facts {
 		s := Sentence{Text: strings.Join(fact, " "), Supports: slices.Contains(q.Support, i)}
 		for _, hop := range a.attention {

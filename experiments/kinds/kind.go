@@ -53,34 +53,44 @@ func All() []Kind {
 		{"few-shot network", "images", "images", "images", newFewShot},
 		{"through-time network", "images", "images", "images", newThroughTime},
 		{"sequence network", "task", "sequences", "sequences", newSequences},
-		{"story network", "stories", "stories", "stories", newStories},
 		{"token network", "token task", "token sequences", "token sequences", newTokens},
+		{"story network", "stories", "stories", "stories", newStories},
 	}
 }
 
 // Networks lists the networks of all kinds.
 func Networks(p *registry.Parts) (names []string) {
 	for _, k := range All() {
-		names = append(names, schema.KindNames(p, k.Networks)...)
+		for _, name := range schema.KindNames(p, k.Networks) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return names
 }
 
+// With lists the kinds that have a network of a name. The first is that of a file whose data set does not tell.
+func With(p *registry.Parts, network string) (kinds []Kind) {
+	for _, k := range All() {
+		if slices.Contains(schema.KindNames(p, k.Networks), network) {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
 // Of returns the kind of a file by the kinds of its network and its data set, either of which may be missing or unknown.
 func Of(p *registry.Parts, network, data string) Kind {
-	all := All()
-	has := func(family, kind string) bool { return slices.Contains(schema.KindNames(p, family), kind) }
-	for _, k := range all {
-		if has(k.Networks, network) {
-			return k
-		}
+	has := func(k Kind) bool { return slices.Contains(schema.KindNames(p, k.Data), data) }
+	all, with := All(), With(p, network)
+	if i := slices.IndexFunc(with, has); i >= 0 {
+		return with[i]
 	}
-	for _, k := range all {
-		if has(k.Data, data) {
-			return k
-		}
+	if len(with) > 0 {
+		return with[0]
 	}
-	return all[0]
+	return all[max(slices.IndexFunc(all, has), 0)]
 }
 
 // Mismatch is the error that a known network and a known data set do not fit together. It is nil if they fit or if one is unknown.

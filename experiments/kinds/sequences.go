@@ -289,21 +289,11 @@ func (w *sequences) carried(size sequence.Size, on tensor.Device) (n int64, err 
 	}
 	err = tensor.Do(func() error {
 		tensor.NoGrad(func() {
-			w.net(&nn.Pass{Norm: nn.RunningStats}, inputs(b, on), func(s memory.State) { n = numbers(s) })
+			w.net(&nn.Pass{Norm: nn.RunningStats}, inputs(b, on), func(s memory.State) { n = memory.Numbers(s) })
 		})
 		return nil
 	})
 	return n, err
-}
-
-// numbers is the number of floating-point values in a memory's state.
-func numbers(s memory.State) (n int64) {
-	for _, t := range s.Tensors() {
-		if d := t.Tensor.DType(); d == tensor.Float32 || d == tensor.Float64 {
-			n += t.Tensor.Numel()
-		}
-	}
-	return n
 }
 
 // probabilities are the outputs after the sigmoid, or the softmax over classes.

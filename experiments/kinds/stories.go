@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 
 	"gonum.org/v1/gonum/floats"
@@ -39,7 +40,9 @@ type storyFile struct {
 
 type storyTrain struct {
 	Networks      string      `yaml:"networks" enum:"joint,task" doc:"one network for all tasks, or one per task"`
-	Batch         int         `yaml:"batch" min:"1" doc:"questions per step; their losses are summed"`
+	Batch         int         `yaml:"batch" min:"1" doc:"questions per step, whose losses are summed; of a network that reads word by word stories, over whose answers the loss is averaged"`
+	Longest       int         `yaml:"longest" min:"0" doc:"words of the longest story that is trained on, by a network that reads word by word; 0 for any"`
+	Pauses        int         `yaml:"pauses" min:"0" doc:"steps without a word before each answer, of a network that reads word by word"`
 	Epochs        int         `yaml:"epochs" min:"1" doc:"passes over the training questions, those of the linear start included"`
 	LinearStart   linearStart `yaml:"linear_start" doc:"training without the softmaxes over the sentences, at its beginning"`
 	runner.Saving `yaml:",inline"`
@@ -79,7 +82,7 @@ const (
 
 // Validate implements [schema.Validator].
 func (f *storyFile) Validate() error {
-	errs := []error{f.Head.Validate(), f.Tail.Validate(), needNetwork(&f.Network), noCarried(f.Train.Clip)}
+	errs := []error{f.Head.Validate(), f.Tail.Validate(), needNetwork(&f.Network)}
 	if l := f.Train.LinearStart; l.Epochs >= f.Train.Epochs {
 		errs = append(errs, schema.At("train.linear_start.epochs", fmt.Errorf("leaves none of the %d epochs for training with the softmaxes", f.Train.Epochs)))
 	} else if l.Patience > 0 && f.Validation.Share == 0 {
@@ -102,7 +105,33 @@ func (f *storyFile) Plan() (runner.Work, error) {
 	if why := w.planned.NoLinearStart; netErr == nil && why != "" && f.Train.LinearStart.Epochs > 0 {
 		netErr = f.Network.Errorf("train.linear_start: %s; set train.linear_start.epochs to 0", why)
 	}
-	return w, schema.Join(dataErr, netErr)
+	errs := []error{dataErr, netErr}
+	if netErr == nil {
+		errs = append(errs, f.reads(w.planned.Reads))
+	}
+	return w, schema.Join(errs...)
+}
+
+// reads checks the keys of a network that reads word by word, nil for another.
+func (f *storyFile) reads(net *registry.TokenNet) error {
+	t := f.Train
+	if net == nil {
+		var errs []error
+		for key, n := range map[string]int{"longest": t.Longest, "pauses": t.Pauses} {
+			if n > 0 {
+				errs = append(errs, schema.At("train."+key, errors.New("is for networks that read word by word; leave it out")))
+			}
+		}
+		return errors.Join(append(errs, noCarried(t.Clip))...)
+	}
+	var errs []error
+	if !net.Carries {
+		errs = append(errs, noCarried(t.Clip))
+	}
+	if net.Decodes {
+		errs = append(errs, f.Network.Errorf("decoder: is for the task compression; leave it out"))
+	}
+	return errors.Join(errs...)
 }
 
 // stories trains networks to answer questions about stories.
@@ -124,14 +153,17 @@ type storyGroup struct {
 	vocabulary              *babi.Vocabulary // of the training file; other words are unknown
 	extent                  registry.StoriesInput
 	train, validation, test []storyExample
-	net                     registry.Answerer
+	net                     registry.Answerer     // nil where there is a reader
+	reader                  registry.TokenNetwork // reads word by word
 }
 
 // storyExample is a question as a network sees it.
 type storyExample struct {
 	registry.Story
-	answer int64 // babi.Unknown is never the right one
-	asked  *babi.Question
+	answers []int64 // its words, one of a network that takes sentences; babi.Unknown is never the right one
+	asked   *babi.Question
+	reading *reading // of a network that reads word by word
+	blanks  int      // the step of the first answer
 }
 
 // evaluationQuestions is how many questions one evaluation of a network takes.
@@ -169,6 +201,9 @@ func (w *stories) Load(ctx context.Context, from runner.Source) error {
 			return fmt.Errorf("validation.share %g leaves %d questions to train %s on and %d for validation", w.file.Validation.Share, len(g.train), g.name, len(g.validation))
 		}
 	}
+	if w.planned.Reads != nil {
+		return w.fit(from)
+	}
 	return nil
 }
 
@@ -188,7 +223,13 @@ func tasksOf(questions []babi.Question) []int {
 func (w *stories) group(name string, tasks []int, data *babi.Data) *storyGroup {
 	g := &storyGroup{name: name}
 	questions := babi.Of(data.Train, tasks...)
-	g.vocabulary = babi.NewVocabulary(questions)
+	numbered := g.examples
+	if w.planned.Reads != nil {
+		g.vocabulary = babi.ReadingVocabulary(babi.Read(questions, w.file.Train.Pauses))
+		numbered = func(questions []babi.Question) []storyExample { return g.readings(questions, w.file.Train.Pauses) }
+	} else {
+		g.vocabulary = babi.NewVocabulary(questions)
+	}
 	g.extent.Vocabulary = g.vocabulary.Len()
 	stories := map[int]int{} // of each task
 	for _, q := range questions {
@@ -205,14 +246,14 @@ func (w *stories) group(name string, tasks []int, data *babi.Data) *storyGroup {
 			heldOut[[2]int{task, story}] = true
 		}
 	}
-	for _, e := range g.examples(questions) {
+	for _, e := range numbered(questions) {
 		if heldOut[[2]int{e.asked.Task, e.asked.Story}] {
 			g.validation = append(g.validation, e)
 		} else {
 			g.train = append(g.train, e)
 		}
 	}
-	g.test = g.examples(babi.Of(data.Test, tasks...))
+	g.test = numbered(babi.Of(data.Test, tasks...))
 	return g
 }
 
@@ -228,7 +269,10 @@ func (g *storyGroup) examples(questions []babi.Question) []storyExample {
 		for _, fact := range q.Facts[len(facts):] {
 			facts = append(facts, g.vocabulary.Numbers(fact))
 		}
-		out[i] = storyExample{registry.Story{Facts: slices.Clip(facts), Question: g.vocabulary.Numbers(q.Words)}, int64(g.vocabulary.Number(q.Answer)), q}
+		out[i] = storyExample{
+			Story:   registry.Story{Facts: slices.Clip(facts), Question: g.vocabulary.Numbers(q.Words)},
+			answers: []int64{int64(g.vocabulary.Number(q.Answer))}, asked: q,
+		}
 	}
 	return out
 }
@@ -239,6 +283,10 @@ func (w *stories) Build(b *nn.Builder) error {
 		part := b
 		if len(w.groups) > 1 {
 			part = b.In(g.name)
+		}
+		if w.planned.Reads != nil {
+			g.reader = w.planned.Reads.New(part, g.tokens(), int64(g.vocabulary.Len()))
+			continue
 		}
 		var err error
 		if g.net, err = w.planned.New(part, g.extent); err != nil {
@@ -256,7 +304,11 @@ func (w *stories) Build(b *nn.Builder) error {
 
 // groupSteps is how many steps an epoch has for a group.
 func (w *stories) groupSteps(g *storyGroup) int {
-	return (len(g.train) + w.file.Train.Batch - 1) / w.file.Train.Batch
+	n := len(g.train)
+	if w.planned.Reads != nil {
+		n = len(together(g.train))
+	}
+	return (n + w.file.Train.Batch - 1) / w.file.Train.Batch
 }
 
 // steps is how many steps an epoch has.
@@ -296,16 +348,12 @@ func (w *stories) Batches(ctx context.Context, first int64) iter.Seq[runner.Batc
 					skip -= n
 					continue
 				}
-				order := stream.New(w.seed, "train", uint64(epoch), uint64(i)).Perm(len(g.train))
-				for chunk := range slices.Chunk(order, w.file.Train.Batch) {
+				for _, examples := range w.shuffled(g, stream.New(w.seed, "train", uint64(epoch), uint64(i))) {
 					if skip > 0 {
 						skip--
 						continue
 					}
-					b := questions{group: g, linear: epoch < w.linearEpochs()}
-					for _, j := range chunk {
-						b.examples = append(b.examples, g.train[j])
-					}
+					b := questions{group: g, linear: epoch < w.linearEpochs(), examples: examples}
 					if ctx.Err() != nil || !yield(b) {
 						return
 					}
@@ -322,36 +370,60 @@ type questions struct {
 	examples []storyExample
 }
 
-// Loss implements [runner.Batch]: the cross-entropy of the answers in nats. It is summed over the questions, as in the released code,
-// whose learning rates depend on it.
-func (q questions) Loss(p *nn.Pass, _ tensor.Device) (*tensor.Tensor, runner.Score) {
-	if q.group.net.Linear() != q.linear {
-		q.group.net.SetLinear(q.linear)
+// shuffled gives the training examples of each step of an epoch, in an order that r draws.
+func (w *stories) shuffled(g *storyGroup, r *rand.Rand) (batches [][]storyExample) {
+	if w.planned.Reads != nil {
+		return batchesOfReadings(together(g.train), w.file.Train.Batch, r)
 	}
-	scores, _ := q.group.net.Forward(p, storiesOf(q.examples))
-	labels := make([]int64, len(q.examples))
-	for i, e := range q.examples {
-		labels[i] = e.answer
+	for chunk := range slices.Chunk(r.Perm(len(g.train)), w.file.Train.Batch) {
+		var batch []storyExample
+		for _, j := range chunk {
+			batch = append(batch, g.train[j])
+		}
+		batches = append(batches, batch)
 	}
-	loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(labels, int64(len(labels))).On(scores.Device())).MulScalar(float64(len(labels)))
+	return batches
+}
+
+// Loss implements [runner.Batch]: the cross-entropy of the answers in nats, summed over the questions as in the released code,
+// whose rates are meant for it; of a network that reads word by word, averaged over the words of the answers.
+func (q questions) Loss(p *nn.Pass, on tensor.Device) (*tensor.Tensor, runner.Score) {
+	if net := q.group.net; net != nil && net.Linear() != q.linear {
+		net.SetLinear(q.linear)
+	}
+	scores, _ := q.group.forward(p, q.examples, on)
+	var labels []int64
+	for _, e := range q.examples {
+		labels = append(labels, e.answers...)
+	}
+	loss := tensor.NLL(scores.LogSoftmax(-1), tensor.New(labels, int64(len(labels))).On(scores.Device()))
+	if q.group.net != nil {
+		loss = loss.MulScalar(float64(len(labels)))
+	}
 	return loss, func() float64 { return mean(errorsOf(q.examples, scores)) }
 }
 
-func storiesOf(examples []storyExample) []registry.Story {
-	out := make([]registry.Story, len(examples))
-	for i, e := range examples {
-		out[i] = e.Story
+// forward returns the words' scores, a row for each word of the examples' answers, and the attention of a network that has it.
+func (g *storyGroup) forward(p *nn.Pass, examples []storyExample, on tensor.Device) (scores *tensor.Tensor, attention []*tensor.Tensor) {
+	if g.reader != nil {
+		return g.read(p, examples, on), nil
 	}
-	return out
+	all := make([]registry.Story, len(examples))
+	for i, e := range examples {
+		all[i] = e.Story
+	}
+	return g.net.Forward(p, all)
 }
 
-// errorsOf returns 1 for questions whose best scored answer is wrong, and 0 for others.
+// errorsOf returns 1 for questions of whose answer a best scored word is wrong, and 0 for others.
 func errorsOf(examples []storyExample, scores *tensor.Tensor) []float64 {
 	out := make([]float64, len(examples))
-	for i, best := range tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU)) {
-		if best != examples[i].answer {
+	best := tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU))
+	for i, e := range examples {
+		if !slices.Equal(best[:len(e.answers)], e.answers) {
 			out[i] = 1
 		}
+		best = best[len(e.answers):]
 	}
 	return out
 }
@@ -376,11 +448,11 @@ func (w *stories) linearEpochs() int64 {
 }
 
 // Validate implements [runner.Work].
-func (w *stories) Validate(ctx context.Context, _ tensor.Device) ([]float64, error) {
+func (w *stories) Validate(ctx context.Context, on tensor.Device) ([]float64, error) {
 	var scores []float64
 	var loss float64
 	for _, g := range w.groups {
-		answers, err := g.answers(ctx, g.validation, nil)
+		answers, err := g.answers(ctx, g.validation, on, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -418,30 +490,35 @@ type answer struct {
 	example   storyExample
 	wrong     float64     // 0 or 1
 	loss      float64     // nats
-	best      int64       // the word that it says
-	chance    float64     // that it gives it
+	best      []int64     // the words that it says
+	chance    float64     // that it gives them
 	attention [][]float64 // of each hop, to each sentence that the memory holds
 	empty     []float64   // of each hop, to the empty slots together
 }
 
-// answers returns the answers of the group's network to questions, in their order.
-func (g *storyGroup) answers(ctx context.Context, examples []storyExample, p measure.Progress) ([]answer, error) {
-	return measure.Evaluate(ctx, slices.Chunk(examples, evaluationQuestions), len(examples), p, g.answer)
+// answers has the group's network answer questions, in their order.
+func (g *storyGroup) answers(ctx context.Context, examples []storyExample, on tensor.Device, p measure.Progress) ([]answer, error) {
+	return measure.Evaluate(ctx, g.chunks(examples), len(examples), p, func(chunk []storyExample) ([]answer, error) { return g.answer(chunk, on) })
 }
 
-func (g *storyGroup) answer(examples []storyExample) ([]answer, error) {
-	scores, attention := g.net.Forward(&nn.Pass{Norm: nn.RunningStats}, storiesOf(examples))
+func (g *storyGroup) answer(examples []storyExample, on tensor.Device) ([]answer, error) {
+	scores, attention := g.forward(&nn.Pass{Norm: nn.RunningStats}, examples, on)
 	if err := measure.Finite(scores, "check the model file"); err != nil {
 		return nil, err
 	}
 	errs, logp := errorsOf(examples, scores), scores.LogSoftmax(-1)
 	values, words := logp.Floats(), int(logp.Dim(1))
 	out := make([]answer, len(examples))
-	for i, best := range tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU)) {
-		out[i] = answer{example: examples[i], wrong: errs[i], best: best, chance: math.Exp(values[i*words+int(best)])}
-		if a := examples[i].answer; a != babi.Unknown {
-			out[i].loss = -values[i*words+int(a)]
+	best := tensor.Values[int64](scores.Argmax(-1).On(tensor.CPU))
+	for i, e := range examples {
+		a := answer{example: e, wrong: errs[i], best: best[:len(e.answers)], chance: 1}
+		for j, right := range e.answers {
+			a.chance *= math.Exp(values[j*words+int(best[j])])
+			if right != babi.Unknown {
+				a.loss -= values[j*words+int(right)]
+			}
 		}
+		out[i], best, values = a, best[len(e.answers):], values[len(e.answers)*words:]
 	}
 	for _, hop := range attention {
 		weights, slots := hop.Floats(), int(hop.Dim(1))
@@ -480,7 +557,7 @@ func (w *stories) Tests(context.Context, runner.Source) ([]measure.Test, error) 
 
 // test measures every task, and what the tables of papers sum up; the error on the training questions is there to choose a
 // run by, as the paper does.
-func (w *stories) test(ctx context.Context, _ tensor.Device, p measure.Progress) ([]results.Figure, error) {
+func (w *stories) test(ctx context.Context, on tensor.Device, p measure.Progress) ([]results.Figure, error) {
 	var figures []results.Figure
 	trained, m := measure.Trained{On: w.file.Dataset.Kind(), Precision: encoder.FP32}, w.Measure()
 	protocol := func(split string, questions int) results.Protocol {
@@ -499,7 +576,7 @@ func (w *stories) test(ctx context.Context, _ tensor.Device, p measure.Progress)
 	var training []float64
 	for _, g := range w.groups {
 		p.Testing(w.file.Dataset.Kind()+", "+g.name, len(g.test))
-		answers, err := g.answers(ctx, g.test, p)
+		answers, err := g.answers(ctx, g.test, on, p)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", g.name, err)
 		}
@@ -523,7 +600,7 @@ func (w *stories) test(ctx context.Context, _ tensor.Device, p measure.Progress)
 				failed++
 			}
 		}
-		answers, err = g.answers(ctx, g.train, nil)
+		answers, err = g.answers(ctx, g.train, on, nil)
 		if err != nil {
 			return nil, fmt.Errorf("%s on training questions: %w", g.name, err)
 		}
@@ -535,6 +612,7 @@ func (w *stories) test(ctx context.Context, _ tensor.Device, p measure.Progress)
 		trained.Value(results.AllTasks, m.Name, sum/float64(tasks), math.Sqrt(variance)/float64(tasks), protocol("test", questions)),
 		trained.Value(results.AllTasks, results.Failed, float64(failed), 0, protocol("test", questions)))
 	figures[len(figures)-2].Headline = true // the mean over the tasks
+	figures[len(figures)-2].State = w.carried()
 	share(results.OnTraining, m.Name, "training", training)
 	return figures, nil
 }

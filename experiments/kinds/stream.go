@@ -227,7 +227,7 @@ func (s *embeddedStreams) run(ctx context.Context, planned registry.Memory, aske
 			shares = append(shares, share)
 		}
 	}
-	held = numbers(state)
+	held = memory.Numbers(state)
 	for _, t := range state.Tensors() {
 		t.Tensor.Free()
 	}

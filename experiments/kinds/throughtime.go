@@ -263,7 +263,7 @@ func (w *throughTime) carried(s *episode.SequenceSampler, on tensor.Device) (n i
 	}
 	err = tensor.Do(func() error {
 		tensor.NoGrad(func() {
-			net.Watch(&nn.Pass{Norm: nn.RunningStats}, fewshot.NewSequence(s.Batch(0, 1), on), func(state memory.State) { n = numbers(state) })
+			net.Watch(&nn.Pass{Norm: nn.RunningStats}, fewshot.NewSequence(s.Batch(0, 1), on), func(state memory.State) { n = memory.Numbers(state) })
 		})
 		return nil
 	})

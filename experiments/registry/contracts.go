@@ -394,7 +394,10 @@ type SequenceNetwork func(p *nn.Pass, inputs *tensor.Tensor, seen func(memory.St
 
 // Stories is a planned network that answers questions about stories.
 type Stories struct {
+	// New makes a network that takes a story as sentences, with one question; nil where Reads is set.
 	New func(b *nn.Builder, in StoriesInput) (Answerer, error)
+	// Reads is a network that reads a story word by word, with all its questions, and names the words of the answers.
+	Reads *TokenNet
 	// NoLinearStart says why training cannot begin without the softmaxes over the sentences; empty where it can.
 	NoLinearStart string
 }

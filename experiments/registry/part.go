@@ -43,6 +43,14 @@ func Plain[T any](part T) Maker[T] {
 	return Config(struct{}{}, func(*struct{}) (T, error) { return part, nil })
 }
 
+// as gives the Maker of a part of another family that has the same configuration.
+func as[T, U any](m Maker[T], to func(T) U) Maker[U] {
+	return Maker[U]{config: m.config, plan: func(config any) (U, error) {
+		planned, err := m.plan(config)
+		return to(planned), err
+	}}
+}
+
 // A Table lists the parts of a family. The zero value is empty.
 type Table[T any] struct{ parts []Part[T] }
 

@@ -34,6 +34,12 @@ type ntmConfig struct {
 		Layers int64 `yaml:"layers" min:"0" doc:"ReLU layers between the controller's output and the network's"`
 		Size   int64 `yaml:"size" min:"1" doc:"of a layer"`
 	} `yaml:"hidden"`
+	Bypass float64 `yaml:"bypass" min:"0" below:"1" doc:"dropout, in training, of the controller's output on its way past the memory: Franke et al. 2018"`
+}
+
+// network is the configuration of the network with a planned controller.
+func (c *ntmConfig) network(control controller.Config, outputs int64) ntm.Config {
+	return ntm.Config{Config: control, Outputs: outputs, Hidden: c.Hidden.Layers, HiddenSize: c.Hidden.Size, Bypass: c.Bypass}
 }
 
 func ntmDefaults() (c ntmConfig) {
@@ -47,9 +53,9 @@ func sequential(p *Parts) []Part[Sequential] {
 		Config(ntmDefaults(), func(c *ntmConfig) (Sequential, error) {
 			control, err := p.planDriven(&c.Driven)
 			return Sequential{New: func(b *nn.Builder, inputs, outputs int64) SequenceNetwork {
-				own := control
-				own.Inputs = inputs
-				net := ntm.New(b, ntm.Config{Config: own, Outputs: outputs, Hidden: c.Hidden.Layers, HiddenSize: c.Hidden.Size})
+				config := c.network(control, outputs)
+				config.Inputs = inputs
+				net := ntm.New(b, config)
 				return func(p *nn.Pass, x *tensor.Tensor, seen func(memory.State)) *tensor.Tensor {
 					if seen == nil {
 						return net.Forward(p, x, nil)

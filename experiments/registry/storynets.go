@@ -28,7 +28,7 @@ type memnetConfig struct {
 }
 
 func stories(p *Parts) []Part[Stories] {
-	return []Part[Stories]{
+	out := []Part[Stories]{
 		{"memnet", "the end-to-end Memory Network", "Sukhbaatar et al. 2015", Config(
 			memnetConfig{Width: 20, Hops: 3, Slots: 50, Encoding: "position", Tying: "adjacent", Time: true, Memory: storyMemory()},
 			func(c *memnetConfig) (Stories, error) {
@@ -65,6 +65,12 @@ func stories(p *Parts) []Part[Stories] {
 				}}, nil
 			})},
 	}
+	for _, n := range tokenNets(p) { // stories are token sequences, too
+		out = append(out, Part[Stories]{n.Name, n.Doc + ", which reads word by word", n.Paper, as(n.Make, func(net TokenNet) Stories {
+			return Stories{Reads: &net, NoLinearStart: "a network that reads word by word has no softmax over sentences that could be left out"}
+		})})
+	}
+	return out
 }
 
 type entnetConfig struct {

@@ -7,6 +7,7 @@ import (
 	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/memory/fastweight"
 	"github.com/engram-go/engram/nn"
+	"github.com/engram-go/engram/ntm"
 	"github.com/engram-go/engram/tensor"
 	"github.com/engram-go/engram/tokennet"
 )
@@ -19,6 +20,8 @@ type TokenNet struct {
 	New func(b *nn.Builder, tokens, classes int64) TokenNetwork
 	// Positions is the length of the longest sequence that it takes; 0 where it takes any.
 	Positions int64
+	// Carries marks a network whose gradient can be clipped from step to step.
+	Carries bool
 	// Decodes is set where all answers follow from the vector of the last position, for a [token.Compressor].
 	Decodes bool
 }
@@ -50,19 +53,33 @@ type tokenNetConfig struct {
 }
 
 func tokenNets(p *Parts) []Part[TokenNet] {
-	return []Part[TokenNet]{{"blocks", "blocks of a memory layer or attention, and an MLP", "Yang et al. 2024; Arora et al. 2023",
-		Config(tokenNetConfig{Width: 64, Layers: 2, Mixer: schema.NewSection(kindGatedDelta, nil)}, func(c *tokenNetConfig) (TokenNet, error) {
-			mixer, err := p.Mixers.Plan(&c.Mixer)
-			if err == nil && mixer.Divides > 0 && c.Width%mixer.Divides != 0 {
-				err = c.Mixer.Errorf("%d heads do not divide the width %d", mixer.Divides, c.Width)
-			}
-			return TokenNet{Positions: c.Positions, Decodes: c.Decoder, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {
-				return tokennet.New(b, tokennet.Config{
-					Tokens: tokens, Classes: classes, Width: c.Width, Layers: c.Layers, Mixer: mixer.New, MLP: c.MLP,
-					Positions: c.Positions, Dropout: c.Dropout, Decoder: c.Decoder,
-				})
-			}}, err
-		})}}
+	return []Part[TokenNet]{
+		{"blocks", "blocks of a memory layer or attention, and an MLP", "Yang et al. 2024; Arora et al. 2023",
+			Config(tokenNetConfig{Width: 64, Layers: 2, Mixer: schema.NewSection(kindGatedDelta, nil)}, func(c *tokenNetConfig) (TokenNet, error) {
+				mixer, err := p.Mixers.Plan(&c.Mixer)
+				if err == nil && mixer.Divides > 0 && c.Width%mixer.Divides != 0 {
+					err = c.Mixer.Errorf("%d heads do not divide the width %d", mixer.Divides, c.Width)
+				}
+				return TokenNet{Positions: c.Positions, Decodes: c.Decoder, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {
+					return tokennet.New(b, tokennet.Config{
+						Tokens: tokens, Classes: classes, Width: c.Width, Layers: c.Layers, Mixer: mixer.New, MLP: c.MLP,
+						Positions: c.Positions, Dropout: c.Dropout, Decoder: c.Decoder,
+					})
+				}}, err
+			})},
+		{kindNTM, "a controller with a memory", "Graves et al. 2014; 2016",
+			Config(ntmTokensConfig{ntmConfig: ntmDefaults()}, func(c *ntmTokensConfig) (TokenNet, error) {
+				control, err := p.planDriven(&c.Driven)
+				return TokenNet{Carries: true, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {
+					return ntm.NewTokens(b, ntm.TokensConfig{Config: c.network(control, classes), Tokens: tokens, Embedding: c.Embedding})
+				}}, err
+			})},
+	}
+}
+
+type ntmTokensConfig struct {
+	ntmConfig `yaml:",inline"`
+	Embedding int64 `yaml:"embedding" min:"0" doc:"the width of a token's learned vector; 0 for a one-hot vector"`
 }
 
 type attentionConfig struct {

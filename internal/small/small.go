@@ -15,7 +15,6 @@ const (
 	networkSequences = "ntm"
 	networkTokens    = "blocks"
 	networkStories   = "memnet"
-	networkEntities  = "entnet"
 	networkTime      = "mann"
 	networkRare      = "rarenet"
 	networkTransfer  = "transfer"
@@ -37,6 +36,7 @@ type sizes struct {
 		Controller struct {
 			Layers int `yaml:"layers"`
 		} `yaml:"controller"`
+		Memory yaml.Node `yaml:"memory"`
 	} `yaml:"network"`
 	Train struct {
 		Way   int `yaml:"way"`
@@ -53,6 +53,9 @@ func read(c *experiments.Config) (s sizes, err error) {
 	}
 	return s, err
 }
+
+// stories reports whether an experiment is on stories.
+func (s *sizes) stories() bool { return s.Dataset.Kind == "babi" || s.Dataset.Kind == "stories" }
 
 // each gives an override of every test.
 func (s *sizes) each(key string) (out []string) {
@@ -89,7 +92,13 @@ func Overrides(c *experiments.Config) ([]string, error) {
 	switch network := c.Network; {
 	case network == networkStories:
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
-	case network == networkEntities:
+	case file.stories():
+		var memory struct {
+			Slots int `yaml:"slots"`
+		}
+		if file.Network.Memory.Kind == yaml.MappingNode && file.Network.Memory.Decode(&memory) == nil && memory.Slots > 0 {
+			sets = append(sets, "network.memory.slots=16") // each word is a step
+		}
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2"), nil
 	case network == networkSequences:
 		if file.Network.Controller.Layers > 1 { // the baselines, of many units
@@ -132,14 +141,14 @@ func Short(c *experiments.Config, steps int) ([]string, error) {
 	}
 	sets := []string{"train.report=10"}
 	train := fmt.Sprintf("train.steps=%d", min(steps, file.Train.Steps)) // of an experiment that trains nothing, none
-	switch images := file.images(""); c.Network {
-	case networkStories:
+	switch images, network := file.images(""), c.Network; {
+	case network == networkStories:
 		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2", "train.linear_start.epochs=1"), nil
-	case networkEntities:
+	case file.stories():
 		return append(sets, "dataset={kind: stories, train: 500, test: 20}", "train.epochs=2"), nil
-	case networkSequences, networkTokens:
+	case network == networkSequences, network == networkTokens:
 		return append(append(sets, train, "validation.sequences=0"), file.each("sequences=2")...), nil
-	case networkTime, networkRare:
+	case network == networkTime, network == networkRare:
 		return append(sets, images, train, "validation.episodes=0", fmt.Sprintf("test=[{way: %d, episodes: 2}]", file.Train.Way)), nil
 	default:
 		sets = append(sets, images, train, "validation.episodes=0", fmt.Sprintf("test=[{way: %d, shot: 1, episodes: 2}]", max(file.Train.Way, 2)))
