@@ -26,6 +26,12 @@ func TestForwardIsRepeatedStep(t *testing.T) {
 		"dnc": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Reads: 2})
 		},
+		"dnc by content alone, with de-allocation and a layer norm": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Reads: 2, ContentOnly: true, Deallocated: true, LayerNorm: true})
+		},
+		"dnc with de-allocation": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Deallocated: true})
+		},
 		"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
 		},
@@ -131,6 +137,9 @@ func TestUnrolledMatchesReferenceAtThePapersSizes(t *testing.T) {
 	for name, config := range map[string]controller.Config{
 		"NTM, LSTM of two layers": {Layers: 2, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewNTM(b, memory.NTMConfig{Control: control, Reads: 2, Memory: memory.RandomMemory})
+		}},
+		"DNC by content alone, with de-allocation and a layer norm": {Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewDNC(b, memory.DNCConfig{Control: control, Reads: 4, ContentOnly: true, Deallocated: true, LayerNorm: true})
 		}},
 		"NTM, feedforward": {Feedforward: true, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewNTM(b, memory.NTMConfig{Control: control})

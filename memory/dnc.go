@@ -22,8 +22,8 @@ type DNCConfig struct {
 	// limit. The authors' code clips the controller's output to 20.
 	Clip float64
 	// Masked, Deallocated and Sharpened are the repairs of Csordás and Schmidhuber 2019 ("Improving Differentiable Neural
-	// Computers Through Memory Masking, De-allocation, and Link Distribution Sharpness Control"), section 3. A memory with any
-	// of them runs step by step and is not fused.
+	// Computers Through Memory Masking, De-allocation, and Link Distribution Sharpness Control"), section 3. A memory that is
+	// Masked or Sharpened runs step by step and is not fused.
 	//
 	// Masked compares a key with the slots under a mask that the head emits, so that a part of a slot can be found by another
 	// part: m = 0.1 + 0.9·σ(·).
@@ -32,10 +32,27 @@ type DNCConfig struct {
 	Deallocated bool
 	// Sharpened raises the forward and backward weightings to a power of at least one that the head emits, and normalises them.
 	Sharpened bool
+
+	// ContentOnly and LayerNorm are repairs of Franke, Niehues and Waibel 2018 ("Robust and Scalable Differentiable Neural Computer
+	// for Question Answering"), section 3; its bypass dropout belongs to the network.
+	//
+	// ContentOnly leaves out the temporal links: heads read by content alone.
+	ContentOnly bool
+	// LayerNorm normalises the interface vector before it is divided.
+	LayerNorm bool
 }
 
 // extended reports whether the memory has what the fused step has not.
-func (c DNCConfig) extended() bool { return c.Masked || c.Deallocated || c.Sharpened || c.Writes > 1 }
+func (c DNCConfig) extended() bool { return c.Masked || c.Sharpened || c.Writes > 1 }
+
+// interfaceWidth is how many numbers the interface vector has.
+func (c DNCConfig) interfaceWidth() int64 {
+	n := c.Reads*c.Width + 3*c.Writes*c.Width + 2*c.Reads + 3*c.Writes + c.repairs()
+	if !c.ContentOnly {
+		n += (1 + 2*c.Writes) * c.Reads // read modes
+	}
+	return n
+}
 
 // repairs is how many numbers the repairs need of the interface vector.
 func (c DNCConfig) repairs() (n int64) {
@@ -55,26 +72,34 @@ func (c DNCConfig) repairs() (n int64) {
 type DNC struct {
 	config DNCConfig
 	emit   *nn.Linear
+	norm   *nn.LayerNorm // nil for none
 	memory initialMemory
 }
 
-// NewDNC makes a DNC's memory.
+// interfaceEps is added to the variance of an interface vector.
+const interfaceEps = 1e-5
+
+// NewDNC makes a DNC's memory. It panics where links are to be sharpened and left out.
 func NewDNC(b *nn.Builder, c DNCConfig) *DNC {
 	c.Slots, c.Width, c.Reads, c.Clip = cmp.Or(c.Slots, 128), cmp.Or(c.Width, 20), cmp.Or(c.Reads, 1), cmp.Or(c.Clip, 20)
 	c.Writes = cmp.Or(c.Writes, 1)
-	return &DNC{
-		config: c,
-		emit:   nn.NewLinear(b.In("interface"), c.Control, c.Reads*c.Width+3*c.Writes*c.Width+(3+2*c.Writes)*c.Reads+3*c.Writes+c.repairs()),
-		memory: newInitialMemory(b, c.Memory, c.Slots, c.Width),
+	if c.ContentOnly && c.Sharpened {
+		panic("memory: a DNC that reads by content alone has no links to sharpen")
 	}
+	m := &DNC{config: c, emit: nn.NewLinear(b.In("interface"), c.Control, c.interfaceWidth())}
+	if c.LayerNorm {
+		m.norm = nn.NewLayerNorm(b.In("interface_norm"), c.interfaceWidth(), interfaceEps)
+	}
+	m.memory = newInitialMemory(b, c.Memory, c.Slots, c.Width)
+	return m
 }
 
 // DNCState is the state of a [DNC] between steps.
 type DNCState struct {
 	Memory     *tensor.Tensor // [batch, slots, width]
 	Usage      *tensor.Tensor // [batch, 1, slots]
-	Link       *tensor.Tensor // [batch, slots, slots]; with several write heads [batch, writes, slots, slots]
-	Precedence *tensor.Tensor // [batch, writes, slots]
+	Link       *tensor.Tensor // [batch, slots, slots]; with several write heads [batch, writes, slots, slots]; nil without links
+	Precedence *tensor.Tensor // [batch, writes, slots]; nil without links
 	Read       *tensor.Tensor // [batch, reads, slots], the read weightings
 	Write      *tensor.Tensor // [batch, writes, slots], the write weightings
 	mask       *tensor.Tensor // of Link's diagonal
@@ -82,15 +107,19 @@ type DNCState struct {
 
 // Tensors implements [State].
 func (s DNCState) Tensors() []nn.Named {
-	return []nn.Named{
-		{Name: "memory", Tensor: s.Memory}, {Name: "usage", Tensor: s.Usage}, {Name: "link", Tensor: s.Link},
-		{Name: "precedence", Tensor: s.Precedence}, {Name: "read", Tensor: s.Read}, {Name: "write", Tensor: s.Write},
+	out := []nn.Named{{Name: "memory", Tensor: s.Memory}, {Name: "usage", Tensor: s.Usage}}
+	if s.Link != nil {
+		out = append(out, nn.Named{Name: "link", Tensor: s.Link}, nn.Named{Name: "precedence", Tensor: s.Precedence})
 	}
+	return append(out, nn.Named{Name: "read", Tensor: s.Read}, nn.Named{Name: "write", Tensor: s.Write})
 }
 
 // Map implements [Mapper].
 func (s DNCState) Map(f func(*tensor.Tensor) *tensor.Tensor) State {
-	s.Memory, s.Usage, s.Link, s.Precedence, s.Read, s.Write = f(s.Memory), f(s.Usage), f(s.Link), f(s.Precedence), f(s.Read), f(s.Write)
+	s.Memory, s.Usage, s.Read, s.Write = f(s.Memory), f(s.Usage), f(s.Read), f(s.Write)
+	if s.Link != nil {
+		s.Link, s.Precedence = f(s.Link), f(s.Precedence)
+	}
 	return s
 }
 
@@ -100,12 +129,14 @@ func (m *DNC) ReadWidth() int64 { return m.config.Reads * m.config.Width }
 // Init implements [Recurrent].
 func (m *DNC) Init(p *nn.Pass, batch int64) State {
 	c, like := m.config, p.Value(m.emit.Weight)
-	none := zeros(like, batch, c.Writes, c.Slots)
-	return DNCState{
-		Memory: m.memory.expand(p, like, batch), Usage: zeros(like, batch, 1, c.Slots), Precedence: none, Write: none,
-		Link: zeros(like, m.linkShape(batch)...), Read: zeros(like, batch, c.Reads, c.Slots),
-		mask: offDiagonal(like, c.Slots),
+	out := DNCState{
+		Memory: m.memory.expand(p, like, batch), Usage: zeros(like, batch, 1, c.Slots), Read: zeros(like, batch, c.Reads, c.Slots),
+		Write: zeros(like, batch, c.Writes, c.Slots),
 	}
+	if !c.ContentOnly {
+		out.Link, out.Precedence, out.mask = zeros(like, m.linkShape(batch)...), out.Write, offDiagonal(like, c.Slots)
+	}
+	return out
 }
 
 func (m *DNC) linkShape(batch int64) []int64 {
@@ -126,11 +157,16 @@ func (m *DNC) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read *tensor
 // StepInterface implements [Interfaced]. It is fused where possible; see [tensor.MemoryStep].
 func (m *DNC) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (read *tensor.Tensor, next State) {
 	c, s := m.config, stateOf[DNCState]("DNC.Step", prev)
+	if m.norm != nil {
+		emission = m.norm.Forward(p, emission)
+	}
 	if fuses(p, emission, s.Memory) && !c.extended() {
 		read, next := tensor.MemoryStep(m.kernel(), emission, s.all()...)
-		return read, DNCState{
-			Memory: next[0], Usage: next[1], Link: next[2], Precedence: next[3], Read: next[4], Write: next[5], mask: s.mask,
+		after := DNCState{Memory: next[0], Usage: next[1], Read: next[len(next)-2], Write: next[len(next)-1], mask: s.mask}
+		if !c.ContentOnly {
+			after.Link, after.Precedence = next[2], next[3]
 		}
+		return read, after
 	}
 	e := parts{from: clip(emission, c.Clip)}
 	readKeys := e.next(c.Reads, c.Width)
@@ -139,7 +175,10 @@ func (m *DNC) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (re
 	erase := e.next(c.Writes, c.Width).Sigmoid()
 	strengths := e.next(c.Reads+c.Writes, 1).Softplus().AddScalar(1) // of the read heads and the write heads
 	gates := e.next(c.Reads+2*c.Writes, 1).Sigmoid()                 // free gates, allocation gates, write gates
-	modes := e.next(c.Reads, 1+2*c.Writes).Softmax(-1)
+	var modes *tensor.Tensor
+	if !c.ContentOnly {
+		modes = e.next(c.Reads, 1+2*c.Writes).Softmax(-1)
+	}
 	var readMasks, writeMasks, backward, forward *tensor.Tensor
 	if c.Masked {
 		masks := e.next(c.Reads+c.Writes, c.Width).Sigmoid().MulScalar(1 - leastMask).AddScalar(leastMask)
@@ -167,6 +206,9 @@ func (m *DNC) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (re
 	after.Memory = EraseAdd(before, after.Write, erase, add)
 
 	content = MaskedContentWeighting(after.Memory, readKeys, readMasks, strengths.Narrow(1, 0, c.Reads))
+	if after.Read = content; c.ContentOnly {
+		return ReadVectors(after.Memory, after.Read).Flatten(1, 2), after
+	}
 	after.Read = content.Mul(modes.Narrow(2, c.Writes, 1))
 	var links, precedences []*tensor.Tensor
 	for j := range c.Writes {
@@ -204,19 +246,24 @@ func (m *DNC) allocate(usage, taken *tensor.Tensor) *tensor.Tensor {
 
 // all returns the state in the order of [tensor.MemoryStep].
 func (s DNCState) all() []*tensor.Tensor {
+	if s.Link == nil {
+		return []*tensor.Tensor{s.Memory, s.Usage, s.Read, s.Write}
+	}
 	return []*tensor.Tensor{s.Memory, s.Usage, s.Link, s.Precedence, s.Read, s.Write}
 }
 
 func (m *DNC) kernel() tensor.MemoryKernel {
-	return tensor.MemoryKernel{Name: "dnc", Settings: []float64{float64(m.config.Reads), m.config.Clip}}
+	return tensor.MemoryKernel{Name: "dnc", Settings: []float64{float64(m.config.Reads), m.config.Clip, flag(!m.config.ContentOnly), flag(m.config.Deallocated)}}
 }
 
 // Unroll implements [Unroller].
 func (m *DNC) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
 	s := m.Init(p, batch).(DNCState)
-	return &tensor.UnrolledMemory{
-		Kernel: m.kernel(), Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: s.all(),
-	}, !m.config.extended()
+	out := &tensor.UnrolledMemory{Kernel: m.kernel(), Weight: p.Value(m.emit.Weight), Bias: p.Value(m.emit.Bias), State: s.all()}
+	if m.norm != nil {
+		out.Gain, out.Shift, out.Eps = p.Value(m.norm.Gain), p.Value(m.norm.Bias), interfaceEps
+	}
+	return out, !m.config.extended()
 }
 
 var (

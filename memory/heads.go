@@ -12,6 +12,14 @@ func fuses(p *nn.Pass, emission, memory *tensor.Tensor) bool {
 	return !p.HigherOrder && tensor.FusesSteps(emission) && emission.DType() == memory.DType()
 }
 
+// flag is a setting of a fused memory that is on or off.
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
 // onFirstSlot returns weightings [batch, heads, slots] that are 1 at the first slot.
 func onFirstSlot(like *tensor.Tensor, batch, heads, slots int64) *tensor.Tensor {
 	return tensor.Full(0, tensor.Int64, like.Device(), batch, heads).OneHot(slots).To(like.DType())

@@ -135,12 +135,6 @@ func (m *LRUA) StepInterface(p *nn.Pass, emission *tensor.Tensor, prev State) (r
 }
 
 func (m *LRUA) kernel() tensor.MemoryKernel {
-	flag := func(on bool) float64 {
-		if on {
-			return 1
-		}
-		return 0
-	}
 	c := m.config
 	return tensor.MemoryKernel{Name: "lrua", Settings: []float64{
 		float64(c.Heads), c.Decay, flag(c.Add), flag(c.Strength), flag(c.OwnSlots),

@@ -274,11 +274,13 @@ func (m *DNC) Restore(ts []nn.Named) (_ State, err error) {
 	r := restore(fmt.Sprintf("a DNC memory of %d slots of width %d, %d read heads and %d write heads", c.Slots, c.Width, c.Reads, c.Writes), ts)
 	s := DNCState{Memory: r.take("memory", c.Slots, c.Width)}
 	s.Usage = r.take("usage", 1, c.Slots)
-	s.Link = r.take("link", m.linkShape(1)[1:]...)
-	s.Precedence = r.take("precedence", c.Writes, c.Slots)
+	if !c.ContentOnly {
+		s.Link = r.take("link", m.linkShape(1)[1:]...)
+		s.Precedence = r.take("precedence", c.Writes, c.Slots)
+	}
 	s.Read = r.take("read", c.Reads, c.Slots)
 	s.Write = r.take("write", c.Writes, c.Slots)
-	if s.Memory != nil {
+	if s.Memory != nil && !c.ContentOnly {
 		s.mask = offDiagonal(s.Memory, c.Slots)
 	}
 	return s, r.done()

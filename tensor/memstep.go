@@ -36,7 +36,8 @@ func LSTMStep(gates, cell *Tensor) (hidden, next *Tensor) {
 //   - "ntm": read heads, write heads, shift, clip (negative for none)
 //   - "lrua": heads, usage decay, and, as 0 or 1, whether heads emit an add vector, emit a key strength, and have their own
 //     least used slots
-//   - "dnc": read heads, clip (negative for none)
+//   - "dnc": read heads, clip (negative for none), and, as 0 or 1, whether there are temporal links and whether freed slots are
+//     erased
 type MemoryKernel struct {
 	Name     string
 	Settings []float64
@@ -53,7 +54,7 @@ func (k MemoryKernel) settings() *C.double {
 //   - "ntm": the weightings of the read heads and then of the write heads
 //   - "lrua": before, the read weightings and the usage; after, the read weightings, the write weightings and the usage, which
 //     has no gradient
-//   - "dnc": usage, link matrix, precedence, read weightings, write weighting
+//   - "dnc": usage, link matrix, precedence, read weightings, write weighting; without links neither matrix nor precedence
 //
 // The reference implementations are the Step methods in package memory.
 func MemoryStep(k MemoryKernel, emission *Tensor, state ...*Tensor) (read *Tensor, next []*Tensor) {

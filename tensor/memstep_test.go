@@ -15,7 +15,7 @@ func TestStepsRefuseMismatch(t *testing.T) {
 	kernel := func(name string, settings ...float64) tensor.MemoryKernel {
 		return tensor.MemoryKernel{Name: name, Settings: settings}
 	}
-	ntm, lrua, dnc := kernel("ntm", 1, 1, 1, 20), func(heads float64) tensor.MemoryKernel { return kernel("lrua", heads, .9, 0, 0, 0) }, kernel("dnc", 1, 20)
+	ntm, lrua, dnc := kernel("ntm", 1, 1, 1, 20), func(heads float64) tensor.MemoryKernel { return kernel("lrua", heads, .9, 0, 0, 0) }, kernel("dnc", 1, 20, 1, 0)
 	const emission = 2*(3+3+3) + 2*3 // two heads, width 3
 	m, w := tensor.Zeros(2, 5, 3), tensor.Zeros(2, 2, 5)
 	ff := func(in int64) [][]*tensor.Tensor { return [][]*tensor.Tensor{{tensor.Zeros(4, in), tensor.Zeros(4)}} }

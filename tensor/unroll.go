@@ -28,6 +28,8 @@ type Unrolled struct {
 type UnrolledMemory struct {
 	Kernel       MemoryKernel
 	Weight, Bias *Tensor   // of the emission layer, [emission, size] and [emission]
+	Gain, Shift  *Tensor   // of a layer norm of the emission, [emission]; nil for none
+	Eps          float64   // of the layer norm
 	State        []*Tensor // as in [MemoryStep]
 }
 
@@ -45,7 +47,11 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 	how := C.struct_eg_network{layers: C.int(len(n.Layers)), lstm: C.int(truth(!n.Feedforward)), carried: C.double(n.Carried)}
 	var settings *C.double
 	if m := n.Memory; m != nil {
-		operands = append(append(operands, m.Weight, m.Bias), m.State...)
+		operands = append(operands, m.Weight, m.Bias)
+		if m.Gain != nil {
+			operands, how.norm = append(operands, m.Gain, m.Shift), C.double(m.Eps)
+		}
+		operands = append(operands, m.State...)
 		how.memory = C.CString(m.Kernel.Name)
 		defer C.free(unsafe.Pointer(how.memory))
 		how.settings_count, settings = C.int(len(m.Kernel.Settings)), m.Kernel.settings()

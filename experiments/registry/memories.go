@@ -189,13 +189,23 @@ type dncMemoryConfig struct {
 	Masked      bool `yaml:"masked" doc:"compare keys and slots under a mask that a head emits: Csordás and Schmidhuber 2019"`
 	Deallocated bool `yaml:"deallocated" doc:"erase the slots that are freed: the same"`
 	Sharpened   bool `yaml:"sharpened" doc:"sharpen the weightings along temporal links: the same"`
+	ContentOnly bool `yaml:"content_only" doc:"read by content alone, without temporal links: Franke et al. 2018"`
+	LayerNorm   bool `yaml:"layer_norm" doc:"normalise the interface vector: the same"`
+}
+
+// Validate implements [schema.Validator].
+func (c *dncMemoryConfig) Validate() error {
+	if c.ContentOnly && c.Sharpened {
+		return schema.At("sharpened", fmt.Errorf("sharpens temporal links, which content_only leaves out; leave one of them out"))
+	}
+	return nil
 }
 
 func (c *dncMemoryConfig) plan() (Recurrent, error) {
 	return func(b *nn.Builder, control int64) memory.Recurrent {
 		return memory.NewDNC(b, memory.DNCConfig{
 			Control: control, Slots: c.Slots, Width: c.Width, Reads: c.Reads, Writes: c.Writes, Memory: start(c.Start),
-			Masked: c.Masked, Deallocated: c.Deallocated, Sharpened: c.Sharpened,
+			Masked: c.Masked, Deallocated: c.Deallocated, Sharpened: c.Sharpened, ContentOnly: c.ContentOnly, LayerNorm: c.LayerNorm,
 		})
 	}, nil
 }

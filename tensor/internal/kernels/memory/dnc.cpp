@@ -15,6 +15,9 @@
 //	w^r'_h = π_{h,1} b_h + π_{h,2} c_h + π_{h,3} f_h
 //	r_h  = Σ_i w^r'_{h,i} M'_i
 //
+// Without links (content-only) there are no π, L and p, and w^r'_h = c_h. With de-allocation M' is that of M ∘ ψ 1ᵀ in the place
+// of M, where ψ = Π_h (1 − f_h w^r_h).
+//
 // Gradient, given those of r and of the next state, in the order of the code (x̄ is the derivative of the loss with
 // respect to x):
 //
@@ -35,6 +38,8 @@
 //	ū'_{φ_j} += (Σ_{i>j} ā_{φ_i} a_{φ_i}) / u'_{φ_j} − ā_{φ_j} Π_{i<j} u'_{φ_i}
 //	f̄_h = −Σ_i q_{h,i} w^r_{h,i},   w̄^r_h −= f_h q_h,   q_h = ū' ∘ (u + w^w − u ∘ w^w) ∘ Π_{o≠h} (1 − f_o w^r_o)
 //	ū = ū' ∘ Π_h (1 − f_h w^r_h) ∘ (1 − w^w),   w̄^w = ū' ∘ Π_h (1 − f_h w^r_h) ∘ (1 − u)
+//
+// With de-allocation M̄ = ψ ∘ M̄' ∘ (1 − w^w' eᵀ), and Σ_v M_iv (M̄' ∘ (1 − w^w' eᵀ))_iv is added to ū' ∘ (u + w^w − u ∘ w^w) in q.
 #ifndef EG_BYTES
 #include "../arithmetic/simd_includes.h"
 #include "heads.h"
@@ -43,25 +48,28 @@
 namespace engram {
 namespace {
 
-// Settings from Go: reads, clip. A negative clip means none.
+// Settings from Go: reads, clip, and as 0 or 1 whether there are links and whether freed slots are erased. A negative clip means
+// none.
 struct DNC {
   int64_t slots, width, reads;
   double clip;
-  int64_t emission() const { return (reads + 3) * width + 5 * reads + 3; }
+  bool links, erases;
+  int64_t emission() const { return (reads + 3) * width + (links ? 5 : 2) * reads + 3; }
   MemorySizes sizes() const {
     MemorySizes s{};
     s.slots = slots, s.width = width, s.heads = reads, s.emission = emission();
-    s.kept = emission() + (1 + 3 * reads) * slots;
+    s.kept = emission() + (1 + (links ? 3 : 1) * reads) * slots;
     s.kept_indices = slots;
-    s.forward_scratch = 2 * slots;
-    s.backward_scratch = (10 + 3 * reads + 2 * std::max<int64_t>(reads, 1)) * slots;
-    s.forward_work = slots * ((4 + 2 * reads) * slots + (reads + 2) * (4 * width + 60));
-    s.backward_work = slots * ((8 + 6 * reads) * slots + (reads + 2) * (10 * width + 60));
-    s.parts = {{"usage", 1, true, true},
-               {"link matrix", slots, true, true},
-               {"precedence", 1, true, true},
-               {"read weightings", reads, true, true},
-               {"write weighting", 1, true, true}};
+    s.forward_scratch = 3 * slots;
+    s.backward_scratch = (12 + 3 * reads + 2 * std::max<int64_t>(reads, 1)) * slots;
+    s.forward_work = slots * ((links ? 4 + 2 * reads : 0) * slots + (reads + 2) * (4 * width + 60));
+    s.backward_work = slots * ((links ? 8 + 6 * reads : 0) * slots + (reads + 2) * (10 * width + 60));
+    const Part usage{"usage", 1, true, true}, link{"link matrix", slots, true, true}, precedence{"precedence", 1, true, true},
+        read{"read weightings", reads, true, true}, write{"write weighting", 1, true, true};
+    if (links)
+      s.parts = {usage, link, precedence, read, write};
+    else
+      s.parts = {usage, read, write};
     return s;
   }
 };
@@ -75,7 +83,7 @@ constexpr double usage_floor = 1e-6; // memory.Allocation's
 
 std::shared_ptr<const Memory> make_dnc(int64_t slots, int64_t width, const Settings &s) {
   const auto kernels = EG_CHOOSE(EG_MEMORY_KERNELS);
-  return std::make_shared<KernelMemory<DNC>>(DNC{slots, width, s.integer(0), s.number(1)}, kernels);
+  return std::make_shared<KernelMemory<DNC>>(DNC{slots, width, s.integer(0), s.number(1), s.flag(2), s.flag(3)}, kernels);
 }
 
 } // namespace engram
@@ -116,14 +124,17 @@ template <class F> EG_INLINE void least_used_first(const F *usage, int64_t n, in
 // The usage in an allocation, with memory.Allocation's floor.
 template <class F> EG_INLINE F floored(F usage) { return usage * F(1 - usage_floor) + F(usage_floor); }
 
-// The parts of a state.
+// The parts of a state; without links there is no link matrix and no precedence.
 template <class F> struct State {
-  F *usage, *link, *precedence, *read, *write;
-  explicit State(F *const *parts)
-      : usage(parts[0]), link(parts[1]), precedence(parts[2]), read(parts[3]), write(parts[4]) {}
+  F *usage, *link = nullptr, *precedence = nullptr, *read, *write;
+  State(const DNC &z, F *const *parts) : usage(parts[0]), read(parts[z.links ? 3 : 1]), write(parts[z.links ? 4 : 2]) {
+    if (z.links)
+      link = parts[1], precedence = parts[2];
+  }
 };
 
-// Values kept for the gradient: the activated emission, c^w [slots], and c, b and f of the read heads [reads, slots].
+// Values kept for the gradient: the activated emission, c^w [slots], and c, b and f of the read heads [reads, slots]; without links
+// neither b nor f.
 template <class F> struct Kept {
   F *activated, *write_content, *content, *backward, *forward;
   Kept(const DNC &z, F *at)
@@ -131,10 +142,21 @@ template <class F> struct Kept {
         backward(content + z.reads * z.slots), forward(backward + z.reads * z.slots) {}
 };
 
+// ψ [slots] = Π_h (1 − f_h w^r_h)
+template <class F> EG_INLINE void retention(const DNC &z, const F *read, const F *free, F *out) {
+  std::fill_n(out, z.slots, F(1));
+  for (int64_t h = 0; h < z.reads; h++) {
+    const F *r = read + h * z.slots, gate = free[h];
+#pragma omp simd
+    for (int64_t i = 0; i < z.slots; i++)
+      out[i] *= 1 - gate * r[i];
+  }
+}
+
 template <class F> static void forward(const DNC &z, const MemoryForward<F> &x) {
   const int64_t n = z.slots, width = z.width, reads = z.reads, emission = z.emission();
-  const State<const F> prev(x.before);
-  const State<F> after(x.after);
+  const State<const F> prev(z, x.before);
+  const State<F> after(z, x.after);
   const Kept<F> kept(z, x.kept);
   const Emission<F> a(z, kept.activated);
   const F *e = x.emission, *m = x.memory;
@@ -150,21 +172,17 @@ template <class F> static void forward(const DNC &z, const MemoryForward<F> &x) 
     a.strengths[h] = 1 + softplus(a.strengths[h]);
   for (int64_t h = 0; h < reads + 2; h++)
     a.free[h] = sigmoid(a.free[h]);
-  for (int64_t h = 0; h < reads; h++)
+  for (int64_t h = 0; z.links && h < reads; h++)
     softmax(a.modes + 3 * h, 3);
 
+  F *norms = x.scratch, *sorted = norms + n, *retained = sorted + n, *content = kept.write_content;
   F *usage = after.usage, *w = after.write;
+  retention(z, prev.read, a.free, retained);
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
-    usage[i] = prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i];
-  for (int64_t h = 0; h < reads; h++) {
-    const F *r = prev.read + h * n, gate = a.free[h];
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      usage[i] *= 1 - gate * r[i];
-  }
-
-  F *norms = x.scratch, *sorted = norms + n, *content = kept.write_content;
+    usage[i] = (prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i]) * retained[i];
+  if (!z.erases)
+    std::fill_n(retained, n, F(1)); // of the memory
   least_used_first(usage, n, order, sorted);
   inverse_norms(m, n, width, norms);
   cosines(m, norms, a.write_key, 1, n, width, content);
@@ -187,7 +205,17 @@ template <class F> static void forward(const DNC &z, const MemoryForward<F> &x) 
     F *out = next + v * n;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      out[i] = row[i] * (1 - w[i] * gone) + w[i] * added;
+      out[i] = row[i] * retained[i] * (1 - w[i] * gone) + w[i] * added;
+  }
+
+  inverse_norms(next, n, width, norms);
+  cosines(next, norms, a.keys, reads, n, width, kept.content);
+  for (int64_t h = 0; h < reads; h++)
+    weigh_by_content(kept.content + h * n, a.strengths[h], n);
+  if (!z.links) {
+    std::copy_n(kept.content, reads * n, after.read);
+    read_vectors(after.read, reads, next, n, width, x.read);
+    return;
   }
 
   F *back = kept.backward, *ahead = kept.forward;
@@ -209,12 +237,9 @@ template <class F> static void forward(const DNC &z, const MemoryForward<F> &x) 
   for (int64_t i = 0; i < n; i++)
     after.precedence[i] = prev.precedence[i] * (1 - sum) + w[i];
 
-  inverse_norms(next, n, width, norms);
-  cosines(next, norms, a.keys, reads, n, width, kept.content);
   for (int64_t h = 0; h < reads; h++) {
-    F *c = kept.content + h * n, *r = after.read + h * n;
-    const F *b = back + h * n, *f = ahead + h * n, *mode = a.modes + 3 * h;
-    weigh_by_content(c, a.strengths[h], n);
+    F *r = after.read + h * n;
+    const F *c = kept.content + h * n, *b = back + h * n, *f = ahead + h * n, *mode = a.modes + 3 * h;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
       r[i] = mode[0] * b[i] + mode[1] * c[i] + mode[2] * f[i];
@@ -222,55 +247,12 @@ template <class F> static void forward(const DNC &z, const MemoryForward<F> &x) 
   read_vectors(after.read, reads, next, n, width, x.read);
 }
 
-template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x) {
-  const int64_t n = z.slots, width = z.width, reads = z.reads;
-  const State<const F> prev(x.before), after(x.after), dafter(x.dafter);
-  const State<F> dprev(x.dbefore);
-  const Kept<const F> kept(z, x.kept);
-  const Emission<const F> a(z, kept.activated);
-  const Emission<F> d(z, x.demission);
-  const F *e = x.emission, *m = x.memory, *next = x.next, *dread = x.dread, *dnext = x.dnext;
-  F *de = x.demission, *dm = x.dmemory;
-  const int64_t *order = x.kept_indices;
-  const F *content = kept.write_content, *back = kept.backward, *ahead = kept.forward, *w = after.write;
-  F *norms = x.scratch, *along = norms + n, *g = along + n, *dw = g + n, *row = dw + n, *dusage = row + n,
-    *before = dusage + n;
-  F *dallocation = before + n, *allocated = dallocation + n, *rest = allocated + n;
-  // [reads, slots] each
-  F *dweights = rest + n, *dback = dweights + reads * n, *dahead = dback + reads * n, *dcontent = dahead + reads * n,
-    *cos = dcontent + reads * n;
-  copy_or_zero(dafter.write, n, dw);
-  copy_or_zero(dafter.usage, n, dusage);
-  copy_or_zero(dafter.read, reads * n, dweights);
-
-  // Reading. dm holds M̄' until the memory's gradient below.
-  if (dread) {
-    dot_with_slots(dread, reads, next, dweights, n, width, dweights);
-    add_outer(dread, after.read, reads, Base<F>{dnext}, n, width, dm);
-  } else {
-    copy_or_zero(dnext, n * width, dm);
-  }
-  for (int64_t h = 0; h < reads; h++) {
-    F *dr = dweights + h * n, *dmode = d.modes + 3 * h;
-    const F *mode = a.modes + 3 * h, *c = kept.content + h * n;
-    dmode[0] = dot(dr, back + h * n, n);
-    dmode[1] = dot(dr, c, n);
-    dmode[2] = dot(dr, ahead + h * n, n);
-    softmax_gradient(mode, dmode, 3);
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      dback[h * n + i] = mode[0] * dr[i];
-      dcontent[h * n + i] = mode[1] * dr[i];
-      dahead[h * n + i] = mode[2] * dr[i];
-    }
-  }
-  inverse_norms(next, n, width, norms);
-  cosines(next, norms, a.keys, reads, n, width, cos);
-  content_gradient(
-      ContentGradient<F>{next, norms, a.keys, a.strengths, cos, kept.content, dcontent, d.keys, d.strengths, dm, along},
-      reads, n, width);
-
-  // Precedence and link. row is a row of L̄'.
+// Precedence and link: adds to the gradients of w^w' and of w^r, and writes those of p and L. row and rest are scratch, [slots].
+template <class F>
+EG_INLINE void link_backward(const DNC &z, const State<const F> &prev, const State<const F> &after, const State<const F> &dafter,
+                             const State<F> &dprev, const F *dback, const F *dahead, F *row, F *rest, F *dw) {
+  const int64_t n = z.slots, reads = z.reads;
+  const F *w = after.write;
   F sum = 0, moved = 0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; i++)
@@ -285,7 +267,6 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
   } else {
     std::fill_n(dprev.precedence, n, F(0));
   }
-  std::fill_n(dprev.read, reads * n, F(0));
   std::fill_n(rest, n, F(0)); // Σ_i L̄'_{ij} L_{ij}
   for (int64_t i = 0; i < n; i++) {
     const F *link = prev.link + i * n, *made = after.link + i * n, own = w[i];
@@ -315,18 +296,80 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
     dw[i] -= rest[i];
+}
+
+template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x) {
+  const int64_t n = z.slots, width = z.width, reads = z.reads;
+  const State<const F> prev(z, x.before), after(z, x.after), dafter(z, x.dafter);
+  const State<F> dprev(z, x.dbefore);
+  const Kept<const F> kept(z, x.kept);
+  const Emission<const F> a(z, kept.activated);
+  const Emission<F> d(z, x.demission);
+  const F *e = x.emission, *m = x.memory, *next = x.next, *dread = x.dread, *dnext = x.dnext;
+  F *de = x.demission, *dm = x.dmemory;
+  const int64_t *order = x.kept_indices;
+  const F *content = kept.write_content, *back = kept.backward, *ahead = kept.forward, *w = after.write;
+  F *norms = x.scratch, *along = norms + n, *g = along + n, *dw = g + n, *row = dw + n, *dusage = row + n,
+    *before = dusage + n;
+  F *dallocation = before + n, *allocated = dallocation + n, *rest = allocated + n;
+  F *retained = rest + n, *dretained = retained + n; // of the memory
+  // [reads, slots] each
+  F *dweights = dretained + n, *dback = dweights + reads * n, *dahead = dback + reads * n, *dcontent = dahead + reads * n,
+    *cos = dcontent + reads * n;
+  copy_or_zero(dafter.write, n, dw);
+  copy_or_zero(dafter.usage, n, dusage);
+  copy_or_zero(dafter.read, reads * n, dweights);
+
+  // Reading. dm holds M̄' until the memory's gradient below.
+  if (dread) {
+    dot_with_slots(dread, reads, next, dweights, n, width, dweights);
+    add_outer(dread, after.read, reads, Base<F>{dnext}, n, width, dm);
+  } else {
+    copy_or_zero(dnext, n * width, dm);
+  }
+  if (!z.links)
+    std::copy_n(dweights, reads * n, dcontent);
+  for (int64_t h = 0; z.links && h < reads; h++) {
+    F *dr = dweights + h * n, *dmode = d.modes + 3 * h;
+    const F *mode = a.modes + 3 * h, *c = kept.content + h * n;
+    dmode[0] = dot(dr, back + h * n, n);
+    dmode[1] = dot(dr, c, n);
+    dmode[2] = dot(dr, ahead + h * n, n);
+    softmax_gradient(mode, dmode, 3);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      dback[h * n + i] = mode[0] * dr[i];
+      dcontent[h * n + i] = mode[1] * dr[i];
+      dahead[h * n + i] = mode[2] * dr[i];
+    }
+  }
+  inverse_norms(next, n, width, norms);
+  cosines(next, norms, a.keys, reads, n, width, cos);
+  content_gradient(
+      ContentGradient<F>{next, norms, a.keys, a.strengths, cos, kept.content, dcontent, d.keys, d.strengths, dm, along},
+      reads, n, width);
+
+  std::fill_n(dprev.read, reads * n, F(0));
+  if (z.links)
+    link_backward(z, prev, after, dafter, dprev, dback, dahead, row, rest, dw);
 
   // Writing to the memory.
+  if (z.erases)
+    retention(z, prev.read, a.free, retained);
+  else
+    std::fill_n(retained, n, F(1));
+  std::fill_n(dretained, n, F(0));
   for (int64_t v = 0; v < width; v++) {
     const F *mv = m + v * n, gone = a.erase[v], added = a.add[v];
     F *out = dm + v * n, derase = 0, dadd = 0;
 #pragma omp simd reduction(+ : derase, dadd)
     for (int64_t i = 0; i < n; i++) {
-      const F gm = out[i];
-      derase -= gm * mv[i] * w[i];
+      const F gm = out[i], held = mv[i] * retained[i], dheld = gm * (1 - w[i] * gone);
+      derase -= gm * held * w[i];
       dadd += gm * w[i];
-      dw[i] += gm * (added - mv[i] * gone);
-      out[i] = gm * (1 - w[i] * gone);
+      dw[i] += gm * (added - held * gone);
+      dretained[i] += dheld * mv[i];
+      out[i] = dheld * retained[i];
     }
     d.erase[v] = derase * gone * (1 - gone);
     d.add[v] = dadd;
@@ -373,7 +416,7 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
     F *dr = dprev.read + h * n, dfree = 0;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      row[i] = dusage[i] * (prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i]);
+      row[i] = dusage[i] * (prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i]) + (z.erases ? dretained[i] : F(0));
     for (int64_t o = 0; o < reads; o++) {
       if (o == h)
         continue;

@@ -70,11 +70,12 @@ struct Tape : torch::CustomClassHolder {
   eg_network how;
   bool keep; // for backward
   int64_t time, batch, inputs, read;
-  Tensor x, we, be;
+  Tensor x, we, be, gain, shift;
   Panels emit_ahead, emit_back;
   std::vector<Layer> layers;
   std::shared_ptr<const Memory> memory; // null without a memory
   Steps e, kept, kept_indices;          // of the memory
+  Steps normal, spread;                 // of the norm: the normalised emission, and 1/σ of each sequence
   Steps m;                              // the matrix; step t at t+1, like parts
   std::vector<Steps> parts;             // the other parts of its state, in the order of MemorySizes.parts
   Tensor hidden;
@@ -132,6 +133,50 @@ template <class F> void memory_forward(const Tape &p, Share s, int64_t t, F *hid
   });
 }
 
+// Layer norm of a step's emissions, in place: x̂ = (x − μ)/√(σ² + eps), y = gain·x̂ + shift.
+template <class F> void norm_forward(const Tape &p, Share s, int64_t t) {
+  const int64_t n = p.memory->sizes.emission;
+  const F *gain = p.gain.data_ptr<F>(), *shift = p.shift.data_ptr<F>();
+  for (int64_t i = s.from; i < s.to; i++) {
+    F *e = p.e.of<F>(t, i, p.batch), *normal = p.normal.of<F>(t, i, p.batch), mean = 0, variance = 0;
+#pragma omp simd reduction(+ : mean)
+    for (int64_t j = 0; j < n; j++)
+      mean += e[j];
+    mean /= F(n);
+#pragma omp simd reduction(+ : variance)
+    for (int64_t j = 0; j < n; j++)
+      variance += (e[j] - mean) * (e[j] - mean);
+    const F scale = 1 / std::sqrt(variance / F(n) + F(p.how.norm));
+    *p.spread.of<F>(t, i, p.batch) = scale;
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) {
+      normal[j] = (e[j] - mean) * scale;
+      e[j] = gain[j] * normal[j] + shift[j];
+    }
+  }
+}
+
+// Its gradient with respect to x, from that with respect to y: x̄ = (g − mean(g) − x̂·mean(g·x̂))/√(σ² + eps) with g = gain·ȳ. Both are
+// [batch, emission].
+template <class F> void norm_backward(const Tape &p, Share s, int64_t t, const F *dy, F *dx) {
+  const int64_t n = p.memory->sizes.emission;
+  const F *gain = p.gain.data_ptr<F>();
+  for (int64_t i = s.from; i < s.to; i++) {
+    const F *d = dy + i * n, *normal = p.normal.of<F>(t, i, p.batch), scale = *p.spread.of<F>(t, i, p.batch);
+    F *out = dx + i * n, mean = 0, along = 0;
+#pragma omp simd reduction(+ : mean, along)
+    for (int64_t j = 0; j < n; j++) {
+      const F g = gain[j] * d[j];
+      mean += g;
+      along += g * normal[j];
+    }
+    mean /= F(n), along /= F(n);
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++)
+      out[j] = (gain[j] * d[j] - mean - normal[j] * along) * scale;
+  }
+}
+
 // A step of a share, without the first layer's product with the inputs; hidden is [time, batch, out].
 template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidden) {
   const int64_t batch = p.batch, size = p.size(), out = p.out();
@@ -171,6 +216,8 @@ template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidde
   const auto e = matrix<F>(p.e.row<F>(t), s, emission, emission);
   put_bias(e.at, s.rows(), p.be);
   multiply_few(matrix<const F>(top, s, size, size), p.emit_ahead, e, true);
+  if (p.how.norm)
+    norm_forward<F>(p, s, t);
   memory_forward<F>(p, s, t, now);
 }
 
@@ -238,7 +285,8 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   const Tensor &x = p.x;
   const bool memory = p.memory != nullptr;
   const int64_t emission = memory ? p.memory->sizes.emission : 0;
-  Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor();
+  Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor(); // of what drives the memory
+  Tensor demit = memory && p.how.norm ? fresh(x, {time, batch, emission}) : de; // of what the layer emits
   std::vector<Tensor> dgates;
   std::vector<std::vector<F>> dh, dc,
       above; // of this step: passed back by the next step, and from the layer above
@@ -278,6 +326,11 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
         for (const Steps &part : carry.parts)
           if (part.rows)
             clip_share(part.row<F>(t), s, part.size / batch);
+        if (p.how.norm) {
+          F *emitted = demit.data_ptr<F>() + t * batch * emission;
+          norm_backward<F>(p, s, t, e, emitted);
+          e = emitted;
+        }
         multiply_few(matrix<const F>(e, s, emission, emission), p.emit_back, matrix<F>(top, s, size, size), true);
       }
       for (int64_t k = n - 1; k >= 0; k--) {
@@ -359,11 +412,15 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   }
   if (memory) {
     Tensor dwe = fresh(x, p.we.sizes());
-    multiply(Transposed, matrix<const F>(de.data_ptr<F>(), rows, emission, emission), AsIs,
+    multiply(Transposed, matrix<const F>(demit.data_ptr<F>(), rows, emission, emission), AsIs,
              matrix<const F>(p.layers.back().out.row<F>(1), rows, size, size),
              matrix<F>(dwe.data_ptr<F>(), emission, size, size), false);
     grads.push_back(dwe);
-    grads.push_back(de.sum(at::IntArrayRef{0, 1}));
+    grads.push_back(demit.sum(at::IntArrayRef{0, 1}));
+    if (p.how.norm) {
+      grads.push_back((de * p.normal.t.view({time, batch, emission})).sum(at::IntArrayRef{0, 1}));
+      grads.push_back(de.sum(at::IntArrayRef{0, 1}));
+    }
     const MemorySizes &z = p.memory->sizes;
     const auto first = [&](const Steps &of, at::IntArrayRef shape) { return of.t.select(0, 0).view(shape).clone(); };
     grads.push_back(first(carry.m, {batch, z.width, z.slots}).transpose(1, 2));
@@ -466,6 +523,8 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
     p.read = 0;
     if (how->memory) {
       p.we = take(), p.be = take();
+      if (how->norm)
+        p.gain = take(), p.shift = take();
       const Tensor m = take();
       want(m.dim() == 3 && m.size(0) == p.batch, "want a memory [batch, slots, width]");
       p.memory = make_memory(how->memory, m.size(1), m.size(2), {settings, how->settings_count});
@@ -473,6 +532,11 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
       p.read = z.heads * z.width;
       want(p.we.dim() == 2 && p.we.size(0) == z.emission && p.be.numel() == z.emission && p.we.size(1) == p.size(),
            "want an emission layer from the controller's output to " + std::to_string(z.emission) + " values");
+      if (how->norm) {
+        want(p.gain.numel() == z.emission && p.shift.numel() == z.emission, "want a gain and a bias for each value of the emission");
+        p.normal = Steps(p.x, steps, p.batch * z.emission);
+        p.spread = Steps(p.x, steps, p.batch);
+      }
       p.emit_ahead = Panels(p.we.t());
       if (p.keep)
         p.emit_back = Panels(p.we);
