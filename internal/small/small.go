@@ -99,6 +99,9 @@ func Overrides(c *experiments.Config) ([]string, error) {
 		if file.Network.Memory.Kind == yaml.MappingNode && file.Network.Memory.Decode(&memory) == nil && memory.Slots > 0 {
 			sets = append(sets, "network.memory.slots=16") // each word is a step
 		}
+		if network == networkSequences {
+			sets = append(sets, "train.batch=16") // stories
+		}
 		return append(sets, "dataset={kind: stories, train: 60, test: 20}", "train.epochs=2"), nil
 	case network == networkSequences:
 		if file.Network.Controller.Layers > 1 { // the baselines, of many units

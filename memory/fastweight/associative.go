@@ -211,7 +211,7 @@ func (m *Associative) Read(p *nn.Pass, state memory.State, queries *tensor.Tenso
 	if s.Weights == nil {
 		panic(&tensor.Error{Op: op, Msg: "nothing has been written yet"})
 	}
-	read := model{m.Rule, m.shared(p)}.forward(s.Weights, m.address(queries.Unsqueeze(1))).y
+	read := model{m.Rule, m.shared(p)}.forward(m.effective(s.Weights), m.address(queries.Unsqueeze(1))).y
 	return m.reading(read).Squeeze(1), nil
 }
 

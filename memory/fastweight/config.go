@@ -65,7 +65,7 @@ type Config struct {
 	// Momentum gives the write a momentum, whose factor is σ(·).
 	Momentum bool
 	// StartStd is the standard deviation of the initial weights, which are learned, of a residual or deep model; default
-	// √(2/(in+out)). A plain matrix starts at zero.
+	// √(2/(in+out)), and with Simplex always 1, of the logits. A plain matrix starts at zero.
 	StartStd float64
 	// Positions scales the rates by max(0, 1/i + learned offset) for the i-th token of a mini-batch: the public code of Sun et
 	// al. 2024.
@@ -101,6 +101,8 @@ func (c Config) check() {
 		msg = "Window excludes MiniBatch and several Writes"
 	case c.Positions && (c.MiniBatch < 2 || c.Momentum || c.Gate != NoGate):
 		msg = "Positions needs a MiniBatch and neither Momentum nor Gate"
+	case c.Simplex && (c.Biased || !c.deep()):
+		msg = "Simplex needs a residual or deep model without bias"
 	case c.Residual && c.Key != c.Value:
 		msg = fmt.Sprintf("a residual model needs keys and values of the same width, not %d and %d", c.Key, c.Value)
 	}
@@ -188,5 +190,22 @@ func Yaad(width int64) Config {
 func Moneta(width int64) Config {
 	c := Titans(width)
 	c.Loss, c.LossScale, c.Momentum = PNorm, 1, false
+	return c
+}
+
+// Atlas is [Omega] with the change of the weights made nearly orthogonal by 5 steps of Newton and Schulz: Behrouz et al. 2025
+// (2505.23735), section 5. The momentum gathers gradients, and the rate, at most 0.1, multiplies the orthogonal change. Keys have no
+// polynomial features.
+func Atlas(width int64) Config {
+	c := Omega(width)
+	c.Orthogonal, c.MaxRate = 5, .1
+	return c
+}
+
+// Memora is the MIRAS memory with the squared loss and the retention of [Rule.Simplex]: Behrouz et al. 2025 (2504.13173), section
+// 5.3. The largest rate is 1, of changes of logits.
+func Memora(width int64) Config {
+	c := Titans(width)
+	c.Simplex, c.Momentum, c.MaxRate = true, false, 1
 	return c
 }

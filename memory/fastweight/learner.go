@@ -37,7 +37,10 @@ func newLearner(b *nn.Builder, c Config, gated bool) learner {
 				out = expansion * c.Key
 			}
 			std := c.StartStd
-			if std == 0 {
+			switch {
+			case c.Simplex: // of logits
+				std = 1
+			case std == 0:
 				std = math.Sqrt(2 / float64(in+out))
 			}
 			l.start = append(l.start, b.Param(fmt.Sprintf("weight%d", i+1), nn.Normal(0, std), c.Heads, in, out))

@@ -29,6 +29,7 @@ func named() map[string]fastweight.Config {
 		"KDA": fastweight.KDA(), "negative": negative, "delta product": fastweight.DeltaProduct(2),
 		"ttt-linear": small(fastweight.TTTLinear(4)), "ttt-mlp": small(fastweight.TTTMLP(4)), "titans": fastweight.Titans(4),
 		"omega": fastweight.Omega(4), "yaad": fastweight.Yaad(4), "moneta": fastweight.Moneta(4),
+		"atlas": fastweight.Atlas(4), "memora": fastweight.Memora(4),
 	}
 	for name, c := range out {
 		c.Key, c.Heads = 4, 2

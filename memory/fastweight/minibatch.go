@@ -7,7 +7,7 @@ import (
 // batches reports whether the rule has a form by mini-batches for the tokens: gradients are taken at the start of a mini-batch, and
 // weights decay as a whole.
 func (r Rule) batches(t Tokens) bool {
-	return r.MiniBatch > 1 && r.Writes == 1 && r.Window == 1 && r.Orthogonal == 0 && (t.Decay == nil || t.Decay.Dim(3) == 1)
+	return r.MiniBatch > 1 && r.Writes == 1 && r.Window == 1 && r.Orthogonal == 0 && !r.Simplex && (t.Decay == nil || t.Decay.Dim(3) == 1)
 }
 
 // batched is [Rule.Steps] mini-batch by mini-batch. All gradients of a mini-batch are taken at its first weights W, for layer l and

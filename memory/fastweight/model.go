@@ -33,6 +33,14 @@ type passed struct {
 	y      *tensor.Tensor   // [batch, heads, n, out]
 }
 
+// effective returns the weights that a state holds, or of which it holds the logits.
+func (r Rule) effective(held []*tensor.Tensor) []*tensor.Tensor {
+	if !r.Simplex {
+		return held
+	}
+	return apply(held, func(_ int, l *tensor.Tensor) *tensor.Tensor { return l.Softmax(-2).MulScalar(float64(l.Dim(-2))) })
+}
+
 // forward returns the model's output for x [batch, heads, n, key].
 func (m model) forward(weights []*tensor.Tensor, x *tensor.Tensor) passed {
 	var p passed

@@ -48,6 +48,10 @@ type Rule struct {
 	// Residual makes the model x + LN(f(x)) of the layers f, where LN is layer norm with gain and bias of [Shared]: Sun et al.
 	// 2024, section 2.7. Keys and values have the same width.
 	Residual bool
+	// Simplex keeps the columns of the matrices on a simplex: a state holds logits L, the weights of a layer are W = in·softmax(L)
+	// over its inputs, and a write is W ← in·softmax(α·log W - η·∇ℓ(W)), which is L ← α·L - η·∇ℓ: a retention by the
+	// Kullback-Leibler divergence, Memora in Behrouz et al. 2025 (2504.13173), section 5.3. It excludes Biased.
+	Simplex bool
 	// DecayFirst takes the gradient at the weights after the decay, as the gated delta rule does. Otherwise it is taken at the
 	// weights before the decay, as in Titans.
 	DecayFirst bool
@@ -151,6 +155,9 @@ func (r Rule) check(t Tokens) {
 	if r.Window > 1 && (r.MiniBatch > 1 || r.Writes > 1) {
 		wrong("a window goes with one write per token, whose gradients are taken at the weights of the moment")
 	}
+	if r.Simplex && r.Biased {
+		wrong("weights on a simplex have no bias")
+	}
 	if r.DecayFirst && r.MiniBatch > 1 {
 		wrong("gradients of a mini-batch are taken at its start, not after a decay")
 	}
@@ -175,7 +182,7 @@ func (r Rule) Steps(shared Shared, s State, t Tokens) (read *tensor.Tensor, next
 		}
 		s = r.step(m, s, one)
 		if t.Query != nil && i%r.Writes == r.Writes-1 {
-			reads = append(reads, m.forward(s.Weights, at(t.Query, i/r.Writes)).y)
+			reads = append(reads, m.forward(m.effective(s.Weights), at(t.Query, i/r.Writes)).y)
 		}
 	}
 	if t.Query != nil {
@@ -214,7 +221,7 @@ func (r Rule) step(m model, s State, t Tokens) State {
 		last := min(r.Window-1, key.Dim(2))
 		next.Seen = apply([]*tensor.Tensor{key, value}, func(_ int, x *tensor.Tensor) *tensor.Tensor { return x.Narrow(2, x.Dim(2)-last, last) })
 	}
-	gradients := m.gradients(from, key, value)
+	gradients := m.gradients(m.effective(from), key, value)
 	rated := func(_ int, g *tensor.Tensor) *tensor.Tensor {
 		if t.Rate != nil {
 			g = g.Mul(t.Rate)

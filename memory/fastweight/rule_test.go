@@ -135,6 +135,28 @@ func (s *sequence) slope(w [][][]float64, b [][]float64, i int, at *float64) (sl
 	return slope
 }
 
+// effective are the weights of logits on a simplex, and others as they are.
+func (s *sequence) effective(held [][][]float64) [][][]float64 {
+	if !s.rule.Simplex {
+		return held
+	}
+	var out [][][]float64
+	for _, l := range held {
+		w := clone(l)
+		for j := range l[0] {
+			var sum float64
+			for i := range l {
+				sum += math.Exp(l[i][j])
+			}
+			for i := range l {
+				w[i][j] = float64(len(l)) * math.Exp(l[i][j]) / sum
+			}
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
 // plainOrthogonal is the iteration of Newton and Schulz by loops: x(a + b·xᵀx + c·(xᵀx)²) is the same for either side.
 func plainOrthogonal(x [][]float64, steps int) [][]float64 {
 	x = clone(x)
@@ -232,6 +254,7 @@ func (s *sequence) run() (reads [][]float64) {
 		if s.rule.MiniBatch > 1 {
 			fromW, fromB = s.startW, s.startB
 		}
+		fromW = s.effective(fromW)
 		rate, momentum := 1., 0.
 		if s.rate != nil {
 			rate = s.rate[i]
@@ -284,7 +307,7 @@ func (s *sequence) run() (reads [][]float64) {
 			}
 		}
 		if i%writes == writes-1 {
-			reads = append(reads, s.output(s.weights, s.biases, s.q[i/writes]))
+			reads = append(reads, s.output(s.effective(s.weights), s.biases, s.q[i/writes]))
 		}
 	}
 	return reads
@@ -331,6 +354,9 @@ func settings() []setting {
 		{"three layers", fastweight.Rule{Loss: fastweight.Squared, Depth: 3, Biased: true}, true, false, 1, false, false},
 		{"omega", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Window: 3}), true, true, 1, false, false},
 		{"window of a matrix", fastweight.Rule{Loss: fastweight.Squared, Window: 2, DecayFirst: true}, true, false, 1, false, false},
+		{"atlas", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Window: 3, Orthogonal: 5}), true, true, 1, false, false},
+		{"memora", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Simplex: true}), true, false, 1, false, false},
+		{"memora in mini-batches", deep(fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, Simplex: true, MiniBatch: 3}), true, true, 1, false, false},
 		{"orthogonal delta", fastweight.Rule{Loss: fastweight.Squared, Orthogonal: 2}, true, false, 0, false, false},
 		{"linear titans in chunks", fastweight.Rule{Loss: fastweight.Squared, LossScale: 2, MiniBatch: 5}, true, true, 1, false, true},
 		{"momentum in chunks", fastweight.Rule{Loss: fastweight.Squared, Biased: true, MiniBatch: 4}, true, true, 0, false, true},
