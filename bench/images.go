@@ -9,6 +9,7 @@ import (
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/fewshot"
 	"github.com/engram-go/engram/matchingnet"
+	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/protonet"
 	"github.com/engram-go/engram/relationnet"
@@ -164,6 +165,19 @@ func embedding(of shape, images int64) func(on tensor.Device) func(int) []float6
 			defer s.Leave()
 			tensor.NoGrad(func() { mean = e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Square().Mean().Float() })
 			return mean
+		})
+	}
+}
+
+// attending is a training step of a Matching network (Vinyals et al. 2016, section 2.1) with a memory; nil is its own, which reads by
+// a softmax over cosines.
+func attending(mem memory.Associative, way, shot, query int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		b := nn.NewBuilder(0, on)
+		net, task := matchingnet.New(newConv4(b, encoder.Conv4Config{}), mem), task(on, way, shot, query)
+		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
+			loss, _ := net.Loss(p, task)
+			return loss
 		})
 	}
 }

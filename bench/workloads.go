@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/engram-go/engram/encoder"
+	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -62,6 +63,8 @@ var workloads = []workload{
 		args: []string{"16"}, steps: 5, forms: twoForms, plain: 5, best: 5, drift: .01, setup: remembering(16)},
 	{name: "dnc-16", what: "a DNC step on copy, 20 vectors, 16 sequences, memory 128×20", torch: "dnc.py", args: []string{"16"}, steps: 3,
 		forms: []string{"plain"}, plain: 5, best: 5, drift: .01, setup: copying(16, dncMemory)},
+	{name: "gated-delta", what: "the gated delta rule, forward and backward, 16 sequences of 256 tokens, 4 heads of 64", torch: "gated_delta.py",
+		steps: 1, forms: twoForms, plain: 5, best: 1.3, drift: .01, setup: gatedDelta},
 	{name: "conv4-5x1", what: "a Conv-4 prototypical step, 5-way 1-shot, 15 queries per class, 80 images", torch: "conv4.py",
 		args: []string{"5", "1", "15"}, steps: 10, forms: twoForms, plain: 2.5, best: 1.3, operations: trained(conv4(80)), drift: .01,
 		setup: prototypes(characters, 5, 1, 15, false)},
@@ -90,6 +93,11 @@ var workloads = []workload{
 	{name: "matching-fce", what: "a Matching network step with full context, 5 reads, 20-way 1-shot, 5 queries per class", torch: "matching.py",
 		args: []string{"20", "1", "5"}, steps: 5, forms: twoForms, plain: 3, best: 1.5, operations: matchingOperations(20, 1, 5), drift: .02,
 		setup: matching(20, 1, 5)},
+	{name: "matching", what: "a Matching network step, 20-way 1-shot, 5 queries per class, by cosines", torch: "attention.py",
+		args: []string{"20", "1", "5", "cosine"}, steps: 5, forms: twoForms, operations: trained(conv4(120)), drift: .02, setup: attending(nil, 20, 1, 5)},
+	{name: "matching-hopfield", what: "the same with a modern Hopfield network as memory", torch: "attention.py",
+		args: []string{"20", "1", "5", "hopfield"}, steps: 5, forms: twoForms, operations: trained(conv4(120)), drift: .02,
+		setup: attending(memory.NewHopfield(memory.HopfieldConfig{}), 20, 1, 5)},
 	{name: "relation", what: "a Relation network step, 20-way 1-shot, 5 queries per class, 2000 pairs", torch: "relation.py",
 		args: []string{"20", "1", "5"}, steps: 3, forms: twoForms, plain: 2, best: 1.2, operations: relationOperations(20, 1, 5), drift: .01,
 		setup: relation(20, 1, 5)},

@@ -166,7 +166,7 @@ func (p *page) memories(all []Experiment, own bool) (*table.Page, error) {
 		}
 		best = append(best, most)
 	}
-	if !some {
+	if !some && !slices.ContainsFunc(p.Truth, func(t truthTable) bool { _, _, n := t.cells(all); return n > 0 }) {
 		return nil, nil
 	}
 	runs := &table.Table{Columns: slices.Concat(table.Proses("memory", "column", "run"),
@@ -227,6 +227,7 @@ func (p *page) memories(all []Experiment, own bool) (*table.Page, error) {
 		metric := column.Parts[0].Metric
 		commands.Add(table.Say(column.Title), lines, table.Sayf("%s, %s", metric, unit(metric)))
 	}
+	p.addTruth(out, all)
 	out.Add(table.Heading("Columns"), commands, table.Heading("Runs"), runs)
 	return out, nil
 }
@@ -250,15 +251,19 @@ func (p *page) stateLines(all []Experiment) (lines []plot.Line) {
 	return lines
 }
 
-// statePlot draws accuracy against the size of the state.
+// statePlot draws accuracy against the size of the state, and the truth tables.
 func (p *page) statePlot(all []Experiment) ([]Document, error) {
+	truth, err := p.truthPlots(all)
+	if err != nil {
+		return nil, err
+	}
 	curves := plot.Curves{Title: "Accuracy against the size of the memory's state", X: "numbers of the state", Y: "accuracy (%)", Lines: p.stateLines(all)}
 	if len(curves.Lines) == 0 {
-		return nil, nil
+		return truth, nil
 	}
 	svg, err := plot.SVG(curves)
 	if err != nil {
 		return nil, err
 	}
-	return []Document{{"results/plots/" + p.Name + ".svg", svg}}, nil
+	return append(truth, Document{"results/plots/" + p.Name + ".svg", svg}), nil
 }

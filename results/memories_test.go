@@ -80,6 +80,25 @@ func TestMemoryTable(t *testing.T) {
 	assert.Contains(t, string(plots[0].Text), ">KDA</text>")
 }
 
+// A truth table has the figures of its settings, and a drawing of them.
+func TestTruthTable(t *testing.T) {
+	run := func(writes, rate int, value float64) results.Run {
+		return compared("s3", "mixer", fmt.Sprintf("{kind: delta-product, writes: %d, rate: %d}", writes, rate), "", 1,
+			holding("length 128", "whole sequences", 100, 0), holding("length 512", "whole sequences", value, 0))
+	}
+	runs := []results.Run{run(1, 1, 0), run(1, 2, 3), run(2, 2, 99.5)}
+	page, err := results.Page("memories", runs)
+	require.NoError(t, err)
+	text := markdown(page)
+	assert.Contains(t, text, "| one step per token | [0.0](runs/s3-{kind: delta-product, writes: 1, rate: 1}-1) | [3.0]")
+	assert.Contains(t, text, "| two steps per token | | [99.5]")
+	assert.NotContains(t, text, "Parity, trained on", "which was not run")
+	plots, err := results.Plots(runs)
+	require.NoError(t, err)
+	require.Len(t, plots, 1)
+	assert.Equal(t, "results/plots/memories-s3.svg", plots[0].Path)
+}
+
 // Every experiment that fills a column has a row for each memory of its matrix, and a figure that its tests give.
 func TestMemoriesOfTheMatricesHaveRows(t *testing.T) {
 	text, err := os.ReadFile("published.yaml")

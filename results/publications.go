@@ -47,6 +47,7 @@ type page struct {
 	Comparisons []publishedCompare // tables of experiments that differ in one thing
 	Verified    string             // what is published on pairs
 	Rows        []memoryRow        // memories
+	Truth       []truthTable       // which settings solve a task
 	Columns     []memoryColumn     // what they are compared by
 }
 

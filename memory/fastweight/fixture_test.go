@@ -69,7 +69,7 @@ func TestNamedSettingsMatchFixtures(t *testing.T) {
 			} {
 				reads := run()
 				assert.Equal(t, c.Reads.Shape, reads.Shape())
-				assert.InDeltaSlice(t, c.Reads.Data, reads.Floats(), 1e-9, name)
+				assert.InDeltaSlice(t, c.Reads.Data, reads.Floats(), 1e-8, name)
 				for i, g := range tensor.Grad(reads.Mul(c.Weights.tensor().Detach()).Sum(), leaves...) {
 					if g == nil {
 						assert.NotContains(t, c.Gradients, names[i])
