@@ -96,7 +96,7 @@ func fastSettings() []fastSetting {
 		deep("atlas", "omega with nearly orthogonal changes of the weights", "Behrouz et al. 2025, ATLAS", .1, .2, 1, fastweight.Atlas),
 		deep("yaad", "a model of two layers written under a Huber loss", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Yaad),
 		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Moneta),
-		deep("memora", "a model of two layers with positive weights of constant sums", "Behrouz et al. 2025, MIRAS", 1, 4, 1, fastweight.Memora),
+		deep("memora", "a model of two layers with positive weights of constant sums", "Behrouz et al. 2025, MIRAS", .1, 1, 1, fastweight.Memora),
 	}
 }
 

@@ -203,9 +203,10 @@ func Atlas(width int64) Config {
 }
 
 // Memora is the MIRAS memory with the squared loss and the retention of [Rule.Simplex]: Behrouz et al. 2025 (2504.13173), section
-// 5.3. The largest rate is 1, of changes of logits.
+// 5.3. The largest rate is 0.1, of changes of logits. A decay brings the weights near to equal ones, whose outputs are all the same; so
+// that the layer norm does not divide by their rounding errors, 0.01 is added to its variance.
 func Memora(width int64) Config {
 	c := Titans(width)
-	c.Simplex, c.Momentum, c.MaxRate = true, false, 1
+	c.Simplex, c.Momentum, c.MaxRate, c.NormEps = true, false, .1, .01
 	return c
 }

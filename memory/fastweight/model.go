@@ -6,9 +6,6 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// normEps is added to the variance of the layer norm, as in the public code of Sun et al. 2024.
-const normEps = 1e-6
-
 // A model is what the weights mean: layers of matrices [batch, heads, in, out], each followed by its bias [batch, heads, 1,
 // out] where the rule has biases.
 type model struct {
@@ -66,7 +63,7 @@ func (m model) norm(x, h *tensor.Tensor) (p passed) {
 	p.y = h
 	if m.Residual {
 		centred := h.Sub(h.MeanKeep(-1))
-		p.scale = centred.Square().MeanKeep(-1).AddScalar(normEps).PowScalar(-.5)
+		p.scale = centred.Square().MeanKeep(-1).AddScalar(m.NormEps).PowScalar(-.5)
 		p.hat = centred.Mul(p.scale)
 		p.y = x.Add(p.hat.Mul(m.Gain).Add(m.Bias))
 	}

@@ -48,6 +48,8 @@ type Rule struct {
 	// Residual makes the model x + LN(f(x)) of the layers f, where LN is layer norm with gain and bias of [Shared]: Sun et al.
 	// 2024, section 2.7. Keys and values have the same width.
 	Residual bool
+	// NormEps is added to the variance of the layer norm; default 1e-6, as in the public code of Sun et al. 2024.
+	NormEps float64
 	// Simplex keeps the columns of the matrices on a simplex: a state holds logits L, the weights of a layer are W = in·softmax(L)
 	// over its inputs, and a write is W ← in·softmax(α·log W - η·∇ℓ(W)), which is L ← α·L - η·∇ℓ: a retention by the
 	// Kullback-Leibler divergence, Memora in Behrouz et al. 2025 (2504.13173), section 5.3. It excludes Biased.
@@ -77,6 +79,9 @@ func (r Rule) withDefaults() Rule {
 	}
 	if r.P == 0 {
 		r.P = 3
+	}
+	if r.NormEps == 0 {
+		r.NormEps = 1e-6
 	}
 	if r.LossScale == 0 {
 		r.LossScale = 1

@@ -74,7 +74,7 @@ class Memory:
     """The settings of a memory. A head's weights are a list of matrices, each followed by its bias where there is one."""
 
     def __init__(self, loss, depth=1, residual=False, biased=False, unit=False, scaled=False, rate=None, gate=0, first=False,
-                 momentum=False, writes=1, mini_batch=1, positions=False, window=1, simplex=False, orthogonal=False, linear=False):
+                 momentum=False, writes=1, mini_batch=1, positions=False, window=1, simplex=False, orthogonal=False, linear=False, eps=1e-6):
         self.__dict__.update(locals())
         self.deep = depth > 1 or residual
         p = self.params = {}
@@ -129,7 +129,7 @@ class Memory:
             if self.biased:
                 y = y + weights[i * each + 1][0]
         if self.residual:
-            y = x + F.layer_norm(y, (KEY,), self.params["norm_gain"][h, 0], self.params["norm_bias"][h, 0], 1e-6)
+            y = x + F.layer_norm(y, (KEY,), self.params["norm_gain"][h, 0], self.params["norm_bias"][h, 0], self.eps)
         return y
 
     def head(self, control, h):
@@ -208,7 +208,7 @@ CASES = {
     "atlas": lambda: Memory(titans_loss, rate=.1, momentum=True, window=8, orthogonal=True, **block),
     "yaad": lambda: Memory(huber(2 * math.sqrt(KEY)), rate=.01, **block),
     "moneta": lambda: Memory(cubed, rate=.01, **block),
-    "memora": lambda: Memory(titans_loss, rate=1, simplex=True, **block),
+    "memora": lambda: Memory(titans_loss, rate=.1, simplex=True, eps=.01, **block),
 }
 
 
