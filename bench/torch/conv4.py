@@ -7,6 +7,7 @@ from torch import nn
 WAY, SHOT, QUERY = (int(v) for v in common.ARGS[:3])
 EVALUATES = common.ARGS[3:4] == ["evaluate"]
 CHANNELS, SIZE = (int(v) for v in common.ARGS[4:6] or (1, 28))
+RATE = 1e-5 if CHANNELS > 1 else 1e-3  # see images.go
 
 
 def setup():
@@ -27,7 +28,7 @@ def setup():
         return nn.functional.nll_loss(logp, labels)
 
     if not EVALUATES:
-        return common.trained(net.parameters(), loss)
+        return common.trained(net.parameters(), loss, RATE)
     net.eval()
 
     def step():
