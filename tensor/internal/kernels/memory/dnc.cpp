@@ -15,8 +15,8 @@
 //	w^r'_h = π_{h,1} b_h + π_{h,2} c_h + π_{h,3} f_h
 //	r_h  = Σ_i w^r'_{h,i} M'_i
 //
-// Without links (content-only) there are no π, L and p, and w^r'_h = c_h. With de-allocation M' is that of M ∘ ψ 1ᵀ in the place
-// of M, where ψ = Π_h (1 − f_h w^r_h).
+// Without links (content-only) there are no π, L and p, and w^r'_h = c_h. With de-allocation M' is that of M ∘ ψ 1ᵀ in
+// the place of M, where ψ = Π_h (1 − f_h w^r_h).
 //
 // Gradient, given those of r and of the next state, in the order of the code (x̄ is the derivative of the loss with
 // respect to x):
@@ -39,7 +39,8 @@
 //	f̄_h = −Σ_i q_{h,i} w^r_{h,i},   w̄^r_h −= f_h q_h,   q_h = ū' ∘ (u + w^w − u ∘ w^w) ∘ Π_{o≠h} (1 − f_o w^r_o)
 //	ū = ū' ∘ Π_h (1 − f_h w^r_h) ∘ (1 − w^w),   w̄^w = ū' ∘ Π_h (1 − f_h w^r_h) ∘ (1 − u)
 //
-// With de-allocation M̄ = ψ ∘ M̄' ∘ (1 − w^w' eᵀ), and Σ_v M_iv (M̄' ∘ (1 − w^w' eᵀ))_iv is added to ū' ∘ (u + w^w − u ∘ w^w) in q.
+// With de-allocation M̄ = ψ ∘ M̄' ∘ (1 − w^w' eᵀ), and Σ_v M_iv (M̄' ∘ (1 − w^w' eᵀ))_iv is added to ū' ∘ (u + w^w − u ∘
+// w^w) in q.
 #ifndef EG_BYTES
 #include "../arithmetic/simd_includes.h"
 #include "heads.h"
@@ -48,8 +49,8 @@
 namespace engram {
 namespace {
 
-// Settings from Go: reads, clip, and as 0 or 1 whether there are links and whether freed slots are erased. A negative clip means
-// none.
+// Settings from Go: reads, clip, and as 0 or 1 whether there are links and whether freed slots are erased. A negative
+// clip means none.
 struct DNC {
   int64_t slots, width, reads;
   double clip;
@@ -64,8 +65,9 @@ struct DNC {
     s.backward_scratch = (12 + 3 * reads + 2 * std::max<int64_t>(reads, 1)) * slots;
     s.forward_work = slots * ((links ? 4 + 2 * reads : 0) * slots + (reads + 2) * (4 * width + 60));
     s.backward_work = slots * ((links ? 8 + 6 * reads : 0) * slots + (reads + 2) * (10 * width + 60));
-    const Part usage{"usage", 1, true, true}, link{"link matrix", slots, true, true}, precedence{"precedence", 1, true, true},
-        read{"read weightings", reads, true, true}, write{"write weighting", 1, true, true};
+    const Part usage{"usage", 1, true, true}, link{"link matrix", slots, true, true},
+        precedence{"precedence", 1, true, true}, read{"read weightings", reads, true, true},
+        write{"write weighting", 1, true, true};
     if (links)
       s.parts = {usage, link, precedence, read, write};
     else
@@ -83,7 +85,8 @@ constexpr double usage_floor = 1e-6; // memory.Allocation's
 
 std::shared_ptr<const Memory> make_dnc(int64_t slots, int64_t width, const Settings &s) {
   const auto kernels = EG_CHOOSE(EG_MEMORY_KERNELS);
-  return std::make_shared<KernelMemory<DNC>>(DNC{slots, width, s.integer(0), s.number(1), s.flag(2), s.flag(3)}, kernels);
+  return std::make_shared<KernelMemory<DNC>>(DNC{slots, width, s.integer(0), s.number(1), s.flag(2), s.flag(3)},
+                                             kernels);
 }
 
 } // namespace engram
@@ -133,8 +136,8 @@ template <class F> struct State {
   }
 };
 
-// Values kept for the gradient: the activated emission, c^w [slots], and c, b and f of the read heads [reads, slots]; without links
-// neither b nor f.
+// Values kept for the gradient: the activated emission, c^w [slots], and c, b and f of the read heads [reads, slots];
+// without links neither b nor f.
 template <class F> struct Kept {
   F *activated, *write_content, *content, *backward, *forward;
   Kept(const DNC &z, F *at)
@@ -247,10 +250,12 @@ template <class F> static void forward(const DNC &z, const MemoryForward<F> &x) 
   read_vectors(after.read, reads, next, n, width, x.read);
 }
 
-// Precedence and link: adds to the gradients of w^w' and of w^r, and writes those of p and L. row and rest are scratch, [slots].
+// Precedence and link: adds to the gradients of w^w' and of w^r, and writes those of p and L. row and rest are scratch,
+// [slots].
 template <class F>
-EG_INLINE void link_backward(const DNC &z, const State<const F> &prev, const State<const F> &after, const State<const F> &dafter,
-                             const State<F> &dprev, const F *dback, const F *dahead, F *row, F *rest, F *dw) {
+EG_INLINE void link_backward(const DNC &z, const State<const F> &prev, const State<const F> &after,
+                             const State<const F> &dafter, const State<F> &dprev, const F *dback, const F *dahead,
+                             F *row, F *rest, F *dw) {
   const int64_t n = z.slots, reads = z.reads;
   const F *w = after.write;
   F sum = 0, moved = 0;
@@ -314,8 +319,8 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
   F *dallocation = before + n, *allocated = dallocation + n, *rest = allocated + n;
   F *retained = rest + n, *dretained = retained + n; // of the memory
   // [reads, slots] each
-  F *dweights = dretained + n, *dback = dweights + reads * n, *dahead = dback + reads * n, *dcontent = dahead + reads * n,
-    *cos = dcontent + reads * n;
+  F *dweights = dretained + n, *dback = dweights + reads * n, *dahead = dback + reads * n,
+    *dcontent = dahead + reads * n, *cos = dcontent + reads * n;
   copy_or_zero(dafter.write, n, dw);
   copy_or_zero(dafter.usage, n, dusage);
   copy_or_zero(dafter.read, reads * n, dweights);
@@ -416,7 +421,8 @@ template <class F> static void backward(const DNC &z, const MemoryBackward<F> &x
     F *dr = dprev.read + h * n, dfree = 0;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      row[i] = dusage[i] * (prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i]) + (z.erases ? dretained[i] : F(0));
+      row[i] = dusage[i] * (prev.usage[i] + prev.write[i] - prev.usage[i] * prev.write[i]) +
+               (z.erases ? dretained[i] : F(0));
     for (int64_t o = 0; o < reads; o++) {
       if (o == h)
         continue;

@@ -156,8 +156,8 @@ template <class F> void norm_forward(const Tape &p, Share s, int64_t t) {
   }
 }
 
-// Its gradient with respect to x, from that with respect to y: x̄ = (g − mean(g) − x̂·mean(g·x̂))/√(σ² + eps) with g = gain·ȳ. Both are
-// [batch, emission].
+// Its gradient with respect to x, from that with respect to y: x̄ = (g − mean(g) − x̂·mean(g·x̂))/√(σ² + eps) with g =
+// gain·ȳ. Both are [batch, emission].
 template <class F> void norm_backward(const Tape &p, Share s, int64_t t, const F *dy, F *dx) {
   const int64_t n = p.memory->sizes.emission;
   const F *gain = p.gain.data_ptr<F>();
@@ -285,7 +285,7 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   const Tensor &x = p.x;
   const bool memory = p.memory != nullptr;
   const int64_t emission = memory ? p.memory->sizes.emission : 0;
-  Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor(); // of what drives the memory
+  Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor();            // of what drives the memory
   Tensor demit = memory && p.how.norm ? fresh(x, {time, batch, emission}) : de; // of what the layer emits
   std::vector<Tensor> dgates;
   std::vector<std::vector<F>> dh, dc,
@@ -533,7 +533,8 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
       want(p.we.dim() == 2 && p.we.size(0) == z.emission && p.be.numel() == z.emission && p.we.size(1) == p.size(),
            "want an emission layer from the controller's output to " + std::to_string(z.emission) + " values");
       if (how->norm) {
-        want(p.gain.numel() == z.emission && p.shift.numel() == z.emission, "want a gain and a bias for each value of the emission");
+        want(p.gain.numel() == z.emission && p.shift.numel() == z.emission,
+             "want a gain and a bias for each value of the emission");
         p.normal = Steps(p.x, steps, p.batch * z.emission);
         p.spread = Steps(p.x, steps, p.batch);
       }
