@@ -332,8 +332,8 @@ func (w *fewShot) Notes() (notes []string) {
 		if t.data.InImageNet == "" {
 			continue
 		}
-		note := fmt.Sprintf("network.encoder: such weights are usually trained on ImageNet, which has of %s %s: test classes are not new to them, so say beside a figure what they were trained on",
-			w.dataName(t), t.data.InImageNet)
+		note := fmt.Sprintf("network.encoder: published weights of this encoder are usually trained on ImageNet, which contains %s. The test classes of %s are not new to them; say beside a figure what the weights were trained on",
+			t.data.InImageNet, w.dataName(t))
 		if !slices.Contains(notes, note) {
 			notes = append(notes, note)
 		}

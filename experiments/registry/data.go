@@ -43,12 +43,12 @@ func images(p *Parts) []Part[Images] {
 	return rows
 }
 
-// inImageNet says what ImageNet has of the test classes of a set of photographs; see [Images.InImageNet].
+// inImageNet describes what ImageNet contains of a set of photographs; see [Images.InImageNet].
 func inImageNet(name string) string {
 	if name == dataset.NameMiniImageNet {
-		return "all of its classes, with the same images"
+		return "all of these classes, with the same images"
 	}
-	return "classes of the same names as many of its classes, with other images" // CIFAR-100's
+	return "classes of the same name as many of these, with other images" // CIFAR-100's
 }
 
 // inputConfig says how images are prepared for a network.
