@@ -46,7 +46,7 @@ threads: 1
 name: tiny
 network: {kind: NETWORK, controller: {kind: lstm, size: 16}, memory: MEMORY}
 dataset: {kind: copy, bits: 3, min_length: 3, max_length: 3}
-train: {batch: 8, steps: 40, report: 1, clip: {value: 10}}
+train: {batch: 8, steps: 160, report: 1, clip: {value: 10}}
 optimizer: {kind: adam, rate: 1e-2}
 validation: {sequences: 0}
 test: [{length: 3, sequences: 2}]

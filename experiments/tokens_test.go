@@ -78,7 +78,7 @@ func TestTokensMistakes(t *testing.T) {
 		"network: {kind: blocks, mixer: {kind: linear-attention, rate: 2}}\ndataset: parity\ntest: [{length: 64}]":  "this memory has a fixed rate; leave it out",
 		"network: {kind: blocks, mixer: {kind: gated-delta, mini_batch: 2}}\ndataset: parity\ntest: [{length: 64}]": "this memory takes gradients after its decay",
 		"network: {kind: blocks, mixer: {kind: titans, key: 8, value: 4}}\ndataset: parity\ntest: [{length: 64}]":   "have the same width; leave it out",
-		"network: ntm\ndataset: mqar\ntest: [{length: 64}]":                                                         "ntm learns from sequences, and mqar holds token sequences",
+		"network: protonet\ndataset: mqar\ntest: [{length: 64}]":                                                    "protonet learns from images, and mqar holds token sequences",
 		"network: blocks\ndataset: compression\ntest: [{length: 32}]":                                               "use decoder: true",
 		"network: {kind: blocks, decoder: true}\ndataset: parity\ntest: [{length: 32}]":                             "decoder: is for the task compression; leave it out",
 		"network: blocks\ndataset: parity\ntest: [{length: 32}]\ntrain: {examples: 9}":                              "train.examples: the training sequences of parity have several sizes",
