@@ -100,6 +100,14 @@ func (s shape) rate() float64 {
 	return 1e-3
 }
 
+// fewShotSteps takes training steps of a few-shot network on one task, with Adam; see [learning].
+func fewShotSteps(b *nn.Builder, net fewshot.Learner, task *fewshot.Task, rate, clip float64) func(int) []float64 {
+	return learning(b.Params(), rate, clip, func(p *nn.Pass) *tensor.Tensor {
+		loss, _ := net.Loss(p, task)
+		return loss
+	})
+}
+
 // prototypes is a training step of a Prototypical network (Snell et al. 2017) as in the runner: Conv-4 under batch statistics,
 // squared Euclidean distances to the class means, Adam. With auto set it computes in bfloat16 where that is faster.
 func prototypes(of shape, way, shot, query int64, auto bool) func(on tensor.Device) func(int) []float64 {
@@ -107,10 +115,7 @@ func prototypes(of shape, way, shot, query int64, auto bool) func(on tensor.Devi
 		b := nn.NewBuilder(0, on)
 		net := protonet.New(newConv4Of(b, of, encoder.Conv4Config{BFloat16: auto && bfloat16Pays()}), nil)
 		task := taskOf(on, of, way, shot, query)
-		return learning(b.Params(), of.rate(), 0, func(p *nn.Pass) *tensor.Tensor {
-			loss, _ := net.Loss(p, task)
-			return loss
-		})
+		return fewShotSteps(b, net, task, of.rate(), 0)
 	}
 }
 
@@ -184,10 +189,7 @@ func attending(mem memory.Associative, way, shot, query int64) func(on tensor.De
 	return func(on tensor.Device) func(int) []float64 {
 		b := nn.NewBuilder(0, on)
 		net, task := matchingnet.New(newConv4(b, encoder.Conv4Config{}), mem), task(on, way, shot, query)
-		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
-			loss, _ := net.Loss(p, task)
-			return loss
-		})
+		return fewShotSteps(b, net, task, 1e-3, 0)
 	}
 }
 
@@ -199,10 +201,7 @@ func matching(way, shot, query int64) func(on tensor.Device) func(int) []float64
 		made := len(b.Params().Trained())
 		net.Context = matchingnet.NewContext(b.In("context"), width, matchingnet.DefaultReads)
 		fill(b.Params().Trained()[made:], 1./8, 50)
-		return learning(b.Params(), 1e-3, 0, func(p *nn.Pass) *tensor.Tensor {
-			loss, _ := net.Loss(p, task)
-			return loss
-		})
+		return fewShotSteps(b, net, task, 1e-3, 0)
 	}
 }
 
@@ -216,10 +215,7 @@ func relation(way, shot, query int64) func(on tensor.Device) func(int) []float64
 		params := b.Params().Trained()[made:]
 		fillBlocks(params[:8], 110)
 		fill(params[8:], 1./8, 50)
-		return learning(b.Params(), 1e-3, .5, func(p *nn.Pass) *tensor.Tensor {
-			loss, _ := net.Loss(p, task)
-			return loss
-		})
+		return fewShotSteps(b, net, task, 1e-3, .5)
 	}
 }
 

@@ -51,8 +51,8 @@ func TestNoteOfClassesThatPreTrainingHasSeen(t *testing.T) {
 	published := "network={kind: transfer, encoder: {kind: resnet10, filters: [4, 4, 8, 8], weights: " + publishedResNet(t) + "}, head: mean}"
 	got := notes(published, "dataset=cifar-fs", "test=[{way: 5, shot: 1}, {way: 5, shot: 5}, {way: 5, shot: 1, dataset: {kind: miniimagenet, size: 32}}]")
 	require.Len(t, got, 2, "once for each data set")
-	assert.Contains(t, got[0], "ImageNet, which contains classes of the same name as many of these, with other images. The test classes of cifar-fs are not new to them")
-	assert.Contains(t, got[1], "which contains all of these classes, with the same images. The test classes of miniimagenet")
+	assert.Contains(t, got[0], "the test classes of cifar-fs are not new to weights trained on ImageNet, as published weights of this encoder usually are: it contains classes of the same name as many of them, with other images")
+	assert.Contains(t, got[1], "the test classes of miniimagenet are not new to weights trained on ImageNet, as published weights of this encoder usually are: it contains the same classes and images")
 	assert.Empty(t, notes(published, "dataset={kind: textures, size: 32}"))
 	assert.Empty(t, notes("network={kind: transfer, encoder: resnet10, head: mean}", "dataset=cifar-fs"))
 }

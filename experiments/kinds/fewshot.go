@@ -332,8 +332,8 @@ func (w *fewShot) Notes() (notes []string) {
 		if t.data.InImageNet == "" {
 			continue
 		}
-		note := fmt.Sprintf("network.encoder: published weights of this encoder are usually trained on ImageNet, which contains %s. The test classes of %s are not new to them; say beside a figure what the weights were trained on",
-			t.data.InImageNet, w.dataName(t))
+		note := fmt.Sprintf("network.encoder: the test classes of %s are not new to weights trained on ImageNet, as published weights of this encoder usually are: it contains %s; say beside a figure what the weights were trained on",
+			w.dataName(t), t.data.InImageNet)
 		if !slices.Contains(notes, note) {
 			notes = append(notes, note)
 		}

@@ -442,7 +442,7 @@ type Images struct {
 	FullWay bool
 	// Outside marks a data set that also has texts of no class, [Loaded.Outside], which full-way tests ask about too.
 	Outside bool
-	// InImageNet completes the sentence "ImageNet contains ..." for a data set whose test classes are in ImageNet, so that they are
+	// InImageNet completes the sentence "ImageNet contains" for a data set whose test classes are in ImageNet, so that they are
 	// not new to weights trained on it; empty for others.
 	InImageNet string
 	// Norm is how the values of images are normalised for the network; nil for not at all. Where it is computed from the data, it

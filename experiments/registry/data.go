@@ -46,9 +46,9 @@ func images(p *Parts) []Part[Images] {
 // inImageNet describes what ImageNet contains of a set of photographs; see [Images.InImageNet].
 func inImageNet(name string) string {
 	if name == dataset.NameMiniImageNet {
-		return "all of these classes, with the same images"
+		return "the same classes and images"
 	}
-	return "classes of the same name as many of these, with other images" // CIFAR-100's
+	return "classes of the same name as many of them, with other images" // CIFAR-100's
 }
 
 // inputConfig says how images are prepared for a network.
