@@ -117,9 +117,12 @@ func (f *storyFile) reads(net *registry.TokenNet) error {
 	t := f.Train
 	if net == nil {
 		var errs []error
-		for key, n := range map[string]int{"longest": t.Longest, "pauses": t.Pauses} {
-			if n > 0 {
-				errs = append(errs, schema.At("train."+key, errors.New("is for networks that read word by word; leave it out")))
+		for _, of := range []struct {
+			key string
+			n   int
+		}{{"longest", t.Longest}, {"pauses", t.Pauses}} {
+			if of.n > 0 {
+				errs = append(errs, schema.At("train."+of.key, errors.New("is for networks that read word by word; leave it out")))
 			}
 		}
 		return errors.Join(append(errs, noCarried(t.Clip))...)

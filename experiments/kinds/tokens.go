@@ -9,8 +9,10 @@ import (
 	"hash/fnv"
 	"io"
 	"iter"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -282,9 +284,10 @@ func (c classCounts) add(b *token.Batch, answers []int64) {
 // accuracy is the mean over the classes that were asked for or answered of the share of right answers, which is 0 for a class
 // that was never asked for: torchmetrics' macro average.
 func (c classCounts) accuracy() float64 {
+	// In a fixed order, since the rounding of the sum depends on it.
 	var sum float64
-	for class, n := range c.asked {
-		sum += float64(c.right[class]) / float64(n)
+	for _, class := range slices.Sorted(maps.Keys(c.asked)) {
+		sum += float64(c.right[class]) / float64(c.asked[class])
 	}
 	n := len(c.asked)
 	for class := range c.taken {

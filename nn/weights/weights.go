@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -374,7 +375,7 @@ func (t *Tensor) Values() ([]float32, error) {
 // Export writes a file's tensors to a safetensors file of float32, under the names that m maps to.
 func Export(path string, f *File, m *Map) error {
 	var errs []error
-	for ours := range m.Names {
+	for _, ours := range slices.Sorted(maps.Keys(m.Names)) {
 		if f.find(ours) == nil {
 			errs = append(errs, fmt.Errorf("the map names %s, which is not among the parameters", ours))
 		}
