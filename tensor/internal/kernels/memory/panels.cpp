@@ -31,71 +31,78 @@ template void multiply_panels(const PanelProduct<double> &);
 #else
 #include "../arithmetic/simd.h"
 
-// Sums in registers: AVX-512 has 32 registers, the others 16.
-constexpr int panel_vectors = EG_BYTES == 64 ? 4 : 2, panel_rows = EG_BYTES == 64 ? 4 : 6;
+// Sums in registers: AVX-512 has 32 registers, the others 16. The more rows share a panel, the less often it is loaded
+// from the cache, which is what limits the product.
+constexpr int panel_vectors = 2, panel_rows = EG_BYTES == 64 ? 8 : 6;
 
-template <class F> constexpr int64_t panel_columns = panel_vectors *lanes<F>;
+template <class F> constexpr int64_t panel_columns = panel_vectors * lanes<F>;
 
 template <class F> static void pack(const PackPanels<F> &p) {
+  constexpr int64_t panel = panel_columns<F>;
   const F *b = p.matrix;
   const int64_t bstep = p.step, inner = p.inner, cols = p.cols;
   F *out = p.out;
-  for (int64_t j = 0; j < cols; j += panel_columns<F>) {
-    const int64_t n = cols - j < panel_columns<F> ? cols - j : panel_columns<F>;
-    for (int64_t k = 0; k < inner; k++, out += n)
-      std::copy_n(b + k * bstep + j, n, out);
+  for (int64_t j = 0; j < cols; j += panel) {
+    const int64_t n = std::min(cols - j, panel);
+    for (int64_t k = 0; k < inner; k++, out += panel)
+      std::fill_n(std::copy_n(b + k * bstep + j, n, out), panel - n, F(0));
   }
 }
 
-// Rows rows of c = a·b, plus c if keep, for one whole panel b.
-template <class F, int Rows>
-EG_INLINE void product_panel(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t inner, bool keep) {
+// Rows rows and n columns of c = a·b, plus c if keep, for one panel b. Part: n is less than a panel.
+template <class F, int Rows, bool Part>
+EG_INLINE void product_panel(const F *a, int64_t astep, const F *b, F *c, int64_t cstep, int64_t inner, int64_t n,
+                             bool keep) {
   typedef F V __attribute__((vector_size(EG_BYTES)));
   constexpr int wide = panel_vectors;
+  F part[Part ? Rows * wide * lanes<F> : 1] = {};
+  F *out = Part ? part : c;
+  const int64_t step = Part ? wide * lanes<F> : cstep;
+  for (int r = 0; Part && keep && r < Rows; r++)
+    std::copy_n(c + r * cstep, n, part + r * step);
   V sum[Rows][wide];
   for (int r = 0; r < Rows; r++)
     for (int v = 0; v < wide; v++) {
       sum[r][v] = V{};
       if (keep)
-        memcpy(&sum[r][v], c + r * cstep + v * lanes<F>, sizeof(V));
+        memcpy(&sum[r][v], out + r * step + v * lanes<F>, sizeof(V));
     }
   for (int64_t k = 0; k < inner; k++) {
     V row[wide];
-    memcpy(row, b + k * wide * lanes<F>, sizeof row);
+    for (int v = 0; v < wide; v++)
+      memcpy(&row[v], b + (k * wide + v) * lanes<F>, sizeof(V));
     for (int r = 0; r < Rows; r++)
       for (int v = 0; v < wide; v++)
         sum[r][v] += a[r * astep + k] * row[v];
   }
   for (int r = 0; r < Rows; r++)
     for (int v = 0; v < wide; v++)
-      memcpy(c + r * cstep + v * lanes<F>, &sum[r][v], sizeof(V));
+      memcpy(out + r * step + v * lanes<F>, &sum[r][v], sizeof(V));
+  for (int r = 0; Part && r < Rows; r++)
+    std::copy_n(part + r * step, n, c + r * cstep);
+}
+
+template <class F, bool Part> EG_INLINE void product_rows(const PanelProduct<F> &p, const F *b, int64_t j, int64_t n) {
+  const F *a = p.a;
+  F *c = p.c + j;
+  const int64_t astep = p.a_step, cstep = p.c_step, rows = p.rows, inner = p.inner;
+  const bool keep = p.keep;
+  int64_t i = 0;
+  for (; i + panel_rows <= rows; i += panel_rows)
+    product_panel<F, panel_rows, Part>(a + i * astep, astep, b, c + i * cstep, cstep, inner, n, keep);
+  for (; i + 4 <= rows; i += 4)
+    product_panel<F, 4, Part>(a + i * astep, astep, b, c + i * cstep, cstep, inner, n, keep);
+  for (; i < rows; i++)
+    product_panel<F, 1, Part>(a + i * astep, astep, b, c + i * cstep, cstep, inner, n, keep);
 }
 
 template <class F> static void multiply(const PanelProduct<F> &p) {
-  const F *a = p.a, *b = p.panels;
-  F *c = p.c;
-  const int64_t astep = p.a_step, cstep = p.c_step, rows = p.rows, inner = p.inner, cols = p.cols;
-  const bool keep = p.keep;
   constexpr int64_t panel = panel_columns<F>;
+  const F *b = p.panels;
   int64_t j = 0;
-  for (; j + panel <= cols; j += panel, b += panel * inner) {
-    int64_t i = 0;
-    for (; i + panel_rows <= rows; i += panel_rows)
-      product_panel<F, panel_rows>(a + i * astep, astep, b, c + i * cstep + j, cstep, inner, keep);
-    if (panel_rows > 4)
-      for (; i + 4 <= rows; i += 4)
-        product_panel<F, 4>(a + i * astep, astep, b, c + i * cstep + j, cstep, inner, keep);
-    for (; i < rows; i++)
-      product_panel<F, 1>(a + i * astep, astep, b, c + i * cstep + j, cstep, inner, keep);
-  }
-  if (j == cols)
-    return;
-  for (int64_t i = 0; i < rows; i++) {
-    F *out = c + i * cstep + j;
-    if (!keep)
-      std::fill_n(out, cols - j, F(0));
-    for (int64_t k = 0; k < inner; k++)
-      axpy(a[i * astep + k], b + k * (cols - j), out, cols - j);
-  }
+  for (; j + panel <= p.cols; j += panel, b += panel * p.inner)
+    product_rows<F, false>(p, b, j, panel);
+  if (j < p.cols)
+    product_rows<F, true>(p, b, j, p.cols - j);
 }
 #endif

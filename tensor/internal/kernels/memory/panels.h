@@ -9,13 +9,18 @@ namespace engram {
 // The columns per panel of every processor divide this number.
 constexpr int64_t panel_multiple = 64;
 
+// How many numbers the panels of a matrix [inner, cols] take at most.
+constexpr int64_t panels_size(int64_t inner, int64_t cols) {
+  return inner * ((cols + panel_multiple - 1) / panel_multiple * panel_multiple);
+}
+
 // Copies a row-major matrix [inner, cols] into panels of columns, each contiguous as [inner, columns]; the last one
-// has the remaining columns.
+// is filled up with zeros.
 template <class F> struct PackPanels {
   const F *matrix;
   int64_t step; // distance between rows
   int64_t inner, cols;
-  F *out; // [inner·cols]
+  F *out; // panels_size(inner, cols)
 };
 template <class F> void pack_panels(const PackPanels<F> &);
 

@@ -24,7 +24,8 @@ struct Panels {
   Tensor t;
   int64_t inner = 0, cols = 0;
   Panels() = default;
-  explicit Panels(const Tensor &of) : t(fresh(of, {of.numel()})), inner(of.size(0)), cols(of.size(1)) {
+  explicit Panels(const Tensor &of)
+      : t(fresh(of, {panels_size(of.size(0), of.size(1))})), inner(of.size(0)), cols(of.size(1)) {
     const Tensor rows = of.contiguous();
     EG_DISPATCH(of, [&] { pack_panels(PackPanels<F>{rows.data_ptr<F>(), cols, inner, cols, t.data_ptr<F>()}); });
   }
