@@ -16,9 +16,7 @@ template <class F> struct Weights {
 };
 
 // The base that combine adds to: base (null for zeros), minus m·along unless along is null.
-template <class F> struct Base {
-  const F *base, *m, *along;
-};
+template <class F> struct Base { const F *base, *m, *along; };
 
 // One set per kind of processor: a kernel calls that of its own namespace, heads::EG_PROCESSOR.
 #define EG_HEADS(processor)                                                                                            \
