@@ -35,7 +35,7 @@ template void multiply_panels(const PanelProduct<double> &);
 // from the cache, which is what limits the product.
 constexpr int panel_vectors = 2, panel_rows = EG_BYTES == 64 ? 8 : 6;
 
-template <class F> constexpr int64_t panel_columns = panel_vectors * lanes<F>;
+template <class F> constexpr int64_t panel_columns = panel_vectors *lanes<F>;
 
 template <class F> static void pack(const PackPanels<F> &p) {
   constexpr int64_t panel = panel_columns<F>;
