@@ -1,6 +1,8 @@
 package fastweight
 
 import (
+	"cmp"
+
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -8,6 +10,38 @@ import (
 func (r Rule) chunks(t Tokens) bool {
 	return r.Depth == 1 && !r.Biased && !r.Residual && r.MiniBatch == 1 && r.Window == 1 && r.Orthogonal == 0 && t.Momentum == nil &&
 		(r.Loss == Dot || r.Loss == Squared && (t.Decay == nil || r.DecayFirst))
+}
+
+// fused is the chunked form in one operation, in chunks of Chunk or 64 tokens; see [tensor.Delta]. It has no decay per channel.
+func (r Rule) fused(s State, t Tokens) (read *tensor.Tensor, next State) {
+	o := tensor.DeltaTokens{Key: t.Key, Value: t.Value, Rate: t.Rate}
+	if o.Rate == nil {
+		o.Rate = tensor.Full(1, t.Key.DType(), t.Key.Device(), t.Key.Dim(0), t.Key.Dim(1), t.Key.Dim(2), 1)
+	}
+	if r.LossScale != 1 {
+		o.Rate = o.Rate.MulScalar(r.LossScale)
+	}
+	if t.Decay != nil {
+		o.Decay = r.perWrite(t.Decay, true)
+	}
+	if t.Query != nil {
+		o.Query = r.perWrite(t.Query, false)
+	}
+	read, weights := tensor.Delta(s.Weights[0], o, cmp.Or(r.Chunk, 64), r.Loss == Squared)
+	if read != nil {
+		read = r.perToken(read)
+	}
+	s.Weights = []*tensor.Tensor{weights}
+	return read, s
+}
+
+// perToken returns what each token reads after the last of its writes.
+func (r Rule) perToken(read *tensor.Tensor) *tensor.Tensor {
+	if r.Writes == 1 {
+		return read
+	}
+	batch, heads, time := read.Dim(0), read.Dim(1), read.Dim(2)
+	return read.Reshape(batch, heads, time/r.Writes, r.Writes, -1).Select(3, r.Writes-1)
 }
 
 // chunked is [Rule.Steps] for a matrix, chunk by chunk: within a chunk everything is a product of matrices, and only the
@@ -116,10 +150,7 @@ func (r Rule) chunked(s State, t Tokens) (read *tensor.Tensor, next State) {
 		weights = weights.Add(at(ends, i).MatMul(change))
 	}
 	if queries != nil {
-		read = tensor.Cat(2, reads...).Narrow(2, 0, time)
-		if r.Writes > 1 {
-			read = read.Reshape(batch, heads, time/r.Writes, r.Writes, -1).Select(3, r.Writes-1)
-		}
+		read = r.perToken(tensor.Cat(2, reads...).Narrow(2, 0, time))
 	}
 	s.Weights = []*tensor.Tensor{weights}
 	return read, s

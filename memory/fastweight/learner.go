@@ -92,6 +92,7 @@ func startBias(r *rand.Rand, _ []int64, out []float32) {
 
 // shared returns what no write changes, as a pass uses it.
 func (l learner) shared(p *nn.Pass) (s Shared) {
+	s.HigherOrder = p.HigherOrder
 	if l.gain != nil {
 		s.Gain, s.Bias = p.Value(l.gain), p.Value(l.bias)
 	}

@@ -69,7 +69,7 @@ type Rule struct {
 	// Orthogonal makes the change of the weights nearly orthogonal by so many steps of Newton and Schulz before the rate multiplies
 	// it, as the optimiser Muon does: the momentum then gathers gradients without rates. Default 0, none.
 	Orthogonal int
-	// Chunk is the length of a chunk in the chunked form; default 32, or 16 with a decay per channel.
+	// Chunk is the length of a chunk in the chunked form; default 64 in the fused operation, and else 32, or 16 with a decay per channel.
 	Chunk int64
 }
 
@@ -111,17 +111,23 @@ type Shared struct {
 	// Positions are factors of the rates by the position within a mini-batch, [mini-batch]: after i tokens the weights are
 	// those before the mini-batch less Positions[i] times the sum of rate·gradient over its first i tokens. Nil stands for ones.
 	Positions *tensor.Tensor
+	// HigherOrder asks for gradients that can be differentiated again, as [nn.Pass] does.
+	HigherOrder bool
 }
 
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
 // time, value], nil without queries, and the state after the last. It takes the chunked form where there is one (a matrix
-// without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient), goes from
+// without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient), which is one
+// operation on the CPU unless the decay is per channel or gradients are to be differentiated again; goes from
 // mini-batch to mini-batch where the rule has them (with one write per token and no decay per channel), and steps otherwise; see
 // [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)
 	if r.chunks(t) && t.Key.Dim(2) > 1 {
+		if !shared.HigherOrder && tensor.FusesSteps(t.Key) && (t.Decay == nil || t.Decay.Dim(3) == 1) {
+			return r.fused(s, t)
+		}
 		return r.chunked(s, t)
 	}
 	if r.batches(t) && t.Key.Dim(2) > 1 {

@@ -535,17 +535,27 @@ func TestRuleIsTheNaiveLoop(t *testing.T) {
 	})
 }
 
+// The forms of a run.
+type form string
+
+const (
+	asRun    form = "as run" // one operation where there is one
+	composed form = "composed of LibTorch's operations"
+	stepped  form = "step by step"
+)
+
 // outcome is everything that a run gives, with the gradients of a weighted sum of it for all leaves.
-func outcome(s setting, leaves []*tensor.Tensor, steps bool) (values, gradients [][]float64) {
+func outcome(s setting, leaves []*tensor.Tensor, how form) (values, gradients [][]float64) {
 	own := make([]*tensor.Tensor, len(leaves))
 	for i, x := range leaves {
 		own[i] = x.Clone().Detach().RequireGrad()
 	}
 	shared, state, tokens := s.parts(own)
 	run := s.rule.Run
-	if steps {
+	if how == stepped {
 		run = s.rule.Steps
 	}
+	shared.HigherOrder = how == composed
 	read, next := run(shared, state, tokens)
 	r := rand.New(rand.NewPCG(9, 9))
 	loss := read.Mul(testkit.Normal(r, read.Shape()...).To(read.DType())).Sum()
@@ -586,8 +596,7 @@ func TestChunksAreSteps(t *testing.T) {
 					for _, x := range s.draw(r, time).leaves {
 						leaves = append(leaves, x.To(dtype))
 					}
-					wantValues, wantGradients := outcome(s, leaves, true)
-					gotValues, gotGradients := outcome(s, leaves, false)
+					wantValues, wantGradients := outcome(s, leaves, stepped)
 					close := func(want, got []float64, what string) {
 						largest := 1.
 						for _, v := range want {
@@ -595,17 +604,90 @@ func TestChunksAreSteps(t *testing.T) {
 						}
 						require.InDeltaSlice(t, want, got, tolerance*largest, what)
 					}
-					for i := range wantValues {
-						close(wantValues[i], gotValues[i], fmt.Sprint("value ", i, " of length ", time, dtype))
-					}
-					for i := range wantGradients {
-						close(wantGradients[i], gotGradients[i], fmt.Sprint("gradient ", i, " of length ", time, dtype))
+					for _, how := range []form{asRun, composed} {
+						gotValues, gotGradients := outcome(s, leaves, how)
+						for i := range wantValues {
+							close(wantValues[i], gotValues[i], fmt.Sprint("value ", i, " of length ", time, dtype, how))
+						}
+						for i := range wantGradients {
+							close(wantGradients[i], gotGradients[i], fmt.Sprint("gradient ", i, " of length ", time, dtype, how))
+						}
 					}
 					scope.Leave()
 				}
 			}
 		}
 	})
+}
+
+// One operation is the composition of LibTorch's operations at the sizes of the papers, with more and with fewer values than keys, where
+// only the values read or only the state after the sequence is used, with one thread and with two, which agree to the bit.
+func TestFusedIsComposed(t *testing.T) {
+	defer tensor.SetThreads(tensor.Threads())
+	for _, rule := range []fastweight.Rule{
+		{Loss: fastweight.Squared, DecayFirst: true}, {Loss: fastweight.Squared}, {Loss: fastweight.Dot}, {Loss: fastweight.Squared, DecayFirst: true, Writes: 2},
+	} {
+		for _, width := range [][2]int64{{64, 64}, {48, 100}, {33, 17}} {
+			for dtype, tolerance := range map[tensor.DType]float64{tensor.Float64: 1e-11, tensor.Float32: 1e-4} {
+				for _, decays := range []bool{true, false} {
+					if decays && rule.Loss == fastweight.Squared && !rule.DecayFirst {
+						continue
+					}
+					scope := tensor.Enter()
+					const batch, heads, time = 3, 2, 150
+					r, writes := rand.New(rand.NewPCG(5, 5)), max(rule.Writes, 1)
+					leaf := func(f func(*tensor.Tensor) *tensor.Tensor, shape ...int64) *tensor.Tensor {
+						return f(testkit.Normal(r, shape...)).To(dtype).Detach().RequireGrad()
+					}
+					same := func(x *tensor.Tensor) *tensor.Tensor { return x.MulScalar(.3) }
+					unit := func(x *tensor.Tensor) *tensor.Tensor { return x.Div(x.Square().SumKeep(-1).Sqrt()) }
+					tokens := fastweight.Tokens{
+						Query: leaf(unit, batch, heads, time, width[0]), Key: leaf(unit, batch, heads, time*writes, width[0]),
+						Value: leaf(same, batch, heads, time*writes, width[1]), Rate: leaf((*tensor.Tensor).Sigmoid, batch, heads, time*writes, 1),
+					}
+					start := leaf(same, batch, heads, width[0], width[1])
+					leaves := []*tensor.Tensor{start, tokens.Query, tokens.Key, tokens.Value, tokens.Rate}
+					if decays {
+						tokens.Decay = leaf(func(x *tensor.Tensor) *tensor.Tensor { return x.Sigmoid().Log().MulScalar(.1) }, batch, heads, time, 1)
+						leaves = append(leaves, tokens.Decay)
+					}
+					onRead, onState := testkit.Normal(r, batch, heads, time, width[1]).To(dtype), testkit.Normal(r, batch, heads, width[0], width[1]).To(dtype)
+					run := func(higher bool) (out [][]float64) {
+						read, next := rule.Run(fastweight.Shared{HigherOrder: higher}, fastweight.State{Weights: []*tensor.Tensor{start}}, tokens)
+						out = append(out, read.Floats(), next.Weights[0].Floats())
+						a, b := read.Mul(onRead).Sum(), next.Weights[0].Mul(onState).Sum()
+						for _, loss := range []*tensor.Tensor{a, b, a.Add(b)} {
+							for _, g := range tensor.GradWith([]*tensor.Tensor{loss}, leaves, tensor.GradOptions{Retain: true}) {
+								if g == nil {
+									g = start.ZerosLike() // the composition gives none where nothing is asked
+								}
+								out = append(out, g.Floats())
+							}
+						}
+						return out
+					}
+					tensor.SetThreads(1)
+					want, got := run(true), run(false)
+					tensor.SetThreads(2)
+					for i := range want {
+						largest := 1.
+						for _, v := range want[i] {
+							largest = max(largest, math.Abs(v))
+						}
+						if len(want[i]) == len(got[i]) {
+							require.InDeltaSlice(t, want[i], got[i], tolerance*largest, "tensor %d of %v %v %v", i, width, dtype, rule)
+							continue
+						}
+						for _, v := range got[i] {
+							require.Zero(t, v)
+						}
+					}
+					require.Equal(t, got, run(false), "threads")
+					scope.Leave()
+				}
+			}
+		}
+	}
 }
 
 // Gradients through a whole sequence are finite differences.
@@ -617,7 +699,7 @@ func TestGradientOfASequence(t *testing.T) {
 			tolerance = 1e-4
 		}
 		leaves := s.draw(r, time).leaves
-		_, gradients := outcome(s, leaves, false)
+		_, gradients := outcome(s, leaves, asRun)
 		sum := func(at int, element int, by float64) (out float64) {
 			scope := tensor.Enter()
 			defer scope.Leave()
@@ -745,7 +827,7 @@ func TestRuleStaysFinite(t *testing.T) {
 			for i := range 3 {
 				leaves[i] = leaves[i].ZerosLike()
 			}
-			values, gradients := outcome(s, leaves, false)
+			values, gradients := outcome(s, leaves, asRun)
 			for _, v := range append(values, gradients...) {
 				for _, x := range v {
 					require.False(t, math.IsNaN(x) || math.IsInf(x, 0))
