@@ -12,7 +12,7 @@ func (r Rule) chunks(t Tokens) bool {
 		(r.Loss == Dot || r.Loss == Squared && (t.Decay == nil || r.DecayFirst))
 }
 
-// fused is the chunked form in one operation, in chunks of Chunk or 64 tokens; see [tensor.Delta]. It has no decay per channel.
+// fused is the chunked form in one operation, in chunks of Chunk or 32 tokens; see [tensor.Delta]. It has no decay per channel.
 func (r Rule) fused(s State, t Tokens) (read *tensor.Tensor, next State) {
 	o := tensor.DeltaTokens{Key: t.Key, Value: t.Value, Rate: t.Rate}
 	if o.Rate == nil {
@@ -27,7 +27,7 @@ func (r Rule) fused(s State, t Tokens) (read *tensor.Tensor, next State) {
 	if t.Query != nil {
 		o.Query = r.perWrite(t.Query, false)
 	}
-	read, weights := tensor.Delta(s.Weights[0], o, cmp.Or(r.Chunk, 64), r.Loss == Squared)
+	read, weights := tensor.Delta(s.Weights[0], o, cmp.Or(r.Chunk, 32), r.Loss == Squared)
 	if read != nil {
 		read = r.perToken(read)
 	}

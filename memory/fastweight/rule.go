@@ -69,7 +69,7 @@ type Rule struct {
 	// Orthogonal makes the change of the weights nearly orthogonal by so many steps of Newton and Schulz before the rate multiplies
 	// it, as the optimiser Muon does: the momentum then gathers gradients without rates. Default 0, none.
 	Orthogonal int
-	// Chunk is the length of a chunk in the chunked form; default 64 in the fused operation, and else 32, or 16 with a decay per channel.
+	// Chunk is the length of a chunk in the chunked form; default 32, or 16 with a decay per channel.
 	Chunk int64
 }
 
