@@ -96,7 +96,7 @@ template <class F> static Chunk<F> chunk_of(const DeltaSizes &z, const DeltaToke
   return t;
 }
 
-// out_i = by·factor_i·x_i for the rows of x [n, width].
+// out_i = by·factor_i·x_i for the rows of x [n, width]; out may be x.
 template <class F> EG_INLINE void scale_rows(const F *x, const F *factor, F by, int64_t n, int64_t width, F *out) {
   for (int64_t i = 0; i < n; i++) {
     const F f = by * factor[i];
@@ -232,17 +232,13 @@ template <class F> static void backward(const DeltaSizes &z, const DeltaBackward
     scale_rows(t.key, t.left, F(1), n, key, k);
     product(AsIs, k, AsIs, ds, du, n, width, key, false);
     product(AsIs, u, Transposed, ds, dkey, n, key, width, false);
+    scale_rows(dkey, t.left, F(1), n, key, dkey);
     F last = 0; // the gradient of G_last
-    for (int64_t i = 0; i < n; i++) {
-#pragma omp simd
-      for (int64_t j = 0; j < key; j++)
-        dkey[i * key + j] *= t.left[i];
-      if (t.decayed) {
+    if (t.decayed) {
+      for (int64_t i = 0; i < n; i++) {
         const F through = dot(dkey + i * key, t.key + i * key, key);
         last += through, dsums[i] -= through;
       }
-    }
-    if (t.decayed) {
       last += t.kept * dot(s, ds, key * width);
 #pragma omp simd
       for (int64_t i = 0; i < key * width; i++)
@@ -262,13 +258,9 @@ template <class F> static void backward(const DeltaSizes &z, const DeltaBackward
           through_decays(dscores + i * n, scores + i * n, i, dsums);
       times(dscores, t.decays, n * n);
       product(AsIs, dread, Transposed, s, dquery, n, key, width, false);
-      for (int64_t i = 0; i < n; i++) {
-#pragma omp simd
-        for (int64_t j = 0; j < key; j++)
-          dquery[i * key + j] *= t.ahead[i];
-        if (t.decayed)
-          dsums[i] += dot(dquery + i * key, t.query + i * key, key);
-      }
+      scale_rows(dquery, t.ahead, F(1), n, key, dquery);
+      for (int64_t i = 0; t.decayed && i < n; i++)
+        dsums[i] += dot(dquery + i * key, t.query + i * key, key);
       product(AsIs, dscores, AsIs, t.key, dquery, n, key, n, true);
       product(Transposed, dscores, AsIs, t.query, dkey, n, key, n, true);
       scale_rows(t.query, t.ahead, F(1), n, key, k);
@@ -298,15 +290,10 @@ template <class F> static void backward(const DeltaSizes &z, const DeltaBackward
           both[i * n + j] = both[j * n + i] = dscores[i * n + j];
       product(AsIs, both, AsIs, t.key, dkey, n, key, n, true);
       product(AsIs, de, Transposed, s, dk, n, key, width, false);
-      for (int64_t i = 0; i < n; i++) {
-        F *row = dk + i * key;
-#pragma omp simd
-        for (int64_t j = 0; j < key; j++)
-          row[j] *= -t.ahead[i];
-        if (t.decayed)
-          dsums[i] += dot(row, t.key + i * key, key);
-        axpy(F(1), row, dkey + i * key, key);
-      }
+      scale_rows(dk, t.ahead, F(-1), n, key, dk);
+      for (int64_t i = 0; t.decayed && i < n; i++)
+        dsums[i] += dot(dk + i * key, t.key + i * key, key);
+      axpy(F(1), dk, dkey, n * key);
       scale_rows(t.key, t.ahead, F(-1), n, key, k);
       product(Transposed, k, AsIs, de, ds, key, width, n, true);
       std::copy_n(de, n * width, dvalue);

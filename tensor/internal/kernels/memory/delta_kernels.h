@@ -11,8 +11,8 @@ struct DeltaSizes {
   int64_t time, key, value, chunk;
   bool squared; // the delta rule; else linear attention
   int64_t chunks() const { return (time + chunk - 1) / chunk; }
-  int64_t forward_scratch() const { return chunk * (5 + 3 * chunk + value + key); }
-  int64_t backward_scratch() const { return chunk * (5 + 6 * chunk + 3 * value + 2 * key); }
+  int64_t forward_scratch() const { return chunk * (3 + 2 * chunk + value + key); }
+  int64_t backward_scratch() const { return chunk * (4 + 4 * chunk + 3 * value + 2 * key); }
   int64_t forward_work() const { return time * (3 * key * value + 3 * chunk * std::max(key, value)); }
   int64_t backward_work() const { return 3 * forward_work(); }
 };
