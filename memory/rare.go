@@ -86,28 +86,35 @@ func (m *Rare) Write(_ *nn.Pass, prev State, keys, values *tensor.Tensor) State 
 		}
 		s.Values = withZeros(s.Values, 2, checkHeld(op, s.Keys.Dim(0), s.Keys.Dim(2), s.Values.Dim(2), keys, values))
 	}
+	// What a pair needs on the way is freed at once: a state is as large as the memory.
+	scope := tensor.Enter()
+	defer scope.Leave()
 	for i := range keys.Dim(1) {
 		s = s.write(keys.Narrow(1, i, 1), values.Narrow(1, i, 1))
 	}
-	return s
+	return s.kept(scope)
+}
+
+// kept moves the state to the scope around another.
+func (s RareState) kept(of *tensor.Scope) RareState {
+	return RareState{Keys: of.Keep(s.Keys), Values: of.Keep(s.Values), Ages: of.Keep(s.Ages)}
 }
 
 // write writes one pair, key [batch, 1, key] and value [batch, 1, value].
 func (s RareState) write(key, value *tensor.Tensor) RareState {
-	slots := s.Keys.Dim(1)
-	at := func(chosen *tensor.Tensor) *tensor.Tensor { return chosen.OneHot(slots).To(key.DType()) } // [batch, slots]
-	same := s.Values.Mul(value).Sum(-1)                                                              // [batch, slots], 1 where of the class
-	nearest := at(s.similarity(key).Squeeze(1).Argmax(-1))
-	right := nearest.Mul(same).SumKeep(-1) // [batch, 1], 1 where the nearest is of the class
-	written := nearest.Mul(right).Add(at(s.Ages.Argmax(-1)).Mul(oneMinus(right)))
-	w := written.Unsqueeze(2) // [batch, slots, 1]
+	scope := tensor.Enter()
+	defer scope.Leave()
+	// row repeats the index of a slot, [batch, 1], over a row of x.
+	row := func(slot, x *tensor.Tensor) *tensor.Tensor { return slot.Unsqueeze(2).Expand(slot.Dim(0), 1, x.Dim(2)) }
+	nearest, oldest := s.similarity(key).Squeeze(1).Argmax(-1).Unsqueeze(1), s.Ages.Argmax(-1).Unsqueeze(1)
+	right := s.Values.Gather(1, row(nearest, s.Values)).Mul(value).Sum(-1) // [batch, 1], 1 where the nearest is of the class
+	slot := tensor.Where(right.Gt(right.ZerosLike()), nearest, oldest)
 	// Where the slot is of the class its key is kept in the sum, and where it is overwritten it is not.
-	moved := unit(key.Add(s.Keys.Mul(right.Unsqueeze(2))))
-	rest := oneMinus(w)
+	moved := unit(key.Add(s.Keys.Gather(1, row(slot, s.Keys)).Mul(right.Unsqueeze(2))))
 	return RareState{
-		Keys: s.Keys.Mul(rest).Add(moved.Mul(w)), Values: s.Values.Mul(rest).Add(value.Mul(w)),
-		Ages: s.Ages.AddScalar(1).Mul(oneMinus(written)),
-	}
+		Keys: s.Keys.Scatter(1, row(slot, s.Keys), moved), Values: s.Values.Scatter(1, row(slot, s.Values), value),
+		Ages: s.Ages.AddScalar(1).Scatter(1, slot, right.ZerosLike()),
+	}.kept(scope)
 }
 
 // similarity returns the cosines [batch, queries, slots] of queries of length 1; -2 where a slot is empty.

@@ -5,6 +5,7 @@ package rarenet
 
 import (
 	"cmp"
+	"math"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/fewshot"
@@ -77,7 +78,7 @@ func (n *Net) Loss(p *nn.Pass, s *fewshot.Sequence) (loss, logp *tensor.Tensor) 
 		} else {
 			loss = loss.Add(m.Loss(p, state, query, classes).MulScalar(1 / float64(time-1)))
 			tensor.NoGrad(func() {
-				all := m.LogRead(p, state, query).Reshape(episodes, episodes, n.config.Letters)
+				all := logRead(m, p, state, query).Reshape(episodes, episodes, n.config.Letters)
 				at := tensor.Ramp(episodes, tensor.Int64, keys.Device()).Reshape(episodes, 1, 1).Expand(episodes, 1, n.config.Letters)
 				answers = append(answers, all.Gather(1, at).Squeeze(1))
 			})
@@ -99,7 +100,7 @@ func (n *Net) LogProbs(p *nn.Pass, s *fewshot.Sequence) *tensor.Tensor {
 		if t == 0 {
 			answers = append(answers, n.uniform(keys, episodes))
 		} else {
-			answers = append(answers, m.LogRead(p, state, query).Squeeze(1))
+			answers = append(answers, logRead(m, p, state, query).Squeeze(1))
 		}
 		state = m.Write(p, state, query, s.Labels.Select(0, t).OneHot(n.config.Letters))
 	}
@@ -109,6 +110,13 @@ func (n *Net) LogProbs(p *nn.Pass, s *fewshot.Sequence) *tensor.Tensor {
 // leastLog is the least log-probability: that of a label that is not stored yet.
 const leastLog = -50
 
+// logRead returns the logarithm of what is read, at least leastLog. [memory.Rare.LogRead] would be exact below, for numbers of
+// queries·slots·values, which are hundreds of megabytes for the memory of 16 episodes of 20 classes.
+func logRead(m *memory.Rare, p *nn.Pass, state memory.State, queries *tensor.Tensor) *tensor.Tensor {
+	values, _ := m.Read(p, state, queries)
+	return values.ClampMin(math.Exp(leastLog)).Log()
+}
+
 // uniform returns equal scores [episodes, letters].
 func (n *Net) uniform(like *tensor.Tensor, episodes int64) *tensor.Tensor {
 	return tensor.Full(0, like.DType(), like.Device(), episodes, n.config.Letters)
@@ -116,7 +124,7 @@ func (n *Net) uniform(like *tensor.Tensor, episodes int64) *tensor.Tensor {
 
 // shaped returns the answers of all steps, each [episodes, letters], as log-probabilities [time, episodes, 1, letters].
 func (n *Net) shaped(answers []*tensor.Tensor) *tensor.Tensor {
-	return tensor.Stack(0, answers...).ClampMin(leastLog).LogSoftmax(-1).Unsqueeze(2)
+	return tensor.Stack(0, answers...).LogSoftmax(-1).Unsqueeze(2)
 }
 
 var _ fewshot.SequenceNetwork = (*Net)(nil)
