@@ -21,6 +21,15 @@ func Attention(q, k, v, mask *tensor.Tensor) *tensor.Tensor {
 	return scores.Softmax(-1).MatMul(v)
 }
 
+// MultiHead is [Attention] by several heads, of queries [batch, queries, width], and keys and values [batch, keys, width], each head
+// with its part of the width: Vaswani et al. 2017, section 3.2.2, without the linear maps. The result is [batch, queries, width].
+func MultiHead(p *Pass, q, k, v, mask *tensor.Tensor, heads int64) *tensor.Tensor {
+	if !p.HigherOrder && tensor.FusesSteps(q) {
+		return tensor.AttendHeads(q, k, v, mask, heads)
+	}
+	return JoinHeads(Attention(Heads(q, heads), Heads(k, heads), Heads(v, heads), mask))
+}
+
 // Heads splits x [batch, time, width] into heads [batch, heads, time, width/heads].
 func Heads(x *tensor.Tensor, heads int64) *tensor.Tensor {
 	return x.Reshape(x.Dim(0), x.Dim(1), heads, x.Dim(2)/heads).Transpose(1, 2)

@@ -1,5 +1,6 @@
 package tensor
 
+// #include "internal/kernels/memory/attention.h"
 // #include "internal/kernels/memory/lookup.h"
 import "C"
 
@@ -39,4 +40,20 @@ func Attend(queries, keys, values *Tensor, scale float64, softmax bool) (read, a
 	ok := C.eg_attend(unsafe.Pointer(queries.ptr(op)), unsafe.Pointer(keys.ptr(op)), unsafe.Pointer(values.ptr(op)), C.double(scale), C.int(truth(softmax)), &out[0])
 	all := several(op, out[:], ok == 0, queries, keys, values)
 	return all[0], all[1]
+}
+
+// AttendHeads is multi-head attention: for each of the heads, which share the width equally, softmax(q·kᵀ/√(width/heads) + mask)·v
+// for queries [batch, queries, width], and keys and values [batch, keys, width]. mask is nil or is broadcast to [batch, heads,
+// queries, keys]; it gets no gradient. The result is [batch, queries, width]. It requires [FusesSteps] and has no second-order
+// gradient. The reference implementation is nn.Attention.
+func AttendHeads(queries, keys, values, mask *Tensor, heads int64) *Tensor {
+	const op = "AttendHeads"
+	operands := []*Tensor{queries, keys, values}
+	var hidden unsafe.Pointer
+	if mask != nil {
+		hidden = unsafe.Pointer(mask.ptr(op))
+		operands = append(operands, mask)
+	}
+	read := C.eg_attend_heads(unsafe.Pointer(queries.ptr(op)), unsafe.Pointer(keys.ptr(op)), unsafe.Pointer(values.ptr(op)), hidden, C.int64_t(heads))
+	return result(op, libtch.Ctensor(read), operands...)
 }

@@ -110,3 +110,33 @@ func TestSplitReturnsTheParts(t *testing.T) {
 	assert.Equal(t, []float64{2, 5}, parts[1].Floats())
 	assert.Equal(t, []float64{0, 4, 0, 0, 10, 0}, tensor.Grad(parts[1].Square().Sum(), x)[0].Floats())
 }
+
+func TestWrongOperandsOfAttendHeadsAreErrors(t *testing.T) {
+	testkit.Enter(t)
+	z := tensor.Zeros
+	q, k := z(2, 5, 4), z(2, 3, 4)
+	for want, attend := range map[string]func() *tensor.Tensor{
+		"want queries [batch, queries, width], and keys and values [batch, keys, width]": func() *tensor.Tensor { return tensor.AttendHeads(q, k, z(2, 2, 4), nil, 2) },
+		"want queries, keys and values of one type on the CPU":                           func() *tensor.Tensor { return tensor.AttendHeads(q, k, k.To(tensor.Float64), nil, 2) },
+		"want heads that divide the width":                                               func() *tensor.Tensor { return tensor.AttendHeads(q, k, k, nil, 3) },
+		"want a tensor of queries of float32 or float64 on the CPU":                      func() *tensor.Tensor { return tensor.AttendHeads(q.To(tensor.Int64), k, k, nil, 2) },
+		"want a mask of the type of the queries on the CPU, without a gradient":          func() *tensor.Tensor { return tensor.AttendHeads(q, k, k, z(5, 3).RequireGrad(), 2) },
+		"must match the existing size":                                                   func() *tensor.Tensor { return tensor.AttendHeads(q, k, k, z(4, 3), 2) },
+	} {
+		err := tensor.Do(func() error { attend(); return nil })
+		require.Error(t, err, want)
+		assert.ErrorContains(t, err, want)
+	}
+	assert.Equal(t, []int64{2, 5, 4}, tensor.AttendHeads(q, k, k, z(5, 3), 2).Shape())
+}
+
+func TestAttendHeadsHasNoSecondOrderGradient(t *testing.T) {
+	testkit.Enter(t)
+	x := tensor.Full(.5, tensor.Float32, tensor.CPU, 1, 3, 2).RequireGrad()
+	read := tensor.AttendHeads(x, x, x, nil, 1)
+	err := tensor.Do(func() error {
+		tensor.GradWith([]*tensor.Tensor{read.Sum()}, []*tensor.Tensor{x}, tensor.GradOptions{Create: true})
+		return nil
+	})
+	assert.ErrorContains(t, err, "second-order gradient")
+}

@@ -184,9 +184,6 @@ func NewAttention(b *nn.Builder, width, heads int64) *Attention {
 func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	time := x.Dim(1)
 	parts := tensor.Linear(x, p.Value(a.qkv), nil).Split(2, 3)
-	for i, part := range parts {
-		parts[i] = nn.Heads(part, a.heads)
-	}
 	later := make([]float32, time*time)
 	for i := range time {
 		for j := i + 1; j < time; j++ {
@@ -194,7 +191,7 @@ func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 		}
 	}
 	mask := tensor.New(later, time, time).To(x.DType()).On(x.Device())
-	return tensor.Linear(nn.JoinHeads(nn.Attention(parts[0], parts[1], parts[2], mask)), p.Value(a.out), nil)
+	return tensor.Linear(nn.MultiHead(p, parts[0], parts[1], parts[2], mask, a.heads), p.Value(a.out), nil)
 }
 
 // State implements [Stateful]: the keys and values of all tokens.

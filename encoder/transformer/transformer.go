@@ -187,11 +187,9 @@ type attention struct {
 func (a *attention) forward(p *nn.Pass, x, mask *tensor.Tensor) *tensor.Tensor {
 	var qkv []*tensor.Tensor
 	for _, l := range a.qkv {
-		for _, part := range l.parts(p, x) {
-			qkv = append(qkv, nn.Heads(part, a.heads))
-		}
+		qkv = append(qkv, l.parts(p, x)...)
 	}
-	return a.out.forward(p, nn.JoinHeads(nn.Attention(qkv[0], qkv[1], qkv[2], mask)))
+	return a.out.forward(p, nn.MultiHead(p, qkv[0], qkv[1], qkv[2], mask, a.heads))
 }
 
 // mlp is the multilayer perceptron of a layer.
