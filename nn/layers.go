@@ -158,3 +158,8 @@ func LayerNormOf(gain, bias *Param, eps float64) *LayerNorm { return &LayerNorm{
 func (l *LayerNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.LayerNorm(x, p.Value(l.Gain), p.Value(l.Bias), l.eps)
 }
+
+// After normalises x + y + b for the b [width] of a linear map that y lacks; b may be nil.
+func (l *LayerNorm) After(p *Pass, x, y, b *tensor.Tensor) *tensor.Tensor {
+	return tensor.AddLayerNorm(x, y, b, p.Value(l.Gain), p.Value(l.Bias), l.eps)
+}

@@ -1,11 +1,14 @@
 package tensor_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -66,5 +69,62 @@ func TestAdamRefusesMismatch(t *testing.T) {
 		assert.Error(t, step(p, fits(), odd, fits()), name)
 		assert.Error(t, step(p, fits(), fits(), odd), name)
 		assert.Equal(t, []float64{1, 1, 1}, p.Floats(), name)
+	}
+}
+
+// One pass over a product computes what LibTorch's operations do, also in the tails of the normal distribution and for views.
+func TestEpiloguesAreLibTorchsOperations(t *testing.T) {
+	for _, width := range []int64{1, 5, 16, 37, 384} {
+		for d, tolerance := range map[tensor.DType]float64{tensor.Float64: 1e-12, tensor.Float32: 3e-6} {
+			t.Run(fmt.Sprint(width, d), func(t *testing.T) {
+				testkit.Enter(t)
+				r := rand.New(rand.NewPCG(4, uint64(width)))
+				normal := func(shape ...int64) *tensor.Tensor { return testkit.Normal(r, shape...).To(d) }
+				x, w, b := normal(3, 4, 6).Transpose(0, 1), normal(width, 6).MulScalar(2), normal(width)
+				y, residual, gain, shift := normal(4, 3, 2*width).Narrow(2, 0, width), normal(4, 3, width), normal(width), normal(width)
+				exact := func(x *tensor.Tensor) *tensor.Tensor { return x.To(tensor.Float64) }
+				with := func(b *tensor.Tensor) {
+					product, sum := exact(x).MatMul(exact(w).Transpose(0, 1)), exact(residual).Add(exact(y))
+					if b != nil {
+						product, sum = product.Add(exact(b)), sum.Add(exact(b))
+					}
+					assert.InDeltaSlice(t, product.GELU().Floats(), tensor.LinearGELU(x, w, b).Floats(), tolerance)
+					assert.InDeltaSlice(t, tensor.LayerNorm(sum, exact(gain), exact(shift), 1e-5).Floats(), tensor.AddLayerNorm(residual, y, b, gain, shift, 1e-5).Floats(), tolerance)
+				}
+				with(b)
+				with(nil)
+			})
+		}
+	}
+}
+
+// With gradients they are LibTorch's operations.
+func TestEpiloguesHaveGradients(t *testing.T) {
+	testkit.Enter(t)
+	r := rand.New(rand.NewPCG(5, 0))
+	x, w, b := testkit.Normal(r, 3, 4).RequireGrad(), testkit.Normal(r, 5, 4).RequireGrad(), testkit.Normal(r, 5).RequireGrad()
+	gain, residual := testkit.Normal(r, 5), testkit.Normal(r, 3, 5)
+	for _, pair := range [][2]*tensor.Tensor{
+		{tensor.Linear(x, w, b).GELU(), tensor.LinearGELU(x, w, b)},
+		{tensor.LayerNorm(residual.Add(tensor.Linear(x, w, b)), gain, gain, 1e-5), tensor.AddLayerNorm(residual, tensor.Linear(x, w, nil), b, gain, gain, 1e-5)},
+	} {
+		want, got := tensor.Grad(pair[0].Square().Sum(), x, w, b), tensor.Grad(pair[1].Square().Sum(), x, w, b)
+		for i := range want {
+			assert.InDeltaSlice(t, want[i].Floats(), got[i].Floats(), 1e-4)
+		}
+	}
+}
+
+func TestWrongOperandsOfEpiloguesAreErrors(t *testing.T) {
+	testkit.Enter(t)
+	z := tensor.Zeros
+	for want, f := range map[string]func() *tensor.Tensor{
+		"want a bias for each row of the weights":      func() *tensor.Tensor { return tensor.LinearGELU(z(2, 3), z(4, 3), z(3)) },
+		"want two tensors of one shape [..., width]":   func() *tensor.Tensor { return tensor.AddLayerNorm(z(2, 3), z(3), nil, z(3), z(3), 1e-5) },
+		"want a gain, a shift and a bias of the width": func() *tensor.Tensor { return tensor.AddLayerNorm(z(2, 3), z(2, 3), nil, z(3), z(2), 1e-5) },
+	} {
+		err := tensor.Do(func() error { f(); return nil })
+		require.Error(t, err, want)
+		assert.ErrorContains(t, err, want)
 	}
 }

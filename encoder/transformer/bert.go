@@ -156,9 +156,9 @@ func (e *BERT) embed(p *nn.Pass, tokens *tensor.Tensor) *tensor.Tensor {
 
 func (l *bertLayer) forward(p *nn.Pass, x, mask *tensor.Tensor, dropout float64) *tensor.Tensor {
 	h := tensor.Eval(func() *tensor.Tensor {
-		return l.attentionNorm.Forward(p, x.Add(nn.Dropout(p, l.attention.forward(p, x, mask), dropout)))
+		return l.attention.out.normalized(p, l.attention.read(p, x, mask), x, l.attentionNorm, dropout)
 	})
-	return l.output.Forward(p, h.Add(nn.Dropout(p, l.mlp.forward(p, h), dropout)))
+	return l.mlp.down.normalized(p, l.mlp.hidden(p, h), h, l.output, dropout)
 }
 
 // pool makes embeddings [n, width] of the vectors x [n, time, width].

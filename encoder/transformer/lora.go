@@ -100,14 +100,7 @@ func (l *linear) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return l
 // paper's figure 1, because their products with the few rows of A and B take less time than a gradient of the whole weight.
 // In other passes they are added to the weight first (section 4.1: no additional latency).
 func (l *linear) parts(p *nn.Pass, x *tensor.Tensor) []*tensor.Tensor {
-	w := p.Value(l.weight)
-	if !p.Training {
-		w = l.merged(p, w)
-	}
-	var bias *tensor.Tensor
-	if l.bias != nil {
-		bias = p.Value(l.bias)
-	}
+	w, bias := l.values(p)
 	y := tensor.Linear(x, w, bias)
 	if len(l.adapters) < 2 {
 		if p.Training && len(l.adapters) == 1 && l.adapters[0] != nil {
@@ -122,6 +115,36 @@ func (l *linear) parts(p *nn.Pass, x *tensor.Tensor) []*tensor.Tensor {
 		}
 	}
 	return parts
+}
+
+// values returns the weight, with the adapters added to it in passes that do not train, and the bias, which may be nil.
+func (l *linear) values(p *nn.Pass) (w, bias *tensor.Tensor) {
+	w = p.Value(l.weight)
+	if !p.Training {
+		w = l.merged(p, w)
+	}
+	if l.bias != nil {
+		bias = p.Value(l.bias)
+	}
+	return w, bias
+}
+
+// gelu is the GELU of the output.
+func (l *linear) gelu(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	if p.Training {
+		return l.forward(p, x).GELU()
+	}
+	w, bias := l.values(p)
+	return tensor.LinearGELU(x, w, bias)
+}
+
+// normalized is the layer norm of the output added to a residual, with dropout in training.
+func (l *linear) normalized(p *nn.Pass, x, residual *tensor.Tensor, norm *nn.LayerNorm, dropout float64) *tensor.Tensor {
+	if p.Training {
+		return norm.Forward(p, residual.Add(nn.Dropout(p, l.forward(p, x), dropout)))
+	}
+	w, bias := l.values(p)
+	return norm.After(p, residual, tensor.Linear(x, w, nil), bias)
 }
 
 // merged returns the weight w with the products of the adapters added to it.

@@ -185,11 +185,16 @@ type attention struct {
 
 // forward maps x [batch, time, width] to the same shape. mask is that of [nn.Attention].
 func (a *attention) forward(p *nn.Pass, x, mask *tensor.Tensor) *tensor.Tensor {
+	return a.out.forward(p, a.read(p, x, mask))
+}
+
+// read is forward without the last linear map.
+func (a *attention) read(p *nn.Pass, x, mask *tensor.Tensor) *tensor.Tensor {
 	var qkv []*tensor.Tensor
 	for _, l := range a.qkv {
 		qkv = append(qkv, l.parts(p, x)...)
 	}
-	return a.out.forward(p, nn.MultiHead(p, qkv[0], qkv[1], qkv[2], mask, a.heads))
+	return nn.MultiHead(p, qkv[0], qkv[1], qkv[2], mask, a.heads)
 }
 
 // mlp is the multilayer perceptron of a layer.
@@ -198,10 +203,15 @@ type mlp struct {
 	act      Activation
 }
 
-func (m *mlp) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+func (m *mlp) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return m.down.forward(p, m.hidden(p, x)) }
+
+// hidden is forward without the last linear map.
+func (m *mlp) hidden(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	if m.act == GELU {
+		return m.up.gelu(p, x)
+	}
 	h := m.up.forward(p, x)
-	h = replace(h, func() *tensor.Tensor { return m.act.of(h) })
-	return m.down.forward(p, h)
+	return replace(h, func() *tensor.Tensor { return m.act.of(h) })
 }
 
 // Pooling makes one vector of the vectors of all tokens.
