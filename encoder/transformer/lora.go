@@ -117,6 +117,24 @@ func (l *linear) parts(p *nn.Pass, x *tensor.Tensor) []*tensor.Tensor {
 	return parts
 }
 
+// joined returns the parts of the outputs of layers that have the same input, by one product with all their weights where no adapter
+// is trained.
+func joined(p *nn.Pass, x *tensor.Tensor, layers []*linear) (parts []*tensor.Tensor) {
+	adapted := func(l *linear) bool { return slices.ContainsFunc(l.adapters, func(a *adapter) bool { return a != nil }) }
+	if len(layers) == 1 || p.Training && slices.ContainsFunc(layers, adapted) {
+		for _, l := range layers {
+			parts = append(parts, l.parts(p, x)...)
+		}
+		return parts
+	}
+	var ws, biases []*tensor.Tensor
+	for _, l := range layers {
+		w, bias := l.values(p)
+		ws, biases = append(ws, w), append(biases, bias)
+	}
+	return tensor.Linear(x, tensor.Cat(0, ws...), tensor.Cat(0, biases...)).Split(-1, len(layers))
+}
+
 // values returns the weight, with the adapters added to it in passes that do not train, and the bias, which may be nil.
 func (l *linear) values(p *nn.Pass) (w, bias *tensor.Tensor) {
 	w = p.Value(l.weight)

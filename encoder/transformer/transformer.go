@@ -190,10 +190,7 @@ func (a *attention) forward(p *nn.Pass, x, mask *tensor.Tensor) *tensor.Tensor {
 
 // read is forward without the last linear map.
 func (a *attention) read(p *nn.Pass, x, mask *tensor.Tensor) *tensor.Tensor {
-	var qkv []*tensor.Tensor
-	for _, l := range a.qkv {
-		qkv = append(qkv, l.parts(p, x)...)
-	}
+	qkv := joined(p, x, a.qkv)
 	return nn.MultiHead(p, qkv[0], qkv[1], qkv[2], mask, a.heads)
 }
 
