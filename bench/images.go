@@ -141,12 +141,17 @@ func evaluation(way, shot, query int64) func(on tensor.Device) func(int) []float
 // torch/resnet12.py.
 func newResNet12(b *nn.Builder, of shape) encoder.Encoder {
 	e := must(encoder.NewResNet12(b, encoder.ResNet12Config{Channels: of.channels, Height: of.side, Width: of.side, Mean: true}))
-	for i, p := range b.Params().Trained() {
+	fillConvolutions(b.Params())
+	return e
+}
+
+// fillConvolutions sets the kernels to the initial values of the scripts of ResNets.
+func fillConvolutions(params *nn.Params) {
+	for i, p := range params.Trained() {
 		if s := p.Value().Shape(); len(s) == 4 {
 			fill([]*nn.Param{p}, math.Sqrt(6/float64(s[1]*s[2]*s[3])), uint32(10+i))
 		}
 	}
-	return e
 }
 
 // classifier is a training step of a classifier of 64 classes on ResNet-12, whose last layer is linear, with Adam.
@@ -172,15 +177,28 @@ func classifier(of shape, images int64) func(on tensor.Device) func(int) []float
 // embedding embeds images by ResNet-12 under running statistics, without gradients.
 func embedding(of shape, images int64) func(on tensor.Device) func(int) []float64 {
 	return func(on tensor.Device) func(int) []float64 {
-		b := nn.NewBuilder(0, on)
-		e, x := newResNet12(b, of), uniform(on, 1, images, of.channels, of.side, of.side)
-		return repeated(func() (mean float64) {
-			s := tensor.Enter()
-			defer s.Leave()
-			tensor.NoGrad(func() { mean = e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Square().Mean().Float() })
-			return mean
-		})
+		return embeddings(newResNet12(nn.NewBuilder(0, on), of), uniform(on, 1, images, of.channels, of.side, of.side))
 	}
+}
+
+// photographs embeds images of 224×224 pixels by ResNet-18 in the same way.
+func photographs(images int64) func(on tensor.Device) func(int) []float64 {
+	return func(on tensor.Device) func(int) []float64 {
+		const side = 224
+		b := nn.NewBuilder(0, on)
+		e := must(encoder.NewResNet(b, encoder.ResNetConfig{Channels: 3, Height: side, Width: side, Large: true}))
+		fillConvolutions(b.Params())
+		return embeddings(e, uniform(on, 1, images, 3, side, side))
+	}
+}
+
+func embeddings(e encoder.Encoder, x *tensor.Tensor) func(int) []float64 {
+	return repeated(func() (mean float64) {
+		s := tensor.Enter()
+		defer s.Leave()
+		tensor.NoGrad(func() { mean = e.Forward(&nn.Pass{Norm: nn.RunningStats}, x).Square().Mean().Float() })
+		return mean
+	})
 }
 
 // attending is a training step of a Matching network (Vinyals et al. 2016, section 2.1) with a memory; nil is its own, which reads by

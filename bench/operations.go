@@ -46,6 +46,21 @@ func resnet12(images, side float64) (o operations) {
 	return o
 }
 
+// resnet18 counts ResNet-18 on colour images of 224×224.
+func resnet18(images float64) (o operations) {
+	o.first = convolution(images, 112, 3, 64, 7)
+	in, side := 64., 56.
+	for i, out := range []float64{64, 128, 256, 512} {
+		if i > 0 {
+			side /= 2
+			o.others += convolution(images, side, in, out, 1)
+		}
+		o.others += convolution(images, side, in, out, 3) + 3*convolution(images, side, out, out, 3)
+		in = out
+	}
+	return o
+}
+
 func conv4(images float64) operations { return sided(images, 28, 14, 7, 3) }
 
 func matchingOperations(way, shot, query float64) float64 {
