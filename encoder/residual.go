@@ -73,15 +73,15 @@ func newConv(b *nn.Builder, in, out, kernel int64) *nn.Param {
 
 // forward normalises the convolution of x, which it does not free.
 func (l convNorm) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	padded, config := x, l.config
 	if l.same {
-		padded, config := samePadding(x, l.config)
-		y := nn.Convolve(p, padded, l.conv, nil, config)
-		if padded != x {
-			padded.Free()
-		}
-		return then(y, func(x *tensor.Tensor) *tensor.Tensor { return l.norm.Forward(p, x) })
+		padded, config = samePadding(x, l.config)
 	}
-	return then(nn.Convolve(p, x, l.conv, nil, l.config), func(x *tensor.Tensor) *tensor.Tensor { return l.norm.Forward(p, x) })
+	y := nn.ConvolveNorm(p, padded, l.conv, l.norm, config)
+	if padded != x {
+		padded.Free()
+	}
+	return y
 }
 
 // samePadding pads images as TensorFlow does under the name SAME: an output has as many pixels as steps of the stride begin in the

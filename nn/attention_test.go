@@ -38,9 +38,9 @@ func TestMultiHeadIsAttentionOfEachHead(t *testing.T) {
 			t.Run(fmt.Sprint(size, " ", of), func(t *testing.T) {
 				testkit.Enter(t)
 				r := rand.New(rand.NewPCG(1, uint64(size.keys)))
-				both := testkit.Normal(r, size.batch, size.keys, 2*size.width).To(tensor.Float64)
-				queries := testkit.Normal(r, size.batch, size.queries, size.width).To(tensor.Float64)
-				weights := testkit.Normal(r, size.batch, size.queries, size.width).To(tensor.Float64)
+				both := testkit.Normal(r, size.batch, size.keys, 2*size.width)
+				queries := testkit.Normal(r, size.batch, size.queries, size.width)
+				weights := testkit.Normal(r, size.batch, size.queries, size.width)
 				var mask *tensor.Tensor
 				switch of {
 				case "padding":

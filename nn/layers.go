@@ -70,11 +70,30 @@ func (l *Conv2d) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 // Convolve is [Conv2d] for parameters that are kept elsewhere, with the Stride, Padding and Groups of c. It uses
 // [tensor.Conv2dFirstOrder] except in passes with [Pass.HigherOrder]. bias may be nil.
 func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *tensor.Tensor {
-	w, stride, groups := p.Value(weight), max(c.Stride, 1), max(c.Groups, 1)
 	var b *tensor.Tensor
 	if bias != nil {
 		b = p.Value(bias)
 	}
+	return convolve(p, x, p.Value(weight), b, c)
+}
+
+// ConvolveNorm is [Convolve] without a bias, followed by a batch norm. Under running statistics, in a pass that does not train, the
+// norm is a factor and a shift per output channel, which become the convolution's: Jacob et al. 2018, section 3.2.
+func ConvolveNorm(p *Pass, x *tensor.Tensor, weight *Param, norm *BatchNorm, c Conv2dConfig) *tensor.Tensor {
+	w := p.Value(weight)
+	if p.Training || p.Norm == BatchStats {
+		y := convolve(p, x, w, nil, c)
+		z := norm.Forward(p, y)
+		y.Free()
+		return z
+	}
+	factor := p.Value(norm.Gain).Div(p.Value(norm.Variance).AddScalar(norm.eps()).Sqrt())
+	shift := p.Value(norm.Bias).Sub(p.Value(norm.Mean).Mul(factor))
+	return convolve(p, x, w.Mul(factor.Reshape(w.Dim(0), 1, 1, 1)), shift, c)
+}
+
+func convolve(p *Pass, x, w, b *tensor.Tensor, c Conv2dConfig) *tensor.Tensor {
+	stride, groups := max(c.Stride, 1), max(c.Groups, 1)
 	if stride == 1 && groups == 1 && !p.HigherOrder {
 		return tensor.Conv2dFirstOrder(x, w, b, c.Padding)
 	}

@@ -1,6 +1,7 @@
 package nn_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -197,5 +198,40 @@ func TestConvBlockWithoutPadding(t *testing.T) {
 		require.Equal(t, []int64{2, 4, 3, 3}, want.Shape())
 		assert.InDeltaSlice(t, want.Floats(), l.Forward(&p, in).Floats(), 1e-5)
 		assert.InDeltaSlice(t, want.Floats(), l.AfterConv(&p, convolved).Floats(), 1e-5)
+	}
+}
+
+// A convolution with the norm in it is the convolution followed by the norm, with the same gradients, whatever the pass.
+func TestConvolveNormIsBoth(t *testing.T) {
+	for _, c := range []nn.Conv2dConfig{{Padding: 1}, {Stride: 2}, {Groups: 2, Padding: 1}} {
+		for _, pass := range []nn.Pass{{Norm: nn.RunningStats}, {Norm: nn.RunningStats, HigherOrder: true}, {Norm: nn.RunningStats, Training: true}, {}, {Training: true}} {
+			t.Run(fmt.Sprint(c, pass.Norm, pass.Training, pass.HigherOrder), func(t *testing.T) {
+				testkit.Enter(t)
+				r := rand.New(rand.NewPCG(3, 0))
+				b := build(t, 1)
+				w := b.Param("w", nn.KaimingNormal, 4, 6/max(c.Groups, 1), 3, 3)
+				norm := nn.NewBatchNorm(b.In("norm"), 4)
+				for _, p := range []*nn.Param{norm.Gain, norm.Bias, norm.Mean, norm.Variance} {
+					p.Value().Assign(testkit.Normal(r, 4).Square().AddScalar(.1).To(tensor.Float32))
+				}
+				x := testkit.Normal(r, 3, 6, 7, 7).To(tensor.Float32).RequireGrad()
+				run := func(f func(p *nn.Pass) *tensor.Tensor) (value []float64, grads []float64) {
+					p := pass
+					var y *tensor.Tensor
+					tensor.WithGrad(func() { y = f(&p) })
+					for _, g := range tensor.Grad(y.Square().Sum(), w.Value(), norm.Gain.Value(), norm.Bias.Value(), x) {
+						grads = append(grads, g.Floats()...)
+					}
+					return y.Floats(), grads
+				}
+				mean, variance := norm.Mean.Value().Floats(), norm.Variance.Value().Floats()
+				want, wantGrads := run(func(p *nn.Pass) *tensor.Tensor { return norm.Forward(p, nn.Convolve(p, x, w, nil, c)) })
+				norm.Mean.Value().Assign(tensor.New(mean, 4).To(tensor.Float32))
+				norm.Variance.Value().Assign(tensor.New(variance, 4).To(tensor.Float32))
+				got, grads := run(func(p *nn.Pass) *tensor.Tensor { return nn.ConvolveNorm(p, x, w, norm, c) })
+				assert.InDeltaSlice(t, want, got, 2e-5)
+				assert.InEpsilonSlice(t, wantGrads, grads, 1e-3)
+			})
+		}
 	}
 }
