@@ -120,7 +120,9 @@ func (l *linear) parts(p *nn.Pass, x *tensor.Tensor) []*tensor.Tensor {
 // joined returns the parts of the outputs of layers that have the same input, by one product with all their weights where no adapter
 // is trained.
 func joined(p *nn.Pass, x *tensor.Tensor, layers []*linear) (parts []*tensor.Tensor) {
-	adapted := func(l *linear) bool { return slices.ContainsFunc(l.adapters, func(a *adapter) bool { return a != nil }) }
+	adapted := func(l *linear) bool {
+		return slices.ContainsFunc(l.adapters, func(a *adapter) bool { return a != nil })
+	}
 	if len(layers) == 1 || p.Training && slices.ContainsFunc(layers, adapted) {
 		for _, l := range layers {
 			parts = append(parts, l.parts(p, x)...)

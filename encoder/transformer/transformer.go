@@ -200,7 +200,9 @@ type mlp struct {
 	act      Activation
 }
 
-func (m *mlp) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor { return m.down.forward(p, m.hidden(p, x)) }
+func (m *mlp) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	return m.down.forward(p, m.hidden(p, x))
+}
 
 // hidden is forward without the last linear map.
 func (m *mlp) hidden(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
