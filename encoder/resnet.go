@@ -137,7 +137,8 @@ func (e *ResNet) Blocks() [][]*nn.Param { return e.blocks }
 
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *ResNet) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	return inParts(p, x, e.stem.conv.Value().Dim(0), partBytes, func(x *tensor.Tensor) *tensor.Tensor { return e.forward(p, x) })
+	stride := max(e.stem.config.Stride, 1)
+	return inParts(p, x, e.stem.conv.Value().Dim(0), stride*stride*partBytes, func(x *tensor.Tensor) *tensor.Tensor { return e.forward(p, x) })
 }
 
 func (e *ResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
