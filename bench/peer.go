@@ -15,7 +15,7 @@ import (
 // setting is a form and environment in which PyTorch runs a workload.
 type setting struct {
 	form    string // of the script
-	keep    bool   // glibc keeps freed memory, on huge pages, as Engram does
+	keep    bool   // glibc keeps freed memory, as in Engram
 	oneBLAS bool   // OpenBLAS uses one thread and does not compete with LibTorch's threads
 }
 
@@ -33,7 +33,7 @@ func (s setting) String() string {
 
 func (s setting) env() (out []string) {
 	if s.keep {
-		out = append(out, "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=4000000000", "MALLOC_TOP_PAD_=67108864", "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
+		out = append(out, "MALLOC_MMAP_MAX_=0", "MALLOC_TRIM_THRESHOLD_=4000000000", "MALLOC_TOP_PAD_=67108864")
 	}
 	if s.oneBLAS {
 		out = append(out, "OPENBLAS_NUM_THREADS=1")
