@@ -88,9 +88,9 @@ func SetThreads(n int) { C.eg_set_threads(C.int(max(n, 1))) }
 // Threads returns the number of threads per operation on this thread.
 func Threads() int { return int(C.eg_get_threads()) }
 
-// KeepMemory keeps the memory of freed CPU tensors for later ones, instead of returning it to the kernel, and asks for huge pages. A
-// training step allocates and frees the same hundreds of megabytes again and again, and page faults would take a third of its time.
-// Up to a quarter of the machine's memory is kept. It holds for the whole process, from the call on; further calls do nothing.
+// KeepMemory makes glibc's allocator keep freed memory instead of returning it to the kernel. A training step
+// allocates and frees the same hundreds of megabytes again and again, and page faults would take a third of its time.
+// Resident memory then stays at its peak.
 func KeepMemory() { C.eg_keep_memory() }
 
 // Version returns LibTorch's version.

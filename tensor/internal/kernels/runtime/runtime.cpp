@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <malloc.h>
 #include <mutex>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/engine.h>
@@ -154,6 +155,12 @@ void eg_set_threads(int n) {
 }
 
 int eg_get_threads(void) { return at::get_num_threads(); }
+
+void eg_keep_memory(void) {
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
+}
 
 const char *eg_version(void) { return TORCH_VERSION; }
 
