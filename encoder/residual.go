@@ -21,25 +21,13 @@ func then(x *tensor.Tensor, f func(x *tensor.Tensor) *tensor.Tensor) *tensor.Ten
 // as much: below it the parts are so small that transforms of the weights, which are the same for every part, begin to count.
 const partBytes = 64 << 20
 
-// inParts returns f(x) for images x [n, channels, height, width]. Under running statistics, where images do not influence one
-// another, it calls f for parts of nearly equal numbers of images, whose float32 maps of the given number of channels have at most
-// the given number of bytes.
+// inParts is [nn.InParts] for images x [n, channels, height, width] under running statistics, where images do not influence one
+// another, of parts whose float32 maps of the given number of channels have at most the given number of bytes.
 func inParts(p *nn.Pass, x *tensor.Tensor, channels, bytes int64, f func(x *tensor.Tensor) *tensor.Tensor) *tensor.Tensor {
-	n, most := x.Dim(0), max(1, bytes/(4*channels*x.Dim(2)*x.Dim(3)))
-	if p.Training || p.Norm != nn.RunningStats || n <= most {
+	if p.Training || p.Norm != nn.RunningStats {
 		return f(x)
 	}
-	count := (n + most - 1) / most
-	parts := make([]*tensor.Tensor, count)
-	for i := range count {
-		from, to := i*n/count, (i+1)*n/count
-		parts[i] = f(x.Narrow(0, from, to-from))
-	}
-	y := tensor.Cat(0, parts...)
-	for _, part := range parts {
-		part.Free()
-	}
-	return y
+	return nn.InParts(x, bytes/(4*channels*x.Dim(2)*x.Dim(3)), f)
 }
 
 // convNorm is a convolution without bias and the batch norm that follows it.

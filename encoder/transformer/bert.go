@@ -126,6 +126,10 @@ func (e *BERT) Forward(p *nn.Pass, tokens *tensor.Tensor) *tensor.Tensor {
 	if tokens.Rank() != 2 || tokens.DType() != tensor.Int64 || tokens.Dim(1) < 1 || tokens.Dim(1) > e.config.Positions {
 		panic(&tensor.Error{Op: "BERT.Forward", Shapes: [][]int64{tokens.Shape()}, Msg: fmt.Sprintf("want tokens [n, time] of int64 with a time from 1 to %d", e.config.Positions)})
 	}
+	return inParts(p, tokens, tokens.Dim(1), e.config.Size, func(tokens *tensor.Tensor) *tensor.Tensor { return e.forward(p, tokens) })
+}
+
+func (e *BERT) forward(p *nn.Pass, tokens *tensor.Tensor) *tensor.Tensor {
 	attended, mask := e.attended(p, tokens)
 	x := tensor.Eval(func() *tensor.Tensor { return e.embed(p, tokens) })
 	for _, l := range e.layers {

@@ -89,7 +89,7 @@ func (a *adapter) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 
 // linear is a linear layer whose output has one part, or several of the same width with their own adapters.
 type linear struct {
-	weight, bias *nn.Param  // [out, in], [out]; bias may be nil
+	weight, bias *nn.Param  // [out, in], [out]
 	adapters     []*adapter // one for each part, nil for none
 }
 
@@ -137,16 +137,13 @@ func joined(p *nn.Pass, x *tensor.Tensor, layers []*linear) (parts []*tensor.Ten
 	return tensor.Linear(x, tensor.Cat(0, ws...), tensor.Cat(0, biases...)).Split(-1, len(layers))
 }
 
-// values returns the weight, with the adapters added to it in passes that do not train, and the bias, which may be nil.
+// values returns the weight, with the adapters added to it in passes that do not train, and the bias.
 func (l *linear) values(p *nn.Pass) (w, bias *tensor.Tensor) {
 	w = p.Value(l.weight)
 	if !p.Training {
 		w = l.merged(p, w)
 	}
-	if l.bias != nil {
-		bias = p.Value(l.bias)
-	}
-	return w, bias
+	return w, p.Value(l.bias)
 }
 
 // gelu is the GELU of the output.

@@ -194,6 +194,18 @@ func (a *attention) read(p *nn.Pass, x, mask *tensor.Tensor) *tensor.Tensor {
 	return nn.MultiHead(p, qkv[0], qkv[1], qkv[2], mask, a.heads)
 }
 
+// partBytes bounds the largest vectors of the rows that are evaluated at the same time.
+const partBytes = 64 << 20
+
+// inParts is [nn.InParts] for rows of so many tokens, in passes that do not train.
+func inParts(p *nn.Pass, x *tensor.Tensor, time int64, s Size, f func(x *tensor.Tensor) *tensor.Tensor) *tensor.Tensor {
+	if p.Training {
+		return f(x)
+	}
+	const queriesKeysValues = 3
+	return nn.InParts(x, partBytes/(4*time*max(s.Hidden, queriesKeysValues*s.Width)), f)
+}
+
 // mlp is the multilayer perceptron of a layer.
 type mlp struct {
 	up, down *linear

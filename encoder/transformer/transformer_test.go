@@ -269,3 +269,30 @@ func TestBadInput(t *testing.T) {
 	_, err := transformer.NewViT(b, transformer.ViTConfig{Interpolation: "linear"})
 	assert.ErrorContains(t, err, "no interpolation \"linear\"")
 }
+
+// Many sentences are embedded in parts: their hidden vectors, here 1 GiB for all of them, do not exist at the same time. A training
+// pass takes them together.
+func TestEmbeddingManySentencesTakesLittleMemory(t *testing.T) {
+	s := tensor.Enter()
+	defer s.Leave()
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	const rows, time = 8192, 8
+	e, err := transformer.NewBERT(b, transformer.BERTConfig{Size: transformer.Size{Width: 32, Layers: 1, Heads: 1, Hidden: 4096}, Vocabulary: 11, Positions: time})
+	require.NoError(t, err)
+	tokens := make([]int64, rows*time)
+	for i := range tokens {
+		tokens[i] = 1 + int64(i*i+i/7)%10
+	}
+	x := tensor.New(tokens, rows, time)
+	embed := func(x *tensor.Tensor) (values []float64) {
+		tensor.NoGrad(func() { values = e.Forward(&nn.Pass{}, x).Floats() })
+		return values
+	}
+	last := embed(x.Narrow(0, rows-3, 3)) // also loads what LibTorch loads once
+	testkit.ResetPeak(t)
+	before := testkit.Memory(t, "VmHWM")
+	all := embed(x)
+	assert.Less(t, testkit.Memory(t, "VmHWM")-before, int64(400<<10), "kB")
+	within(t, 1e-5, last, all[len(all)-len(last):])
+}

@@ -160,6 +160,11 @@ func (e *ViT) Forward(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 	if images.Rank() != 4 || images.Dim(1) != e.config.Channels || Fits(e.config.Patch, images.Dim(2), images.Dim(3)) != nil {
 		panic(&tensor.Error{Op: "ViT.Forward", Shapes: [][]int64{images.Shape()}, Msg: fmt.Sprintf("want images [n, %d, height, width] of sides that %d divides", e.config.Channels, e.config.Patch)})
 	}
+	time := images.Dim(2) / e.config.Patch * (images.Dim(3) / e.config.Patch)
+	return inParts(p, images, time, e.config.Size, func(images *tensor.Tensor) *tensor.Tensor { return e.forward(p, images) })
+}
+
+func (e *ViT) forward(p *nn.Pass, images *tensor.Tensor) *tensor.Tensor {
 	x := tensor.Eval(func() *tensor.Tensor { return e.embed(p, images) })
 	for _, l := range e.layers {
 		x = replace(x, func() *tensor.Tensor { return l.forward(p, x, e.config.Training.Dropout) })

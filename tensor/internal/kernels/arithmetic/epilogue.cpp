@@ -76,8 +76,8 @@ void *eg_add_layer_norm(void *x, void *y, void *bias, void *gain, void *shift, d
       static void (*const run)(const NormRows<F> &, int64_t, const F *, const F *, F *) = EG_CHOOSE(EG_NORM);
       const NormRows<F> z{numbers<F>(bs), numbers<F>(gs), numbers<F>(ss), width, eps};
       at::parallel_for(0, width ? out.numel() / width : 0, grain(width * 4), [&](int64_t from, int64_t to) {
-        const int64_t at = from * width;
-        run(z, to - from, p.data_ptr<F>() + at, q.data_ptr<F>() + at, out.data_ptr<F>() + at);
+        const int64_t first = from * width;
+        run(z, to - from, p.data_ptr<F>() + first, q.data_ptr<F>() + first, out.data_ptr<F>() + first);
       });
     });
     return new Tensor(out);

@@ -23,7 +23,7 @@ template <class F> static void gelu(F *x, const F *bias, int64_t rows, int64_t w
     }
 }
 
-// out = the layer norm of x + y + bias for rows [rows, width]; bias may be null, and out may be y.
+// out = the layer norm of x + y + bias for rows [rows, width]; bias may be null.
 template <class F> static void norm(const NormRows<F> &z, int64_t rows, const F *x, const F *y, F *out) {
   typedef F V __attribute__((vector_size(EG_BYTES)));
   const int64_t width = z.width, whole = width - width % lanes<F>;
