@@ -87,7 +87,7 @@ func ReadSpeeds(dir fs.FS) ([]*Speed, error) {
 		}
 		all = append(all, &s)
 	}
-	slices.SortFunc(all, func(a, b *Speed) int { return slices.Compare(version(a.LibTorch), version(b.LibTorch)) })
+	slices.SortStableFunc(all, func(a, b *Speed) int { return slices.Compare(version(a.LibTorch), version(b.LibTorch)) })
 	return all, nil
 }
 
@@ -115,7 +115,7 @@ definition of a step's convolutions and linear maps, where these dominate the st
 		page.Add(compared(all))
 	}
 	for i, s := range all {
-		s.section(page, i == 0)
+		s.section(page, s.title(all), i == 0)
 	}
 
 	how := &table.Table{Columns: slices.Concat(table.Labels("workload"), table.Proses("what"))}
@@ -137,7 +137,7 @@ func compared(all []*Speed) *table.Table {
 	t := &table.Table{Name: "speed-libtorch", Columns: table.Labels("workload")}
 	var names []string
 	for _, s := range all {
-		t.Columns = slices.Concat(t.Columns, table.Numbers("LibTorch "+s.LibTorch+": over plain", "over best"), table.Labels("floors met"))
+		t.Columns = slices.Concat(t.Columns, table.Numbers(s.title(all)+": over plain", "over best"), table.Labels("floors met"))
 		for _, r := range s.Rows {
 			if !slices.Contains(names, r.Name) {
 				names = append(names, r.Name)
@@ -168,15 +168,24 @@ func compared(all []*Speed) *table.Table {
 	return t
 }
 
-// section adds what was measured with one LibTorch. The first one's table is that of the paper.
-func (s *Speed) section(page *table.Page, first bool) {
+// title names a measurement by its LibTorch, and by its processor too where another one has the same LibTorch.
+func (s *Speed) title(all []*Speed) string {
+	title := "LibTorch " + s.LibTorch
+	if slices.ContainsFunc(all, func(o *Speed) bool { return o != s && o.LibTorch == s.LibTorch }) {
+		title += ", " + s.CPU
+	}
+	return title
+}
+
+// section adds what was measured with one LibTorch on one machine. The first one's table is that of the paper.
+func (s *Speed) section(page *table.Page, title string, first bool) {
 	of := s.Ceilings
 	ceilings := fmt.Sprintf("Measured with %s in %s. Ceilings of the machine in the same run: %.0f GFLOP/s in float32, ",
 		count(s.Threads, "thread"), count(s.Rounds, "round"), of.FP32)
 	if of.BF16 > 0 {
 		ceilings += fmt.Sprintf("%.0f in bfloat16, ", of.BF16)
 	}
-	page.Add(table.Heading("LibTorch "+s.LibTorch), table.Sayf("%s%.0f GB/s for a copy, read plus written.", ceilings, of.Copy))
+	page.Add(table.Heading(title), table.Sayf("%s%.0f GB/s for a copy, read plus written.", ceilings, of.Copy))
 
 	t := &table.Table{Columns: slices.Concat(table.Labels("workload"), table.Numbers("Engram, ms", "plain, ms", "speedup",
 		"best, ms", "speedup over best", "peak, MB: Engram", "plain", "best", "share of bound", "floors"), table.Labels("floors met"), table.Proses("best form"))}
