@@ -66,3 +66,10 @@ func TestGraphsAreComparedOnTheCPU(t *testing.T) {
 	assert.False(t, g.OK())
 	assert.Contains(t, g.Note, "cannot be captured")
 }
+
+// An experiment that only tests what others trained has no step to compare, which is no failure.
+func TestUntrainedExperimentsDoNotFail(t *testing.T) {
+	p := parity(t.Context(), experiments.Standard(), "../../experiments/banking77-words.yaml", tensor.CPU)
+	assert.True(t, p.Untrained)
+	assert.True(t, p.OK(), "%s", p)
+}

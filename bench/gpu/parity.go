@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,8 +30,12 @@ type Parity struct {
 	Loss      float64 `json:"loss"`
 	LossDiff  float64 `json:"loss_difference"`     // relative
 	GradDiff  float64 `json:"gradient_difference"` // the norm of the difference of all gradients, relative to the norm on the CPU
+	Untrained bool    `json:"untrained,omitempty"` // the experiment trains nothing, and there is no step to compare
 	Error     string  `json:"error,omitempty"`
 }
+
+// errUntrained says that an experiment has no batches to train on.
+var errUntrained = errors.New("there is no training data")
 
 func (p Parity) allowed() float64 {
 	if strings.HasSuffix(p.Name, "-bf16") {
@@ -49,6 +54,8 @@ func (p Parity) String() string {
 	switch {
 	case p.Error != "":
 		verdict = "FAILED: " + p.Error
+	case p.Untrained:
+		return fmt.Sprintf("%-32s trains nothing", p.Name)
 	case !p.OK():
 		verdict = "DIFFERS"
 	}
@@ -63,6 +70,10 @@ func parity(ctx context.Context, tool *experiments.Tool, file string, on tensor.
 		c, err := load(tool, file, small.Overrides, "device="+device.String())
 		if err == nil {
 			losses[i], grads[i], err = firstStep(ctx, c, device)
+		}
+		if errors.Is(err, errUntrained) {
+			out.Untrained = true
+			return out
 		}
 		if err != nil {
 			out.Error = fmt.Sprintf("%s: %v", device, err)
@@ -114,5 +125,5 @@ func firstStep(ctx context.Context, c *experiments.Config, on tensor.Device) (lo
 		})
 		return loss, grads, err
 	}
-	return 0, nil, errors.Join(ctx.Err(), errors.New("there is no training data"))
+	return 0, nil, cmp.Or(ctx.Err(), errUntrained)
 }
