@@ -257,7 +257,7 @@ func (p *page) protocols(r *Result) string {
 	case p.Classes != "":
 		text += ", " + p.Classes
 	}
-	for _, key := range []struct{ name, value string }{{"folder", first.Folder}, {"distortion", first.Distort}, {"image preparation", first.Prepared}} {
+	for _, key := range []struct{ name, value string }{{"folder", first.Folder}, {"distortion", first.Distort}, {"preparation", first.Prepared}} {
 		if key.value != "" {
 			text += fmt.Sprintf(", %s %s", key.name, key.value)
 		}
@@ -279,6 +279,9 @@ func (p *page) protocols(r *Result) string {
 		said = with(said, one)
 	}
 	text += ", " + strings.Join(said, "; ")
+	if r.Training.Steps == 0 {
+		return text + "; nothing is trained, " + first.Precision
+	}
 	if first.Adapted != "" && first.TrainWay == 0 {
 		return text + "; trained as a classifier, " + first.Precision
 	}
