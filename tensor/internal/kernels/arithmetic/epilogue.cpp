@@ -46,7 +46,8 @@ void *eg_linear_gelu(void *x, void *weight, void *bias) {
     const Tensor &in = T(x), &w = T(weight), b = optional(bias);
     if (!ungraded({in, w, b}, in) || (b.defined() && !b.is_contiguous()))
       return new Tensor(at::gelu(at::linear(in, w, b)));
-    want(!b.defined() || (b.dim() == 1 && w.dim() == 2 && b.size(0) == w.size(0)), "want a bias for each row of the weights");
+    want(!b.defined() || (b.dim() == 1 && w.dim() == 2 && b.size(0) == w.size(0)),
+         "want a bias for each row of the weights");
     const Tensor out = at::linear(in, w).contiguous();
     const int64_t width = out.size(-1);
     EG_DISPATCH(out, [&] {

@@ -31,8 +31,8 @@ AttentionSizes sizes_of(const Tensor &q, const Tensor &k, int64_t heads) {
 }
 
 struct AttendHeads : torch::autograd::Function<AttendHeads> {
-  // in is the queries, keys and values, then the mask [batch, heads, queries, keys], with contiguous rows, where there is
-  // one.
+  // in is the queries, keys and values, then the mask [batch, heads, queries, keys], with contiguous rows, where there
+  // is one.
   static Tensor forward(AutogradContext *ctx, at::TensorList in, int64_t heads, bool keep) {
     const Tensor q = by_rows(in[0]), k = by_rows(in[1]), v = by_rows(in[2]), mask = in.size() > 3 ? in[3] : Tensor();
     const AttentionSizes z = sizes_of(q, k, heads);
@@ -46,10 +46,10 @@ struct AttendHeads : torch::autograd::Function<AttendHeads> {
         Rows<const F> hidden{nullptr, 0};
         if (mask.defined())
           hidden = {mask.data_ptr<F>() + n * mask.stride(0) + h * mask.stride(1), mask.stride(2)};
-        attention_forward(
-            z, AttentionForward<F>{head_of<F>(q, n, first), head_of<F>(k, n, first), head_of<F>(v, n, first), hidden,
-                                   keep ? weights.data_ptr<F>() + i * all : scratch + z.forward_scratch(),
-                                   written<F>(read, n, first), scratch});
+        attention_forward(z, AttentionForward<F>{head_of<F>(q, n, first), head_of<F>(k, n, first),
+                                                 head_of<F>(v, n, first), hidden,
+                                                 keep ? weights.data_ptr<F>() + i * all : scratch + z.forward_scratch(),
+                                                 written<F>(read, n, first), scratch});
       });
     });
     if (keep) {
@@ -69,11 +69,11 @@ struct AttendHeads : torch::autograd::Function<AttendHeads> {
     EG_DISPATCH(q, [&] {
       each<F>(q.size(0) * heads, 2 * z.work(), z.backward_scratch(), [&](int64_t i, F *scratch) {
         const int64_t n = i / heads, first = i % heads * z.width;
-        attention_backward(
-            z, AttentionBackward<F>{head_of<F>(q, n, first), head_of<F>(k, n, first), head_of<F>(v, n, first),
-                                    weights.data_ptr<F>() + i * z.queries * z.keys, head_of<F>(dread, n, first),
-                                    written<F>(dq, n, first), written<F>(dk, n, first), written<F>(dv, n, first),
-                                    scratch});
+        attention_backward(z,
+                           AttentionBackward<F>{head_of<F>(q, n, first), head_of<F>(k, n, first),
+                                                head_of<F>(v, n, first), weights.data_ptr<F>() + i * z.queries * z.keys,
+                                                head_of<F>(dread, n, first), written<F>(dq, n, first),
+                                                written<F>(dk, n, first), written<F>(dv, n, first), scratch});
       });
     });
     variable_list out{dq, dk, dv};
