@@ -120,10 +120,7 @@ func (l *linear) parts(p *nn.Pass, x *tensor.Tensor) []*tensor.Tensor {
 // joined returns the parts of the outputs of layers that have the same input, by one product with all their weights where no adapter
 // is trained.
 func joined(p *nn.Pass, x *tensor.Tensor, layers []*linear) (parts []*tensor.Tensor) {
-	adapted := func(l *linear) bool {
-		return slices.ContainsFunc(l.adapters, func(a *adapter) bool { return a != nil })
-	}
-	if len(layers) == 1 || p.Training && slices.ContainsFunc(layers, adapted) {
+	if len(layers) == 1 || p.Training && slices.ContainsFunc(layers, (*linear).adapted) {
 		for _, l := range layers {
 			parts = append(parts, l.parts(p, x)...)
 		}
@@ -135,6 +132,11 @@ func joined(p *nn.Pass, x *tensor.Tensor, layers []*linear) (parts []*tensor.Ten
 		ws, biases = append(ws, w), append(biases, bias)
 	}
 	return tensor.Linear(x, tensor.Cat(0, ws...), tensor.Cat(0, biases...)).Split(-1, len(layers))
+}
+
+// adapted reports whether a part of the layer has an adapter.
+func (l *linear) adapted() bool {
+	return slices.ContainsFunc(l.adapters, func(a *adapter) bool { return a != nil })
 }
 
 // values returns the weight, with the adapters added to it in passes that do not train, and the bias.
@@ -166,7 +168,7 @@ func (l *linear) normalized(p *nn.Pass, x, residual *tensor.Tensor, norm *nn.Lay
 
 // merged returns the weight w with the products of the adapters added to it.
 func (l *linear) merged(p *nn.Pass, w *tensor.Tensor) *tensor.Tensor {
-	if !slices.ContainsFunc(l.adapters, func(a *adapter) bool { return a != nil }) {
+	if !l.adapted() {
 		return w
 	}
 	rows := w.Dim(0) / int64(len(l.adapters))
