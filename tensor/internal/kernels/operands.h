@@ -59,6 +59,9 @@ template <class F> const F *at_row(const Tensor &t, int64_t i) {
 }
 template <class F> F *row_of(const Tensor &t, int64_t i) { return t.data_ptr<F>() + i * t.stride(0); }
 
+// A tensor of three dimensions with contiguous rows; narrowed tensors already have them.
+inline Tensor by_rows(const Tensor &t) { return t.stride(2) == 1 || t.size(2) == 1 ? t : t.contiguous(); }
+
 inline Tensor contiguous(const Tensor &t) { return t.defined() ? t.contiguous() : t; }
 
 // Runs f(sequence, scratch) for the sequences first..last; scratch has that many values and is aligned to a vector.

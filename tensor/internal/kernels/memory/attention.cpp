@@ -14,9 +14,6 @@ using namespace engram;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// A tensor [batch, time, width] with contiguous rows, such as a part of a larger one.
-Tensor by_rows(const Tensor &t) { return t.stride(2) == 1 || t.size(2) == 1 ? t : t.contiguous(); }
-
 // The rows of one head of sequence i of a tensor [batch, time, width].
 template <class F> Rows<const F> head_of(const Tensor &t, int64_t i, int64_t first) {
   return {t.data_ptr<F>() + i * t.stride(0) + first, t.stride(1)};

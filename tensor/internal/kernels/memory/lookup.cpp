@@ -50,9 +50,6 @@ struct EmbeddingBag : torch::autograd::Function<EmbeddingBag> {
   }
 };
 
-// A tensor with contiguous rows; narrowed tensors already have them.
-Tensor by_rows(const Tensor &t) { return t.stride(2) == 1 || t.size(2) == 1 ? t : t.contiguous(); }
-
 struct AttendFunction : torch::autograd::Function<AttendFunction> {
   static variable_list forward(AutogradContext *ctx, const Tensor &queries, const Tensor &keys, const Tensor &values,
                                double scale, bool softmax) {
