@@ -118,17 +118,20 @@ type Shared struct {
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
 // time, value], nil without queries, and the state after the last. It takes the chunked form where there is one (a matrix
 // without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient), which is one
-// operation on the CPU unless the decay is per channel or gradients are to be differentiated again; goes from
+// operation on the CPU unless gradients are to be differentiated again, or several tokens have a decay per channel; goes from
 // mini-batch to mini-batch where the rule has them (with one write per token and no decay per channel), and steps otherwise; see
 // [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)
-	if r.chunks(t) && t.Key.Dim(2) > 1 {
-		if !shared.HigherOrder && tensor.FusesSteps(t.Key) && (t.Decay == nil || t.Decay.Dim(3) == 1) {
+	if r.chunks(t) {
+		perChannel := t.Decay != nil && t.Decay.Dim(3) > 1
+		if !shared.HigherOrder && tensor.FusesSteps(t.Key) && (!perChannel || t.Decay.Dim(2) == 1) {
 			return r.fused(s, t)
 		}
-		return r.chunked(s, t)
+		if t.Key.Dim(2) > 1 {
+			return r.chunked(s, t)
+		}
 	}
 	if r.batches(t) && t.Key.Dim(2) > 1 {
 		return r.batched(shared, s, t)
