@@ -9,16 +9,16 @@ import "unsafe"
 type DeltaTokens struct {
 	Key, Value *Tensor // [..., key] and [..., value]
 	Rate       *Tensor // [..., 1]
-	Decay      *Tensor // [..., 1], the logarithm of the factor that the state keeps before each write; nil keeps all
+	Decay      *Tensor // [..., 1] or [..., key], the logarithm of the factor that the state, or a row of it, keeps before each write; nil keeps all
 	Query      *Tensor // [..., key]; nil reads nothing
 }
 
 // Delta writes tokens to matrices [batch, heads, key, value] by the delta rule, or by linear attention unless squared is set, and
 // returns what each token reads after its own write, [batch, heads, time, value], nil without queries, and the matrices after the
-// last token. A sequence is computed chunk by chunk, chunks of so many tokens, in one operation forward and one backward; each thread
-// has its own sequences, and results do not depend on the number of threads. It requires [FusesSteps] and has no second-order
-// gradient. The reference implementation is in package memory/fastweight.
-func Delta(state *Tensor, t DeltaTokens, chunk int64, squared bool) (read, next *Tensor) {
+// last token. A sequence is one operation forward and one backward, token by token; each thread has its own sequences, and results do
+// not depend on the number of threads. It requires [FusesSteps] and has no second-order gradient. The reference implementation is in
+// package memory/fastweight.
+func Delta(state *Tensor, t DeltaTokens, squared bool) (read, next *Tensor) {
 	const op = "Delta"
 	operands := []*Tensor{state, t.Key, t.Value, t.Rate}
 	optional := func(x *Tensor) unsafe.Pointer {
@@ -31,7 +31,7 @@ func Delta(state *Tensor, t DeltaTokens, chunk int64, squared bool) (read, next 
 	decay, query := optional(t.Decay), optional(t.Query)
 	var out [2]unsafe.Pointer
 	n := C.eg_delta(unsafe.Pointer(state.ptr(op)), unsafe.Pointer(t.Key.ptr(op)), unsafe.Pointer(t.Value.ptr(op)), unsafe.Pointer(t.Rate.ptr(op)),
-		decay, query, C.int64_t(chunk), C.int(truth(squared)), &out[0])
+		decay, query, C.int(truth(squared)), &out[0])
 	all := several(op, out[:max(n, 0)], n > 0, operands...)
 	if t.Query == nil {
 		return nil, all[0]

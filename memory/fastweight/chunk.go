@@ -1,8 +1,6 @@
 package fastweight
 
 import (
-	"cmp"
-
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -12,13 +10,8 @@ func (r Rule) chunks(t Tokens) bool {
 		(r.Loss == Dot || r.Loss == Squared && (t.Decay == nil || r.DecayFirst))
 }
 
-// fused is the chunked form in one operation, in chunks of Chunk or 32 tokens; see [tensor.Delta]. A decay per channel, of one token
-// alone, is a product before it.
+// fused is [Rule.Steps] for the rules that have a chunked form, in one operation; see [tensor.Delta].
 func (r Rule) fused(s State, t Tokens) (read *tensor.Tensor, next State) {
-	weights := s.Weights[0]
-	if t.Decay != nil && t.Decay.Dim(3) > 1 {
-		weights, t.Decay = weights.Mul(t.Decay.Exp().Transpose(2, 3)), nil
-	}
 	o := tensor.DeltaTokens{Key: t.Key, Value: t.Value, Rate: t.Rate}
 	if o.Rate == nil {
 		o.Rate = tensor.Full(1, t.Key.DType(), t.Key.Device(), t.Key.Dim(0), t.Key.Dim(1), t.Key.Dim(2), 1)
@@ -32,7 +25,7 @@ func (r Rule) fused(s State, t Tokens) (read *tensor.Tensor, next State) {
 	if t.Query != nil {
 		o.Query = r.perWrite(t.Query, false)
 	}
-	read, weights = tensor.Delta(weights, o, cmp.Or(r.Chunk, 32), r.Loss == Squared)
+	read, weights := tensor.Delta(s.Weights[0], o, r.Loss == Squared)
 	if read != nil {
 		read = r.perToken(read)
 	}

@@ -69,7 +69,7 @@ type Rule struct {
 	// Orthogonal makes the change of the weights nearly orthogonal by so many steps of Newton and Schulz before the rate multiplies
 	// it, as the optimiser Muon does: the momentum then gathers gradients without rates. Default 0, none.
 	Orthogonal int
-	// Chunk is the length of a chunk in the chunked form; default 32, or 16 with a decay per channel.
+	// Chunk is the length of a chunk in the chunked form of LibTorch's operations; default 32, or 16 with a decay per channel.
 	Chunk int64
 }
 
@@ -116,22 +116,18 @@ type Shared struct {
 }
 
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
-// time, value], nil without queries, and the state after the last. It takes the chunked form where there is one (a matrix
-// without bias, the losses Dot and Squared, no momentum, window or mini-batch, and a decay only before the gradient), which is one
-// operation on the CPU unless gradients are to be differentiated again, or several tokens have a decay per channel; goes from
-// mini-batch to mini-batch where the rule has them (with one write per token and no decay per channel), and steps otherwise; see
-// [Rule.Steps].
+// time, value], nil without queries, and the state after the last. A matrix without bias, with the losses Dot and Squared, no
+// momentum, window or mini-batch, and a decay only before the gradient, is one operation on the CPU, and takes the chunked form
+// elsewhere and where gradients are to be differentiated again. A rule with mini-batches goes from one to the next (with one write per
+// token and no decay per channel). Other rules step; see [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)
-	if r.chunks(t) {
-		perChannel := t.Decay != nil && t.Decay.Dim(3) > 1
-		if !shared.HigherOrder && tensor.FusesSteps(t.Key) && (!perChannel || t.Decay.Dim(2) == 1) {
-			return r.fused(s, t)
-		}
-		if t.Key.Dim(2) > 1 {
-			return r.chunked(s, t)
-		}
+	if r.chunks(t) && !shared.HigherOrder && tensor.FusesSteps(t.Key) {
+		return r.fused(s, t)
+	}
+	if r.chunks(t) && t.Key.Dim(2) > 1 {
+		return r.chunked(s, t)
 	}
 	if r.batches(t) && t.Key.Dim(2) > 1 {
 		return r.batched(shared, s, t)

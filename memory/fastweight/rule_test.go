@@ -629,8 +629,8 @@ func TestFusedIsComposed(t *testing.T) {
 	} {
 		for _, width := range [][2]int64{{64, 64}, {48, 100}, {33, 17}} {
 			for dtype, tolerance := range map[tensor.DType]float64{tensor.Float64: 1e-11, tensor.Float32: 1e-4} {
-				for _, decays := range []bool{true, false} {
-					if decays && rule.Loss == fastweight.Squared && !rule.DecayFirst {
+				for _, decays := range []int64{0, 1, width[0]} { // factors per token
+					if decays > 0 && rule.Loss == fastweight.Squared && !rule.DecayFirst {
 						continue
 					}
 					scope := tensor.Enter()
@@ -647,8 +647,8 @@ func TestFusedIsComposed(t *testing.T) {
 					}
 					start := leaf(same, batch, heads, width[0], width[1])
 					leaves := []*tensor.Tensor{start, tokens.Query, tokens.Key, tokens.Value, tokens.Rate}
-					if decays {
-						tokens.Decay = leaf(func(x *tensor.Tensor) *tensor.Tensor { return x.Sigmoid().Log().MulScalar(.1) }, batch, heads, time, 1)
+					if decays > 0 {
+						tokens.Decay = leaf(func(x *tensor.Tensor) *tensor.Tensor { return x.Sigmoid().Log().MulScalar(.1) }, batch, heads, time, decays)
 						leaves = append(leaves, tokens.Decay)
 					}
 					onRead, onState := testkit.Normal(r, batch, heads, time, width[1]).To(dtype), testkit.Normal(r, batch, heads, width[0], width[1]).To(dtype)
@@ -675,7 +675,7 @@ func TestFusedIsComposed(t *testing.T) {
 							largest = max(largest, math.Abs(v))
 						}
 						if len(want[i]) == len(got[i]) {
-							require.InDeltaSlice(t, want[i], got[i], tolerance*largest, "tensor %d of %v %v %v", i, width, dtype, rule)
+							require.InDeltaSlice(t, want[i], got[i], tolerance*largest, "tensor %d of %v %v %v, %d decays", i, width, dtype, rule, decays)
 							continue
 						}
 						for _, v := range got[i] {

@@ -17,8 +17,9 @@ using torch::autograd::variable_list;
 struct Tokens {
   Tensor key, value, rate, decay, query; // decay and query may be undefined
   int64_t sequences() const { return key.size(0) * key.size(1); }
-  DeltaSizes sizes(int64_t chunk, bool squared) const {
-    return {key.size(2), key.size(3), value.size(3), std::min(chunk, key.size(2)), squared};
+  DeltaSizes sizes(bool squared) const {
+    const bool channels = decay.defined() && decay.size(3) == key.size(3);
+    return {key.size(2), key.size(3), value.size(3), squared, channels};
   }
 };
 
@@ -34,15 +35,15 @@ template <class F> DeltaTokens<F> tokens_of(const Tokens &t, int64_t i) {
 
 struct Delta : torch::autograd::Function<Delta> {
   // in is the state, the keys, the values and the rates, then the decay and the queries where there are such.
-  static variable_list forward(AutogradContext *ctx, at::TensorList in, bool decays, bool queries, int64_t chunk,
-                               bool squared, bool keep) {
+  static variable_list forward(AutogradContext *ctx, at::TensorList in, bool decays, bool queries, bool squared,
+                               bool keep) {
     ctx->set_materialize_grads(false);
     Tokens t{in[1].contiguous(), in[2].contiguous(), in[3].contiguous()};
     if (decays)
       t.decay = in[4].contiguous();
     if (queries)
       t.query = in[4 + decays].contiguous();
-    const DeltaSizes z = t.sizes(chunk, squared);
+    const DeltaSizes z = t.sizes(squared);
     const int64_t batch = t.key.size(0), heads = t.key.size(1);
     Tensor state = fresh(t.key, {batch, heads, z.key, z.value}), read, error, starts;
     state.copy_(in[0].detach());
@@ -51,16 +52,16 @@ struct Delta : torch::autograd::Function<Delta> {
     if (squared)
       error = fresh(t.key, {batch, heads, z.time, z.value});
     if (keep)
-      starts = fresh(t.key, {batch, heads, z.chunks(), z.key, z.value});
+      starts = fresh(t.key, {batch, heads, z.segments(), z.key, z.value});
     EG_DISPATCH(t.key, [&] {
-      each<F>(t.sequences(), z.forward_work(), z.forward_scratch(), [&](int64_t i, F *scratch) {
+      each<F>(t.sequences(), z.forward_work(), z.forward_scratch<F>(), [&](int64_t i, F *scratch) {
         delta_forward(z, DeltaForward<F>{tokens_of<F>(t, i), sequence<F>(read, i), sequence<F>(state, i),
                                          sequence<F>(error, i), sequence<F>(starts, i), scratch});
       });
     });
     if (keep) {
       ctx->save_for_backward({t.key, t.value, t.rate, t.decay, t.query, error, starts});
-      ctx->saved_data["chunk"] = chunk, ctx->saved_data["squared"] = squared;
+      ctx->saved_data["squared"] = squared;
     }
     return queries ? variable_list{read, state} : variable_list{state};
   }
@@ -70,7 +71,7 @@ struct Delta : torch::autograd::Function<Delta> {
     const auto saved = ctx->get_saved_variables();
     const Tokens t{saved[0], saved[1], saved[2], saved[3], saved[4]};
     const Tensor &error = saved[5], &starts = saved[6];
-    const DeltaSizes z = t.sizes(ctx->saved_data["chunk"].toInt(), ctx->saved_data["squared"].toBool());
+    const DeltaSizes z = t.sizes(ctx->saved_data["squared"].toBool());
     const bool queries = t.query.defined(), decays = t.decay.defined();
     const Tensor dread = queries ? contiguous(grads[0]) : Tensor(), &dend = grads[queries];
     Tensor dstate = fresh(t.key, {t.key.size(0), t.key.size(1), z.key, z.value});
@@ -81,7 +82,7 @@ struct Delta : torch::autograd::Function<Delta> {
     const auto like = [](const Tensor &x) { return x.defined() ? fresh(x, x.sizes()) : Tensor(); };
     const Tokens d{like(t.key), like(t.value), like(t.rate), like(t.decay), like(t.query)};
     EG_DISPATCH(t.key, [&] {
-      each<F>(t.sequences(), z.backward_work(), z.backward_scratch(), [&](int64_t i, F *scratch) {
+      each<F>(t.sequences(), z.backward_work(), z.backward_scratch<F>(), [&](int64_t i, F *scratch) {
         delta_backward(z, DeltaBackward<F>{tokens_of<F>(t, i), sequence<F>(error, i), sequence<F>(starts, i),
                                            sequence<F>(dread, i), sequence<F>(dstate, i), sequence<F>(d.query, i),
                                            sequence<F>(d.key, i), sequence<F>(d.value, i), sequence<F>(d.rate, i),
@@ -93,20 +94,19 @@ struct Delta : torch::autograd::Function<Delta> {
       out.push_back(d.decay);
     if (queries)
       out.push_back(d.query);
-    out.resize(out.size() + 5); // for the settings
+    out.resize(out.size() + 4); // for the settings
     return out;
   }
 };
 
 } // namespace
 
-extern "C" int eg_delta(void *state, void *key, void *value, void *rate, void *decay, void *query, int64_t chunk,
-                        int squared, void **out) {
+extern "C" int eg_delta(void *state, void *key, void *value, void *rate, void *decay, void *query, int squared,
+                        void **out) {
   return guarded(-1, [&] {
     std::vector<Tensor> in{T(state), T(key), T(value), T(rate)};
     const Tensor s = in[0], k = in[1], v = in[2];
     want_computable(k, "key");
-    want(chunk > 0, "want a chunk of at least one token");
     want(k.dim() == 4 && v.dim() == 4 && k.numel() > 0 && v.numel() > 0 && k.size(0) == v.size(0) &&
              k.size(1) == v.size(1) && k.size(2) == v.size(2),
          "want keys [batch, heads, time, key] and values [batch, heads, time, value]");
@@ -116,8 +116,11 @@ extern "C" int eg_delta(void *state, void *key, void *value, void *rate, void *d
            std::string("want ") + name + " [batch, heads, time, " + std::to_string(width) + "]");
     };
     per_token(in[3], 1, "rates");
-    if (decay)
-      in.push_back(T(decay)), per_token(in.back(), 1, "a decay");
+    if (decay) {
+      in.push_back(T(decay));
+      const auto of = [&](int64_t width) { return in.back().sizes().equals({k.size(0), k.size(1), k.size(2), width}); };
+      want(of(1) || of(k.size(3)), "want a decay [batch, heads, time, 1] or [batch, heads, time, key]");
+    }
     if (query)
       in.push_back(T(query)), per_token(in.back(), k.size(3), "queries");
     bool grad = false;
@@ -125,7 +128,7 @@ extern "C" int eg_delta(void *state, void *key, void *value, void *rate, void *d
       want(alike(t, k), "want all tensors of the type of the keys, on the CPU");
       grad |= t.requires_grad();
     }
-    const auto got = Delta::apply(at::TensorList(in), decay != nullptr, query != nullptr, chunk, squared != 0,
+    const auto got = Delta::apply(at::TensorList(in), decay != nullptr, query != nullptr, squared != 0,
                                   grad && at::GradMode::is_enabled());
     give(got, out);
     return int(got.size());

@@ -8,8 +8,7 @@ extern "C" {
 
 // decay and query may be null. Writes the values read, if there is a query, and the state after the sequence to out.
 // Returns the number of outputs, or -1 and leaves a message for eg_error.
-int eg_delta(void *state, void *key, void *value, void *rate, void *decay, void *query, int64_t chunk, int squared,
-             void **out);
+int eg_delta(void *state, void *key, void *value, void *rate, void *decay, void *query, int squared, void **out);
 
 #ifdef __cplusplus
 }

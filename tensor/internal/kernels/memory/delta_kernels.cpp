@@ -1,28 +1,21 @@
-// The gated delta rule in chunks: Yang et al. 2024 (2412.06464), section 3.3. Linear attention is the same with e = v.
+// The delta rule with decays: Yang, Kautz and Hatamizadeh 2024 (2412.06464), eq. 10; by a decay per row, Kimi Linear
+// 2025 (2510.26692), eq. 1. A token with key k, value v, rate b, query q and the factors a of the decay takes the state
+// S [key, value] to
 //
-// In a chunk with rows k_i, v_i, q_i, rates b_i, the state S before it, and G the running sum of the decay's
-// logarithms:
+//	e = v − kᵀ(a⊙S),  u = b e,  S' = a⊙S + k uᵀ,  o = qᵀS'
 //
-//	p_i = exp(G_i),  d_ij = exp(G_i − G_j) for j ≤ i,  l_i = exp(G_last − G_i)
-//	e_i = v_i − p_i k_i·S − Σ_{j<i} n_ij u_j,   u_i = b_i e_i,   n_ij = d_ij k_i·k_j
-//	o_i = p_i q_i·S + Σ_{j≤i} x_ij u_j,   x_ij = d_ij q_i·k_j
-//	S'  = exp(G_last) S + Σ_i l_i k_i u_iᵀ
+// Linear attention is the same with e = v. Gradient, given ō and S̄' (x̄ is the derivative of the loss with respect to
+// x):
 //
-// Gradient, given ō and S̄' (x̄ is the derivative of the loss with respect to x):
+//	S̄' += q ōᵀ,  ū = kᵀS̄',  ē = b ū,  b̄ = ū·e,  v̄ = ē,  X = S̄' − k ēᵀ
+//	q̄ = a⊙(S ō) + k (u·ō),  k̄ = S̄' u − a⊙(S ē)
+//	S̄ = a⊙X,  and the gradient of log a_i is a_i Σ_j X_ij S_ij
 //
-//	ū_i = l_i k_i·S̄' + Σ_{j≥i} x_ji ō_j − Σ_{j>i} n_ji ē_j,   ē_i = b_i ū_i,   b̄_i = ū_i·e_i,   v̄_i = ē_i
-//	x̄_ij = ō_i·u_j,   n̄_ij = −ē_i·u_j
-//	q̄_i = p_i S ō_i + Σ_{j≤i} d_ij x̄_ij k_j
-//	k̄_i = l_i S̄' u_i − p_i S ē_i + Σ_{j≥i} d_ji x̄_ji q_j + Σ_{j<i} d_ij n̄_ij k_j + Σ_{j>i} d_ji n̄_ji k_j
-//	S̄   = exp(G_last) S̄' + Σ_i p_i (q_i ō_iᵀ − k_i ē_iᵀ)
-//
-// and Ḡ_i is the sum of the gradients of p_i, d_ij and l_i, each times its value. Only differences of G are
-// exponentiated, which are at most zero.
+// with e = v, ē does not go through kᵀ(a⊙S): X = S̄' and k̄ = S̄' u.
 #ifndef EG_BYTES
-#include "../arithmetic/product.h"
 #include "../arithmetic/simd_includes.h"
+#include "../processor.h"
 #include "delta_kernels.h"
-#include "heads.h"
 
 namespace engram {
 namespace {
@@ -52,259 +45,240 @@ template void delta_backward(const DeltaSizes &, const DeltaBackward<double> &);
 #else
 #include "../arithmetic/simd.h"
 
-// A chunk of n tokens of a sequence, from token `first` on.
-template <class F> struct Chunk {
-  int64_t first, n;
-  const F *query, *key, *value, *rate;
-  F *sums, *ahead, *left; // G, p and l; [n]
-  F *decays;              // d, [n, n], zero above the diagonal
-  F kept;                 // exp(G_last)
-  bool decayed;
+// Calls f(0), ..., f(N - 1) with constants: GCC keeps an array of vectors in registers only where every index is one.
+template <class F, size_t... I> EG_INLINE void unrolled(const F &f, std::index_sequence<I...>) {
+  (f(std::integral_constant<int, I>()), ...);
+}
+
+// N vectors of a row: columns [0, width) of a tensor, of which only the last vector may be in part, or in the scratch
+// all of them, zeros beyond the width.
+template <class F, int N> struct Columns {
+  typedef F V __attribute__((vector_size(EG_BYTES)));
+  static constexpr int64_t count = N * lanes<F>;
+  V at[N];
+
+  template <class G> static EG_INLINE void each(const G &g) { unrolled(g, std::make_index_sequence<N>()); }
+
+  EG_INLINE void get(const F *from) {
+    each([&](auto n) { load<false>(from + n * lanes<F>, 0, at[n]); });
+  }
+  EG_INLINE void put(F *to) const {
+    each([&](auto n) { store<false>(at[n], 0, to + n * lanes<F>); });
+  }
+  EG_INLINE void get(const F *from, int64_t width) {
+    each([&](auto n) { load<n == N - 1>(from + n * lanes<F>, width - n * lanes<F>, at[n]); });
+  }
+  EG_INLINE void put(F *to, int64_t width) const {
+    each([&](auto n) { store<n == N - 1>(at[n], width - n * lanes<F>, to + n * lanes<F>); });
+  }
+  EG_INLINE void zero() {
+    each([&](auto n) { at[n] = V{}; });
+  }
+  // Adds by·x.
+  EG_INLINE void add(F by, const Columns &x) {
+    each([&](auto n) { at[n] += by * x.at[n]; });
+  }
+  EG_INLINE void scale(F by) {
+    each([&](auto n) { at[n] *= by; });
+  }
+  // The products with x, summed over the vectors but not over their lanes.
+  EG_INLINE V times(const Columns &x) const {
+    V sum{};
+    each([&](auto n) { sum += at[n] * x.at[n]; });
+    return sum;
+  }
 };
 
-// Computes the decays of a chunk in room for chunk·(3 + chunk) numbers.
-template <class F> static Chunk<F> chunk_of(const DeltaSizes &z, const DeltaTokens<F> &x, int64_t c, F *room) {
-  Chunk<F> t{};
-  t.first = c * z.chunk, t.n = std::min(z.chunk, z.time - t.first);
-  t.query = x.query ? x.query + t.first * z.key : nullptr;
-  t.key = x.key + t.first * z.key, t.value = x.value + t.first * z.value, t.rate = x.rate + t.first;
-  t.sums = room, t.ahead = t.sums + z.chunk, t.left = t.ahead + z.chunk, t.decays = t.left + z.chunk;
-  t.kept = 1, t.decayed = x.decay != nullptr;
-  const int64_t n = t.n;
-  F sum = 0;
-  for (int64_t i = 0; i < n; i++)
-    t.sums[i] = sum += x.decay ? x.decay[t.first + i] : F(0);
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) {
-    t.ahead[i] = exponential(t.sums[i]);
-    t.left[i] = exponential(sum - t.sums[i]);
+// Copies `rows` rows of a state between a tensor, whose rows are `stride` apart, and the scratch.
+template <class C, class F>
+EG_INLINE void read_state(const F *from, int64_t rows, int64_t stride, int64_t width, F *to) {
+  for (int64_t i = 0; i < rows; i++) {
+    C row;
+    row.get(from + i * stride, width);
+    row.put(to + i * C::count);
   }
-  if (t.decayed)
-    t.kept = exponential(sum);
-  for (int64_t i = 0; i < n; i++) {
-    F *row = t.decays + i * n;
-    const F own = t.sums[i];
-    std::fill_n(row + i + 1, n - i - 1, F(0));
-    if (!t.decayed) {
-      std::fill_n(row, i + 1, F(1));
-      continue;
+}
+template <class C, class F>
+EG_INLINE void write_state(const F *from, int64_t rows, int64_t stride, int64_t width, F *to) {
+  for (int64_t i = 0; i < rows; i++) {
+    C row;
+    row.get(from + i * C::count);
+    row.put(to + i * stride, width);
+  }
+}
+
+// The factors a of token t, [key].
+template <class F> EG_INLINE void factors(const DeltaSizes &z, const DeltaTokens<F> &x, int64_t t, F *a) {
+  if (z.channels) {
+    const F *decay = x.decay + t * z.key;
+#pragma omp simd
+    for (int64_t i = 0; i < z.key; i++)
+      a[i] = exponential(decay[i]);
+  } else {
+    std::fill_n(a, z.key, x.decay ? exponential(x.decay[t]) : F(1));
+  }
+}
+
+// Columns from `first` on, `width` of them, through the whole sequence.
+template <class F, int N>
+static void forward_columns(const DeltaSizes &z, const DeltaForward<F> &x, int64_t first, int64_t width) {
+  typedef Columns<F, N> C;
+  const int64_t rows = z.key, stride = z.value;
+  F *a = x.scratch, *ak = a + rows, *s = ak + rows;
+  read_state<C>(x.state + first, rows, stride, width, s);
+  for (int64_t t = 0; t < z.time; t++) {
+    if (x.starts && t % z.segment == 0)
+      write_state<C>(s, rows, stride, width, x.starts + t / z.segment * rows * stride + first);
+    const F *k = x.key + t * rows;
+    factors(z, x, t, a);
+    C u;
+    u.get(x.value + t * stride + first, width);
+    if (z.squared) {
+#pragma omp simd
+      for (int64_t i = 0; i < rows; i++)
+        ak[i] = a[i] * k[i];
+      C sum[2]; // two chains of additions
+      sum[0].zero(), sum[1].zero();
+      int64_t i = 0;
+      for (; i + 1 < rows; i += 2)
+        for (int c = 0; c < 2; c++) {
+          C row;
+          row.get(s + (i + c) * C::count);
+          sum[c].add(ak[i + c], row);
+        }
+      if (i < rows) {
+        C row;
+        row.get(s + i * C::count);
+        sum[0].add(ak[i], row);
+      }
+      u.add(F(-1), sum[0]), u.add(F(-1), sum[1]);
+      u.put(x.error + t * stride + first, width);
     }
-#pragma omp simd
-    for (int64_t j = 0; j <= i; j++)
-      row[j] = exponential(own - t.sums[j]);
-  }
-  return t;
-}
-
-// out_i = by·factor_i·x_i for the rows of x [n, width]; out may be x.
-template <class F> EG_INLINE void scale_rows(const F *x, const F *factor, F by, int64_t n, int64_t width, F *out) {
-  for (int64_t i = 0; i < n; i++) {
-    const F f = by * factor[i];
-#pragma omp simd
-    for (int64_t j = 0; j < width; j++)
-      out[i * width + j] = f * x[i * width + j];
-  }
-}
-
-template <class F> EG_INLINE void times(F *x, const F *by, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++)
-    x[i] *= by[i];
-}
-
-// c [m, n] = a·b, plus c if keep, with an inner size of k.
-template <class F>
-EG_INLINE void product(Transpose ta, const F *a, Transpose tb, const F *b, F *c, int64_t m, int64_t n, int64_t k,
-                       bool keep) {
-  const auto of = [](Transpose t, const F *at, int64_t rows, int64_t cols) {
-    return t == AsIs ? Matrix<const F>{at, rows, cols, cols} : Matrix<const F>{at, cols, rows, rows};
-  };
-  multiply(ta, of(ta, a, m, k), tb, of(tb, b, k, n), Matrix<F>{c, m, n, n}, keep);
-}
-
-// The rows of e and u of a chunk: e_i −= Σ_{j<i} n_ij u_j, u_i = b_i e_i; minus is −n.
-template <class F> EG_INLINE void substitute(const Chunk<F> &t, const F *minus, int64_t width, F *e, F *u) {
-  for (int64_t top = 0; top < t.n; top += 4) {
-    const int64_t rows = std::min<int64_t>(4, t.n - top);
-    F *of = e + top * width;
-    heads::EG_PROCESSOR::combine(Weights<F>{minus + top * t.n, 1, t.n}, rows, top, u, Base<F>{of}, of, width);
-    for (int64_t i = top; i < top + rows; i++) {
-      F *row = e + i * width;
-      if (i > top)
-        heads::EG_PROCESSOR::combine(Weights<F>{minus + i * t.n + top, 1, t.n}, 1, i - top, u + top * width,
-                                     Base<F>{row}, row, width);
-      const F rate = t.rate[i];
-#pragma omp simd
-      for (int64_t j = 0; j < width; j++)
-        u[i * width + j] = rate * row[j];
+    u.scale(x.rate[t]);
+    if (x.query) {
+      const F *q = x.query + t * rows;
+      C read;
+      read.zero();
+      for (int64_t i = 0; i < rows; i++) {
+        C row;
+        row.get(s + i * C::count);
+        row.scale(a[i]), row.add(k[i], u);
+        row.put(s + i * C::count);
+        read.add(q[i], row);
+      }
+      read.put(x.read + t * stride + first, width);
+    } else {
+      for (int64_t i = 0; i < rows; i++) {
+        C row;
+        row.get(s + i * C::count);
+        row.scale(a[i]), row.add(k[i], u);
+        row.put(s + i * C::count);
+      }
     }
   }
+  write_state<C>(s, rows, stride, width, x.state + first);
 }
 
-// Its adjoint: ū_i −= Σ_{j>i} n_ji ē_j, ē_i = b_i ū_i, from the last row on.
-template <class F> EG_INLINE void substitute_back(const Chunk<F> &t, const F *minus, int64_t width, F *du, F *de) {
-  const int64_t n = t.n;
-  for (int64_t end = n; end > 0;) {
-    const int64_t rows = end % 4 ? end % 4 : 4, top = end - rows;
-    F *of = du + top * width;
-    heads::EG_PROCESSOR::combine(Weights<F>{minus + end * n + top, n, 1}, rows, n - end, de + end * width, Base<F>{of},
-                                 of, width);
-    for (int64_t i = end - 1; i >= top; i--) {
-      F *row = du + i * width;
-      if (i + 1 < end)
-        heads::EG_PROCESSOR::combine(Weights<F>{minus + (i + 1) * n + i, n, 1}, 1, end - i - 1, de + (i + 1) * width,
-                                     Base<F>{row}, row, width);
-      const F rate = t.rate[i];
-#pragma omp simd
-      for (int64_t j = 0; j < width; j++)
-        de[i * width + j] = rate * row[j];
+template <class F, int N>
+static void backward_columns(const DeltaSizes &z, const DeltaBackward<F> &x, int64_t first, int64_t width) {
+  typedef Columns<F, N> C;
+  typedef typename C::V V;
+  const int64_t rows = z.key, stride = z.value, size = rows * C::count;
+  const F *errors = z.squared ? x.error : x.value;
+  F *a = x.scratch, *ds = a + rows, *states = ds + z.block<F>();                 // with [segment] states
+  const auto added = [&](F value, F *to) { *to = first ? *to + value : value; }; // the sum over all columns
+  read_state<C>(x.dstate + first, rows, stride, width, ds);
+  for (int64_t g = z.segments() - 1; g >= 0; g--) {
+    const int64_t begin = g * z.segment, end = std::min(begin + z.segment, z.time);
+    read_state<C>(x.starts + g * rows * stride + first, rows, stride, width, states);
+    for (int64_t t = begin; t + 1 < end; t++) { // the states before the other tokens of the segment
+      const F *k = x.key + t * rows, *s = states + (t - begin) * size;
+      factors(z, x, t, a);
+      C u;
+      u.get(errors + t * stride + first, width);
+      u.scale(x.rate[t]);
+      for (int64_t i = 0; i < rows; i++) {
+        C row;
+        row.get(s + i * C::count);
+        row.scale(a[i]), row.add(k[i], u);
+        row.put(states + (t + 1 - begin) * size + i * C::count);
+      }
     }
-    end = top;
+    for (int64_t t = end - 1; t >= begin; t--) {
+      const F *k = x.key + t * rows, *q = x.query ? x.query + t * rows : nullptr, *s = states + (t - begin) * size;
+      factors(z, x, t, a);
+      C e, u, du, de, dread;
+      e.get(errors + t * stride + first, width);
+      u = e, u.scale(x.rate[t]);
+      du.zero(), dread.zero();
+      if (x.dread) {
+        dread.get(x.dread + t * stride + first, width);
+        for (int64_t i = 0; i < rows; i++) {
+          C row;
+          row.get(ds + i * C::count);
+          row.add(q[i], dread);
+          row.put(ds + i * C::count);
+          du.add(k[i], row);
+        }
+      } else {
+        for (int64_t i = 0; i < rows; i++) {
+          C row;
+          row.get(ds + i * C::count);
+          du.add(k[i], row);
+        }
+      }
+      added(sum_lanes<F>(du.times(e)), x.drate + t);
+      de = du, de.scale(x.rate[t]);
+      de.put(x.dvalue + t * stride + first, width);
+      const F along = x.dread ? sum_lanes<F>(u.times(dread)) : F(0);
+      F *dk = x.dkey + t * rows, *dq = q ? x.dquery + t * rows : nullptr;
+      if (!z.squared)
+        de.zero(); // it goes to the value alone
+      V decays{};
+      for (int64_t i = 0; i < rows; i++) {
+        C before, row;
+        before.get(s + i * C::count), row.get(ds + i * C::count);
+        added(sum_lanes<F>(row.times(u) - a[i] * before.times(de)), dk + i);
+        if (x.dread)
+          added(a[i] * sum_lanes<F>(before.times(dread)) + k[i] * along, dq + i);
+        row.add(-k[i], de);
+        row.scale(a[i]);
+        row.put(ds + i * C::count);
+        const V through = row.times(before);
+        if (z.channels)
+          added(sum_lanes<F>(through), x.ddecay + t * rows + i);
+        else
+          decays += through;
+      }
+      if (x.decay && !z.channels)
+        added(sum_lanes<F>(decays), x.ddecay + t);
+    }
   }
+  write_state<C>(ds, rows, stride, width, x.dstate + first);
 }
 
-// The gradients of G from those of the factors d_ij of row i, each times its value.
-template <class F> EG_INLINE void through_decays(const F *gradient, const F *value, int64_t i, F *dsums) {
-  F sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < i; j++) {
-    const F through = gradient[j] * value[j];
-    sum += through;
-    dsums[j] -= through;
+// Calls of(first, width) for blocks of columns, with the least number of vectors that hold the width.
+#define EG_DELTA_COLUMNS(of)                                                                                           \
+  for (int64_t first = 0; first < z.value; first += 4 * lanes<F>) {                                                    \
+    const int64_t width = std::min<int64_t>(z.value - first, 4 * lanes<F>);                                            \
+    if (width > 3 * lanes<F>)                                                                                          \
+      of<F, 4>(z, x, first, width);                                                                                    \
+    else if (width > 2 * lanes<F>)                                                                                     \
+      of<F, 3>(z, x, first, width);                                                                                    \
+    else if (width > lanes<F>)                                                                                         \
+      of<F, 2>(z, x, first, width);                                                                                    \
+    else                                                                                                               \
+      of<F, 1>(z, x, first, width);                                                                                    \
   }
-  dsums[i] += sum;
-}
 
 template <class F> static void forward(const DeltaSizes &z, const DeltaForward<F> &x) {
-  const int64_t key = z.key, width = z.value;
-  F *s = x.state;
-  F *scores = x.scratch + z.chunk * (3 + z.chunk), *u = scores + z.chunk * z.chunk, *k = u + z.chunk * width;
-  for (int64_t c = 0; c < z.chunks(); c++) {
-    if (x.starts)
-      std::copy_n(s, key * width, x.starts + c * key * width);
-    const Chunk<F> t = chunk_of<F>(z, x, c, x.scratch);
-    const int64_t n = t.n;
-    if (z.squared) {
-      F *e = x.error + t.first * width;
-      std::copy_n(t.value, n * width, e);
-      scale_rows(t.key, t.ahead, F(-1), n, key, k);
-      product(AsIs, k, AsIs, s, e, n, width, key, true);
-      product(AsIs, t.key, Transposed, t.key, scores, n, n, key, false);
-#pragma omp simd
-      for (int64_t i = 0; i < n * n; i++)
-        scores[i] *= -t.decays[i];
-      substitute(t, scores, width, e, u);
-    } else {
-      scale_rows(t.value, t.rate, F(1), n, width, u);
-    }
-    if (t.query) {
-      F *read = x.read + t.first * width;
-      scale_rows(t.query, t.ahead, F(1), n, key, k);
-      product(AsIs, k, AsIs, s, read, n, width, key, false);
-      product(AsIs, t.query, Transposed, t.key, scores, n, n, key, false);
-      times(scores, t.decays, n * n);
-      product(AsIs, scores, AsIs, u, read, n, width, n, true);
-    }
-    if (t.decayed)
-#pragma omp simd
-      for (int64_t i = 0; i < key * width; i++)
-        s[i] *= t.kept;
-    scale_rows(t.key, t.left, F(1), n, key, k);
-    product(Transposed, k, AsIs, u, s, key, width, n, true);
-  }
+  EG_DELTA_COLUMNS(forward_columns)
 }
 
 template <class F> static void backward(const DeltaSizes &z, const DeltaBackward<F> &x) {
-  const int64_t key = z.key, width = z.value, most = z.chunk;
-  F *ds = x.dstate;
-  F *scores = x.scratch + most * (3 + most), *dscores = scores + most * most, *both = dscores + most * most,
-    *dsums = both + most * most, *u = dsums + most, *du = u + most * width, *de = du + most * width,
-    *k = de + most * width, *dk = k + most * key;
-  for (int64_t c = z.chunks() - 1; c >= 0; c--) {
-    const Chunk<F> t = chunk_of<F>(z, x, c, x.scratch);
-    const int64_t n = t.n;
-    const F *s = x.starts + c * key * width, *e = z.squared ? x.error + t.first * width : t.value;
-    F *dkey = x.dkey + t.first * key, *dvalue = x.dvalue + t.first * width, *drate = x.drate + t.first;
-    std::fill_n(dsums, n, F(0));
-    scale_rows(e, t.rate, F(1), n, width, u);
-
-    // S'
-    scale_rows(t.key, t.left, F(1), n, key, k);
-    product(AsIs, k, AsIs, ds, du, n, width, key, false);
-    product(AsIs, u, Transposed, ds, dkey, n, key, width, false);
-    scale_rows(dkey, t.left, F(1), n, key, dkey);
-    F last = 0; // the gradient of G_last
-    if (t.decayed) {
-      for (int64_t i = 0; i < n; i++) {
-        const F through = dot(dkey + i * key, t.key + i * key, key);
-        last += through, dsums[i] -= through;
-      }
-      last += t.kept * dot(s, ds, key * width);
-#pragma omp simd
-      for (int64_t i = 0; i < key * width; i++)
-        ds[i] *= t.kept;
-    }
-
-    // o
-    if (x.dread) {
-      const F *dread = x.dread + t.first * width;
-      F *dquery = x.dquery + t.first * key;
-      product(AsIs, t.query, Transposed, t.key, scores, n, n, key, false);
-      times(scores, t.decays, n * n);
-      product(Transposed, scores, AsIs, dread, du, n, width, n, true);
-      product(AsIs, dread, Transposed, u, dscores, n, n, width, false);
-      if (t.decayed)
-        for (int64_t i = 0; i < n; i++)
-          through_decays(dscores + i * n, scores + i * n, i, dsums);
-      times(dscores, t.decays, n * n);
-      product(AsIs, dread, Transposed, s, dquery, n, key, width, false);
-      scale_rows(dquery, t.ahead, F(1), n, key, dquery);
-      for (int64_t i = 0; t.decayed && i < n; i++)
-        dsums[i] += dot(dquery + i * key, t.query + i * key, key);
-      product(AsIs, dscores, AsIs, t.key, dquery, n, key, n, true);
-      product(Transposed, dscores, AsIs, t.query, dkey, n, key, n, true);
-      scale_rows(t.query, t.ahead, F(1), n, key, k);
-      product(Transposed, k, AsIs, dread, ds, key, width, n, true);
-    } else if (x.dquery) {
-      std::fill_n(x.dquery + t.first * key, n * key, F(0));
-    }
-
-    // e and u
-    if (z.squared) {
-      product(AsIs, t.key, Transposed, t.key, scores, n, n, key, false);
-#pragma omp simd
-      for (int64_t i = 0; i < n * n; i++)
-        scores[i] *= -t.decays[i];
-      substitute_back(t, scores, width, du, de);
-      product(AsIs, de, Transposed, u, dscores, n, n, width, false); // −n̄
-      for (int64_t i = 0; i < n; i++) {
-        F *row = dscores + i * n;
-        if (t.decayed)
-          through_decays(row, scores + i * n, i, dsums);
-        std::fill_n(row + i, n - i, F(0));
-      }
-      for (int64_t i = 0; i < n * n; i++)
-        dscores[i] *= -t.decays[i];
-      for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j <= i; j++)
-          both[i * n + j] = both[j * n + i] = dscores[i * n + j];
-      product(AsIs, both, AsIs, t.key, dkey, n, key, n, true);
-      product(AsIs, de, Transposed, s, dk, n, key, width, false);
-      scale_rows(dk, t.ahead, F(-1), n, key, dk);
-      for (int64_t i = 0; t.decayed && i < n; i++)
-        dsums[i] += dot(dk + i * key, t.key + i * key, key);
-      axpy(F(1), dk, dkey, n * key);
-      scale_rows(t.key, t.ahead, F(-1), n, key, k);
-      product(Transposed, k, AsIs, de, ds, key, width, n, true);
-      std::copy_n(de, n * width, dvalue);
-    } else {
-      scale_rows(du, t.rate, F(1), n, width, dvalue);
-    }
-    for (int64_t i = 0; i < n; i++)
-      drate[i] = dot(du + i * width, e + i * width, width);
-    if (t.decayed)
-      for (int64_t i = n - 1; i >= 0; i--)
-        x.ddecay[t.first + i] = last += dsums[i];
-  }
+  if (x.dquery && !x.dread)
+    std::fill_n(x.dquery, z.time * z.key, F(0));
+  EG_DELTA_COLUMNS(backward_columns)
 }
+#undef EG_DELTA_COLUMNS
 #endif
