@@ -253,7 +253,7 @@ func (w *sequences) test(ctx context.Context, t sequenceTest, on tensor.Device, 
 	each, err := measure.Evaluate(ctx, drawn(w.task.Sized, testStream(t.size()), t.size(), t.Sequences), t.Sequences, p, func(b *sequence.Batch) ([][]sequence.Value, error) {
 		a, err := w.answer(b, on, nil)
 		if err == nil {
-			err = binary.Write(hash, binary.LittleEndian, append(b.Inputs, b.Targets...))
+			err = binary.Write(hash, binary.LittleEndian, slices.Concat(b.Inputs, b.Targets))
 		}
 		return w.task.Measure(b, a.logits), err
 	})

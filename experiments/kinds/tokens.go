@@ -315,7 +315,7 @@ func (w *tokens) test(ctx context.Context, t tokenTest, on tensor.Device, p meas
 	hash, counts := fnv.New64a(), newClassCounts()
 	scores, err := w.evaluate(ctx, t.stream(), t.size(), t.Sequences, on, p, func(b *token.Batch, answers []int64) error {
 		counts.add(b, answers)
-		return binary.Write(hash, binary.LittleEndian, append(b.Inputs, b.Targets...))
+		return binary.Write(hash, binary.LittleEndian, slices.Concat(b.Inputs, b.Targets))
 	})
 	if err != nil {
 		return nil, err

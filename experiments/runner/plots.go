@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/results"
@@ -110,7 +109,9 @@ func (r *run) learningCurve() ([]Plot, error) {
 		if best, ok := w.Optimum(); ok {
 			var end float64
 			for _, l := range f.Lines {
-				end = max(end, slices.Max(append(l.X, 0)))
+				for _, x := range l.X {
+					end = max(end, x)
+				}
 			}
 			best *= r.config.Work.Measure().Factor
 			f.Lines = append(f.Lines, plot.Line{Name: "optimum on validation", X: []float64{0, end}, Y: []float64{best, best}})

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -75,7 +76,7 @@ func (l *Local) run(ctx context.Context, r Run, tell func(Status)) Status {
 		return ended(err)
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, l.Command[0], append(l.Command[1:], r.Folder)...)
+	cmd := exec.CommandContext(ctx, l.Command[0], slices.Concat(l.Command[1:], []string{r.Folder})...)
 	if l.Name != "" {
 		cmd.Args[0] = l.Name
 	}

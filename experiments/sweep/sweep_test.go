@@ -77,6 +77,19 @@ func starts(t *testing.T, r sweep.Run) int {
 	return strings.Count(string(text), "\n")
 }
 
+// A command with room behind it, as append leaves it, is shared by the workers: a folder that is appended in place would become that
+// of another worker's run.
+func TestWorkersShareNoArguments(t *testing.T) {
+	command, runs := workers(t, finishes, finishes)
+	roomy := append(make([]string, 0, 8), command...)
+	var w watched
+	require.NoError(t, (&sweep.Local{Command: roomy, Workers: 2}).Run(t.Context(), runs, w.watch))
+	assert.Equal(t, make([]string, 7), roomy[1:8])
+	for i := range runs {
+		assert.Equal(t, 1, starts(t, runs[i]))
+	}
+}
+
 func TestLocalRunsAllDespiteFailures(t *testing.T) {
 	command, runs := workers(t, finishes, fails, silent, finishes)
 	var w watched
