@@ -133,13 +133,55 @@ func (c *Controller) Forward(p *nn.Pass, x *tensor.Tensor, observe func(step int
 	}
 	s := c.Init(p, x.Dim(1))
 	out := make([]*tensor.Tensor, x.Dim(0))
+	start := map[*tensor.Tensor]bool{}
+	_, mapped := s.Memory.(memory.Mapper)
+	if mapped {
+		s.each(func(part *tensor.Tensor) { start[part] = true })
+	}
 	for t := range out {
+		if observe == nil && mapped {
+			out[t], s = c.freeing(p, x, int64(t), s, start)
+			continue
+		}
 		out[t], s = c.Step(p, x.Select(0, int64(t)), s)
 		if observe != nil {
 			observe(int64(t), s)
 		}
 	}
 	return tensor.Stack(0, out...)
+}
+
+// freeing is [Controller.Step] number t of x, after which only its results, the tensors of the start and the graph of a gradient
+// hold memory: a sequence may have many steps.
+func (c *Controller) freeing(p *nn.Pass, x *tensor.Tensor, t int64, prev State, start map[*tensor.Tensor]bool) (out *tensor.Tensor, next State) {
+	scope := tensor.Enter()
+	defer scope.Leave()
+	penalties := len(p.Penalties)
+	out, next = c.Step(p, x.Select(0, t), prev)
+	for _, penalty := range p.Penalties[penalties:] {
+		scope.Keep(penalty)
+	}
+	held := map[*tensor.Tensor]bool{}
+	next.each(func(part *tensor.Tensor) { held[scope.Keep(part)] = true })
+	prev.each(func(part *tensor.Tensor) {
+		if !held[part] && !start[part] {
+			part.Free()
+		}
+	})
+	return scope.Keep(out), next
+}
+
+// each calls f for the tensors of a state, whose memory state is a [memory.Mapper].
+func (s State) each(f func(*tensor.Tensor)) {
+	for _, l := range s.Layers {
+		f(l.Hidden)
+		f(l.Cell)
+	}
+	f(s.Read)
+	s.Memory.(memory.Mapper).Map(func(t *tensor.Tensor) *tensor.Tensor {
+		f(t)
+		return t
+	})
 }
 
 // unrolled describes the network for [tensor.Unroll], where that can run it.

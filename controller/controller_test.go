@@ -12,6 +12,7 @@ import (
 	"github.com/engram-go/engram/controller"
 	"github.com/engram-go/engram/internal/testkit"
 	"github.com/engram-go/engram/memory"
+	"github.com/engram-go/engram/memory/fastweight"
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
@@ -34,6 +35,14 @@ func TestForwardIsRepeatedStep(t *testing.T) {
 		},
 		"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
+		},
+		"relational": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewRelational(b, memory.RelationalConfig{Control: control, Slots: 3, Heads: 2, Width: 4})
+		},
+		"fast weights in mini-batches": func(b *nn.Builder, control int64) memory.Recurrent {
+			c := fastweight.Titans(4)
+			c.MiniBatch = 2
+			return fastweight.NewRecurrent(b, control, c)
 		},
 	}
 	type form struct {
@@ -189,4 +198,31 @@ func TestUnrolledMatchesReferenceAtThePapersSizes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A sequence that is not one operation holds, besides what a gradient needs, its outputs and one state, however long it is, and the
+// penalties that its memory adds to the loss.
+func TestForwardFreesOldStates(t *testing.T) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(3, tensor.CPU)
+	defer b.Params().Free()
+	nutm := func(b *nn.Builder, control int64) memory.Recurrent {
+		return memory.NewNUTM(b, memory.NUTMConfig{Control: control, Penalty: .1, Memory: func(b *nn.Builder, control int64) memory.Interfaced {
+			return fastweight.NewRecurrent(b, control, fastweight.Omega(4))
+		}})
+	}
+	c := controller.New(b, controller.Config{Inputs: 3, Size: 5, Layers: 1, Memory: nutm})
+	live := func(steps int64, p *nn.Pass) int64 {
+		before := tensor.Live()
+		c.Forward(p, tensor.Zeros(steps, 2, 3), nil)
+		return tensor.Live() - before
+	}
+	short := live(10, &nn.Pass{})
+	assert.Equal(t, short+20, live(30, &nn.Pass{}), "one output per step more")
+	p := &nn.Pass{Training: true}
+	c.Forward(p, tensor.Zeros(3, 2, 3), nil)
+	for _, penalty := range p.Penalties {
+		assert.False(t, penalty.Freed())
+	}
+	assert.NotEmpty(t, p.Penalties)
 }

@@ -62,55 +62,66 @@ func (m *Hopfield) normed(x *tensor.Tensor) *tensor.Tensor {
 	return x.Mul(x.Square().MeanKeep(-1).AddScalar(layerEps).PowScalar(-.5))
 }
 
-// scores returns the scores [batch, queries, slots] that the last association is the softmax of.
-func (m *Hopfield) scores(s KeyValueState, queries *tensor.Tensor) *tensor.Tensor {
+// compared returns keys and queries as they are compared, and the inverse temperature.
+func (m *Hopfield) compared(op string, s KeyValueState, queries *tensor.Tensor) (keys, state *tensor.Tensor, beta float64) {
 	if s.Keys == nil {
-		panic(&tensor.Error{Op: "Hopfield.Read", Msg: "nothing has been written yet"})
+		panic(&tensor.Error{Op: op, Msg: "nothing has been written yet"})
 	}
-	keys, state := m.normed(s.Keys), m.normed(queries)
-	beta := m.config.Beta
-	if beta == 0 {
-		beta = 1 / math.Sqrt(float64(keys.Dim(2)))
+	if beta = m.config.Beta; beta == 0 {
+		beta = 1 / math.Sqrt(float64(queries.Dim(2)))
 	}
-	associate := func() *tensor.Tensor { return state.MatMul(keys.Transpose(1, 2)).MulScalar(beta) }
+	return m.normed(s.Keys), m.normed(queries), beta
+}
+
+// associate reads values by the scores β·K·ξ of a state, through a softmax unless the memory is linear: one operation where there is one.
+func (m *Hopfield) associate(p *nn.Pass, state, keys, values *tensor.Tensor, beta float64) (read, attention *tensor.Tensor) {
+	if !p.HigherOrder && tensor.FusesSteps(state) {
+		return tensor.Attend(state, keys, values, beta, !m.config.Linear)
+	}
+	attention = state.MatMul(keys.Transpose(1, 2)).MulScalar(beta)
+	if !m.config.Linear {
+		attention = attention.Softmax(-1)
+	}
+	return attention.MatMul(values), attention
+}
+
+// updated moves a state towards the keys.
+func (m *Hopfield) updated(p *nn.Pass, state, keys *tensor.Tensor, beta float64) *tensor.Tensor {
 	if !m.config.Linear {
 		for range m.config.Updates {
-			state = associate().Softmax(-1).MatMul(keys)
+			state, _ = m.associate(p, state, keys, keys, beta)
 		}
 	}
-	return associate()
+	return state
 }
 
 // Read implements [Associative].
 func (m *Hopfield) Read(p *nn.Pass, s State, queries *tensor.Tensor) (values, attention *tensor.Tensor) {
-	held := stateOf[KeyValueState]("Hopfield.Read", s)
-	checkPass("Hopfield.Read", p)
-	attention = m.scores(held, queries)
-	if !m.config.Linear {
-		attention = attention.Softmax(-1)
-	}
-	return attention.MatMul(held.Values), attention
+	const op = "Hopfield.Read"
+	held := stateOf[KeyValueState](op, s)
+	checkPass(op, p)
+	keys, state, beta := m.compared(op, held, queries)
+	return m.associate(p, m.updated(p, state, keys, beta), keys, held.Values, beta)
 }
 
 // LogRead implements [LogReader]. Where no slot has any of a value it is [logZero].
-func (m *Hopfield) LogRead(_ *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
-	held := stateOf[KeyValueState]("Hopfield.LogRead", s)
+func (m *Hopfield) LogRead(p *nn.Pass, s State, queries *tensor.Tensor) *tensor.Tensor {
+	const op = "Hopfield.LogRead"
+	held := stateOf[KeyValueState](op, s)
 	if m.config.Linear {
-		panic(&tensor.Error{Op: "Hopfield.LogRead", Msg: "what is read without a softmax has no logarithm"})
+		panic(&tensor.Error{Op: op, Msg: "what is read without a softmax has no logarithm"})
 	}
-	attention := m.scores(held, queries).LogSoftmax(-1)
+	checkPass(op, p)
+	keys, state, beta := m.compared(op, held, queries)
+	attention := m.updated(p, state, keys, beta).MatMul(keys.Transpose(1, 2)).MulScalar(beta).LogSoftmax(-1)
 	return attention.Unsqueeze(-1).Add(logOf(held.Values).Unsqueeze(1)).LogSumExp(-2)
 }
 
 // Energy returns the energy [batch, queries] of queries as states of the network: eq. 2 without its constants,
 // -log Σ exp(β·K·ξ)/β + ½·ξᵀξ. The queries are taken as they are, not normalised.
 func (m *Hopfield) Energy(s State, queries *tensor.Tensor) *tensor.Tensor {
-	held := stateOf[KeyValueState]("Hopfield.Energy", s)
-	keys := m.normed(held.Keys)
-	beta := m.config.Beta
-	if beta == 0 {
-		beta = 1 / math.Sqrt(float64(keys.Dim(2)))
-	}
+	const op = "Hopfield.Energy"
+	keys, _, beta := m.compared(op, stateOf[KeyValueState](op, s), queries)
 	stored := queries.MatMul(keys.Transpose(1, 2)).MulScalar(beta).LogSumExp(-1).MulScalar(-1 / beta)
 	return stored.Add(queries.Square().Sum(-1).MulScalar(.5))
 }

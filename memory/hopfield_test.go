@@ -55,3 +55,31 @@ func TestHopfieldIsAttention(t *testing.T) {
 		return nil
 	}), "no logarithm")
 }
+
+// Reads in one operation are the composition of LibTorch's operations, value and gradient, in both precisions.
+func TestHopfieldInOneOperation(t *testing.T) {
+	testkit.Enter(t)
+	r := rand.New(rand.NewPCG(1, 1))
+	for dtype, tolerance := range map[tensor.DType]float64{tensor.Float64: 1e-10, tensor.Float32: 1e-5} {
+		leaf := func(shape ...int64) *tensor.Tensor {
+			return floats(r.NormFloat64, shape...).To(dtype).Detach().RequireGrad()
+		}
+		leaves := []*tensor.Tensor{leaf(2, 7, 5), leaf(2, 7, 3), leaf(2, 4, 5)}
+		onRead, onAttention := floats(r.NormFloat64, 2, 4, 3).To(dtype), floats(r.NormFloat64, 2, 4, 7).To(dtype)
+		for _, c := range []memory.HopfieldConfig{{}, {Updates: 2, Beta: .8}, {Unnormed: true, Updates: 1}, {Linear: true}} {
+			outcome := func(higher bool) (out [][]float64) {
+				m, p := memory.NewHopfield(c), &nn.Pass{HigherOrder: higher}
+				read, attention := m.Read(p, write(m, leaves[0], leaves[1]), leaves[2])
+				out = append(out, read.Floats(), attention.Floats())
+				for _, g := range tensor.Grad(read.Mul(onRead).Sum().Add(attention.Mul(onAttention).Sum()), leaves...) {
+					out = append(out, g.Floats())
+				}
+				return out
+			}
+			want, got := outcome(true), outcome(false)
+			for i := range want {
+				assert.InDeltaSlice(t, want[i], got[i], tolerance, "%v %v %d", c, dtype, i)
+			}
+		}
+	}
+}

@@ -73,7 +73,8 @@ func (s NTMState) Tensors() []nn.Named {
 
 // Map implements [Mapper].
 func (s NTMState) Map(f func(*tensor.Tensor) *tensor.Tensor) State {
-	return NTMState{Memory: f(s.Memory), Weightings: f(s.Weightings)}
+	s.Memory, s.Weightings = f(s.Memory), f(s.Weightings)
+	return s
 }
 
 // ReadWidth implements [Recurrent].

@@ -315,6 +315,8 @@ func TestMANNTable(t *testing.T) {
 | MANN, LSTM controller | published | 36.4 | 82.8 | 91.0 | 92.6 | 94.9 | 98.1 | |
 | MANN, LSTM controller | re-run: snowkylin/ntm README | 35.6 | 88.8 | 95.0 | 96.5 | 97.3 | 97.6 | |
 | MANN, LSTM controller | Engram, [mann (network.memory.kind=lrua)](p) | **0.0** ± 0.2 | **10.0** ± 0.2 | **20.0** ± 0.2 | **30.0** ± 0.2 | **40.0** ± 0.2 | **50.0** ± 0.2 | 1 (single) |
+| NUTM of two programs around LRUA | published |  | 85.7 | 91.3 |  | 95.5 |  | |
+| Memory for rare events | published |  | 98.4 |  |  |  |  | |
 | mann (network.memory.kind=dnc) | Engram, [mann (network.memory.kind=dnc)](p) |`)
 	assert.Contains(t, markdown(text), `
 | MANN, LSTM controller, NTM addressing | published | 0.0 | 35.4 | 61.2 | 71.7 | 77.7 | 88.4 | |

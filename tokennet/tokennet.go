@@ -37,8 +37,8 @@ type Config struct {
 	Mixer func(b *nn.Builder, width int64) Mixer
 	// MLP follows each mixer by a SwiGLU of MLP times the width: Shazeer 2020. Zero leaves it out, as Zoology does.
 	MLP int64
-	// Positions adds a learned vector for each of so many positions to the tokens'; zero adds none. Attention has no other way
-	// to know the order.
+	// Positions adds a learned vector for each of so many positions to the tokens'; zero adds none. Without it attention knows the
+	// order by [AttentionConfig.Rotary] alone.
 	Positions int64
 	// Dropout is the chance that a value of an embedding is zeroed in training.
 	Dropout float64
@@ -166,24 +166,38 @@ func sinusoids(time, width int64, like *tensor.Tensor) *tensor.Tensor {
 	return tensor.New(out, 1, time, width).To(like.DType()).On(like.Device())
 }
 
+// AttentionConfig configures [NewAttention].
+type AttentionConfig struct {
+	Heads int64 // default 1
+	// Rotary turns each pair of values of a query or key by an angle proportional to its position, so that scores depend on
+	// distances: Su et al. 2021 (2104.09864), eq. 34, with pairs of values half a head apart. The width of a head is even.
+	Rotary bool
+}
+
 // Attention is causal softmax attention with several heads: Vaswani et al. 2017, section 3.2.
 type Attention struct {
-	heads    int64
+	config   AttentionConfig
 	qkv, out *nn.Param
 }
 
 // NewAttention makes a layer; heads divide the width.
-func NewAttention(b *nn.Builder, width, heads int64) *Attention {
-	if width%heads != 0 {
-		panic(fmt.Sprintf("tokennet: %d heads do not divide the width %d", heads, width))
+func NewAttention(b *nn.Builder, width int64, c AttentionConfig) *Attention {
+	c.Heads = max(c.Heads, 1)
+	if width%c.Heads != 0 || c.Rotary && width/c.Heads%2 != 0 {
+		panic(fmt.Sprintf("tokennet: %d heads do not divide the width %d, or into an odd width for rotary positions", c.Heads, width))
 	}
-	return &Attention{heads, b.Param("qkv", nn.FanInUniform, 3*width, width), b.Param("out", nn.FanInUniform, width, width)}
+	return &Attention{c, b.Param("qkv", nn.FanInUniform, 3*width, width), b.Param("out", nn.FanInUniform, width, width)}
 }
 
 // Forward implements [Mixer].
 func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	time := x.Dim(1)
-	parts := tensor.Linear(x, p.Value(a.qkv), nil).Split(2, 3)
+	time, width := x.Dim(1), x.Dim(2)
+	qkv := tensor.Linear(x, p.Value(a.qkv), nil)
+	queriesAndKeys, values := qkv.Narrow(2, 0, 2*width), qkv.Narrow(2, 2*width, width)
+	if a.config.Rotary {
+		queriesAndKeys = rotated(queriesAndKeys, 2*a.config.Heads)
+	}
+	parts := queriesAndKeys.Split(2, 2)
 	later := make([]float32, time*time)
 	for i := range time {
 		for j := i + 1; j < time; j++ {
@@ -191,7 +205,25 @@ func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 		}
 	}
 	mask := tensor.New(later, time, time).To(x.DType()).On(x.Device())
-	return tensor.Linear(nn.MultiHead(p, parts[0], parts[1], parts[2], mask, a.heads), p.Value(a.out), nil)
+	return tensor.Linear(nn.MultiHead(p, parts[0], parts[1], values, mask, a.config.Heads), p.Value(a.out), nil)
+}
+
+// rotated turns the pairs (i, i + n/2) of each vector of n values of x [batch, time, vectors·n] by the angle t·10000^(-2i/n).
+func rotated(x *tensor.Tensor, vectors int64) *tensor.Tensor {
+	batch, time := x.Dim(0), x.Dim(1)
+	half := x.Dim(2) / vectors / 2
+	cosines, sines := make([]float64, time*half), make([]float64, time*half)
+	for t := range time {
+		for i := range half {
+			sines[t*half+i], cosines[t*half+i] = math.Sincos(float64(t) * math.Pow(10_000, -float64(i)/float64(half)))
+		}
+	}
+	table := func(v []float64) *tensor.Tensor { return tensor.New(v, time, 1, half).To(x.DType()).On(x.Device()) }
+	cos, sin := table(cosines), table(sines)
+	parts := x.Reshape(batch, time, vectors, 2*half).Split(3, 2)
+	first := parts[0].Mul(cos).Sub(parts[1].Mul(sin))
+	second := parts[0].Mul(sin).Add(parts[1].Mul(cos))
+	return tensor.Cat(3, first, second).Reshape(batch, time, x.Dim(2))
 }
 
 // State implements [Stateful]: the keys and values of all tokens.

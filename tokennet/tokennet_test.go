@@ -2,6 +2,7 @@ package tokennet_test
 
 import (
 	"math"
+	"math/cmplx"
 	"math/rand/v2"
 	"testing"
 
@@ -27,7 +28,12 @@ func mixers() map[string]func(b *nn.Builder, width int64) tokennet.Mixer {
 	ttt := fastweight.TTTLinear(4)
 	ttt.MiniBatch = 4
 	return map[string]func(b *nn.Builder, width int64) tokennet.Mixer{
-		"attention":        func(b *nn.Builder, width int64) tokennet.Mixer { return tokennet.NewAttention(b, width, 2) },
+		"attention": func(b *nn.Builder, width int64) tokennet.Mixer {
+			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: 2})
+		},
+		"attention with rotary positions": func(b *nn.Builder, width int64) tokennet.Mixer {
+			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: 2, Rotary: true})
+		},
 		"linear attention": layer(fastweight.LinearAttention(), false), "delta": layer(fastweight.Delta(), false),
 		"gated delta": layer(fastweight.GatedDelta(), true), "KDA": layer(fastweight.KDA(), true),
 		"delta product": layer(fastweight.DeltaProduct(2), false), "ttt": layer(ttt, false),
@@ -110,6 +116,50 @@ func TestStaysFinite(t *testing.T) {
 	defer b.Params().Free()
 	n := tokennet.New(b, tokennet.Config{Tokens: 5, Classes: 4, Mixer: mixers()["delta"], Positions: 3})
 	assert.ErrorContains(t, tensor.Do(func() error { n.Forward(&nn.Pass{}, tokens(rand.New(rand.NewPCG(1, 1)), 1, 4), all(4)); return nil }), "the network knows 3 positions")
+}
+
+// With rotary positions a layer is the loop of the paper's equation 16 over pairs of complex numbers.
+func TestRotaryAttentionIsItsLoop(t *testing.T) {
+	testkit.Enter(t)
+	b := nn.NewBuilder(1, tensor.CPU)
+	defer b.Params().Free()
+	const time, width, heads, n = 7, 8, 2, 4
+	a := tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: heads, Rotary: true})
+	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+	r := rand.New(rand.NewPCG(1, 1))
+	params := map[string]*tensor.Tensor{}
+	for _, param := range b.Params().All() {
+		p.With[param] = testkit.Normal(r, param.Value().Shape()...)
+		params[param.Name] = p.With[param]
+	}
+	x := testkit.Normal(r, 1, time, width)
+	qkv := x.MatMul(params["qkv"].Transpose(0, 1)).Floats()
+	want := make([]float64, time*width)
+	for h := range heads {
+		turned := func(t, part, i int) complex128 { // pair i of the query (part 0) or key (part 1) at t
+			at := qkv[t*3*width+part*width+h*n:]
+			return complex(at[i], at[i+n/2]) * cmplx.Rect(1, float64(t)*math.Pow(10_000, -2*float64(i)/n))
+		}
+		for t := range time {
+			scores := make([]float64, t+1)
+			sum := 0.
+			for s := range scores {
+				for i := range n / 2 {
+					scores[s] += real(turned(t, 0, i) * cmplx.Conj(turned(s, 1, i)))
+				}
+				scores[s] = math.Exp(scores[s] / math.Sqrt(n))
+				sum += scores[s]
+			}
+			for s, score := range scores {
+				for i := range n {
+					want[t*width+h*n+i] += score / sum * qkv[s*3*width+2*width+h*n+i]
+				}
+			}
+		}
+	}
+	out := tensor.New(want, 1, time, width).MatMul(params["out"].Transpose(0, 1))
+	assert.InDeltaSlice(t, out.Floats(), a.Forward(p, x).Floats(), 1e-10)
+	assert.Panics(t, func() { tokennet.NewAttention(b, 6, tokennet.AttentionConfig{Heads: 2, Rotary: true}) })
 }
 
 // A convolution is its loop.

@@ -1,9 +1,6 @@
 package registry
 
 import (
-	"fmt"
-
-	"github.com/engram-go/engram/experiments/schema"
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/memory/fastweight"
 	"github.com/engram-go/engram/nn"
@@ -22,15 +19,8 @@ func fastSettings() []fastSetting {
 	// nominal is the largest rate of the named setting, in the unit of the key rate; store is the default for memories of keys and
 	// values, which hold tens of pairs and not thousands of tokens.
 	deep := func(name, doc, paper string, nominal, store float64, batch int64, of func(width int64) fastweight.Config) fastSetting {
-		layerBatch := max(batch, 16)
-		if of(2).Window > 1 {
-			layerBatch = 1
-		}
 		return fastSetting{name, doc, paper,
 			Config(deepFastConfig{4, 16, nominal, batch}, func(c *deepFastConfig) (Recurrent, error) {
-				if err := noWindow(of, c.MiniBatch); err != nil {
-					return nil, err
-				}
 				return func(b *nn.Builder, control int64) memory.Recurrent {
 					out := of(c.Width)
 					out.Heads, out.MiniBatch = c.Heads, c.MiniBatch
@@ -41,16 +31,13 @@ func fastSettings() []fastSetting {
 			}),
 			func(p *Parts) Maker[Memory] {
 				return Associative(p, deepStoreConfig{store, 1, 2}, func(c *deepStoreConfig, in MemoryInput) (*fastweight.Associative, error) {
-					if err := noWindow(of, c.MiniBatch); err != nil {
-						return nil, err
-					}
 					out := of(in.Width)
 					out.MiniBatch, out.Positions = c.MiniBatch, out.Positions && c.MiniBatch > 1
 					out.MaxRate *= c.Rate / nominal
 					return fastweight.NewAssociative(in.Builder, fastweight.AssociativeConfig{Config: out, Learned: true, Scale: c.Scale}), nil
 				})
 			},
-			layer(layerConfig{Heads: 2, Rate: nominal, Writes: 1, MiniBatch: layerBatch, Conv: 4}, of),
+			layer(layerConfig{Heads: 2, Rate: nominal, Writes: 1, MiniBatch: max(batch, 16), Conv: 4}, of),
 		}
 	}
 	return []fastSetting{
@@ -98,14 +85,6 @@ func fastSettings() []fastSetting {
 		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Moneta),
 		deep("memora", "a model of two layers with positive weights of constant sums", "Behrouz et al. 2025, MIRAS", .1, 1, 1, fastweight.Memora),
 	}
-}
-
-// noWindow refuses mini_batch for a memory that uses the gradients of a window.
-func noWindow(of func(width int64) fastweight.Config, batch int64) error {
-	if batch > 1 && of(2).Window > 1 {
-		return schema.At("mini_batch", fmt.Errorf("this memory takes the gradients of a window at the weights of the moment; leave it out"))
-	}
-	return nil
 }
 
 // matrixLayer is a matrix as a layer, with its largest rate and its writes per token.

@@ -38,8 +38,8 @@ type TokenNetwork interface {
 // Mixer is a planned layer that mixes the positions of a sequence.
 type Mixer struct {
 	New func(b *nn.Builder, width int64) tokennet.Mixer
-	// Divides must divide the width of the network.
-	Divides int64
+	// Fits returns an error where the layer does not go with a width of the network.
+	Fits func(width int64) error
 }
 
 type tokenNetConfig struct {
@@ -47,7 +47,7 @@ type tokenNetConfig struct {
 	Layers    int            `yaml:"layers" min:"1" doc:"blocks"`
 	Mixer     schema.Section `yaml:"mixer" family:"mixer" doc:"the layer of a block that mixes positions"`
 	MLP       int64          `yaml:"mlp" min:"0" doc:"follow each mixer by a SwiGLU of so many times the width; 0 for none"`
-	Positions int64          `yaml:"positions" min:"0" doc:"learn a vector for each of so many positions; 0 for none, which attention needs to know the order"`
+	Positions int64          `yaml:"positions" min:"0" doc:"learn a vector for each of so many positions; 0 for none"`
 	Dropout   float64        `yaml:"dropout" min:"0" below:"1" doc:"of embeddings, in training"`
 	Decoder   bool           `yaml:"decoder" doc:"answer at every position from the vector of the last one alone, by sine and cosine positions and two layers: for the task compression"`
 }
@@ -57,8 +57,8 @@ func tokenNets(p *Parts) []Part[TokenNet] {
 		{"blocks", "blocks of a memory layer or attention, and an MLP", "Yang et al. 2024; Arora et al. 2023",
 			Config(tokenNetConfig{Width: 64, Layers: 2, Mixer: schema.NewSection(kindGatedDelta, nil)}, func(c *tokenNetConfig) (TokenNet, error) {
 				mixer, err := p.Mixers.Plan(&c.Mixer)
-				if err == nil && mixer.Divides > 0 && c.Width%mixer.Divides != 0 {
-					err = c.Mixer.Errorf("%d heads do not divide the width %d", mixer.Divides, c.Width)
+				if err == nil {
+					err = c.Mixer.Invalid(mixer.Fits(c.Width))
 				}
 				return TokenNet{Positions: c.Positions, Decodes: c.Decoder, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {
 					return tokennet.New(b, tokennet.Config{
@@ -83,7 +83,16 @@ type ntmTokensConfig struct {
 }
 
 type attentionConfig struct {
-	Heads int64 `yaml:"heads" min:"1"`
+	Heads  int64 `yaml:"heads" min:"1"`
+	Rotary bool  `yaml:"rotary" doc:"turn queries and keys by angles of their positions (Su et al. 2021), from which attention knows the order"`
+}
+
+// divide returns an error unless heads divide a width.
+func divide(heads, width int64) error {
+	if width%heads != 0 {
+		return fmt.Errorf("%d heads do not divide the width %d", heads, width)
+	}
+	return nil
 }
 
 // layerConfig are the keys of a memory as a layer. A key or value of 0 is the width divided by the heads.
@@ -107,8 +116,16 @@ func (c *layerConfig) Validate() error {
 }
 
 func mixers() []Part[Mixer] {
-	out := []Part[Mixer]{{"attention", "causal softmax attention", "Vaswani et al. 2017", Config(attentionConfig{1}, func(c *attentionConfig) (Mixer, error) {
-		return Mixer{Divides: c.Heads, New: func(b *nn.Builder, width int64) tokennet.Mixer { return tokennet.NewAttention(b, width, c.Heads) }}, nil
+	out := []Part[Mixer]{{"attention", "causal softmax attention", "Vaswani et al. 2017", Config(attentionConfig{1, true}, func(c *attentionConfig) (Mixer, error) {
+		fits := func(width int64) error {
+			if err := divide(c.Heads, width); err != nil || !c.Rotary || width/c.Heads%2 == 0 {
+				return err
+			}
+			return fmt.Errorf("rotary positions need an even width of a head, not %d; set rotary: false or change width or heads", width/c.Heads)
+		}
+		return Mixer{Fits: fits, New: func(b *nn.Builder, width int64) tokennet.Mixer {
+			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: c.Heads, Rotary: c.Rotary})
+		}}, nil
 	})}}
 	for _, s := range fastSettings() {
 		out = append(out, Part[Mixer]{s.name, s.doc, s.paper, s.mixer})
@@ -136,8 +153,11 @@ func layer(defaults layerConfig, of func(width int64) fastweight.Config) Maker[M
 			}
 			return fastweight.NewLayer(b, fastweight.LayerConfig{Config: l, Width: width, Conv: conv, Gated: c.Gated})
 		}}
-		if c.Key == 0 {
-			out.Divides = c.Heads
+		out.Fits = func(width int64) error {
+			if c.Key == 0 {
+				return divide(c.Heads, width)
+			}
+			return nil
 		}
 		config := of(2)
 		switch {
@@ -147,8 +167,6 @@ func layer(defaults layerConfig, of func(width int64) fastweight.Config) Maker[M
 			return out, schema.At("value", fmt.Errorf("keys and values of this memory have the same width; leave it out"))
 		case config.Window > 1 && c.Writes > 1:
 			return out, schema.At("writes", fmt.Errorf("this memory writes once per token; leave it out"))
-		case config.Window > 1 && c.MiniBatch > 1:
-			return out, noWindow(of, c.MiniBatch)
 		case c.MiniBatch > 1 && config.DecayFirst:
 			return out, schema.At("mini_batch", fmt.Errorf("this memory takes gradients after its decay, so not at the start of a mini-batch; leave it out"))
 		}

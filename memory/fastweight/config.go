@@ -97,10 +97,10 @@ func (c Config) check() {
 		msg = "a gate per channel needs a matrix without bias"
 	case c.DecayFirst && c.MiniBatch > 1:
 		msg = "DecayFirst and MiniBatch exclude each other"
-	case c.Window > 1 && (c.MiniBatch > 1 || c.Writes > 1):
-		msg = "Window excludes MiniBatch and several Writes"
-	case c.Positions && (c.MiniBatch < 2 || c.Momentum || c.Gate != NoGate):
-		msg = "Positions needs a MiniBatch and neither Momentum nor Gate"
+	case c.Window > 1 && c.Writes > 1:
+		msg = "Window excludes several Writes"
+	case c.Positions && (c.MiniBatch < 2 || c.Momentum || c.Gate != NoGate || c.Orthogonal > 0 || c.Simplex):
+		msg = "Positions needs a MiniBatch and neither Momentum, Gate, Orthogonal nor Simplex"
 	case c.Simplex && (c.Biased || !c.deep()):
 		msg = "Simplex needs a residual or deep model without bias"
 	case c.Residual && c.Key != c.Value:

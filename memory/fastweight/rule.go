@@ -63,8 +63,8 @@ type Rule struct {
 	// Writes is the number of pairs that are written per token, before the token's one read: Siems et al. 2025. The decay
 	// applies once, before the first. Default 1.
 	Writes int64
-	// Window takes the gradient of the sum of the losses of the last Window tokens, each at the weights of the moment: the Omega rule
-	// of Behrouz et al. 2025 (2505.23735, ATLAS), eq. 9, with weights of one. Default 1. It excludes MiniBatch and Writes.
+	// Window takes the gradient of the sum of the losses of the last Window tokens, at the weights of the moment, or those before the
+	// mini-batch: the Omega rule of Behrouz et al. 2025 (2505.23735, ATLAS), eq. 9, with weights of one. Default 1. It excludes Writes.
 	Window int64
 	// Orthogonal makes the change of the weights nearly orthogonal by so many steps of Newton and Schulz before the rate multiplies
 	// it, as the optimiser Muon does: the momentum then gathers gradients without rates. Default 0, none.
@@ -162,8 +162,8 @@ func (r Rule) check(t Tokens) {
 			wrong("a decay per channel needs a matrix without bias")
 		}
 	}
-	if r.Window > 1 && (r.MiniBatch > 1 || r.Writes > 1) {
-		wrong("a window goes with one write per token, whose gradients are taken at the weights of the moment")
+	if r.Window > 1 && r.Writes > 1 {
+		wrong("a window goes with one write per token")
 	}
 	if r.Simplex && r.Biased {
 		wrong("weights on a simplex have no bias")
@@ -223,14 +223,9 @@ func (r Rule) step(m model, s State, t Tokens) State {
 		from = kept
 	}
 	next := s
-	key, value := t.Key, t.Value
-	if r.Window > 1 {
-		if s.Seen != nil {
-			key, value = tensor.Cat(2, s.Seen[0], key), tensor.Cat(2, s.Seen[1], value)
-		}
-		last := min(r.Window-1, key.Dim(2))
-		next.Seen = apply([]*tensor.Tensor{key, value}, func(_ int, x *tensor.Tensor) *tensor.Tensor { return x.Narrow(2, x.Dim(2)-last, last) })
-	}
+	next.position = (position + 1) % r.MiniBatch
+	key, value, seen := r.window(s, t.Key, t.Value)
+	next.Seen = seen
 	gradients := m.gradients(m.effective(from), key, value)
 	rated := func(_ int, g *tensor.Tensor) *tensor.Tensor {
 		if t.Rate != nil {
@@ -263,8 +258,19 @@ func (r Rule) step(m model, s State, t Tokens) State {
 	default:
 		next.Weights = add(kept, change)
 	}
-	next.position = (position + 1) % r.MiniBatch
 	return next
+}
+
+// window returns tokens with those before them that a window reaches, and what the next token's window has of them.
+func (r Rule) window(s State, key, value *tensor.Tensor) (keys, values *tensor.Tensor, seen []*tensor.Tensor) {
+	if r.Window == 1 {
+		return key, value, nil
+	}
+	if s.Seen != nil {
+		key, value = tensor.Cat(2, s.Seen[0], key), tensor.Cat(2, s.Seen[1], value)
+	}
+	last := min(r.Window-1, key.Dim(2))
+	return key, value, apply([]*tensor.Tensor{key, value}, func(_ int, x *tensor.Tensor) *tensor.Tensor { return x.Narrow(2, x.Dim(2)-last, last) })
 }
 
 // newtonSchulz are the coefficients of the iteration X ← aX + (bA + cA²)X, A = XXᵀ, of the optimiser Muon: Jordan et al. 2024.
