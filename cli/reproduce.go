@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,7 +29,7 @@ func newReproduce(tool *experiments.Tool) *cobra.Command {
 		Short: "List every published figure with its status here, and run what fits a time",
 		Long: `Reproduce lists the published figures of results/published.yaml that an experiment file is for, with what the results below
 results/runs have of them: reached, below or not run. A figure is reached where the published one is not better than ours by more
-than both 95 % intervals together. The cost is the mean time of training of the experiment's own runs times their threads, or
+than both 95 % intervals together. Where an experiment shows why a figure is below, a line says so. The cost is the mean time of training of the experiment's own runs times their threads, or
 that of a similar run of the same network and data by the number of examples (marked with its name), and otherwise unknown.
 
 With --budget it runs experiments one after another until the time is over: first those that were begun, then those that were
@@ -66,6 +67,9 @@ it. Run folders are NAME/seed-N in results/runs or the folder of --out, with the
 			}
 			if err := tw.Flush(); err != nil {
 				return err
+			}
+			if lines := results.Explanations(claims); lines != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "\nWhy figures are below:\n%s\n", strings.Join(lines, "\n"))
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", results.CountClaims(claims))
 			return err

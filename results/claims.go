@@ -44,7 +44,9 @@ type Claim struct {
 	Half      float64  `json:"half,omitempty"` // of the 95 % interval; 0 for none
 	Seeds     int      `json:"seeds"`
 	// Note says what is to be known of the status: that the file has changed since, or that the data are of another edition.
-	Note       string `json:"note,omitempty"`
+	Note string `json:"note,omitempty"`
+	// Explained says what shows why ours is below; empty for other statuses.
+	Explained  string `json:"explained,omitempty"`
 	Experiment string `json:"experiment,omitempty"`
 	File       string `json:"file,omitempty"`
 	// CoreMinutes is what training one seed costs, 0 where that is unknown; CostOf is another experiment that it was estimated from.
@@ -165,6 +167,9 @@ func (c *claim) judge(committed, could []Experiment) Claim {
 			out.Status = Below
 		}
 	}
+	if out.Status != Below {
+		out.Explained = ""
+	}
 	if best == nil {
 		return out
 	}
@@ -256,7 +261,7 @@ func (e Experiment) cost(committed []Experiment) (minutes float64, of string) {
 func (p *page) claim(m *published, figure string, q *quoted) claim {
 	half, _ := strconv.ParseFloat(q.interval, 64)
 	return claim{
-		Claim:     Claim{Page: p.Name, Method: m.Method, Figure: figure, Metric: p.Metric, Published: q.text, Source: m.source(p)},
+		Claim:     Claim{Page: p.Name, Method: m.Method, Figure: figure, Metric: p.Metric, Published: q.text, Source: m.source(p), Explained: m.Explained},
 		published: q.value, half: half, edition: m.Edition,
 		covers: func(e Experiment) bool {
 			return m.covers(e) && (p.Dataset == "" || e.config["dataset.kind"] == p.Dataset)
@@ -474,6 +479,16 @@ func ClaimsTable(all []Claim) *table.Table {
 			table.Say(status), table.Say(c.Cost()), table.Say(c.Command()))
 	}
 	return t
+}
+
+// Explanations are lines that say what shows why figures are below, one for each method: "Relation network: ...".
+func Explanations(all []Claim) (lines []string) {
+	for _, c := range all {
+		if line := c.Method + ": " + c.Explained; c.Explained != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // countMeasured is one sentence of the claims that were measured.

@@ -18,7 +18,7 @@ pages:
     metric: accuracy
     tests: [5-way 1-shot]
     methods:
-      - {method: A, experiment: a, rotations: classes, norm: inductive, paper: P, figures: {5-way 1-shot: {published: 98.8, fine_tuned: 97.0}}}
+      - {method: A, experiment: a, rotations: classes, norm: inductive, paper: P, explained: because, figures: {5-way 1-shot: {published: 98.8, fine_tuned: 97.0}}}
       - {method: B, experiment: b, figures: {5-way 1-shot: {published: 90 ± 1}}}
       - {method: C, experiment: c, figures: {5-way 1-shot: {published: 90}}}
       - {method: People, figures: {5-way 1-shot: {published: 95}}}
@@ -90,6 +90,7 @@ func TestClaims(t *testing.T) {
 		assert.Equal(t, "engram run experiments/a.yaml --seed 2", c.Command())
 		assert.InDelta(t, 40, c.CoreMinutes, 1e-9, "1,200 seconds on two threads")
 		assert.Empty(t, c.Note)
+		assert.Equal(t, want == results.Below, c.Explained == "because", "only what is below is explained")
 	}
 	got := claimsOf(t, []results.Run{with(98)}, files...)
 	assert.Equal(t, results.NoExperiment, got["A, 5-way 1-shot, fine-tuned"].Status, "its file has no test with fine-tuning")

@@ -81,6 +81,7 @@ type published struct {
 	Way       int
 	Figures   map[string]publishedFigure // by the figure's name
 	Reruns    string                     // who ran the method again
+	Explained string                     // what shows why ours is below, where it is
 }
 
 // publishedFigure is what is published of one test; what is nil is not published.
