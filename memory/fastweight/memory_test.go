@@ -393,7 +393,11 @@ func TestAnEncoderOnAMemoryLearns(t *testing.T) {
 		}
 		t.Logf("loss from %.3f to %.3f", first, last)
 		assert.Less(t, last, .8*first)
-		assert.Less(t, last, .6*math.Log(way), "chance")
+		most := .6
+		if c.Orthogonal > 0 { // its changes do not shrink with the gradients, so that rounding decides more
+			most = .8
+		}
+		assert.Less(t, last, most*math.Log(way), "chance")
 	})
 }
 
