@@ -44,7 +44,7 @@ func (c *Context) Forward(p *nn.Pass, support, query *tensor.Tensor) (g, f *tens
 //	g(xᵢ, S) = →hᵢ + ←hᵢ + g'(xᵢ)
 func (c *Context) embedSupport(p *nn.Pass, support *tensor.Tensor) *tensor.Tensor {
 	x := support.Transpose(0, 1) // [support, tasks, width]
-	y, _ := c.support.Forward(p, x, zeroState(support, 2, support.Dim(0), c.size))
+	y := c.support.Outputs(p, x)
 	return y.Narrow(2, 0, c.size).Add(y.Narrow(2, c.size, c.size)).Add(x).Transpose(0, 1)
 }
 
@@ -58,17 +58,17 @@ func (c *Context) embedQueries(p *nn.Pass, g, query *tensor.Tensor) *tensor.Tens
 	set := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.Dot{}})
 	written := set.Write(p, set.Init(g.Dim(0)), g, g)
 	x := query.Flatten(0, 1) // [tasks·query, width]
-	state := zeroState(query, x.Dim(0), c.size)
+	// What the gates have of f' is the same in all steps.
+	in, size := p.Value(c.query.InputWeight), c.size
+	same := tensor.Linear(x, in.Narrow(1, 0, size), p.Value(c.query.InputBias).Add(p.Value(c.query.HiddenBias)))
+	recurrent := tensor.Cat(1, in.Narrow(1, size, size), p.Value(c.query.HiddenWeight))
+	zeros := func() *tensor.Tensor { return tensor.Full(0, x.DType(), x.Device(), x.Dim(0), size) }
+	state := nn.LSTMState{Hidden: zeros(), Cell: zeros()}
 	for range c.reads {
 		read, _ := set.Read(p, written, state.Hidden.Reshape(query.Shape()...))
-		state = c.query.Step(p, tensor.Cat(1, x, read.Flatten(0, 1)), state)
+		gates := tensor.Linear(tensor.Cat(1, read.Flatten(0, 1), state.Hidden), recurrent, nil).Add(same)
+		state = c.query.Gate(p, gates, state)
 		state.Hidden = state.Hidden.Add(x)
 	}
 	return state.Hidden.Reshape(query.Shape()...)
-}
-
-// zeroState returns a state of zeros of the type of the embeddings x.
-func zeroState(x *tensor.Tensor, shape ...int64) nn.LSTMState {
-	zeros := func() *tensor.Tensor { return tensor.Full(0, x.DType(), x.Device(), shape...) }
-	return nn.LSTMState{Hidden: zeros(), Cell: zeros()}
 }

@@ -141,6 +141,35 @@ func TestLSTMIsItsCellUnrolled(t *testing.T) {
 	}
 }
 
+// Outputs are those of Forward from a state of zeros, of all layers and both directions, in one operation each and as LibTorch's LSTM.
+func TestLSTMOutputsAreForwards(t *testing.T) {
+	testkit.Enter(t)
+	for _, bidirectional := range []bool{false, true} {
+		b := build(t, 1)
+		l := nn.NewLSTM(b, nn.LSTMConfig{In: 4, Size: 5, Layers: 2, Bidirectional: bidirectional})
+		values := make([]float32, 6*3*4)
+		nn.Normal(0, 1)(random(1), nil, values)
+		x := tensor.New(values, 6, 3, 4).RequireGrad()
+		outcome := func(y *tensor.Tensor) [][]float64 {
+			out := [][]float64{y.Floats()}
+			for _, g := range tensor.Grad(y.Square().Sum(), append(b.Params().Tensors(), x)...) {
+				out = append(out, g.Floats())
+			}
+			return out
+		}
+		y, _ := l.Forward(&nn.Pass{Training: true}, x, l.Init(3))
+		want := outcome(y)
+		for _, higher := range []bool{false, true} {
+			got := outcome(l.Outputs(&nn.Pass{Training: true, HigherOrder: higher}, x))
+			for i := range want {
+				assert.InDeltaSlice(t, want[i], got[i], 1e-5, "%v %v %d", bidirectional, higher, i)
+			}
+		}
+		wide := tensor.Zeros(6, 3, 7)
+		assert.Error(t, tensor.Do(func() error { l.Outputs(&nn.Pass{}, wide); return nil }), "a wrong width")
+	}
+}
+
 func TestLSTMInitShapes(t *testing.T) {
 	testkit.Enter(t)
 	b := build(t, 1)

@@ -50,8 +50,12 @@ func (l *LSTMCell) Init(batch int64) LSTMState {
 // Step takes x [batch, in] and the previous state and returns the next; its Hidden is the output. All after the
 // linear maps is fused where possible; see [tensor.LSTMStep].
 func (l *LSTMCell) Step(p *Pass, x *tensor.Tensor, prev LSTMState) LSTMState {
-	gates := tensor.Linear(x, p.Value(l.InputWeight), p.Value(l.InputBias)).
-		Add(tensor.Linear(prev.Hidden, p.Value(l.HiddenWeight), p.Value(l.HiddenBias)))
+	return l.Gate(p, tensor.Linear(x, p.Value(l.InputWeight), p.Value(l.InputBias)).
+		Add(tensor.Linear(prev.Hidden, p.Value(l.HiddenWeight), p.Value(l.HiddenBias))), prev)
+}
+
+// Gate is Step after its linear maps, whose sums are gates [batch, 4·size]: for networks that compute these in another way.
+func (l *LSTMCell) Gate(p *Pass, gates *tensor.Tensor, prev LSTMState) LSTMState {
 	if !p.HigherOrder && tensor.FusesSteps(gates) {
 		hidden, cell := tensor.LSTMStep(gates, prev.Cell)
 		return LSTMState{Hidden: hidden, Cell: cell}
@@ -121,4 +125,28 @@ func (l *LSTM) Init(batch int64) LSTMState {
 func (l *LSTM) Forward(p *Pass, x *tensor.Tensor, prev LSTMState) (*tensor.Tensor, LSTMState) {
 	y, h, c := tensor.LSTM(x, prev.Hidden, prev.Cell, l.weights(p.Value), l.config.Layers, l.config.Bidirectional)
 	return y, LSTMState{Hidden: h, Cell: c}
+}
+
+// Outputs is the output of [LSTM.Forward] from a state of zeros. A layer and direction is one operation where there is one; see
+// [tensor.Unroll].
+func (l *LSTM) Outputs(p *Pass, x *tensor.Tensor) *tensor.Tensor {
+	weights := l.weights(p.Value)
+	if p.HigherOrder || !tensor.FusesSteps(x) || weights[0].DType() != x.DType() {
+		zeros := func() *tensor.Tensor {
+			return tensor.Full(0, x.DType(), x.Device(), l.config.Layers*l.directions(), x.Dim(1), l.config.Size)
+		}
+		y, _ := l.Forward(p, x, LSTMState{Hidden: zeros(), Cell: zeros()})
+		return y
+	}
+	const perCell = 4
+	for range l.config.Layers {
+		y := tensor.Unroll(x, tensor.Unrolled{Layers: [][]*tensor.Tensor{weights[:perCell]}})
+		weights = weights[perCell:]
+		if l.config.Bidirectional {
+			back := tensor.Unroll(x.Flip(0), tensor.Unrolled{Layers: [][]*tensor.Tensor{weights[:perCell]}})
+			y, weights = tensor.Cat(2, y, back.Flip(0)), weights[perCell:]
+		}
+		x = y
+	}
+	return x
 }

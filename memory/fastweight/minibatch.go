@@ -160,7 +160,7 @@ func (r Rule) materialised(m model, s State, t Tokens, inputs, slopes []*tensor.
 			gathered = gathered.Add(kept(s.Sum[i], c.held))
 		}
 		gradients[i] = gathered
-		return kept(w, c.decay).Add(mixed(c.rated, r.orthogonal(gathered)))
+		return kept(w, c.decay).Add(mixed(c.rated, m.orthogonal(gathered)))
 	})
 	next.Weights = apply(weights, func(_ int, w *tensor.Tensor) *tensor.Tensor { return last(w) })
 	switch {

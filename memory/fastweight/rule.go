@@ -241,7 +241,7 @@ func (r Rule) step(m model, s State, t Tokens) State {
 			}
 			next.Sum = change
 		}
-		next.Weights = add(kept, apply(apply(change, func(_ int, c *tensor.Tensor) *tensor.Tensor { return r.orthogonal(c) }), rated))
+		next.Weights = add(kept, apply(apply(change, func(_ int, c *tensor.Tensor) *tensor.Tensor { return m.orthogonal(c) }), rated))
 		return next
 	}
 	change := apply(gradients, func(i int, g *tensor.Tensor) *tensor.Tensor { return rated(i, g).Neg() })
@@ -276,14 +276,17 @@ func (r Rule) window(s State, key, value *tensor.Tensor) (keys, values *tensor.T
 // newtonSchulz are the coefficients of the iteration X ← aX + (bA + cA²)X, A = XXᵀ, of the optimiser Muon: Jordan et al. 2024.
 var newtonSchulz = [3]float64{3.4445, -4.7750, 2.0315}
 
-// orthogonal brings the singular values of a matrix [..., in, out] near to one.
-func (r Rule) orthogonal(x *tensor.Tensor) *tensor.Tensor {
+// orthogonal brings the singular values of a matrix [..., in, out] near to one, in one operation where there is one.
+func (m model) orthogonal(x *tensor.Tensor) *tensor.Tensor {
+	if !m.HigherOrder && tensor.FusesSteps(x) {
+		return tensor.NewtonSchulz(x, newtonSchulz, int64(m.Orthogonal), smooth)
+	}
 	x = x.Mul(x.Square().SumKeep(-2, -1).AddScalar(smooth).PowScalar(-.5))
 	wide := x.Dim(-2) > x.Dim(-1) // the product of the smaller side
 	if wide {
 		x = x.Transpose(-2, -1)
 	}
-	for range r.Orthogonal {
+	for range m.Orthogonal {
 		a := x.MatMul(x.Transpose(-2, -1))
 		x = x.MulScalar(newtonSchulz[0]).Add(a.MulScalar(newtonSchulz[1]).Add(a.MatMul(a).MulScalar(newtonSchulz[2])).MatMul(x))
 	}
