@@ -147,6 +147,7 @@ func (r Rule) materialised(m model, s State, t Tokens, inputs, slopes []*tensor.
 		return x.Unsqueeze(2).Mul(by.Unsqueeze(-1))
 	}
 	last := func(x *tensor.Tensor) *tensor.Tensor { return x.Select(2, n-1) }
+	momenta := make([]*tensor.Tensor, len(s.Weights)) // after each token, of changes that are made orthogonal
 	weights := apply(s.Weights, func(i int, w *tensor.Tensor) *tensor.Tensor {
 		if r.Orthogonal == 0 {
 			sum := kept(w, c.decay).Sub(mixed(c.changes, gradients[i]))
@@ -155,18 +156,17 @@ func (r Rule) materialised(m model, s State, t Tokens, inputs, slopes []*tensor.
 			}
 			return sum
 		}
-		gathered := mixed(c.gathered, gradients[i]).Neg()
+		momenta[i] = mixed(c.gathered, gradients[i]).Neg()
 		if c.held != nil {
-			gathered = gathered.Add(kept(s.Sum[i], c.held))
+			momenta[i] = momenta[i].Add(kept(s.Sum[i], c.held))
 		}
-		gradients[i] = gathered
-		return kept(w, c.decay).Add(mixed(c.rated, m.orthogonal(gathered)))
+		return kept(w, c.decay).Add(mixed(c.rated, m.orthogonal(momenta[i])))
 	})
 	next.Weights = apply(weights, func(_ int, w *tensor.Tensor) *tensor.Tensor { return last(w) })
 	switch {
 	case c.sum == nil:
 	case r.Orthogonal > 0:
-		next.Sum = apply(gradients, func(_ int, g *tensor.Tensor) *tensor.Tensor { return last(g) })
+		next.Sum = apply(momenta, func(_ int, x *tensor.Tensor) *tensor.Tensor { return last(x) })
 	default:
 		next.Sum = apply(gradients, func(i int, g *tensor.Tensor) *tensor.Tensor {
 			sum := c.sum.MatMul(g.Flatten(3, 4)).Reshape(batch, heads, g.Dim(3), g.Dim(4)).Neg()
