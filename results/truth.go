@@ -78,7 +78,7 @@ func (p *page) addTruth(to *table.Page, all []Experiment) {
 			}
 			out.Add(line...)
 		}
-		to.Add(table.Heading(t.Title), table.Sayf("%s, %s. ", t.Metric, unit(t.Metric)).With(command(t.Experiments[0], "")),
+		to.Add(table.Heading(t.Title), table.Sayf("%s, %s. ", t.Metric, unit(t.Metric)).With(table.Span{Text: "engram sweep experiments/" + t.Experiments[0] + ".yaml", Style: table.Code}),
 			table.Image{Alt: t.Title, Path: "plots/" + p.Name + "-" + t.Name + ".svg"}, out)
 	}
 }

@@ -83,7 +83,7 @@ func (f Panels) left() (x vg.Length) {
 func (f Panels) size() (width, height vg.Length) {
 	columns := f.columns()
 	width = f.left() + vg.Length(columns)*cell(columnsRoom, columns)
-	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note), f.left()+scaleRoom)
+	width = max(width, margin+bold(11).Width(f.Title), margin+style(8).Width(f.Note), margin+style(8).Width(f.X), f.left()+scaleRoom)
 	for _, p := range f.Panels {
 		width = max(width, f.left()+style(9).Width(p.Name))
 	}
@@ -152,7 +152,8 @@ func (f Panels) draw(c draw.Canvas) error {
 		c.StrokeLine2(draw.LineStyle{Color: color.Gray{0x60}, Width: .5}, x, at.Y+gapRoom, x, at.Y+gapRoom-3)
 		c.FillText(label, vg.Point{X: x, Y: at.Y + gapRoom - 4}, named(i))
 	}
-	c.FillText(label, vg.Point{X: at.X + vg.Length(columns)*side/2, Y: at.Y - 7}, f.X)
+	centre := max(at.X+vg.Length(columns)*side/2, margin+label.Width(f.X)/2) // a long name begins at the margin
+	c.FillText(label, vg.Point{X: centre, Y: at.Y - 7}, f.X)
 	footnote(c, f.Note)
 	f.scale(c, vg.Point{X: at.X, Y: c.Min.Y + noteRoom})
 	return nil

@@ -215,6 +215,13 @@ func TestNamedColumnsAndLongNames(t *testing.T) {
 	assert.Greater(t, float64(width), float64(f.left()+style(9).Width(f.Panels[0].Name)))
 }
 
+// Words that are wider than the cells begin within the picture.
+func TestNothingOfPanelsIsCutOff(t *testing.T) {
+	svg, err := SVG(Panels{Title: "T", X: strings.Repeat("from left to right ", 5), Panels: []Panel{{Rows: []string{"a"}, Cells: [][]float64{{0, 1}}}}})
+	require.NoError(t, err)
+	assert.NotContains(t, string(svg), `<text x="-`)
+}
+
 func TestPanelsWithoutCells(t *testing.T) {
 	_, err := SVG(Panels{Title: "nothing", Panels: []Panel{{Name: "input"}}})
 	assert.ErrorIs(t, err, errEmpty)
