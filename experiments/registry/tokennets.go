@@ -38,7 +38,7 @@ type TokenNetwork interface {
 // Mixer is a planned layer that mixes the positions of a sequence.
 type Mixer struct {
 	New func(b *nn.Builder, width int64) tokennet.Mixer
-	// Fits returns an error where the layer does not go with a width of the network.
+	// Fits returns an error where the layer does not go with a width of the network; nil fits all.
 	Fits func(width int64) error
 }
 
@@ -57,7 +57,7 @@ func tokenNets(p *Parts) []Part[TokenNet] {
 		{"blocks", "blocks of a memory layer or attention, and an MLP", "Yang et al. 2024; Arora et al. 2023",
 			Config(tokenNetConfig{Width: 64, Layers: 2, Mixer: schema.NewSection(kindGatedDelta, nil)}, func(c *tokenNetConfig) (TokenNet, error) {
 				mixer, err := p.Mixers.Plan(&c.Mixer)
-				if err == nil {
+				if err == nil && mixer.Fits != nil {
 					err = c.Mixer.Invalid(mixer.Fits(c.Width))
 				}
 				return TokenNet{Positions: c.Positions, Decodes: c.Decoder, New: func(b *nn.Builder, tokens, classes int64) TokenNetwork {

@@ -17,7 +17,7 @@ func (r Rule) batches(t Tokens) bool {
 //
 // with the momentum S and coefficients of rates, decays and momenta alone. No Wᵢ is made: the layer's output for a query's a is
 // Aᵢ·aW + Bᵢ·aS - Σⱼ Cᵢⱼ·(a·xⱼ)·dⱼ. It is the dual form of Sun et al. 2024, section 2.5, with decay and momentum; with a window, j
-// begins before the mini-batch. Where the weights are no sum of gradients, because they are a softmax or the change is made orthogonal,
+// begins before the mini-batch. Where the weights are not a sum of gradients, because they are a softmax or changes are made orthogonal,
 // all Wᵢ are made at once. A mini-batch that the state has begun is ended step by step.
 func (r Rule) batched(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	time := t.Key.Dim(2)
@@ -246,7 +246,10 @@ func (r Rule) coefficients(shared Shared, s State, t Tokens, tokens int64) (c co
 	c.rated = rates(decays)
 	identity := tensor.Eye(n, t.Key.DType(), t.Key.Device())
 	if t.Momentum == nil {
-		c.changes, c.gathered = windowed(c.rated), windowed(zeros.Add(identity))
+		c.changes = windowed(c.rated)
+		if r.Orthogonal > 0 {
+			c.gathered = windowed(zeros.Add(identity))
+		}
 		return c
 	}
 	// The momentum after token i is Σ_j Pᵢⱼ·changeⱼ with P = (I - N)⁻¹, where N has the factors of the tokens below the diagonal: a
@@ -262,7 +265,9 @@ func (r Rule) coefficients(shared Shared, s State, t Tokens, tokens int64) (c co
 		c.held, c.momentum = held, decays.MatMul(held)
 		c.heldSum = held.Narrow(2, n-1, 1)
 	}
-	c.gathered = windowed(p)
+	if r.Orthogonal > 0 {
+		c.gathered = windowed(p)
+	}
 	c.sum = windowed(rates(p.Narrow(2, n-1, 1)))
 	c.changes = windowed(rates(decays.MatMul(p)))
 	return c
