@@ -58,9 +58,15 @@ check-headers: ## compile all C++ against the headers of Debian testing, and for
 
 FUZZTIME ?= 30s
 
+# At the end of its time the fuzzer of Go before 1.27 now and then reports its own deadline as a failure (golang/go#75804): it is
+# run again when it has written no failing input. Inputs of new coverage are reduced by few calls, or that takes all the time.
 fuzz: setup ## fuzz every parser, each for FUZZTIME (30s)
-	@$(env) grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z]*' . | sort | while IFS=: read -r file func; do \
-		go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME); done
+	@$(env) fuzz() { go test "$$1" -run '^$$' -fuzz "^$$2$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x 2>&1 | tee "$$log"; }; \
+	deadline() { grep -q 'context deadline exceeded' "$$log" && ! grep -q 'Failing input' "$$log"; }; \
+	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	grep -r --include='*_test.go' -o '^func Fuzz[A-Za-z]*' . | sort | while IFS=: read -r file func; do \
+		set -- "$$(dirname "$$file")" "$${func#func }"; \
+		fuzz "$$@" || { deadline && fuzz "$$@"; }; done
 
 tables: build ## generate the result tables from the committed results
 	@bin/engram table
