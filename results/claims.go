@@ -198,11 +198,19 @@ func (e Experiment) differs(run Experiment) bool {
 	return false
 }
 
+// coreSeconds is the processor time of training, which of results of older versions is estimated.
+func (r *Result) coreSeconds() float64 {
+	if t := r.Training.ProcessorSeconds; t > 0 {
+		return t
+	}
+	return r.Training.Seconds * float64(max(1, r.Machine.Threads))
+}
+
 // coreMinutes is what training took, the mean over seeds; 0 where nothing was trained in a measurable time.
 func (e Experiment) coreMinutes() float64 {
 	var sum float64
 	for _, r := range e.Runs {
-		sum += r.Training.Seconds / 60 * float64(max(1, r.Machine.Threads))
+		sum += r.coreSeconds() / 60
 	}
 	return sum / float64(len(e.Runs))
 }

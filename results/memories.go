@@ -136,11 +136,16 @@ func (c *memoryCell) text(style table.Style, several bool) table.Text {
 	return text.With(beside(digits, c.over.Half))
 }
 
-// perStep is how many milliseconds a training step took, the mean over seeds.
+// perStep is how many milliseconds of processor time a training step took, on another device of time, validation included; the mean
+// over seeds.
 func (e Experiment) perStep() float64 {
 	var sum float64
 	for _, r := range e.Runs {
-		sum += 1000 * r.Training.Seconds / float64(max(r.Training.Steps, 1))
+		seconds := r.Training.Seconds
+		if r.Machine.Device == "cpu" {
+			seconds = r.coreSeconds()
+		}
+		sum += 1000 * seconds / float64(max(r.Training.Steps, 1))
 	}
 	return sum / float64(len(e.Runs))
 }
@@ -204,7 +209,7 @@ func (p *page) memories(all []Experiment, own bool) (*table.Page, error) {
 		}
 		t.Add(line...)
 	}
-	t.Notes = append(t.Notes, table.Say("Parameters of the network, numbers of the memory's state and milliseconds per training step are those of the first column of a row"+
+	t.Notes = append(t.Notes, table.Say("Parameters of the network, numbers of the memory's state and milliseconds of processor time per training step are those of the first column of a row"+
 		" that has a state; the last table has those of every column."))
 	out := p.newPage()
 	out.Add(table.Say(overSeeds), t)

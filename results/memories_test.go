@@ -16,7 +16,7 @@ import (
 // compared is a run of an experiment with a memory; settings are further lines of its configuration.
 func compared(experiment, section, memory, settings string, seed uint64, figures ...results.Figure) results.Run {
 	r := &results.Result{Name: experiment + "/memory=" + memory, Network: "n", Seed: seed, Figures: figures,
-		Training: results.Training{Steps: 100, Seconds: 2, Parameters: 1234}}
+		Training: results.Training{Steps: 100, Seconds: 4, ProcessorSeconds: 2, Parameters: 1234}, Machine: results.Machine{Device: "cpu"}}
 	r.Config = fmt.Sprintf("network: {%s: %s}\nseed: %d\n%s", section, memory, seed, settings)
 	return results.Run{Path: fmt.Sprintf("runs/%s-%s-%d", experiment, memory, seed), Result: r}
 }

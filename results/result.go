@@ -216,7 +216,10 @@ type Training struct {
 	Ended      string  `json:"ended"` // why training ended
 	Parameters int64   `json:"parameters"`
 	Seconds    float64 `json:"seconds"`
-	Imported   string  `json:"imported,omitempty"` // the file that the parameters were read from, if they were not trained
+	// ProcessorSeconds is the processor time of training, of all threads; 0 in results of older versions. Other processes on the
+	// machine, which lengthen Seconds, hardly change it.
+	ProcessorSeconds float64 `json:"processor_seconds,omitempty"`
+	Imported         string  `json:"imported,omitempty"` // the file that the parameters were read from, if they were not trained
 }
 
 // validationMetric is the metric of the validation score. Results of older versions do not name it: there it is the headline's

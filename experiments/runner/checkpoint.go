@@ -19,6 +19,7 @@ type progress struct {
 	Validated int64   // the step of the last validation
 	Stale     int64   // validations since the best one
 	Seconds   float64 // of training
+	Processor float64 // seconds of processor time, of all threads
 }
 
 func (p progress) notes() map[string]string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"syscall"
 	"time"
 
 	"github.com/engram-go/engram/nn"
@@ -14,16 +15,17 @@ import (
 // trainer is the training loop's state.
 type trainer struct {
 	*run
-	opt      nn.Optimizer
-	progress progress
-	metrics  *metrics
-	guard    guard
-	graphs   *graphs   // nil where the configuration asks for none
-	started  time.Time // of this session
-	before   float64   // seconds of earlier sessions
-	saved    progress  // at the last checkpoint
-	rate     float64   // examples per second, smoothed
-	last     Step      // the last step
+	opt       nn.Optimizer
+	progress  progress
+	metrics   *metrics
+	guard     guard
+	graphs    *graphs   // nil where the configuration asks for none
+	started   time.Time // of this session
+	processor float64   // seconds of processor time before this session's training
+	before    progress  // of earlier sessions
+	saved     progress  // at the last checkpoint
+	rate      float64   // examples per second, smoothed
+	last      Step      // the last step
 }
 
 // train trains until the steps are done or validation or ctx stops it, and leaves the best model in the run folder.
@@ -64,7 +66,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 		Name: r.config.Name, Folder: string(r.folder), Parameters: r.params.Count(), Steps: r.course.Steps,
 		Done: t.progress.Step, Batch: r.course.Batch, Measure: r.config.Work.Measure(), Device: machine.Device, Threads: machine.Threads,
 	})
-	t.started, t.before, t.saved = time.Now(), t.progress.Seconds, t.progress
+	t.started, t.processor, t.before, t.saved = time.Now(), processorSeconds(), t.progress, t.progress
 	ended, err := t.loop(ctx)
 	if err != nil {
 		return nil, err
@@ -73,6 +75,7 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 		Steps: t.progress.Step, BestStep: t.progress.BestStep, Validation: r.config.Work.Measure().Factor * t.progress.Best,
 		ValidationMetric: r.config.Work.Measure().Name, Ended: ended,
 		Parameters: r.params.Count(), Seconds: math.Round(t.seconds()),
+		ProcessorSeconds: math.Round(100*t.processorSeconds()) / 100,
 	}
 	if w, ok := r.config.Work.(Bounded); ok {
 		if score, ok := w.Optimum(); ok {
@@ -82,7 +85,20 @@ func (r *run) train(ctx context.Context, resume bool) (_ *results.Training, err 
 	return training, r.folder.writeTraining(training)
 }
 
-func (t *trainer) seconds() float64 { return t.before + time.Since(t.started).Seconds() }
+func (t *trainer) seconds() float64 { return t.before.Seconds + time.Since(t.started).Seconds() }
+
+func (t *trainer) processorSeconds() float64 {
+	return t.before.Processor + processorSeconds() - t.processor
+}
+
+// processorSeconds is the processor time that all threads of this process have taken so far.
+func processorSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return float64(u.Utime.Nano()+u.Stime.Nano()) / float64(time.Second)
+}
 
 // patient reports whether validation may still find a better model.
 func (t *trainer) patient() bool {
@@ -289,7 +305,7 @@ func (t *trainer) save() error {
 	if err := t.sound(p.Step); err != nil {
 		return err
 	}
-	p.Seconds = t.seconds()
+	p.Seconds, p.Processor = t.seconds(), t.processorSeconds()
 	if err := t.folder.saveCheckpoint(t.params, t.opt, p, t.config.Keep); err != nil {
 		return err
 	}
