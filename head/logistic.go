@@ -59,32 +59,15 @@ func (h *Logistic) fit(k, y *tensor.Tensor) (a, bias *tensor.Tensor) {
 	lambda := 1 / h.c.C
 	inverse := k.MulScalar(.5).Add(eye(k, lambda)).Cholesky().SolveCholesky(eye(k, 1).Expand(k.Shape()...))
 	rows := inverse.SumKeep(2) // S·1: [tasks, n, 1]
-	// The least curvature in units of the bound; rows of |k| bound its eigenvalues.
-	largest, _ := k.Abs().Sum(2).Max(1)
-	root := largest.MulScalar(.5/lambda).AddScalar(1).PowScalar(-.5).Reshape(-1, 1, 1)
-	momentum := root.Neg().AddScalar(1).Div(root.AddScalar(1))
-	a = y.ZerosLike()
-	bias = a.Narrow(1, 0, 1)
-	a0, bias0 := a, bias
-	iterate := func() (done bool) {
-		inner := tensor.Enter()
-		defer inner.Leave()
-		ahead, biasAhead := a.Add(a.Sub(a0).Mul(momentum)), bias.Add(bias.Sub(bias0).Mul(momentum))
-		g := k.MatMul(ahead).Add(biasAhead).Softmax(-1).Sub(y).Add(ahead.MulScalar(lambda))
-		largest := g.Abs().Flatten(0, -1)
-		most, _ := largest.Max(0)
+	zero := y.ZerosLike()
+	x := h.descend(k, []*tensor.Tensor{zero, zero.Narrow(1, 0, 1)}, func(x []*tensor.Tensor) (moved []*tensor.Tensor, g *tensor.Tensor) {
+		a, bias := x[0], x[1]
+		g = k.MatMul(a).Add(bias).Softmax(-1).Sub(y).Add(a.MulScalar(lambda))
 		sg := inverse.MatMul(g)
 		db := sg.SumKeep(1).Div(rows.SumKeep(1)) // keeps the sums of a over the examples at zero
-		a0, bias0 = a, bias
-		a, bias = inner.Keep(ahead.Sub(sg).Add(rows.Mul(db))), inner.Keep(biasAhead.Sub(db.MulScalar(2)))
-		return most.Float() < logisticTolerance
-	}
-	for range h.c.Iterations {
-		if iterate() {
-			break
-		}
-	}
-	return s.Keep(a), s.Keep(bias)
+		return []*tensor.Tensor{a.Sub(sg).Add(rows.Mul(db)), bias.Sub(db.MulScalar(2))}, g
+	})
+	return s.Keep(x[0]), s.Keep(x[1])
 }
 
 // fitWeights returns the weights [tasks, width+1, classes], the bias last, for embeddings z [tasks, n, width+1] that end in a one and
@@ -98,19 +81,36 @@ func (h *Logistic) fitWeights(z, y *tensor.Tensor) *tensor.Tensor {
 	penalty := tensor.Cat(0, tensor.Full(lambda, k.DType(), k.Device(), width, 1), tensor.Full(0, k.DType(), k.Device(), 1, 1))
 	bound := k.MulScalar(.5).Add(eye(k, 1).Mul(penalty))
 	inverse := bound.Cholesky().SolveCholesky(eye(k, 1).Expand(k.Shape()...))
-	largest, _ := k.Narrow(1, 0, width).Narrow(2, 0, width).Abs().Sum(2).Max(1)
-	root := largest.MulScalar(.5/lambda).AddScalar(1).PowScalar(-.5).Reshape(-1, 1, 1)
+	zero := tensor.Full(0, k.DType(), k.Device(), k.Dim(0), width+1, y.Dim(2))
+	penalized := k.Narrow(1, 0, width).Narrow(2, 0, width)
+	x := h.descend(penalized, []*tensor.Tensor{zero}, func(x []*tensor.Tensor) (moved []*tensor.Tensor, g *tensor.Tensor) {
+		g = zt.MatMul(z.MatMul(x[0]).Softmax(-1).Sub(y)).Add(x[0].Mul(penalty))
+		return []*tensor.Tensor{x[0].Sub(inverse.MatMul(g))}, g
+	})
+	return s.Keep(x[0])
+}
+
+// descend minimizes with Nesterov's momentum, which is constant: the loss is strongly convex, and in units of its bound its least
+// curvature follows from the eigenvalues of k [tasks, n, n]. A step returns where x moves to and the gradient there. The result
+// belongs to the caller's scope.
+func (h *Logistic) descend(k *tensor.Tensor, x []*tensor.Tensor, step func(x []*tensor.Tensor) (moved []*tensor.Tensor, g *tensor.Tensor)) []*tensor.Tensor {
+	largest, _ := k.Abs().Sum(2).Max(1) // rows of |k| bound its eigenvalues
+	root := largest.MulScalar(.5*h.c.C).AddScalar(1).PowScalar(-.5).Reshape(-1, 1, 1)
 	momentum := root.Neg().AddScalar(1).Div(root.AddScalar(1))
-	w := tensor.Full(0, k.DType(), k.Device(), k.Dim(0), width+1, y.Dim(2))
-	w0 := w
+	before := x
 	iterate := func() (done bool) {
-		inner := tensor.Enter()
-		defer inner.Leave()
-		ahead := w.Add(w.Sub(w0).Mul(momentum))
-		g := zt.MatMul(z.MatMul(ahead).Softmax(-1).Sub(y)).Add(ahead.Mul(penalty))
+		s := tensor.Enter()
+		defer s.Leave()
+		ahead := make([]*tensor.Tensor, len(x))
+		for i := range x {
+			ahead[i] = x[i].Add(x[i].Sub(before[i]).Mul(momentum))
+		}
+		moved, g := step(ahead)
+		before, x = x, moved
+		for i := range x {
+			x[i] = s.Keep(x[i])
+		}
 		most, _ := g.Abs().Flatten(0, -1).Max(0)
-		w0 = w
-		w = inner.Keep(ahead.Sub(inverse.MatMul(g)))
 		return most.Float() < logisticTolerance
 	}
 	for range h.c.Iterations {
@@ -118,5 +118,5 @@ func (h *Logistic) fitWeights(z, y *tensor.Tensor) *tensor.Tensor {
 			break
 		}
 	}
-	return s.Keep(w)
+	return x
 }

@@ -13,7 +13,7 @@ import (
 func BenchmarkGatedDelta(b *testing.B) {
 	rule := fastweight.Rule{Loss: fastweight.Squared, DecayFirst: true}
 	for name, run := range map[string]func(fastweight.Shared, fastweight.State, fastweight.Tokens) (*tensor.Tensor, fastweight.State){
-		"chunks": rule.Run, "steps": rule.Steps,
+		"fused": rule.Run, "steps": rule.Steps,
 	} {
 		b.Run(name, func(b *testing.B) {
 			testkit.Enter(b)
