@@ -368,6 +368,10 @@ func TestAnEncoderOnAMemoryLearns(t *testing.T) {
 		}
 		var first, last float64
 		const steps = 200
+		rate := .02
+		if c.Orthogonal > 0 { // its changes do not shrink with the gradients: at a larger rate rounding decides
+			rate = .01
+		}
 		for step := range steps {
 			scope := tensor.Enter()
 			p, r := &nn.Pass{Training: true}, rand.New(rand.NewPCG(uint64(step), 3))
@@ -388,16 +392,12 @@ func TestAnEncoderOnAMemoryLearns(t *testing.T) {
 			}
 			grads := tensor.Grad(loss, b.Params().Tensors()...)
 			grads = nn.ClipByNorm(grads, 1)
-			opt.Step(grads, .02)
+			opt.Step(grads, rate)
 			scope.Leave()
 		}
 		t.Logf("loss from %.3f to %.3f", first, last)
 		assert.Less(t, last, .8*first)
-		most := .6
-		if c.Orthogonal > 0 { // its changes do not shrink with the gradients, so that rounding decides more
-			most = .8
-		}
-		assert.Less(t, last, most*math.Log(way), "chance")
+		assert.Less(t, last, .6*math.Log(way), "chance")
 	})
 }
 

@@ -4,6 +4,64 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
+// fits reports whether a mini-batch of the tokens is one operation, [tensor.Fit]: weights are a sum of gradients, which are taken before
+// a decay that keeps a share of all.
+func (r Rule) fits(shared Shared, t Tokens) bool {
+	decays := t.Decay != nil
+	return r.Depth <= tensor.FitLayers && r.Writes == 1 && !r.Simplex && r.Orthogonal == 0 &&
+		(!decays || t.Decay.Dim(3) == 1 && !r.DecayFirst) && (shared.Positions == nil || !decays && t.Momentum == nil)
+}
+
+// fit is [Rule.Steps] with an operation for each mini-batch.
+func (r Rule) fit(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
+	rule := tensor.FitRule{
+		Layers: r.Depth, Biased: r.Biased, Residual: r.Residual, Loss: tensor.FitLoss(r.Loss), Threshold: r.Threshold, P: r.P,
+		LossScale: r.LossScale, NormEps: r.NormEps, Window: r.Window,
+	}
+	var reads []*tensor.Tensor
+	for time, at := t.Key.Dim(2), int64(0); at < time; {
+		n := min(r.MiniBatch-s.position, time-at)
+		part := t.part(at, n)
+		tokens := tensor.FitTokens{
+			Query: part.Query, Rate: part.Rate, Decay: part.Decay, Momentum: part.Momentum, Gain: shared.Gain, Bias: shared.Bias,
+		}
+		next := s
+		tokens.Key, tokens.Value, next.Seen = r.window(s, part.Key, part.Value)
+		from := tensor.FitState{Weights: s.Weights, Sums: s.Sum}
+		if r.MiniBatch > 1 && s.position == 0 {
+			next.Start = s.Weights
+		}
+		if shared.Positions != nil {
+			tokens.Positions = shared.Positions.Narrow(0, s.position, n)
+			from.Weights = next.Start
+			if s.position == 0 {
+				from.Sums = nil
+			}
+		} else if s.position > 0 {
+			from.Starts = s.Start
+		}
+		read, next.Weights, next.Sum = tensor.Fit(rule, from, tokens, n)
+		reads = append(reads, read)
+		next.position = (s.position + n) % r.MiniBatch
+		s, at = next, at+n
+	}
+	if t.Query == nil {
+		return nil, s
+	}
+	return tensor.Cat(2, reads...), s
+}
+
+// part returns n of the tokens; there is one write for each.
+func (t Tokens) part(from, n int64) Tokens {
+	part := func(x *tensor.Tensor) *tensor.Tensor {
+		if x == nil {
+			return nil
+		}
+		return x.Narrow(2, from, n)
+	}
+	return Tokens{Query: part(t.Query), Key: part(t.Key), Value: part(t.Value), Rate: part(t.Rate), Decay: part(t.Decay), Momentum: part(t.Momentum)}
+}
+
 // batches reports whether the rule has a form by mini-batches for the tokens: gradients are taken at the start of a mini-batch, and
 // weights decay as a whole.
 func (r Rule) batches(t Tokens) bool {
@@ -21,18 +79,6 @@ func (r Rule) batches(t Tokens) bool {
 // all Wᵢ are made at once. A mini-batch that the state has begun is ended step by step.
 func (r Rule) batched(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	time := t.Key.Dim(2)
-	part := func(x *tensor.Tensor, from, n int64) *tensor.Tensor {
-		if x == nil {
-			return nil
-		}
-		return x.Narrow(2, from, n)
-	}
-	tokens := func(from, n int64) Tokens {
-		return Tokens{
-			Query: part(t.Query, from, n), Key: part(t.Key, from, n), Value: part(t.Value, from, n),
-			Rate: part(t.Rate, from, n), Decay: part(t.Decay, from, n), Momentum: part(t.Momentum, from, n),
-		}
-	}
 	var reads []*tensor.Tensor
 	add := func(x *tensor.Tensor) {
 		if x != nil {
@@ -42,12 +88,12 @@ func (r Rule) batched(shared Shared, s State, t Tokens) (read *tensor.Tensor, ne
 	var at int64
 	if begun := s.position % r.MiniBatch; begun > 0 {
 		at = min(r.MiniBatch-begun, time)
-		read, s = r.Steps(shared, s, tokens(0, at))
+		read, s = r.Steps(shared, s, t.part(0, at))
 		add(read)
 	}
 	for ; at < time; at += r.MiniBatch {
 		n := min(r.MiniBatch, time-at)
-		read, s = r.miniBatch(model{r, shared}, s, tokens(at, n))
+		read, s = r.miniBatch(model{r, shared}, s, t.part(at, n))
 		add(read)
 	}
 	if t.Query != nil {

@@ -118,8 +118,9 @@ type Shared struct {
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
 // time, value], nil without queries, and the state after the last. A matrix without bias, with the losses Dot and Squared, no
 // momentum, window or mini-batch, and a decay only before the gradient, is one operation on the CPU, and takes the chunked form
-// elsewhere and where gradients are to be differentiated again. A rule with mini-batches goes from one to the next (with one write per
-// token and no decay per channel). Other rules step; see [Rule.Steps].
+// elsewhere and where gradients are to be differentiated again. Other rules go from one mini-batch, or token, to the next; with one write
+// per token, weights that are a sum of gradients and no decay per channel a mini-batch is one operation where a matrix would be. Elsewhere
+// rules with mini-batches take a form with several operations for each, and others step; see [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)
@@ -128,6 +129,9 @@ func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next S
 	}
 	if r.chunks(t) && t.Key.Dim(2) > 1 {
 		return r.chunked(s, t)
+	}
+	if r.fits(shared, t) && !shared.HigherOrder && tensor.FusesSteps(t.Key) {
+		return r.fit(shared, s, t)
 	}
 	if r.batches(t) && t.Key.Dim(2) > 1 {
 		return r.batched(shared, s, t)

@@ -90,6 +90,11 @@ template <int Away, class V, size_t... L> EG_INLINE V swapped(V v, std::index_se
 #endif
 }
 
+// Calls f(0), ..., f(N - 1) with constants: GCC keeps an array of vectors in registers only where every index is one.
+template <class F, size_t... I> EG_INLINE void unrolled(const F &f, std::index_sequence<I...>) {
+  (f(std::integral_constant<int, I>()), ...);
+}
+
 // The sum and the maximum of a vector's values, by halving: adding one value after another would be a chain of
 // dependent operations.
 template <class F, int Away = lanes<F> / 2, class V> EG_INLINE F sum_lanes(V v) {

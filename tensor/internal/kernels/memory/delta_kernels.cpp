@@ -45,11 +45,6 @@ template void delta_backward(const DeltaSizes &, const DeltaBackward<double> &);
 #else
 #include "../arithmetic/simd.h"
 
-// Calls f(0), ..., f(N - 1) with constants: GCC keeps an array of vectors in registers only where every index is one.
-template <class F, size_t... I> EG_INLINE void unrolled(const F &f, std::index_sequence<I...>) {
-  (f(std::integral_constant<int, I>()), ...);
-}
-
 // N vectors of a row: columns [0, width) of a tensor, of which only the last vector may be in part, or in the scratch
 // all of them, zeros beyond the width.
 template <class F, int N> struct Columns {
