@@ -171,7 +171,7 @@ func (p *page) memories(all []Experiment, own bool) (*table.Page, error) {
 		}
 		best = append(best, most)
 	}
-	if !some && !slices.ContainsFunc(p.Truth, func(t truthTable) bool { _, _, n := t.cells(all); return n > 0 }) {
+	if !some && !slices.ContainsFunc(p.Truth, func(t truthTable) bool { _, n := t.cells(all); return n > 0 }) {
 		return nil, nil
 	}
 	runs := &table.Table{Columns: slices.Concat(table.Proses("memory", "column", "run"),

@@ -82,16 +82,16 @@ func TestMemoryTable(t *testing.T) {
 
 // A truth table has the figures of its settings, and a drawing of them.
 func TestTruthTable(t *testing.T) {
-	run := func(writes, rate int, value float64) results.Run {
-		return compared("s3", "mixer", fmt.Sprintf("{kind: delta-product, writes: %d, rate: %d}", writes, rate), "", 1,
+	run := func(writes, rate int, value float64, seed ...uint64) results.Run {
+		return compared("s3", "mixer", fmt.Sprintf("{kind: delta-product, writes: %d, rate: %d}", writes, rate), "", append(seed, 1)[0],
 			holding("length 128", "whole sequences", 100, 0), holding("length 512", "whole sequences", value, 0))
 	}
-	runs := []results.Run{run(1, 1, 0), run(1, 2, 3), run(2, 2, 99.5)}
+	runs := []results.Run{run(1, 1, 0), run(1, 2, 3), run(2, 2, 99), run(2, 2, 100, 2)}
 	page, err := results.Page("memories", runs)
 	require.NoError(t, err)
 	text := markdown(page)
-	assert.Contains(t, text, "| one step per token | [0.0](runs/s3-{kind: delta-product, writes: 1, rate: 1}-1) | [3.0]")
-	assert.Contains(t, text, "| two steps per token | | [99.5]")
+	assert.Contains(t, text, "| one step per token | [0.0](runs/s3-{kind: delta-product, writes: 1, rate: 1}-1) ± 0.5 | [3.0]")
+	assert.Contains(t, text, "| two steps per token | | [99.5](runs/s3-{kind: delta-product, writes: 2, rate: 2}-1) ± 6.4 (s 0.7) |")
 	assert.NotContains(t, text, "Parity, trained on", "which was not run")
 	plots, err := results.Plots(runs)
 	require.NoError(t, err)

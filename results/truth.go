@@ -23,9 +23,16 @@ type truthSetting struct {
 	Config map[string]string // settings of the experiment, by dotted key
 }
 
-// of returns the figure of a row and a column in percent, the mean over seeds, with its experiment; nil where it was not run.
-func (t truthTable) of(all []Experiment, row, column truthSetting) (float64, *Experiment) {
-	for i, e := range all {
+// truthCell is a figure in percent, over seeds, and one of its runs; the zero value where it was not run.
+type truthCell struct {
+	over Estimate
+	one  *Figure
+	path string
+}
+
+// of returns the figure of a row and a column.
+func (t truthTable) of(all []Experiment, row, column truthSetting) truthCell {
+	for _, e := range all {
 		part := memoryPart{Experiments: t.Experiments, Config: row.Config, Figure: t.Figure, Metric: t.Metric}
 		if !part.belongs(e) {
 			continue
@@ -34,32 +41,32 @@ func (t truthTable) of(all []Experiment, row, column truthSetting) (float64, *Ex
 			continue
 		}
 		if over, f := e.over(part.finds(memoryRow{})); f != nil {
-			return over.Mean, &all[i]
+			return truthCell{over, f, e.Runs[0].Path}
 		}
 	}
-	return math.NaN(), nil
+	return truthCell{}
 }
 
 // cells are the figures by rows and columns, and how many there are.
-func (t truthTable) cells(all []Experiment) (cells [][]float64, runs []*Experiment, n int) {
+func (t truthTable) cells(all []Experiment) (cells [][]truthCell, n int) {
 	for _, row := range t.Rows {
-		var values []float64
+		var line []truthCell
 		for _, column := range t.Columns {
-			v, e := t.of(all, row, column)
-			if e != nil {
+			c := t.of(all, row, column)
+			if c.one != nil {
 				n++
 			}
-			values, runs = append(values, v), append(runs, e)
+			line = append(line, c)
 		}
-		cells = append(cells, values)
+		cells = append(cells, line)
 	}
-	return cells, runs, n
+	return cells, n
 }
 
 // addTruth adds the truth tables of which there are runs: their drawing and their figures.
 func (p *page) addTruth(to *table.Page, all []Experiment) {
 	for _, t := range p.Truth {
-		cells, runs, n := t.cells(all)
+		cells, n := t.cells(all)
 		if n == 0 {
 			continue
 		}
@@ -69,12 +76,14 @@ func (p *page) addTruth(to *table.Page, all []Experiment) {
 		}
 		for i, row := range t.Rows {
 			line := []table.Text{table.Say(row.Title)}
-			for j := range t.Columns {
-				if e := runs[i*len(t.Columns)+j]; e == nil {
+			for _, c := range cells[i] {
+				if c.one == nil {
 					line = append(line, nil)
-				} else {
-					line = append(line, table.Text{{Text: fmt.Sprintf("%.1f", cells[i][j]), Link: e.Runs[0].Path}})
+					continue
 				}
+				text := measured(1, c.over, c.one, table.Plain)
+				text[0].Link = c.path
+				line = append(line, text)
 			}
 			out.Add(line...)
 		}
@@ -86,7 +95,7 @@ func (p *page) addTruth(to *table.Page, all []Experiment) {
 // truthPlots draw the truth tables: black where a setting solves the task, white where it never does.
 func (p *page) truthPlots(all []Experiment) (out []Document, err error) {
 	for _, t := range p.Truth {
-		cells, _, n := t.cells(all)
+		cells, n := t.cells(all)
 		if n == 0 {
 			continue
 		}
@@ -99,10 +108,15 @@ func (p *page) truthPlots(all []Experiment) (out []Document, err error) {
 		figure.Columns, figure.X = make([]string, len(columns)), "from left to right: "+strings.Join(columns, "; ")
 		for i, row := range t.Rows {
 			panel.Rows = append(panel.Rows, row.Title)
-			for j := range cells[i] {
-				cells[i][j] /= 100
+			var shades []float64
+			for _, c := range cells[i] {
+				if c.one == nil {
+					shades = append(shades, math.NaN())
+				} else {
+					shades = append(shades, c.over.Mean/100)
+				}
 			}
-			panel.Cells = append(panel.Cells, cells[i])
+			panel.Cells = append(panel.Cells, shades)
 		}
 		figure.Panels = []plot.Panel{panel}
 		svg, err := plot.SVG(figure)
