@@ -14,6 +14,11 @@ type FitRule struct {
 	LossScale        float64
 	NormEps          float64 // of a residual model
 	Window           int64   // at least 1
+	// Simplex keeps columns of weights on a simplex, Orthogonal makes changes orthogonal by so many steps of [NewtonSchulz] with the
+	// coefficients Newton. They exclude each other, biases and positions.
+	Simplex    bool
+	Orthogonal int64
+	Newton     [3]float64
 }
 
 // FitLoss is a loss of the model's output y for a value v: see the losses of memory/fastweight, whose order this is.
@@ -82,6 +87,8 @@ func Fit(r FitRule, s FitState, t FitTokens, n int64) (read *Tensor, weights, su
 	rule := C.struct_eg_fit_rule{
 		layers: C.int64_t(r.Layers), window: C.int64_t(max(r.Window, 1)), loss: C.int(r.Loss), biased: C.int(truth(r.Biased)),
 		residual: C.int(truth(r.Residual)), threshold: C.double(r.Threshold), p: C.double(r.P), scale: C.double(r.LossScale), eps: C.double(r.NormEps),
+		simplex: C.int(truth(r.Simplex)), orthogonal: C.int64_t(r.Orthogonal),
+		newton: [3]C.double{C.double(r.Newton[0]), C.double(r.Newton[1]), C.double(r.Newton[2])},
 	}
 	out := make([]unsafe.Pointer, 1+2*each)
 	count := C.eg_fit(&rule, C.int64_t(n), layers(s.Weights), layers(s.Sums), layers(s.Starts), pointer(t.Key), pointer(t.Value),

@@ -57,9 +57,10 @@ func TestWrongFitArgumentsAreErrors(t *testing.T) {
 		"want positions [time]": func(a *fitArguments) {
 			a.tokens.Decay, a.tokens.Momentum, a.tokens.Positions = nil, nil, z(4)
 		},
-		"want momenta or positions with sums":  func(a *fitArguments) { a.tokens.Momentum = nil },
-		"want weights [batch, heads, in, out]": func(a *fitArguments) { a.state.Weights[2] = z(2, 1, 5, 4) },
-		"biases [batch, heads, 1, out]":        func(a *fitArguments) { a.state.Weights[1] = z(2, 1, 1, 5) },
+		"want either a simplex or orthogonal changes": func(a *fitArguments) { a.rule.Orthogonal = 2 },
+		"want momenta or positions with sums":         func(a *fitArguments) { a.tokens.Momentum = nil },
+		"want weights [batch, heads, in, out]":        func(a *fitArguments) { a.state.Weights[2] = z(2, 1, 5, 4) },
+		"biases [batch, heads, 1, out]":               func(a *fitArguments) { a.state.Weights[1] = z(2, 1, 1, 5) },
 		"want sums and starts of the shape of the weights": func(a *fitArguments) {
 			copy(a.state.Starts, []*tensor.Tensor{z(2, 1, 4, 7), z(2, 1, 1, 7), z(2, 1, 7, 4)})
 		},

@@ -80,7 +80,8 @@ func TestPartsAreTheWhole(t *testing.T) {
 }
 
 // One operation is the composition of LibTorch's operations at widths that are no multiple of a vector, where only the values read or
-// only the state after the sequence is used, with one thread and with two, which agree to the bit.
+// only the state after the sequence is used, with one thread and with two, which agree to the bit. In single precision, whose rounding
+// layer norms multiply, it is about as near to the values in double precision.
 func TestFitIsComposed(t *testing.T) {
 	defer tensor.SetThreads(tensor.Threads())
 	for name, rule := range map[string]fastweight.Rule{
@@ -89,79 +90,104 @@ func TestFitIsComposed(t *testing.T) {
 		"omega":      {Loss: fastweight.Squared, LossScale: 2, Depth: 2, Residual: true, Window: 8, MiniBatch: 16},
 		"yaad":       {Loss: fastweight.Huber, Threshold: 4, Depth: 2, Residual: true, MiniBatch: 16},
 		"moneta":     {Loss: fastweight.PNorm, P: 3, Depth: 3, Residual: true, MiniBatch: 16},
+		"memora":     {Loss: fastweight.Squared, LossScale: 2, Depth: 2, Residual: true, Simplex: true, NormEps: .01, MiniBatch: 16},
+		"atlas":      {Loss: fastweight.Squared, LossScale: 2, Depth: 2, Residual: true, Window: 8, Orthogonal: 5, MiniBatch: 16},
+		"tall":       {Loss: fastweight.Squared, Depth: 2, Orthogonal: 2, Window: 3},
 		"biased dot": {Loss: fastweight.Dot, Depth: 2, Biased: true, MiniBatch: 5},
 		"steps":      {Loss: fastweight.Squared, Depth: 2, Residual: true},
 	} {
 		for _, width := range []int64{12, 33} {
-			for dtype, tolerance := range map[tensor.DType]float64{tensor.Float64: 1e-9, tensor.Float32: 2e-3} {
-				scope := tensor.Enter()
-				const batch, heads, time = 3, 2, 20
-				r := rand.New(rand.NewPCG(5, 5))
-				var leaves []*tensor.Tensor
-				leaf := func(f func(*tensor.Tensor) *tensor.Tensor, shape ...int64) *tensor.Tensor {
-					leaves = append(leaves, f(testkit.Normal(r, shape...)).To(dtype).Detach().RequireGrad())
-					return leaves[len(leaves)-1]
-				}
-				same := func(x *tensor.Tensor) *tensor.Tensor { return x }
-				unit := func(x *tensor.Tensor) *tensor.Tensor { return x.Div(x.Square().SumKeep(-1).Sqrt()) }
-				gate := func(by float64) func(*tensor.Tensor) *tensor.Tensor {
-					return func(x *tensor.Tensor) *tensor.Tensor { return x.Sigmoid().MulScalar(by) }
-				}
-				var shared fastweight.Shared
-				tokens := fastweight.Tokens{
-					Query: leaf(unit, batch, heads, time, width), Key: leaf(unit, batch, heads, time, width), Value: leaf(same, batch, heads, time, width),
-					Rate: leaf(gate(.01), batch, heads, time, 1),
-				}
-				if name == "ttt-mlp" {
-					shared.Positions = leaf(gate(1), rule.MiniBatch)
-				} else {
-					tokens.Decay, tokens.Momentum = leaf(gate(-.1), batch, heads, time, 1), leaf(gate(.9), batch, heads, time, 1)
-				}
-				var state fastweight.State
-				in := width
-				for l := range rule.Depth {
-					out := width
-					if l < rule.Depth-1 {
-						out = 2*width + 1
-					}
-					state.Weights = append(state.Weights, leaf(func(x *tensor.Tensor) *tensor.Tensor { return x.MulScalar(1 / math.Sqrt(float64(in))) }, batch, heads, in, out))
-					if rule.Biased {
-						state.Weights = append(state.Weights, leaf(same, batch, heads, 1, out))
-					}
-					in = out
-				}
-				if rule.Residual {
-					shared.Gain, shared.Bias = leaf(gate(1), heads, 1, width), leaf(same, heads, 1, width)
-				}
-				run := func(higher bool) (out [][]float64) {
-					shared := shared
-					shared.HigherOrder = higher
-					read, next := rule.Run(shared, state, tokens)
-					weights := rand.New(rand.NewPCG(9, 9))
-					on := func(x *tensor.Tensor) *tensor.Tensor {
-						out = append(out, x.Floats())
-						return x.Mul(testkit.Normal(weights, x.Shape()...).To(dtype)).Sum()
-					}
-					a, b := on(read), on(next.Weights[len(next.Weights)-1])
-					for _, loss := range []*tensor.Tensor{a, b, a.Add(b)} {
-						for i, g := range tensor.GradWith([]*tensor.Tensor{loss}, leaves, tensor.GradOptions{Retain: true}) {
-							if g == nil {
-								g = leaves[i].ZerosLike() // the composition gives none where nothing is asked
-							}
-							out = append(out, g.Floats())
-						}
-					}
-					return out
-				}
-				tensor.SetThreads(1)
-				want, got := run(true), run(false)
-				tensor.SetThreads(2)
-				require.Equal(t, got, run(false), "threads")
-				for i := range want {
-					closeTo(t, want[i], got[i], tolerance, fmt.Sprintf("tensor %d of %s of width %d in %v", i, name, width, dtype))
-				}
-				scope.Leave()
+			scope := tensor.Enter()
+			f := fitRun{rule, name == "ttt-mlp", width}
+			tensor.SetThreads(1)
+			exact, fused := f.run(tensor.Float64, true), f.run(tensor.Float64, false)
+			composed32, fused32 := f.run(tensor.Float32, true), f.run(tensor.Float32, false)
+			tensor.SetThreads(2)
+			require.Equal(t, fused, f.run(tensor.Float64, false), "threads")
+			require.Equal(t, fused32, f.run(tensor.Float32, false), "threads")
+			for i := range exact {
+				what := fmt.Sprintf("tensor %d of %s of width %d", i, name, width)
+				closeTo(t, exact[i], fused[i], 1e-9, what)
+				require.Less(t, apart(exact[i], fused32[i]), 1e-4+5*apart(exact[i], composed32[i]), what)
 			}
+			scope.Leave()
 		}
 	}
+}
+
+// apart is the largest difference by the largest value.
+func apart(want, got []float64) float64 {
+	largest, most := 1., 0.
+	for i, v := range want {
+		largest, most = max(largest, math.Abs(v)), max(most, math.Abs(v-got[i]))
+	}
+	return most / largest
+}
+
+// A fitRun is a sequence and initial weights.
+type fitRun struct {
+	rule      fastweight.Rule
+	positions bool
+	width     int64
+}
+
+// run returns what the sequence reads, the last weights, and gradients of either and of both.
+func (f fitRun) run(dtype tensor.DType, composed bool) (out [][]float64) {
+	const batch, heads, time = 3, 2, 20
+	scope := tensor.Enter()
+	defer scope.Leave()
+	r, width := rand.New(rand.NewPCG(5, 5)), f.width
+	var leaves []*tensor.Tensor
+	leaf := func(of func(*tensor.Tensor) *tensor.Tensor, shape ...int64) *tensor.Tensor {
+		leaves = append(leaves, of(testkit.Normal(r, shape...)).To(tensor.Float32).To(dtype).Detach().RequireGrad())
+		return leaves[len(leaves)-1]
+	}
+	same := func(x *tensor.Tensor) *tensor.Tensor { return x }
+	unit := func(x *tensor.Tensor) *tensor.Tensor { return x.Div(x.Square().SumKeep(-1).Sqrt()) }
+	gate := func(by float64) func(*tensor.Tensor) *tensor.Tensor {
+		return func(x *tensor.Tensor) *tensor.Tensor { return x.Sigmoid().MulScalar(by) }
+	}
+	shared := fastweight.Shared{HigherOrder: composed}
+	tokens := fastweight.Tokens{
+		Query: leaf(unit, batch, heads, time, width), Key: leaf(unit, batch, heads, time, width), Value: leaf(same, batch, heads, time, width),
+		Rate: leaf(gate(.01), batch, heads, time, 1),
+	}
+	if f.positions {
+		shared.Positions = leaf(gate(1), f.rule.MiniBatch)
+	} else {
+		tokens.Decay, tokens.Momentum = leaf(gate(-.1), batch, heads, time, 1), leaf(gate(.9), batch, heads, time, 1)
+	}
+	var state fastweight.State
+	in := width
+	for l := range f.rule.Depth {
+		to := width
+		if l < f.rule.Depth-1 {
+			to = 2*width + 1
+		}
+		scaled := func(x *tensor.Tensor) *tensor.Tensor { return x.MulScalar(1 / math.Sqrt(float64(in))) }
+		state.Weights = append(state.Weights, leaf(scaled, batch, heads, in, to))
+		if f.rule.Biased {
+			state.Weights = append(state.Weights, leaf(same, batch, heads, 1, to))
+		}
+		in = to
+	}
+	if f.rule.Residual {
+		shared.Gain, shared.Bias = leaf(gate(1), heads, 1, width), leaf(same, heads, 1, width)
+	}
+	read, next := f.rule.Run(shared, state, tokens)
+	weights := rand.New(rand.NewPCG(9, 9))
+	on := func(x *tensor.Tensor) *tensor.Tensor {
+		out = append(out, x.Floats())
+		return x.Mul(testkit.Normal(weights, x.Shape()...).To(dtype)).Sum()
+	}
+	a, b := on(read), on(next.Weights[len(next.Weights)-1])
+	for _, loss := range []*tensor.Tensor{a, b, a.Add(b)} {
+		for i, g := range tensor.GradWith([]*tensor.Tensor{loss}, leaves, tensor.GradOptions{Retain: true}) {
+			if g == nil {
+				g = leaves[i].ZerosLike() // the composition gives none where nothing is asked
+			}
+			out = append(out, g.Floats())
+		}
+	}
+	return out
 }

@@ -4,12 +4,12 @@ import (
 	"github.com/engram-go/engram/tensor"
 )
 
-// fits reports whether a mini-batch of the tokens is one operation, [tensor.Fit]: weights are a sum of gradients, which are taken before
-// a decay that keeps a share of all.
+// fits reports whether a mini-batch of the tokens is one operation, [tensor.Fit]: there is one write per token, and gradients are taken
+// before a decay that keeps a share of all weights.
 func (r Rule) fits(shared Shared, t Tokens) bool {
-	decays := t.Decay != nil
-	return r.Depth <= tensor.FitLayers && r.Writes == 1 && !r.Simplex && r.Orthogonal == 0 &&
-		(!decays || t.Decay.Dim(3) == 1 && !r.DecayFirst) && (shared.Positions == nil || !decays && t.Momentum == nil)
+	decays, own := t.Decay != nil, r.Simplex || r.Orthogonal > 0
+	return r.Depth <= tensor.FitLayers && r.Writes == 1 && (!decays || t.Decay.Dim(3) == 1 && !r.DecayFirst) &&
+		(shared.Positions == nil || !decays && t.Momentum == nil && !own) && !(own && r.Biased) && !(r.Simplex && r.Orthogonal > 0)
 }
 
 // fit is [Rule.Steps] with an operation for each mini-batch.
@@ -17,6 +17,7 @@ func (r Rule) fit(shared Shared, s State, t Tokens) (read *tensor.Tensor, next S
 	rule := tensor.FitRule{
 		Layers: r.Depth, Biased: r.Biased, Residual: r.Residual, Loss: tensor.FitLoss(r.Loss), Threshold: r.Threshold, P: r.P,
 		LossScale: r.LossScale, NormEps: r.NormEps, Window: r.Window,
+		Simplex: r.Simplex, Orthogonal: int64(r.Orthogonal), Newton: newtonSchulz,
 	}
 	var reads []*tensor.Tensor
 	for time, at := t.Key.Dim(2), int64(0); at < time; {

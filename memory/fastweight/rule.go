@@ -119,8 +119,8 @@ type Shared struct {
 // time, value], nil without queries, and the state after the last. A matrix without bias, with the losses Dot and Squared, no
 // momentum, window or mini-batch, and a decay only before the gradient, is one operation on the CPU, and takes the chunked form
 // elsewhere and where gradients are to be differentiated again. Other rules go from one mini-batch, or token, to the next; with one write
-// per token, weights that are a sum of gradients and no decay per channel a mini-batch is one operation where a matrix would be. Elsewhere
-// rules with mini-batches take a form with several operations for each, and others step; see [Rule.Steps].
+// per token and no decay per channel a mini-batch is one operation where a matrix would be. Elsewhere rules with mini-batches take a form
+// with several operations for each, and others step; see [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)

@@ -6,6 +6,7 @@
 #include "fit_kernels.h"
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -22,31 +23,15 @@ struct Form {
 
   int64_t tensors() const { return rule.layers * (1 + (rule.biased != 0)); } // of the weights
   bool sums() const { return momentum || positions; }
-  std::vector<double> numbers() const {
-    std::vector<double> out{double(rule.layers),
-                            double(rule.window),
-                            double(rule.loss),
-                            double(rule.biased),
-                            double(rule.residual),
-                            rule.threshold,
-                            rule.p,
-                            rule.scale,
-                            rule.eps,
-                            double(time)};
-    for (bool present : {summed, started, query, rate, decay, momentum, positions})
-      out.push_back(present);
-    return out;
-  }
-  static Form of(const std::vector<double> &x) {
+  // As a value that an autograd context can hold.
+  std::string bytes() const { return std::string(reinterpret_cast<const char *>(this), sizeof *this); }
+  static Form of(const std::string &bytes) {
     Form f;
-    f.rule = {int64_t(x[0]), int64_t(x[1]), int(x[2]), int(x[3]), int(x[4]), x[5], x[6], x[7], x[8]};
-    f.time = int64_t(x[9]);
-    size_t at = 10;
-    for (bool *present : {&f.summed, &f.started, &f.query, &f.rate, &f.decay, &f.momentum, &f.positions})
-      *present = x[at++] != 0;
+    std::copy_n(bytes.data(), sizeof f, reinterpret_cast<char *>(&f));
     return f;
   }
 };
+static_assert(std::is_trivially_copyable<Form>::value, "a Form is kept as bytes");
 
 // The inputs by name. Optional ones may be undefined.
 struct Operands {
@@ -91,6 +76,8 @@ struct Operands {
     z.sums = f.sums(), z.summed = f.summed, z.started = f.started, z.positions = f.positions;
     z.loss = FitLoss(f.rule.loss);
     z.threshold = f.rule.threshold, z.p = f.rule.p, z.scale = f.rule.scale, z.eps = f.rule.eps;
+    z.simplex = f.rule.simplex, z.orthogonal = f.rule.orthogonal;
+    std::copy_n(f.rule.newton, 3, z.newton);
     return z;
   }
 };
@@ -149,7 +136,7 @@ struct Fit : torch::autograd::Function<Fit> {
     });
     if (keep) {
       ctx->save_for_backward(o.list());
-      ctx->saved_data["form"] = f.numbers();
+      ctx->saved_data["form"] = f.bytes();
     }
     variable_list out;
     if (z.reads)
@@ -161,7 +148,7 @@ struct Fit : torch::autograd::Function<Fit> {
 
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     refuse_second_order("Fit");
-    const Form f = Form::of(ctx->saved_data["form"].toDoubleVector());
+    const Form f = Form::of(ctx->saved_data["form"].toStringRef());
     const variable_list saved = ctx->get_saved_variables();
     const Operands o = Operands::of(f, saved);
     const FitSizes z = o.sizes(f);
@@ -230,6 +217,8 @@ extern "C" int eg_fit(const eg_fit_rule *rule, int64_t time, void **weights, voi
                       void *bias, void **out) {
   return guarded(-1, [&] {
     want(rule->layers >= 1 && rule->layers <= fit_layers, "want 1 to " + std::to_string(fit_layers) + " layers");
+    want(!(rule->simplex && rule->orthogonal) && !((rule->simplex || rule->orthogonal) && (rule->biased || positions)),
+         "want either a simplex or orthogonal changes, without biases and positions");
     Form f{*rule,
            time,
            sums != nullptr,

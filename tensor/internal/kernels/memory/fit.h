@@ -10,6 +10,9 @@ struct eg_fit_rule {
   int64_t layers, window;
   int loss, biased, residual; // loss: 0 dot, 1 squared, 2 Huber, 3 p-norm
   double threshold, p, scale, eps;
+  int simplex;
+  int64_t orthogonal; // steps of Newton and Schulz, with the coefficients
+  double newton[3];
 };
 
 // Tensors may be null but for the weights, keys and values. There is one of the weights, sums and starts for each

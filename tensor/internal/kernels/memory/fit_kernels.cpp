@@ -17,6 +17,15 @@
 // and h_i = 0. C_ij sums G_ik r_k over the tokens k whose window has j, and c likewise p_n. With positions f_i instead
 // of decay and momentum a = 1, b_i = f_i, G_ik = f_i for k ≤ i, p_n = 1 and h_n = 1.
 //
+// Where the weights are in·softmax(W) over the inputs, or where changes are made orthogonal, each token i has its own
+// weights, which are V_li:
+//
+//	V_li = in·softmax(a_i W_l + b_i S_l − X_lᵀ diag(C_i) D_l)
+//	V_li = e^{d_i} V_l,i-1 + r_i NS(M_li),  M_li = h_i S_l − X_lᵀ diag(R_i) D_l,  V_l0 = W_l,  S_l' = M_ln
+//
+// with the Newton-Schulz iteration NS of orthogonal_kernels.cpp, and R_ij the sum of p_ik over the tokens k whose
+// window has j. It reads O_li = P_li V_li, and F_l is in·softmax of what is held.
+//
 // Gradient, where dx is the derivative of the loss with respect to x. The writes, and likewise those of S_l':
 //
 //	dW_l = a_n dW_l',  dS_l = b_n dW_l' + h_n dS_l'
@@ -48,11 +57,18 @@
 
 namespace engram {
 
+constexpr double fit_smooth = 1e-6; // as in rule.go
+
 int64_t FitSizes::weights() const {
   int64_t sum = 0;
   for (int64_t l = 0; l < layers; l++)
     sum += width[l] * width[l + 1];
   return sum;
+}
+
+OrthogonalSizes FitSizes::change(int64_t layer) const {
+  const int64_t in = width[layer], out = width[layer + 1];
+  return {std::min(in, out), std::max(in, out), orthogonal, newton[0], newton[1], newton[2], fit_smooth};
 }
 
 namespace {
@@ -74,8 +90,9 @@ template <class F> struct Grid {
 template <class F> struct FitLayer {
   int64_t in, width, out; // in is width, and one more with a bias
   Grid<F> w, wt, s, st, f, ft;
-  Grid<F> x, xt, z, d, dt, t; // xt and dt are transposed
-  Grid<F> p, o, r;            // r is P Xᵀ
+  Grid<F> x, xt, z, d, dt, t;  // xt and dt are transposed
+  Grid<F> p, o, r;             // r is P Xᵀ
+  Grid<F> own, change, moment; // of each token, one below the other
   Grid<F> dw, ds, df, g, gt, gs, gst, dx, dd, dz;
 };
 
@@ -83,6 +100,7 @@ template <class F> struct FitLayer {
 template <class F> struct FitRoom {
   FitLayer<F> layer[fit_layers];
   Grid<F> y, hat, dy, read_hat, changes, raw, chain, scaled, more, mixed, dread, dp, dmixed, dchanges, slopes;
+  F *matrix[3], *iterations; // contiguous matrices, and the scratch of the iteration
   F *scale, *read_scale, *eta, *keep, *a, *b, *h, *sum, *dsum, *da, *db, *row, *chain_row, *deta;
   int64_t used = 0;
 
@@ -99,7 +117,11 @@ template <class F> struct FitRoom {
       y.width = z.width[l], y.in = y.width + z.biased, y.out = z.width[l + 1];
       widest = std::max({widest, y.in, y.out});
       y.w = grid(y.in, y.out);
-      y.f = z.started ? grid(y.in, y.out) : y.w;
+      y.f = z.started || z.simplex ? grid(y.in, y.out) : y.w;
+      if (z.own())
+        y.own = grid(z.time * y.in, y.out);
+      if (z.orthogonal)
+        y.change = grid(z.time * y.in, y.out), y.moment = grid(z.time * y.in, y.out);
       y.ft = grid(y.out, y.in);
       y.x = grid(z.keys, y.in), y.z = grid(z.keys, y.out), y.d = grid(z.keys, y.out), y.t = grid(z.keys, y.width);
       if (z.summed)
@@ -109,13 +131,13 @@ template <class F> struct FitRoom {
       y.g = grid(y.in, y.out);
       if (!backward)
         continue;
-      y.wt = z.started ? grid(y.out, y.in) : y.ft;
+      y.wt = z.started ? grid(y.out, y.in) : y.ft; // not of own weights
       y.dt = grid(y.out, z.keys);
       if (z.summed)
         y.st = grid(y.out, y.in), y.ds = grid(y.in, y.out);
-      if (z.sums)
+      if (z.sums || z.orthogonal)
         y.gs = grid(y.in, y.out), y.gst = grid(y.out, y.in);
-      y.dw = grid(y.in, y.out), y.df = z.started ? grid(y.in, y.out) : y.dw, y.gt = grid(y.out, y.in);
+      y.dw = grid(y.in, y.out), y.df = z.started || z.simplex ? grid(y.in, y.out) : y.dw, y.gt = grid(y.out, y.in);
       y.dx = grid(z.keys, y.in), y.dd = grid(z.keys, y.out), y.dz = grid(z.keys, y.out);
     }
     const int64_t out = z.out(), most = std::max(z.keys, z.time);
@@ -124,6 +146,17 @@ template <class F> struct FitRoom {
     scaled = grid(most, widest), more = grid(3, widest), mixed = grid(z.time, z.keys);
     scale = take(z.keys), read_scale = take(z.time);
     eta = take(z.time), keep = take(z.time), a = take(z.time), b = take(z.time), h = take(z.time), sum = take(z.keys);
+    if (z.orthogonal) {
+      int64_t size = 0, room = 0;
+      for (int64_t l = 0; l < z.layers; l++) {
+        const OrthogonalSizes c = z.change(l);
+        size = std::max(size, c.size());
+        room = std::max(room, backward ? c.backward_scratch() : c.forward_scratch());
+      }
+      for (F *&to : matrix)
+        to = take(size);
+      iterations = take(room);
+    }
     if (!backward)
       return;
     dread = grid(z.time, widest), dp = grid(z.time, widest), dmixed = grid(z.time, z.keys);
@@ -329,16 +362,23 @@ template <class F> EG_INLINE F normalize(const F *h, int64_t n, F eps, F *hat) {
   return scale;
 }
 
-// out = scale·(r - mean(r) - hat·mean(r⊙hat)): from the gradient by hat to that by h. Returns mean(r⊙hat).
+template <class F> EG_INLINE void centre(F *x, int64_t n) {
+  const F mean = mean_of(x, n);
+#pragma omp simd
+  for (int64_t j = 0; j < n; j++)
+    x[j] -= mean;
+}
+
+// out = scale·(r - mean(r) - hat·mean(r⊙hat)): from the gradient by hat to that by h. Returns mean(r⊙hat). The mean is
+// taken off last, so that rounding leaves little of it: weights on a simplex are nearly equal, and multiply the sum.
 template <class F> EG_INLINE F through_norm(const F *r, const F *hat, int64_t n, F scale, F *out) {
   const F mean = mean_of(r, n), along = dot(r, hat, n) / F(n);
 #pragma omp simd
   for (int64_t j = 0; j < n; j++)
     out[j] = scale * (r[j] - mean - hat[j] * along);
+  centre(out, n);
   return along;
 }
-
-constexpr double fit_smooth = 1e-6; // as in rule.go
 
 template <class F> EG_INLINE F power(F x, F by) { return exponential(by * logarithm(x)); }
 
@@ -419,7 +459,7 @@ template <class F> static void coefficients(const FitSizes &z, const FitTokens<c
     const int64_t last = z.keys - n + j, first = std::max<int64_t>(0, last - z.window + 1);
     for (int64_t k = first; k <= last; k++) {
       for (int64_t i = j; i < n; i++)
-        m.changes[i][k] += m.raw[i][j] * m.eta[j];
+        m.changes[i][k] += z.orthogonal ? m.chain[i][j] : m.raw[i][j] * m.eta[j];
       m.sum[k] += m.chain[n - 1][j] * m.eta[j];
     }
   }
@@ -505,11 +545,105 @@ template <class F> static void reads(const FitSizes &z, const FitTokens<const F>
       m.read_scale[i] = normalize(y[z.layers - 1].o[i], z.out(), F(z.eps), m.read_hat[i]);
 }
 
+// The weights of logits, in·softmax over the rows. They may be the same grid.
+template <class F> static void to_simplex(Grid<F> logits, Grid<F> to) {
+  for (int64_t j = 0; j < logits.cols; j++) {
+    F most = logits[0][j], sum = 0;
+    for (int64_t i = 1; i < logits.rows; i++)
+      most = std::max(most, logits[i][j]);
+    for (int64_t i = 0; i < logits.rows; i++)
+      sum += to[i][j] = exponential(logits[i][j] - most);
+    const F by = F(logits.rows) / sum;
+    for (int64_t i = 0; i < logits.rows; i++)
+      to[i][j] *= by;
+  }
+}
+
+// Replaces the gradient g by such weights w by that of their logits.
+template <class F> static void simplex_gradient(Grid<F> w, Grid<F> g) {
+  for (int64_t j = 0; j < w.cols; j++) {
+    F mean = 0;
+    for (int64_t i = 0; i < w.rows; i++)
+      mean += w[i][j] * g[i][j];
+    mean /= F(w.rows);
+    for (int64_t i = 0; i < w.rows; i++)
+      g[i][j] = w[i][j] * (g[i][j] - mean);
+  }
+}
+
+// The part of a grid that belongs to token i.
+template <class F> EG_INLINE Grid<F> token(Grid<F> all, int64_t rows, int64_t i) {
+  return {all[i * rows], rows, all.cols};
+}
+
+// A matrix as the iteration takes it: contiguous, with no more rows than columns.
+template <class F> EG_INLINE void to_wide(Grid<F> x, F *to) {
+  for (int64_t i = 0; i < x.rows; i++)
+    for (int64_t j = 0; j < x.cols; j++)
+      to[x.rows <= x.cols ? i * x.cols + j : j * x.rows + i] = x[i][j];
+}
+template <class F> EG_INLINE void from_wide(const F *from, Grid<F> x) {
+  for (int64_t i = 0; i < x.rows; i++)
+    for (int64_t j = 0; j < x.cols; j++)
+      x[i][j] = from[x.rows <= x.cols ? i * x.cols + j : j * x.rows + i];
+}
+
+// The weights after each token. Of a simplex g has the logits after the last one.
+template <class F> static void own_weights(const FitSizes &z, FitRoom<F> &m) {
+  for (int64_t l = 0; l < z.layers; l++) {
+    FitLayer<F> &y = m.layer[l];
+    const Grid<F> by = shaped(m.scaled, z.keys, y.out);
+    for (int64_t i = 0; i < z.time; i++) {
+      const Grid<F> to = z.orthogonal ? token(y.moment, y.in, i) : y.g, own = token(y.own, y.in, i);
+      if (z.orthogonal)
+        clear(to);
+      else
+        set_scaled(m.a[i], y.w, to);
+      if (z.summed)
+        axpy(z.orthogonal ? m.h[i] : m.b[i], y.s.at, to.at, to.size());
+      scale_rows(F(-1), m.changes[i], y.d, by);
+      add_transposed(y.x, by, to);
+      if (z.simplex) {
+        to_simplex(to, own);
+        continue;
+      }
+      const Grid<F> change = token(y.change, y.in, i);
+      to_wide(to, m.matrix[0]);
+      orthogonal_forward(z.change(l), m.matrix[0], m.matrix[1], m.iterations);
+      from_wide(m.matrix[1], change);
+      set_scaled(m.keep[i], i ? token(y.own, y.in, i - 1) : y.w, own);
+      axpy(m.eta[i], change.at, own.at, own.size());
+    }
+  }
+}
+
+// reads for own weights.
+template <class F> static void own_reads(const FitSizes &z, const FitTokens<const F> &t, FitRoom<F> &m) {
+  FitLayer<F> *y = m.layer;
+  get(t.query, z.width[0], y[0].p);
+  for (int64_t l = 0; l < z.layers; l++) {
+    clear(y[l].o);
+    for (int64_t i = 0; i < z.time; i++)
+      add_matrices(1, y[l].in, y[l].p[i], int64_t(0), int64_t(1), y[l].own[i * y[l].in], y[l].own.step(), y[l].o[i],
+                   y[l].o.step(), y[l].out);
+    if (l + 1 < z.layers)
+      gelu_rows(y[l].o, y[l + 1].p);
+  }
+  if (z.residual)
+    for (int64_t i = 0; i < z.time; i++)
+      m.read_scale[i] = normalize(y[z.layers - 1].o[i], z.out(), F(z.eps), m.read_hat[i]);
+}
+
 template <class F, class X> static void get_weights(const FitSizes &z, const X &x, FitRoom<F> &m) {
   for (int64_t l = 0; l < z.layers; l++) {
     get_layer(x.weights, l, m.layer[l].w);
     if (z.started)
       get_layer(x.starts, l, m.layer[l].f);
+    if (z.simplex) {
+      if (!z.started)
+        std::copy_n(m.layer[l].w.at, m.layer[l].w.size(), m.layer[l].f.at);
+      to_simplex(m.layer[l].f, m.layer[l].f);
+    }
     if (z.summed)
       get_layer(x.sums, l, m.layer[l].s);
   }
@@ -522,8 +656,13 @@ template <class F> static void forward(const FitSizes &z, const FitForward<F> &x
   coefficients(z, t, m);
   gradients(z, t, m);
   const int64_t n = z.time, out = z.out();
+  if (z.own())
+    own_weights(z, m);
   if (z.reads) {
-    reads(z, t, m);
+    if (z.own())
+      own_reads(z, t, m);
+    else
+      reads(z, t, m);
     for (int64_t i = 0; i < n; i++) {
       F *to = x.read + i * out;
       if (!z.residual) {
@@ -538,6 +677,12 @@ template <class F> static void forward(const FitSizes &z, const FitForward<F> &x
   }
   for (int64_t l = 0; l < z.layers; l++) {
     FitLayer<F> &y = m.layer[l];
+    if (z.orthogonal) {
+      put_layer(token(y.own, y.in, n - 1), x.next, l);
+      if (z.sums)
+        put_layer(token(y.moment, y.in, n - 1), x.next_sums, l);
+      continue;
+    }
     const Grid<F> change = shaped(m.scaled, z.keys, y.out);
     scale_rows(F(-1), m.changes[n - 1], y.d, change);
     set_scaled(m.a[n - 1], y.w, y.g);
@@ -577,28 +722,33 @@ static void through_writes(const FitSizes &z, FitRoom<F> &m, FitLayer<F> &y, Gri
   add_product(y.out, u, gt, y.dx);
 }
 
-template <class F> static void through_reads(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
+// From the gradient by what token i reads to that by the last layer's output.
+template <class F>
+static void through_output(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m, int64_t i, F *to) {
   const int64_t out = z.out();
-  FitLayer<F> *y = m.layer;
-  Grid<F> grad = shaped(m.dread, z.time, out);
-  clear(m.dread);
-  for (int64_t i = 0; i < z.time; i++) {
-    const F *from = x.dread + i * out;
-    if (!z.residual) {
-      std::copy_n(from, out, grad[i]);
-      continue;
-    }
-    std::copy_n(from, out, x.dtokens.query + i * out);
-    const F *hat = m.read_hat[i];
-    F *r = m.more[0];
-#pragma omp simd
-    for (int64_t j = 0; j < out; j++) {
-      r[j] = from[j] * x.tokens.gain[j];
-      x.dtokens.gain[j] += from[j] * hat[j];
-      x.dtokens.bias[j] += from[j];
-    }
-    through_norm(r, hat, out, m.read_scale[i], grad[i]);
+  const F *from = x.dread + i * out;
+  if (!z.residual) {
+    std::copy_n(from, out, to);
+    return;
   }
+  std::copy_n(from, out, x.dtokens.query + i * out);
+  const F *hat = m.read_hat[i];
+  F *r = m.more[0];
+#pragma omp simd
+  for (int64_t j = 0; j < out; j++) {
+    r[j] = from[j] * x.tokens.gain[j];
+    x.dtokens.gain[j] += from[j] * hat[j];
+    x.dtokens.bias[j] += from[j];
+  }
+  through_norm(r, hat, out, m.read_scale[i], to);
+}
+
+template <class F> static void through_reads(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
+  FitLayer<F> *y = m.layer;
+  Grid<F> grad = shaped(m.dread, z.time, z.out());
+  clear(m.dread);
+  for (int64_t i = 0; i < z.time; i++)
+    through_output(z, x, m, i, grad[i]);
   for (int64_t l = z.layers - 1; l >= 0; l--) {
     const int64_t in = y[l].in;
     const Grid<F> dp = shaped(m.dp, z.time, in), back = shaped(m.scaled, z.time, in);
@@ -644,6 +794,126 @@ template <class F> static void through_reads(const FitSizes &z, const FitBackwar
       for (int64_t i = 0; i < z.time; i++)
         axpy(F(1), dp[i], x.dtokens.query + i * z.width[0], z.width[0]);
     }
+  }
+}
+
+// What token i reads of its own weights; g receives the gradients by them in addition.
+template <class F> static void through_own_read(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m, int64_t i) {
+  FitLayer<F> *y = m.layer;
+  F *grad = m.dread[0], *dp = m.dp[0];
+  through_output(z, x, m, i, grad);
+  for (int64_t l = z.layers - 1; l >= 0; l--) {
+    const Grid<F> own = token(y[l].own, y[l].in, i);
+    const F *p = y[l].p[i];
+    for (int64_t r = 0; r < y[l].in; r++) {
+      dp[r] = dot(own[r], grad, y[l].out);
+      axpy(p[r], grad, y[l].g[r], y[l].out);
+    }
+    if (l == 0) {
+      axpy(F(1), dp, x.dtokens.query + i * z.width[0], z.width[0]);
+      continue;
+    }
+    const F *at = y[l - 1].o[i];
+#pragma omp simd
+    for (int64_t j = 0; j < y[l].in; j++)
+      grad[j] = dp[j] * Gelu<F>(at[j]).slope();
+  }
+}
+
+// Reads and writes of tokens with own weights, from the last token to the first. Of a simplex g is the gradient by the
+// weights after a token and then by their logits, of orthogonal changes the gradient by the weights, which goes on.
+template <class F> static F through_own_weights(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
+  F dh = 0; // of the momentum after the last token
+  for (int64_t l = 0; l < z.layers; l++)
+    clear(m.layer[l].g);
+  for (int64_t i = z.time - 1; i >= 0; i--) {
+    const bool last = i == z.time - 1;
+    for (int64_t l = 0; l < z.layers; l++) {
+      if (z.simplex)
+        clear(m.layer[l].g);
+      else if (last)
+        get_layer(x.dnext, l, m.layer[l].g);
+    }
+    if (x.dread)
+      through_own_read(z, x, m, i);
+    for (int64_t l = 0; l < z.layers; l++) {
+      FitLayer<F> &y = m.layer[l];
+      if (z.simplex) {
+        simplex_gradient(token(y.own, y.in, i), y.g);
+        if (last && get_layer(x.dnext, l, y.df))
+          axpy(F(1), y.df.at, y.g.at, y.g.size());
+        clear(y.df);
+        axpy(m.a[i], y.g.at, y.dw.at, y.dw.size());
+        m.da[i] += inner_product(y.g, y.w);
+        if (z.summed) {
+          axpy(m.b[i], y.g.at, y.ds.at, y.ds.size());
+          m.db[i] += inner_product(y.g, y.s);
+        }
+        through_writes(z, m, y, y.g, y.gt, m.changes[i], m.dchanges[i]);
+        continue;
+      }
+      const Grid<F> change = token(y.change, y.in, i), moment = token(y.moment, y.in, i), dmoment = y.gs;
+      m.deta[i] += inner_product(y.g, change);
+      m.da[i] += inner_product(y.g, i ? token(y.own, y.in, i - 1) : y.w); // by the share that is kept
+      to_wide(moment, m.matrix[0]);
+      to_wide(y.g, m.matrix[1]);
+      orthogonal_backward(z.change(l), m.matrix[0], m.matrix[1], m.matrix[2], m.iterations);
+      clear(dmoment);
+      if (last && z.sums)
+        get_layer(x.dnext_sums, l, dmoment);
+      for (int64_t r = 0; r < y.in; r++)
+        for (int64_t j = 0; j < y.out; j++)
+          dmoment[r][j] += m.eta[i] * m.matrix[2][y.in <= y.out ? r * y.out + j : j * y.in + r];
+      if (z.summed) {
+        axpy(m.h[i], dmoment.at, y.ds.at, y.ds.size());
+        m.db[i] += inner_product(dmoment, y.s); // by h
+      }
+      through_writes(z, m, y, dmoment, y.gst, m.changes[i], m.dchanges[i]);
+      set_scaled(m.keep[i], y.g, y.g);
+      if (i == 0)
+        std::copy_n(y.g.at, y.g.size(), y.dw.at);
+    }
+  }
+  if (z.simplex && z.sums)
+    for (int64_t l = 0; l < z.layers; l++) {
+      FitLayer<F> &y = m.layer[l];
+      if (get_layer(x.dnext_sums, l, y.gs)) {
+        if (z.summed) {
+          axpy(m.h[z.time - 1], y.gs.at, y.ds.at, y.ds.size());
+          dh += inner_product(y.gs, y.s);
+        }
+        through_writes(z, m, y, y.gs, y.gst, m.sum, m.dsum);
+      }
+    }
+  return dh;
+}
+
+// through_coefficients for orthogonal changes: db has the gradient by h, da by the share that is kept, and deta is
+// done.
+template <class F> static void through_gathering(const FitSizes &z, const FitTokens<F> &dt, FitRoom<F> &m) {
+  const int64_t n = z.time;
+  std::fill_n(m.chain_row, n, F(0));
+  F dh = 0;
+  for (int64_t i = n - 1; i >= 0; i--) {
+    dh += m.db[i];
+    F momentum = dh * (i ? m.h[i - 1] : F(1));
+    for (int64_t j = 0; j <= i; j++) {
+      const int64_t last = z.keys - n + j, first = std::max<int64_t>(0, last - z.window + 1);
+      for (int64_t k = first; k <= last; k++)
+        m.chain_row[j] += m.dchanges[i][k];
+      if (j < i)
+        momentum += m.chain_row[j] * m.chain[i - 1][j];
+    }
+    const F by = dt.momentum ? (i ? m.chain[i][i - 1] : m.h[0]) : F(0);
+    if (dt.rate)
+      dt.rate[i] = m.deta[i];
+    if (dt.decay)
+      dt.decay[i] = m.da[i] * m.keep[i];
+    if (dt.momentum)
+      dt.momentum[i] = momentum;
+    dh *= by;
+    for (int64_t j = 0; j < i; j++)
+      m.chain_row[j] *= by;
   }
 }
 
@@ -724,10 +994,7 @@ template <class F> static void through_gradients(const FitSizes &z, const FitBac
 #pragma omp simd
     for (int64_t j = 0; j < out; j++)
       dz[j] = scale * (dhat[j] - along * hat[j] / F(out));
-    const F mean = mean_of(dz, out);
-#pragma omp simd
-    for (int64_t j = 0; j < out; j++)
-      dz[j] -= mean;
+    centre(dz, out);
   }
   for (int64_t l = last; l >= 0; l--) {
     add_transposed(y[l].x, y[l].dz, y[l].df);
@@ -805,28 +1072,12 @@ template <class F> static void through_coefficients(const FitSizes &z, const Fit
   }
 }
 
-template <class F> static void backward(const FitSizes &z, const FitBackward<F> &x) {
-  FitRoom<F> m(z, true, x.scratch);
-  const FitTokens<const F> &t = x.tokens;
-  const FitTokens<F> &dt = x.dtokens;
+// What the weights and sums after the mini-batch pass on. Returns the gradient by h_n.
+template <class F> static F through_last_weights(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
   const int64_t n = z.time;
-  get_weights(z, x, m);
-  coefficients(z, t, m);
-  gradients(z, t, m);
-  for (F *to : {m.da, m.db})
-    std::fill_n(to, n, F(0));
-  std::fill_n(m.dsum, z.keys, F(0));
-  clear(m.dchanges);
-  if (z.residual)
-    for (F *to : {dt.gain, dt.bias})
-      std::fill_n(to, z.out(), F(0));
-  if (z.reads)
-    std::fill_n(dt.query, n * z.width[0], F(0));
   F dh = 0;
   for (int64_t l = 0; l < z.layers; l++) {
     FitLayer<F> &y = m.layer[l];
-    for (const Grid<F> &to : {y.dw, y.ds, y.df, y.dx, y.dd})
-      clear(to);
     if (get_layer(x.dnext, l, y.g)) {
       set_scaled(m.a[n - 1], y.g, y.dw);
       m.da[n - 1] += inner_product(y.g, y.w);
@@ -844,19 +1095,62 @@ template <class F> static void backward(const FitSizes &z, const FitBackward<F> 
       through_writes(z, m, y, y.gs, y.gst, m.sum, m.dsum);
     }
   }
-  if (x.dread) {
-    reads(z, t, m);
-    for (int64_t l = 0; l < z.layers; l++) {
-      if (z.started)
-        transpose(m.layer[l].w, m.layer[l].wt);
-      if (z.summed)
-        transpose(m.layer[l].s, m.layer[l].st);
+  return dh;
+}
+
+template <class F> static void backward(const FitSizes &z, const FitBackward<F> &x) {
+  FitRoom<F> m(z, true, x.scratch);
+  const FitTokens<const F> &t = x.tokens;
+  const FitTokens<F> &dt = x.dtokens;
+  const int64_t n = z.time;
+  get_weights(z, x, m);
+  coefficients(z, t, m);
+  gradients(z, t, m);
+  for (F *to : {m.da, m.db})
+    std::fill_n(to, n, F(0));
+  std::fill_n(m.dsum, z.keys, F(0));
+  clear(m.dchanges);
+  if (z.residual)
+    for (F *to : {dt.gain, dt.bias})
+      std::fill_n(to, z.out(), F(0));
+  if (z.reads)
+    std::fill_n(dt.query, n * z.width[0], F(0));
+  for (int64_t l = 0; l < z.layers; l++) {
+    const FitLayer<F> &y = m.layer[l];
+    for (const Grid<F> &to : {y.dw, y.ds, y.df, y.dx, y.dd})
+      clear(to);
+  }
+  F dh = 0;
+  if (z.own()) {
+    std::fill_n(m.deta, n, F(0));
+    own_weights(z, m);
+    if (x.dread)
+      own_reads(z, t, m);
+    dh = through_own_weights(z, x, m);
+  } else {
+    dh = through_last_weights(z, x, m);
+    if (x.dread) {
+      reads(z, t, m);
+      for (int64_t l = 0; l < z.layers; l++) {
+        if (z.started)
+          transpose(m.layer[l].w, m.layer[l].wt);
+        if (z.summed)
+          transpose(m.layer[l].s, m.layer[l].st);
+      }
+      through_reads(z, x, m);
     }
-    through_reads(z, x, m);
   }
   through_gradients(z, x, m);
-  through_coefficients(z, dt, m, dh);
+  if (z.orthogonal)
+    through_gathering(z, dt, m);
+  else
+    through_coefficients(z, dt, m, dh);
   for (int64_t l = 0; l < z.layers; l++) {
+    if (z.simplex) {
+      simplex_gradient(m.layer[l].f, m.layer[l].df);
+      if (!z.started)
+        axpy(F(1), m.layer[l].df.at, m.layer[l].dw.at, m.layer[l].dw.size());
+    }
     put_layer(m.layer[l].dw, x.dweights, l);
     if (z.started)
       put_layer(m.layer[l].df, x.dstarts, l);

@@ -2,8 +2,7 @@
 // equations. All matrices are row-major and contiguous.
 #ifndef ENGRAM_KERNELS_FIT_KERNELS_H
 #define ENGRAM_KERNELS_FIT_KERNELS_H
-#include <cstdint>
-#include <utility>
+#include "orthogonal_kernels.h"
 
 namespace engram {
 
@@ -24,10 +23,18 @@ struct FitSizes {
   FitLoss loss;
   double threshold, p, scale, eps;
   int64_t window;
+  bool simplex;       // the weights are in times the softmax of what is held, over the inputs
+  int64_t orthogonal; // Newton-Schulz steps of a change, or 0
+  double newton[3];   // their coefficients
 
   int64_t out() const { return width[layers]; }
   int64_t weights() const; // of all layers
-  int64_t forward_work() const { return (2 + 3 * reads) * (keys + time) * weights(); }
+  // Weights after a token are no sum of gradients: every token has its own.
+  bool own() const { return simplex || orthogonal > 0; }
+  OrthogonalSizes change(int64_t layer) const;
+  int64_t forward_work() const {
+    return (2 + (own() ? keys + 10 * orthogonal : 3 * reads)) * (keys + time) * weights();
+  }
   int64_t backward_work() const { return 3 * forward_work(); }
 };
 
