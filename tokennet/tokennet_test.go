@@ -162,25 +162,6 @@ func TestRotaryAttentionIsItsLoop(t *testing.T) {
 	assert.Panics(t, func() { tokennet.NewAttention(b, 6, tokennet.AttentionConfig{Heads: 2, Rotary: true}) })
 }
 
-// A convolution is its loop.
-func TestConvolve(t *testing.T) {
-	testkit.Enter(t)
-	r := rand.New(rand.NewPCG(1, 1))
-	x, k := testkit.Normal(r, 1, 5, 2), testkit.Normal(r, 3, 2)
-	got := fastweight.Convolve(x, k).Floats()
-	for i := range 5 {
-		for c := range 2 {
-			want := 0.
-			for j := range 3 {
-				if at := i + j - 2; at >= 0 {
-					want += x.Floats()[at*2+c] * k.Floats()[j*2+c]
-				}
-			}
-			assert.InDelta(t, want, got[i*2+c], 1e-12)
-		}
-	}
-}
-
 // train trains a network on a task and returns the share of right answers on fresh sequences of a size.
 func train(t *testing.T, task token.Task, c tokennet.Config, steps, batch int, rate float64, size token.Size) float64 {
 	testkit.Enter(t)

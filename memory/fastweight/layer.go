@@ -82,7 +82,7 @@ func (l *Layer) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	project := func(w, conv *nn.Param) *tensor.Tensor {
 		y := tensor.Linear(x, p.Value(w), nil)
 		if conv != nil {
-			y = Convolve(y, p.Value(conv))
+			return tensor.CausalConvolution(y, p.Value(conv), true)
 		}
 		return SiLU.of(y)
 	}
@@ -135,22 +135,5 @@ func (l *Layer) State(time int64) int64 {
 
 // RMSNorm divides x by the root of its mean square over the last dimension and multiplies it by a gain: Zhang and Sennrich 2019.
 func RMSNorm(x, gain *tensor.Tensor) *tensor.Tensor {
-	return x.Mul(x.Square().MeanKeep(-1).AddScalar(rmsEps).PowScalar(-.5)).Mul(gain)
-}
-
-// Convolve convolves each channel of x [batch, time, channels] with its column of a kernel [length, channels], whose last row
-// belongs to the position itself and those above it to the positions before: what is before the sequence is zero.
-func Convolve(x, kernel *tensor.Tensor) *tensor.Tensor {
-	n, time := kernel.Dim(0), x.Dim(1)
-	padded := tensor.Cat(1, tensor.Full(0, x.DType(), x.Device(), x.Dim(0), n-1, x.Dim(2)), x)
-	var sum *tensor.Tensor
-	for i := range n {
-		part := padded.Narrow(1, i, time).Mul(kernel.Narrow(0, i, 1))
-		if sum == nil {
-			sum = part
-		} else {
-			sum = sum.Add(part)
-		}
-	}
-	return sum
+	return tensor.RMSNorm(x, gain, rmsEps)
 }

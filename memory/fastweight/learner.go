@@ -135,7 +135,7 @@ func (l learner) weights(p *nn.Pass, like *tensor.Tensor, batch, key, value int6
 func (l learner) address(x *tensor.Tensor) *tensor.Tensor {
 	x = l.Features.of(x)
 	if l.UnitKeys {
-		x = x.Mul(x.Square().SumKeep(-1).AddScalar(unitEps).PowScalar(-.5))
+		x = tensor.UnitRows(x, unitEps)
 	}
 	return x
 }
