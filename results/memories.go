@@ -136,8 +136,8 @@ func (c *memoryCell) text(style table.Style, several bool) table.Text {
 	return text.With(beside(digits, c.over.Half))
 }
 
-// perStep is how many milliseconds of processor time a training step took, on another device of time, validation included; the mean
-// over seeds.
+// perStep is how many milliseconds a training step took, validation included, the mean over seeds: processor time on the CPU, and
+// elapsed time on other devices.
 func (e Experiment) perStep() float64 {
 	var sum float64
 	for _, r := range e.Runs {

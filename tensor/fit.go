@@ -78,11 +78,8 @@ func Fit(r FitRule, s FitState, t FitTokens, n int64) (read *Tensor, weights, su
 		if len(xs) != each {
 			panic(&Error{Op: op, Msg: "want a tensor for each layer, and for each bias"})
 		}
-		out := make([]unsafe.Pointer, len(xs))
-		for i, x := range xs {
-			out[i] = pointer(x)
-		}
-		return &out[0]
+		operands = append(operands, xs...)
+		return first(pointers(op, xs))
 	}
 	rule := C.struct_eg_fit_rule{
 		layers: C.int64_t(r.Layers), window: C.int64_t(max(r.Window, 1)), loss: C.int(r.Loss), biased: C.int(truth(r.Biased)),

@@ -118,9 +118,9 @@ type Shared struct {
 // Run writes the tokens in their order to a state and returns what each token reads after its own writes, [batch, heads,
 // time, value], nil without queries, and the state after the last. A matrix without bias, with the losses Dot and Squared, no
 // momentum, window or mini-batch, and a decay only before the gradient, is one operation on the CPU, and takes the chunked form
-// elsewhere and where gradients are to be differentiated again. Other rules go from one mini-batch, or token, to the next; with one write
-// per token and no decay per channel a mini-batch is one operation where a matrix would be. Elsewhere rules with mini-batches take a form
-// with several operations for each, and others step; see [Rule.Steps].
+// elsewhere and where gradients are to be differentiated again. Other rules with one write per token and no
+// decay per channel take one operation for each mini-batch, or each token, under the same conditions. Otherwise rules with mini-batches are
+// composed of LibTorch's operations mini-batch by mini-batch, and the rest token by token; see [Rule.Steps].
 func (r Rule) Run(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	r = r.withDefaults()
 	r.check(t)

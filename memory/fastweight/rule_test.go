@@ -602,20 +602,13 @@ func TestChunksAreSteps(t *testing.T) {
 						leaves = append(leaves, x.To(dtype))
 					}
 					wantValues, wantGradients := outcome(s, leaves, stepped)
-					close := func(want, got []float64, what string) {
-						largest := 1.
-						for _, v := range want {
-							largest = max(largest, math.Abs(v))
-						}
-						require.InDeltaSlice(t, want, got, tolerance*largest, what)
-					}
 					for _, how := range []form{asRun, composed} {
 						gotValues, gotGradients := outcome(s, leaves, how)
 						for i := range wantValues {
-							close(wantValues[i], gotValues[i], fmt.Sprint("value ", i, " of length ", time, dtype, how))
+							closeTo(t, wantValues[i], gotValues[i], tolerance, fmt.Sprint("value ", i, " of length ", time, dtype, how))
 						}
 						for i := range wantGradients {
-							close(wantGradients[i], gotGradients[i], fmt.Sprint("gradient ", i, " of length ", time, dtype, how))
+							closeTo(t, wantGradients[i], gotGradients[i], tolerance, fmt.Sprint("gradient ", i, " of length ", time, dtype, how))
 						}
 					}
 					scope.Leave()

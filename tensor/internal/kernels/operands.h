@@ -53,6 +53,9 @@ inline Tensor fresh(const Tensor &like, at::IntArrayRef shape) {
   return at::empty(shape, like.options().requires_grad(false));
 }
 
+// The values of a contiguous tensor; null for an undefined one.
+template <class F> const F *numbers(const Tensor &t) { return t.defined() ? t.data_ptr<F>() : nullptr; }
+
 // Row i of dimension 0; null for an undefined tensor.
 template <class F> const F *at_row(const Tensor &t, int64_t i) {
   return t.defined() ? t.data_ptr<F>() + i * t.stride(0) : nullptr;

@@ -32,8 +32,6 @@ bool ungraded(std::initializer_list<Tensor> all, const Tensor &x) {
 
 Tensor optional(void *t) { return t ? T(t) : Tensor(); }
 
-template <class F> const F *numbers(const Tensor &t) { return t.defined() ? t.data_ptr<F>() : nullptr; }
-
 } // namespace
 } // namespace engram
 

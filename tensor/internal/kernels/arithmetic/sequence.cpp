@@ -35,8 +35,6 @@ bool computable(const Tensor &x) {
   return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && x.numel() > 0;
 }
 
-template <class F> const F *numbers(const Tensor &t) { return t.defined() ? t.data_ptr<F>() : nullptr; }
-
 // ---- norms of rows ----
 
 Tensor inverse_norm(const Tensor &x, bool mean, double eps) {

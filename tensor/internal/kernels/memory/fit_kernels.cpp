@@ -284,7 +284,7 @@ template <class F> EG_INLINE void put(Grid<F> x, int64_t cols, F *to) {
     for (int64_t i = 0; i < x.rows; i++)
       std::copy_n(x[i], cols, to + i * cols);
 }
-// The weights of layer l and below them its bias; false, and zeros, if there are none.
+// The weights of layer l and below them its bias; copies nothing and returns false if there are none.
 template <class F, class P> EG_INLINE bool get_layer(const FitLayers<P> &from, int64_t l, Grid<F> to) {
   if (!from.weight[l])
     return false;
@@ -722,6 +722,22 @@ static void through_writes(const FitSizes &z, FitRoom<F> &m, FitLayer<F> &y, Gri
   add_product(y.out, u, gt, y.dx);
 }
 
+// What the sums after the mini-batch pass on. Returns the gradient by h_n.
+template <class F> static F through_last_sums(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
+  F dh = 0;
+  for (int64_t l = 0; z.sums && l < z.layers; l++) {
+    FitLayer<F> &y = m.layer[l];
+    if (!get_layer(x.dnext_sums, l, y.gs))
+      continue;
+    if (z.summed) {
+      axpy(m.h[z.time - 1], y.gs.at, y.ds.at, y.ds.size());
+      dh += inner_product(y.gs, y.s);
+    }
+    through_writes(z, m, y, y.gs, y.gst, m.sum, m.dsum);
+  }
+  return dh;
+}
+
 // From the gradient by what token i reads to that by the last layer's output.
 template <class F>
 static void through_output(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m, int64_t i, F *to) {
@@ -822,8 +838,8 @@ template <class F> static void through_own_read(const FitSizes &z, const FitBack
 
 // Reads and writes of tokens with own weights, from the last token to the first. Of a simplex g is the gradient by the
 // weights after a token and then by their logits, of orthogonal changes the gradient by the weights, which goes on.
+// Returns the gradient by h_n, which of orthogonal changes is in db.
 template <class F> static F through_own_weights(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
-  F dh = 0; // of the momentum after the last token
   for (int64_t l = 0; l < z.layers; l++)
     clear(m.layer[l].g);
   for (int64_t i = z.time - 1; i >= 0; i--) {
@@ -874,18 +890,7 @@ template <class F> static F through_own_weights(const FitSizes &z, const FitBack
         std::copy_n(y.g.at, y.g.size(), y.dw.at);
     }
   }
-  if (z.simplex && z.sums)
-    for (int64_t l = 0; l < z.layers; l++) {
-      FitLayer<F> &y = m.layer[l];
-      if (get_layer(x.dnext_sums, l, y.gs)) {
-        if (z.summed) {
-          axpy(m.h[z.time - 1], y.gs.at, y.ds.at, y.ds.size());
-          dh += inner_product(y.gs, y.s);
-        }
-        through_writes(z, m, y, y.gs, y.gst, m.sum, m.dsum);
-      }
-    }
-  return dh;
+  return z.simplex ? through_last_sums(z, x, m) : F(0);
 }
 
 // through_coefficients for orthogonal changes: db has the gradient by h, da by the share that is kept, and deta is
@@ -1074,28 +1079,20 @@ template <class F> static void through_coefficients(const FitSizes &z, const Fit
 
 // What the weights and sums after the mini-batch pass on. Returns the gradient by h_n.
 template <class F> static F through_last_weights(const FitSizes &z, const FitBackward<F> &x, FitRoom<F> &m) {
-  const int64_t n = z.time;
-  F dh = 0;
+  const int64_t last = z.time - 1;
   for (int64_t l = 0; l < z.layers; l++) {
     FitLayer<F> &y = m.layer[l];
-    if (get_layer(x.dnext, l, y.g)) {
-      set_scaled(m.a[n - 1], y.g, y.dw);
-      m.da[n - 1] += inner_product(y.g, y.w);
-      if (z.summed) {
-        set_scaled(m.b[n - 1], y.g, y.ds);
-        m.db[n - 1] += inner_product(y.g, y.s);
-      }
-      through_writes(z, m, y, y.g, y.gt, m.changes[n - 1], m.dchanges[n - 1]);
+    if (!get_layer(x.dnext, l, y.g))
+      continue;
+    set_scaled(m.a[last], y.g, y.dw);
+    m.da[last] += inner_product(y.g, y.w);
+    if (z.summed) {
+      set_scaled(m.b[last], y.g, y.ds);
+      m.db[last] += inner_product(y.g, y.s);
     }
-    if (z.sums && get_layer(x.dnext_sums, l, y.gs)) {
-      if (z.summed) {
-        axpy(m.h[n - 1], y.gs.at, y.ds.at, y.ds.size());
-        dh += inner_product(y.gs, y.s);
-      }
-      through_writes(z, m, y, y.gs, y.gst, m.sum, m.dsum);
-    }
+    through_writes(z, m, y, y.g, y.gt, m.changes[last], m.dchanges[last]);
   }
-  return dh;
+  return through_last_sums(z, x, m);
 }
 
 template <class F> static void backward(const FitSizes &z, const FitBackward<F> &x) {

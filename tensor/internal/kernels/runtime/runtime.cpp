@@ -158,7 +158,7 @@ int eg_get_threads(void) { return at::get_num_threads(); }
 
 void eg_keep_memory(void) {
   mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TRIM_THRESHOLD, -1); // never
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
