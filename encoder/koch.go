@@ -119,7 +119,7 @@ func (l *kochLayer) forward(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Ten
 	}
 	x = nn.Convolve(p, x.ChannelsLast(), l.weight, l.bias, nn.Conv2dConfig{})
 	if l.norm != nil {
-		return l.norm.ReLUPool(p, x, l.window)
+		return l.norm.Activate(p, x, nn.Activation{Window: l.window})
 	}
 	if l.window > 1 {
 		x = tensor.MaxPool2d(x, l.window)

@@ -59,17 +59,33 @@ func newConv(b *nn.Builder, in, out, kernel int64) *nn.Param {
 	return b.Param("weight", nn.KaimingNormal, out, in, kernel, kernel)
 }
 
-// forward normalises the convolution of x, which it does not free.
-func (l convNorm) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+// convolve returns the convolution of x, which it does not free, and the norm that is still to be applied to it, if any: see
+// [nn.ConvolveNorm].
+func (l convNorm) convolve(p *nn.Pass, x *tensor.Tensor) (y *tensor.Tensor, rest *nn.BatchNorm) {
 	padded, config := x, l.config
 	if l.same {
 		padded, config = samePadding(x, l.config)
 	}
-	y := nn.ConvolveNorm(p, padded, l.conv, l.norm, config)
+	y, rest = nn.ConvolveNorm(p, padded, l.conv, l.norm, config)
 	if padded != x {
 		padded.Free()
 	}
-	return y
+	return y, rest
+}
+
+// forward normalises the convolution of x, which it does not free.
+func (l convNorm) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
+	y, rest := l.convolve(p, x)
+	if rest == nil {
+		return y
+	}
+	return then(y, func(y *tensor.Tensor) *tensor.Tensor { return rest.Forward(p, y) })
+}
+
+// activate normalises and activates the convolution of x, which it does not free.
+func (l convNorm) activate(p *nn.Pass, x *tensor.Tensor, a nn.Activation) *tensor.Tensor {
+	y, rest := l.convolve(p, x)
+	return then(y, func(y *tensor.Tensor) *tensor.Tensor { return rest.Activate(p, y, a) })
 }
 
 // samePadding pads images as TensorFlow does under the name SAME: an output has as many pixels as steps of the stride begin in the

@@ -142,8 +142,7 @@ func (e *ResNet) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 func (e *ResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	x = then(x.ChannelsLast(), func(x *tensor.Tensor) *tensor.Tensor { return e.stem.forward(p, x) })
-	x = then(x, relu)
+	x = then(x.ChannelsLast(), func(x *tensor.Tensor) *tensor.Tensor { return e.stem.activate(p, x, nn.Activation{}) })
 	if e.pooled {
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return tensor.MaxPool2dPadded(x, 3, 2, 1) })
 	}
@@ -156,16 +155,20 @@ func (e *ResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 func (b *residualBlock) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	y := b.convs[0].forward(p, x)
-	for _, c := range b.convs[1:] {
-		y = then(then(y, relu), func(y *tensor.Tensor) *tensor.Tensor { return c.forward(p, y) })
+	last := len(b.convs) - 1
+	y := b.convs[0].activate(p, x, nn.Activation{})
+	for _, c := range b.convs[1:last] {
+		y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return c.activate(p, y, nn.Activation{}) })
 	}
+	end := nn.Activation{Shortcut: x}
 	if b.short != nil {
-		y = plus(y, b.short.forward(p, x))
-	} else {
-		y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return y.Add(x) })
+		end.Shortcut, end.ShortcutNorm = b.short.convolve(p, x)
 	}
-	return then(y, relu)
+	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[last].activate(p, y, end) })
+	if b.short != nil {
+		end.Shortcut.Free()
+	}
+	return y
 }
 
 var (

@@ -156,12 +156,14 @@ func (e *ResNet12) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 func (b *resnet12Block) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	leaky := func(x *tensor.Tensor) *tensor.Tensor { return x.LeakyReLU(resnet12Slope) }
-	y := then(b.convs[0].forward(p, x), leaky)
-	y = then(then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[1].forward(p, y) }), leaky)
-	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[2].forward(p, y) })
-	y = then(plus(y, b.short.forward(p, x)), leaky)
-	return then(y, func(y *tensor.Tensor) *tensor.Tensor { return tensor.MaxPool2d(y, 2) })
+	leaky := nn.Activation{Slope: resnet12Slope}
+	y := b.convs[0].activate(p, x, leaky)
+	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[1].activate(p, y, leaky) })
+	short, norm := b.short.convolve(p, x)
+	end := nn.Activation{Shortcut: short, ShortcutNorm: norm, Slope: resnet12Slope, Window: 2}
+	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.convs[2].activate(p, y, end) })
+	short.Free()
+	return y
 }
 
 var _ Mapper = (*ResNet12)(nil)

@@ -110,18 +110,18 @@ func (e *WideResNet) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	for _, b := range e.blocks {
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return b.forward(p, x, e.drop) })
 	}
-	return then(then(then(x, func(x *tensor.Tensor) *tensor.Tensor { return e.last.Forward(p, x) }), relu), globalMean)
+	return then(then(x, func(x *tensor.Tensor) *tensor.Tensor { return e.last.Activate(p, x, nn.Activation{}) }), globalMean)
 }
 
 func (b *wideBlock) forward(p *nn.Pass, x *tensor.Tensor, drop float64) *tensor.Tensor {
-	active := then(b.norm1.Forward(p, x), relu)
+	active := b.norm1.Activate(p, x, nn.Activation{})
 	y := nn.Convolve(p, active, b.conv1, nil, nn.Conv2dConfig{Stride: b.stride, Padding: 1})
 	short := x
 	if b.short != nil {
 		short = nn.Convolve(p, active, b.short, nil, nn.Conv2dConfig{Stride: b.stride})
 	}
 	active.Free()
-	y = then(then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.norm2.Forward(p, y) }), relu)
+	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return b.norm2.Activate(p, y, nn.Activation{}) })
 	y = then(y, func(y *tensor.Tensor) *tensor.Tensor { return nn.Dropout(p, y, drop) })
 	y = then(y, func(y *tensor.Tensor) *tensor.Tensor {
 		return nn.Convolve(p, y, b.conv2, nil, nn.Conv2dConfig{Padding: 1})

@@ -64,13 +64,11 @@ func (a *Averager) Step(grads []*tensor.Tensor, lr float64) {
 
 // take moves the means towards the parameters' values by a weight.
 func (a *Averager) take(weight float64) {
-	scope := tensor.Enter()
-	defer scope.Leave()
-	tensor.NoGrad(func() {
-		for i, p := range a.of {
-			a.means[i].Assign(a.means[i].Add(p.value.Sub(a.means[i]).MulScalar(weight)))
-		}
-	})
+	values := make([]*tensor.Tensor, len(a.of))
+	for i, p := range a.of {
+		values[i] = p.value
+	}
+	tensor.MoveTowards(a.means, values, weight)
 }
 
 // Exchange puts the averages in the place of the parameters and the parameters in that of the averages; a second call puts them

@@ -60,9 +60,7 @@ func (l *ConvBlock) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 		block = tensor.ConvNormReLUPoolPlain
 	}
 	window, rest := l.windows(x)
-	mean, variance, batch := l.Norm.statistics(p)
-	return rest(block(x, p.Value(l.Conv.Weight), l.Conv.bias(p), p.Value(l.Norm.Gain), p.Value(l.Norm.Bias),
-		mean, variance, batch, l.Norm.momentum(), l.Norm.eps(), window))
+	return rest(block(x, p.Value(l.Conv.Weight), l.Conv.bias(p), *l.Norm.operands(p), window))
 }
 
 // windows returns by what window the fused operations pool maps of the size of x, and what is left to do: maps with incomplete
@@ -87,5 +85,5 @@ func (l *ConvBlock) AppendTo(net *tensor.ConvNet, params *[]*Param) bool {
 // another way.
 func (l *ConvBlock) AfterConv(p *Pass, x *tensor.Tensor) *tensor.Tensor {
 	window, rest := l.windows(x)
-	return rest(l.Norm.ReLUPool(p, x, window))
+	return rest(l.Norm.Activate(p, x, Activation{Window: window}))
 }

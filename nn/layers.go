@@ -77,19 +77,17 @@ func Convolve(p *Pass, x *tensor.Tensor, weight, bias *Param, c Conv2dConfig) *t
 	return convolve(p, x, p.Value(weight), b, c)
 }
 
-// ConvolveNorm is [Convolve] without a bias, followed by a batch norm. Under running statistics, in a pass that does not train, the
-// norm is a factor and a shift per output channel, which become the convolution's: Jacob et al. 2018, section 3.2.
-func ConvolveNorm(p *Pass, x *tensor.Tensor, weight *Param, norm *BatchNorm, c Conv2dConfig) *tensor.Tensor {
+// ConvolveNorm is [Convolve] without a bias, for a batch norm that follows. It returns the norm that is still to be applied. Under
+// running statistics, in a pass that does not train, the norm is a factor and a shift per output channel, which become the
+// convolution's, and rest is nil: Jacob et al. 2018, section 3.2.
+func ConvolveNorm(p *Pass, x *tensor.Tensor, weight *Param, norm *BatchNorm, c Conv2dConfig) (y *tensor.Tensor, rest *BatchNorm) {
 	w := p.Value(weight)
 	if p.Training || p.Norm == BatchStats {
-		y := convolve(p, x, w, nil, c)
-		z := norm.Forward(p, y)
-		y.Free()
-		return z
+		return convolve(p, x, w, nil, c), norm
 	}
 	factor := p.Value(norm.Gain).Div(p.Value(norm.Variance).AddScalar(norm.eps()).Sqrt())
 	shift := p.Value(norm.Bias).Sub(p.Value(norm.Mean).Mul(factor))
-	return convolve(p, x, w.Mul(factor.Reshape(w.Dim(0), 1, 1, 1)), shift, c)
+	return convolve(p, x, w.Mul(factor.Reshape(w.Dim(0), 1, 1, 1)), shift, c), nil
 }
 
 func convolve(p *Pass, x, w, b *tensor.Tensor, c Conv2dConfig) *tensor.Tensor {
@@ -139,15 +137,32 @@ func (l *BatchNorm) eps() float64 { return cmp.Or(l.Eps, batchNormEps) }
 
 func (l *BatchNorm) momentum() float64 { return cmp.Or(l.Momentum, batchNormMomentum) }
 
-// ReLUPool normalises x [batch, channels, height, width] and applies ReLU and max pooling with a window of 2, or 1
-// for none. It is fused, except in passes with [Pass.HigherOrder].
-func (l *BatchNorm) ReLUPool(p *Pass, x *tensor.Tensor, window int64) *tensor.Tensor {
+// Activation is what follows the batch norm of a convolutional block: see [tensor.Activation].
+type Activation struct {
+	Shortcut     *tensor.Tensor // added before the ReLU, if not nil
+	ShortcutNorm *BatchNorm     // of the shortcut, if not nil
+	Slope        float64        // of the ReLU below zero
+	Window       int64          // of the max pooling: 2, or 0 or 1 for none
+}
+
+// Activate normalises x [batch, channels, height, width], or takes it as it is where l is nil, adds a shortcut, and applies ReLU
+// and max pooling. It is one operation, except in passes with [Pass.HigherOrder].
+func (l *BatchNorm) Activate(p *Pass, x *tensor.Tensor, a Activation) *tensor.Tensor {
 	f := tensor.NormReLUPool
 	if p.HigherOrder {
 		f = tensor.NormReLUPoolPlain
 	}
+	return f(x, l.operands(p), tensor.Activation{Shortcut: a.Shortcut, ShortcutNorm: a.ShortcutNorm.operands(p), Slope: a.Slope, Window: a.Window})
+}
+
+// operands returns the norm's operands in a pass, nil for nil.
+func (l *BatchNorm) operands(p *Pass) *tensor.Norm {
+	if l == nil {
+		return nil
+	}
 	mean, variance, batch := l.statistics(p)
-	return f(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, l.momentum(), l.eps(), window)
+	return &tensor.Norm{Gain: p.Value(l.Gain), Bias: p.Value(l.Bias), Mean: mean, Variance: variance,
+		BatchStats: batch, Momentum: l.momentum(), Eps: l.eps()}
 }
 
 // statistics returns the running statistics to use or update, and whether to use the batch's.

@@ -257,7 +257,14 @@ func TestConvolveNormIsBoth(t *testing.T) {
 				want, wantGrads := run(func(p *nn.Pass) *tensor.Tensor { return norm.Forward(p, nn.Convolve(p, x, w, nil, c)) })
 				norm.Mean.Value().Assign(tensor.New(mean, 4).To(tensor.Float32))
 				norm.Variance.Value().Assign(tensor.New(variance, 4).To(tensor.Float32))
-				got, grads := run(func(p *nn.Pass) *tensor.Tensor { return nn.ConvolveNorm(p, x, w, norm, c) })
+				got, grads := run(func(p *nn.Pass) *tensor.Tensor {
+					y, rest := nn.ConvolveNorm(p, x, w, norm, c)
+					assert.Equal(t, !p.Training && p.Norm == nn.RunningStats, rest == nil)
+					if rest == nil {
+						return y
+					}
+					return rest.Forward(p, y)
+				})
 				assert.InDeltaSlice(t, want, got, 2e-5)
 				assert.InEpsilonSlice(t, wantGrads, grads, 1e-3)
 			})

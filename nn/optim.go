@@ -128,6 +128,25 @@ const (
 // decays reports whether a parameter of a tensor decays.
 func decays(on string, t *tensor.Tensor) bool { return on != DecayWeights || t.Rank() > 1 }
 
+// byDecay calls step for all gradients with the decay, or, where it does not act on all parameters, for those that decay and for
+// the others without; a nil gradient leaves its parameter as it is.
+func byDecay(decay float64, on string, values, grads []*tensor.Tensor, step func(grads []*tensor.Tensor, decay float64)) {
+	if decay == 0 || on != DecayWeights {
+		step(grads, decay)
+		return
+	}
+	decaying, others := make([]*tensor.Tensor, len(grads)), make([]*tensor.Tensor, len(grads))
+	for i, g := range grads {
+		if decays(on, values[i]) {
+			decaying[i] = g
+		} else {
+			others[i] = g
+		}
+	}
+	step(decaying, decay)
+	step(others, 0)
+}
+
 // AdamConfig configures [NewAdam]. Start from [DefaultAdam]; zero is not replaced by a default.
 type AdamConfig struct {
 	Rate  float64 `yaml:"rate" above:"0" doc:"learning rate"`
@@ -162,22 +181,9 @@ func NewAdam(ps *Params, c AdamConfig) *Adam {
 func (a *Adam) Step(grads []*tensor.Tensor, lr float64) {
 	c, step := a.config, a.advance(grads)
 	values := a.values()
-	if c.Decay == 0 || c.DecayOn != DecayWeights {
-		tensor.Adam(values, grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, c.Decay, c.Decoupled, step)
-		return
-	}
-	for _, on := range []bool{true, false} { // a nil gradient leaves its parameter as it is
-		own, decay := make([]*tensor.Tensor, len(grads)), 0.
-		if on {
-			decay = c.Decay
-		}
-		for i, g := range grads {
-			if decays(c.DecayOn, values[i]) == on {
-				own[i] = g
-			}
-		}
-		tensor.Adam(values, own, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, decay, c.Decoupled, step)
-	}
+	byDecay(c.Decay, c.DecayOn, values, grads, func(grads []*tensor.Tensor, decay float64) {
+		tensor.Adam(values, grads, a.lists["m"], a.lists["v"], lr, c.Beta1, c.Beta2, c.Eps, decay, c.Decoupled, step)
+	})
 }
 
 // needEps panics for settings that divide by zero.
@@ -268,21 +274,9 @@ func NewSGD(ps *Params, c SGDConfig) *SGD { return &SGD{newOptimizerState(ps, "v
 // Step implements [Optimizer].
 func (o *SGD) Step(grads []*tensor.Tensor, lr float64) {
 	o.advance(grads)
-	c := o.config
-	o.each(grads, func(i int, p, g *tensor.Tensor) {
-		if c.Decay != 0 && decays(c.DecayOn, p) {
-			g = g.Add(p.MulScalar(c.Decay))
-		}
-		if c.Momentum != 0 {
-			v := o.lists["v"][i]
-			v.Assign(v.MulScalar(c.Momentum).Add(g))
-			if c.Nesterov {
-				g = g.Add(v.MulScalar(c.Momentum))
-			} else {
-				g = v
-			}
-		}
-		p.Assign(p.Sub(g.MulScalar(lr)))
+	c, values := o.config, o.values()
+	byDecay(c.Decay, c.DecayOn, values, grads, func(grads []*tensor.Tensor, decay float64) {
+		tensor.SGD(values, grads, o.lists["v"], lr, c.Momentum, decay, c.Nesterov)
 	})
 }
 

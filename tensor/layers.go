@@ -2,6 +2,7 @@ package tensor
 
 // #include "internal/kernels/arithmetic/adam.h"
 // #include "internal/kernels/arithmetic/epilogue.h"
+// #include "internal/kernels/arithmetic/sgd.h"
 // #include "engram.h"
 import "C"
 
@@ -192,5 +193,39 @@ func Adam(params, grads, m, v []*Tensor, lr, beta1, beta2, eps, decay float64, d
 	if C.eg_adam(&raw[0], &raw[n], &raw[2*n], &raw[3*n], C.int(n), C.double(lr), C.double(beta1), C.double(beta2),
 		C.double(eps), C.double(decay), C.int(truth(decoupled)), C.int64_t(step)) != 0 {
 		fail("Adam", params...)
+	}
+}
+
+// SGD updates parameters and velocities v by one step of gradient descent with momentum, in place: v ← μ·v + g + decay·p, then
+// p ← p - lr·v, or with Nesterov's momentum p ← p - lr·(g + decay·p + μ·v), as in PyTorch. A parameter with a nil gradient does not
+// change.
+func SGD(params, grads, v []*Tensor, lr, momentum, decay float64, nesterov bool) {
+	n := len(params)
+	if n == 0 {
+		return
+	}
+	raw := make([]unsafe.Pointer, 3*n)
+	for i := range params {
+		raw[i] = unsafe.Pointer(params[i].ptr("SGD"))
+		raw[n+i] = unsafe.Pointer(grads[i].optional("SGD"))
+		raw[2*n+i] = unsafe.Pointer(v[i].ptr("SGD"))
+	}
+	if C.eg_sgd(&raw[0], &raw[n], &raw[2*n], C.int(n), C.double(lr), C.double(momentum), C.double(decay), C.int(truth(nesterov))) != 0 {
+		fail("SGD", params...)
+	}
+}
+
+// MoveTowards moves each value towards its target by a weight, in place: v ← v + weight·(target - v).
+func MoveTowards(values, targets []*Tensor, weight float64) {
+	n := len(values)
+	if n == 0 {
+		return
+	}
+	raw := make([]unsafe.Pointer, 2*n)
+	for i := range values {
+		raw[i], raw[n+i] = unsafe.Pointer(values[i].ptr("MoveTowards")), unsafe.Pointer(targets[i].ptr("MoveTowards"))
+	}
+	if C.eg_lerp(&raw[0], &raw[n], C.int(n), C.double(weight)) != 0 {
+		fail("MoveTowards", values...)
 	}
 }

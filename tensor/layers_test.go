@@ -128,3 +128,39 @@ func TestWrongOperandsOfEpiloguesAreErrors(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 }
+
+// The loop over float32 on the CPU and the operations for other types and strides make the same step.
+func TestSGDOfEveryType(t *testing.T) {
+	balanced(t, func() {
+		r := rand.New(rand.NewPCG(4, 0))
+		p, g, v := normal(r, 0, 1, 40, 1000), normal(r, 0, 1, 40, 1000), normal(r, 0, 1, 40, 1000)
+		for _, nesterov := range []bool{false, true} {
+			for _, decay := range []float64{0, .1} {
+				step := func(change func(*tensor.Tensor) *tensor.Tensor) (*tensor.Tensor, *tensor.Tensor) {
+					p, g, v := change(p.Clone()), change(g), change(v.Clone())
+					tensor.SGD([]*tensor.Tensor{p, p}, []*tensor.Tensor{g, nil}, []*tensor.Tensor{v, v}, .2, .9, decay, nesterov)
+					return p, v
+				}
+				want, wantV := step(func(t *tensor.Tensor) *tensor.Tensor { return t.To(tensor.Float64) })
+				for _, change := range []func(*tensor.Tensor) *tensor.Tensor{
+					func(t *tensor.Tensor) *tensor.Tensor { return t },
+					func(t *tensor.Tensor) *tensor.Tensor { return t.Transpose(0, 1) },
+				} {
+					p, v := step(change)
+					if p.Dim(0) != 40 {
+						p, v = p.Transpose(0, 1), v.Transpose(0, 1)
+					}
+					near(t, want, p.To(tensor.Float64), 1e-6, "p")
+					near(t, wantV, v.To(tensor.Float64), 1e-6, "v")
+				}
+			}
+		}
+		mean := p.Clone()
+		tensor.MoveTowards([]*tensor.Tensor{mean}, []*tensor.Tensor{g}, .25)
+		near(t, p.MulScalar(.75).Add(g.MulScalar(.25)), mean, 1e-6, "a mean")
+		assert.Error(t, tensor.Do(func() error {
+			tensor.SGD([]*tensor.Tensor{p}, []*tensor.Tensor{tensor.Ones(3)}, []*tensor.Tensor{v}, .1, 0, 0, false)
+			return nil
+		}), "a gradient of another shape")
+	})
+}

@@ -25,9 +25,11 @@ using bfloat = uint16_t;
 
 constexpr int dead = 4; // the position code of a window whose maximum is not positive
 
-// One image's part of a block: x [height, width, channels], y and g [height/window, width/window, channels].
+// One image's part of a block: x [height, width, channels], y and g [height/window, width/window, channels]. slope is
+// that of the ReLU below zero.
 struct Image {
   int64_t height, width, channels, window;
+  float slope = 0;
   int64_t pixels() const { return height * width; }
   int64_t out() const { return (height / window) * (width / window); }
 };
@@ -36,13 +38,23 @@ struct Image {
 struct Affine {
   const float *mean, *a, *b;
 };
+// What a block activates: x, and a shortcut or null, each after its norm.
+template <class E> struct Joined {
+  const E *x, *shortcut;
+  Affine by, shortcut_by;
+};
 // Sums of a gradient and of its products, which each kernel says.
 struct Sums {
-  float *plain, *product;
+  float *plain, *product, *shortcut = nullptr;
 };
 // A line per channel, base + slope·(x - mean).
 struct Line {
   const float *base, *slope;
+};
+// Where the gradient of an operand goes, and its line.
+template <class E> struct Gradient {
+  E *at;
+  Line line;
 };
 // A padded image: planes of (height+2)·(width+2).
 struct Padded {
@@ -137,46 +149,107 @@ Tensor pack(const Norm &n) {
   return t;
 }
 
-template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<E>> {
-  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &gain, const Tensor &bias,
-                        const Tensor &mean, const Tensor &variance, bool batch_stats, double momentum, double eps,
-                        int64_t window) {
-    const Image im{x.size(2), x.size(3), x.size(1), window};
-    const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch, count = batch * im.pixels();
-    const E *px = elements<E>(x);
-    std::vector<double> m(ch), v(ch);
-    if (batch_stats) {
-      std::vector<float> part(2 * batch * ch);
-      at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
-        for (int64_t n = from; n < to; n++)
-          kernels<E>.moments(px + n * size, im.pixels(), ch, &part[n * ch], &part[(batch + n) * ch]);
-      });
-      for (int64_t n = 0; n < batch; n++)
-        for (int64_t c = 0; c < ch; c++)
-          m[c] += part[n * ch + c];
-      for (auto &e : m)
-        e /= double(batch);
-      for (int64_t n = 0; n < batch; n++)
-        for (int64_t c = 0; c < ch; c++) {
-          const double d = part[n * ch + c] - m[c];
-          v[c] += part[(batch + n) * ch + c] + im.pixels() * d * d;
-        }
-      follow(mean, variance, m, v, count, momentum);
-      for (auto &e : v)
-        e /= double(count);
-    } else {
-      given(mean, m);
-      given(variance, v);
+// A batch norm's operands: those of eg_norm as tensors.
+struct NormOperands {
+  bool normed = false; // otherwise the norm is the identity
+  Tensor gain = operand(nullptr), bias = gain, mean = gain, variance = gain;
+  bool batch = false;
+  double momentum = 0, eps = 0;
+};
+
+// The norm of x under the batch's statistics, which the running ones follow, or under the running ones.
+template <class E> Norm normalise(const Tensor &x, const NormOperands &by) {
+  const int64_t batch = x.size(0), ch = x.size(1), pixels = x.size(2) * x.size(3), count = batch * pixels;
+  if (!by.normed)
+    return {std::vector<float>(ch, 1), std::vector<float>(ch), std::vector<float>(ch), std::vector<float>(ch)};
+  std::vector<double> m(ch), v(ch);
+  if (!by.batch) {
+    given(by.mean, m);
+    given(by.variance, v);
+    return normalise(m, v, data(by.gain), data(by.bias), by.eps);
+  }
+  const E *px = elements<E>(x);
+  std::vector<float> part(2 * batch * ch);
+  at::parallel_for(0, batch, grain(pixels * ch), [&](int64_t from, int64_t to) {
+    for (int64_t n = from; n < to; n++)
+      kernels<E>.moments(px + n * pixels * ch, pixels, ch, &part[n * ch], &part[(batch + n) * ch]);
+  });
+  for (int64_t n = 0; n < batch; n++)
+    for (int64_t c = 0; c < ch; c++)
+      m[c] += part[n * ch + c];
+  for (auto &e : m)
+    e /= double(batch);
+  for (int64_t n = 0; n < batch; n++)
+    for (int64_t c = 0; c < ch; c++) {
+      const double d = part[n * ch + c] - m[c];
+      v[c] += part[(batch + n) * ch + c] + pixels * d * d;
     }
-    const Norm norm = normalise(m, v, data(gain), data(bias), eps);
+  follow(by.mean, by.variance, m, v, count, by.momentum);
+  for (auto &e : v)
+    e /= double(count);
+  return normalise(m, v, data(by.gain), data(by.bias), by.eps);
+}
+
+// The gradients of an operand, its gain and its bias, from sums over all images: of the gradient g behind the norm, and
+// of its products with the operand minus its mean.
+struct NormGradients {
+  Tensor dx, dgain, dbias;
+  std::vector<float> base, slope; // of the line that batch statistics add to dx
+  NormGradients(const Tensor &x, const float *packed, bool normed, bool batch_stats, const std::vector<double> &plain,
+                const std::vector<double> &product, int64_t count)
+      : dx(channels_last_like(x, x.sizes())), base(plain.size()), slope(plain.size()) {
+    const int64_t ch = plain.size();
+    const float *a = packed, *invstd = packed + 3 * ch;
+    if (!normed)
+      return;
+    dgain = at::empty({ch}, at::kFloat), dbias = at::empty({ch}, at::kFloat);
+    for (int64_t c = 0; c < ch; c++) {
+      dgain.data_ptr<float>()[c] = product[c] * invstd[c];
+      dbias.data_ptr<float>()[c] = plain[c];
+      if (batch_stats) {
+        base[c] = -a[c] * plain[c] / count;
+        slope[c] = -a[c] * double(invstd[c]) * invstd[c] * product[c] / count;
+      }
+    }
+  }
+  template <class E> Gradient<E> of(int64_t place) const {
+    return {elements<E>(dx) + place, {base.data(), slope.data()}};
+  }
+};
+
+template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<E>> {
+  // Saved: x, the shortcut or an absent operand, and the norms of both.
+  static Affine affine(const Tensor &packed) {
+    const int64_t ch = packed.size(1);
+    const float *a = packed.data_ptr<float>();
+    return {a + 2 * ch, a, a + ch};
+  }
+  static Joined<E> joined(const Tensor &x, const Tensor &shortcut, const Tensor &norm, const Tensor &shortcut_norm,
+                          int64_t place) {
+    return {elements<E>(x) + place, present(shortcut) ? elements<E>(shortcut) + place : nullptr, affine(norm),
+            affine(shortcut_norm)};
+  }
+
+  // gain, bias and their likes are also in the operands, whose tensors carry no gradients.
+  static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &, const Tensor &, const Tensor &shortcut,
+                        const Tensor &, const Tensor &, const NormOperands &norm, const NormOperands &shortcut_norm,
+                        double slope, int64_t window) {
+    const Image im{x.size(2), x.size(3), x.size(1), window, float(slope)};
+    const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch;
+    const Tensor by = pack(normalise<E>(x, norm)),
+                 shortcut_by = present(shortcut) ? pack(normalise<E>(shortcut, shortcut_norm)) : by;
     Tensor y = channels_last_like(x, {batch, ch, im.height / window, im.width / window});
     E *py = elements<E>(y);
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        kernels<E>.forward(im, px + n * size, {norm.mean.data(), norm.a.data(), norm.b.data()}, py + n * im.out() * ch);
+        kernels<E>.forward(im, joined(x, shortcut, by, shortcut_by, n * size), py + n * im.out() * ch);
     });
-    ctx->save_for_backward({x, pack(norm)});
-    ctx->saved_data["batch_stats"] = batch_stats;
+    ctx->save_for_backward({x, shortcut, by, shortcut_by});
+    ctx->saved_data["normed"] = norm.normed;
+    ctx->saved_data["batch"] = norm.batch;
+    ctx->saved_data["shortcut_normed"] = shortcut_norm.normed;
+    ctx->saved_data["shortcut_batch"] = shortcut_norm.batch;
+    ctx->saved_data["slope"] = slope;
     ctx->saved_data["window"] = window;
     return y;
   }
@@ -184,51 +257,49 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
   static variable_list backward(AutogradContext *ctx, variable_list grads) {
     refuse_second_order("NormReLUPool");
     const auto saved = ctx->get_saved_variables();
-    const Tensor &x = saved[0];
-    const bool batch_stats = ctx->saved_data["batch_stats"].toBool();
-    const Image im{x.size(2), x.size(3), x.size(1), ctx->saved_data["window"].toInt()};
+    const Tensor &x = saved[0], &shortcut = saved[1], &by = saved[2], &shortcut_by = saved[3];
+    const auto is = [&](const char *name) { return ctx->saved_data[name].toBool(); };
+    const Image im{x.size(2), x.size(3), x.size(1), ctx->saved_data["window"].toInt(),
+                   float(ctx->saved_data["slope"].toDouble())};
     const int64_t batch = x.size(0), ch = im.channels, size = im.pixels() * ch, count = batch * im.pixels();
     const Tensor grad = grads[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const E *px = elements<E>(x), *pg = elements<E>(grad);
-    const float *a = saved[1].data_ptr<float>(), *b = a + ch, *mean = b + ch, *invstd = mean + ch;
-    const Affine by{mean, a, b};
+    const E *pg = elements<E>(grad);
 
-    std::vector<float> part(2 * batch * ch);
+    std::vector<float> part(3 * batch * ch);
     at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
       for (int64_t n = from; n < to; n++)
-        kernels<E>.sums(im, px + n * size, pg + n * im.out() * ch, by, {&part[n * ch], &part[(batch + n) * ch]});
+        kernels<E>.sums(im, joined(x, shortcut, by, shortcut_by, n * size), pg + n * im.out() * ch,
+                        {&part[n * ch], &part[(batch + n) * ch], &part[(2 * batch + n) * ch]});
     });
-    std::vector<double> plain(ch), product(ch);
-    for (int64_t n = 0; n < batch; n++)
-      for (int64_t c = 0; c < ch; c++) {
-        plain[c] += part[n * ch + c];
-        product[c] += part[(batch + n) * ch + c];
-      }
-    Tensor dgain = at::empty({ch}, at::kFloat), dbias = at::empty({ch}, at::kFloat), dx;
-    for (int64_t c = 0; c < ch; c++) {
-      dgain.data_ptr<float>()[c] = product[c] * invstd[c];
-      dbias.data_ptr<float>()[c] = plain[c];
+    std::vector<double> sum[3];
+    for (int64_t i = 0; i < 3; i++) {
+      sum[i].resize(ch);
+      for (int64_t n = 0; n < batch; n++)
+        for (int64_t c = 0; c < ch; c++)
+          sum[i][c] += part[(i * batch + n) * ch + c];
     }
-    if (ctx->needs_input_grad(0)) {
-      std::vector<float> base(ch), slope(ch);
-      if (batch_stats)
-        for (int64_t c = 0; c < ch; c++) {
-          base[c] = -a[c] * plain[c] / count;
-          slope[c] = -a[c] * double(invstd[c]) * invstd[c] * product[c] / count;
-        }
-      dx = channels_last_like(x, x.sizes());
-      E *out = elements<E>(dx);
+    const NormGradients dx(x, by.data_ptr<float>(), is("normed"), is("batch"), sum[0], sum[1], count);
+    variable_list out(10);
+    out[0] = dx.dx, out[1] = dx.dgain, out[2] = dx.dbias;
+    const auto write = [&](const NormGradients &dr) {
       at::parallel_for(0, batch, grain(size), [&](int64_t from, int64_t to) {
         for (int64_t n = from; n < to; n++)
-          kernels<E>.backward(im, px + n * size, pg + n * im.out() * ch, by, {base.data(), slope.data()},
-                              out + n * size);
+          kernels<E>.backward(im, joined(x, shortcut, by, shortcut_by, n * size), pg + n * im.out() * ch,
+                              dx.template of<E>(n * size), dr.template of<E>(n * size));
       });
+    };
+    if (present(shortcut)) {
+      const NormGradients dr(shortcut, shortcut_by.data_ptr<float>(), is("shortcut_normed"), is("shortcut_batch"),
+                             sum[0], sum[2], count);
+      out[3] = dr.dx, out[4] = dr.dgain, out[5] = dr.dbias;
+      write(dr);
+    } else if (ctx->needs_input_grad(0)) {
+      write(dx);
     }
-    if (!ctx->needs_input_grad(1))
-      dgain = Tensor();
-    if (!ctx->needs_input_grad(2))
-      dbias = Tensor();
-    return {dx, dgain, dbias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    for (size_t i = 0; i < 6; i++)
+      if (!ctx->needs_input_grad(i))
+        out[i] = Tensor();
+    return out;
   }
 };
 
@@ -289,8 +360,7 @@ template <class E> Patches patch_moments(const Image &im, int64_t batch, int64_t
 
 template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBlock<E>> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &w, const Tensor &b, const Tensor &gain,
-                        const Tensor &bias, const Tensor &mean, const Tensor &variance, bool batch_stats,
-                        double momentum, double eps, int64_t window) {
+                        const Tensor &bias, const NormOperands &by, int64_t window) {
     const Image im{x.size(2), x.size(3), w.size(0), window};
     const int64_t batch = x.size(0), planes = x.size(1), ch = im.channels, taps = 9 * planes,
                   size = planes * im.pixels();
@@ -299,7 +369,7 @@ template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBl
     const float *pw = w.data_ptr<float>(), *pb = data(b);
     std::vector<double> m(ch), v(ch);
     Tensor moments = at::empty({0}, at::kDouble);
-    if (batch_stats) {
+    if (by.batch) {
       const Patches p = patch_moments(im, batch, planes, px);
       for (int64_t c = 0; c < ch; c++) {
         m[c] = pb ? pb[c] : 0;
@@ -313,17 +383,17 @@ template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBl
         if (v[c] < 0) // rounding; a NaN stays
           v[c] = 0;
       }
-      follow(mean, variance, m, v, count, momentum);
+      follow(by.mean, by.variance, m, v, count, by.momentum);
       for (auto &e : v)
         e /= count;
       moments = at::empty({taps + 1, taps}, at::kDouble);
       std::copy(p.mean.begin(), p.mean.end(), moments.data_ptr<double>());
       std::copy(p.covariance.begin(), p.covariance.end(), moments.data_ptr<double>() + taps);
     } else {
-      given(mean, m);
-      given(variance, v);
+      given(by.mean, m);
+      given(by.variance, v);
     }
-    const Norm norm = normalise(m, v, data(gain), data(bias), eps);
+    const Norm norm = normalise(m, v, data(gain), data(bias), by.eps);
     std::vector<float> weights(taps * ch), rest(ch);
     for (int64_t c = 0; c < ch; c++) {
       rest[c] = norm.b[c] + norm.a[c] * ((pb ? pb[c] : 0) - m[c]);
@@ -405,7 +475,7 @@ template <class E> struct ImageConvBlock : torch::autograd::Function<ImageConvBl
         dw.data_ptr<float>()[c * taps + t] = a[c] * d;
       }
     }
-    return {Tensor(), dw, db, dgain, dbias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+    return {Tensor(), dw, db, dgain, dbias, Tensor(), Tensor()};
   }
 };
 
@@ -424,9 +494,22 @@ template <class F> Tensor by_elements(const Tensor &x, F f) { return is_bfloat(x
 
 bool image_like(const Tensor &x) { return engram::holds(x, at::kFloat, 4) || engram::holds(x, at::kBFloat16, 4); }
 
-bool norm_fits(int64_t channels, void *gain, void *bias, void *mean, void *variance, int batch_stats) {
-  return vector_of(gain, channels) && vector_of(bias, channels) && vector_of(mean, channels) &&
-         vector_of(variance, channels) && (batch_stats || (mean && variance));
+bool norm_fits(int64_t channels, const eg_norm *n) {
+  return !n || (vector_of(n->gain, channels) && vector_of(n->bias, channels) && vector_of(n->mean, channels) &&
+                vector_of(n->variance, channels) && (n->batch_stats || (n->mean && n->variance)));
+}
+
+NormOperands operands(const eg_norm *n) {
+  if (!n)
+    return {};
+  return {true,
+          operand(n->gain),
+          operand(n->bias),
+          operand(n->mean),
+          operand(n->variance),
+          bool(n->batch_stats),
+          n->momentum,
+          n->eps};
 }
 
 bool window_fits(const Tensor &x, int64_t window) {
@@ -437,38 +520,40 @@ bool window_fits(const Tensor &x, int64_t window) {
 
 extern "C" {
 
-int eg_norm_relu_pool_fits(void *x, void *gain, void *bias, void *mean, void *variance, int batch_stats,
-                           int64_t window) {
+int eg_norm_relu_pool_fits(void *x, const eg_norm *norm, void *shortcut, const eg_norm *shortcut_norm, int64_t window) {
   const Tensor &t = T(x);
-  return image_like(t) && window_fits(t, window) && norm_fits(t.size(1), gain, bias, mean, variance, batch_stats);
+  if (!image_like(t) || !window_fits(t, window) || !norm_fits(t.size(1), norm))
+    return 0;
+  return !shortcut || (image_like(T(shortcut)) && T(shortcut).sizes() == t.sizes() &&
+                       T(shortcut).scalar_type() == t.scalar_type() && norm_fits(t.size(1), shortcut_norm));
 }
 
-void *eg_norm_relu_pool(void *x, void *gain, void *bias, void *mean, void *variance, int batch_stats, double momentum,
-                        double eps, int64_t window) {
+void *eg_norm_relu_pool(void *x, const eg_norm *norm, void *shortcut, const eg_norm *shortcut_norm, double slope,
+                        int64_t window) {
   return guarded<void *>(nullptr, [&] {
     return new Tensor(by_elements(T(x), [&](auto e) {
-      return NormReLUPool<decltype(e)>::apply(T(x).contiguous(at::MemoryFormat::ChannelsLast), operand(gain),
-                                              operand(bias), operand(mean), operand(variance), bool(batch_stats),
-                                              momentum, eps, window);
+      const auto last = [](const Tensor &t) { return t.contiguous(at::MemoryFormat::ChannelsLast); };
+      const NormOperands n = operands(norm), s = operands(shortcut ? shortcut_norm : nullptr);
+      return NormReLUPool<decltype(e)>::apply(last(T(x)), n.gain, n.bias,
+                                              shortcut ? last(T(shortcut)) : operand(nullptr), s.gain, s.bias, n, s,
+                                              slope, window);
     }));
   });
 }
 
-int eg_image_conv_block_fits(void *x, void *w, void *b, void *gain, void *bias, void *mean, void *variance,
-                             int batch_stats, int64_t window) {
+int eg_image_conv_block_fits(void *x, void *w, void *b, const eg_norm *norm, int64_t window) {
   const Tensor &t = T(x), &k = T(w);
   return image_like(t) && image_like(k) && !is_bfloat(k) && !t.requires_grad() && t.size(1) <= max_planes &&
          k.size(1) == t.size(1) && k.size(2) == 3 && k.size(3) == 3 && window_fits(t, window) &&
-         vector_of(b, k.size(0)) && norm_fits(k.size(0), gain, bias, mean, variance, batch_stats);
+         vector_of(b, k.size(0)) && norm_fits(k.size(0), norm);
 }
 
-void *eg_image_conv_block(void *x, void *w, void *b, void *gain, void *bias, void *mean, void *variance,
-                          int batch_stats, double momentum, double eps, int64_t window) {
+void *eg_image_conv_block(void *x, void *w, void *b, const eg_norm *norm, int64_t window) {
   return guarded<void *>(nullptr, [&] {
     return new Tensor(by_elements(T(x), [&](auto e) {
-      return ImageConvBlock<decltype(e)>::apply(T(x).contiguous(), T(w).contiguous(), operand(b), operand(gain),
-                                                operand(bias), operand(mean), operand(variance), bool(batch_stats),
-                                                momentum, eps, window);
+      const NormOperands n = operands(norm);
+      return ImageConvBlock<decltype(e)>::apply(T(x).contiguous(), T(w).contiguous(), operand(b), n.gain, n.bias, n,
+                                                window);
     }));
   });
 }

@@ -113,138 +113,180 @@ template <class V> EG_INLINE void larger(const V &v, int k, V &best, typename La
   best = v != v ? v : best;
 }
 
-// The maximum of a window after the affine map, and its position: the first of equal values, and NaN before all others,
-// as in PyTorch. x points at the window's first value.
-template <class V, int Window, class E>
-EG_INLINE V winner(const E *x, int64_t row, int64_t channels, const V &m, const V &a, const V &b,
-                   typename Lanes<V>::Int &which) {
-  V best = (load<V>(x) - m) * a + b;
+// An operand and its norm at a channel.
+template <class V, class E> struct Normed {
+  const E *at;
+  V mean, a, b;
+  EG_INLINE Normed(const E *at, const Affine &by, int64_t c)
+      : at(at + c), mean(load<V>(by.mean + c)), a(load<V>(by.a + c)), b(load<V>(by.b + c)) {}
+  EG_INLINE V centred(int64_t k) const { return load<V>(at + k) - mean; }
+  EG_INLINE V value(int64_t k) const { return centred(k) * a + b; }
+};
+
+// What is activated at a place of an image: x after its norm, plus the shortcut after its own if there is one.
+template <class V, bool Short, class E> struct Sum {
+  Normed<V, E> x, shortcut; // without a shortcut, the latter is x again and not used
+  EG_INLINE Sum(const Joined<E> &j, int64_t place, int64_t c)
+      : x(j.x + place, j.by, c), shortcut(Short ? Normed<V, E>(j.shortcut + place, j.shortcut_by, c) : x) {}
+  EG_INLINE V value(int64_t k) const { return Short ? x.value(k) + shortcut.value(k) : x.value(k); }
+};
+
+// The maximum of a window, and its position: the first of equal values, and NaN before all others, as in PyTorch.
+template <class V, int Window, class S>
+EG_INLINE V winner(const S &sum, int64_t row, int64_t channels, typename Lanes<V>::Int &which) {
+  V best = sum.value(0);
   which = typename Lanes<V>::Int{};
-  for (int k = 1; k < Window * Window; k++) {
-    V v = (load<V>(x + (k / Window) * row + (k % Window) * channels) - m) * a + b;
-    larger<V>(v, k, best, which);
-  }
-  which = best <= V{} ? typename Lanes<V>::Int{} + dead : which;
+  for (int k = 1; k < Window * Window; k++)
+    larger<V>(sum.value((k / Window) * row + (k % Window) * channels), k, best, which);
   return best;
 }
 
-template <class V, int Window, class E>
-EG_INLINE void forward(const Image &im, const E *x, int64_t from, int64_t to, const Affine &by, E *__restrict y) {
-  const int64_t ch = im.channels, row = im.width * ch;
-  const float *mean = by.mean, *a = by.a, *b = by.b;
-  for (int64_t i = 0; i < im.height / Window; i++)
-    for (int64_t j = 0; j < im.width / Window; j++, y += ch) {
-      const E *px = x + i * Window * row + j * Window * ch;
-      for (int64_t c = from; c < to; c += Lanes<V>::width) {
-        typename Lanes<V>::Int which;
-        V best = winner<V, Window>(px + c, row, ch, load<V>(mean + c), load<V>(a + c), load<V>(b + c), which);
-        store(y + c, best <= V{} ? V{} : best);
-      }
-    }
+// v where `best` is positive or NaN, else slope·v; exactly 0 for slope 0.
+template <class V> EG_INLINE V leaky(const V &best, const V &v, float slope) {
+  const V low = slope == 0 ? V{} : slope * v;
+  return best <= V{} ? low : v;
 }
 
-template <class E> static void image_forward(const Image &im, const E *x, const Affine &by, E *__restrict y) {
+template <class V, int Window, bool Short, class E>
+EG_INLINE void forward(const Image &im, const Joined<E> &j, int64_t from, int64_t to, E *__restrict y) {
+  const int64_t ch = im.channels, row = im.width * ch;
+  for (int64_t h = 0; h < im.height / Window; h++)
+    for (int64_t w = 0; w < im.width / Window; w++, y += ch)
+      for (int64_t c = from; c < to; c += Lanes<V>::width) {
+        typename Lanes<V>::Int which;
+        const V best = winner<V, Window>(Sum<V, Short, E>(j, h * Window * row + w * Window * ch, c), row, ch, which);
+        store(y + c, leaky<V>(best, best, im.slope));
+      }
+}
+
+template <int Window, bool Short, class E> EG_INLINE void all_forward(const Image &im, const Joined<E> &j, E *y) {
   const int64_t whole = im.channels & ~int64_t(lanes - 1);
-  if (im.window == 2) {
-    forward<vec, 2>(im, x, 0, whole, by, y);
-    forward<float, 2>(im, x, whole, im.channels, by, y);
-  } else {
-    forward<vec, 1>(im, x, 0, whole, by, y);
-    forward<float, 1>(im, x, whole, im.channels, by, y);
+  forward<vec, Window, Short>(im, j, 0, whole, y);
+  forward<float, Window, Short>(im, j, whole, im.channels, y);
+}
+
+template <class E> static void image_forward(const Image &im, const Joined<E> &j, E *y) {
+  if (im.window == 2)
+    j.shortcut ? all_forward<2, true>(im, j, y) : all_forward<2, false>(im, j, y);
+  else
+    j.shortcut ? all_forward<1, true>(im, j, y) : all_forward<1, false>(im, j, y);
+}
+
+// Sums over one image of the gradient before pooling and ReLU, and of its products with the operands minus their means.
+template <class V, int Window, bool Short, int Block, class E>
+EG_INLINE void sums(const Image &im, const Joined<E> &j, const E *g, int64_t c, const Sums &to) {
+  constexpr int n = Lanes<V>::width;
+  const int64_t ch = im.channels, row = im.width * ch;
+  V s[Block], p[Block], q[Block];
+  for (int k = 0; k < Block; k++)
+    s[k] = p[k] = q[k] = V{};
+  for (int64_t h = 0; h < im.height / Window; h++)
+    for (int64_t w = 0; w < im.width / Window; w++, g += ch)
+      for (int k = 0; k < Block; k++) {
+        const int64_t at = c + k * n;
+        const Sum<V, Short, E> sum(j, h * Window * row + w * Window * ch, at);
+        typename Lanes<V>::Int which;
+        const V best = winner<V, Window>(sum, row, ch, which);
+        const V gv = leaky<V>(best, load<V>(g + at), im.slope);
+        V x = sum.x.centred(0), r = Short ? sum.shortcut.centred(0) : V{};
+        for (int i = 1; i < Window * Window; i++) {
+          const int64_t place = (i / Window) * row + (i % Window) * ch;
+          x = which == i ? sum.x.centred(place) : x;
+          if (Short)
+            r = which == i ? sum.shortcut.centred(place) : r;
+        }
+        s[k] += gv;
+        p[k] += gv * x;
+        if (Short)
+          q[k] += gv * r;
+      }
+  for (int k = 0; k < Block; k++) {
+    store(to.plain + c + k * n, s[k]), store(to.product + c + k * n, p[k]);
+    if (Short)
+      store(to.shortcut + c + k * n, q[k]);
   }
 }
 
-// Sums over one image of the gradient before pooling and ReLU, and of its product with x - mean.
-template <class V, int Window, int Block, class E>
-EG_INLINE void sums(const Image &im, const E *x, const E *g, int64_t c, const Affine &by, const Sums &to) {
-  constexpr int n = Lanes<V>::width;
-  const float *mean = by.mean, *a = by.a, *b = by.b;
-  const int64_t ch = im.channels, row = im.width * ch;
-  V s[Block], p[Block];
-  for (int k = 0; k < Block; k++)
-    s[k] = p[k] = V{};
-  for (int64_t i = 0; i < im.height / Window; i++)
-    for (int64_t j = 0; j < im.width / Window; j++, g += ch) {
-      const E *px = x + i * Window * row + j * Window * ch;
-      for (int k = 0; k < Block; k++) {
-        const int64_t at = c + k * n;
-        typename Lanes<V>::Int which;
-        winner<V, Window>(px + at, row, ch, load<V>(mean + at), load<V>(a + at), load<V>(b + at), which);
-        V gv = which == dead ? V{} : load<V>(g + at), xv = load<V>(px + at);
-        for (int q = 1; q < Window * Window; q++)
-          xv = which == q ? load<V>(px + at + (q / Window) * row + (q % Window) * ch) : xv;
-        s[k] += gv;
-        p[k] += gv * (xv - load<V>(mean + at));
-      }
-    }
-  for (int k = 0; k < Block; k++)
-    store(to.plain + c + k * n, s[k]), store(to.product + c + k * n, p[k]);
-}
-
-template <int Window, class E>
-EG_INLINE void all_sums(const Image &im, const E *x, const E *g, const Affine &by, const Sums &to) {
+template <int Window, bool Short, class E>
+EG_INLINE void all_sums(const Image &im, const Joined<E> &j, const E *g, const Sums &to) {
+  constexpr int block = Short ? 2 : 4;
   int64_t c = 0;
-  for (; c + 4 * lanes <= im.channels; c += 4 * lanes)
-    sums<vec, Window, 4>(im, x, g, c, by, to);
+  for (; c + block * lanes <= im.channels; c += block * lanes)
+    sums<vec, Window, Short, block>(im, j, g, c, to);
   for (; c + lanes <= im.channels; c += lanes)
-    sums<vec, Window, 1>(im, x, g, c, by, to);
+    sums<vec, Window, Short, 1>(im, j, g, c, to);
   for (; c < im.channels; c++)
-    sums<float, Window, 1>(im, x, g, c, by, to);
+    sums<float, Window, Short, 1>(im, j, g, c, to);
 }
 
-template <class E> static void image_sums(const Image &im, const E *x, const E *g, const Affine &by, const Sums &to) {
+template <class E> static void image_sums(const Image &im, const Joined<E> &j, const E *g, const Sums &to) {
   if (im.window == 2)
-    all_sums<2>(im, x, g, by, to);
+    j.shortcut ? all_sums<2, true>(im, j, g, to) : all_sums<2, false>(im, j, g, to);
   else
-    all_sums<1>(im, x, g, by, to);
+    j.shortcut ? all_sums<1, true>(im, j, g, to) : all_sums<1, false>(im, j, g, to);
 }
 
-// dx = a·g at the positions of the maxima, plus base + slope·(x - mean) everywhere, the part from the batch statistics.
-template <class V, int Window, class E>
-EG_INLINE void backward(const Image &im, const E *x, const E *g, int64_t from, int64_t to, const Affine &by,
-                        const Line &line, E *__restrict dx) {
-  const float *mean = by.mean, *a = by.a, *b = by.b, *base = line.base, *slope = line.slope;
+// The gradient of an operand: a·g at the positions of the maxima, plus base + slope·(x - mean) everywhere, the part
+// from the batch statistics.
+template <class V, int Window, bool Short, class E>
+EG_INLINE void backward(const Image &im, const Joined<E> &j, const E *g, int64_t from, int64_t to,
+                        const Gradient<E> &dx, const Gradient<E> &dr) {
   const int64_t ch = im.channels, row = im.width * ch, rows = im.height / Window, cols = im.width / Window;
-  const auto rest = [&](int64_t p) __attribute__((always_inline)) {
-#pragma GCC ivdep
-    for (int64_t c = from; c < to; c += Lanes<V>::width)
-      store(dx + p + c, load<V>(base + c) + load<V>(slope + c) * (load<V>(x + p + c) - load<V>(mean + c)));
+  const auto put = [](const Gradient<E> &d, const Normed<V, E> &of, int64_t start, int64_t k, int64_t c, const V &g)
+      __attribute__((always_inline)) {
+    store(d.at + start + k + c, load<V>(d.line.base + c) + load<V>(d.line.slope + c) * of.centred(k) + of.a * g);
   };
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t j = 0; j < cols; j++, g += ch) {
-      const int64_t p = i * Window * row + j * Window * ch;
+  const auto rest = [&](int64_t start) __attribute__((always_inline)) {
+#pragma GCC ivdep
+    for (int64_t c = from; c < to; c += Lanes<V>::width) {
+      const Sum<V, Short, E> sum(j, start, c);
+      put(dx, sum.x, start, 0, c, V{});
+      if (Short)
+        put(dr, sum.shortcut, start, 0, c, V{});
+    }
+  };
+  for (int64_t h = 0; h < rows; h++) {
+    for (int64_t w = 0; w < cols; w++, g += ch) {
+      const int64_t start = h * Window * row + w * Window * ch;
 #pragma GCC ivdep
       for (int64_t c = from; c < to; c += Lanes<V>::width) {
         typename Lanes<V>::Int which;
-        const V av = load<V>(a + c), bs = load<V>(base + c), sl = load<V>(slope + c), m = load<V>(mean + c);
-        winner<V, Window>(x + p + c, row, ch, m, av, load<V>(b + c), which);
-        const V ag = av * load<V>(g + c);
+        const Sum<V, Short, E> sum(j, start, c);
+        const V best = winner<V, Window>(sum, row, ch, which);
+        const V gv = leaky<V>(best, load<V>(g + c), im.slope);
         for (int q = 0; q < Window * Window; q++) {
-          const int64_t at = p + c + (q / Window) * row + (q % Window) * ch;
-          store(dx + at, bs + sl * (load<V>(x + at) - m) + (which == q ? ag : V{}));
+          const int64_t place = (q / Window) * row + (q % Window) * ch;
+          const V own = which == q ? gv : V{};
+          put(dx, sum.x, start, place, c, own);
+          if (Short)
+            put(dr, sum.shortcut, start, place, c, own);
         }
       }
     }
-    for (int64_t j = cols * Window; j < im.width; j++) // columns that no window covers
+    for (int64_t w = cols * Window; w < im.width; w++) // columns that no window covers
       for (int64_t k = 0; k < Window; k++)
-        rest((i * Window + k) * row + j * ch);
+        rest((h * Window + k) * row + w * ch);
   }
-  for (int64_t i = rows * Window; i < im.height; i++)
-    for (int64_t j = 0; j < im.width; j++)
-      rest(i * row + j * ch);
+  for (int64_t h = rows * Window; h < im.height; h++)
+    for (int64_t w = 0; w < im.width; w++)
+      rest(h * row + w * ch);
+}
+
+template <int Window, bool Short, class E>
+EG_INLINE void all_backward(const Image &im, const Joined<E> &j, const E *g, const Gradient<E> &dx,
+                            const Gradient<E> &dr) {
+  const int64_t whole = im.channels & ~int64_t(lanes - 1);
+  backward<vec, Window, Short>(im, j, g, 0, whole, dx, dr);
+  backward<float, Window, Short>(im, j, g, whole, im.channels, dx, dr);
 }
 
 template <class E>
-static void image_backward(const Image &im, const E *x, const E *g, const Affine &by, const Line &line,
-                           E *__restrict dx) {
-  const int64_t whole = im.channels & ~int64_t(lanes - 1);
-  if (im.window == 2) {
-    backward<vec, 2>(im, x, g, 0, whole, by, line, dx);
-    backward<float, 2>(im, x, g, whole, im.channels, by, line, dx);
-  } else {
-    backward<vec, 1>(im, x, g, 0, whole, by, line, dx);
-    backward<float, 1>(im, x, g, whole, im.channels, by, line, dx);
-  }
+static void image_backward(const Image &im, const Joined<E> &j, const E *g, const Gradient<E> &dx,
+                           const Gradient<E> &dr) {
+  if (im.window == 2)
+    j.shortcut ? all_backward<2, true>(im, j, g, dx, dr) : all_backward<2, false>(im, j, g, dx, dr);
+  else
+    j.shortcut ? all_backward<1, true>(im, j, g, dx, dr) : all_backward<1, false>(im, j, g, dx, dr);
 }
 
 // Adds to sum [taps] and square [taps, taps] (the upper triangle) those of the image's patches, minus a shift that

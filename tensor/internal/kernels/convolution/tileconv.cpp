@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -29,12 +30,36 @@ using torch::autograd::variable_list;
 // others the discrete Fourier transform, for which it is 2, a frequency's real and imaginary parts; a complex factor is
 // then the matrix [re im; -im re]. All transforms are linear and apply to columns after rows, so gradients use the
 // transposed transforms.
-struct Transform {
+
+// Winograd's transforms of one dimension: Lavin and Gray 2016, section 4.3, at the points 0, 1, -1, 2, -2 and ∞.
+constexpr int winograd_tile = 6;
+struct WinogradInput {
+  static constexpr int side = 6;
+  static constexpr float map[winograd_tile][side] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                                                     {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+};
+struct WinogradKernel {
+  static constexpr int side = 3;
+  static constexpr float map[winograd_tile][side] = {{1.f / 4, 0, 0},
+                                                     {-1.f / 6, -1.f / 6, -1.f / 6},
+                                                     {-1.f / 6, 1.f / 6, -1.f / 6},
+                                                     {1.f / 24, 1.f / 12, 1.f / 6},
+                                                     {1.f / 24, -1.f / 12, 1.f / 6},
+                                                     {0, 0, 1}};
+};
+struct WinogradOutput { // of gradients; its transposed makes outputs
+  static constexpr int side = 4;
+  static constexpr float map[winograd_tile][side] = {{1, 0, 0, 0}, {1, 1, 1, 1},   {1, -1, 1, -1},
+                                                     {1, 2, 4, 8}, {1, -2, 4, -8}, {0, 0, 0, 1}};
+};
+
+// The discrete Fourier transform of a tile.
+struct Fourier {
   int64_t side; // of a tile of values
-  int64_t parts, across, down;
-  std::vector<float> first, first_transposed; // of rows: [side, across·parts] and transposed
+  int64_t across, down;
+  std::vector<float> first, first_transposed; // of rows: [side, 2·across] and transposed
   std::vector<std::vector<float>> second,
-      second_transposed;       // of columns: [parts·side, down] and transposed, one for each value of a frequency
+      second_transposed;       // of columns: [2·side, down] and transposed, one for each value of a frequency
   std::vector<int64_t> offset; // where that value lies in a frequency's matrix
 };
 
@@ -46,13 +71,20 @@ struct Steps {
 #define EG_KERNELS_FILE "tileconv_kernels.h"
 #include "../perprocessor.h"
 
-struct Kernels {
-  decltype(&plain::analyse) analyse;
-  decltype(&plain::synthesise) synthesise;
+struct FourierKernels {
+  decltype(&plain::fourier_analyse) analyse;
+  decltype(&plain::fourier_synthesise) synthesise;
 };
-#define EG_KERNELS(of)                                                                                                 \
-  Kernels { of::analyse, of::synthesise }
-const Kernels kernels = EG_CHOOSE(EG_KERNELS);
+struct WinogradKernels {
+  decltype(&plain::winograd_analyse<WinogradInput>) analyse;
+  decltype(&plain::winograd_synthesise<WinogradInput>) synthesise;
+};
+#define EG_FOURIER(of)                                                                                                 \
+  FourierKernels { of::fourier_analyse, of::fourier_synthesise }
+#define EG_WINOGRAD(of)                                                                                                \
+  WinogradKernels { of::winograd_analyse<T>, of::winograd_synthesise<T> }
+const FourierKernels fourier_kernels = EG_CHOOSE(EG_FOURIER);
+template <class T> const WinogradKernels winograd_kernels = EG_CHOOSE(EG_WINOGRAD);
 
 constexpr int64_t channel_step = 16; // channels are a multiple of it: the widest vector register
 constexpr int64_t chunk = 32;        // channels of a tile that are transformed together
@@ -71,26 +103,14 @@ std::vector<float> flat(const Matrix2 &m, bool transposed) {
   return o;
 }
 
-// rows is [across·parts, side], columns one [down, parts·side] for each value of a frequency.
-Transform transform(int64_t side, int64_t parts, int64_t across, int64_t down, const Matrix2 &rows,
-                    const std::vector<Matrix2> &columns) {
-  Transform t{side, parts, across, down};
-  t.first = flat(rows, true);
-  t.first_transposed = flat(rows, false);
-  for (auto &c : columns) {
-    t.second.push_back(flat(c, true));
-    t.second_transposed.push_back(flat(c, false));
-  }
-  return t;
-}
-
 // The Fourier transform of the first `side` values of a tile, its exponent's sign, and the sign of each part that is
 // given.
 struct Value {
   int part;
   double sign;
 };
-Transform fourier(int64_t tile, int64_t side, double sign, bool weighted, const std::vector<Value> &values) {
+Fourier fourier(int64_t tile, int64_t side, double sign, bool weighted, const std::vector<Value> &values,
+                std::vector<int64_t> offset) {
   const int64_t across = tile / 2 + 1;
   const auto angle = [&](int64_t k) { return sign * 2 * M_PI * double(k % tile) / double(tile); };
   Matrix2 rows(2 * across, std::vector<double>(side));
@@ -102,7 +122,7 @@ Transform fourier(int64_t tile, int64_t side, double sign, bool weighted, const 
       rows[2 * h + 1][x] = weight * std::sin(angle(h * x));
     }
   }
-  std::vector<Matrix2> columns;
+  Fourier t{side, across, tile, flat(rows, true), flat(rows, false)};
   for (const Value &value : values) {
     Matrix2 m(tile, std::vector<double>(2 * side));
     for (int64_t v = 0; v < tile; v++)
@@ -111,12 +131,12 @@ Transform fourier(int64_t tile, int64_t side, double sign, bool weighted, const 
         m[v][y] = value.part == 0 ? c : s;         // of the real part
         m[v][side + y] = value.part == 0 ? -s : c; // of the imaginary part
       }
-    columns.push_back(m);
+    t.second.push_back(flat(m, true));
+    t.second_transposed.push_back(flat(m, false));
   }
-  return transform(side, 2, across, tile, rows, columns);
+  t.offset = std::move(offset);
+  return t;
 }
-
-Transform real(const Matrix2 &m) { return transform(m[0].size(), 1, m.size(), m.size(), m, {m}); }
 
 // How a convolution is cut into tiles.
 struct Plan {
@@ -165,38 +185,31 @@ Plan choose(const Sizes &s) {
   return best;
 }
 
+// How the tiles of a tensor are transformed: by Winograd's kernels, or by Fourier's where `fourier` has a side.
+struct Transform {
+  int64_t side; // of a tile of values
+  WinogradKernels winograd;
+  Fourier fourier;
+};
+
+template <class T> Transform winograd() { return {T::side, winograd_kernels<T>, {}}; }
+
 struct Transforms {
   Transform input, kernel, output; // the last of gradients; its transposed makes outputs
 };
 
 Transforms transforms(const Sizes &s, const Plan &p) {
-  Transforms t;
-  if (s.kernel == 3) {
-    // Lavin and Gray 2016, section 4.3, at the points 0, 1, -1, 2, -2 and ∞.
-    t.input = real({{4, 0, -5, 0, 1, 0},
-                    {0, -4, -4, 1, 1, 0},
-                    {0, 4, -4, -1, 1, 0},
-                    {0, -2, -1, 2, 1, 0},
-                    {0, 2, -1, -2, 1, 0},
-                    {0, 4, 0, -5, 0, 1}});
-    t.kernel = real({{1. / 4, 0, 0},
-                     {-1. / 6, -1. / 6, -1. / 6},
-                     {-1. / 6, 1. / 6, -1. / 6},
-                     {1. / 24, 1. / 12, 1. / 6},
-                     {1. / 24, -1. / 12, 1. / 6},
-                     {0, 0, 1}});
-    t.output = real({{1, 0, 0, 0}, {1, 1, 1, 1}, {1, -1, 1, -1}, {1, 2, 4, 8}, {1, -2, 4, -8}, {0, 0, 0, 1}});
-    t.input.offset = t.kernel.offset = t.output.offset = {0};
-    return t;
-  }
-  t.input = fourier(p.tile, p.tile, -1, false, {{0, 1}, {1, 1}});
-  t.input.offset = {0, s.in};
-  t.kernel =
-      fourier(p.tile, s.kernel, 1, false, {{0, 1}, {1, 1}, {1, -1}, {0, 1}}); // a correlation conjugates the kernel
-  t.kernel.offset = {0, s.out, s.in * 2 * s.out, s.in * 2 * s.out + s.out};
-  t.output = fourier(p.tile, p.out, -1, true, {{0, 1}, {1, 1}});
-  t.output.offset = {0, s.out};
-  return t;
+  if (s.kernel == 3)
+    return {winograd<WinogradInput>(), winograd<WinogradKernel>(), winograd<WinogradOutput>()};
+  const auto of = [&](int64_t side, double sign, bool weighted, const std::vector<Value> &values,
+                      std::vector<int64_t> offset) {
+    return Transform{side, {}, fourier(p.tile, side, sign, weighted, values, std::move(offset))};
+  };
+  return {
+      of(p.tile, -1, false, {{0, 1}, {1, 1}}, {0, s.in}),
+      // A correlation conjugates the kernel.
+      of(s.kernel, 1, false, {{0, 1}, {1, 1}, {1, -1}, {0, 1}}, {0, s.out, s.in * 2 * s.out, s.in * 2 * s.out + s.out}),
+      of(p.out, -1, true, {{0, 1}, {1, 1}}, {0, s.out})};
 }
 
 // Images [height, width, channels], and tiles of them that may reach beyond their edges.
@@ -219,18 +232,40 @@ template <class F> struct Plane {
 
 // A thread's scratch memory.
 struct Room {
-  std::vector<float> between, tile;
-  explicit Room(const Transform &t) : between(t.parts * t.across * t.side * chunk), tile(t.side * t.side * chunk) {}
+  std::vector<float> between, tile; // of Fourier transforms
+  std::vector<float> outside;       // what Winograd's transforms find, or leave, beyond the edges of an image
+  Room(const Transform &t, int64_t channels) {
+    const Fourier &f = t.fourier;
+    if (f.side)
+      between.resize(2 * f.across * f.side * chunk), tile.resize(f.side * f.side * chunk);
+    else
+      outside.resize(channels);
+  }
 };
 
-// The spectrum of a tile that begins at (y, x), channels chunk by chunk, into one row of every frequency's matrix.
+// The pixels of a tile that begins at (y, x); beyond the image's edges, those of `outside`.
+template <class F> struct Pixels {
+  F *at[winograd_tile * winograd_tile];
+  Pixels(const Plane<F> &of, int64_t y, int64_t x, int64_t side, float *outside) {
+    for (int64_t r = 0; r < side; r++)
+      for (int64_t c = 0; c < side; c++)
+        at[r * side + c] = of.inside(y + r, x + c, 1) ? of.pixel(y + r, x + c) : outside;
+  }
+};
+
+// The spectrum of a tile that begins at (y, x), into one row of every frequency's matrix.
 void analyse(const Transform &t, const Plane<const float> &from, int64_t y, int64_t x, Room &room, float *row,
              int64_t matrix) {
+  if (!t.fourier.side) {
+    t.winograd.analyse(Pixels<const float>(from, y, x, t.side, room.outside.data()).at, row, matrix, from.channels);
+    return;
+  }
   const bool inside = from.inside(y, x, t.side);
   for (int64_t c = 0; c < from.channels; c += chunk) {
     const int64_t width = std::min(chunk, from.channels - c);
     if (inside) {
-      kernels.analyse(t, from.pixel(y, x) + c, from.steps(), room.between.data(), row + c, matrix, width);
+      fourier_kernels.analyse(t.fourier, from.pixel(y, x) + c, from.steps(), room.between.data(), row + c, matrix,
+                              width);
       continue;
     }
     std::fill(room.tile.begin(), room.tile.end(), 0.f);
@@ -238,26 +273,38 @@ void analyse(const Transform &t, const Plane<const float> &from, int64_t y, int6
       for (int64_t i = 0; i < count; i++)
         std::copy_n(pixel + i * from.channels + c, width, &room.tile[(place + i) * width]);
     });
-    kernels.analyse(t, room.tile.data(), {width, t.side * width}, room.between.data(), row + c, matrix, width);
+    fourier_kernels.analyse(t.fourier, room.tile.data(), {width, t.side * width}, room.between.data(), row + c, matrix,
+                            width);
   }
 }
 
-// Adds to a tile the inverse transform of a row of every frequency's matrix.
-void synthesise(const Transform &t, const float *row, int64_t matrix, Room &room, const Plane<float> &to, int64_t y,
-                int64_t x) {
+// Makes a tile the values start [channels] plus the inverse transform of a row of every frequency's matrix, or, where
+// start is null, adds that to the tile.
+void synthesise(const Transform &t, const float *row, int64_t matrix, const float *start, Room &room,
+                const Plane<float> &to, int64_t y, int64_t x) {
+  if (!t.fourier.side) {
+    t.winograd.synthesise(row, matrix, start, Pixels<float>(to, y, x, t.side, room.outside.data()).at, to.channels);
+    return;
+  }
   const bool inside = to.inside(y, x, t.side);
   for (int64_t c = 0; c < to.channels; c += chunk) {
     const int64_t width = std::min(chunk, to.channels - c);
+    const float *from = start ? start + c : nullptr;
     if (inside) {
-      kernels.synthesise(t, row + c, matrix, room.between.data(), to.pixel(y, x) + c, to.steps(), width);
+      fourier_kernels.synthesise(t.fourier, row + c, matrix, room.between.data(), from, to.pixel(y, x) + c, to.steps(),
+                                 width);
       continue;
     }
-    std::fill(room.tile.begin(), room.tile.end(), 0.f);
-    kernels.synthesise(t, row + c, matrix, room.between.data(), room.tile.data(), {width, t.side * width}, width);
+    if (!from)
+      std::fill(room.tile.begin(), room.tile.end(), 0.f);
+    fourier_kernels.synthesise(t.fourier, row + c, matrix, room.between.data(), from, room.tile.data(),
+                               {width, t.side * width}, width);
     to.rows(y, x, t.side, [&](float *pixel, int64_t count, int64_t place) {
       for (int64_t i = 0; i < count; i++)
-        for (int64_t k = 0; k < width; k++)
-          pixel[i * to.channels + c + k] += room.tile[(place + i) * width + k];
+        for (int64_t k = 0; k < width; k++) {
+          float &value = pixel[i * to.channels + c + k];
+          value = (from ? 0 : value) + room.tile[(place + i) * width + k];
+        }
     });
   }
 }
@@ -284,7 +331,7 @@ class Tiles {
     const int64_t step = overlapping ? 2 : 1;
     if (last - first > 1 || (overlapping && p.tile > step * p.out)) {
       over(first, last, [&](int64_t from, int64_t to) {
-        Room room(of);
+        Room room(of, std::max(s.in, s.out));
         for (int64_t i = from; i < to; i++)
           for (int64_t a = 0; a < p.down_tiles; a++)
             row(i, a, room);
@@ -293,7 +340,7 @@ class Tiles {
     }
     for (int64_t begin = 0; begin < step; begin++)
       over(0, (p.down_tiles - begin + step - 1) / step, [&](int64_t from, int64_t to) {
-        Room room(of);
+        Room room(of, std::max(s.in, s.out));
         for (int64_t n = from; n < to; n++)
           row(first, begin + n * step, room);
       });
@@ -317,11 +364,12 @@ class Tiles {
     });
   }
   Tensor analyse_kernel(const Tensor &w) const {
-    const Tensor transposed = w.permute({1, 2, 3, 0}).contiguous(), o = spectra(in, out); // [in, kernel, kernel, out]
+    const Tensor transposed = w.view({s.out, -1}).t().contiguous(); // [in·kernel·kernel, out]
+    const Tensor o = spectra(in, out);
     const float *from = transposed.data_ptr<float>();
     float *to = o.data_ptr<float>();
     over(0, s.in, [&](int64_t a, int64_t b) {
-      Room room(t.kernel);
+      Room room(t.kernel, s.out);
       for (int64_t i = a; i < b; i++)
         analyse(t.kernel, {from + i * s.kernel * s.kernel * s.out, s.kernel, s.kernel, s.out}, 0, 0, room, to + i * out,
                 apart(in, out));
@@ -329,16 +377,17 @@ class Tiles {
     return o;
   }
   Tensor synthesise_kernel(const Tensor &spectrum) const {
-    const Tensor transposed = at::zeros({s.in, s.kernel, s.kernel, s.out}, at::kFloat);
+    const Tensor transposed = at::empty({s.in * s.kernel * s.kernel, s.out}, at::kFloat);
+    const std::vector<float> zeros(s.out);
     const float *from = spectrum.data_ptr<float>();
     float *to = transposed.data_ptr<float>();
     over(0, s.in, [&](int64_t a, int64_t b) {
-      Room room(t.kernel);
+      Room room(t.kernel, s.out);
       for (int64_t i = a; i < b; i++)
-        synthesise(t.kernel, from + i * out, apart(in, out), room,
+        synthesise(t.kernel, from + i * out, apart(in, out), zeros.data(), room,
                    {to + i * s.kernel * s.kernel * s.out, s.kernel, s.kernel, s.out}, 0, 0);
     });
-    return transposed.permute({3, 0, 1, 2}).contiguous();
+    return transposed.t().contiguous().view({s.out, s.in, s.kernel, s.kernel});
   }
 
 public:
@@ -351,6 +400,8 @@ public:
     const Tensor kernel = analyse_kernel(w), a = spectra(block * p.tiles(), in), c = spectra(block * p.tiles(), out);
     const float *pk = kernel.data_ptr<float>();
     float *pa = a.data_ptr<float>(), *pc = c.data_ptr<float>();
+    const std::vector<float> zeros(s.out);
+    const float *start = bias ? bias : zeros.data();
     for (int64_t first = 0; first < s.images; first += block) {
       const int64_t last = std::min(first + block, s.images), rows = (last - first) * p.tiles();
       analyse_input(x, first, last, rows, pa);
@@ -359,16 +410,8 @@ public:
           engram::multiply(engram::AsIs, {pa + f * apart(rows, in), rows, in, in}, engram::AsIs,
                            {pk + f * apart(in, out), in, out, out}, {pc + f * apart(rows, out), rows, out, out}, false);
       });
-      const int64_t pixels = s.out_height() * s.out_width();
-      over(first * pixels, last * pixels, [&](int64_t from, int64_t to) {
-        for (float *at = y + from * s.out, *end = y + to * s.out; at < end; at += s.out)
-          if (bias)
-            std::copy_n(bias, s.out, at);
-          else
-            std::fill_n(at, s.out, 0.f);
-      });
       each(first, last, t.output, false, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
-        synthesise(t.output, pc + row * out, apart(rows, out), room, output(y, i), yy, xx);
+        synthesise(t.output, pc + row * out, apart(rows, out), start, room, output(y, i), yy, xx);
       });
     }
   }
@@ -403,7 +446,8 @@ public:
       over(first * s.height, last * s.height,
            [&](int64_t from, int64_t to) { std::fill(dx + from * row, dx + to * row, 0.f); });
       each(first, last, t.input, true, [&](int64_t i, int64_t yy, int64_t xx, int64_t row, Room &room) {
-        synthesise(t.input, pa + row * in, apart(rows, in), room, input(dx, i), yy - s.padding, xx - s.padding);
+        synthesise(t.input, pa + row * in, apart(rows, in), nullptr, room, input(dx, i), yy - s.padding,
+                   xx - s.padding);
       });
     }
     return synthesise_kernel(dk);
