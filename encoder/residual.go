@@ -125,9 +125,6 @@ func zeros(x *tensor.Tensor, dim int, before, after int64) *tensor.Tensor {
 	return tensor.Cat(dim, parts...)
 }
 
-// relu is [tensor.Tensor.ReLU] as a function.
-func relu(x *tensor.Tensor) *tensor.Tensor { return x.ReLU() }
-
 // relu6 is min(max(x, 0), 6).
 func relu6(x *tensor.Tensor) *tensor.Tensor {
 	return then(x.ReLU(), func(x *tensor.Tensor) *tensor.Tensor { return x.ClampMax(6) })
