@@ -169,7 +169,7 @@ func plain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *tensor.Te
 			mean, variance = nil, nil
 		}
 		x = tensor.Conv2d(x, v("conv.weight"), v("conv.bias"), 1, 1, 1)
-		x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), mean, variance, batch, .1, 1e-5)
+		x = tensor.BatchNorm(x, tensor.Norm{Gain: v("norm.weight"), Bias: v("norm.bias"), Mean: mean, Variance: variance, BatchStats: batch, Momentum: .1, Eps: 1e-5})
 		x = tensor.MaxPool2d(x.ReLU(), 2)
 	}
 	return x.Reshape(x.Dim(0), -1)
@@ -269,7 +269,7 @@ func relationPlain(t *testing.T, ps *nn.Params, p *nn.Pass, x *tensor.Tensor) *t
 		v := func(name string) *tensor.Tensor { return value(t, ps, fmt.Sprintf("block%d.%s", block+1, name)) }
 		padding := int64(block / 2)
 		x = tensor.Conv2d(x, v("conv.weight"), v("conv.bias"), 1, padding, 1)
-		x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), v("norm.running_mean"), v("norm.running_var"), p.Norm == nn.BatchStats, .1, 1e-5).ReLU()
+		x = tensor.BatchNorm(x, tensor.Norm{Gain: v("norm.weight"), Bias: v("norm.bias"), Mean: v("norm.running_mean"), Variance: v("norm.running_var"), BatchStats: p.Norm == nn.BatchStats, Momentum: .1, Eps: 1e-5}).ReLU()
 		if block < 2 {
 			x = tensor.MaxPool2d(x, 2)
 		}
@@ -326,7 +326,7 @@ func TestStridedEncoder(t *testing.T) {
 						stride = 1
 					}
 					x = tensor.Conv2d(x, v("conv.weight"), v("conv.bias"), stride, 1, 1)
-					x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), nil, nil, true, .1, 1e-5).ReLU()
+					x = tensor.BatchNorm(x, tensor.Norm{Gain: v("norm.weight"), Bias: v("norm.bias"), BatchStats: true, Momentum: .1, Eps: 1e-5}).ReLU()
 				}
 				if mean {
 					return x.Mean(2, 3)

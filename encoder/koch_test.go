@@ -71,7 +71,7 @@ func plainKoch(t *testing.T, ps *nn.Params, c encoder.KochConfig, p *nn.Pass, x 
 			if batch && !p.Training {
 				mean, variance = nil, nil
 			}
-			x = tensor.BatchNorm(x, v("norm.weight"), v("norm.bias"), mean, variance, batch, .1, 1e-5)
+			x = tensor.BatchNorm(x, tensor.Norm{Gain: v("norm.weight"), Bias: v("norm.bias"), Mean: mean, Variance: variance, BatchStats: batch, Momentum: .1, Eps: 1e-5})
 		}
 		if x = x.ReLU(); layer < 4 {
 			x = tensor.MaxPool2d(x, 2)

@@ -129,13 +129,10 @@ func NewBatchNorm(b *Builder, channels int64) *BatchNorm {
 
 // Forward normalises x [batch, channels, ...].
 func (l *BatchNorm) Forward(p *Pass, x *tensor.Tensor) *tensor.Tensor {
-	mean, variance, batch := l.statistics(p)
-	return tensor.BatchNorm(x, p.Value(l.Gain), p.Value(l.Bias), mean, variance, batch, l.momentum(), l.eps())
+	return tensor.BatchNorm(x, *l.operands(p))
 }
 
 func (l *BatchNorm) eps() float64 { return cmp.Or(l.Eps, batchNormEps) }
-
-func (l *BatchNorm) momentum() float64 { return cmp.Or(l.Momentum, batchNormMomentum) }
 
 // Activation is what follows the batch norm of a convolutional block: see [tensor.Activation].
 type Activation struct {
@@ -155,23 +152,17 @@ func (l *BatchNorm) Activate(p *Pass, x *tensor.Tensor, a Activation) *tensor.Te
 	return f(x, l.operands(p), tensor.Activation{Shortcut: a.Shortcut, ShortcutNorm: a.ShortcutNorm.operands(p), Slope: a.Slope, Window: a.Window})
 }
 
-// operands returns the norm's operands in a pass, nil for nil.
+// operands returns the norm's operands in a pass, nil for nil. Batch statistics change the running ones only in training.
 func (l *BatchNorm) operands(p *Pass) *tensor.Norm {
 	if l == nil {
 		return nil
 	}
-	mean, variance, batch := l.statistics(p)
-	return &tensor.Norm{Gain: p.Value(l.Gain), Bias: p.Value(l.Bias), Mean: mean, Variance: variance,
-		BatchStats: batch, Momentum: l.momentum(), Eps: l.eps()}
-}
-
-// statistics returns the running statistics to use or update, and whether to use the batch's.
-func (l *BatchNorm) statistics(p *Pass) (mean, variance *tensor.Tensor, batch bool) {
-	batch = p.Norm == BatchStats
-	if batch && !p.Training {
-		return nil, nil, true
+	n := &tensor.Norm{Gain: p.Value(l.Gain), Bias: p.Value(l.Bias), BatchStats: p.Norm == BatchStats,
+		Momentum: cmp.Or(l.Momentum, batchNormMomentum), Eps: l.eps()}
+	if !n.BatchStats || p.Training {
+		n.Mean, n.Variance = p.Value(l.Mean), p.Value(l.Variance)
 	}
-	return p.Value(l.Mean), p.Value(l.Variance), batch
+	return n
 }
 
 // LayerNorm normalises each vector by its own mean and variance, then scales and shifts it: Ba et al. 2016.

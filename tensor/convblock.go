@@ -9,14 +9,6 @@ import (
 	"github.com/sugarme/gotch/libtch"
 )
 
-// Norm is the operands of a [BatchNorm] beside x.
-type Norm struct {
-	Gain, Bias     *Tensor // [channels], or nil
-	Mean, Variance *Tensor // [channels], running; nil only with BatchStats
-	BatchStats     bool
-	Momentum, Eps  float64
-}
-
 // normed is x in float32, if it was BFloat16, after a norm; x itself where there is nothing to do.
 func normed(x *Tensor, n *Norm) *Tensor {
 	wide := x
@@ -26,7 +18,7 @@ func normed(x *Tensor, n *Norm) *Tensor {
 	if n == nil {
 		return wide
 	}
-	y := BatchNorm(wide, n.Gain, n.Bias, n.Mean, n.Variance, n.BatchStats, n.Momentum, n.Eps)
+	y := BatchNorm(wide, *n)
 	if wide != x {
 		wide.Free()
 	}

@@ -74,7 +74,7 @@ func (c *convNetCase) draw() {
 func (c *convNetCase) composed(values []*tensor.Tensor, x *tensor.Tensor) *tensor.Tensor {
 	for i := range c.filters {
 		x = tensor.Conv2d(x, values[3*i], nil, c.net.Stride[i], 1, 1)
-		x = tensor.BatchNorm(x, values[3*i+1], values[3*i+2], nil, nil, true, .1, c.net.Eps).ReLU()
+		x = tensor.BatchNorm(x, tensor.Norm{Gain: values[3*i+1], Bias: values[3*i+2], BatchStats: true, Momentum: .1, Eps: c.net.Eps}).ReLU()
 		if c.net.Window[i] > 1 {
 			x = tensor.MaxPool2d(x, c.net.Window[i])
 		}

@@ -46,8 +46,8 @@
 // The rest are fast paths of particular networks. Each has a reference implementation elsewhere, which is composed of general
 // operations and used where the fast path does not apply:
 //
-//   - [ConvNormReLUPool], [NormReLUPool] and [Conv2dOnce], with [ConvNormReLUPoolPlain] and [NormReLUPoolPlain]: the block of
-//     Conv-4 and other encoders of few-shot networks;
+//   - [ConvNormReLUPool], [NormReLUPool] and [Conv2dFirstOrder], with [ConvNormReLUPoolPlain] and [NormReLUPoolPlain]: the blocks of
+//     Conv-4, of ResNets and of other encoders of few-shot networks;
 //   - [ConvNet], [MetaGradient], [AdamSteps], [Rates]: MAML and Reptile on Conv-4;
 //   - [TuneWeights], [Tuning]: TIM and transductive fine-tuning of class weights;
 //   - [MemoryStep], [Unroll], [MemoryKernel], [Unrolled], [UnrolledMemory], [FusesSteps]: the NTM and MANN with their memories;

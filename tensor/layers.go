@@ -57,15 +57,23 @@ func MaxPool2dPadded(x *Tensor, window, stride, padding int64) *Tensor {
 	return result("MaxPool2dPadded", out, x)
 }
 
-// BatchNorm normalises x [batch, channels, ...] per channel and applies gain and bias [channels]. With batchStats it
-// uses the mean and variance of x and, if mean and variance are given, moves them towards x's by momentum, in place
-// (with the unbiased variance, as PyTorch does). Otherwise it uses mean and variance.
-func BatchNorm(x, gain, bias, mean, variance *Tensor, batchStats bool, momentum, eps float64) *Tensor {
+// Norm is a batch norm: Ioffe and Szegedy 2015, algorithm 1.
+type Norm struct {
+	Gain, Bias     *Tensor // [channels], or nil
+	Mean, Variance *Tensor // [channels], running; nil only with BatchStats
+	// BatchStats uses the mean and variance of the batch and, if running ones are given, moves these towards the batch's by Momentum,
+	// in place (with the unbiased variance, as PyTorch does). Otherwise the running ones are used.
+	BatchStats    bool
+	Momentum, Eps float64
+}
+
+// BatchNorm normalises x [batch, channels, ...] per channel and applies gain and bias.
+func BatchNorm(x *Tensor, n Norm) *Tensor {
 	const op = "BatchNorm"
 	var out libtch.Ctensor
-	libtch.AtgBatchNorm(&out, x.ptr(op), gain.optional(op), bias.optional(op), mean.optional(op), variance.optional(op),
-		truth(batchStats), momentum, eps, 1)
-	return result(op, out, x, gain, bias)
+	libtch.AtgBatchNorm(&out, x.ptr(op), n.Gain.optional(op), n.Bias.optional(op), n.Mean.optional(op), n.Variance.optional(op),
+		truth(n.BatchStats), n.Momentum, n.Eps, 1)
+	return result(op, out, x, n.Gain, n.Bias)
 }
 
 // LayerNorm normalises the last dimension of x [..., width] by its mean and biased variance, and applies gain and bias [width]: Ba
