@@ -36,6 +36,16 @@ func TestForwardIsRepeatedStep(t *testing.T) {
 		"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 4, Heads: 2})
 		},
+		"programs of an ntm": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNUTM(b, memory.NUTMConfig{Control: control, Programs: 3, Key: 2, Memory: func(b *nn.Builder, control int64) memory.Interfaced {
+				return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 6, Width: 4, Memory: memory.LearnedMemory})
+			}})
+		},
+		"programs of a dnc with a layer norm": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNUTM(b, memory.NUTMConfig{Control: control, Programs: 2, Memory: func(b *nn.Builder, control int64) memory.Interfaced {
+				return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Deallocated: true, LayerNorm: true})
+			}})
+		},
 		"relational": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewRelational(b, memory.RelationalConfig{Control: control, Slots: 3, Heads: 2, Width: 4})
 		},
@@ -156,6 +166,11 @@ func TestUnrolledMatchesReferenceAtThePapersSizes(t *testing.T) {
 		}},
 		"LRUA": {Size: 200, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Add: true, Strength: true, OwnSlots: true})
+		}},
+		"three programs of LRUA": {Size: 200, Memory: func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNUTM(b, memory.NUTMConfig{Control: control, Programs: 3, Memory: func(b *nn.Builder, control int64) memory.Interfaced {
+				return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Add: true, Strength: true, OwnSlots: true})
+			}})
 		}},
 	} {
 		for dtype, tolerance := range map[tensor.DType]float64{tensor.Float32: 1e-3, tensor.Float64: 1e-9} {

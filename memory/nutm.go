@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -60,13 +61,37 @@ func (m *NUTM) ReadWidth() int64 { return m.memory.ReadWidth() }
 
 // Init implements [Recurrent]. In training it adds the penalty to the pass.
 func (m *NUTM) Init(p *nn.Pass, batch int64) State {
+	m.penalize(p)
+	return m.memory.Init(p, batch)
+}
+
+// penalize adds the penalty to a training pass.
+func (m *NUTM) penalize(p *nn.Pass) {
 	if m.keys != nil && m.config.Penalty != 0 && p.Training {
 		keys := p.Value(m.keys)
 		unit := keys.Mul(keys.Square().SumKeep(-1).AddScalar(1e-12).PowScalar(-.5))
 		cosines := unit.MatMul(unit.Transpose(0, 1)).Mul(offDiagonal(keys, m.config.Programs))
 		p.Penalize(cosines.Sum().MulScalar(m.config.Penalty / 2))
 	}
-	return m.memory.Init(p, batch)
+}
+
+// Unroll implements [Unroller], where the wrapped memory is one: the programs, the query and the strength are one layer.
+func (m *NUTM) Unroll(p *nn.Pass, batch int64) (*tensor.UnrolledMemory, bool) {
+	of, ok := m.memory.(Unroller)
+	if !ok {
+		return nil, false
+	}
+	u, ok := of.Unroll(p, batch)
+	if !ok || m.keys == nil {
+		return u, ok
+	}
+	m.penalize(p)
+	var weights, biases []*tensor.Tensor
+	for _, l := range append(slices.Clone(m.programs), m.query) {
+		weights, biases = append(weights, p.Value(l.Weight)), append(biases, p.Value(l.Bias))
+	}
+	u.Weight, u.Bias, u.Keys = tensor.Cat(0, weights...), tensor.Cat(0, biases...), p.Value(m.keys)
+	return u, true
 }
 
 // Weighting returns the weights of the programs, [batch, programs], for the controller's output [batch, control].
@@ -107,6 +132,6 @@ func (m *NUTM) Restore(ts []nn.Named) (State, error) {
 }
 
 var (
-	_ Recurrent = (*NUTM)(nil)
-	_ Restorer  = (*NUTM)(nil)
+	_ Unroller = (*NUTM)(nil)
+	_ Restorer = (*NUTM)(nil)
 )

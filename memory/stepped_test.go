@@ -169,6 +169,18 @@ func TestNUTM(t *testing.T) {
 		assert.InDelta(t, 1, w, 1e-6)
 	}
 	n.Init(&nn.Pass{}, 2) // adds nothing outside training
+
+	// A whole sequence is one operation where it is for the wrapped memory, and the penalty is added there too.
+	u, ok := n.Unroll(p, 2)
+	require.True(t, ok)
+	assert.Equal(t, []int64{3, 3}, u.Keys.Shape())
+	require.Len(t, p.Penalties, 2)
+	assert.InDelta(t, p.Penalties[0].Float(), p.Penalties[1].Float(), 1e-6)
+	plain := memory.NewNUTM(several.In("plain"), memory.NUTMConfig{Control: control, Memory: func(b *nn.Builder, control int64) memory.Interfaced {
+		return memory.NewDNC(b, memory.DNCConfig{Control: control, Slots: 6, Width: 4, Masked: true})
+	}})
+	_, ok = plain.Unroll(p, 2)
+	assert.False(t, ok)
 }
 
 // The relational memory starts as the identity, cut off or with zeros.

@@ -27,10 +27,13 @@ type Unrolled struct {
 // UnrolledMemory is a memory for [Unroll]: the fused memory, the controller's emission layer, and the initial state.
 type UnrolledMemory struct {
 	Kernel       MemoryKernel
-	Weight, Bias *Tensor   // of the emission layer, [emission, size] and [emission]
-	Gain, Shift  *Tensor   // of a layer norm of the emission, [emission]; nil for none
-	Eps          float64   // of the layer norm
-	State        []*Tensor // as in [MemoryStep]
+	Weight, Bias *Tensor // of the emission layer, [emission, size] and [emission]
+	// Keys are the keys of stored programs, [programs, key]: Le et al. 2020, section 3. The emission layer then emits those of all
+	// programs, one after the other, a query and a strength, and the memory is driven by their mixture. Nil for none.
+	Keys        *Tensor
+	Gain, Shift *Tensor   // of a layer norm of what drives the memory, [emission]; nil for none
+	Eps         float64   // of the layer norm
+	State       []*Tensor // as in [MemoryStep]
 }
 
 // Unroll runs a network over x [time, batch, inputs] from a zero controller state and a zero read vector. It returns
@@ -48,6 +51,9 @@ func Unroll(x *Tensor, n Unrolled) *Tensor {
 	var settings *C.double
 	if m := n.Memory; m != nil {
 		operands = append(operands, m.Weight, m.Bias)
+		if m.Keys != nil {
+			operands, how.programs = append(operands, m.Keys), C.int(m.Keys.Dim(0))
+		}
 		if m.Gain != nil {
 			operands, how.norm = append(operands, m.Gain, m.Shift), C.double(m.Eps)
 		}

@@ -6,6 +6,7 @@
 #include "lstm.h"
 #include "memory.h"
 #include "panels.h"
+#include "programs.h"
 #include "unroll.h"
 
 #include <string>
@@ -71,10 +72,11 @@ struct Tape : torch::CustomClassHolder {
   eg_network how;
   bool keep; // for backward
   int64_t time, batch, inputs, read;
-  Tensor x, we, be, gain, shift;
+  Tensor x, we, be, keys, gain, shift;
   Panels emit_ahead, emit_back;
   std::vector<Layer> layers;
   std::shared_ptr<const Memory> memory; // null without a memory
+  Steps raw, mixture;                   // of programs: what the layer emits, and what their gradient needs
   Steps e, kept, kept_indices;          // of the memory
   Steps normal, spread;                 // of the norm: the normalised emission, and 1/σ of each sequence
   Steps m;                              // the matrix; step t at t+1, like parts
@@ -82,6 +84,9 @@ struct Tape : torch::CustomClassHolder {
   Tensor hidden;
   int64_t size() const { return layers.back().size; }
   int64_t out() const { return size() + read; }
+  template <class F> Programs<F> programs() const {
+    return {how.programs, keys.size(1), memory->sizes.emission, keys.data_ptr<F>()};
+  }
 };
 
 template <class F> Matrix<F> matrix(F *at, int64_t rows, int64_t cols, int64_t step) { return {at, rows, cols, step}; }
@@ -213,10 +218,13 @@ template <class F> void forward_step(const Tape &p, Share s, int64_t t, F *hidde
     std::copy_n(top + i * size, size, now + i * out);
   if (!p.memory)
     return;
-  const int64_t emission = p.memory->sizes.emission;
-  const auto e = matrix<F>(p.e.row<F>(t), s, emission, emission);
+  const int64_t emitted = p.be.numel();
+  const auto e = matrix<F>((p.how.programs ? p.raw : p.e).row<F>(t), s, emitted, emitted);
   put_bias(e.at, s.rows(), p.be);
   multiply_few(matrix<const F>(top, s, size, size), p.emit_ahead, e, true);
+  if (p.how.programs)
+    for (int64_t i = s.from; i < s.to; i++)
+      p.programs<F>().forward(p.raw.of<F>(t, i, batch), p.mixture.of<F>(t, i, batch), p.e.of<F>(t, i, batch));
   if (p.how.norm)
     norm_forward<F>(p, s, t);
   memory_forward<F>(p, s, t, now);
@@ -285,9 +293,12 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   const F *dout = dhidden.data_ptr<F>();
   const Tensor &x = p.x;
   const bool memory = p.memory != nullptr;
-  const int64_t emission = memory ? p.memory->sizes.emission : 0;
-  Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor();            // of what drives the memory
-  Tensor demit = memory && p.how.norm ? fresh(x, {time, batch, emission}) : de; // of what the layer emits
+  const int64_t emission = memory ? p.memory->sizes.emission : 0, emitted = memory ? p.be.numel() : 0;
+  Tensor de = memory ? fresh(x, {time, batch, emission}) : Tensor();           // of what drives the memory
+  Tensor dmix = memory && p.how.norm ? fresh(x, {time, batch, emission}) : de; // of what the programs emit together
+  Tensor demit = p.how.programs ? fresh(x, {time, batch, emitted}) : dmix;     // of what the layer emits
+  // Of the keys, for each sequence.
+  Tensor dkeys = p.how.programs ? at::zeros({batch, p.keys.size(0), p.keys.size(1)}, p.keys.options()) : Tensor();
   std::vector<Tensor> dgates;
   std::vector<std::vector<F>> dh, dc,
       above; // of this step: passed back by the next step, and from the layer above
@@ -328,11 +339,16 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
           if (part.rows)
             clip_share(part.row<F>(t), s, part.size / batch);
         if (p.how.norm) {
-          F *emitted = demit.data_ptr<F>() + t * batch * emission;
-          norm_backward<F>(p, s, t, e, emitted);
-          e = emitted;
+          F *mix = dmix.data_ptr<F>() + t * batch * emission;
+          norm_backward<F>(p, s, t, e, mix);
+          e = mix;
         }
-        multiply_few(matrix<const F>(e, s, emission, emission), p.emit_back, matrix<F>(top, s, size, size), true);
+        F *raw = demit.data_ptr<F>() + t * batch * emitted;
+        if (p.how.programs)
+          for (int64_t i = s.from; i < s.to; i++)
+            p.programs<F>().backward(p.raw.of<F>(t, i, batch), p.mixture.of<F>(t, i, batch), e + i * emission,
+                                     raw + i * emitted, dkeys.data_ptr<F>() + i * p.keys.numel());
+        multiply_few(matrix<const F>(raw, s, emitted, emitted), p.emit_back, matrix<F>(top, s, size, size), true);
       }
       for (int64_t k = n - 1; k >= 0; k--) {
         const Layer &l = p.layers[k];
@@ -413,11 +429,13 @@ template <class F> variable_list backward(Tape &p, const Tensor &dhidden, bool w
   }
   if (memory) {
     Tensor dwe = fresh(x, p.we.sizes());
-    multiply(Transposed, matrix<const F>(demit.data_ptr<F>(), rows, emission, emission), AsIs,
+    multiply(Transposed, matrix<const F>(demit.data_ptr<F>(), rows, emitted, emitted), AsIs,
              matrix<const F>(p.layers.back().out.row<F>(1), rows, size, size),
-             matrix<F>(dwe.data_ptr<F>(), emission, size, size), false);
+             matrix<F>(dwe.data_ptr<F>(), emitted, size, size), false);
     grads.push_back(dwe);
     grads.push_back(demit.sum(at::IntArrayRef{0, 1}));
+    if (p.how.programs)
+      grads.push_back(dkeys.sum(0));
     if (p.how.norm) {
       grads.push_back((de * p.normal.t.view({time, batch, emission})).sum(at::IntArrayRef{0, 1}));
       grads.push_back(de.sum(at::IntArrayRef{0, 1}));
@@ -524,6 +542,8 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
     p.read = 0;
     if (how->memory) {
       p.we = take(), p.be = take();
+      if (how->programs)
+        p.keys = take();
       if (how->norm)
         p.gain = take(), p.shift = take();
       const Tensor m = take();
@@ -531,8 +551,16 @@ extern "C" void *eg_unroll(void **tensors, int n, const struct eg_network *how, 
       p.memory = make_memory(how->memory, m.size(1), m.size(2), {settings, how->settings_count});
       const MemorySizes &z = p.memory->sizes;
       p.read = z.heads * z.width;
-      want(p.we.dim() == 2 && p.we.size(0) == z.emission && p.be.numel() == z.emission && p.we.size(1) == p.size(),
-           "want an emission layer from the controller's output to " + std::to_string(z.emission) + " values");
+      int64_t emitted = z.emission;
+      if (how->programs) {
+        want(p.keys.dim() == 2 && p.keys.size(0) == how->programs, "want a key for each program");
+        const Programs<float> sizes{how->programs, p.keys.size(1), z.emission, nullptr};
+        emitted = sizes.emitted();
+        p.raw = Steps(p.x, steps, p.batch * emitted);
+        p.mixture = Steps(p.x, steps, p.batch * sizes.kept());
+      }
+      want(p.we.dim() == 2 && p.we.size(0) == emitted && p.be.numel() == emitted && p.we.size(1) == p.size(),
+           "want an emission layer from the controller's output to " + std::to_string(emitted) + " values");
       if (how->norm) {
         want(p.gain.numel() == z.emission && p.shift.numel() == z.emission,
              "want a gain and a bias for each value of the emission");
