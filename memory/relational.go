@@ -3,7 +3,6 @@ package memory
 import (
 	"cmp"
 	"fmt"
-	"math"
 
 	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
@@ -50,23 +49,15 @@ type Relational struct {
 
 type relationalBlock struct {
 	qkv    *nn.Linear
-	norms  [3]layerNorm // of queries, keys and values; after the attention; after the layers
+	norms  [3]*nn.LayerNorm // of queries, keys and values; after the attention; after the layers
 	layers []*nn.Linear
-}
-
-// layerNorm has a gain and a bias for the last dimension.
-type layerNorm struct{ gain, bias *nn.Param }
-
-func newLayerNorm(b *nn.Builder, width int64) layerNorm {
-	return layerNorm{b.Param("gain", nn.Constant(1), width), b.Param("bias", nn.Constant(0), width)}
 }
 
 // layerNormEps is added to the variance, as in the public code.
 const layerNormEps = 1e-5
 
-func (l layerNorm) of(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	centred := x.Sub(x.MeanKeep(-1))
-	return centred.Mul(centred.Square().MeanKeep(-1).AddScalar(layerNormEps).PowScalar(-.5)).Mul(p.Value(l.gain)).Add(p.Value(l.bias))
+func newLayerNorm(b *nn.Builder, width int64) *nn.LayerNorm {
+	return nn.LayerNormOf(b.Param("gain", nn.Constant(1), width), b.Param("bias", nn.Constant(0), width), layerNormEps)
 }
 
 // NewRelational makes a relational memory core.
@@ -77,7 +68,7 @@ func NewRelational(b *nn.Builder, c RelationalConfig) *Relational {
 	m := &Relational{config: c, in: nn.NewLinear(b.In("input"), c.Control, width)}
 	for i := range c.Blocks {
 		in := b.In(fmt.Sprintf("block%d", i+1))
-		k := relationalBlock{qkv: nn.NewLinear(in.In("qkv"), width, 3*width), norms: [3]layerNorm{
+		k := relationalBlock{qkv: nn.NewLinear(in.In("qkv"), width, 3*width), norms: [3]*nn.LayerNorm{
 			newLayerNorm(in.In("qkv_norm"), 3*width), newLayerNorm(in.In("attention_norm"), width), newLayerNorm(in.In("mlp_norm"), width),
 		}}
 		for j := range c.Layers {
@@ -129,7 +120,7 @@ func (m *Relational) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read 
 	input := m.in.Forward(p, control).Unsqueeze(1) // [batch, 1, width]
 	x := tensor.Cat(1, s.Memory, input)
 	for _, k := range m.blocks {
-		x = k.norms[1].of(p, x.Add(m.attend(p, k, x)))
+		x = k.norms[1].Forward(p, x.Add(m.attend(p, k, x)))
 		y := x
 		for i, l := range k.layers {
 			if i > 0 {
@@ -137,7 +128,7 @@ func (m *Relational) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read 
 			}
 			y = l.Forward(p, y)
 		}
-		x = k.norms[2].of(p, x.Add(y))
+		x = k.norms[2].Forward(p, x.Add(y))
 	}
 	x = x.Narrow(1, 0, m.config.Slots)
 	if m.gate[0] != nil {
@@ -150,9 +141,12 @@ func (m *Relational) Step(p *nn.Pass, control *tensor.Tensor, prev State) (read 
 // attend returns the attention of the rows of x [batch, rows, width] to one another, of the same shape.
 func (m *Relational) attend(p *nn.Pass, k relationalBlock, x *tensor.Tensor) *tensor.Tensor {
 	c, batch, rows := m.config, x.Dim(0), x.Dim(1)
-	qkv := k.norms[0].of(p, k.qkv.Forward(p, x)).Reshape(batch, rows, c.Heads, 3*c.Width).Transpose(1, 2).Split(3, 3)
-	scores := qkv[0].MulScalar(1 / math.Sqrt(float64(c.Width))).MatMul(qkv[1].Transpose(2, 3))
-	return scores.Softmax(-1).MatMul(qkv[2]).Transpose(1, 2).Reshape(batch, rows, m.width())
+	all := k.norms[0].Forward(p, k.qkv.Forward(p, x)).Reshape(batch, rows, c.Heads, 3*c.Width) // each head's query, key and value
+	var qkv [3]*tensor.Tensor
+	for i := range qkv {
+		qkv[i] = all.Narrow(3, int64(i)*c.Width, c.Width).Reshape(batch, rows, m.width())
+	}
+	return nn.MultiHead(p, qkv[0], qkv[1], qkv[2], nil, c.Heads)
 }
 
 // Restore implements [Restorer].
