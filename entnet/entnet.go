@@ -97,42 +97,51 @@ func (n *Net) Forward(p *nn.Pass, stories []encoder.Story) (scores *tensor.Tenso
 func (n *Net) Read(p *nn.Pass, stories []encoder.Story) *tensor.Tensor {
 	c, batch := n.config, int64(len(stories))
 	keys := p.Value(n.keys)
-	h := keys.Unsqueeze(0).Expand(batch, c.Slots, c.Width)
-	longest := 0
-	for _, s := range stories {
-		longest = max(longest, min(len(s.Facts), c.Sentences))
+	lengths := make([]int64, len(stories))
+	for i, s := range stories {
+		lengths[i] = int64(min(len(s.Facts), c.Sentences))
 	}
-	if longest == 0 {
-		return h
+	steps := slices.Max(lengths)
+	if steps == 0 {
+		return keys.Unsqueeze(0).Expand(batch, c.Slots, c.Width)
 	}
-	// The sentences of all stories, one time step after another; beyond a story's end there is none, and its slots stay.
-	sentences, there := make([][]int, 0, longest*len(stories)), make([]float32, 0, longest*len(stories))
-	for t := range longest {
-		for _, s := range stories {
-			facts := s.Facts[max(0, len(s.Facts)-c.Sentences):]
-			if t < len(facts) {
-				sentences, there = append(sentences, facts[t]), append(there, 1)
-			} else {
-				sentences, there = append(sentences, nil), append(there, 0)
+	// The sentences of all stories, one time step after another; there is none beyond a story's end.
+	sentences := make([][]int, 0, steps*batch)
+	for t := range steps {
+		for i, s := range stories {
+			var sentence []int
+			if t < lengths[i] {
+				sentence = s.Facts[int64(len(s.Facts))-lengths[i]+t]
 			}
+			sentences = append(sentences, sentence)
 		}
 	}
-	steps := int64(longest)
 	all := n.embed(p, sentences, n.masks[0])
-	inputs := tensor.Linear(all, p.Value(n.input), nil).Reshape(steps, batch, 1, c.Width)
-	all = all.Reshape(steps, batch, 1, c.Width)
-	within := tensor.Upload(there, keys.Device(), steps, batch, 1, 1)
-	within = within.Gt(within.ZerosLike())
-	fromKeys := tensor.Linear(keys, p.Value(n.key), nil)     // [slots, width]
-	toKeys := all.Mul(keys).SumKeep(-1).Add(p.Value(n.bias)) // [steps, stories, slots, 1]
-	state, slope := p.Value(n.state), p.Value(n.slope)
+	story := tensor.EntityNetwork{
+		First: keys, Lengths: lengths, Eps: normEps, State: p.Value(n.state), Slope: p.Value(n.slope),
+		Sentences: all.Reshape(steps, batch, c.Width),
+		Inputs:    tensor.Linear(all, p.Value(n.input), nil).Reshape(steps, batch, c.Width),
+		FromKeys:  tensor.Linear(keys, p.Value(n.key), nil),
+		ToKeys:    tensor.Linear(all, keys, p.Value(n.bias).Squeeze(1)).Reshape(steps, batch, c.Slots),
+	}
+	if !p.HigherOrder && tensor.FusesSteps(keys) {
+		return tensor.TrackEntities(story)
+	}
+	return track(story)
+}
+
+// track is [tensor.TrackEntities] by separate operations.
+func track(n tensor.EntityNetwork) *tensor.Tensor {
+	steps, batch := n.Sentences.Dim(0), n.Sentences.Dim(1)
+	h := n.First.Unsqueeze(0).Expand(batch, n.First.Dim(0), n.First.Dim(1))
+	lengths := tensor.New(n.Lengths, batch, 1, 1).On(h.Device())
 	for t := range steps {
-		s := all.Select(0, t)
-		gate := h.Mul(s).SumKeep(-1).Add(toKeys.Select(0, t)).Sigmoid()
-		candidate := prelu(tensor.Linear(h, state, nil).Add(inputs.Select(0, t)).Add(fromKeys), slope)
+		s := n.Sentences.Select(0, t).Unsqueeze(1)
+		gate := h.Mul(s).SumKeep(-1).Add(n.ToKeys.Select(0, t).Unsqueeze(2)).Sigmoid()
+		candidate := prelu(tensor.Linear(h, n.State, nil).Add(n.Inputs.Select(0, t).Unsqueeze(1)).Add(n.FromKeys), n.Slope)
 		next := h.Add(candidate.Mul(gate))
-		next = next.Mul(next.Square().SumKeep(-1).AddScalar(normEps).PowScalar(-.5))
-		h = tensor.Where(within.Select(0, t), next, h)
+		next = next.Mul(next.Square().SumKeep(-1).AddScalar(n.Eps).PowScalar(-.5))
+		h = tensor.Where(lengths.Gt(tensor.New([]int64{t}, 1).On(h.Device())), next, h)
 	}
 	return h
 }

@@ -51,5 +51,6 @@
 //   - [ConvNet], [MetaGradient], [AdamSteps], [Rates]: MAML and Reptile on Conv-4;
 //   - [TuneWeights], [Tuning]: TIM and transductive fine-tuning of class weights;
 //   - [MemoryStep], [Unroll], [MemoryKernel], [Unrolled], [UnrolledMemory], [FusesSteps]: the NTM and MANN with their memories;
+//   - [TrackEntities]: the Recurrent Entity Network;
 //   - [Attend]: the hops of a Memory Network.
 package tensor
