@@ -55,7 +55,7 @@ func near(t *testing.T, want, got *tensor.Tensor, tolerance float64, what string
 	}
 }
 
-// A block is what runBlock runs.
+// A block of a convolutional network, after its convolution.
 type block struct {
 	f          normReLUPool
 	shape      []int64

@@ -230,7 +230,8 @@ template <class E> struct NormReLUPool : torch::autograd::Function<NormReLUPool<
             affine(shortcut_norm)};
   }
 
-  // gain, bias and their likes are also in the operands, whose tensors carry no gradients.
+  // Autograd gives gradients to the tensors that are arguments themselves, so gains and biases are, besides being in
+  // their norms.
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &, const Tensor &, const Tensor &shortcut,
                         const Tensor &, const Tensor &, const NormOperands &norm, const NormOperands &shortcut_norm,
                         double slope, int64_t window) {
