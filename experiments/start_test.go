@@ -25,7 +25,7 @@ func TestRunFromARun(t *testing.T) {
 	assert.Equal(t, "strokes, after strokes", same.Figures[0].Protocol.TrainedOn)
 	text, err := os.ReadFile(filepath.Join(dir, "config.yaml"))
 	require.NoError(t, err)
-	assert.Regexp(t, `from:\n +run: "`+from+`"\n +parts: \[\]\n +sha256: "[0-9a-f]{64}"\n +trained_on: strokes\n`, string(text))
+	assert.Regexp(t, `from:\n +run: "`+from+`"\n +parts: \[\]\n +sha256: "?[0-9a-f]{64}"?\n +trained_on: strokes\n`, string(text))
 
 	further := t.TempDir()
 	trained := run(t, further, "from={run: "+from+"}")
