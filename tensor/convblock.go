@@ -79,7 +79,7 @@ func NormReLUPool(x *Tensor, n *Norm, a Activation) *Tensor {
 // NormReLUPoolPlain is [NormReLUPool] by separate operations, for any device and type, and differentiable twice.
 func NormReLUPoolPlain(x *Tensor, n *Norm, a Activation) *Tensor {
 	y := x
-	then := func(z *Tensor) { // frees what only a gradient would need again, which keeps it itself
+	then := func(z *Tensor) { // frees the previous value; autograd keeps what a gradient needs
 		if y != x && y != z {
 			y.Free()
 		}

@@ -21,7 +21,7 @@ var pool2 = tensor.Activation{Window: 2}
 // plainNorm is a norm without gain, bias and running statistics.
 func plainNorm() *tensor.Norm { return &tensor.Norm{BatchStats: true, Momentum: .1, Eps: 1e-5} }
 
-// running is a norm by running statistics that change nothing.
+// running is a norm under running statistics of mean 0 and variance 1.
 func running(channels int64) *tensor.Norm {
 	return &tensor.Norm{Mean: tensor.Zeros(channels), Variance: tensor.Ones(channels)}
 }
@@ -101,7 +101,7 @@ func (k block) run(seed uint64) map[string]*tensor.Tensor {
 	return all
 }
 
-// variants calls f for every kind of block of a number of shapes.
+// variants calls f for every kind of block and every shape.
 func variants(t *testing.T, shapes [][]int64, f func(t *testing.T, k block, seed uint64)) {
 	for i, shape := range shapes {
 		for _, batchStats := range []bool{true, false} {

@@ -229,11 +229,8 @@ func MoveTowards(values, targets []*Tensor, weight float64) {
 	if n == 0 {
 		return
 	}
-	raw := make([]unsafe.Pointer, 2*n)
-	for i := range values {
-		raw[i], raw[n+i] = unsafe.Pointer(values[i].ptr("MoveTowards")), unsafe.Pointer(targets[i].ptr("MoveTowards"))
-	}
-	if C.eg_lerp(&raw[0], &raw[n], C.int(n), C.double(weight)) != 0 {
-		fail("MoveTowards", values...)
+	const op = "MoveTowards"
+	if C.eg_lerp(&pointers(op, values)[0], &pointers(op, targets)[0], C.int(n), C.double(weight)) != 0 {
+		fail(op, values...)
 	}
 }

@@ -12,18 +12,19 @@ using at::Tensor;
 using engram::T;
 
 struct Step {
-  float lr, momentum, decay;
+  double lr, momentum, decay;
   bool nesterov;
 };
 
 // v ← μ·v + g + decay·p; p ← p - lr·v, or with Nesterov's momentum p - lr·(g + decay·p + μ·v), in one pass over memory.
 void descend(float *__restrict p, float *__restrict v, const float *__restrict g, int64_t n, const Step &by) {
-  const float own = by.nesterov ? 1 : 0, kept = by.nesterov ? by.momentum : 1;
+  const float lr = by.lr, momentum = by.momentum, decay = by.decay;
+  const float own = by.nesterov ? 1 : 0, kept = by.nesterov ? momentum : 1;
 #pragma omp simd
   for (int64_t k = 0; k < n; k++) {
-    const float gk = g[k] + by.decay * p[k];
-    v[k] = by.momentum * v[k] + gk;
-    p[k] -= by.lr * (own * gk + kept * v[k]);
+    const float gk = g[k] + decay * p[k];
+    v[k] = momentum * v[k] + gk;
+    p[k] -= lr * (own * gk + kept * v[k]);
   }
 }
 
@@ -44,14 +45,16 @@ extern "C" {
 int eg_sgd(void **params, void **grads, void **v, int n, double lr, double momentum, double decay, int nesterov) {
   return engram::guarded(-1, [&] {
     at::NoGradGuard guard;
-    const Step by{float(lr), float(momentum), float(decay), bool(nesterov)};
+    const Step by{lr, momentum, decay, bool(nesterov)};
+    for (int i = 0; i < n; i++) // all before the first one changes
+      for (void *t : {grads[i], v[i]})
+        engram::want(!grads[i] ||
+                         (T(t).sizes() == T(params[i]).sizes() && T(t).scalar_type() == T(params[i]).scalar_type()),
+                     "want gradients and velocities of the shape and type of their parameter");
     for (int i = 0; i < n; i++) {
       if (!grads[i])
         continue;
       Tensor &p = T(params[i]), &vi = T(v[i]), &g = T(grads[i]);
-      engram::want(p.sizes() == g.sizes() && p.sizes() == vi.sizes() && p.scalar_type() == g.scalar_type() &&
-                       p.scalar_type() == vi.scalar_type(),
-                   "want gradients and velocities of the shape and type of their parameter");
       if (!lean(p) || !lean(vi) || !g.device().is_cpu()) {
         descend(p, vi, g, by);
         continue;
