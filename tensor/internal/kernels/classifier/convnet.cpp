@@ -20,6 +20,23 @@ namespace {
 
 using namespace engram;
 
+constexpr int64_t side = 3; // of a convolution's window
+
+int64_t halved(int64_t n, int64_t stride) { return (n - 1) / stride + 1; }
+
+// A block, its sizes, and where its parameters are among all of them: weight [out, 3·3·in], gain and bias [out].
+struct Block {
+  int64_t in, out, height, width, stride, window;
+  int64_t weight, gain, bias;
+  int64_t conv_height() const { return halved(height, stride); }
+  int64_t conv_width() const { return halved(width, stride); }
+  int64_t out_height() const { return conv_height() / window; }
+  int64_t out_width() const { return conv_width() / window; }
+  int64_t taps() const { return side * side * in; }
+  int64_t rows(int64_t n) const { return n * conv_height() * conv_width(); }
+  int64_t out_rows(int64_t n) const { return n * out_height() * out_width(); }
+};
+
 // What the kernels of batch norm take. A block's convolution gives y; x̂ = (y - mean)/σ, z = ReLU(γ·x̂ + β). All maps are
 // [rows, channels], and everything else has a value per channel.
 struct Size {
@@ -49,12 +66,15 @@ template <class S> struct Kernels {
   decltype(&plain::change_normalise<S>) change_normalise;
   decltype(&plain::change_sums<S>) change_sums;
   decltype(&plain::change_backward<S>) change_backward;
+  decltype(&plain::pool<S>) pool;
+  decltype(&plain::pool_again<S>) pool_again;
+  decltype(&plain::unpool<S>) unpool;
 };
 
 #define EG_KERNELS(of)                                                                                                 \
   Kernels<S> {                                                                                                         \
     of::moments<S>, of::normalise<S>, of::sums<S>, of::backward<S>, of::change_means<S>, of::change_normalise<S>,      \
-        of::change_sums<S>, of::change_backward<S>                                                                     \
+        of::change_sums<S>, of::change_backward<S>, of::pool<S>, of::pool_again<S>, of::unpool<S>                      \
   }
 
 // The kernels for this machine's processor.
@@ -78,23 +98,6 @@ public:
 };
 
 // ---- patches of a 3×3 convolution with padding 1 ----
-
-constexpr int64_t side = 3;
-
-int64_t halved(int64_t n, int64_t stride) { return (n - 1) / stride + 1; }
-
-// A block, its sizes, and where its parameters are among all of them: weight [out, 3·3·in], gain and bias [out].
-struct Block {
-  int64_t in, out, height, width, stride, window;
-  int64_t weight, gain, bias;
-  int64_t conv_height() const { return halved(height, stride); }
-  int64_t conv_width() const { return halved(width, stride); }
-  int64_t out_height() const { return conv_height() / window; }
-  int64_t out_width() const { return conv_width() / window; }
-  int64_t taps() const { return side * side * in; }
-  int64_t rows(int64_t n) const { return n * conv_height() * conv_width(); }
-  int64_t out_rows(int64_t n) const { return n * out_height() * out_width(); }
-};
 
 // Calls f(first pixel's offset in the map, or -1 beyond its edge; pixels) for the runs of pixels that the nine taps of
 // every pixel of the convolution are, one after the other.
@@ -139,54 +142,6 @@ template <class S> void fold(const Block &b, int64_t n, const S *in, S *x) {
         to[k] += from[k];
     }
     in += pixels * ch;
-  });
-}
-
-// ---- max pooling ----
-
-// Calls f(offset among the pooled, first offset of its window).
-template <class F> void each_window(const Block &b, int64_t n, const F &f) {
-  for (int64_t image = 0; image < n; image++)
-    for (int64_t i = 0; i < b.out_height(); i++)
-      for (int64_t j = 0; j < b.out_width(); j++)
-        f(((image * b.out_height() + i) * b.out_width() + j) * b.out,
-          ((image * b.conv_height() + i * b.window) * b.conv_width() + j * b.window) * b.out);
-}
-
-// The position of a window's maximum is stored as its offset from the window's first pixel.
-template <class S> void pool(const Block &b, int64_t n, const S *z, S *out, int32_t *which) {
-  each_window(b, n, [&](int64_t to, int64_t from) {
-    for (int64_t c = 0; c < b.out; c++) {
-      S best = z[from + c];
-      int32_t at = 0;
-      for (int64_t u = 0; u < b.window; u++)
-        for (int64_t v = 0; v < b.window; v++) {
-          const int64_t pixel = u * b.conv_width() + v;
-          const S value = z[from + pixel * b.out + c];
-          if (value > best || value != value) {
-            best = value;
-            at = int32_t(pixel);
-          }
-        }
-      out[to + c] = best;
-      which[to + c] = at;
-    }
-  });
-}
-
-// Takes from another map the values at the positions that pool chose.
-template <class S> void pool_again(const Block &b, int64_t n, const S *z, const int32_t *which, S *out) {
-  each_window(b, n, [&](int64_t to, int64_t from) {
-    for (int64_t c = 0; c < b.out; c++)
-      out[to + c] = z[from + which[to + c] * b.out + c];
-  });
-}
-
-template <class S> void unpool(const Block &b, int64_t n, const S *g, const int32_t *which, S *dz) {
-  std::memset(dz, 0, b.rows(n) * b.out * sizeof(S));
-  each_window(b, n, [&](int64_t to, int64_t from) {
-    for (int64_t c = 0; c < b.out; c++)
-      dz[from + which[to + c] * b.out + c] = g[to + c];
   });
 }
 
@@ -339,7 +294,7 @@ public:
       kernels<S>.change_means(to, k.x.get(), dot, means);
       kernels<S>.change_normalise(to, k.x.get(), dot, means, k.inv.get(), affine(b, theta), affine(b, v), zdot);
       if (b.window > 1)
-        pool_again(b, n, zdot, k.which.get(), map.of(b.out_rows(n) * b.out));
+        kernels<S>.pool_again(b, n, zdot, k.which.get(), map.of(b.out_rows(n) * b.out));
       else
         std::swap(map, relu);
     }
@@ -423,7 +378,7 @@ private:
       kernels<S>.moments(to, y, eps, statistics);
       kernels<S>.normalise(to, y, statistics, affine(b, theta), z);
       if (b.window > 1)
-        pool(b, n, z, map.of(b.out_rows(n) * b.out), k.which.of(b.out_rows(n) * b.out));
+        kernels<S>.pool(b, n, z, map.of(b.out_rows(n) * b.out), k.which.of(b.out_rows(n) * b.out));
       else
         std::swap(map, relu);
       in = map.get();
@@ -517,7 +472,7 @@ private:
   static void to_relu(const Block &b, int64_t n, const S *d, const Numbers<int32_t> &which, Numbers<S> &g) {
     S *to = g.of(b.rows(n) * b.out);
     if (b.window > 1)
-      unpool(b, n, d, which.get(), to);
+      kernels<S>.unpool(b, n, d, which.get(), to);
     else
       std::memcpy(to, d, b.rows(n) * b.out * sizeof(S));
   }

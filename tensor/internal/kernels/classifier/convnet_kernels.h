@@ -127,10 +127,11 @@ template <class S> static void change_sums(Size size, Moving<S> x, Moving<S> g, 
   column_sums<S>(
       size.rows, size.channels,
       [=](int64_t at, int64_t c, S &first, S &second) {
-        const S v = gd[at], both = v * xv[at] + gv[at] * xd[at];
+        // The factors are masked, not the sum: GCC turns the sum's mask into a branch and then does not vectorise.
         const bool on = xv[at] * gain[c] + bias[c] > 0;
-        first += on ? v : S(0);
-        second += on ? both : S(0);
+        const S moved = on ? gd[at] : S(0), passed = on ? gv[at] : S(0);
+        first += moved;
+        second += moved * xv[at] + passed * xd[at];
       },
       [=](int64_t c, double first, double second) {
         sum[c] = S(first);
@@ -157,4 +158,66 @@ static void change_backward(Size size, Moving<S> x, Moving<S> g, Affine<S> by, M
       const S left_dot = (on ? w : S(0)) - sum_dot[c] * share - xd[at] * q - n * product_dot[c] * share;
       dy[at] = fd[c] * left + fv[c] * left_dot;
     }
+}
+
+// ---- max pooling ----
+
+// Calls f(offset among the pooled, first offset of its window) for the windows, which do not overlap.
+template <class F>
+static inline __attribute__((always_inline)) void each_window(const Block &b, int64_t n, const F &f) {
+  for (int64_t image = 0; image < n; image++)
+    for (int64_t i = 0; i < b.out_height(); i++)
+      for (int64_t j = 0; j < b.out_width(); j++)
+        f(((image * b.out_height() + i) * b.out_width() + j) * b.out,
+          ((image * b.conv_height() + i * b.window) * b.conv_width() + j * b.window) * b.out);
+}
+
+// The position of a window's maximum is stored as its pixel's offset from the window's first. The first of equal values
+// is chosen, and a NaN before all numbers.
+template <class S> static void pool(const Block &b, int64_t n, const S *z, S *out, int32_t *which) {
+  each_window(b, n, [=, ch = b.out](int64_t to, int64_t from) {
+    S *__restrict best = out + to;
+    int32_t *__restrict at = which + to;
+    for (int64_t c = 0; c < ch; c++) {
+      best[c] = z[from + c];
+      at[c] = 0;
+    }
+    for (int64_t u = 0; u < b.window; u++)
+      for (int64_t v = u == 0; v < b.window; v++) {
+        const int32_t pixel = int32_t(u * b.conv_width() + v);
+        const S *__restrict values = z + from + pixel * ch;
+        for (int64_t c = 0; c < ch; c++) {
+          const S value = values[c], so_far = best[c];
+          const bool better = value > so_far || value != value;
+          best[c] = better ? value : so_far;
+          at[c] = better ? pixel : at[c];
+        }
+      }
+  });
+}
+
+// Takes from another map the values at the positions that pool chose.
+template <class S>
+static void pool_again(const Block &b, int64_t n, const S *z, const int32_t *which, S *__restrict out) {
+  each_window(b, n, [=, ch = b.out](int64_t to, int64_t from) {
+    for (int64_t c = 0; c < ch; c++)
+      out[to + c] = z[from + which[to + c] * ch + c];
+  });
+}
+
+// The gradient of pool: g at the positions that pool chose, and 0 elsewhere.
+template <class S> static void unpool(const Block &b, int64_t n, const S *g, const int32_t *which, S *dz) {
+  if (b.conv_height() % b.window != 0 || b.conv_width() % b.window != 0) // there are pixels outside all windows
+    std::memset(dz, 0, b.rows(n) * b.out * sizeof(S));
+  each_window(b, n, [=, ch = b.out](int64_t to, int64_t from) {
+    const S *__restrict given = g + to;
+    const int32_t *__restrict at = which + to;
+    for (int64_t u = 0; u < b.window; u++)
+      for (int64_t v = 0; v < b.window; v++) {
+        const int32_t pixel = int32_t(u * b.conv_width() + v);
+        S *__restrict into = dz + from + pixel * ch;
+        for (int64_t c = 0; c < ch; c++)
+          into[c] = at[c] == pixel ? given[c] : S(0);
+      }
+  });
 }
