@@ -57,7 +57,7 @@ type linearStart struct {
 type storyValidation struct {
 	Share    float64 `yaml:"share" min:"0" below:"1" doc:"of each task's training stories, held out; 0 keeps the last model"`
 	Every    int     `yaml:"every" min:"1" doc:"epochs between validations"`
-	Patience int     `yaml:"patience" min:"0" doc:"validations without a better one before training stops; 0 means never"`
+	Patience int     `yaml:"patience" min:"0" doc:"validations without a better score before training stops; 0 means never; of models with equal scores the last is kept"`
 }
 
 func newStories(p *registry.Parts) File {

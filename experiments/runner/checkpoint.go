@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/engram-go/engram/experiments/measure"
 	"github.com/engram-go/engram/nn"
 )
 
@@ -17,9 +18,26 @@ type progress struct {
 	Best      float64 // validation score of the best model
 	BestStep  int64   // 0 before there is one
 	Validated int64   // the step of the last validation
-	Stale     int64   // validations since the best one
+	Stale     int64   // validations since the score last improved
 	Seconds   float64 // of training
 	Processor float64 // seconds of processor time, of all threads
+}
+
+// validated records a validation, and reports whether its model is the best so far. Of models with equal scores the last is the best:
+// where all answers are right, validation cannot tell models apart, and the one that trained longer has the smaller loss. An equal
+// score is no improvement for early stopping.
+func (p *progress) validated(step int64, score float64, of measure.Measure) bool {
+	better := p.BestStep == 0 || of.Better(score, p.Best)
+	p.Validated = step
+	p.Stale++
+	if better {
+		p.Stale = 0
+	}
+	if !better && score != p.Best {
+		return false
+	}
+	p.Best, p.BestStep = score, step
+	return true
 }
 
 func (p progress) notes() map[string]string {

@@ -267,11 +267,8 @@ func (t *trainer) validate(ctx context.Context) error {
 	}
 	mean, half := results.MeanInterval(scores)
 	score := t.config.Work.Measure()
-	report := Validated{Step: step, Score: mean, Interval: half, Best: t.progress.BestStep == 0 || score.Better(mean, t.progress.Best)}
-	t.progress.Validated = step
-	t.progress.Stale++
+	report := Validated{Step: step, Score: mean, Interval: half, Best: t.progress.validated(step, mean, score)}
 	if report.Best {
-		t.progress.Best, t.progress.BestStep, t.progress.Stale = mean, step, 0
 		if err := t.averaged(t.saveModel); err != nil {
 			return err
 		}

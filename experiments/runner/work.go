@@ -132,7 +132,7 @@ type Saving struct {
 // data.
 type Selection struct {
 	Every    int `yaml:"every" min:"1" doc:"steps between validations"`
-	Patience int `yaml:"patience" min:"0" doc:"validations without a better one before training stops; 0 means never"`
+	Patience int `yaml:"patience" min:"0" doc:"validations without a better score before training stops; 0 means never; of models with equal scores the last is kept"`
 }
 
 // Course returns a course that counts steps; validated reports whether there are validations.
