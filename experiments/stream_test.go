@@ -88,3 +88,21 @@ func TestStreamMistakes(t *testing.T) {
 	assert.ErrorContains(t, err, "stream: episode: 11-way episodes need 11 classes but the set has 10")
 	assert.NoDirExists(t, dir)
 }
+
+// Distances do not change where all embeddings move, but a matrix, whose keys would all point the same way, then holds something.
+func TestCenteredStream(t *testing.T) {
+	accuracy := func(center string) map[string]float64 {
+		out := map[string]float64{}
+		r := run(t, t.TempDir(), "stream={classes: 10, shot: 4, query: 2, asked: 1, streams: 20, memories: [keyvalue, delta, linear-attention]"+center+"}", "threads=1")
+		for _, f := range r.Figures[1:] {
+			out[f.Name+": "+f.Metric] = f.Value
+			if center != "" {
+				assert.Equal(t, 3, f.Protocol.Center)
+			}
+		}
+		return out
+	}
+	plain, centered := accuracy(""), accuracy(", center: 3")
+	assert.InDelta(t, plain["keyvalue: accuracy"], centered["keyvalue: accuracy"], 1)
+	assert.Greater(t, centered["delta: accuracy"], plain["delta: accuracy"]+2)
+}

@@ -105,8 +105,12 @@ func (p *page) streamParts(to *table.Page, e Experiment, plotted bool) {
 	if len(e.Runs) == 1 {
 		seeds = "A single seed"
 	}
-	to.Add(table.Heading(e.Label), table.Sayf("%s. %s; %s of %d examples, %d of each of %d classes; %s per class, asked %s. ",
-		e.Runs[0].About, seeds, count(of.Episodes, "test stream"), of.Way*of.Shot, of.Shot, of.Way, queries(of.Query), count(of.Asked, "time")).With(command(e.Name, "")))
+	centred := ""
+	if of.Center > 0 {
+		centred = fmt.Sprintf("; the mean embedding of %s of each training class is subtracted", count(of.Center, "image"))
+	}
+	to.Add(table.Heading(e.Label), table.Sayf("%s. %s; %s of %d examples, %d of each of %d classes; %s per class, asked %s%s. ",
+		e.Runs[0].About, seeds, count(of.Episodes, "test stream"), of.Way*of.Shot, of.Shot, of.Way, queries(of.Query), count(of.Asked, "time"), centred).With(command(e.Name, "")))
 	if plotted {
 		to.Add(table.Image{Alt: "Accuracy at the end of the stream against slots", Path: p.Name + ".svg"})
 	}

@@ -191,8 +191,9 @@ type Protocol struct {
 
 	// Of streams of Way classes with Shot examples each, beside the keys of episodes.
 	Memory string `json:"memory,omitempty"`
-	Slots  int64  `json:"slots,omitempty"` // 0 where the memory is unbounded
-	Asked  int    `json:"asked,omitempty"` // number of times that the queries were asked during a stream
+	Slots  int64  `json:"slots,omitempty"`  // 0 where the memory is unbounded
+	Asked  int    `json:"asked,omitempty"`  // number of times that the queries were asked during a stream
+	Center int    `json:"center,omitempty"` // images of each training class whose mean embedding is subtracted; 0 for none
 
 	// Of sequences.
 	Sequences int `json:"sequences,omitempty"`

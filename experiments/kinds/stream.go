@@ -26,6 +26,7 @@ type streamTest struct {
 	Query    int      `yaml:"query" min:"1" doc:"other examples of each class, asked about"`
 	Asked    int      `yaml:"asked" min:"1" doc:"how often all classes seen so far are asked about during the stream; the last time is its end"`
 	Streams  int      `yaml:"streams" min:"2" doc:"how many"`
+	Center   int      `yaml:"center" min:"0" doc:"subtracts from all embeddings the mean embedding of so many images of each training class; 0 for none"`
 	Memories []string `yaml:"memories" family:"memory" doc:"all where none is named"`
 	Slots    []int64  `yaml:"slots" minlen:"1" min:"1" doc:"sizes of each bounded memory"`
 }
@@ -105,7 +106,7 @@ func (w *fewShot) makeStream(t *streamTest) (measure.Test, error) {
 		err = tensor.Do(func() (err error) {
 			tensor.NoGrad(func() {
 				var s *embeddedStreams
-				if s, err = w.embedStreams(ctx, t, sampler, on); err != nil {
+				if s, err = w.embedStreams(ctx, t, sampler, on, p); err != nil {
 					return
 				}
 				for i, m := range memories {
@@ -139,7 +140,7 @@ func (w *fewShot) streamFigures(t *streamTest, m streamMemory, shares [][]float6
 	}
 	protocol := results.Protocol{
 		Dataset: w.file.Dataset.Kind(), Split: w.data.Split, Rotations: string(w.data.Rotation), Classes: w.parts.Test.Classes(),
-		Way: t.Classes, Shot: t.Shot, Query: t.Query, Episodes: t.Streams, Norm: normInductive, Memory: m.kind, Slots: m.slots, Asked: t.Asked, Resize: resized(&w.data), Prepared: w.prepared(&w.data),
+		Way: t.Classes, Shot: t.Shot, Query: t.Query, Episodes: t.Streams, Norm: normInductive, Memory: m.kind, Slots: m.slots, Asked: t.Asked, Center: t.Center, Resize: resized(&w.data), Prepared: w.prepared(&w.data),
 	}
 	a := measure.Accuracy
 	atEnd := w.trained().Figure(m.String(), a.Name, a.Factor, end, protocol)
@@ -162,8 +163,16 @@ type embeddedStreams struct {
 }
 
 // embedStreams draws the streams of a test and embeds them. Their tensors belong to the current scope.
-func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sampler, on tensor.Device) (*embeddedStreams, error) {
+func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sampler, on tensor.Device, p measure.Progress) (*embeddedStreams, error) {
 	net := w.net.(registry.ImageEncoder)
+	var center *tensor.Tensor
+	if t.Center > 0 {
+		mean, err := w.meanEmbedding(ctx, t.Center, nn.RunningStats, on, p)
+		if err != nil {
+			return nil, fmt.Errorf("mean embedding of the training images: %w", err)
+		}
+		center = tensor.New(mean, int64(len(mean))).On(on)
+	}
 	out := &embeddedStreams{classes: t.Classes, examples: t.Classes * t.Shot, streams: t.Streams, sum: measure.NewChecksum(s.Set(), t.Streams)}
 	var keys, values, queries []*tensor.Tensor
 	embed := func(b *episode.Batch, images episode.Pixels, n int) *tensor.Tensor {
@@ -177,7 +186,11 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 				return net.Encode(&nn.Pass{Norm: nn.RunningStats}, x)
 			}))
 		}
-		return tensor.Cat(0, parts...)
+		all := tensor.Cat(0, parts...)
+		if center != nil {
+			all = all.Sub(center.To(all.DType()))
+		}
+		return all
 	}
 	for i := range t.Streams {
 		if err := ctx.Err(); err != nil {

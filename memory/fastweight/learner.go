@@ -62,13 +62,19 @@ func newLearner(b *nn.Builder, c Config, gated bool) learner {
 		if c.Gate == PerChannel {
 			channels = c.Key
 		}
-		l.decayRate = b.Param("decay_rate", startRate(c.Gate), c.Heads, 1, 1)
-		l.decayBias = b.Param("decay_bias", startBias, c.Heads, 1, channels)
+		rate, bias := startRate(c.Gate), startBias(.001, .1)
+		if c.deep() {
+			// A decay takes the learned initial weights along: by those of a matrix, a model would soon be lost, and with it the
+			// scale that its layer norm divides by.
+			rate, bias = nn.Constant(0), startBias(1e-4, 1e-3)
+		}
+		l.decayRate = b.Param("decay_rate", rate, c.Heads, 1, 1)
+		l.decayBias = b.Param("decay_bias", bias, c.Heads, 1, channels)
 	}
 	return l
 }
 
-// startRate draws A: e^A from U(0, 16) per head, from U(1, 16) where each channel has a gate, as in the public code.
+// startRate draws A of a matrix: e^A from U(0, 16) per head, from U(1, 16) where each channel has a gate, as in the public code.
 func startRate(g Gate) nn.Init {
 	least := 1e-4
 	if g == PerChannel {
@@ -81,12 +87,14 @@ func startRate(g Gate) nn.Init {
 	}
 }
 
-// startBias draws b so that softplus(b) is log-uniform in [0.001, 0.1], as in the public code.
-func startBias(r *rand.Rand, _ []int64, out []float32) {
-	low, high := math.Log(.001), math.Log(.1)
-	for i := range out {
-		dt := math.Exp(low + (high-low)*r.Float64())
-		out[i] = float32(dt + math.Log(-math.Expm1(-dt))) // the inverse of softplus
+// startBias draws b so that softplus(b) is log-uniform in [least, most]; for a matrix that is [0.001, 0.1], as in the public code.
+func startBias(least, most float64) nn.Init {
+	low, high := math.Log(least), math.Log(most)
+	return func(r *rand.Rand, _ []int64, out []float32) {
+		for i := range out {
+			dt := math.Exp(low + (high-low)*r.Float64())
+			out[i] = float32(dt + math.Log(-math.Expm1(-dt))) // the inverse of softplus
+		}
 	}
 }
 

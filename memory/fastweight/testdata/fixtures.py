@@ -4,7 +4,7 @@ from the papers.
 
     python3 memory/fastweight/testdata/fixtures.py
 
-Written with PyTorch 2.6.0 and NumPy 2.4.6. Values are computed in float64, token by token and head by head. The gradient of a write
+Written with PyTorch 1.13.0 and NumPy 1.24.2. Values are computed in float64, token by token and head by head. The gradient of a write
 is autograd's of the loss as the paper states it, so no closed form of Engram is in it. Parameters have the names that Engram gives
 them.
 """
@@ -204,7 +204,7 @@ CASES = {
     "ttt-linear": lambda: Memory(squared, residual=True, biased=True, rate=1 / KEY, mini_batch=3, positions=True),
     "ttt-mlp": lambda: Memory(squared, depth=2, residual=True, biased=True, rate=.1 / KEY, mini_batch=3, positions=True),
     "titans": lambda: Memory(titans_loss, rate=.01, momentum=True, **block),
-    "omega": lambda: Memory(titans_loss, rate=.01, momentum=True, window=8, **block),
+    "omega": lambda: Memory(titans_loss, rate=.01 / 8, momentum=True, window=8, **block),
     "atlas": lambda: Memory(titans_loss, rate=.1, momentum=True, window=8, orthogonal=True, **block),
     "yaad": lambda: Memory(huber(2 * math.sqrt(KEY)), rate=.01, **block),
     "moneta": lambda: Memory(cubed, rate=.01, **block),
