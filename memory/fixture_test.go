@@ -59,6 +59,15 @@ func fixtureMemories() map[string]func(b *nn.Builder, control int64) memory.Recu
 		},
 		"dnc, two write heads":           dnc(memory.DNCConfig{Reads: 2}),
 		"dnc, two write heads, repaired": dnc(memory.DNCConfig{Reads: 1, Masked: true, Deallocated: true, Sharpened: true}),
+		"ntm": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 5, Width: 3, Memory: memory.LearnedMemory})
+		},
+		"ntm, several heads": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewNTM(b, memory.NTMConfig{Control: control, Slots: 5, Width: 3, Reads: 2, Writes: 2, Shift: 2, Memory: memory.LearnedMemory})
+		},
+		"lrua": func(b *nn.Builder, control int64) memory.Recurrent {
+			return memory.NewLRUA(b, memory.LRUAConfig{Control: control, Slots: 6, Width: 3, Heads: 2, Memory: memory.LearnedMemory})
+		},
 		"sparse": func(b *nn.Builder, control int64) memory.Recurrent {
 			return memory.NewSparse(b, memory.SparseConfig{Control: control, Slots: 7, Width: 3, Heads: 2, Reads: 2})
 		},

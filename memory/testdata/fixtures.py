@@ -102,6 +102,49 @@ def cosine(a, b, eps):
     return (a * b).sum(-1) / torch.sqrt(((a * a).sum(-1) + eps) * ((b * b).sum(-1) + eps))
 
 
+def ntm(reads, writes, shift, slots=5, width=3):
+    """Graves et al. 2014, section 3: content, interpolation, shift and sharpening, head by head and slot by slot."""
+    p, heads = {}, reads + writes
+    linear(p, "heads", heads * (width + 4 + 2 * shift) + 2 * writes * width, CONTROL)
+    p["initial_memory"], p["initial_weightings"] = draw(slots, width), draw(heads, slots)
+
+    def step(x, s):
+        e = Parts(apply(p, "heads", x).clamp(-20, 20))
+        keys = torch.tanh(e.next(heads, width))
+        strengths, powers = F.softplus(e.next(heads, 1)), 1 + F.softplus(e.next(heads, 1))
+        gates, shifts = torch.sigmoid(e.next(heads, 1)), torch.softmax(e.next(heads, 2 * shift + 1), -1)
+        erase, add = torch.sigmoid(e.next(writes, width)), torch.tanh(e.next(writes, width))
+        e.done()
+        M, rows = s["memory"], []
+        for h in range(heads):
+            content = torch.softmax(strengths[:, h] * cosine(keys[:, h:h + 1], M, 0), -1)
+            w = gates[:, h] * content + (1 - gates[:, h]) * s["weightings"][:, h]
+            w = torch.stack([
+                sum(w[:, (i - by) % slots] * shifts[:, h, by + shift] for by in range(-shift, shift + 1)) for i in range(slots)
+            ], 1)
+            w = w ** powers[:, h]
+            rows.append(w / w.sum(1, keepdim=True))
+        read = torch.stack([(rows[h].unsqueeze(2) * M).sum(1) for h in range(reads)], 1)
+        for j in range(writes):
+            M = M * (1 - rows[reads + j].unsqueeze(2) * erase[:, j:j + 1])
+        for j in range(writes):
+            M = M + rows[reads + j].unsqueeze(2) * add[:, j:j + 1]
+        return read.flatten(1), {"memory": M, "weightings": torch.stack(rows, 1)}
+
+    first = torch.softmax(p["initial_weightings"], -1).expand(BATCH, heads, slots)
+    return p, {"memory": p["initial_memory"].expand(BATCH, slots, width), "weightings": first}, step
+
+
+def lrua(slots=6, width=3, heads=2):
+    p = {}
+    linear(p, "heads", heads * (width + 1), CONTROL)
+    p["initial_memory"] = draw(slots, width)
+    first = torch.zeros(BATCH, heads, slots, dtype=torch.float64)
+    first[:, :, 0] = 1
+    start = {"memory": p["initial_memory"].expand(BATCH, slots, width), "read": first, "usage": first[:, :1]}
+    return p, start, lambda x, s: lrua_step(Parts(apply(p, "heads", x)), s, slots, width, heads)
+
+
 def lrua_step(e, s, slots, width, heads, decay=.95):
     """Santoro et al. 2016, section 3.2."""
     keys = torch.tanh(e.next(heads, width))
@@ -328,6 +371,7 @@ def main():
         case("relational without gates", relational("none", 1)), case("nutm", nutm(3)), case("dnc, two write heads", dnc(2, 2)),
         case("dnc, two write heads, repaired", dnc(2, 1, repaired=True)),
         case("sparse", sparse(2, 7)), case("sparse, all slots", sparse(5, 5)),
+        case("ntm", ntm(1, 1, 1)), case("ntm, several heads", ntm(2, 2, 2)), case("lrua", lrua()),
     ]
     path = pathlib.Path(__file__).resolve().parent / "recurrent.json"
     path.write_text("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
