@@ -421,3 +421,29 @@ func TestLayersKnowTheirState(t *testing.T) {
 		assert.Equal(t, want, l.State(time))
 	})
 }
+
+// The learned initial weights of a deep model outlast a thousand tokens; a matrix of zeros has nothing to lose.
+func TestDecayBeginsNearNothingLost(t *testing.T) {
+	gated := 0
+	eachNamed(t, func(t *testing.T, c fastweight.Config) {
+		if c.Gate == fastweight.NoGate {
+			return
+		}
+		gated++
+		b, _ := driven(t, c)
+		by := map[string]*tensor.Tensor{}
+		for _, p := range b.Params().All() {
+			by[p.Name] = p.Value()
+		}
+		require.Contains(t, by, "decay_rate")
+		for _, lost := range by["decay_bias"].Softplus().Mul(by["decay_rate"].Exp()).Floats() {
+			assert.Positive(t, lost)
+			if c.Depth > 1 {
+				assert.Less(t, lost, .00101, "per token")
+			} else {
+				assert.Less(t, lost, 1.7, "per token")
+			}
+		}
+	})
+	assert.GreaterOrEqual(t, gated, 9)
+}
