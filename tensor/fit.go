@@ -21,14 +21,17 @@ type FitRule struct {
 	Newton     [3]float64
 }
 
-// FitLoss is a loss of the model's output y for a value v: see the losses of memory/fastweight, whose order this is.
+// FitLoss is what a write reduces, for the model's output y for a key and the value v, with the error e = y - v.
 type FitLoss int
 
-// The losses.
 const (
+	// FitDot is -⟨y, v⟩.
 	FitDot FitLoss = iota
+	// FitSquared is ½‖e‖².
 	FitSquared
+	// FitHuber is ½‖e‖² where ‖e‖ is at most the threshold, and the threshold times Σ|eᵢ| beyond it.
 	FitHuber
+	// FitPNorm is Σ|eᵢ|ᵖ.
 	FitPNorm
 )
 

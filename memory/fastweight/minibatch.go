@@ -15,7 +15,7 @@ func (r Rule) fits(shared Shared, t Tokens) bool {
 // fit is [Rule.Steps] with an operation for each mini-batch.
 func (r Rule) fit(shared Shared, s State, t Tokens) (read *tensor.Tensor, next State) {
 	rule := tensor.FitRule{
-		Layers: r.Depth, Biased: r.Biased, Residual: r.Residual, Loss: tensor.FitLoss(r.Loss), Threshold: r.Threshold, P: r.P,
+		Layers: r.Depth, Biased: r.Biased, Residual: r.Residual, Loss: r.Loss, Threshold: r.Threshold, P: r.P,
 		LossScale: r.LossScale, NormEps: r.NormEps, Window: r.Window,
 		Simplex: r.Simplex, Orthogonal: int64(r.Orthogonal), Newton: newtonSchulz,
 	}

@@ -17,18 +17,18 @@ import (
 )
 
 // Loss is what a write reduces, for the model's output y for a key and the value v, with the error e = y - v.
-type Loss int
+type Loss = tensor.FitLoss
 
 const (
 	// Dot is -⟨y, v⟩: linear attention.
-	Dot Loss = iota
+	Dot = tensor.FitDot
 	// Squared is ½‖e‖²: the delta rule.
-	Squared
+	Squared = tensor.FitSquared
 	// Huber is ½‖e‖² where ‖e‖ is at most [Rule.Threshold], and the threshold times Σ|eᵢ| beyond it: Yaad in Behrouz et al.
 	// 2025 (MIRAS), section 5.
-	Huber
+	Huber = tensor.FitHuber
 	// PNorm is Σ|eᵢ|ᵖ with p = [Rule.P]: Moneta in the same paper.
-	PNorm
+	PNorm = tensor.FitPNorm
 )
 
 // smooth is added to a squared error before its root is taken, so that the gradients of [Huber] and [PNorm] are smooth.
