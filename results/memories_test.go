@@ -31,7 +31,7 @@ func TestMemoryTable(t *testing.T) {
 	assert.Nil(t, none, "no file without runs")
 
 	at120 := func(v float64) []results.Figure {
-		return []results.Figure{holding("length 20", "wrong bits", 0, 10), holding("length 120", "wrong bits", v, 2560)}
+		return []results.Figure{holding("length 20", "wrong bits", v/10, 2560), holding("length 120", "wrong bits", v, 3000)}
 	}
 	runs := []results.Run{
 		compared("memories-copy", "memory", "{kind: ntm, slots: 128}", "", 1, at120(20)...),
@@ -60,8 +60,8 @@ func TestMemoryTable(t *testing.T) {
 	require.NoError(t, err)
 	text := markdown(page)
 	for _, want := range []string{
-		"| NTM | 1234 | 2560 | 20.0 | [25.0](runs/memories-copy-{kind: ntm, slots: 128}-1) ± 63.5 |",
-		"| delta rule, eigenvalues in [-1, 1] | 1234 | 2560 | 20.0 | [**10.0**]",
+		"| NTM | 1234 | 2560 | 20.0 | [2.5](runs/memories-copy-{kind: ntm, slots: 128}-1) ± 6.4 | [25.0](runs/memories-copy-{kind: ntm, slots: 128}-1) ± 63.5 |",
+		"| delta rule, eigenvalues in [-1, 1] | 1234 | 2560 | 20.0 | [**1.0**](runs/memories-copy-{kind: delta, rate: 2}-1) ± 0.5 | [**10.0**]",
 		"[**23.3**](runs/memories-mad-{kind: delta, rate: 1}-1)",
 		"| KDA | | | |",
 		"`engram sweep experiments/memories-mad.yaml`; `engram sweep experiments/memories-mad-compression.yaml`",
