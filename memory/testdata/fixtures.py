@@ -3,7 +3,7 @@
 
     python3 memory/testdata/fixtures.py
 
-Written with PyTorch 1.13.1 and NumPy 1.24.2. Values are computed in float64, step by step and slot by slot; no code is shared with
+Written with PyTorch 1.13.0 and NumPy 1.24.2. Values are computed in float64, step by step and slot by slot; no code is shared with
 Engram. Parameters have the names that Engram gives them.
 """
 import json
