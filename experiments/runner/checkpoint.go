@@ -24,8 +24,8 @@ type progress struct {
 }
 
 // validated records a validation, and reports whether its model is the best so far. Of models with equal scores the last is the best:
-// where all answers are right, validation cannot tell models apart, and the one that trained longer has the smaller loss. An equal
-// score is no improvement for early stopping.
+// where all answers are right, validation cannot tell models apart, and the one that trained longer usually has the smaller loss. An
+// equal score is no improvement for early stopping.
 func (p *progress) validated(step int64, score float64, of measure.Measure) bool {
 	better := p.BestStep == 0 || of.Better(score, p.Best)
 	p.Validated = step

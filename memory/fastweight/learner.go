@@ -64,8 +64,8 @@ func newLearner(b *nn.Builder, c Config, gated bool) learner {
 		}
 		rate, bias := startRate(c.Gate), startBias(.001, .1)
 		if c.deep() {
-			// A decay takes the learned initial weights along: by those of a matrix, a model would soon be lost, and with it the
-			// scale that its layer norm divides by.
+			// The decay applies to the learned initial weights too. Initialised as for a matrix, it would shrink them to nothing
+			// within some tens of tokens, and the layer norm would divide by a vanishing scale.
 			rate, bias = nn.Constant(0), startBias(1e-4, 1e-3)
 		}
 		l.decayRate = b.Param("decay_rate", rate, c.Heads, 1, 1)
