@@ -54,7 +54,7 @@ func TestMemoryTable(t *testing.T) {
 		if slots > 0 {
 			f.Protocol.Memory = "lrua"
 		}
-		runs = append(runs, compared("stream-omniglot", "memory", fmt.Sprintf("{kind: prototype, seen: %d}", slots), "", 1, f))
+		runs = append(runs, compared("memories-stream", "memory", fmt.Sprintf("{kind: prototype, seen: %d}", slots), "", 1, f))
 	}
 	page, err := results.Page("memories", runs)
 	require.NoError(t, err)
@@ -69,8 +69,8 @@ func TestMemoryTable(t *testing.T) {
 		assert.Contains(t, text, want)
 	}
 	assert.NotContains(t, text, "runs/elsewhere")
-	assert.Contains(t, text, "[**114.0**](runs/stream-omniglot", "a stream with 64 slots")
-	assert.Contains(t, text, "[**50.0**](runs/stream-omniglot", "a memory without slots")
+	assert.Contains(t, text, "[**114.0**](runs/memories-stream", "a stream with 64 slots")
+	assert.Contains(t, text, "[**50.0**](runs/memories-stream", "a memory without slots")
 
 	run := compared("memories-mqar", "width: 32, mixer", "{kind: kda}", "", 1, holding("length 64, pairs 8", "accuracy", 90, 1024))
 	plots, err := results.Plots([]results.Run{run})
