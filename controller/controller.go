@@ -126,49 +126,28 @@ func (s State) clipped(by float64) State {
 
 // Forward runs over x [time, batch, inputs] from the initial state and returns the outputs of all steps, [time, batch,
 // size+read]. observe, if not nil, is called with the state after every step, for example to plot it. Without it, and if
-// the memory supports it, all steps are one fused operation; see [tensor.Unroll].
+// the memory supports it, all steps are one fused operation; see [tensor.Unroll]. Other memories are run step by step, with the
+// linear maps of all steps together as far as they do not depend on each other.
 func (c *Controller) Forward(p *nn.Pass, x *tensor.Tensor, observe func(step int64, s State)) *tensor.Tensor {
-	if u, ok := c.unrolled(p, x); ok && observe == nil {
-		return tensor.Unroll(x, u)
+	if observe == nil {
+		if u, ok := c.unrolled(p, x); ok {
+			return tensor.Unroll(x, u)
+		}
+		if !p.HigherOrder {
+			l := newLoop(c, p, x)
+			defer l.free()
+			return l.run(x.Dim(1))
+		}
 	}
 	s := c.Init(p, x.Dim(1))
 	out := make([]*tensor.Tensor, x.Dim(0))
-	start := map[*tensor.Tensor]bool{}
-	_, mapped := s.Memory.(memory.Mapper)
-	if mapped {
-		s.each(func(part *tensor.Tensor) { start[part] = true })
-	}
 	for t := range out {
-		if observe == nil && mapped {
-			out[t], s = c.freeing(p, x, int64(t), s, start)
-			continue
-		}
 		out[t], s = c.Step(p, x.Select(0, int64(t)), s)
 		if observe != nil {
 			observe(int64(t), s)
 		}
 	}
 	return tensor.Stack(0, out...)
-}
-
-// freeing is [Controller.Step] number t of x, after which only its results, the tensors of the start and the graph of a gradient
-// hold memory: a sequence may have many steps.
-func (c *Controller) freeing(p *nn.Pass, x *tensor.Tensor, t int64, prev State, start map[*tensor.Tensor]bool) (out *tensor.Tensor, next State) {
-	scope := tensor.Enter()
-	defer scope.Leave()
-	penalties := len(p.Penalties)
-	out, next = c.Step(p, x.Select(0, t), prev)
-	for _, penalty := range p.Penalties[penalties:] {
-		scope.Keep(penalty)
-	}
-	held := map[*tensor.Tensor]bool{}
-	next.each(func(part *tensor.Tensor) { held[scope.Keep(part)] = true })
-	prev.each(func(part *tensor.Tensor) {
-		if !held[part] && !start[part] {
-			part.Free()
-		}
-	})
-	return scope.Keep(out), next
 }
 
 // each calls f for the tensors of a state, whose memory state is a [memory.Mapper].

@@ -7,18 +7,18 @@ import (
 )
 
 // Features is a map of keys and queries, elementwise, before they are normalised.
-type Features int
+type Features = tensor.TokenFeatures
 
 const (
 	// Identity leaves them as they are.
-	Identity Features = iota
+	Identity = tensor.TokenIdentity
 	// ELU is elu(x) + 1, which is positive: Katharopoulos et al. 2020, eq. 7.
-	ELU
+	ELU = tensor.TokenELU
 	// SiLU is x·σ(x), as in the layers of Yang et al. 2024.
-	SiLU
+	SiLU = tensor.TokenSiLU
 )
 
-func (f Features) of(x *tensor.Tensor) *tensor.Tensor {
+func features(f Features, x *tensor.Tensor) *tensor.Tensor {
 	switch f {
 	case ELU:
 		return x.ClampMin(0).Add(x.ClampMax(0).Exp())

@@ -84,7 +84,7 @@ func (l *Layer) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 		if conv != nil {
 			return tensor.CausalConvolution(y, p.Value(conv), true)
 		}
-		return SiLU.of(y)
+		return features(SiLU, y)
 	}
 	t := Tokens{
 		Query: l.address(heads(project(l.query, l.queryConv), 1)),
@@ -107,7 +107,7 @@ func (l *Layer) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	read = RMSNorm(l.reading(read), p.Value(l.gain))
 	read = read.Transpose(1, 2).Flatten(2, 3) // [batch, time, heads·value]
 	if l.gate != nil {
-		read = read.Mul(SiLU.of(tensor.Linear(x, p.Value(l.gate), nil)))
+		read = read.Mul(features(SiLU, tensor.Linear(x, p.Value(l.gate), nil)))
 	}
 	return tensor.Linear(read, p.Value(l.out), nil)
 }

@@ -141,11 +141,32 @@ func (l learner) weights(p *nn.Pass, like *tensor.Tensor, batch, key, value int6
 
 // address returns keys or queries as the rule takes them.
 func (l learner) address(x *tensor.Tensor) *tensor.Tensor {
-	x = l.Features.of(x)
+	x = features(l.Features, x)
 	if l.UnitKeys {
 		x = tensor.UnitRows(x, unitEps)
 	}
 	return x
+}
+
+// emission describes what the linear layer of a memory that a controller drives emits.
+func (c Config) emission() tensor.Emission {
+	e := tensor.Emission{
+		Heads: c.Heads, Key: c.Key, Value: c.Value, Writes: c.Writes, Features: c.Features, QueryScale: 1, MaxRate: c.MaxRate,
+		Momentum: c.Momentum, Ones: c.Averaged,
+	}
+	if c.UnitKeys {
+		e.Unit = unitEps
+	}
+	if c.ScaledQueries {
+		e.QueryScale = 1 / sqrt(c.Key)
+	}
+	switch c.Gate {
+	case PerHead:
+		e.Channels = 1
+	case PerChannel:
+		e.Channels = c.Key
+	}
+	return e
 }
 
 // content returns values as the rule takes them: with Averaged a one stands after them.

@@ -118,6 +118,62 @@ func TestStepsAndSequences(t *testing.T) {
 	})
 }
 
+// One operation makes the tokens of an emission as LibTorch's operations do, in values and gradients, also where a loss depends on the
+// weights or on what was read alone.
+func TestFusedTokensMatchComposed(t *testing.T) {
+	cases := named()
+	silu := fastweight.KDA()
+	silu.Features, silu.Key, silu.Value, silu.Heads, silu.Writes, silu.Momentum = fastweight.SiLU, 4, 3, 2, 2, true
+	cases["SiLU, two writes, momentum"] = silu
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			testkit.Enter(t)
+			b, m := driven(t, c)
+			r := rand.New(rand.NewPCG(1, 1))
+			const batch, steps = 3, 5
+			p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
+			var values []*tensor.Tensor
+			for _, param := range b.Params().All() {
+				p.With[param] = param.Value().Detach().To(tensor.Float64).RequireGrad()
+				values = append(values, p.With[param])
+			}
+			reference := *p
+			reference.HigherOrder = true
+			x := testkit.Normal(r, batch, steps, control).RequireGrad()
+			values = append(values, x)
+			weight := testkit.Normal(r, batch, steps, m.ReadWidth())
+			for _, loss := range []func(read *tensor.Tensor, last memory.State) *tensor.Tensor{
+				func(read *tensor.Tensor, _ memory.State) *tensor.Tensor { return read.Mul(weight).Sum() },
+				func(_ *tensor.Tensor, last memory.State) *tensor.Tensor {
+					return last.Tensors()[0].Tensor.Square().Sum()
+				},
+			} {
+				run := func(p *nn.Pass) [][]float64 {
+					read, last := m.Sequence(p, x, m.Init(p, batch))
+					out := [][]float64{read.Floats()}
+					for _, g := range tensor.Grad(loss(read, last), values...) {
+						if g == nil {
+							out = append(out, nil)
+						} else {
+							out = append(out, g.Floats())
+						}
+					}
+					return out
+				}
+				want := run(&reference)
+				for i, got := range run(p) {
+					if want[i] == nil { // the composition does not reach it
+						want[i] = make([]float64, len(got))
+					}
+					for j, w := range want[i] {
+						assert.InDelta(t, w, got[j], 1e-9*max(1, math.Abs(w)))
+					}
+				}
+			}
+		})
+	}
+}
+
 func contents(s memory.State) map[string][]float64 {
 	out := map[string][]float64{}
 	for _, n := range s.Tensors() {

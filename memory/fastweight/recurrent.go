@@ -18,34 +18,8 @@ type Recurrent struct {
 func NewRecurrent(b *nn.Builder, control int64, c Config) *Recurrent {
 	c = c.withDefaults()
 	m := &Recurrent{learner: newLearner(b, c, true)}
-	var n int64
-	for _, w := range m.emitted() {
-		n += w.rows * w.width
-	}
-	m.emit = nn.NewLinear(b.In("emit"), control, c.Heads*n)
+	m.emit = nn.NewLinear(b.In("emit"), control, c.emission().Width())
 	return m
-}
-
-// emission is a part of what the linear layer emits for a head.
-type emission struct{ rows, width int64 }
-
-// emitted lists the parts: query, keys, values, rates, decay and momentum.
-func (m *Recurrent) emitted() [6]emission {
-	c := m.Config
-	e := [6]emission{{1, c.Key}, {c.Writes, c.Key}, {c.Writes, c.Value}}
-	if c.MaxRate > 0 {
-		e[3] = emission{c.Writes, 1}
-	}
-	switch c.Gate {
-	case PerHead:
-		e[4] = emission{1, 1}
-	case PerChannel:
-		e[4] = emission{1, c.Key}
-	}
-	if c.Momentum {
-		e[5] = emission{c.Writes, 1}
-	}
-	return e
 }
 
 // ReadWidth implements [memory.Recurrent].
@@ -78,32 +52,39 @@ func (m *Recurrent) Sequence(p *nn.Pass, control *tensor.Tensor, prev memory.Sta
 	return m.reading(read).Transpose(1, 2).Flatten(2, 3), s
 }
 
-// tokens returns what an emission [batch, time, emission] writes and asks.
+// tokens returns what emissions [batch, time, emission] write and ask, in one operation where there is one.
 func (m *Recurrent) tokens(p *nn.Pass, from *tensor.Tensor) Tokens {
-	batch, time := from.Dim(0), from.Dim(1)
+	if p.HigherOrder || !tensor.FusesSteps(from) {
+		return m.composed(p, from)
+	}
+	var rate, bias *tensor.Tensor
+	if m.Gate != NoGate {
+		rate, bias = p.Value(m.decayRate), p.Value(m.decayBias)
+	}
+	t, momentum := tensor.FastWeightTokens(m.emission(), from, rate, bias)
+	return Tokens{Query: t.Query, Key: t.Key, Value: t.Value, Rate: t.Rate, Decay: t.Decay, Momentum: momentum}
+}
+
+// composed is the reference implementation of tokens.
+func (m *Recurrent) composed(p *nn.Pass, from *tensor.Tensor) Tokens {
+	batch, time, e := from.Dim(0), from.Dim(1), m.emission()
 	var offset int64
-	next := func(e emission) *tensor.Tensor { // [batch, heads, time·rows, width]
-		n := m.Heads * e.rows * e.width
-		if n == 0 {
-			return nil
-		}
-		part := from.Narrow(2, offset, n).Reshape(batch, time, m.Heads, e.rows, e.width)
+	next := func(rows, width int64) *tensor.Tensor { // [batch, heads, time·rows, width]
+		n := m.Heads * rows * width
+		part := from.Narrow(2, offset, n).Reshape(batch, time, m.Heads, rows, width)
 		offset += n
-		return part.Permute(0, 2, 1, 3, 4).Reshape(batch, m.Heads, time*e.rows, e.width)
+		return part.Permute(0, 2, 1, 3, 4).Reshape(batch, m.Heads, time*rows, width)
 	}
-	e := m.emitted()
-	t := Tokens{Query: m.address(next(e[0])), Key: m.address(next(e[1])), Value: m.content(next(e[2]))}
-	if m.ScaledQueries {
-		t.Query = t.Query.MulScalar(1 / sqrt(m.Key))
+	t := Tokens{Query: m.address(next(1, e.Key)), Key: m.address(next(e.Writes, e.Key)), Value: m.content(next(e.Writes, e.Value))}
+	t.Query = t.Query.MulScalar(e.QueryScale)
+	if e.MaxRate > 0 {
+		t.Rate = m.rate(next(e.Writes, 1))
 	}
-	if rate := next(e[3]); rate != nil {
-		t.Rate = m.rate(rate)
+	if e.Channels > 0 {
+		t.Decay = m.decay(p, next(1, e.Channels))
 	}
-	if decay := next(e[4]); decay != nil {
-		t.Decay = m.decay(p, decay)
-	}
-	if momentum := next(e[5]); momentum != nil {
-		t.Momentum = momentum.Sigmoid()
+	if e.Momentum {
+		t.Momentum = next(e.Writes, 1).Sigmoid()
 	}
 	return t
 }

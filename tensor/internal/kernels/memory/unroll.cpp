@@ -2,10 +2,9 @@
 
 #include "../guard.h"
 #include "../operands.h"
-#include "../arithmetic/product.h"
+#include "few_rows.h"
 #include "lstm.h"
 #include "memory.h"
-#include "panels.h"
 #include "programs.h"
 #include "unroll.h"
 
@@ -19,29 +18,6 @@ namespace {
 using namespace engram;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// A matrix [inner, cols] that is used in every step, packed for multiply_panels.
-struct Panels {
-  Tensor t;
-  int64_t inner = 0, cols = 0;
-  Panels() = default;
-  explicit Panels(const Tensor &of)
-      : t(fresh(of, {panels_size(of.size(0), of.size(1))})), inner(of.size(0)), cols(of.size(1)) {
-    const Tensor rows = of.contiguous();
-    EG_DISPATCH(of, [&] { pack_panels(PackPanels<F>{rows.data_ptr<F>(), cols, inner, cols, t.data_ptr<F>()}); });
-  }
-};
-
-// c = a·b for a few rows, plus c if keep. Each thread computes whole panels.
-template <class F> void multiply_few(Matrix<const F> a, const Panels &b, Matrix<F> c, bool keep) {
-  constexpr int64_t together = panel_multiple;
-  at::parallel_for(0, (b.cols + together - 1) / together, grain(c.rows * b.inner * together),
-                   [&](int64_t from, int64_t to) {
-                     const int64_t first = from * together, last = std::min(to * together, b.cols);
-                     multiply_panels(PanelProduct<F>{a.at, a.step, b.t.data_ptr<F>() + first * b.inner, c.at + first,
-                                                     c.step, c.rows, b.inner, last - first, keep});
-                   });
-}
 
 // ---- the tape ----
 
