@@ -154,10 +154,12 @@ func TTTLinear(width int64) Config {
 	}
 }
 
-// TTTMLP is [TTTLinear] with two layers, the inner of four times the width, and a tenth of the rate.
+// TTTMLP is [TTTLinear] with two layers, the inner of four times the width, and a tenth of the rate. Its initial weights have the default
+// standard deviation: with TTTLinear's the output of two layers is so small that the layer norm makes the gradients of the biases
+// outgrow those of the weights, and the model hardly tells keys apart.
 func TTTMLP(width int64) Config {
 	c := TTTLinear(width)
-	c.Depth, c.MaxRate = 2, .1/float64(width)
+	c.Depth, c.MaxRate, c.StartStd = 2, .1/float64(width), 0
 	return c
 }
 
