@@ -104,7 +104,7 @@ func TestWrongFastWeightTokensAreErrors(t *testing.T) {
 	for want, f := range map[string]func(){
 		"want an emission [batch, time, 52]":                                            func() { tensor.FastWeightTokens(e, z(2, 5, 51), z(2), z(2, 4)) },
 		"want a decay's rate [heads] and bias [heads, channels] of the emission's type": func() { tensor.FastWeightTokens(e, z(2, 5, e.Width()), z(2), z(2)) },
-		"want a emission of float32 or float64 on the CPU":                              func() { tensor.FastWeightTokens(e, z(2, 5, e.Width()).To(tensor.Int64), z(2), z(2, 4)) },
+		"want a tensor of emissions of float32 or float64 on the CPU":                   func() { tensor.FastWeightTokens(e, z(2, 5, e.Width()).To(tensor.Int64), z(2), z(2, 4)) },
 	} {
 		err := tensor.Do(func() error { f(); return nil })
 		require.Error(t, err, want)

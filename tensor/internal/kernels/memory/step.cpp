@@ -151,7 +151,7 @@ int eg_memory_step(const char *name, const double *settings, int settings_count,
   return guarded(-1, [&] {
     want(in_count >= 2, "want an emission and a memory");
     const Tensor &e = T(in[0]), &m = T(in[1]);
-    want_computable(e, "emission");
+    want_computable(e, "tensor of emissions");
     want(m.dim() == 3 && e.dim() == 2 && e.size(0) == m.size(0) && alike(m, e),
          "want an emission [batch, n] and a memory [batch, slots, width] of its type on the CPU");
     auto described = c10::make_intrusive<Described>();

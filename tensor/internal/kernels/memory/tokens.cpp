@@ -89,7 +89,7 @@ extern "C" int eg_fast_weight_tokens(const struct eg_emission *e, void *emission
                                      void **out) {
   return guarded(-1, [&] {
     const Tensor &x = T(emission);
-    want_computable(x, "emission");
+    want_computable(x, "tensor of emissions");
     auto layout = c10::make_intrusive<Layout>();
     TokenSizes &z = layout->sizes;
     static_cast<eg_emission &>(z) = *e;
