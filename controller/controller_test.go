@@ -229,8 +229,8 @@ func TestUnrolledMatchesReferenceAtThePapersSizes(t *testing.T) {
 	}
 }
 
-// A sequence that is not one operation holds, besides what a gradient needs, its inputs and outputs and one state, however long it is, and the
-// penalties that its memory adds to the loss.
+// A sequence that is not one operation holds, besides what a gradient needs, its inputs and outputs and one state, however long it is,
+// and the penalties that its memory adds to the loss.
 func TestForwardFreesOldStates(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(3, tensor.CPU)

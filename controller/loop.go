@@ -13,7 +13,8 @@ type loop struct {
 	pass   *nn.Pass
 	first  []*tensor.Tensor // of each step, what the first layer makes of the input, [1, batch, width]
 	layers []loopLayer
-	emit   loopMap // of a [memory.Interfaced]
+	driven memory.Interfaced // the memory, where it is one
+	emit   loopMap           // its interface
 }
 
 // loopLayer are the linear maps of a layer.
@@ -56,6 +57,7 @@ func newLoop(c *Controller, p *nn.Pass, x *tensor.Tensor) *loop {
 		add(p.Value(f.InputWeight), p.Value(f.InputBias).Add(p.Value(f.HiddenBias)), p.Value(f.HiddenWeight))
 	}
 	if m, ok := c.memory.(memory.Interfaced); ok {
+		l.driven = m
 		emit := m.Interface()
 		l.emit = loopMap{tensor.NewRecurrentLinear(p.Value(emit.Weight)), bias(p.Value(emit.Bias))}
 	}
@@ -141,8 +143,8 @@ func (l *loop) step(t int, prev State) (control *tensor.Tensor, next State) {
 		s := l.cells[i].Gate(p, layer.hidden.add(sum, prev.Layers[i].Hidden), prev.Layers[i])
 		next.Layers, control = append(next.Layers, s), s.Hidden
 	}
-	if m, ok := l.memory.(memory.Interfaced); ok {
-		next.Read, next.Memory = m.StepInterface(p, l.emit.add(l.emit.bias, control), prev.Memory)
+	if l.driven != nil {
+		next.Read, next.Memory = l.driven.StepInterface(p, l.emit.add(l.emit.bias, control), prev.Memory)
 	} else {
 		next.Read, next.Memory = l.memory.Step(p, control, prev.Memory)
 	}
