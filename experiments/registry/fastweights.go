@@ -30,7 +30,7 @@ func fastSettings() []fastSetting {
 				}, nil
 			}),
 			func(p *Parts) Maker[Memory] {
-				return Associative(p, deepStoreConfig{store, 1, 2}, func(c *deepStoreConfig, in MemoryInput) (*fastweight.Associative, error) {
+				return Associative(p, deepStoreConfig{store, 1, 10}, func(c *deepStoreConfig, in MemoryInput) (*fastweight.Associative, error) {
 					out := of(in.Width)
 					out.MiniBatch, out.Positions = c.MiniBatch, out.Positions && c.MiniBatch > 1
 					out.MaxRate *= c.Rate / nominal
@@ -76,14 +76,14 @@ func fastSettings() []fastSetting {
 				}
 				return c.plan(out), nil
 			}), nil, matrixLayer(2, 2, func() fastweight.Config { return fastweight.DeltaProduct(2) })},
-		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 4, 16, fastweight.TTTLinear),
-		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 4, 16, fastweight.TTTMLP),
-		deep("titans", "a model of two layers written with momentum and decay", "Behrouz et al. 2025, Titans", .01, .2, 1, fastweight.Titans),
+		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 32, 16, fastweight.TTTLinear),
+		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 8, 16, fastweight.TTTMLP),
+		deep("titans", "a model of two layers written with momentum and decay", "Behrouz et al. 2025, Titans", .01, .1, 1, fastweight.Titans),
 		deep("omega", "titans with the losses of the last 8 tokens at each write", "Behrouz et al. 2025, ATLAS", .00125, .01, 1, fastweight.Omega),
-		deep("atlas", "omega with nearly orthogonal changes of the weights", "Behrouz et al. 2025, ATLAS", .1, .2, 1, fastweight.Atlas),
-		deep("yaad", "a model of two layers written under a Huber loss", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Yaad),
-		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .2, 1, fastweight.Moneta),
-		deep("memora", "a model of two layers with positive weights of constant sums", "Behrouz et al. 2025, MIRAS", .1, 1, 1, fastweight.Memora),
+		deep("atlas", "omega with nearly orthogonal changes of the weights", "Behrouz et al. 2025, ATLAS", .1, .05, 1, fastweight.Atlas),
+		deep("yaad", "a model of two layers written under a Huber loss", "Behrouz et al. 2025, MIRAS", .01, .3, 1, fastweight.Yaad),
+		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .3, 1, fastweight.Moneta),
+		deep("memora", "a model of two layers with positive weights of constant sums", "Behrouz et al. 2025, MIRAS", .1, 16, 1, fastweight.Memora),
 	}
 }
 

@@ -26,7 +26,8 @@ type AssociativeConfig struct {
 }
 
 // Associative is a fast-weight memory of keys and values: it has no slots, and its size does not depend on what is written. It
-// has one head. A residual model takes values of up to the width of the keys, which are filled up with zeros.
+// has one head. A residual model takes values of up to the width of the keys, which are filled up with zeros; its keys have the length
+// 1, its layers no biases, and its layer norm starts with the gain 1/√key, so that what is read is about as long as a one-hot value.
 type Associative struct {
 	learner
 	config AssociativeConfig
@@ -46,7 +47,9 @@ func NewAssociative(b *nn.Builder, c AssociativeConfig) *Associative {
 	set(&c.Scale, 10)
 	if c.Residual {
 		c.Value = c.Key
-		c.StartStd = 0 // not the papers', which are for long sequences
+		// The papers' settings are for long sequences. Keys of other lengths would need other rates, what is written to a bias is read
+		// by every query, and with a gain of one a one-hot value is far from what the layer norm returns.
+		c.UnitKeys, c.Biased, c.StartStd, c.StartGain = true, false, 0, 1/sqrt(c.Key)
 	}
 	c.Config = c.Config.withDefaults()
 	if c.Heads > 1 || c.Writes > 1 {
@@ -183,8 +186,8 @@ func (m *Associative) drive(p *nn.Pass, t *Tokens, keys *tensor.Tensor) {
 	}
 }
 
-// skipEmpty takes keys of zeros for empty slots: their rate and decay are zero. Otherwise the bias of a model would be written,
-// whose layer norm has no scale there, so that gradients through several of them overflow.
+// skipEmpty takes keys of zeros for empty slots: their rate and decay are zero. Otherwise the weights would decay, and gradients
+// through a layer norm, which has no scale there, would overflow.
 func (m *Associative) skipEmpty(t *Tokens, keys *tensor.Tensor) {
 	if m.Features == ELU || !m.deep() && t.Decay == nil {
 		return // keys of zeros are keys, or write nothing by themselves

@@ -67,6 +67,8 @@ type Config struct {
 	// StartStd is the standard deviation of the initial weights, which are learned, of a residual or deep model; default
 	// √(2/(in+out)), and with Simplex always 1, of the logits. A plain matrix starts at zero.
 	StartStd float64
+	// StartGain is the initial gain of the layer norm of a residual model, default 1.
+	StartGain float64
 	// Positions scales the rates by max(0, 1/i + learned offset) for the i-th token of a mini-batch: the public code of Sun et
 	// al. 2024.
 	Positions bool
@@ -80,6 +82,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Value == 0 {
 		c.Value = c.Key
+	}
+	if c.StartGain == 0 {
+		c.StartGain = 1
 	}
 	return c
 }

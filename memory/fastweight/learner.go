@@ -51,7 +51,7 @@ func newLearner(b *nn.Builder, c Config, gated bool) learner {
 		}
 	}
 	if c.Residual {
-		l.gain = b.Param("norm_gain", nn.Constant(1), c.Heads, 1, c.Value)
+		l.gain = b.Param("norm_gain", nn.Constant(c.StartGain), c.Heads, 1, c.Value)
 		l.bias = b.Param("norm_bias", nn.Constant(0), c.Heads, 1, c.Value)
 	}
 	if c.Positions {

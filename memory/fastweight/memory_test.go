@@ -346,6 +346,27 @@ func TestWriteInParts(t *testing.T) {
 	})
 }
 
+// What is written under one key is not read under an orthogonal one: a bias that is written would be read under every key.
+func TestOrthogonalKeysDoNotInterfere(t *testing.T) {
+	eachAssociative(t, func(t *testing.T, _ *nn.Builder, m *fastweight.Associative, c fastweight.Config) {
+		if c.Depth > 1 || c.Features == fastweight.ELU {
+			return // features or a hidden layer of orthogonal keys overlap
+		}
+		if c.Gate != fastweight.NoGate {
+			return // a decay is for all keys
+		}
+		p := &nn.Pass{}
+		one, other := tensor.New([]float32{2, 0, 0, 0}, 1, 1, 4), tensor.New([]float32{0, 3, 0, 0}, 1, 1, 4)
+		value := tensor.New([]float32{0, 0, 1}, 1, 1, 3)
+		unwritten, _ := m.Read(p, m.Write(p, m.Init(1), one.ZerosLike(), value.ZerosLike()), other)
+		s := m.Write(p, m.Init(1), one, value)
+		got, _ := m.Read(p, s, other)
+		assert.InDeltaSlice(t, unwritten.Floats(), got.Floats(), 1e-5)
+		written, _ := m.Read(p, s, one)
+		assert.NotEqual(t, unwritten.Floats(), written.Floats())
+	})
+}
+
 // One task of a batch does not see the others.
 func TestTasksAreIndependent(t *testing.T) {
 	eachAssociative(t, func(t *testing.T, _ *nn.Builder, m *fastweight.Associative, c fastweight.Config) {
@@ -382,7 +403,7 @@ func TestAssociativeStaysFinite(t *testing.T) {
 	})
 }
 
-// A key of zeros is an empty slot, such as those before a short story, and writes nothing: neither a bias nor a decay.
+// A key of zeros is an empty slot, such as those before a short story, and writes nothing and decays nothing.
 func TestEmptySlotsWriteNothing(t *testing.T) {
 	eachAssociative(t, func(t *testing.T, _ *nn.Builder, m *fastweight.Associative, c fastweight.Config) {
 		if c.Features == fastweight.ELU {
