@@ -296,7 +296,7 @@ func (w *fewShot) measured(ctx context.Context, t plannedTest, on tensor.Device,
 	var mean []float32
 	if t.head.Centred {
 		if mean, err = w.meanEmbedding(ctx, t.head.Images, NormOf(t.Norm), on, p); err != nil {
-			return nil, "", fmt.Errorf("mean embedding of the training images: %w", err)
+			return nil, "", err
 		}
 	}
 	return headed.With(*t.head, mean), t.head.Doc, nil

@@ -2,6 +2,7 @@ package kinds
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/engram-go/engram/dataset"
@@ -230,7 +231,13 @@ func (f *features) evaluate(ctx context.Context, n int, o evaluation, p measure.
 
 // meanEmbedding returns the mean embedding of the given number of training images of each class, or of all if that is 0. It is
 // computed once for each number of images and batch-norm mode.
-func (w *fewShot) meanEmbedding(ctx context.Context, images int, norm nn.Norm, on tensor.Device, p measure.Progress) ([]float32, error) {
+func (w *fewShot) meanEmbedding(ctx context.Context, images int, norm nn.Norm, on tensor.Device, p measure.Progress) (mean []float32, err error) {
+	const what = "mean embedding of the training images"
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", what, err)
+		}
+	}()
 	key := meanKey{images, norm}
 	if m, ok := w.means[key]; ok {
 		return m, nil
@@ -252,7 +259,7 @@ func (w *fewShot) meanEmbedding(ctx context.Context, images int, norm nn.Norm, o
 	items := e.items(1, images)
 	if images > 0 {
 		if p != nil {
-			p.Testing("mean embedding of the training images", len(items))
+			p.Testing(what, len(items))
 		}
 		err = e.each(ctx, items, p, add)
 	} else {
@@ -264,7 +271,7 @@ func (w *fewShot) meanEmbedding(ctx context.Context, images int, norm nn.Norm, o
 	if err != nil {
 		return nil, err
 	}
-	mean := make([]float32, len(sum))
+	mean = make([]float32, len(sum))
 	for i, v := range sum {
 		mean[i] = float32(v / float64(len(items)))
 	}

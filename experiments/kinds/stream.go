@@ -169,7 +169,7 @@ func (w *fewShot) embedStreams(ctx context.Context, t *streamTest, s *episode.Sa
 	if t.Center > 0 {
 		mean, err := w.meanEmbedding(ctx, t.Center, nn.RunningStats, on, p)
 		if err != nil {
-			return nil, fmt.Errorf("mean embedding of the training images: %w", err)
+			return nil, err
 		}
 		center = tensor.New(mean, int64(len(mean))).On(on)
 	}
