@@ -3,6 +3,7 @@ package encoder
 import (
 	"time"
 
+	"github.com/engram-go/engram/nn"
 	"github.com/engram-go/engram/tensor"
 )
 
@@ -23,6 +24,14 @@ func precision(half bool) string {
 		return "bf16 convolutions"
 	}
 	return FP32
+}
+
+// halved returns x, an intermediate result, in bfloat16 if half is set, except in passes for second-order gradients.
+func halved(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Tensor {
+	if !half || p.HigherOrder {
+		return x
+	}
+	return then(x, func(x *tensor.Tensor) *tensor.Tensor { return x.To(tensor.BFloat16) })
 }
 
 // BFloat16Pays measures whether this machine's CPU computes convolutions faster in bfloat16 than in float32. It times

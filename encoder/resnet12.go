@@ -45,6 +45,8 @@ type ResNet12Config struct {
 	// activations: Ghiasi et al. 2018. Lee et al. have 5, and 2 for images of 32 pixels, and let the probability rise from zero
 	// over the first 40,000 steps, which this encoder does not.
 	DropBlock int64
+	// BFloat16 is as in [Conv4Config].
+	BFloat16 bool
 }
 
 // WithDefaults returns the configuration with its zero values replaced by the defaults. An unknown form has no filters.
@@ -76,6 +78,7 @@ type ResNet12 struct {
 	pool                    bool
 	drop                    float64
 	dropBlock               int64
+	half                    bool
 }
 
 type resnet12Block struct {
@@ -105,7 +108,7 @@ func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
 	if c.DropBlock < 0 {
 		return nil, fmt.Errorf("encoder: ResNet-12 with regions of side %d for DropBlock: it must be at least 0", c.DropBlock)
 	}
-	e := &ResNet12{pool: c.Form == TADAMForm || c.Mean, drop: c.Drop, dropBlock: c.DropBlock, height: c.Height, width: c.Width}
+	e := &ResNet12{pool: c.Form == TADAMForm || c.Mean, drop: c.Drop, dropBlock: c.DropBlock, half: c.BFloat16, height: c.Height, width: c.Width}
 	in := c.Channels
 	for i, out := range c.Filters {
 		inner, block := b.In(fmt.Sprintf("block%d", i+1)), &resnet12Block{}
@@ -130,6 +133,9 @@ func NewResNet12(b *nn.Builder, c ResNet12Config) (*ResNet12, error) {
 // Width implements [Encoder].
 func (e *ResNet12) Width() int64 { return e.channels * e.height * e.width }
 
+// Precision returns the precision of the convolutions; see [Precision].
+func (e *ResNet12) Precision() string { return precision(e.half) }
+
 // Maps implements [Mapper].
 func (e *ResNet12) Maps() (channels, height, width int64) { return e.channels, e.height, e.width }
 
@@ -139,7 +145,8 @@ func (e *ResNet12) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 }
 
 func (e *ResNet12) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
-	x = x.ChannelsLast()
+	input := x.DType()
+	x = halved(p, x.ChannelsLast(), e.half)
 	for i, b := range e.blocks {
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return b.forward(p, x) })
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor {
@@ -149,6 +156,7 @@ func (e *ResNet12) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 			return nn.Dropout(p, x, e.drop)
 		})
 	}
+	x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return x.To(input) })
 	if e.pool {
 		return then(x, globalMean)
 	}

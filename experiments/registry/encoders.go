@@ -17,12 +17,12 @@ import (
 func encoders() []Part[Encoder] {
 	return slices.Concat([]Part[Encoder]{
 		{kindConv4, "four convolutional blocks with batch norm", "Vinyals et al. 2016, section 4.1", Config(
-			conv4Config{Filters: 64, Pools: 4, Bias: true, Precision: encoder.FP32}, (*conv4Config).plan)},
+			conv4Config{Filters: 64, Pools: 4, Bias: true, precise: precise{encoder.FP32}}, (*conv4Config).plan)},
 		{"koch", "the convolutional network of the first deep Siamese network", "Koch et al. 2015, section 3.1", Config(
 			kochConfig{Kernels: []int64{10, 7, 4, 4}, Filters: []int64{64, 128, 128, 256}, Embedding: 4096, Precision: encoder.FP32},
 			(*kochConfig).plan)},
 		{"resnet12", "four residual blocks of three convolutions", "Oreshkin et al. 2018; Lee et al. 2019", Config(
-			resnet12Config{Form: string(encoder.LeeForm)}, (*resnet12Config).plan)},
+			resnet12Config{Form: string(encoder.LeeForm), precise: precise{encoder.FP32}}, (*resnet12Config).plan)},
 		{"resnet10", "the residual network of four basic blocks", "He et al. 2016; Chen et al. 2019", Config(
 			resnetConfig{}, func(c *resnetConfig) (Encoder, error) { return c.plan(false, 1, 1, 1, 1) })},
 		{"resnet18", "the residual network of eight basic blocks", "He et al. 2016", Config(
@@ -86,6 +86,25 @@ func (c *normalization) normalize(e encoder.Encoder, in Shape, repeat int64, err
 	return encoder.Normalize(e, n, int64(in.Channels))
 }
 
+// precise is the precision of an encoder.
+type precise struct {
+	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
+}
+
+// Settle implements [Settler].
+func (c *precise) Settle(on tensor.Device) error {
+	if c.Precision == precisionAuto {
+		if c.Precision = encoder.FP32; on == tensor.CPU && encoder.BFloat16Pays() {
+			c.Precision = precisionHalf
+		}
+	}
+	return nil
+}
+
+func (c *precise) half() bool {
+	return c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays()
+}
+
 type conv4Config struct {
 	Filters  int64 `yaml:"filters" min:"1"`
 	Pools    int64 `yaml:"pools" min:"1" max:"4" doc:"how many of the four blocks pool, from the first on"`
@@ -95,18 +114,8 @@ type conv4Config struct {
 	Whole    bool  `yaml:"whole" doc:"pool incomplete windows at the edge too, so that sizes are rounded up: ceil_mode in PyTorch, SAME padding in TensorFlow"`
 	Mean     bool  `yaml:"mean" doc:"the embedding is the mean of the maps over their positions"`
 
-	Precision string `yaml:"precision" enum:"fp32,bf16,auto" doc:"of the convolutions and of the maps between blocks; auto is bf16 where that is faster on the machine on which the run starts"`
-	begun     `yaml:",inline"`
-}
-
-// Settle implements [Settler].
-func (c *conv4Config) Settle(on tensor.Device) error {
-	if c.Precision == precisionAuto {
-		if c.Precision = encoder.FP32; on == tensor.CPU && encoder.BFloat16Pays() {
-			c.Precision = precisionHalf
-		}
-	}
-	return nil
+	precise `yaml:",inline"`
+	begun   `yaml:",inline"`
 }
 
 func (c *conv4Config) plan() (Encoder, error) {
@@ -114,7 +123,7 @@ func (c *conv4Config) plan() (Encoder, error) {
 		return encoder.NewConv4(b, encoder.Conv4Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
 			Filters: c.Filters, Pools: c.Pools, Unpadded: c.Unpadded, Strided: c.Strided, Mean: c.Mean, NoBias: !c.Bias, Whole: c.Whole,
-			BFloat16: c.Precision == precisionHalf || c.Precision == precisionAuto && encoder.BFloat16Pays(),
+			BFloat16: c.half(),
 		})
 	}}, publishedImages{})
 }
@@ -143,6 +152,7 @@ type resnet12Config struct {
 	Mean    bool    `yaml:"mean" doc:"the embedding is the mean of the maps over their positions, whatever the form: 640-wide as in RFS and FEAT"`
 	Drop    float64 `yaml:"drop" min:"0" below:"1" doc:"the probability that a value of a block's maps is dropped in training"`
 	Region  int64   `yaml:"drop_block" min:"0" doc:"side of the regions that are dropped after the last two blocks (DropBlock): 5 in MetaOptNet, 2 for images of 32 pixels; 0 drops single values"`
+	precise `yaml:",inline"`
 	begun   `yaml:",inline"`
 }
 
@@ -160,7 +170,7 @@ func (c *resnet12Config) plan() (Encoder, error) {
 	return c.begins(Encoder{New: func(b *nn.Builder, in Shape) (encoder.Encoder, error) {
 		return encoder.NewResNet12(b, encoder.ResNet12Config{
 			Channels: int64(in.Channels), Height: int64(in.Height), Width: int64(in.Width),
-			Form: form, Filters: [4]int64(c.Filters), Mean: c.Mean, Drop: c.Drop, DropBlock: c.Region,
+			Form: form, Filters: [4]int64(c.Filters), Mean: c.Mean, Drop: c.Drop, DropBlock: c.Region, BFloat16: c.half(),
 		})
 	}}, publishedImages{})
 }

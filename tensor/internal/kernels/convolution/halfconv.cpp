@@ -33,6 +33,8 @@ struct Sizes : engram::ConvSizes {
   using ConvSizes::ConvSizes;
   static constexpr int64_t step = 32; // positions of a matrix
   static int64_t whole(int64_t n) { return (n + step - 1) / step * step; }
+  int64_t image_in() const { return height * width * in; }
+  int64_t image_out() const { return out_height() * out_width() * out; }
   int64_t pitch() const { return width + 2 * padding; }
   int64_t positions() const { return whole(out_height() * pitch()); }                 // of the output's gradient
   int64_t reach() const { return whole(positions() + (kernel - 1) * (pitch() + 1)); } // of the input
@@ -100,15 +102,16 @@ struct alignas(64) Config {
   uint8_t rows[16] = {};
 };
 
-// Writes the weights' gradient of `count` images to dw [kernel, kernel, in, out], or adds it: x is [in, reach] and g
-// [out/16, positions/2, 16, 2] per image.
-void add_products(const Sizes &s, int64_t count, const bfloat *x, const bfloat *g, float *dw, bool add) {
+// Writes the gradient of `count` images for the weights of the inputs first to last - 1, multiples of `pair`, to dw
+// [kernel, kernel, in, out], or adds it: x is [in, reach] and g [out/16, positions/2, 16, 2] per image.
+void add_products(const Sizes &s, int64_t first, int64_t last, int64_t count, const bfloat *x, const bfloat *g, float *dw,
+                  bool add) {
   Config config;
   for (int i = 0; i < 8; i++)
     config.bytes[i] = 64, config.rows[i] = side;
   _tile_loadconfig(&config);
   const int64_t reach = s.reach(), positions = s.positions(), row = s.out * sizeof(float);
-  for (int64_t a = 0; a < s.in; a += pair)
+  for (int64_t a = first; a < last; a += pair)
     for (int64_t b = 0; b < s.out; b += pair)
       for (int64_t tap = 0; tap < s.kernel * s.kernel; tap++) {
         float *to = dw + (tap * s.in + a) * s.out + b;
@@ -172,58 +175,107 @@ bool has_matrices() {
 #else
 void pair_up(const bfloat *, int64_t, int64_t, bfloat *) {}
 void turn(const bfloat *, int64_t, int64_t, bfloat *) {}
-void add_products(const Sizes &, int64_t, const bfloat *, const bfloat *, float *, bool) {}
+void add_products(const Sizes &, int64_t, int64_t, int64_t, const bfloat *, const bfloat *, float *, bool) {}
 void add_up(const bfloat *, int64_t, int64_t, float *) {}
 bool has_matrices() { return false; }
 #endif
 
 constexpr int64_t together = 4; // images laid out at a time: they stay in a core's cache
 
-// The gradients of w and b, from x [images, height, width, in] and g [images, out height, out width, out]. Images are
-// summed in groups that do not depend on the threads.
-void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *dw, float *db) {
-  const int64_t group = (s.images + 7) / 8, groups = (s.images + group - 1) / group;
-  const int64_t taps = s.kernel * s.kernel, weights = taps * s.in * s.out, sums = weights + s.out;
-  const Tensor memory = at::empty({groups * sums}, at::kFloat);
-  float *all = memory.data_ptr<float>();
+// Room in which images are laid out. The padding between rows stays zero: every image writes to the same places.
+struct Layout {
+  const Sizes &s;
+  std::vector<bfloat> wide, tall;
+  explicit Layout(const Sizes &s) : s(s), wide(s.reach() * s.in), tall(s.positions() * s.out) {}
+
+  // Lays out an image and the gradient of its output, and adds the latter to that of the bias.
+  void image(const bfloat *x, const bfloat *g, bfloat *transposed, bfloat *paired, float *sum) {
+    const int64_t pitch = s.pitch();
+    for (int64_t y = 0; y < s.height; y++)
+      std::copy_n(x + y * s.width * s.in, s.width * s.in, &wide[((y + s.padding) * pitch + s.padding) * s.in]);
+    turn(wide.data(), s.reach(), s.in, transposed);
+    for (int64_t y = 0; y < s.out_height(); y++)
+      std::copy_n(g + y * s.out_width() * s.out, s.out_width() * s.out, &tall[y * pitch * s.out]);
+    pair_up(tall.data(), s.positions(), s.out, paired);
+    add_up(tall.data(), s.positions(), s.out, sum);
+  }
+};
+
+// The sums [groups, weights + out] over groups of images, of the weights [kernel, kernel, in, out] and the bias. A thread
+// takes whole groups.
+void sums_by_images(const Sizes &s, int64_t group, int64_t groups, const bfloat *x, const bfloat *g, float *all) {
+  const int64_t weights = s.kernel * s.kernel * s.in * s.out;
   at::parallel_for(0, groups, 1, [&](int64_t from, int64_t to) {
-    const int64_t reach = s.reach(), positions = s.positions(), pitch = s.pitch();
-    // The padding between rows stays zero: every image writes to the same places.
-    std::vector<bfloat> wide(reach * s.in), transposed(together * reach * s.in), tall(positions * s.out),
-        paired(together * positions * s.out);
+    Layout layout(s);
+    const int64_t wide = s.reach() * s.in, tall = s.positions() * s.out;
+    std::vector<bfloat> transposed(together * wide), paired(together * tall);
     for (int64_t k = from; k < to; k++) {
-      float *sum = all + k * sums;
+      float *sum = all + k * (weights + s.out);
       std::fill_n(sum + weights, s.out, 0.f);
       const int64_t start = k * group, end = std::min(start + group, s.images);
       for (int64_t first = start; first < end; first += together) {
         const int64_t count = std::min(together, end - first);
-        for (int64_t i = 0; i < count; i++) {
-          for (int64_t y = 0; y < s.height; y++)
-            std::copy_n(x + ((first + i) * s.height + y) * s.width * s.in, s.width * s.in,
-                        &wide[((y + s.padding) * pitch + s.padding) * s.in]);
-          turn(wide.data(), reach, s.in, &transposed[i * reach * s.in]);
-          for (int64_t y = 0; y < s.out_height(); y++)
-            std::copy_n(g + ((first + i) * s.out_height() + y) * s.out_width() * s.out, s.out_width() * s.out,
-                        &tall[y * pitch * s.out]);
-          pair_up(tall.data(), positions, s.out, &paired[i * positions * s.out]);
-          add_up(tall.data(), positions, s.out, sum + weights);
-        }
-        add_products(s, count, transposed.data(), paired.data(), sum, first > start);
+        for (int64_t i = 0; i < count; i++)
+          layout.image(x + (first + i) * s.image_in(), g + (first + i) * s.image_out(), &transposed[i * wide],
+                       &paired[i * tall], sum + weights);
+        add_products(s, 0, s.in, count, transposed.data(), paired.data(), sum, first > start);
       }
     }
   });
-  at::parallel_for(0, s.in, 1, [&](int64_t from, int64_t to) {
-    std::vector<float> row(s.out);
-    for (int64_t i = from; i < to; i++)
-      for (int64_t t = 0; t < taps; t++) {
-        const float *part = all + (t * s.in + i) * s.out;
-        std::copy_n(part, s.out, row.data());
-        for (int64_t k = 1; k < groups; k++)
-          for (int64_t o = 0; o < s.out; o++)
-            row[o] += part[k * sums + o];
-        for (int64_t o = 0; o < s.out; o++)
-          dw[(o * s.in + i) * taps + t] = row[o];
-      }
+}
+
+// The same for one group, where the weights are more than what is laid out of a few images: many images are laid out
+// first, and a thread takes the weights of some inputs, whose sums over these images stay in tiles.
+void sums_by_inputs(const Sizes &s, const bfloat *x, const bfloat *g, float *sum) {
+  constexpr int64_t room = 8 << 20; // values
+  const int64_t weights = s.kernel * s.kernel * s.in * s.out, wide = s.reach() * s.in, tall = s.positions() * s.out;
+  const int64_t most = std::min(s.images, std::max<int64_t>(1, room / (wide + tall)));
+  const Tensor memory = at::empty({most * (wide + tall)}, at::kBFloat16), biases = at::zeros({most, s.out}, at::kFloat);
+  bfloat *transposed = static_cast<bfloat *>(memory.data_ptr()), *paired = transposed + most * wide;
+  float *bias = biases.data_ptr<float>();
+  for (int64_t first = 0; first < s.images; first += most) {
+    const int64_t count = std::min(most, s.images - first);
+    at::parallel_for(0, count, 1, [&](int64_t from, int64_t to) {
+      Layout layout(s);
+      for (int64_t i = from; i < to; i++)
+        layout.image(x + (first + i) * s.image_in(), g + (first + i) * s.image_out(), transposed + i * wide,
+                     paired + i * tall, bias + i * s.out);
+    });
+    at::parallel_for(0, s.in / pair, 1, [&](int64_t from, int64_t to) {
+      add_products(s, from * pair, to * pair, count, transposed, paired, sum, first > 0);
+    });
+  }
+  std::fill_n(sum + weights, s.out, 0.f);
+  for (int64_t i = 0; i < most; i++)
+    for (int64_t o = 0; o < s.out; o++)
+      sum[weights + o] += bias[i * s.out + o];
+}
+
+// The gradients of w and b, from x [images, height, width, in] and g [images, out height, out width, out]. The order of
+// additions does not depend on the threads.
+void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *dw, float *db) {
+  const int64_t taps = s.kernel * s.kernel, weights = taps * s.in * s.out, sums = weights + s.out;
+  const bool by_inputs = weights > together * (s.reach() * s.in + s.positions() * s.out);
+  const int64_t group = by_inputs ? s.images : (s.images + 7) / 8, groups = (s.images + group - 1) / group;
+  const Tensor memory = at::empty({groups * sums}, at::kFloat);
+  float *all = memory.data_ptr<float>();
+  if (by_inputs)
+    sums_by_inputs(s, x, g, all);
+  else
+    sums_by_images(s, group, groups, x, g, all);
+  at::parallel_for(0, s.out / side, 1, [&](int64_t from, int64_t to) {
+    for (int64_t o = from * side; o < to * side; o += side)
+      for (int64_t i = 0; i < s.in; i++)
+        for (int64_t t = 0; t < taps; t++) {
+          const float *part = all + (t * s.in + i) * s.out + o;
+          float sum[side];
+          std::copy_n(part, side, sum);
+          for (int64_t k = 1; k < groups; k++)
+            for (int64_t j = 0; j < side; j++)
+              sum[j] += part[k * sums + j];
+          for (int64_t j = 0; j < side; j++)
+            dw[((o + j) * s.in + i) * taps + t] = sum[j];
+        }
   });
   std::copy_n(all + weights, s.out, db);
   for (int64_t k = 1; k < groups; k++)
@@ -231,9 +283,24 @@ void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *d
       db[o] += all[k * sums + weights + o];
 }
 
+// Float weights rounded to bfloat16, in the order [out, kernel, kernel, in] that convolutions of channels-last images take.
+Tensor rounded(const Tensor &w) {
+  const int64_t in = w.size(1), taps = w.size(2) * w.size(3);
+  Tensor half = at::empty(w.sizes(), w.options().dtype(at::kBFloat16), at::MemoryFormat::ChannelsLast);
+  const float *from = w.data_ptr<float>();
+  at::BFloat16 *to = half.data_ptr<at::BFloat16>();
+  at::parallel_for(0, w.size(0), 1, [&](int64_t first, int64_t last) {
+    for (int64_t o = first; o < last; o++)
+      for (int64_t t = 0; t < taps; t++)
+        for (int64_t i = 0; i < in; i++)
+          to[(o * taps + t) * in + i] = from[(o * in + i) * taps + t];
+  });
+  return half;
+}
+
 struct HalfConv : torch::autograd::Function<HalfConv> {
   static Tensor forward(AutogradContext *ctx, const Tensor &x, const Tensor &w, const Tensor &b, int64_t padding) {
-    const Tensor half = w.to(at::kBFloat16);
+    const Tensor half = rounded(w);
     ctx->save_for_backward({x, half});
     ctx->saved_data["padding"] = padding;
     return at::conv2d(x, half, b.numel() ? b.to(at::kBFloat16) : Tensor(), 1, padding);
