@@ -245,3 +245,35 @@ func TestRareLearns(t *testing.T) {
 	t.Logf("loss from %.3f to %.3f", first, last)
 	assert.Less(t, last, .5*first)
 }
+
+// The fast form gives the loss, the gradient and the answers of the step-by-step form: with keys of one class near each other, so that
+// some are moved, with fewer slots than keys, so that the oldest are overwritten, and with equal keys.
+func TestRareSequenceMatchesPlain(t *testing.T) {
+	for _, c := range []struct {
+		steps, n, classes, slots int64
+		noise                    float64
+	}{{7, 4, 3, 28, .3}, {12, 3, 4, 9, .5}, {6, 5, 2, 40, 0}, {1, 3, 2, 3, 1}, {5, 1, 5, 8, .3}, {9, 2, 1, 18, .4}} {
+		testkit.Enter(t)
+		r := rand.New(rand.NewPCG(1, 1))
+		m := memory.NewRare(memory.RareConfig{Slots: c.slots, Scale: 10})
+		labels := make([]int64, c.steps*c.n)
+		for i := range labels {
+			labels[i] = r.Int64N(c.classes)
+		}
+		classes := tensor.New(labels, c.steps, c.n)
+		means := testkit.Normal(r, c.classes, 6)
+		keys := classes.OneHot(c.classes).To(tensor.Float64).MatMul(means).Add(testkit.Normal(r, c.steps, c.n, 6).MulScalar(c.noise)).To(tensor.Float32).Detach().RequireGrad()
+		want, wantRead := m.SequencePlain(keys, classes, c.classes)
+		got, gotRead := m.Sequence(keys, classes, c.classes)
+		assert.InDelta(t, want.Float(), got.Float(), 1e-5, "%+v", c)
+		assert.Equal(t, []int64{c.steps, c.n, c.classes}, gotRead.Shape())
+		assert.InDeltaSlice(t, wantRead.Floats(), gotRead.Floats(), 1e-5, "%+v", c)
+		assert.InDeltaSlice(t, tensor.Grad(want, keys)[0].Floats(), tensor.Grad(got, keys)[0].Floats(), 1e-5, "%+v", c)
+	}
+	m := memory.NewRare(memory.RareConfig{})
+	err := tensor.Do(func() error {
+		m.Sequence(tensor.Ones(2, 3, 4), tensor.Zeros(3, 2).To(tensor.Int64), 2)
+		return nil
+	})
+	assert.ErrorContains(t, err, "want keys [steps, n, key]")
+}

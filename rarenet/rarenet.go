@@ -65,66 +65,30 @@ func (n *Net) Loss(p *nn.Pass, s *fewshot.Sequence) (loss, logp *tensor.Tensor) 
 	keys := n.keys(p, s)
 	// The labels of episode i are those from i·letters on.
 	own := tensor.Ramp(episodes, tensor.Int64, keys.Device()).MulScalar(float64(n.config.Letters)).To(tensor.Int64)
-	m := n.memory(time * episodes)
-	state := m.Init(1)
-	loss = keys.Mul(keys.ZerosLike()).Sum()
-	var answers []*tensor.Tensor
-	for t := range time {
-		query := keys.Select(0, t).Unsqueeze(0) // [1, episodes, width]
-		labels := s.Labels.Select(0, t).Squeeze(1).Add(own)
-		classes := labels.OneHot(n.config.Letters * episodes).Unsqueeze(0)
-		if t == 0 {
-			answers = append(answers, n.uniform(keys, episodes))
-		} else {
-			loss = loss.Add(m.Loss(p, state, query, classes).MulScalar(1 / float64(time-1)))
-			tensor.NoGrad(func() {
-				all := logRead(m, p, state, query).Reshape(episodes, episodes, n.config.Letters)
-				at := tensor.Ramp(episodes, tensor.Int64, keys.Device()).Reshape(episodes, 1, 1).Expand(episodes, 1, n.config.Letters)
-				answers = append(answers, all.Gather(1, at).Squeeze(1))
-			})
-		}
-		state = m.Write(p, state, query, classes)
-	}
-	return loss, n.shaped(answers)
+	sum, read := n.memory(time*episodes).Sequence(keys, s.Labels.Squeeze(2).Add(own), n.config.Letters*episodes)
+	at := tensor.Ramp(episodes, tensor.Int64, keys.Device()).Reshape(1, episodes, 1, 1).Expand(time, episodes, 1, n.config.Letters)
+	read = read.Reshape(time, episodes, episodes, n.config.Letters).Gather(2, at)
+	return sum.MulScalar(1 / float64(max(time-1, 1))), logs(read)
 }
 
 // LogProbs implements [fewshot.SequenceNetwork]. Before a label is stored its probability is that of all labels that are not.
 func (n *Net) LogProbs(p *nn.Pass, s *fewshot.Sequence) *tensor.Tensor {
-	time, episodes := s.Labels.Dim(0), s.Labels.Dim(1)
-	keys := n.keys(p, s)
-	m := n.memory(time)
-	state := m.Init(episodes)
-	var answers []*tensor.Tensor
-	for t := range time {
-		query := keys.Select(0, t).Unsqueeze(1) // [episodes, 1, width]
-		if t == 0 {
-			answers = append(answers, n.uniform(keys, episodes))
-		} else {
-			answers = append(answers, logRead(m, p, state, query).Squeeze(1))
-		}
-		state = m.Write(p, state, query, s.Labels.Select(0, t).OneHot(n.config.Letters))
+	time := s.Labels.Dim(0)
+	keys, labels := n.keys(p, s), s.Labels.Squeeze(2)
+	var reads []*tensor.Tensor
+	for e := range s.Labels.Dim(1) {
+		_, read := n.memory(time).Sequence(keys.Narrow(1, e, 1), labels.Narrow(1, e, 1), n.config.Letters)
+		reads = append(reads, read)
 	}
-	return n.shaped(answers)
+	return logs(tensor.Cat(1, reads...).Unsqueeze(2))
 }
 
 // leastLog is the least log-probability: that of a label that is not stored yet.
 const leastLog = -50
 
-// logRead returns the logarithm of what is read, at least leastLog. [memory.Rare.LogRead] would be exact below, for numbers of
-// queries·slots·values, which are hundreds of megabytes for the memory of 16 episodes of 20 classes.
-func logRead(m *memory.Rare, p *nn.Pass, state memory.State, queries *tensor.Tensor) *tensor.Tensor {
-	values, _ := m.Read(p, state, queries)
-	return values.ClampMin(math.Exp(leastLog)).Log()
-}
-
-// uniform returns equal scores [episodes, letters].
-func (n *Net) uniform(like *tensor.Tensor, episodes int64) *tensor.Tensor {
-	return tensor.Full(0, like.DType(), like.Device(), episodes, n.config.Letters)
-}
-
-// shaped returns the answers of all steps, each [episodes, letters], as log-probabilities [time, episodes, 1, letters].
-func (n *Net) shaped(answers []*tensor.Tensor) *tensor.Tensor {
-	return tensor.Stack(0, answers...).LogSoftmax(-1).Unsqueeze(2)
+// logs returns the log-probabilities of what is read.
+func logs(read *tensor.Tensor) *tensor.Tensor {
+	return read.ClampMin(math.Exp(leastLog)).Log().LogSoftmax(-1)
 }
 
 var _ fewshot.SequenceNetwork = (*Net)(nil)
