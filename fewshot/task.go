@@ -4,6 +4,8 @@
 package fewshot
 
 import (
+	"fmt"
+
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/episode"
 	"github.com/engram-go/engram/memory"
@@ -61,7 +63,11 @@ func (t *Task) Embedded(p *nn.Pass, e encoder.Encoder) *Task {
 // Recall writes embedded support examples [tasks, support, width] with their labels to a memory, and returns the
 // log-probabilities [tasks, query, way] that the embedded queries [tasks, query, width] read from it.
 func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.Tensor) *tensor.Tensor {
-	return memory.LogRead(m, p, t.Write(p, m, support), query)
+	logp := memory.LogRead(m, p, t.Write(p, m, support), query)
+	if n := logp.Dim(2); n != t.Way {
+		panic(&tensor.Error{Op: "fewshot.Recall", Shapes: [][]int64{logp.Shape()}, Msg: fmt.Sprintf("a %T that was written values of width %d answers with another width", m, t.Way)})
+	}
+	return logp
 }
 
 // Write writes embedded support examples [tasks, support, width] with their one-hot labels to an empty memory and returns its

@@ -142,3 +142,22 @@ func TestRecall(t *testing.T) {
 		}
 	}
 }
+
+// wide reads more columns than it was written.
+type wide struct{ *memory.KeyValue }
+
+func (w wide) LogRead(p *nn.Pass, s memory.State, queries *tensor.Tensor) *tensor.Tensor {
+	y := w.KeyValue.LogRead(p, s, queries)
+	return tensor.Cat(2, y, y)
+}
+
+// A memory that answers with classes that do not exist is refused: its right answers would be counted wrong.
+func TestRecallRefusesClassesThatDoNotExist(t *testing.T) {
+	testkit.Enter(t)
+	task := fewshot.NewTask(batch(t, episode.Spec{Way: 3, Shot: 1, Query: 1}, 2), tensor.CPU)
+	support, query := task.Embed(&nn.Pass{}, flatten{256})
+	m := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.SquaredEuclidean{}})
+	require.NoError(t, tensor.Do(func() error { task.Recall(&nn.Pass{}, m, support, query); return nil }))
+	err := tensor.Do(func() error { task.Recall(&nn.Pass{}, wide{m}, support, query); return nil })
+	assert.ErrorContains(t, err, "was written values of width 3 answers with another width")
+}

@@ -3,6 +3,7 @@ package fastweight
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/engram-go/engram/memory"
 	"github.com/engram-go/engram/nn"
@@ -92,14 +93,16 @@ func (m *Associative) Write(p *nn.Pass, prev memory.State, keys, values *tensor.
 		panic(&tensor.Error{Op: op, Shapes: [][]int64{k, v}, Msg: fmt.Sprintf("want keys [batch, n, %d] and values [batch, n, value]", m.Key)})
 	}
 	s = m.fit(op, p, s, keys, values)
-	if m.Residual {
-		values = widened(values, m.Key)
+	if m.deep() {
+		values, s.columns = widened(values, m.Value), v[2]
 	}
+	columns := s.columns
 	key := keys.Unsqueeze(1) // one head
 	t := Tokens{Key: m.address(key), Value: m.content(values.Unsqueeze(1))}
 	m.drive(p, &t, key)
 	m.skipEmpty(&t, key)
 	_, s = m.Run(m.shared(p), s, t)
+	s.columns = columns
 	return s
 }
 
@@ -110,8 +113,8 @@ func (m *Associative) fit(op string, p *nn.Pass, s State, keys, values *tensor.T
 	wrong := func(msg string) {
 		panic(&tensor.Error{Op: op, Shapes: [][]int64{keys.Shape(), values.Shape()}, Msg: msg})
 	}
-	if m.Residual && width > m.Key {
-		wrong(fmt.Sprintf("a model of the width %d holds no wider values; use a wider encoder or another memory", m.Key))
+	if m.deep() && width > m.Value {
+		wrong(fmt.Sprintf("a model of the width %d holds no wider values; use a wider encoder or another memory", m.Value))
 	}
 	if s.Weights == nil {
 		return m.weights(p, keys, batch, m.Key, width)
@@ -119,14 +122,14 @@ func (m *Associative) fit(op string, p *nn.Pass, s State, keys, values *tensor.T
 	if s.Weights[0].Dim(0) != batch {
 		wrong(fmt.Sprintf("the memory holds a batch of %d", s.Weights[0].Dim(0)))
 	}
-	if m.deep() {
-		return s
+	held := s.columns
+	if !m.deep() {
+		held = s.Weights[0].Dim(3) - m.columns(0)
 	}
-	held := s.Weights[0].Dim(3) - m.columns(0)
 	if width < held {
 		wrong(fmt.Sprintf("the memory holds values of width %d; values must have at least that", held))
 	}
-	if width == held {
+	if width == held || m.deep() {
 		return s
 	}
 	return s.Map(func(w *tensor.Tensor) *tensor.Tensor {
@@ -214,8 +217,11 @@ func (m *Associative) Read(p *nn.Pass, state memory.State, queries *tensor.Tenso
 	if s.Weights == nil {
 		panic(&tensor.Error{Op: op, Msg: "nothing has been written yet"})
 	}
-	read := model{m.Rule, m.shared(p)}.forward(m.effective(s.Weights), m.address(queries.Unsqueeze(1))).y
-	return m.reading(read).Squeeze(1), nil
+	read := m.reading(model{m.Rule, m.shared(p)}.forward(m.effective(s.Weights), m.address(queries.Unsqueeze(1))).y).Squeeze(1)
+	if m.deep() { // without the columns that values were filled up with
+		read = read.Narrow(-1, 0, s.columns)
+	}
+	return read, nil
 }
 
 // LogRead implements [memory.LogReader]: with one-hot values, the log-probabilities of the classes.
@@ -232,11 +238,27 @@ func (m *Associative) Restore(ts []nn.Named) (memory.State, error) {
 	if len(ts) == 0 {
 		return m.Init(0), nil
 	}
-	value := m.Value
 	if !m.deep() {
-		value = anySize
+		return m.restore(ts, m.Key, anySize)
 	}
-	return m.restore(ts, m.Key, value)
+	columns := int64(0)
+	ts = slices.DeleteFunc(slices.Clone(ts), func(t nn.Named) bool {
+		if t.Name == columnsName && t.Tensor.DType() == tensor.Int64 && t.Tensor.Numel() == 1 {
+			columns = tensor.Values[int64](t.Tensor)[0]
+			return true
+		}
+		return false
+	})
+	out, err := m.restore(ts, m.Key, m.Value)
+	if err == nil && (columns < 1 || columns > m.Value) {
+		err = fmt.Errorf("fastweight: the state does not match the memory: %s is missing, or is not one int64 from 1 to %d", columnsName, m.Value)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := out.(State)
+	s.columns = columns
+	return s, nil
 }
 
 var (

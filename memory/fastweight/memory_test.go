@@ -3,6 +3,7 @@ package fastweight_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -317,6 +318,7 @@ func TestWriteInParts(t *testing.T) {
 		read := func(s memory.State) []float64 {
 			v, attention := m.Read(p, s, queries)
 			assert.Nil(t, attention)
+			assert.Equal(t, []int64{2, 5, 3}, v.Shape(), "as wide as what was written, so that no other class is read")
 			return v.Floats()
 		}
 		want := read(m.Write(p, m.Init(2), keys, values))
@@ -336,6 +338,13 @@ func TestWriteInParts(t *testing.T) {
 		assert.Equal(t, read(s), read(restored))
 		empty, err := m.Restore(nil)
 		require.NoError(t, err)
+		if c.Residual {
+			narrow := slices.DeleteFunc(s.Tensors(), func(n nn.Named) bool { return n.Name == "columns" })
+			_, err := m.Restore(narrow)
+			assert.ErrorContains(t, err, "columns is missing, or is not one int64 from 1 to 4")
+			_, err = m.Restore(append(narrow, nn.Named{Name: "columns", Tensor: tensor.New([]int64{5}, 1)}))
+			assert.ErrorContains(t, err, "from 1 to 4")
+		}
 		for wrong, f := range map[string]func(){
 			"nothing has been written yet": func() { m.Read(p, empty, queries) },
 			"want keys":                    func() { m.Write(p, s, keys.Narrow(2, 0, 3), values) },

@@ -21,9 +21,13 @@ type State struct {
 	// Seen are the keys and the values of the last tokens of a window, [batch, heads, n, ...]; nil without one.
 	Seen     []*tensor.Tensor
 	position int64 // in the mini-batch
+	columns  int64 // the width of the values that an associative memory was written, where it is not that of the weights
 }
 
-const positionName = "position"
+const (
+	positionName = "position"
+	columnsName  = "columns"
+)
 
 // Tensors implements [memory.State].
 func (s State) Tensors() []nn.Named {
@@ -35,6 +39,9 @@ func (s State) Tensors() []nn.Named {
 	}
 	if s.Start != nil {
 		out = append(out, nn.Named{Name: positionName, Tensor: tensor.New([]int64{s.position}, 1)})
+	}
+	if s.columns > 0 {
+		out = append(out, nn.Named{Name: columnsName, Tensor: tensor.New([]int64{s.columns}, 1)})
 	}
 	return out
 }
