@@ -5,6 +5,7 @@ package fewshot
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/engram-go/engram/encoder"
 	"github.com/engram-go/engram/episode"
@@ -71,9 +72,31 @@ func (t *Task) Recall(p *nn.Pass, m memory.Associative, support, query *tensor.T
 }
 
 // Write writes embedded support examples [tasks, support, width] with their one-hot labels to an empty memory and returns its
-// state.
+// state. A support set has no order, but a task lists it class by class: a [memory.Ordered] memory gets the examples in a random order,
+// which depends on the task's index alone. Otherwise training would fit what is learned about the values of a class to its place.
 func (t *Task) Write(p *nn.Pass, m memory.Associative, support *tensor.Tensor) memory.State {
-	return m.Write(p, m.Init(support.Dim(0)), support, t.SupportLabels.OneHot(t.Way).To(support.DType()))
+	labels := t.SupportLabels
+	if o, ok := m.(memory.Ordered); ok && o.Ordered() {
+		order := t.shuffle().On(support.Device())
+		labels = labels.Gather(1, order)
+		support = support.Gather(1, order.Unsqueeze(2).Expand(support.Shape()...))
+	}
+	return m.Write(p, m.Init(support.Dim(0)), support, labels.OneHot(t.Way).To(support.DType()))
+}
+
+// shuffleStream is the second half of the seeds of support sets' orders.
+const shuffleStream = 0x5f0a
+
+// shuffle returns a random order of each support set, [tasks, support].
+func (t *Task) shuffle() *tensor.Tensor {
+	tasks, n := t.SupportLabels.Dim(0), t.SupportLabels.Dim(1)
+	var order []int64
+	for i := range tasks {
+		for _, at := range rand.New(rand.NewPCG(t.First+uint64(i), shuffleStream)).Perm(int(n)) {
+			order = append(order, int64(at))
+		}
+	}
+	return tensor.New(order, tasks, n)
 }
 
 // NLL returns the mean negative log-likelihood of the queries' labels under log-probabilities [tasks, query, way].

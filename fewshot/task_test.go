@@ -161,3 +161,39 @@ func TestRecallRefusesClassesThatDoNotExist(t *testing.T) {
 	err := tensor.Do(func() error { task.Recall(&nn.Pass{}, wide{m}, support, query); return nil })
 	assert.ErrorContains(t, err, "was written values of width 3 answers with another width")
 }
+
+// listed is an ordered memory that reads the labels in the order in which they were written.
+type listed struct {
+	*memory.KeyValue
+	written []int64
+}
+
+func (l *listed) Ordered() bool { return true }
+
+func (l *listed) Write(p *nn.Pass, s memory.State, keys, values *tensor.Tensor) memory.State {
+	l.written = tensor.Values[int64](values.Argmax(-1))
+	return l.KeyValue.Write(p, s, keys, values)
+}
+
+// An ordered memory gets pairs in an order that depends on the task's index, with their own labels; others get them as they are listed.
+func TestWriteShufflesForOrderedMemories(t *testing.T) {
+	testkit.Enter(t)
+	task := fewshot.NewTask(batch(t, episode.Spec{Way: 4, Shot: 2, Query: 1}, 3), tensor.CPU)
+	support, query := task.Embed(&nn.Pass{}, flatten{256})
+	plain := memory.NewKeyValue(memory.KeyValueConfig{Metric: metric.SquaredEuclidean{}})
+	m := &listed{KeyValue: plain}
+	want, got := task.Recall(&nn.Pass{}, plain, support, query), task.Recall(&nn.Pass{}, m, support, query)
+	assert.InDeltaSlice(t, want.Floats(), got.Floats(), 1e-3, "labels stay with their examples")
+	inOrder := tensor.Values[int64](task.SupportLabels)
+	assert.NotEqual(t, inOrder, m.written)
+	assert.ElementsMatch(t, inOrder, m.written)
+	assert.NotEqual(t, m.written[:8], m.written[8:16], "tasks have orders of their own")
+	all := slices.Clone(m.written)
+	task.Recall(&nn.Pass{}, m, support, query)
+	assert.Equal(t, all, m.written, "the same again")
+	second := *task
+	second.First++
+	second.SupportLabels, second.Query, second.QueryLabels = task.SupportLabels.Narrow(0, 1, 2), task.Query.Narrow(0, 1, 2), task.QueryLabels.Narrow(0, 1, 2)
+	second.Recall(&nn.Pass{}, m, support.Narrow(0, 1, 2), query.Narrow(0, 1, 2))
+	assert.Equal(t, all[8:], m.written, "it does not depend on how tasks are batched")
+}

@@ -107,6 +107,13 @@ type ClassMemory interface {
 	MergesClasses()
 }
 
+// An Ordered memory may answer differently where pairs that are written at once come in another order.
+type Ordered interface {
+	Associative
+	// Ordered reports whether the order matters.
+	Ordered() bool
+}
+
 // fitted returns the metric that scores slots with keys [batch, slots, key] and shares [batch, slots, value], fitted
 // to them if it depends on the support set.
 func fitted(m metric.Metric, keys, shares *tensor.Tensor) metric.Metric {

@@ -81,6 +81,11 @@ func (m *Associative) driven() int64 {
 	return n
 }
 
+// Ordered implements [memory.Ordered]: only sums of outer products that nothing decays do not depend on the order.
+func (m *Associative) Ordered() bool {
+	return m.deep() || m.Loss != Dot || m.Gate != NoGate || m.config.Keep != 1
+}
+
 // Init implements [memory.Associative].
 func (m *Associative) Init(int64) memory.State { return State{} }
 
@@ -264,4 +269,5 @@ func (m *Associative) Restore(ts []nn.Named) (memory.State, error) {
 var (
 	_ memory.LogReader = (*Associative)(nil)
 	_ memory.Restorer  = (*Associative)(nil)
+	_ memory.Ordered   = (*Associative)(nil)
 )
