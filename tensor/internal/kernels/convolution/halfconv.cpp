@@ -104,8 +104,8 @@ struct alignas(64) Config {
 
 // Writes the gradient of `count` images for the weights of the inputs first to last - 1, multiples of `pair`, to dw
 // [kernel, kernel, in, out], or adds it: x is [in, reach] and g [out/16, positions/2, 16, 2] per image.
-void add_products(const Sizes &s, int64_t first, int64_t last, int64_t count, const bfloat *x, const bfloat *g, float *dw,
-                  bool add) {
+void add_products(const Sizes &s, int64_t first, int64_t last, int64_t count, const bfloat *x, const bfloat *g,
+                  float *dw, bool add) {
   Config config;
   for (int i = 0; i < 8; i++)
     config.bytes[i] = 64, config.rows[i] = side;
@@ -201,8 +201,8 @@ struct Layout {
   }
 };
 
-// The sums [groups, weights + out] over groups of images, of the weights [kernel, kernel, in, out] and the bias. A thread
-// takes whole groups.
+// The sums [groups, weights + out] over groups of images, of the weights [kernel, kernel, in, out] and the bias. A
+// thread takes whole groups.
 void sums_by_images(const Sizes &s, int64_t group, int64_t groups, const bfloat *x, const bfloat *g, float *all) {
   const int64_t weights = s.kernel * s.kernel * s.in * s.out;
   at::parallel_for(0, groups, 1, [&](int64_t from, int64_t to) {
@@ -283,7 +283,8 @@ void weight_gradients(const Sizes &s, const bfloat *x, const bfloat *g, float *d
       db[o] += all[k * sums + weights + o];
 }
 
-// Float weights rounded to bfloat16, in the order [out, kernel, kernel, in] that convolutions of channels-last images take.
+// Float weights rounded to bfloat16, in the order [out, kernel, kernel, in] that convolutions of channels-last images
+// take.
 Tensor rounded(const Tensor &w) {
   const int64_t in = w.size(1), taps = w.size(2) * w.size(3);
   Tensor half = at::empty(w.sizes(), w.options().dtype(at::kBFloat16), at::MemoryFormat::ChannelsLast);
