@@ -79,7 +79,7 @@ func fastSettings() []fastSetting {
 		deep("ttt-linear", "a linear model in a residual block, trained at test time", "Sun et al. 2024", 1, 32, 16, fastweight.TTTLinear),
 		deep("ttt-mlp", "a model of two layers in a residual block, trained at test time", "Sun et al. 2024", .1, 8, 16, fastweight.TTTMLP),
 		deep("titans", "a model of two layers written with momentum and decay", "Behrouz et al. 2025, Titans", .01, .1, 1, fastweight.Titans),
-		deep("omega", "titans with the losses of the last 8 tokens at each write", "Behrouz et al. 2025, ATLAS", .00125, .01, 1, fastweight.Omega),
+		deep("omega", "titans with the losses of the last 8 tokens at each write", "Behrouz et al. 2025, ATLAS", .00125, .05, 1, fastweight.Omega),
 		deep("atlas", "omega with nearly orthogonal changes of the weights", "Behrouz et al. 2025, ATLAS", .1, .05, 1, fastweight.Atlas),
 		deep("yaad", "a model of two layers written under a Huber loss", "Behrouz et al. 2025, MIRAS", .01, .3, 1, fastweight.Yaad),
 		deep("moneta", "a model of two layers written under the p-norm, p = 3", "Behrouz et al. 2025, MIRAS", .01, .3, 1, fastweight.Moneta),
