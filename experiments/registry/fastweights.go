@@ -159,7 +159,7 @@ const (
 type deltaStoreConfig struct {
 	Gates string  `yaml:"gates" enum:"constant,learned" doc:"the rate, and the decay where there is one: constants, or learned functions of the key"`
 	Rate  float64 `yaml:"rate" above:"0" max:"2" doc:"the learning rate; the largest one where it is learned"`
-	Scale float64 `yaml:"scale" above:"0" doc:"multiplies what is read before the softmax over classes"`
+	Scale float64 `yaml:"read_scale" above:"0" doc:"multiplies what is read before the softmax over classes"`
 }
 
 // Learns implements [Learner].
@@ -172,7 +172,7 @@ type gatedStoreConfig struct {
 
 type channelStoreConfig struct {
 	Rate  float64 `yaml:"rate" above:"0" max:"2" doc:"the largest learning rate"`
-	Scale float64 `yaml:"scale" above:"0" doc:"multiplies what is read before the softmax over classes"`
+	Scale float64 `yaml:"read_scale" above:"0" doc:"multiplies what is read before the softmax over classes"`
 }
 
 // Learns implements [Learner].
@@ -181,7 +181,7 @@ func (*channelStoreConfig) Learns() bool { return true }
 type deepStoreConfig struct {
 	Rate      float64 `yaml:"rate" above:"0" doc:"the largest learning rate"`
 	MiniBatch int64   `yaml:"mini_batch" min:"1" doc:"pairs whose gradients are taken at the same weights"`
-	Scale     float64 `yaml:"scale" above:"0" doc:"multiplies what is read before the softmax over classes"`
+	Scale     float64 `yaml:"read_scale" above:"0" doc:"multiplies what is read before the softmax over classes"`
 }
 
 // Learns implements [Learner].
