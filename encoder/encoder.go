@@ -171,9 +171,7 @@ func (e *Conv4) Maps() (channels, height, width int64) { return e.channels, e.he
 // Forward maps images [n, channels, height, width] to embeddings [n, Width].
 func (e *Conv4) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	input := x.DType()
-	if e.half && !p.HigherOrder {
-		x = x.To(tensor.BFloat16)
-	}
+	x = halved(p, x, e.half)
 	for _, b := range e.blocks {
 		x = b.Forward(p, x)
 	}

@@ -26,12 +26,12 @@ func precision(half bool) string {
 	return FP32
 }
 
-// halved returns x, an intermediate result, in bfloat16 if half is set, except in passes for second-order gradients.
+// halved returns x in bfloat16 if half is set, except in passes for second-order gradients; otherwise x itself.
 func halved(p *nn.Pass, x *tensor.Tensor, half bool) *tensor.Tensor {
 	if !half || p.HigherOrder {
 		return x
 	}
-	return then(x, func(x *tensor.Tensor) *tensor.Tensor { return x.To(tensor.BFloat16) })
+	return x.To(tensor.BFloat16)
 }
 
 // BFloat16Pays measures whether this machine's CPU computes convolutions faster in bfloat16 than in float32. It times

@@ -73,7 +73,7 @@ func TestBFloat16(t *testing.T) {
 			}
 			least := c.least
 			if !cpu.X86.HasAVX512BW { // LibTorch then has no kernel that sums bfloat16 products in float32
-				least -= .04
+				least = min(least, .95)
 			}
 			assert.Greater(t, dot/math.Sqrt(of*other), least, "the cosine of the gradients")
 		})

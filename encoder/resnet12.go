@@ -146,7 +146,7 @@ func (e *ResNet12) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 
 func (e *ResNet12) forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	input := x.DType()
-	x = halved(p, x.ChannelsLast(), e.half)
+	x = then(x.ChannelsLast(), func(x *tensor.Tensor) *tensor.Tensor { return halved(p, x, e.half) })
 	for i, b := range e.blocks {
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor { return b.forward(p, x) })
 		x = then(x, func(x *tensor.Tensor) *tensor.Tensor {
