@@ -83,11 +83,28 @@ func TestTokensMistakes(t *testing.T) {
 		"network: {kind: blocks, decoder: true}\ndataset: parity\ntest: [{length: 32}]":                             "decoder: is for the task compression; leave it out",
 		"network: blocks\ndataset: parity\ntest: [{length: 32}]\ntrain: {examples: 9}":                              "train.examples: the training sequences of parity have several sizes",
 		"network: blocks\ndataset: {kind: context-recall, length: 9}\ntest: [{length: 32}]":                         "Length is 9: choose an even length",
+		"network: {kind: blocks, positions: 64}\ndataset: parity\ntest: [{length: 64}]\nvalidation: {length: 80}":   "validation: the sequences have 80 tokens, and the network learns vectors of 64 positions",
+		"network: blocks\ndataset: parity\ntest: [{length: 64}]\nvalidation: {length: 64, pairs: 4}":                "validation: Pairs is 4: this task has none, set it to 0",
 		"network: {kind: blocks}\ndataset: parity\ntest: [{length: 64}]\ntrain: {clip: {carried: 1}}":               "is for networks that run over a sequence",
 	} {
 		_, err := tool.Parse("x.yaml", []byte("name: x\n"+text+"\n"))
 		assert.ErrorContains(t, err, want, text)
 	}
+}
+
+// Validation is on the sizes of training, or on one that the file names, and takes other sequences than a test of that size. Its
+// score tells which: the network knows nothing yet, so that right answers to many questions are rarer than to few.
+func TestTokensValidateOnASize(t *testing.T) {
+	best := func(sets ...string) *results.Result {
+		sets = append(sets, "train.steps=4", "validation.sequences=400")
+		r, err := tool.Run(t.Context(), parse(t, tinyTokens, append(sets, "test=[{length: 40, pairs: 4, sequences: 400}]")...), experiments.Options{Out: t.TempDir()})
+		require.NoError(t, err)
+		return r
+	}
+	r := best("validation.length=40", "validation.pairs=4")
+	assert.InDelta(t, r.Figures[0].Value, r.Training.Validation, 3*r.Figures[0].Interval)
+	assert.NotEqual(t, r.Figures[0].Value, r.Training.Validation)
+	assert.NotEqual(t, best().Training.Validation, r.Training.Validation)
 }
 
 // A fixed number of training sequences repeats, epoch by epoch, also after an interruption; a task of MAD reports its macro

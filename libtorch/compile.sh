@@ -16,19 +16,20 @@ stale=$(go list "$@" -deps -f '{{if and .Stale .CXXFiles}}{{.ImportPath}}{{end}}
 total=$(wc -l <<<"$stale")
 echo "The first build compiles $total packages of C++ against $ENGRAM_LIBTORCH: 1 to 4 minutes, once."
 log=$(mktemp)
-headers=$ENGRAM_LIBTORCH_HEADERS
-trap 'rm -f "$log" "$headers.gch"' EXIT
+precompiled=$ENGRAM_LIBTORCH_HOME/gotch.h.gch
+trap 'rm -f "$log" "$precompiled" "$precompiled.$$"' EXIT
 
-# Half of the time would go into LibTorch's headers, once per file. GCC reads them compiled where the file beside them is there and
-# fits the flags, which are Go's; the object files are the same. Without it all works, only slower.
-if [ "$total" -gt 3 ]; then
-	eval "${CXX:-g++} -fPIC $([ "$(uname -m)" = x86_64 ] && echo -m64) -pthread $CGO_CXXFLAGS -O3 -g0 -fopenmp -Wno-psabi -x c++-header '$headers' -o '$headers.gch'" >/dev/null 2>&1 ||
-		rm -f "$headers.gch"
+# Half of the time would go into LibTorch's headers, once per file. GCC reads them compiled from beside the file that it includes
+# ahead of every source, gotch.h: only what is included first may be. The flags must be Go's; gotch itself is compiled with others
+# and reads gotch.h. The object files are the same. Clang would refuse gotch.
+if [ "$total" -gt 3 ] && ${CXX:-g++} --version | grep -q 'Free Software Foundation'; then
+	eval "${CXX:-g++} -fPIC $([ "$(uname -m)" = x86_64 ] && echo -m64) -pthread $CGO_CXXFLAGS -O3 -g0 -fopenmp -Wno-psabi -x c++-header tensor/internal/kernels/torch.h -o '$precompiled.$$'" >/dev/null 2>&1 &&
+		mv "$precompiled.$$" "$precompiled"
 	printf '  0 of %d: headers (%d s)\n' "$total" "$SECONDS"
 fi
 
-# go build -v prints a package's name when it begins to compile it.
-if go build "$@" -v ./tensor/... 2>&1 | tee "$log" | {
+# go build -v prints a package's name when it begins to compile it. The one that takes longest is named first, to be begun first.
+if go build "$@" -v ./tensor/internal/kernels/memory ./tensor/... 2>&1 | tee "$log" | {
 	begun=0
 	while IFS= read -r line; do
 		if grep -qxF -- "$line" <<<"$stale"; then

@@ -128,9 +128,6 @@ _engram_shadow() {
 # Fills the folder $1 with what compiling and linking need beside LibTorch.
 _engram_fill() {
 	cp "$_engram_here/gotch.h" "$_engram_here/compat.h" "$1/" && _engram_shadow "$1/include" || return 1
-	# What tensor/internal/kernels/torch.h includes; compile.sh compiles it ahead of the rest.
-	printf '#include <%s>\n' torch/csrc/autograd/custom_function.h ATen/ATen.h ATen/Parallel.h >"$1/include/engram_torch.h" || return 1
-
 	# gotch links CUDA's libraries whatever the machine, and libtorch.so, which needs them where it was built with them.
 	# Empty archives stand in their place: LibTorch loads what it needs, and nothing here names a symbol of theirs.
 	for _engram_name in torch cuda cudart cublas cudnn caffe2_nvrtc nvrtc-builtins nvrtc nvToolsExt; do
@@ -244,7 +241,7 @@ _engram_env() {
 	CGO_CXXFLAGS="$CGO_CXXFLAGS $(_engram_flag "-I$_engram_include") $(_engram_flag "-I$_engram_include/torch/csrc/api/include") $_engram_headers"
 	CGO_LDFLAGS="-O2 $(_engram_flag "-L$_engram_home") $(_engram_flag "-L$_engram_lib") $(_engram_flag "-Wl,-rpath,$_engram_lib") $_engram_cuda"
 	export CGO_CFLAGS CGO_CXXFLAGS CGO_LDFLAGS
-	export ENGRAM_LIBTORCH_HEADERS="$_engram_home/include/engram_torch.h"
+	export ENGRAM_LIBTORCH_HOME="$_engram_home"
 	export ENGRAM_LIBTORCH="LibTorch $_engram_version $_engram_why ($_engram_lib)"
 }
 

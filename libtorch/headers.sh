@@ -28,18 +28,24 @@ unpack() {
 }
 
 failed=
-# check NAME COMPILER HEADERS compiles each C++ file.
+# check NAME COMPILER HEADERS compiles each C++ file, as many at a time as there are processors. LibTorch's headers are compiled once,
+# as in compile.sh.
 check() {
-	local name=$1 compiler=$2 include=$3/root/usr/include std=c++17 file begin=$SECONDS
+	local name=$1 compiler=$2 include=$3/root/usr/include std=c++17 result=compiles begin=$SECONDS
 	grep -q '__cplusplus < 202002L' "$include/ATen/ATen.h" && std=c++20
-	local flags=(-fsyntax-only -w -fopenmp "-std=$std" -include libtorch/gotch.h -I"$include" -I"$include/torch/csrc/api/include")
-	for file in $(find tensor -name '*.cpp'); do
-		"$compiler" "${flags[@]}" -I"$(dirname "$file")" "$file" || failed=yes
-	done
+	local flags=(-w -fopenmp "-std=$std" -I"$include" -I"$include/torch/csrc/api/include") gotch room
 	gotch=$(go list -m -f '{{.Dir}}' github.com/sugarme/gotch)/libtch
-	"$compiler" "${flags[@]}" -I"$gotch" -DENGRAM_GOTCH_ALL "$gotch/torch_api.cpp" || failed=yes
-	printf '%s, LibTorch %s, %s: %s (%d s)\n' "$name" "$(dpkg-deb --field "$3"/libtorch-dev_*.deb Version)" \
-		"$std" "$([ -z "$failed" ] && echo compiles || echo "does not compile")" $((SECONDS - begin))
+	"$compiler" "${flags[@]}" -fsyntax-only -include libtorch/gotch.h -I"$gotch" -DENGRAM_GOTCH_ALL "$gotch/torch_api.cpp" &
+
+	cp libtorch/gotch.h "$3/"
+	flags+=(-include "$3/gotch.h")
+	for room in tensor/internal/kernels/*/; do flags+=(-I"$room"); done
+	rm -f "$3/gotch.h.gch"
+	"$compiler" "${flags[@]}" -x c++-header tensor/internal/kernels/torch.h -o "$3/gotch.h.gch"
+	find tensor -name '*.cpp' -print0 | xargs -0 -n 1 -P "$(nproc)" "$compiler" "${flags[@]}" -fsyntax-only || result="does not compile"
+	wait $! || result="does not compile"
+	printf '%s, LibTorch %s, %s: %s (%d s)\n' "$name" "$(dpkg-deb --field "$3"/libtorch-dev_*.deb Version)" "$std" "$result" $((SECONDS - begin))
+	[ "$result" = compiles ] || failed=yes
 }
 
 unpack testing "$(dpkg --print-architecture)"

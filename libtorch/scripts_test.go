@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -19,6 +21,31 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 	require.NoError(t, os.WriteFile(path, []byte(text), mode))
 }
 
+// fakeLibTorch makes the folder of a LibTorch with headers and two libraries that hold next to nothing, and many symbols after the given one.
+func fakeLibTorch(t *testing.T, symbol string) string {
+	t.Helper()
+	torch := t.TempDir()
+	write(t, torch+"/include/torch/csrc/api/include/torch/version.h",
+		"#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 6\n#define TORCH_VERSION_PATCH 0\n", 0o644)
+	for _, header := range []string{"ATen/ATen.h", "torch/csrc/autograd/custom_function.h"} {
+		write(t, torch+"/include/"+header, "", 0o644)
+	}
+	// What depends on the flags, as in LibTorch's.
+	write(t, torch+"/include/ATen/Parallel.h", "#ifdef _OPENMP\n#define PARALLEL 1\n#endif\n#ifdef __OPTIMIZE__\n#define OPTIMIZED 1\n#endif\n", 0o644)
+	var source strings.Builder
+	fmt.Fprintf(&source, "void f() asm(%q);\nvoid f() {}\n", symbol)
+	for i := range 5000 {
+		fmt.Fprintf(&source, "void zz_a_name_of_some_length_%d() {}\n", i)
+	}
+	write(t, torch+"/source.cpp", source.String(), 0o644)
+	for _, lib := range []string{"libc10.so", "libtorch_cpu.so"} {
+		require.NoError(t, os.MkdirAll(torch+"/lib", 0o755))
+		out, err := exec.Command("g++", "-shared", "-fPIC", "-o", filepath.Join(torch, "lib", lib), torch+"/source.cpp").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	return torch
+}
+
 // env.sh reads the C++ ABI from LibTorch's own symbols. pip's wheels up to 2.6 have the one from before C++11, and thousands of
 // symbols after the one that tells.
 func TestEnvFindsTheABI(t *testing.T) {
@@ -29,22 +56,7 @@ func TestEnvFindsTheABI(t *testing.T) {
 		old    bool
 	}{"before C++11": {oldABI, true}, "of today": {newABI, false}} {
 		t.Run(name, func(t *testing.T) {
-			torch := t.TempDir()
-			write(t, torch+"/include/torch/csrc/api/include/torch/version.h",
-				"#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 6\n#define TORCH_VERSION_PATCH 0\n", 0o644)
-			write(t, torch+"/include/ATen/ATen.h", "", 0o644)
-			var source strings.Builder
-			fmt.Fprintf(&source, "void f() asm(%q);\nvoid f() {}\n", test.symbol)
-			for i := range 5000 {
-				fmt.Fprintf(&source, "void zz_a_name_of_some_length_%d() {}\n", i)
-			}
-			write(t, torch+"/source.cpp", source.String(), 0o644)
-			for _, lib := range []string{"libc10.so", "libtorch_cpu.so"} {
-				require.NoError(t, os.MkdirAll(torch+"/lib", 0o755))
-				out, err := exec.Command("g++", "-shared", "-fPIC", "-o", filepath.Join(torch, "lib", lib), torch+"/source.cpp").CombinedOutput()
-				require.NoError(t, err, "%s", out)
-			}
-
+			torch := fakeLibTorch(t, test.symbol)
 			cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", `. ./env.sh; printf '%s\n%s\n' "$ENGRAM_LIBTORCH" "$CGO_CXXFLAGS"`)
 			cmd.Env = append(os.Environ(), "LIBTORCH="+torch, "XDG_CACHE_HOME="+t.TempDir())
 			out, err := cmd.CombinedOutput()
@@ -103,4 +115,41 @@ func TestInstallFindsANewEnoughGo(t *testing.T) {
 			assert.Contains(t, string(called), test.installs)
 		})
 	}
+}
+
+// The kernels are compiled with LibTorch's headers precompiled: GCC takes them only where they come first and the flags are the
+// same. It says nothing when it does not take them, and the build only takes longer.
+func TestCompileReadsPrecompiledHeaders(t *testing.T) {
+	room, err := os.ReadFile("../tensor/internal/kernels/memory/memory.go")
+	require.NoError(t, err)
+	flags := regexp.MustCompile(`#cgo CXXFLAGS: (.*)`).FindSubmatch(room)
+	require.NotNil(t, flags)
+	golang, err := exec.LookPath("go")
+	require.NoError(t, err)
+
+	// In place of the go that builds, one that compiles a file as cgo would, with GCC's list of what it reads.
+	bin := t.TempDir()
+	write(t, bin+"/kernel.cpp", "#include \"torch.h\"\n", 0o644)
+	kernels, err := filepath.Abs("../tensor/internal/kernels")
+	require.NoError(t, err)
+	write(t, bin+"/go", fmt.Sprintf(`#!/bin/bash
+case $1 in
+list) printf 'package-%%d\n' 1 2 3 4 ;;
+build) g++ -I %s -fPIC %s -pthread $CGO_CXXFLAGS %s -H -c %s/kernel.cpp -o %s/kernel.o 2>%s/read ;;
+*) exec %s "$@" ;;
+esac
+`, kernels, map[bool]string{true: "-m64"}[runtime.GOARCH == "amd64"], flags[1], bin, bin, bin, golang), 0o755)
+
+	cache := t.TempDir()
+	cmd := exec.Command("bash", "compile.sh")
+	cmd.Env = append(os.Environ(), "LIBTORCH="+fakeLibTorch(t, "f"), "XDG_CACHE_HOME="+cache, "PATH="+bin+":"+os.Getenv("PATH"), "GOCACHE="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	read, err := os.ReadFile(bin + "/read")
+	require.NoError(t, err)
+	assert.Regexp(t, `(?m)^! .*/gotch\.h\.gch$`, string(read))
+
+	left, err := filepath.Glob(cache + "/engram/*/*.gch*")
+	require.NoError(t, err)
+	assert.Empty(t, left)
 }

@@ -35,9 +35,9 @@ type tokensFile struct {
 	Dataset    schema.Section `yaml:"dataset" required:"true" family:"token task" doc:"the task"`
 	Network    schema.Section `yaml:"network" required:"true" family:"token network" doc:"what is trained"`
 	Tail       `yaml:",inline"`
-	Train      tokenTrain         `yaml:"train"`
-	Validation sequenceValidation `yaml:"validation"`
-	Test       []tokenTest        `yaml:"test" required:"true" minlen:"1" doc:"what the best model is measured on, once, at the end"`
+	Train      tokenTrain      `yaml:"train"`
+	Validation tokenValidation `yaml:"validation"`
+	Test       []tokenTest     `yaml:"test" required:"true" minlen:"1" doc:"what the best model is measured on, once, at the end"`
 
 	parts *registry.Parts
 }
@@ -47,24 +47,35 @@ type tokenTrain struct {
 	runner.Loop `yaml:",inline"`
 }
 
-// tokenTest is a size of sequences, trained on or longer. Keys that the task does not use are left out. Without keys it is the size of
-// training, if there is only one.
+// tokenSize is a size of sequences, trained on or longer. Keys that the task does not use are left out. Without keys it is that of
+// training.
+type tokenSize struct {
+	Length int `yaml:"length" min:"0" doc:"of a sequence; validation without these keys is on all sizes of training"`
+	Pairs  int `yaml:"pairs" min:"0" doc:"of associative recall"`
+	Copied int `yaml:"copied" min:"0" doc:"tokens of selective copying"`
+}
+
+func (t tokenSize) size() token.Size {
+	return token.Size{Length: t.Length, Pairs: t.Pairs, Copied: t.Copied}
+}
+
+// String names the size as tables do.
+func (t tokenSize) String() string { return t.size().String() }
+
+// tokenTest is a test on sequences of one size; that of training has to be named where there are several.
 type tokenTest struct {
-	Length    int `yaml:"length" min:"0" doc:"of a sequence"`
-	Pairs     int `yaml:"pairs" min:"0" doc:"of associative recall"`
-	Copied    int `yaml:"copied" min:"0" doc:"tokens of selective copying"`
+	tokenSize `yaml:",inline"`
 	Sequences int `yaml:"sequences" min:"2"`
 }
 
 // SetDefaults gives a test the values of the keys that a file leaves out.
 func (t *tokenTest) SetDefaults() { *t = tokenTest{Sequences: 1000} }
 
-func (t tokenTest) size() token.Size {
-	return token.Size{Length: t.Length, Pairs: t.Pairs, Copied: t.Copied}
+// tokenValidation is on sequences of the sizes of training, or of one other size.
+type tokenValidation struct {
+	sequenceValidation `yaml:",inline"`
+	tokenSize          `yaml:",inline"`
 }
-
-// String names the test as tables do.
-func (t tokenTest) String() string { return t.size().String() }
 
 // stream names the stream that the test's sequences come from.
 func (t tokenTest) stream() string { return "test/" + t.String() }
@@ -75,7 +86,7 @@ func newTokens(p *registry.Parts) File {
 		Train: tokenTrain{Loop: runner.Loop{
 			Batch: 64, Steps: 5_000, Saving: runner.Saving{Report: 100, Save: 1000, Keep: 2}, Prefetch: 1,
 		}},
-		Validation: sequenceValidation{200, runner.Selection{Every: 500}},
+		Validation: tokenValidation{sequenceValidation: sequenceValidation{200, runner.Selection{Every: 500}}},
 		parts:      p,
 	}
 }
@@ -115,12 +126,10 @@ func (f *tokensFile) Plan() (runner.Work, error) {
 				t.Length, t.Pairs, t.Copied = sizes[0].Length, sizes[0].Pairs, sizes[0].Copied
 				f.Test[i] = t
 			}
-			if _, err := w.task.Sized(stream.New(0, "check"), 1, t.size()); err != nil {
-				errs = append(errs, f.Dataset.Errorf("test.%d: %w", i, err))
-			}
-			if netErr == nil && w.planned.Positions > 0 && int64(t.Length) > w.planned.Positions {
-				errs = append(errs, f.Network.Errorf("test.%d: the sequences have %d tokens, and the network learns vectors of %d positions; use more positions, or none", i, t.Length, w.planned.Positions))
-			}
+			errs = append(errs, w.check(fmt.Sprintf("test.%d", i), t.tokenSize, netErr == nil))
+		}
+		if v := f.Validation.tokenSize; v.size() != (token.Size{}) {
+			errs = append(errs, w.check("validation", v, netErr == nil))
 		}
 		for _, size := range w.task.Sizes() {
 			if netErr == nil && w.planned.Positions > 0 && int64(size.Length) > w.planned.Positions {
@@ -139,6 +148,18 @@ type tokens struct {
 	planned registry.TokenNet
 	seed    uint64
 	net     registry.TokenNetwork
+}
+
+// check reports whether the task, and the network if there is one, take sequences of the size at a place of the file.
+func (w *tokens) check(place string, t tokenSize, network bool) error {
+	f := w.file
+	if _, err := w.task.Sized(stream.New(0, "check"), 1, t.size()); err != nil {
+		return f.Dataset.Errorf("%s: %w", place, err)
+	}
+	if network && w.planned.Positions > 0 && int64(t.Length) > w.planned.Positions {
+		return f.Network.Errorf("%s: the sequences have %d tokens, and the network learns vectors of %d positions; use more positions, or none", place, t.Length, w.planned.Positions)
+	}
+	return nil
 }
 
 // Measure implements [runner.Work]: the share of scored positions that are right, sequence by sequence.
@@ -246,6 +267,9 @@ func (w *tokens) evaluate(
 func (w *tokens) Validate(ctx context.Context, on tensor.Device) ([]float64, error) {
 	var out []float64
 	sizes := w.task.Sizes()
+	if size := w.file.Validation.size(); size != (token.Size{}) {
+		sizes = []token.Size{size}
+	}
 	each := (w.file.Validation.Sequences + len(sizes) - 1) / len(sizes)
 	for i, size := range sizes {
 		scores, err := w.evaluate(ctx, validationStream(i), size, each, on, nil, nil)
