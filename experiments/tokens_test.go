@@ -84,7 +84,7 @@ func TestTokensMistakes(t *testing.T) {
 		"network: blocks\ndataset: parity\ntest: [{length: 32}]\ntrain: {examples: 9}":                              "train.examples: the training sequences of parity have several sizes",
 		"network: blocks\ndataset: {kind: context-recall, length: 9}\ntest: [{length: 32}]":                         "Length is 9: choose an even length",
 		"network: {kind: blocks, positions: 64}\ndataset: parity\ntest: [{length: 64}]\nvalidation: {length: 80}":   "validation: the sequences have 80 tokens, and the network learns vectors of 64 positions",
-		"network: blocks\ndataset: parity\ntest: [{length: 64}]\nvalidation: {length: 64, pairs: 4}":                "validation: Pairs is 4: this task has none, set it to 0",
+		"network: blocks\ndataset: parity\ntest: [{length: 64}]\nvalidation: {length: 64, pairs: 4}":                "dataset: validation: token: parity: Pairs is 4: this task has none, set it to 0",
 		"network: {kind: blocks}\ndataset: parity\ntest: [{length: 64}]\ntrain: {clip: {carried: 1}}":               "is for networks that run over a sequence",
 	} {
 		_, err := tool.Parse("x.yaml", []byte("name: x\n"+text+"\n"))
@@ -92,8 +92,7 @@ func TestTokensMistakes(t *testing.T) {
 	}
 }
 
-// Validation is on the sizes of training, or on one that the file names, and takes other sequences than a test of that size. Its
-// score tells which: the network knows nothing yet, so that right answers to many questions are rarer than to few.
+// Validation is on the sizes of training, or on one that the file names, and takes other sequences than a test of that size.
 func TestTokensValidateOnASize(t *testing.T) {
 	best := func(sets ...string) *results.Result {
 		sets = append(sets, "train.steps=4", "validation.sequences=400")
