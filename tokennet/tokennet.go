@@ -172,12 +172,15 @@ type AttentionConfig struct {
 	// Rotary turns each pair of values of a query or key by an angle proportional to its position, so that scores depend on
 	// distances: Su et al. 2021 (2104.09864), eq. 34, with pairs of values half a head apart. The width of a head is even.
 	Rotary bool
+	// Conv is the length of a causal convolution of queries, keys and values, as a [fastweight.Layer] has; 0 for none.
+	Conv int64
 }
 
 // Attention is causal softmax attention with several heads: Vaswani et al. 2017, section 3.2.
 type Attention struct {
 	config   AttentionConfig
 	qkv, out *nn.Param
+	conv     *nn.Param // [Conv, 3·width]; nil without convolution
 }
 
 // NewAttention makes a layer; heads divide the width.
@@ -186,13 +189,20 @@ func NewAttention(b *nn.Builder, width int64, c AttentionConfig) *Attention {
 	if width%c.Heads != 0 || c.Rotary && width/c.Heads%2 != 0 {
 		panic(fmt.Sprintf("tokennet: %d heads do not divide the width %d, or into an odd width for rotary positions", c.Heads, width))
 	}
-	return &Attention{c, b.Param("qkv", nn.FanInUniform, 3*width, width), b.Param("out", nn.FanInUniform, width, width)}
+	a := &Attention{config: c, qkv: b.Param("qkv", nn.FanInUniform, 3*width, width), out: b.Param("out", nn.FanInUniform, width, width)}
+	if c.Conv > 0 {
+		a.conv = b.Param("conv", nn.Uniform(1/math.Sqrt(float64(c.Conv))), c.Conv, 3*width)
+	}
+	return a
 }
 
 // Forward implements [Mixer].
 func (a *Attention) Forward(p *nn.Pass, x *tensor.Tensor) *tensor.Tensor {
 	time, width := x.Dim(1), x.Dim(2)
 	qkv := tensor.Linear(x, p.Value(a.qkv), nil)
+	if a.conv != nil {
+		qkv = tensor.CausalConvolution(qkv, p.Value(a.conv), false)
+	}
 	queriesAndKeys, values := qkv.Narrow(2, 0, 2*width), qkv.Narrow(2, 2*width, width)
 	if a.config.Rotary {
 		queriesAndKeys = rotated(queriesAndKeys, 2*a.config.Heads)
@@ -226,7 +236,7 @@ func rotated(x *tensor.Tensor, vectors int64) *tensor.Tensor {
 	return tensor.Cat(3, first, second).Reshape(batch, time, x.Dim(2))
 }
 
-// State implements [Stateful]: the keys and values of all tokens.
+// State implements [Stateful]: the keys and values of all tokens, without the last inputs of the convolution.
 func (a *Attention) State(time int64) int64 { return time * 2 * a.out.Value().Dim(1) }
 
 var (

@@ -34,6 +34,9 @@ func mixers() map[string]func(b *nn.Builder, width int64) tokennet.Mixer {
 		"attention with rotary positions": func(b *nn.Builder, width int64) tokennet.Mixer {
 			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: 2, Rotary: true})
 		},
+		"attention with a convolution": func(b *nn.Builder, width int64) tokennet.Mixer {
+			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: 2, Conv: 3})
+		},
 		"linear attention": layer(fastweight.LinearAttention(), false), "delta": layer(fastweight.Delta(), false),
 		"gated delta": layer(fastweight.GatedDelta(), true), "KDA": layer(fastweight.KDA(), true),
 		"delta product": layer(fastweight.DeltaProduct(2), false), "ttt": layer(ttt, false),
@@ -118,13 +121,14 @@ func TestStaysFinite(t *testing.T) {
 	assert.ErrorContains(t, tensor.Do(func() error { n.Forward(&nn.Pass{}, tokens(rand.New(rand.NewPCG(1, 1)), 1, 4), all(4)); return nil }), "the network knows 3 positions")
 }
 
-// With rotary positions a layer is the loop of the paper's equation 16 over pairs of complex numbers.
+// With rotary positions a layer is the loop of the paper's equation 16 over pairs of complex numbers, of convolved queries, keys and
+// values.
 func TestRotaryAttentionIsItsLoop(t *testing.T) {
 	testkit.Enter(t)
 	b := nn.NewBuilder(1, tensor.CPU)
 	defer b.Params().Free()
 	const time, width, heads, n = 7, 8, 2, 4
-	a := tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: heads, Rotary: true})
+	a := tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: heads, Rotary: true, Conv: 2})
 	p := &nn.Pass{With: map[*nn.Param]*tensor.Tensor{}}
 	r := rand.New(rand.NewPCG(1, 1))
 	params := map[string]*tensor.Tensor{}
@@ -133,7 +137,14 @@ func TestRotaryAttentionIsItsLoop(t *testing.T) {
 		params[param.Name] = p.With[param]
 	}
 	x := testkit.Normal(r, 1, time, width)
-	qkv := x.MatMul(params["qkv"].Transpose(0, 1)).Floats()
+	projected, kernel := x.MatMul(params["qkv"].Transpose(0, 1)).Floats(), params["conv"].Floats()
+	qkv := make([]float64, len(projected))
+	for i := range qkv {
+		qkv[i] = kernel[3*width+i%(3*width)] * projected[i]
+		if i >= 3*width {
+			qkv[i] += kernel[i%(3*width)] * projected[i-3*width]
+		}
+	}
 	want := make([]float64, time*width)
 	for h := range heads {
 		turned := func(t, part, i int) complex128 { // pair i of the query (part 0) or key (part 1) at t

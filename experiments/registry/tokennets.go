@@ -85,6 +85,7 @@ type ntmTokensConfig struct {
 type attentionConfig struct {
 	Heads  int64 `yaml:"heads" min:"1"`
 	Rotary bool  `yaml:"rotary" doc:"turn queries and keys by angles of their positions (Su et al. 2021), from which attention knows the order"`
+	Conv   int64 `yaml:"conv" min:"0" doc:"the length of a causal convolution of queries, keys and values, as layers of memories have; 0 for none"`
 }
 
 // divide returns an error unless heads divide a width.
@@ -116,7 +117,7 @@ func (c *layerConfig) Validate() error {
 }
 
 func mixers() []Part[Mixer] {
-	out := []Part[Mixer]{{"attention", "causal softmax attention", "Vaswani et al. 2017", Config(attentionConfig{1, true}, func(c *attentionConfig) (Mixer, error) {
+	out := []Part[Mixer]{{"attention", "causal softmax attention", "Vaswani et al. 2017", Config(attentionConfig{1, true, 0}, func(c *attentionConfig) (Mixer, error) {
 		fits := func(width int64) error {
 			if err := divide(c.Heads, width); err != nil || !c.Rotary || width/c.Heads%2 == 0 {
 				return err
@@ -124,7 +125,7 @@ func mixers() []Part[Mixer] {
 			return fmt.Errorf("rotary positions need an even width of a head, not %d; set rotary: false or change width or heads", width/c.Heads)
 		}
 		return Mixer{Fits: fits, New: func(b *nn.Builder, width int64) tokennet.Mixer {
-			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: c.Heads, Rotary: c.Rotary})
+			return tokennet.NewAttention(b, width, tokennet.AttentionConfig{Heads: c.Heads, Rotary: c.Rotary, Conv: c.Conv})
 		}}, nil
 	})}}
 	for _, s := range fastSettings() {
