@@ -25,7 +25,7 @@ func TestDataCache(t *testing.T) {
 	model, err := experiments.Standard().Open("../models/quickstart-protonet")
 	require.NoError(t, err)
 	defer model.Close()
-	support, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 28, Instances: 50, Size: 28})
+	support, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 28, Instances: 50, Size: 28})
 	require.NoError(t, err)
 	query := make([]float32, 28*28)
 	support.Image(query, 3, 2, 0)

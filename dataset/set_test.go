@@ -117,7 +117,7 @@ func withParts(t *testing.T, set Set) []Set {
 func TestBytesAreTheValues(t *testing.T) {
 	set := numbered(t, 4, 3, 2, 5)
 	drawn := func(cache int) Set {
-		return strokes(t, 1, StrokesOptions{Train: 4, Instances: 3, Size: 9, CacheBytes: cache})
+		return strokes(t, 1, DrawnOptions{Train: 4, Instances: 3, Size: 9, CacheBytes: cache})
 	}
 	for name, whole := range map[string]Set{
 		"images": set, "omniglot": &Omniglot{Images: set}, "folder": &Folder{Images: set}, "strokes": drawn(-1), "cached strokes": drawn(0),

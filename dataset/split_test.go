@@ -101,7 +101,7 @@ func TestPartsByRotation(t *testing.T) {
 func TestTrainVal(t *testing.T) {
 	got := Split{SplitVinyals, []string{"a", "b"}, []string{"c"}, []string{"d"}}.trainVal()
 	assert.Equal(t, Split{SplitTrainVal, []string{"a", "b", "c"}, nil, []string{"d"}}, got)
-	set, err := NewStrokes(1, StrokesOptions{Train: 2, Val: 1, Test: 1, Instances: 2})
+	set, err := NewStrokes(1, DrawnOptions{Train: 2, Val: 1, Test: 1, Instances: 2})
 	require.NoError(t, err)
 	p, err := set.Split().trainVal().Parts(set, RotateClasses)
 	require.NoError(t, err)

@@ -1,22 +1,12 @@
 package dataset
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
 
 	"github.com/engram-go/engram/stream"
 )
-
-// StrokesOptions configures [NewStrokes]. The zero value has as many classes as the split vinyals of Omniglot.
-type StrokesOptions struct {
-	Train, Val, Test int // classes; default 1028, 172 and 423 if all are 0
-	Instances        int // images per class; default 20
-	Size             int // side of the images in pixels, 8 to 256; default 28
-	// CacheBytes limits the memory for drawn images, Size*Size bytes each; default 64 MiB, negative for none.
-	CacheBytes int
-}
 
 // Strokes is a built-in Set of invented characters, which needs no file. A class is a random program of one to four
 // smooth strokes, in the spirit of Lake et al. (2015). An instance is this program with noise on the points of the
@@ -25,99 +15,27 @@ type StrokesOptions struct {
 // An image depends only on the seed, the class, the instance and the size, not on the order of calls or the number of
 // classes. It is the same on all machines of one processor architecture; another may round differently in the last
 // place.
-type Strokes struct {
-	options StrokesOptions
-	seed    uint64
-	classes []glyph
-	ink     *[256]float32
+type Strokes struct{ *drawnSet }
 
-	drawnCache
-	pens sync.Pool // of *pen
-}
-
-// NewStrokes generates the characters of a seed.
-func NewStrokes(seed uint64, o StrokesOptions) (*Strokes, error) {
-	if o.Train == 0 && o.Val == 0 && o.Test == 0 {
-		o.Train, o.Val, o.Test = 1028, 172, 423
+// NewStrokes generates the characters of a seed: by default as many classes as the split vinyals of Omniglot has, 1028, 172 and 423,
+// of 20 images of 28 pixels, of which 64 MiB are kept. Classes are named strokes/NNNNN, counted from 0.
+func NewStrokes(seed uint64, o DrawnOptions) (*Strokes, error) {
+	set, err := newDrawnSet(NameStrokes, "strokes/%05d", 1, seed, o.or(DrawnOptions{1028, 172, 423, 20, 28, 64 << 20}))
+	if err != nil {
+		return nil, err
 	}
-	if o.Instances == 0 {
-		o.Instances = 20
+	glyphs := make([]glyph, set.Classes())
+	for i := range glyphs {
+		glyphs[i] = newGlyph(stream.New(seed, "strokes/class", uint64(i)))
 	}
-	if o.Size == 0 {
-		o.Size = 28
-	}
-	if o.CacheBytes == 0 {
-		o.CacheBytes = 64 << 20
-	}
-	const most = 1 << 24 // images; limits the cache's table to 128 MiB
-	for _, n := range []int{o.Train, o.Val, o.Test, o.Instances} {
-		if n < 0 || n > most {
-			return nil, fmt.Errorf("dataset: strokes with %d, %d and %d classes of %d images: numbers must be from 0 to %d", o.Train, o.Val, o.Test, o.Instances, most)
-		}
-	}
-	classes := o.Train + o.Val + o.Test
-	if classes > most/o.Instances {
-		return nil, fmt.Errorf("dataset: strokes with %d classes of %d images: at most %d images in all", classes, o.Instances, most)
-	}
-	if o.Size < 8 || o.Size > 256 {
-		return nil, fmt.Errorf("dataset: strokes at %d pixels: choose a size from 8 to 256", o.Size)
-	}
-	s := &Strokes{options: o, seed: seed, classes: make([]glyph, classes), ink: inkTable()}
-	for i := range s.classes {
-		s.classes[i] = newGlyph(stream.New(seed, "strokes/class", uint64(i)))
-	}
-	s.init(classes*o.Instances, o.Size*o.Size, o.CacheBytes)
-	s.pens.New = func() any { return newPen(o.Size) }
-	return s, nil
-}
-
-// Classes implements Set.
-func (s *Strokes) Classes() int { return len(s.classes) }
-
-// Class implements Set; the name is strokes/NNNNN, counted from 0.
-func (s *Strokes) Class(i int) string {
-	if i < 0 || i >= len(s.classes) {
-		panic(fmt.Sprintf("dataset: class %d of %d", i, len(s.classes))) // like a slice index
-	}
-	return fmt.Sprintf("strokes/%05d", i)
-}
-
-// Instances implements Set.
-func (s *Strokes) Instances(int) int { return s.options.Instances }
-
-// Shape implements Set.
-func (s *Strokes) Shape() (channels, height, width int) { return 1, s.options.Size, s.options.Size }
-
-// Split returns the split of the classes: the first Train, the next Val, the last Test.
-func (s *Strokes) Split() Split {
-	names := make([]string, len(s.classes))
-	for i := range names {
-		names[i] = s.Class(i)
-	}
-	train, val := s.options.Train, s.options.Train+s.options.Val
-	return Split{NameStrokes, names[:train:train], names[train:val:val], names[val:]}
-}
-
-// Image implements Set.
-func (s *Strokes) Image(dst []float32, class, instance, quarter int) {
-	s.drawn(class, instance, func(pixels []byte) { expand(dst, pixels, s.ink, 1, s.options.Size, s.options.Size, quarter) })
-}
-
-func (s *Strokes) bytes(dst []byte, class, instance, quarter int) {
-	s.drawn(class, instance, func(pixels []byte) { rotate(dst, pixels, 1, s.options.Size, s.options.Size, quarter) })
-}
-
-// drawn calls f with the pixels of an image, which f must not keep.
-func (s *Strokes) drawn(class, instance int, f func(pixels []byte)) {
-	if instance < 0 || instance >= s.options.Instances {
-		panic(fmt.Sprintf("dataset: image %d of %d", instance, s.options.Instances)) // like a slice index
-	}
-	s.get(class*s.options.Instances+instance, f, func(done func([]byte)) {
-		p := s.pens.Get().(*pen)
-		defer s.pens.Put(p)
-		p.write(&s.classes[class], stream.New(s.seed, "strokes/instance", uint64(class), uint64(instance)))
+	pens := sync.Pool{New: func() any { return newPen(set.options.Size) }}
+	set.draw = func(class int, r *rand.Rand, done func([]byte)) {
+		p := pens.Get().(*pen)
+		defer pens.Put(p)
+		p.write(&glyphs[class], r)
 		done(p.pixels)
-	})
+	}
+	return &Strokes{set}, nil
 }
 
 // point is a position on the page, with centre 0 and edges at -1 and 1; y points downwards.

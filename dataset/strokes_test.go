@@ -16,17 +16,17 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-func strokes(t testing.TB, seed uint64, o StrokesOptions) *Strokes {
+func strokes(t testing.TB, seed uint64, o DrawnOptions) *Strokes {
 	s, err := NewStrokes(seed, o)
 	require.NoError(t, err)
 	return s
 }
 
 func TestStrokesDependOnSeedClassAndInstanceOnly(t *testing.T) {
-	some := strokes(t, 7, StrokesOptions{Train: 30, Instances: 4, CacheBytes: -1})
-	more := strokes(t, 7, StrokesOptions{Train: 5, Val: 40, Test: 5, Instances: 30})
-	few := strokes(t, 7, StrokesOptions{Train: 30, Instances: 4, CacheBytes: 3 * 784}) // room for three images
-	for range 2 {                                                                      // the second time from the cache, if any
+	some := strokes(t, 7, DrawnOptions{Train: 30, Instances: 4, CacheBytes: -1})
+	more := strokes(t, 7, DrawnOptions{Train: 5, Val: 40, Test: 5, Instances: 30})
+	few := strokes(t, 7, DrawnOptions{Train: 30, Instances: 4, CacheBytes: 3 * 784}) // room for three images
+	for range 2 {                                                                    // the second time from the cache, if any
 		for class := 29; class >= 0; class-- {
 			for instance := range 4 {
 				want := imageOf(some, class, instance, 1)
@@ -43,7 +43,7 @@ func TestStrokesDependOnSeedClassAndInstanceOnly(t *testing.T) {
 	}
 	assert.Equal(t, 3, kept, "the cache respects its limit")
 
-	other := strokes(t, 8, StrokesOptions{Train: 1})
+	other := strokes(t, 8, DrawnOptions{Train: 1})
 	assert.NotEqual(t, imageOf(some, 0, 0, 0), imageOf(other, 0, 0, 0))
 	assert.NotEqual(t, imageOf(some, 0, 0, 0), imageOf(some, 0, 1, 0))
 	assert.NotEqual(t, imageOf(some, 0, 0, 0), imageOf(some, 1, 0, 0))
@@ -54,7 +54,7 @@ func TestStrokesArePinned(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("other processors may round differently")
 	}
-	set, sum := strokes(t, 1, StrokesOptions{Train: 10}), sha256.New()
+	set, sum := strokes(t, 1, DrawnOptions{Train: 10}), sha256.New()
 	for class := range 10 {
 		require.NoError(t, binary.Write(sum, binary.LittleEndian, imageOf(set, class, class, 0)))
 	}
@@ -62,7 +62,7 @@ func TestStrokesArePinned(t *testing.T) {
 }
 
 func TestStrokesFromManyGoroutines(t *testing.T) {
-	plain, set := strokes(t, 1, StrokesOptions{Train: 20, CacheBytes: -1}), strokes(t, 1, StrokesOptions{Train: 20})
+	plain, set := strokes(t, 1, DrawnOptions{Train: 20, CacheBytes: -1}), strokes(t, 1, DrawnOptions{Train: 20})
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -76,7 +76,7 @@ func TestStrokesFromManyGoroutines(t *testing.T) {
 
 func TestStrokesFillThePage(t *testing.T) {
 	for _, size := range []int{8, 20, 28, 105} {
-		set := strokes(t, 3, StrokesOptions{Train: 200, Size: size})
+		set := strokes(t, 3, DrawnOptions{Train: 200, Size: size})
 		for class := range set.Classes() {
 			ink, most := 0.0, float32(0)
 			for _, v := range imageOf(set, class, 0, 0) {
@@ -92,7 +92,7 @@ func TestStrokesFillThePage(t *testing.T) {
 }
 
 func TestStrokesSplit(t *testing.T) {
-	set := strokes(t, 1, StrokesOptions{})
+	set := strokes(t, 1, DrawnOptions{})
 	assert.Equal(t, 1623, set.Classes())
 	assert.Equal(t, 20, set.Instances(0))
 	p, err := set.Split().Parts(set, RotateClasses)
@@ -105,15 +105,15 @@ func TestStrokesSplit(t *testing.T) {
 
 func TestStrokesRefuse(t *testing.T) {
 	for _, c := range []struct {
-		o    StrokesOptions
+		o    DrawnOptions
 		says string
 	}{
-		{StrokesOptions{Train: -1}, "from 0"},
-		{StrokesOptions{Instances: -1}, "from 0"},
-		{StrokesOptions{Train: math.MaxInt, Val: 1}, "from 0"},
-		{StrokesOptions{Size: 7}, "8 to 256"},
-		{StrokesOptions{Train: 1 << 20, Instances: 1 << 20}, "images in all"},
-		{StrokesOptions{Train: 1 << 24, Val: 1 << 24, Test: 1 << 24}, "images in all"},
+		{DrawnOptions{Train: -1}, "from 0"},
+		{DrawnOptions{Instances: -1}, "from 0"},
+		{DrawnOptions{Train: math.MaxInt, Val: 1}, "from 0"},
+		{DrawnOptions{Size: 7}, "8 to 256"},
+		{DrawnOptions{Train: 1 << 20, Instances: 1 << 20}, "images in all"},
+		{DrawnOptions{Train: 1 << 24, Val: 1 << 24, Test: 1 << 24}, "images in all"},
 	} {
 		_, err := NewStrokes(1, c.o)
 		assert.ErrorContains(t, err, c.says)
@@ -152,7 +152,7 @@ func neighbour(set Set, episodes int, distance func(a, b []float32) float64) flo
 // Comparing pixels must fail, as on Omniglot (42 to 46 %), but the images must determine the classes, so a distance
 // that tolerates shifts and small deformations must do much better.
 func TestStrokesAreNeitherTrivialNorImpossible(t *testing.T) {
-	set := strokes(t, 1, StrokesOptions{})
+	set := strokes(t, 1, DrawnOptions{})
 	pixels := pixelNeighbour(set, 2000)
 	assert.Greater(t, pixels, 0.40, "chance is 0.20")
 	assert.Less(t, pixels, 0.60)
@@ -194,7 +194,7 @@ func forgivingDistance(a, b []float32) float64 {
 }
 
 func BenchmarkStrokes(b *testing.B) {
-	for name, o := range map[string]StrokesOptions{"drawn": {CacheBytes: -1}, "kept": {}} {
+	for name, o := range map[string]DrawnOptions{"drawn": {CacheBytes: -1}, "kept": {}} {
 		b.Run(name, func(b *testing.B) {
 			set := strokes(b, 1, o)
 			dst := make([]float32, 28*28)
@@ -207,6 +207,6 @@ func BenchmarkStrokes(b *testing.B) {
 
 func BenchmarkNewStrokes(b *testing.B) {
 	for b.Loop() {
-		strokes(b, 1, StrokesOptions{})
+		strokes(b, 1, DrawnOptions{})
 	}
 }

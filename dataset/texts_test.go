@@ -159,7 +159,7 @@ func TestTokens(t *testing.T) {
 	assert.Equal(t, 3, all)
 	assert.Equal(t, "3 texts of 1 to 4 tokens, half of them of at most 2, padded to the longest of a batch; 1 are longer and cut off", Lengths(tokens))
 
-	strokes, err := NewStrokes(1, StrokesOptions{Train: 2, Val: 1, Test: 1, Instances: 2, Size: 8})
+	strokes, err := NewStrokes(1, DrawnOptions{Train: 2, Val: 1, Test: 1, Instances: 2, Size: 8})
 	require.NoError(t, err)
 	assert.Nil(t, Rows(strokes))
 	assert.False(t, HoldsTexts(strokes))

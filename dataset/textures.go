@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync"
@@ -9,114 +8,34 @@ import (
 	"github.com/engram-go/engram/stream"
 )
 
-// TexturesOptions configure [NewTextures]. The zero value is as many classes as CIFAR-FS has, at its size.
-type TexturesOptions struct {
-	Train, Val, Test int // classes; all 0 means 64, 16 and 20
-	Instances        int // images per class; default 100
-	Size             int // side of an image in pixels, 8 to 256; default 32
-	// CacheBytes limits the memory for images that have been drawn; default 128 MiB, below 0 none.
-	CacheBytes int
-}
-
 // Textures is a built-in Set of images like small photographs, in colour, for which no file is needed. A class is a random program:
 // one or two shapes with a texture and colours each, before a textured background. An instance is that program under another
 // light, from another place and side, with another thing in the way and the noise of a camera.
 //
 // An image depends on the seed, the class, the instance and the size only. It is the same on all machines of one processor
 // architecture.
-type Textures struct {
-	options TexturesOptions
-	seed    uint64
-	classes []scene
-	ink     *[256]float32
+type Textures struct{ *drawnSet }
 
-	drawnCache
-	cameras sync.Pool // of *camera
-}
-
-// NewTextures invents the classes of a seed.
-func NewTextures(seed uint64, o TexturesOptions) (*Textures, error) {
-	if o.Train == 0 && o.Val == 0 && o.Test == 0 {
-		o.Train, o.Val, o.Test = 64, 16, 20
+// NewTextures invents the classes of a seed: by default as many as CIFAR-FS has, 64, 16 and 20, of 100 images of its 32 pixels, of which
+// 128 MiB are kept. Classes are named textures/NNNN, counted from 0.
+func NewTextures(seed uint64, o DrawnOptions) (*Textures, error) {
+	set, err := newDrawnSet(NameTextures, "textures/%04d", 3, seed, o.or(DrawnOptions{64, 16, 20, 100, 32, 128 << 20}))
+	if err != nil {
+		return nil, err
 	}
-	if o.Instances == 0 {
-		o.Instances = 100
+	scenes := make([]scene, set.Classes())
+	for i := range scenes {
+		scenes[i] = newScene(stream.New(seed, "textures/class", uint64(i)))
 	}
-	if o.Size == 0 {
-		o.Size = 32
-	}
-	if o.CacheBytes == 0 {
-		o.CacheBytes = 128 << 20
-	}
-	const most = 1 << 22 // images; limits the cache's table to 32 MiB
-	for _, n := range []int{o.Train, o.Val, o.Test, o.Instances} {
-		if n < 0 || n > most {
-			return nil, fmt.Errorf("dataset: textures with %d, %d and %d classes of %d images: numbers must be from 0 to %d", o.Train, o.Val, o.Test, o.Instances, most)
-		}
-	}
-	classes := o.Train + o.Val + o.Test
-	if classes > most/o.Instances {
-		return nil, fmt.Errorf("dataset: textures with %d classes of %d images: at most %d images in all", classes, o.Instances, most)
-	}
-	if o.Size < 8 || o.Size > 256 {
-		return nil, fmt.Errorf("dataset: textures at %d pixels: choose a size from 8 to 256", o.Size)
-	}
-	t := &Textures{options: o, seed: seed, classes: make([]scene, classes), ink: inkTable()}
-	for i := range t.classes {
-		t.classes[i] = newScene(stream.New(seed, "textures/class", uint64(i)))
-	}
-	t.init(classes*o.Instances, 3*o.Size*o.Size, o.CacheBytes)
-	waves := newWaves()
-	t.cameras.New = func() any { return &camera{size: o.Size, pixels: make([]byte, 3*o.Size*o.Size), waves: waves} }
-	return t, nil
-}
-
-// Classes implements Set.
-func (t *Textures) Classes() int { return len(t.classes) }
-
-// Class implements Set; the name is textures/NNNN, counted from 0.
-func (t *Textures) Class(i int) string {
-	if i < 0 || i >= len(t.classes) {
-		panic(fmt.Sprintf("dataset: class %d of %d", i, len(t.classes))) // like a slice index
-	}
-	return fmt.Sprintf("textures/%04d", i)
-}
-
-// Instances implements Set.
-func (t *Textures) Instances(int) int { return t.options.Instances }
-
-// Shape implements Set.
-func (t *Textures) Shape() (channels, height, width int) { return 3, t.options.Size, t.options.Size }
-
-// Split shares out the classes: the first Train of them, the next Val, the last Test.
-func (t *Textures) Split() Split {
-	names := make([]string, len(t.classes))
-	for i := range names {
-		names[i] = t.Class(i)
-	}
-	train, val := t.options.Train, t.options.Train+t.options.Val
-	return Split{NameTextures, names[:train:train], names[train:val:val], names[val:]}
-}
-
-// Image implements Set.
-func (t *Textures) Image(dst []float32, class, instance, quarter int) {
-	t.drawn(class, instance, func(pixels []byte) { expand(dst, pixels, t.ink, 3, t.options.Size, t.options.Size, quarter) })
-}
-
-func (t *Textures) bytes(dst []byte, class, instance, quarter int) {
-	t.drawn(class, instance, func(pixels []byte) { rotate(dst, pixels, 3, t.options.Size, t.options.Size, quarter) })
-}
-
-func (t *Textures) drawn(class, instance int, use func(pixels []byte)) {
-	if instance < 0 || instance >= t.options.Instances {
-		panic(fmt.Sprintf("dataset: image %d of %d", instance, t.options.Instances)) // like a slice index
-	}
-	t.get(class*t.options.Instances+instance, use, func(done func([]byte)) {
-		c := t.cameras.Get().(*camera)
-		defer t.cameras.Put(c)
-		c.take(&t.classes[class], stream.New(t.seed, "textures/instance", uint64(class), uint64(instance)))
+	size, waves := set.options.Size, newWaves()
+	cameras := sync.Pool{New: func() any { return &camera{size: size, pixels: make([]byte, 3*size*size), waves: waves} }}
+	set.draw = func(class int, r *rand.Rand, done func([]byte)) {
+		c := cameras.Get().(*camera)
+		defer cameras.Put(c)
+		c.take(&scenes[class], r)
 		done(c.pixels)
-	})
+	}
+	return &Textures{set}, nil
 }
 
 // rgb is a colour with channels from 0 to 1.

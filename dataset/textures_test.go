@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func textures(t testing.TB, seed uint64, o TexturesOptions) *Textures {
+func textures(t testing.TB, seed uint64, o DrawnOptions) *Textures {
 	t.Helper()
 	set, err := NewTextures(seed, o)
 	require.NoError(t, err)
@@ -20,7 +20,7 @@ func textures(t testing.TB, seed uint64, o TexturesOptions) *Textures {
 }
 
 func TestTexturesAreFunctionsOfTheirNumbers(t *testing.T) {
-	set := textures(t, 1, TexturesOptions{})
+	set := textures(t, 1, DrawnOptions{})
 	assert.Equal(t, 100, set.Classes())
 	assert.Equal(t, 100, set.Instances(0))
 	c, h, w := set.Shape()
@@ -30,7 +30,7 @@ func TestTexturesAreFunctionsOfTheirNumbers(t *testing.T) {
 	_, err := s.Parts(set, RotateClasses)
 	require.NoError(t, err)
 
-	few := textures(t, 1, TexturesOptions{Train: 5, Instances: 4, CacheBytes: 3 * 3 * 32 * 32})
+	few := textures(t, 1, DrawnOptions{Train: 5, Instances: 4, CacheBytes: 3 * 3 * 32 * 32})
 	want, got, values := make([]byte, 3*32*32), make([]byte, 3*32*32), make([]float32, 3*32*32)
 	read := Bytes(set)
 	var all sync.WaitGroup
@@ -52,13 +52,13 @@ func TestTexturesAreFunctionsOfTheirNumbers(t *testing.T) {
 		}
 	}
 	all.Wait()
-	other := textures(t, 2, TexturesOptions{})
+	other := textures(t, 2, DrawnOptions{})
 	other.bytes(got, 4, 3, 1)
 	assert.NotEqual(t, want, got)
 	assert.Panics(t, func() { set.bytes(got, 0, 100, 0) })
 	assert.Panics(t, func() { set.bytes(got, 100, 0, 0) })
 	assert.Panics(t, func() { set.Class(-1) })
-	for _, o := range []TexturesOptions{{Train: -1, Val: 2}, {Instances: 1 << 30}, {Train: 1 << 20, Instances: 1 << 10}, {Size: 7}, {Size: 257}} {
+	for _, o := range []DrawnOptions{{Train: -1, Val: 2}, {Instances: 1 << 30}, {Train: 1 << 20, Instances: 1 << 10}, {Size: 7}, {Size: 257}} {
 		_, err := NewTextures(1, o)
 		assert.Error(t, err)
 	}
@@ -67,7 +67,7 @@ func TestTexturesAreFunctionsOfTheirNumbers(t *testing.T) {
 // Images are coloured and fill their range, instances differ, and a class's images are more alike than others: a plain comparison
 // of pixels finds the class far more often than chance, and far from always.
 func TestTexturesAreLearnable(t *testing.T) {
-	set := textures(t, 3, TexturesOptions{Train: 20, Val: 1, Test: 1, Instances: 12, Size: 16})
+	set := textures(t, 3, DrawnOptions{Train: 20, Val: 1, Test: 1, Instances: 12, Size: 16})
 	size := 3 * 16 * 16
 	image := func(class, i int) []float32 {
 		b := make([]float32, size)
@@ -119,7 +119,7 @@ func TestTexturesSheet(t *testing.T) {
 		t.Skip("ENGRAM_SHEET names no file")
 	}
 	const side, rows, columns = 64, 12, 16
-	set := textures(t, 1, TexturesOptions{Size: side})
+	set := textures(t, 1, DrawnOptions{Size: side})
 	sheet := image.NewRGBA(image.Rect(0, 0, columns*side, rows*side))
 	b := make([]byte, 3*side*side)
 	for row := range rows {
@@ -139,7 +139,7 @@ func TestTexturesSheet(t *testing.T) {
 func BenchmarkTextures(b *testing.B) {
 	for _, size := range []int{32, 84} {
 		b.Run(map[int]string{32: "32", 84: "84"}[size], func(b *testing.B) {
-			set := textures(b, 1, TexturesOptions{Size: size, CacheBytes: -1})
+			set := textures(b, 1, DrawnOptions{Size: size, CacheBytes: -1})
 			dst, n := make([]byte, 3*size*size), 0
 			b.ReportAllocs()
 			for b.Loop() {

@@ -82,7 +82,7 @@ func TestFillReusesMemory(t *testing.T) {
 
 // A batch holds bytes if the set does and images are not distorted; its values are the same.
 func TestBatchOfBytesIsThatOfValues(t *testing.T) {
-	drawn, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Instances: 6, Size: 9})
+	drawn, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 12, Instances: 6, Size: 9})
 	require.NoError(t, err)
 	turn := func(set dataset.Set) dataset.Set {
 		turned, err := dataset.WithRotations(set)
@@ -148,7 +148,7 @@ func TestPixels(t *testing.T) {
 }
 
 func TestBatchesFromManyGoroutines(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 20})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 20})
 	require.NoError(t, err)
 	s := sampler(t, set, Spec{Way: 5, Shot: 1, Query: 2, Rotation: dataset.RotateEpisode}, 1, "train")
 	want := s.Batch(3, 4)
@@ -232,7 +232,7 @@ func omniglot(b *testing.B, size int) dataset.Set {
 		require.NoError(b, err)
 		return set
 	}
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Size: size})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Size: size})
 	require.NoError(b, err)
 	return set
 }

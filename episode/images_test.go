@@ -12,7 +12,7 @@ import (
 
 // The images of a batch's items are those of the batch, as bytes and as values.
 func TestImagesOfItems(t *testing.T) {
-	strokes, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 8, Val: 1, Test: 1, Instances: 6, Size: 12})
+	strokes, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 8, Val: 1, Test: 1, Instances: 6, Size: 12})
 	require.NoError(t, err)
 	for _, set := range []dataset.Set{strokes, struct{ dataset.Set }{strokes}} {
 		s, err := episode.New(set, episode.Spec{Way: 3, Shot: 2, Query: 1, Rotation: dataset.RotatePerClass}, 1, "test")

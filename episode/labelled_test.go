@@ -10,7 +10,7 @@ import (
 )
 
 func TestLabelled(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 5, Val: 1, Test: 1, Instances: 3, Size: 8})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 5, Val: 1, Test: 1, Instances: 3, Size: 8})
 	require.NoError(t, err)
 	s, err := NewLabelled(set, LabelledSpec{}, 1, "train")
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func TestLabelled(t *testing.T) {
 // A distortion that changes nothing, as experiment files have it by default, leaves bytes as they are and draws the numbers of one
 // that does.
 func TestDistortionWithoutEffect(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 9, Instances: 6, Size: 8})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 9, Instances: 6, Size: 8})
 	require.NoError(t, err)
 	idle, some := dataset.Distortion{Chance: .5}, dataset.Distortion{Shift: 1e-300, Chance: .5}
 	var a, b LabelledBatch

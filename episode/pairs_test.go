@@ -60,7 +60,7 @@ func TestEpisodesWithinAnAlphabet(t *testing.T) {
 
 // Distortion changes the images of an episode but not the draw; each image has its own distortion.
 func TestEpisodesAreDistorted(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 6, Instances: 4, Size: 16})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 6, Instances: 4, Size: 16})
 	require.NoError(t, err)
 	spec := Spec{Way: 3, Shot: 1, Query: 2}
 	plain := sampler(t, set, spec, 1, "train").Batch(5, 2)
@@ -76,7 +76,7 @@ func TestEpisodesAreDistorted(t *testing.T) {
 	}
 
 	// The same image everywhere: its distorted copies differ.
-	one, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 1, Instances: 2, Size: 16})
+	one, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 1, Instances: 2, Size: 16})
 	require.NoError(t, err)
 	b := sampler(t, one, Spec{Way: 1, Shot: 1, Distort: spec.Distort}, 1, "train").Batch(0, 2)
 	assert.NotEqual(t, b.Support.Values[:256], b.Support.Values[256:])

@@ -71,7 +71,7 @@ func TestSequenceIsEven(t *testing.T) {
 
 // Batches against a plain loop over the sequences: images, labels letter by letter, and instances.
 func TestSequenceBatchIsItsSequences(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 20, Val: 1, Test: 1, Instances: 5, Size: 8})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 20, Val: 1, Test: 1, Instances: 5, Size: 8})
 	require.NoError(t, err)
 	for _, spec := range []SequenceSpec{
 		{Way: 4, Samples: 3, Length: 1, Letters: 4},

@@ -25,7 +25,7 @@ func invented(name string, size int) registry.Part[registry.Images] {
 	return registry.Part[registry.Images]{Name: name, Doc: "invented characters", Make: registry.Plain(registry.Images{
 		Split: "invented", Options: dataset.ImageOptions{Height: size, Width: size},
 		Load: func(context.Context, registry.Place) (registry.Loaded, error) {
-			set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 8, Instances: 4, Size: 16})
+			set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 8, Instances: 4, Size: 16})
 			return registry.Loaded{Parts: dataset.Parts{Train: set, Val: set, Test: set}}, err
 		},
 	})}

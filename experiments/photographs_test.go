@@ -53,7 +53,7 @@ func TestPhotographsOfEverySource(t *testing.T) {
 func writeTextures(t *testing.T, classes int) (support, query string) {
 	t.Helper()
 	const side = 24
-	set, err := dataset.NewTextures(9, dataset.TexturesOptions{Train: classes, Instances: 3, Size: side})
+	set, err := dataset.NewTextures(9, dataset.DrawnOptions{Train: classes, Instances: 3, Size: side})
 	require.NoError(t, err)
 	dir, pixels := t.TempDir(), make([]float32, 3*side*side)
 	write := func(path string, class, instance int) {

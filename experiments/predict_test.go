@@ -18,7 +18,7 @@ import (
 // shown writes images of invented classes: a support set of two per class, in two sizes, and queries.
 func shown(t *testing.T) (support string, queries []string) {
 	t.Helper()
-	set, err := dataset.NewStrokes(3, dataset.StrokesOptions{Train: 1, Val: 1, Test: 3, Instances: 4, Size: 16})
+	set, err := dataset.NewStrokes(3, dataset.DrawnOptions{Train: 1, Val: 1, Test: 3, Instances: 4, Size: 16})
 	require.NoError(t, err)
 	dir := t.TempDir()
 	support = filepath.Join(dir, "support")
@@ -111,7 +111,7 @@ func TestPredictNotes(t *testing.T) {
 
 // A folder of images works as a data set for training, tests and resume.
 func TestImagesAreADataSet(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 18, Val: 1, Test: 1, Instances: 5, Size: 16})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 18, Val: 1, Test: 1, Instances: 5, Size: 16})
 	require.NoError(t, err)
 	root := t.TempDir()
 	testkit.WriteImages(t, root, set, 0, 4, 2)

@@ -19,7 +19,7 @@ import (
 )
 
 func batch(t *testing.T, spec episode.Spec, episodes int) *episode.Batch {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Val: 1, Test: 1, Instances: 8, Size: 16})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 12, Val: 1, Test: 1, Instances: 8, Size: 16})
 	require.NoError(t, err)
 	spec.Rotation = dataset.RotateNone
 	s, err := episode.New(set, spec, 1, "test")

@@ -39,7 +39,7 @@ func build(t *testing.T, size, filters int64, c maml.Config) (*maml.Net, *nn.Par
 // strokes samples tasks of generated characters.
 func strokes(t *testing.T, size, query int) (train, test *episode.Sampler) {
 	t.Helper()
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60, Size: size})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 100, Val: 1, Test: 60, Size: size})
 	require.NoError(t, err)
 	parts, err := set.Split().Parts(set, dataset.RotateNone)
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 
 // A training step draws an episode, computes the loss and its gradients, and updates the parameters.
 func ExampleNet_Loss() {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

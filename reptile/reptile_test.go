@@ -30,7 +30,7 @@ func build(t *testing.T, filters int64, c reptile.Config) (*reptile.Net, *nn.Par
 
 func strokes(t *testing.T, shot, query int) (train, test *episode.Sampler) {
 	t.Helper()
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 100, Val: 1, Test: 60})
 	require.NoError(t, err)
 	parts, err := set.Split().Parts(set, dataset.RotateNone)
 	require.NoError(t, err)

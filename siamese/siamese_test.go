@@ -291,7 +291,7 @@ func TestTasksThatLackAKindOfPair(t *testing.T) {
 
 // With every loss the network learns to compare characters that it has never seen, in pairs and in episodes.
 func TestLearnsStrokes(t *testing.T) {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 100, Val: 1, Test: 60})
 	require.NoError(t, err)
 	parts, err := set.Split().Parts(set, dataset.RotateNone)
 	require.NoError(t, err)

@@ -261,7 +261,7 @@ func conv4(t *testing.T, a Adaptation) (*Net, *nn.Params) {
 }
 
 func strokes(t *testing.T) dataset.Set {
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Val: 1, Test: 1, Instances: 8, Size: 16})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 12, Val: 1, Test: 1, Instances: 8, Size: 16})
 	require.NoError(t, err)
 	return set
 }

@@ -56,7 +56,7 @@ func TestEvaluateNamesTheExampleThatIsNotFinite(t *testing.T) {
 }
 
 func TestChecksumTellsEpisodesApart(t *testing.T) {
-	drawn, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 12, Instances: 6, Size: 9})
+	drawn, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 12, Instances: 6, Size: 9})
 	require.NoError(t, err)
 	spec := episode.Spec{Way: 4, Shot: 2, Query: 3}
 	sum := func(set dataset.Set, stream string, n, batch int) string {
@@ -72,7 +72,7 @@ func TestChecksumTellsEpisodesApart(t *testing.T) {
 	assert.Equal(t, want, sum(drawn, "test", 6, 4), "independent of the batch size")
 	assert.NotEqual(t, want, sum(drawn, "test", 5, 1), "fewer episodes")
 	assert.NotEqual(t, want, sum(drawn, "other", 6, 1), "other episodes")
-	other, err := dataset.NewStrokes(2, dataset.StrokesOptions{Train: 12, Instances: 6, Size: 9})
+	other, err := dataset.NewStrokes(2, dataset.DrawnOptions{Train: 12, Instances: 6, Size: 9})
 	require.NoError(t, err)
 	assert.NotEqual(t, want, sum(other, "test", 6, 1), "the same draws of other images")
 }

@@ -147,7 +147,7 @@ func (c *texturesConfig) plan() (Images, error) {
 		Split: fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), Rotation: c.Rotations, Norm: norm,
 		Options: dataset.ImageOptions{Height: c.Size, Width: c.Size, Colour: true, Ink: dataset.InkLight, Fit: dataset.FitCrop, Resize: c.Resize},
 		Load: func(context.Context, Place) (Loaded, error) {
-			set, err := dataset.NewTextures(c.Seed, dataset.TexturesOptions{
+			set, err := dataset.NewTextures(c.Seed, dataset.DrawnOptions{
 				Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.side(c.Size),
 			})
 			if err != nil {
@@ -283,7 +283,7 @@ type strokesConfig struct {
 
 func (c *strokesConfig) plan() (Images, error) {
 	return Images{Split: fmt.Sprintf("%d/%d/%d", c.Train, c.Val, c.Test), Rotation: c.Rotations, Options: drawings(c.Size), Load: func(context.Context, Place) (Loaded, error) {
-		set, err := dataset.NewStrokes(c.Seed, dataset.StrokesOptions{
+		set, err := dataset.NewStrokes(c.Seed, dataset.DrawnOptions{
 			Train: c.Train, Val: c.Val, Test: c.Test, Instances: c.Instances, Size: c.Size,
 		})
 		if err != nil {

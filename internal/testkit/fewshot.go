@@ -182,7 +182,7 @@ func Accuracy(net FewShot, b *episode.Batch) (accuracy float64) {
 // it does not generalise to other characters.
 func LearnsStrokes(t *testing.T, steps int, build func(b *nn.Builder) FewShot) {
 	Enter(t)
-	set, err := dataset.NewStrokes(1, dataset.StrokesOptions{Train: 100, Val: 1, Test: 60})
+	set, err := dataset.NewStrokes(1, dataset.DrawnOptions{Train: 100, Val: 1, Test: 60})
 	require.NoError(t, err)
 	parts, err := set.Split().Parts(set, dataset.RotateNone)
 	require.NoError(t, err)
