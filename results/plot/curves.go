@@ -40,14 +40,14 @@ func (Curves) size() (width, height vg.Length) { return curvesWidth, curvesHeigh
 func (f Curves) draw(c draw.Canvas) error {
 	p := newAxes(f.X)
 	var names []string
-	colour := map[string]color.RGBA{}
+	looks := map[string]look{}
 	positive := true
 	for _, l := range f.Lines {
 		if len(l.points()) == 0 {
 			continue
 		}
-		if _, known := colour[l.Name]; !known {
-			colour[l.Name] = colours[len(names)%len(colours)]
+		if _, known := looks[l.Name]; !known {
+			looks[l.Name] = lookOf(len(names))
 			names = append(names, l.Name)
 		}
 		// Bands lie under all lines.
@@ -62,7 +62,7 @@ func (f Curves) draw(c draw.Canvas) error {
 		if err != nil {
 			return err
 		}
-		area.Color, area.LineStyle.Width = sheer(colour[l.Name]), 0
+		area.Color, area.LineStyle.Width = sheer(looks[l.Name].RGBA), 0
 		p.Add(area)
 	}
 	for _, l := range f.Lines {
@@ -73,7 +73,7 @@ func (f Curves) draw(c draw.Canvas) error {
 		for _, point := range points {
 			positive = positive && point.Y > 0
 		}
-		if err := l.add(p, points, colour[l.Name]); err != nil {
+		if err := l.add(p, points, looks[l.Name]); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,7 @@ func (f Curves) draw(c draw.Canvas) error {
 		footnote(c, f.Note)
 		c.Min.Y += 12
 	}
-	frame(c, p, f.Title, f.Y, names, colour)
+	frame(c, p, f.Title, f.Y, names, looks)
 	return nil
 }
 
@@ -119,13 +119,13 @@ func newAxes(x string) *gonum.Plot {
 }
 
 // frame draws a plot under a title and a legend.
-func frame(c draw.Canvas, p *gonum.Plot, name, y string, names []string, colour map[string]color.RGBA) {
+func frame(c draw.Canvas, p *gonum.Plot, name, y string, names []string, looks map[string]look) {
 	c = draw.Crop(c, 10, -14, 8, -10)
 	title := bold(11)
 	title.YAlign = draw.YTop
 	c.FillText(title, vg.Point{X: c.Min.X, Y: c.Max.Y}, name)
 	c.Max.Y -= 18
-	c.Max.Y -= legend(c, names, colour)
+	c.Max.Y -= legend(c, names, looks)
 
 	// The library lays out this label as if a logarithmic axis were linear.
 	label := style(10)
@@ -159,23 +159,23 @@ func (l Line) band() (outline plotter.XYs) {
 	return outline
 }
 
-func (l Line) add(p *gonum.Plot, points plotter.XYs, of color.RGBA) error {
+func (l Line) add(p *gonum.Plot, points plotter.XYs, of look) error {
 	width := vg.Length(1.5)
 	if l.Pale {
-		of, width = pale(of), .75
+		of.RGBA, width = pale(of.RGBA), .75
 	}
 	line, err := plotter.NewLine(points)
 	if err != nil {
 		return err
 	}
-	line.Color, line.Width = of, width
+	line.Color, line.Width, line.Dashes = of.RGBA, width, of.dashes
 	p.Add(line)
 	if l.Dots || len(points) == 1 {
 		dots, err := plotter.NewScatter(points)
 		if err != nil {
 			return err
 		}
-		dots.GlyphStyle = draw.GlyphStyle{Color: of, Radius: 2.2, Shape: draw.CircleGlyph{}}
+		dots.GlyphStyle = draw.GlyphStyle{Color: of.RGBA, Radius: 2.2, Shape: of.shape}
 		p.Add(dots)
 	}
 	return nil
@@ -220,7 +220,7 @@ func logTicks(low, high float64) (marks []gonum.Tick) {
 }
 
 // legend writes the names from left to right, in as many lines as needed, and returns its height.
-func legend(c draw.Canvas, names []string, colour map[string]color.RGBA) vg.Length {
+func legend(c draw.Canvas, names []string, looks map[string]look) vg.Length {
 	const sample, gap, line = 18, 5, 14
 	s := style(9)
 	s.YAlign = draw.YCenter
@@ -230,7 +230,11 @@ func legend(c draw.Canvas, names []string, colour map[string]color.RGBA) vg.Leng
 		if x > c.Min.X && x+width > c.Max.X {
 			x, y = c.Min.X, y-line
 		}
-		c.StrokeLine2(draw.LineStyle{Color: colour[name], Width: 2}, x, y, x+sample, y)
+		of := looks[name]
+		c.StrokeLine2(draw.LineStyle{Color: of.RGBA, Width: 2, Dashes: of.dashes}, x, y, x+sample, y)
+		if of.turn > 0 {
+			c.DrawGlyph(draw.GlyphStyle{Color: of.RGBA, Radius: 3, Shape: of.shape}, vg.Point{X: x + sample/2, Y: y})
+		}
 		c.FillText(s, vg.Point{X: x + sample + gap, Y: y}, name)
 		x += width
 	}

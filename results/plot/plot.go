@@ -94,6 +94,22 @@ var colours = [...]color.RGBA{
 	{0xE6, 0x9F, 0x00, 0xFF}, {0x56, 0xB4, 0xE9, 0xFF}, {0x00, 0x00, 0x00, 0xFF},
 }
 
+// look is how the lines and points of a name are drawn.
+type look struct {
+	color.RGBA
+	turn   int // how many names before it have its colour
+	dashes []vg.Length
+	shape  draw.GlyphDrawer
+}
+
+// lookOf is the look of the name of an index. Names of one colour differ in dashes and shapes.
+func lookOf(i int) look {
+	turn := i / len(colours)
+	dashes := [][]vg.Length{nil, {4, 2}, {1, 2}}
+	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}}
+	return look{colours[i%len(colours)], turn, dashes[turn%len(dashes)], shapes[turn%len(shapes)]}
+}
+
 // pale mixes a colour with white.
 func pale(c color.RGBA) color.RGBA {
 	mix := func(v uint8) uint8 { return uint8((int(v) + 2*255) / 3) }

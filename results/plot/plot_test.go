@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
 	"io"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -87,6 +90,29 @@ func TestCurves(t *testing.T) {
 	}
 	assert.Equal(t, 1, named, "the legend has each name once")
 	pixels(t, curves())
+}
+
+// There are more names than colours: those of one colour have their own dashes and shapes, in the legend too.
+func TestNamesOfOneColourLookDifferent(t *testing.T) {
+	f := Curves{Title: "many", X: "x", Y: "y"}
+	for i := range 3 * len(colours) {
+		f.Lines = append(f.Lines, Line{Name: strconv.Itoa(i), X: []float64{0, 1}, Y: []float64{1, float64(i)}, Dots: true})
+	}
+	svg, err := SVG(f)
+	require.NoError(t, err)
+	// By colour: one line solid and two dashed, each in the plot and in the legend.
+	dashed := regexp.MustCompile(`stroke:#0072B2;[^"]*stroke-dasharray:([0-9.,]+)`).FindAllStringSubmatch(string(svg), -1)
+	require.Len(t, dashed, 4)
+	kinds := map[string]int{}
+	for _, d := range dashed {
+		kinds[d[1]]++
+	}
+	assert.Len(t, kinds, 2)
+	shapes := map[string]bool{}
+	for turn := range 3 {
+		shapes[fmt.Sprintf("%T", lookOf(turn*len(colours)).shape)] = true
+	}
+	assert.Len(t, shapes, 3)
 }
 
 func TestAxisIsLogarithmicOnlyWhereItHelps(t *testing.T) {

@@ -17,7 +17,7 @@ type Points struct {
 	Groups      []Group
 }
 
-// Group is points of one name, which share a colour.
+// Group is points of one name, which look alike.
 type Group struct {
 	Name string
 	X, Y []float64 // of the same length; points that are not finite are left out
@@ -32,12 +32,12 @@ func (Points) size() (width, height vg.Length) { return pointsSide, pointsSide +
 func (f Points) draw(c draw.Canvas) error {
 	p := newAxes(f.X)
 	var names []string
-	colour := map[string]color.RGBA{}
+	looks := map[string]look{}
 	some := false
 	for _, ring := range []bool{false, true} { // rings lie over dots
 		for _, g := range f.Groups {
-			if _, known := colour[g.Name]; !known {
-				colour[g.Name] = colours[len(names)%len(colours)]
+			if _, known := looks[g.Name]; !known {
+				looks[g.Name] = lookOf(len(names))
 				names = append(names, g.Name)
 			}
 			points := Line{X: g.X, Y: g.Y}.points()
@@ -49,7 +49,7 @@ func (f Points) draw(c draw.Canvas) error {
 			if err != nil {
 				return err
 			}
-			scatter.GlyphStyle = draw.GlyphStyle{Color: colour[g.Name], Radius: 2.4, Shape: draw.CircleGlyph{}}
+			scatter.GlyphStyle = draw.GlyphStyle{Color: looks[g.Name].RGBA, Radius: 2.4, Shape: looks[g.Name].shape}
 			if ring {
 				scatter.Radius, scatter.Shape = 5.5, thickRing{}
 			}
@@ -69,7 +69,7 @@ func (f Points) draw(c draw.Canvas) error {
 	p.X.Tick.Marker, p.Y.Tick.Marker = gonum.TickerFunc(ticks), gonum.TickerFunc(ticks)
 	footnote(c, f.Note)
 	c.Min.Y += 12
-	frame(c, p, f.Title, f.Y, names, colour)
+	frame(c, p, f.Title, f.Y, names, looks)
 	return nil
 }
 
