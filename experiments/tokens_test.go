@@ -94,16 +94,16 @@ func TestTokensMistakes(t *testing.T) {
 
 // Validation is on the sizes of training, or on one that the file names, and takes other sequences than a test of that size.
 func TestTokensValidateOnASize(t *testing.T) {
-	best := func(sets ...string) *results.Result {
+	run := func(sets ...string) *results.Result {
 		sets = append(sets, "train.steps=4", "validation.sequences=400")
 		r, err := tool.Run(t.Context(), parse(t, tinyTokens, append(sets, "test=[{length: 40, pairs: 4, sequences: 400}]")...), experiments.Options{Out: t.TempDir()})
 		require.NoError(t, err)
 		return r
 	}
-	r := best("validation.length=40", "validation.pairs=4")
+	r := run("validation.length=40", "validation.pairs=4")
 	assert.InDelta(t, r.Figures[0].Value, r.Training.Validation, 3*r.Figures[0].Interval)
 	assert.NotEqual(t, r.Figures[0].Value, r.Training.Validation)
-	assert.NotEqual(t, best().Training.Validation, r.Training.Validation)
+	assert.NotEqual(t, run().Training.Validation, r.Training.Validation)
 }
 
 // A fixed number of training sequences repeats, epoch by epoch, also after an interruption; a task of MAD reports its macro

@@ -19,9 +19,9 @@ log=$(mktemp)
 precompiled=$ENGRAM_LIBTORCH_HOME/gotch.h.gch
 trap 'rm -f "$log" "$precompiled" "$precompiled.$$"' EXIT
 
-# Half of the time would go into LibTorch's headers, once per file. GCC reads them compiled from beside the file that it includes
-# ahead of every source, gotch.h: only what is included first may be. The flags must be Go's; gotch itself is compiled with others
-# and reads gotch.h. The object files are the same. Clang would refuse gotch.
+# Most files include LibTorch's headers, which take longer to compile than many a file. GCC uses a precompiled header only for the
+# first file that a source includes, which is gotch.h, and only with the same flags. gotch itself is compiled with other flags, so
+# GCC reads gotch.h for it; Clang would stop with an error instead. The object files are the same.
 if [ "$total" -gt 3 ] && ${CXX:-g++} --version | grep -q 'Free Software Foundation'; then
 	eval "${CXX:-g++} -fPIC $([ "$(uname -m)" = x86_64 ] && echo -m64) -pthread $CGO_CXXFLAGS -O3 -g0 -fopenmp -Wno-psabi -x c++-header tensor/internal/kernels/torch.h -o '$precompiled.$$'" >/dev/null 2>&1 &&
 		mv "$precompiled.$$" "$precompiled"

@@ -41,7 +41,7 @@ check() {
 	flags+=(-include "$3/gotch.h")
 	for room in tensor/internal/kernels/*/; do flags+=(-I"$room"); done
 	rm -f "$3/gotch.h.gch"
-	"$compiler" "${flags[@]}" -x c++-header tensor/internal/kernels/torch.h -o "$3/gotch.h.gch"
+	"$compiler" "${flags[@]}" -x c++-header tensor/internal/kernels/torch.h -o "$3/gotch.h.gch" || result="does not compile"
 	find tensor -name '*.cpp' -print0 | xargs -0 -n 1 -P "$(nproc)" "$compiler" "${flags[@]}" -fsyntax-only || result="does not compile"
 	wait $! || result="does not compile"
 	printf '%s, LibTorch %s, %s: %s (%d s)\n' "$name" "$(dpkg-deb --field "$3"/libtorch-dev_*.deb Version)" "$std" "$result" $((SECONDS - begin))

@@ -62,7 +62,7 @@ func (f Curves) draw(c draw.Canvas) error {
 		if err != nil {
 			return err
 		}
-		area.Color, area.LineStyle.Width = sheer(looks[l.Name].RGBA), 0
+		area.Color, area.LineStyle.Width = sheer(looks[l.Name].colour), 0
 		p.Add(area)
 	}
 	for _, l := range f.Lines {
@@ -162,20 +162,20 @@ func (l Line) band() (outline plotter.XYs) {
 func (l Line) add(p *gonum.Plot, points plotter.XYs, of look) error {
 	width := vg.Length(1.5)
 	if l.Pale {
-		of.RGBA, width = pale(of.RGBA), .75
+		of.colour, width = pale(of.colour), .75
 	}
 	line, err := plotter.NewLine(points)
 	if err != nil {
 		return err
 	}
-	line.Color, line.Width, line.Dashes = of.RGBA, width, of.dashes
+	line.Color, line.Width, line.Dashes = of.colour, width, of.dashes
 	p.Add(line)
 	if l.Dots || len(points) == 1 {
 		dots, err := plotter.NewScatter(points)
 		if err != nil {
 			return err
 		}
-		dots.GlyphStyle = draw.GlyphStyle{Color: of.RGBA, Radius: 2.2, Shape: of.shape}
+		dots.GlyphStyle = draw.GlyphStyle{Color: of.colour, Radius: 2.2, Shape: of.shape}
 		p.Add(dots)
 	}
 	return nil
@@ -231,9 +231,9 @@ func legend(c draw.Canvas, names []string, looks map[string]look) vg.Length {
 			x, y = c.Min.X, y-line
 		}
 		of := looks[name]
-		c.StrokeLine2(draw.LineStyle{Color: of.RGBA, Width: 2, Dashes: of.dashes}, x, y, x+sample, y)
-		if of.turn > 0 {
-			c.DrawGlyph(draw.GlyphStyle{Color: of.RGBA, Radius: 3, Shape: of.shape}, vg.Point{X: x + sample/2, Y: y})
+		c.StrokeLine2(draw.LineStyle{Color: of.colour, Width: 2, Dashes: of.dashes}, x, y, x+sample, y)
+		if of.dashes != nil {
+			c.DrawGlyph(draw.GlyphStyle{Color: of.colour, Radius: 3, Shape: of.shape}, vg.Point{X: x + sample/2, Y: y})
 		}
 		c.FillText(s, vg.Point{X: x + sample + gap, Y: y}, name)
 		x += width

@@ -96,18 +96,17 @@ var colours = [...]color.RGBA{
 
 // look is how the lines and points of a name are drawn.
 type look struct {
-	color.RGBA
-	turn   int // how many names before it have its colour
-	dashes []vg.Length
+	colour color.RGBA
+	dashes []vg.Length // nil for a solid line
 	shape  draw.GlyphDrawer
 }
 
-// lookOf is the look of the name of an index. Names of one colour differ in dashes and shapes.
+// lookOf returns the look of the name with index i. Names of the same colour differ in dashes and shapes, up to 28 names.
 func lookOf(i int) look {
 	turn := i / len(colours)
-	dashes := [][]vg.Length{nil, {4, 2}, {1, 2}}
-	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}}
-	return look{colours[i%len(colours)], turn, dashes[turn%len(dashes)], shapes[turn%len(shapes)]}
+	dashes := [][]vg.Length{nil, {4, 2}, {1, 2}, {6, 2, 1, 2}}
+	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}, draw.CrossGlyph{}}
+	return look{colours[i%len(colours)], dashes[turn%len(dashes)], shapes[turn%len(shapes)]}
 }
 
 // pale mixes a colour with white.

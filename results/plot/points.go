@@ -49,7 +49,7 @@ func (f Points) draw(c draw.Canvas) error {
 			if err != nil {
 				return err
 			}
-			scatter.GlyphStyle = draw.GlyphStyle{Color: looks[g.Name].RGBA, Radius: 2.4, Shape: looks[g.Name].shape}
+			scatter.GlyphStyle = draw.GlyphStyle{Color: looks[g.Name].colour, Radius: 2.4, Shape: looks[g.Name].shape}
 			if ring {
 				scatter.Radius, scatter.Shape = 5.5, thickRing{}
 			}
